@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+// Targets in layer order: each may import only those below it (Tests/ShellTests/LayersTests).
+import PackageDescription
+
+/// The settings of every Swift target of this package.
+let house: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+func swift(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+let package = Package(
+  name: "xensave-lua",
+  products: [.executable(name: "xensave-lua", targets: ["xensave-lua"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    .executableTarget(name: "xensave-lua", dependencies: ["Shell"], swiftSettings: house),
+    swift(
+      "Shell",
+      [
+        "LuaRuntime", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    swift("LuaRuntime", ["CLuaShim"]),
+    swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON"]),
+    swift("Stream", ["Format", "SystemIO", "Bytes"]),
+    swift("Format", ["Bytes"]),
+    swift("JSON"),
+    swift("SystemIO", ["Bytes", "CSystem"]),
+    swift("Bytes"),
+    .target(name: "CLuaShim", dependencies: ["CLua"]),
+    .systemLibrary(
+      name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+    .target(name: "CSystem"),
+
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,72 @@
+// Owned page-aligned memory for bulk bytes: windows, page payloads, copy buffers.
+
+#if canImport(Glibc)
+  internal import Glibc
+#endif
+
+/// Page-aligned memory that lends spans of itself. Freed with its last reference; not zeroed.
+@safe
+public final class Arena {
+  /// Octets that the memory holds.
+  public private(set) var capacity: Int
+  private var base: UnsafeMutableRawPointer
+
+  /// Memory for at least `capacity` octets.
+  public init(capacity: Int) {
+    self.capacity = max(capacity, 4096)
+    unsafe base = Arena.allocate(self.capacity)
+  }
+
+  deinit { unsafe free(base) }
+
+  private static func allocate(_ count: Int) -> UnsafeMutableRawPointer {
+    guard let memory = unsafe aligned_alloc(4096, (count + 4095) & ~4095) else {
+      fatalError("out of memory: \(count) octets")
+    }
+    return unsafe memory
+  }
+
+  /// Makes room for `count` octets; what was there stays.
+  public func reserve(_ count: Int) {
+    guard count > capacity else { return }
+    let larger = unsafe Arena.allocate(count)
+    // Safety: both blocks hold at least `capacity` octets, the smaller of the two.
+    unsafe larger.copyMemory(from: base, byteCount: capacity)
+    unsafe free(base)
+    unsafe base = larger
+    capacity = count
+  }
+
+  /// Octets `range` of the memory. They are valid until the arena grows or goes.
+  public func withBytes<R, E: Error>(
+    _ range: Range<Int>, _ body: (RawSpan) throws(E) -> R
+  ) throws(E) -> R {
+    precondition(range.lowerBound >= 0 && range.upperBound <= capacity)
+    // Safety: the precondition keeps the range inside the block, which outlives the call.
+    let buffer = unsafe UnsafeRawBufferPointer(
+      start: base + range.lowerBound, count: range.count)
+    return try body(unsafe RawSpan(_unsafeBytes: buffer))
+  }
+
+  /// The address of octet `offset`, for system calls. Valid until the arena grows or goes.
+  @unsafe
+  public func pointer(_ offset: Int = 0) -> UnsafeMutableRawPointer {
+    precondition(offset >= 0 && offset <= capacity)
+    return unsafe base + offset
+  }
+
+  /// A copy of octets `range`.
+  public func copy(_ range: Range<Int>) -> [UInt8] {
+    precondition(range.lowerBound >= 0 && range.upperBound <= capacity)
+    // Safety: as in withBytes.
+    return unsafe [UInt8](
+      UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
+  }
+
+  /// Moves octets `range` to the start.
+  public func moveToStart(_ range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= capacity)
+    // Safety: as in withBytes; memmove allows overlap.
+    unsafe memmove(base, base + range.lowerBound, range.count)
+  }
+}

@@ -1,0 +1,47 @@
+/* System calls that Glibc shows only under _GNU_SOURCE, which Swift's importer does not set.
+   Each function is the call of the same name; errno as usual. */
+#ifndef XENSAVE_CSYSTEM_H
+#define XENSAVE_CSYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* splice(2) with SPLICE_F_MOVE; a NULL offset means the descriptor's own position. */
+ssize_t csystem_splice(int in, int64_t *in_offset, int out, int64_t *out_offset, size_t count);
+
+/* copy_file_range(2) with flags 0. */
+ssize_t csystem_copy_file_range(int in, int64_t *in_offset, int out, int64_t *out_offset,
+                                size_t count);
+
+/* pipe2(2) with O_CLOEXEC. */
+int csystem_pipe(int descriptors[2]);
+
+/* fcntl(F_SETPIPE_SZ); the new capacity in bytes, or -1. */
+int csystem_set_pipe_capacity(int descriptor, int byte_count);
+
+/* True where the file system shares extents on copy_file_range (statfs magic: Btrfs, XFS,
+   bcachefs, NFS, SMB, OCFS2). False where it copies, and when it cannot be told. */
+bool csystem_shares_extents(int descriptor);
+
+/* open(2) of a new file with mode, O_CLOEXEC | O_EXCL | O_NOFOLLOW | O_RDWR. */
+int csystem_create(const char *path, unsigned mode);
+
+/* Requests to stop: set by SIGINT once csystem_watch_interrupts() ran. A second SIGINT while one
+   is pending ends the process, as the default action would. */
+void csystem_watch_interrupts(void);
+bool csystem_interrupted(void);
+void csystem_set_interrupted(bool value);
+
+/* A function called from the SIGINT handler (so: async-signal-safe), or NULL. */
+void csystem_on_interrupt(void (*function)(void));
+
+/* Blocks SIGPIPE's default action: a gone reader is then EPIPE. */
+void csystem_ignore_sigpipe(void);
+
+/* Peak resident memory of this process, in KiB (getrusage). */
+long csystem_peak_resident_kib(void);
+
+#endif

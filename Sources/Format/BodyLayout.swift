@@ -1,0 +1,301 @@
+// Interpreting rows over a body: finding places by path, and walking all of them.
+
+public import Bytes
+
+/// The rows of a record laid over one body.
+public struct BodyLayout: Sendable {
+  public let fields: [Field]
+  public let context: BodyContext
+
+  public init(_ fields: [Field], _ context: BodyContext) {
+    self.fields = fields
+    self.context = context
+  }
+
+  /// The rows of `type` for `body`; an unknown type is one opaque field called "body".
+  public init(_ type: RecordType, body: [UInt8], _ context: BodyContext) {
+    let fields = Layouts.of(type)?.fields(
+      byteCount: body.count, guestWidth: context.guestWidth)
+    self.init(fields ?? [.opaque("body")], context)
+  }
+
+  /// The places of the top level, in order. Fields behind the end of a short body are left out.
+  public func slots(in body: [UInt8]) -> [Slot] {
+    children(of: fields, at: 0, end: body.count, prefix: "", native: false, body)
+  }
+
+  /// The places inside `slot`; none for a single value.
+  public func children(of slot: Slot, in body: [UInt8]) -> [Slot] {
+    let end = slot.offset + slot.byteCount
+    let native = slot.field.isNative || slot.order != context.order
+    switch slot.field.kind {
+    case .group(let fields):
+      return children(
+        of: fields, at: slot.offset, end: end, prefix: slot.path + ".", native: native, body)
+    case .array(let element, _):
+      guard let stride = element.fixedByteCount, stride > 0 else { return [] }
+      return (0..<slot.byteCount / stride).map { index in
+        self.slot(
+          element, path: "\(slot.path)[\(index)]", at: slot.offset + index * stride,
+          count: stride, native: native)
+      }
+    case .chain(let chain):
+      return entries(of: chain, in: body, slot.offset..<end).map { entry in
+        let layout = chain.layout(entry.type)
+        let name = layout?.name ?? "TYPE_\(entry.type)"
+        let field = Field(name, .group(layout.map(\.fields) ?? [.opaque("data")]))
+        return self.slot(
+          field, path: "\(name)[\(entry.instance)]", at: entry.offset, count: entry.byteCount,
+          native: true)
+      }
+    case .keyValues:
+      return keyValues(in: body, slot.offset..<end).map { pair in
+        self.slot(
+          Field(pair.key, .text(pair.range.count)), path: "\(slot.path)[\"\(pair.key)\"]",
+          at: pair.range.lowerBound, count: pair.range.count, native: native)
+      }
+    default: return []
+    }
+  }
+
+  /// The place with this path. Unknown names suggest the nearest one.
+  public func slot(_ path: String, in body: [UInt8]) throws(FormatError) -> Slot {
+    var steps = try FieldPath(path).steps[...]
+    guard case .name(let first)? = steps.popFirst() else {
+      throw FormatError(.unknownName, field: path, "expected a field name")
+    }
+    var slot = try member(first, of: nil, in: body, full: path)
+    while let step = steps.popFirst() {
+      switch step {
+      case .name(let name):
+        // An array or chain entry without an index means its first one.
+        slot = try member(name, of: slot, in: body, full: path)
+      case .index(let index): slot = try element(index, of: slot, in: body)
+      }
+    }
+    return slot
+  }
+
+  /// Whether there is such a place, as a value or nil.
+  public func find(_ path: String, in body: [UInt8]) -> Slot? {
+    try? slot(path, in: body)
+  }
+
+  /// Calls `visit` for every single value, in the order of the body.
+  public func walk<E: Error>(
+    _ body: [UInt8], _ visit: (Slot) throws(E) -> Void
+  ) throws(E) {
+    for slot in slots(in: body) { try walk(slot, body, visit) }
+  }
+
+  /// Calls `visit` for every single value inside `slot`.
+  public func walk<E: Error>(
+    _ slot: Slot, _ body: [UInt8], _ visit: (Slot) throws(E) -> Void
+  ) throws(E) {
+    if slot.isLeaf { return try visit(slot) }
+    for child in children(of: slot, in: body) { try walk(child, body, visit) }
+  }
+
+  /// The value of a place, with everything inside it.
+  public func value(of slot: Slot, in body: [UInt8]) -> FieldValue {
+    switch slot.field.kind {
+    case .group:
+      return .group(
+        children(of: slot, in: body).map { ($0.field.name, value(of: $0, in: body)) })
+    case .array: return .list(children(of: slot, in: body).map { value(of: $0, in: body) })
+    case .chain:
+      return .group(children(of: slot, in: body).map { ($0.path, value(of: $0, in: body)) })
+    case .keyValues:
+      return .group(
+        children(of: slot, in: body).map { ($0.field.name, value(of: $0, in: body)) })
+    default: return slot.value(in: body)
+    }
+  }
+
+  // MARK: - Steps
+
+  private func member(
+    _ name: String, of parent: Slot?, in body: [UInt8], full: String
+  ) throws(FormatError) -> Slot {
+    let candidates: [Slot]
+    var names: [String] = []
+    if let parent {
+      if case .array = parent.field.kind {
+        return try keyed(name, of: parent, in: body)
+      }
+      candidates = children(of: parent, in: body)
+    } else {
+      candidates = slots(in: body)
+    }
+    if let found = candidates.first(where: { $0.field.name == name }) { return found }
+    for candidate in candidates {
+      // A chain's entries are named as if they stood beside it: HVM_CONTEXT.CPU, not .entry.CPU.
+      if case .chain(let chain) = candidate.field.kind {
+        let inside = children(of: candidate, in: body)
+        if let found = inside.first(where: { $0.field.name == name }) { return found }
+        names += chain.names()
+      }
+    }
+    names += candidates.map(\.field.name)
+    throw FormatError(
+      .unknownName, field: full, "no field '\(name)'" + didYouMean(name, among: names))
+  }
+
+  private func element(
+    _ index: FieldPath.Index, of slot: Slot, in body: [UInt8]
+  ) throws(FormatError) -> Slot {
+    switch index {
+    case .name(let name): return try keyed(name, of: slot, in: body)
+    case .number(let number):
+      if case .array = slot.field.kind {
+        let elements = children(of: slot, in: body)
+        guard number >= 0, number < elements.count else {
+          throw FormatError(
+            .outOfRange, field: slot.path,
+            "expected an index in 0..\(elements.count - 1), got \(number)")
+        }
+        return elements[number]
+      }
+      // NAME[2] of a chain: the entry of that instance.
+      for candidate in slots(in: body) {
+        guard case .chain = candidate.field.kind else { continue }
+        let wanted = "\(slot.field.name)[\(number)]"
+        if let found = children(of: candidate, in: body).first(where: { $0.path == wanted }) {
+          return found
+        }
+        throw FormatError(.outOfRange, field: wanted, "no such entry")
+      }
+      throw FormatError(.invalid, field: slot.path, "not an array")
+    }
+  }
+
+  /// The element of an array whose key field has this name or number.
+  private func keyed(
+    _ name: String, of slot: Slot, in body: [UInt8]
+  ) throws(FormatError) -> Slot {
+    if case .keyValues = slot.field.kind {
+      if let found = children(of: slot, in: body).first(where: { $0.field.name == name }) {
+        return found
+      }
+      throw FormatError(.unknownName, field: slot.path, "no key '\(name)'")
+    }
+    guard let key = slot.field.key, case .array(let element, _) = slot.field.kind,
+      case .group(let fields) = element.kind,
+      let keyField = fields.first(where: { $0.name == key })
+    else {
+      throw FormatError(.invalid, field: slot.path, "elements have no names")
+    }
+    for child in children(of: slot, in: body) {
+      guard let place = children(of: child, in: body).first(where: { $0.field.name == key }),
+        case .unsigned(let number) = place.value(in: body)
+      else { continue }
+      if keyField.names[number] == name || String(number) == name { return child }
+    }
+    throw FormatError(
+      .unknownName, field: slot.path,
+      "no element '\(name)'" + didYouMean(name, among: Array(keyField.names.values)))
+  }
+
+  // MARK: - Places
+
+  private func slot(
+    _ field: Field, path: String, at offset: Int, count: Int, native: Bool
+  ) -> Slot {
+    Slot(
+      path: path, field: field, offset: offset, byteCount: count,
+      order: native || field.isNative ? .little : context.order)
+  }
+
+  private func children(
+    of fields: [Field], at start: Int, end: Int, prefix: String, native: Bool, _ body: [UInt8]
+  ) -> [Slot] {
+    var out: [Slot] = []
+    out.reserveCapacity(fields.count)
+    var offset = start
+    for field in fields {
+      guard offset < end || field.fixedByteCount == 0 else { break }
+      var count = byteCount(of: field, at: offset, end: end, siblings: out, body)
+      if count > end - offset {
+        // A body that ends inside a field: what is there of it is octets.
+        count = end - offset
+        if case .array = field.kind {
+        } else {
+          out.append(
+            slot(
+              Field(field.name, .octets(count)), path: prefix + field.name, at: offset,
+              count: count, native: native))
+          break
+        }
+      }
+      out.append(slot(field, path: prefix + field.name, at: offset, count: count, native: native))
+      offset += count
+    }
+    if offset < end, !fields.isEmpty {
+      out.append(
+        slot(
+          .octets("excess", end - offset), path: prefix + "excess", at: offset,
+          count: end - offset, native: native))
+    }
+    return out
+  }
+
+  private func byteCount(
+    of field: Field, at offset: Int, end: Int, siblings: [Slot], _ body: [UInt8]
+  ) -> Int {
+    if let fixed = field.fixedByteCount { return fixed }
+    guard case .array(let element, let count) = field.kind,
+      let stride = element.fixedByteCount, stride > 0
+    else { return end - offset }
+    let fits = (end - offset) / stride
+    guard case .field(let name) = count,
+      let counter = siblings.first(where: { $0.field.name == name }),
+      case .unsigned(let wanted) = counter.value(in: body)
+    else { return fits * stride }
+    return Int(min(wanted, UInt64(fits))) * stride
+  }
+}
+
+/// An entry of a chain: its head's numbers and where its data lies.
+public struct ChainEntry: Sendable, Equatable {
+  public let type: UInt16
+  public let instance: UInt16
+  /// Octets from the start of the body to the data, behind the head of 8 octets.
+  public let offset: Int
+  /// Octets of data that are there; `claimed` is what the head says.
+  public let byteCount: Int
+  public let claimed: UInt32
+}
+
+/// The entries of an HVM_CONTEXT body, to END or to where it breaks off.
+/// Xen: xen/include/public/hvm/save.h, struct hvm_save_descriptor.
+public func entries(of chain: Chain, in body: [UInt8], _ range: Range<Int>) -> [ChainEntry] {
+  var out: [ChainEntry] = []
+  var offset = range.lowerBound
+  while range.upperBound - offset >= 8 {
+    let claimed: UInt32 = body.load(offset + 4, as: UInt32.self)
+    let there = min(UInt64(claimed), UInt64(range.upperBound - offset - 8))
+    let entry = ChainEntry(
+      type: body.load(offset, as: UInt16.self), instance: body.load(offset + 2, as: UInt16.self),
+      offset: offset + 8, byteCount: Int(there), claimed: claimed)
+    out.append(entry)
+    offset += 8 + Int(there)
+    if entry.type == 0 || UInt64(claimed) > there { break }
+  }
+  return out
+}
+
+/// The pairs of NUL-terminated keys and values; a value's range leaves its NUL out.
+func keyValues(in body: [UInt8], _ range: Range<Int>) -> [(key: String, range: Range<Int>)] {
+  var out: [(key: String, range: Range<Int>)] = []
+  var strings: [Range<Int>] = []
+  var start = range.lowerBound
+  for index in range where body[index] == 0 {
+    strings.append(start..<index)
+    start = index + 1
+  }
+  for pair in stride(from: 0, to: strings.count - 1, by: 2) {
+    out.append(
+      (String(decoding: body[strings[pair]], as: UTF8.self), strings[pair + 1]))
+  }
+  return out
+}

@@ -1,0 +1,184 @@
+// What a field holds, in the terms of its kind.
+
+public import Bytes
+
+/// The value of a field, or of a whole body.
+public enum FieldValue: Sendable, Equatable {
+  case unsigned(UInt64)
+  case signed(Int64)
+  case octets([UInt8])
+  case text(String)
+  case list([FieldValue])
+  /// Fields in their order.
+  case group([(name: String, value: FieldValue)])
+
+  public static func == (a: FieldValue, b: FieldValue) -> Bool {
+    switch (a, b) {
+    case (.unsigned(let x), .unsigned(let y)): x == y
+    case (.signed(let x), .signed(let y)): x == y
+    case (.octets(let x), .octets(let y)): x == y
+    case (.text(let x), .text(let y)): x == y
+    case (.list(let x), .list(let y)): x == y
+    case (.group(let x), .group(let y)):
+      x.count == y.count && zip(x, y).allSatisfy { $0.name == $1.name && $0.value == $1.value }
+    default: false
+    }
+  }
+}
+
+/// What is known of the stream around a body and needed to read it.
+public struct BodyContext: Sendable, Equatable {
+  /// The byte order of the stream's own fields.
+  public var order: ByteOrder
+  /// X86_PV_INFO's guest_width, or 0 where it is not known or there is none.
+  public var guestWidth: Int
+
+  public init(order: ByteOrder = .little, guestWidth: Int = 0) {
+    self.order = order
+    self.guestWidth = guestWidth
+  }
+}
+
+/// A place in a body: which field lies there and where.
+public struct Slot: Sendable {
+  /// "param[3].value".
+  public let path: String
+  public let field: Field
+  /// Octets from the start of the body.
+  public let offset: Int
+  /// Octets that the field has in this body.
+  public let byteCount: Int
+  /// The byte order of an integer there.
+  public let order: ByteOrder
+}
+
+extension Slot {
+  /// Whether the field is a single value, and not one made of others.
+  public var isLeaf: Bool {
+    switch field.kind {
+    case .group, .array, .chain, .keyValues: false
+    default: true
+    }
+  }
+
+  /// The value of a leaf in `body`. Groups, arrays and chains give their octets.
+  public func value(in body: [UInt8]) -> FieldValue {
+    switch field.kind {
+    case .unsigned(let width): .unsigned(body.unsigned(at: offset, width: width, order))
+    case .signed(let width):
+      .signed(
+        signExtended(body.unsigned(at: offset, width: width, order), width: width))
+    case .text:
+      .text(
+        String(
+          decoding: body[offset..<offset + byteCount].prefix { $0 != 0 }, as: UTF8.self))
+    default: .octets([UInt8](body[offset..<offset + byteCount]))
+    }
+  }
+
+  /// Writes `value` into `body`. The place keeps its size: what does not fit throws.
+  public func set(_ value: FieldValue, in body: inout [UInt8]) throws(FormatError) {
+    switch (field.kind, value) {
+    case (.unsigned(let width), .unsigned(let number)):
+      try check(number, width)
+      body.set(unsigned: number, at: offset, width: width, order)
+    case (.unsigned(let width), .signed(let number)):
+      // Lua's integers are signed: a negative one is the bit pattern of 8 octets.
+      if number < 0, width < 8 { throw tooLarge("\(number)", width) }
+      try check(UInt64(bitPattern: number), width)
+      body.set(
+        unsigned: UInt64(bitPattern: number), at: offset, width: width, order)
+    case (.signed(let width), .signed(let number)):
+      try check(number, width)
+      body.set(
+        unsigned: UInt64(bitPattern: number), at: offset, width: width, order)
+    case (.signed(let width), .unsigned(let number)):
+      guard number <= UInt64(Int64.max) else { throw tooLarge(number.hex(), width) }
+      try check(Int64(number), width)
+      body.set(unsigned: number, at: offset, width: width, order)
+    case (.reserved, .unsigned(0)): break
+    case (.text, .text(let text)):
+      try replace([UInt8](text.utf8), in: &body, fill: true)
+    case (.text, .octets(let octets)):
+      try replace(octets, in: &body, fill: true)
+    case (_, .octets(let octets)):
+      try replace(octets, in: &body, fill: false)
+    case (_, .text(let text)):
+      try replace([UInt8](text.utf8), in: &body, fill: false)
+    default:
+      throw FormatError(.invalid, field: path, "expected \(field.kindName)")
+    }
+  }
+
+  private func replace(
+    _ octets: [UInt8], in body: inout [UInt8], fill: Bool
+  ) throws(FormatError) {
+    guard octets.count == byteCount || (fill && octets.count < byteCount) else {
+      throw FormatError(
+        .outOfRange, field: path,
+        "expected \(fill ? "at most " : "")\(byteCount) octets, got \(octets.count)")
+    }
+    let padding = [UInt8](repeating: 0, count: byteCount - octets.count)
+    body.replaceSubrange(offset..<offset + byteCount, with: octets + padding)
+  }
+
+  private func check(_ number: UInt64, _ width: Int) throws(FormatError) {
+    if width < 8, number >> UInt64(8 * width) != 0 { throw tooLarge(number.hex(), width) }
+  }
+
+  private func check(_ number: Int64, _ width: Int) throws(FormatError) {
+    let half = Int64(1) << Int64(8 * width - 1 < 63 ? 8 * width - 1 : 62)
+    if width < 8, number < -half || number >= half { throw tooLarge("\(number)", width) }
+  }
+
+  private func tooLarge(_ text: String, _ width: Int) -> FormatError {
+    let range: String
+    if case .signed = field.kind {
+      range =
+        "-\((UInt64(1) << UInt64(8 * width - 1)))..\((UInt64(1) << UInt64(8 * width - 1)) - 1)"
+    } else {
+      range = "0..\((UInt64.max >> UInt64(64 - 8 * width)).hex())"
+    }
+    return FormatError(
+      .outOfRange, field: path, "expected a value in \(range) (u\(8 * width)), got \(text)")
+  }
+}
+
+func signExtended(_ value: UInt64, width: Int) -> Int64 {
+  let shift = UInt64(64 - 8 * width)
+  return Int64(bitPattern: value << shift) >> Int64(shift)
+}
+
+extension Field {
+  /// The kind in words: "u32", "12 octets".
+  public var kindName: String {
+    switch kind {
+    case .unsigned(let n): "u\(8 * n)"
+    case .signed(let n): "i\(8 * n)"
+    case .reserved(let n): "\(n) octets of zero"
+    case .octets(let n): "\(n) octets"
+    case .opaque: "octets to the end of the body"
+    case .text(let n): "text of at most \(n) octets"
+    case .group: "fields"
+    case .array(let element, _): "array of \(element.kindName)"
+    case .chain: "entries"
+    case .keyValues: "keys and values"
+    }
+  }
+
+  /// How people read `value` of this field: hexadecimal where it says so, with its name or unit.
+  public func text(of value: FieldValue) -> String {
+    switch value {
+    case .unsigned(let number):
+      if let name = names[number] { return "\(isHex ? number.hex() : "\(number)") (\(name))" }
+      return (isHex ? number.hex() : "\(number)") + (unit.isEmpty ? "" : " " + unit)
+    case .signed(let number): return "\(number)" + (unit.isEmpty ? "" : " " + unit)
+    case .octets(let octets):
+      let shown = octets.prefix(32).hexDigits
+      return octets.count > 32 ? "\(shown)... (\(octets.count) octets)" : shown
+    case .text(let text): return "\"\(Array(text.utf8).printable)\""
+    case .list(let values): return "[\(values.count)]"
+    case .group(let fields): return "{\(fields.map(\.name).joined(separator: ", "))}"
+    }
+  }
+}

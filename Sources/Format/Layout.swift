@@ -1,0 +1,131 @@
+// The table of one record type.
+
+/// What a body's length must be.
+public enum LengthRule: Sendable, Equatable {
+  case exactly(Int)
+  case atLeast(Int)
+  /// `base` octets and then whole elements of `step`, at least `elements` of them.
+  case elements(base: Int, step: Int, atLeast: Int)
+
+  /// Whether a body of `count` octets follows the rule.
+  public func allows(_ count: UInt64) -> Bool {
+    switch self {
+    case .exactly(let n): count == n
+    case .atLeast(let n): count >= n
+    case .elements(let base, let step, let least):
+      count >= UInt64(base + least * step) && (count - UInt64(base)) % UInt64(step) == 0
+    }
+  }
+
+  /// The rule in words, for "expected ...".
+  public var description: String {
+    switch self {
+    case .exactly(let n): "\(n) octets"
+    case .atLeast(let n): "at least \(n) octets"
+    case .elements(0, let step, let least):
+      least > 0 ? "a positive multiple of \(step) octets" : "a multiple of \(step) octets"
+    case .elements(let base, let step, _): "\(base) octets and a multiple of \(step)"
+    }
+  }
+}
+
+/// The guests in whose streams a record may stand.
+public enum Guests: Sendable, Equatable {
+  case any, pv, hvm
+
+  public func include(_ guest: GuestType) -> Bool {
+    switch self {
+    case .any: true
+    case .pv: guest == .x86PV
+    case .hvm: guest == .x86HVM
+    }
+  }
+}
+
+/// A record type: number, name, who carries it, how long it is and its rows.
+public struct Layout: Sendable {
+  /// Rows that apply to some of the bodies; the first that fits is taken.
+  public struct Form: Sendable {
+    public enum Condition: Sendable, Equatable {
+      case always
+      case bodyByteCount(Int)
+      /// X86_PV_INFO's guest_width: 4 or 8.
+      case guestWidth(Int)
+    }
+    public let condition: Condition
+    public let fields: [Field]
+    public init(_ condition: Condition, _ fields: [Field]) {
+      self.condition = condition
+      self.fields = fields
+    }
+  }
+
+  public let type: RecordType
+  public let name: String
+  /// One sentence: what the record says.
+  public let doc: String
+  public let guests: Guests
+  /// The first stream version that has the record.
+  public let since: Int
+  public let length: LengthRule
+  /// Whether Xen 4.6 to 4.8 wrote it with nothing in it, which readers must ignore (Errata 1).
+  public let mayBeEmpty: Bool
+  public let forms: [Form]
+
+  public init(
+    _ type: RecordType, _ name: String, _ doc: String, guests: Guests = .any, since: Int = 2,
+    length: LengthRule, mayBeEmpty: Bool = false, forms: [Form]
+  ) {
+    self.type = type
+    self.name = name
+    self.doc = doc
+    self.guests = guests
+    self.since = since
+    self.length = length
+    self.mayBeEmpty = mayBeEmpty
+    self.forms = forms
+  }
+
+  public init(
+    _ type: RecordType, _ name: String, _ doc: String, guests: Guests = .any, since: Int = 2,
+    length: LengthRule, mayBeEmpty: Bool = false, _ fields: [Field]
+  ) {
+    self.init(
+      type, name, doc, guests: guests, since: since, length: length, mayBeEmpty: mayBeEmpty,
+      forms: [Form(.always, fields)])
+  }
+
+  /// The rows for a body of `byteCount` octets in a stream with this guest width (0: not known).
+  public func fields(byteCount: Int, guestWidth: Int) -> [Field] {
+    for form in forms {
+      switch form.condition {
+      case .always: return form.fields
+      case .bodyByteCount(let n) where n == byteCount: return form.fields
+      case .guestWidth(let n) where n == guestWidth: return form.fields
+      default: continue
+      }
+    }
+    return forms.last?.fields ?? []
+  }
+}
+
+/// All record types of both layers, by number and by name.
+public enum Layouts {
+  /// Every record type that is known, libxc's first. A new type is added to one of these tables.
+  public static let all: [Layout] = LibxcRecords.all + LibxlRecords.all
+
+  private static let byType = Dictionary(uniqueKeysWithValues: all.map { ($0.type, $0) })
+  private static let byName = Dictionary(
+    all.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+
+  public static func of(_ type: RecordType) -> Layout? { byType[type] }
+
+  /// The layout called `name`. END stands in both layers: `layer` decides, libxc if nil.
+  public static func named(_ name: String, layer: Layer? = nil) -> Layout? {
+    guard let layer else { return byName[name] }
+    return all.first { $0.name == name && $0.type.layer == layer }
+  }
+
+  /// All names, in the order of the tables.
+  public static var names: [String] { all.map(\.name) }
+}

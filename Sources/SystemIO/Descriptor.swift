@@ -1,0 +1,125 @@
+// An owned file descriptor and what kind of thing it is.
+
+internal import CSystem
+internal import Glibc
+
+/// What a descriptor refers to; the fastest way to move bytes depends on it.
+public enum DescriptorKind: Sendable, Equatable {
+  /// A regular file or a block device: it has a size, and can be read at any offset.
+  case file
+  case pipe
+  case socket
+  /// Terminals and other character devices, such as /dev/null.
+  case other
+}
+
+/// A file descriptor, closed once: when it goes, or before by `close()`.
+public struct Descriptor: ~Copyable {
+  /// The number of the descriptor.
+  public let number: Int32
+  public let kind: DescriptorKind
+  /// Device and inode, to tell whether two descriptors are the same file.
+  public let identity: FileIdentity
+  private let isOwned: Bool
+
+  /// Takes a descriptor that is open already. With `isOwned` false (0, 1 and 2, or one that
+  /// another owns) it stays open when this value goes.
+  public init(taking number: Int32, path: String, isOwned: Bool = true) throws(SystemError) {
+    var status = stat()
+    guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    self.number = number
+    self.isOwned = isOwned
+    identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    switch status.st_mode & S_IFMT {
+    case S_IFREG, S_IFBLK: kind = .file
+    case S_IFIFO: kind = .pipe
+    case S_IFSOCK: kind = .socket
+    default: kind = .other
+    }
+  }
+
+  /// Opens a file for reading (or, with `isWritable`, for both). A folder is refused (EISDIR).
+  public static func open(
+    _ path: String, isWritable: Bool = false
+  ) throws(SystemError) -> Descriptor {
+    let flags = (isWritable ? O_RDWR : O_RDONLY) | O_CLOEXEC
+    var number: Int32 = -1
+    repeat { number = unsafe Glibc.open(path, flags) } while number < 0 && errno == EINTR
+    guard number >= 0 else { throw SystemError("open", errno, path) }
+    var status = stat()
+    if unsafe fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+      _ = Glibc.close(number)
+      throw SystemError("open", EISDIR, path)
+    }
+    return try Descriptor(taking: number, path: path)
+  }
+
+  deinit { if isOwned { _ = Glibc.close(number) } }
+
+  /// The size of a file or block device in octets, now.
+  public func byteCount(path: String) throws(SystemError) -> UInt64 {
+    var status = stat()
+    guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    if status.st_mode & S_IFMT == S_IFREG { return UInt64(status.st_size) }
+    let here = lseek(number, 0, SEEK_CUR)
+    let end = lseek(number, 0, SEEK_END)
+    guard end >= 0, lseek(number, here, SEEK_SET) >= 0 else {
+      throw SystemError("lseek", errno, path)
+    }
+    return UInt64(end)
+  }
+
+  /// Writes what the kernel holds of the file to the disk. Pipes have nothing to be written.
+  public func synchronize(path: String) throws(SystemError) {
+    guard kind == .file else { return }
+    // A failed fsync is final: the kernel may have dropped the pages, a second call would lie.
+    guard fsync(number) == 0 else { throw SystemError("fsync", errno, path) }
+  }
+}
+
+/// Device and inode of a file.
+public struct FileIdentity: Sendable, Equatable, Hashable {
+  public let device: UInt64
+  public let inode: UInt64
+}
+
+/// Two ends of a new pipe. A struct, because tuples cannot hold noncopyable values.
+public struct Pipe: ~Copyable {
+  public var reading: Descriptor
+  public var writing: Descriptor
+
+  public init() throws(SystemError) {
+    var ends: (Int32, Int32) = (-1, -1)
+    let result = unsafe withUnsafeMutableBytes(of: &ends) { raw in
+      // Safety: the tuple is two adjacent Int32, which is what pipe2 fills.
+      unsafe csystem_pipe(raw.assumingMemoryBound(to: Int32.self).baseAddress)
+    }
+    guard result == 0 else { throw SystemError("pipe2", errno, "pipe") }
+    let first = try Descriptor(taking: ends.0, path: "pipe")
+    let second = try Descriptor(taking: ends.1, path: "pipe")
+    reading = first
+    writing = second
+  }
+}
+
+/// Whether the user asked for an end (SIGINT); long loops look at it between two pieces.
+public enum Interrupt {
+  /// From now on SIGINT sets `isRequested` instead of ending the process; a second one ends it.
+  public static func watch() { csystem_watch_interrupts() }
+
+  public static var isRequested: Bool {
+    get { csystem_interrupted() }
+    set { csystem_set_interrupted(newValue) }
+  }
+
+  /// Throws where the user asked for an end.
+  public static func check(_ path: String) throws(SystemError) {
+    if csystem_interrupted() { throw SystemError.interrupted(path) }
+  }
+}
+
+/// Makes a write to a pipe whose reader is gone an error (EPIPE) instead of a signal.
+public func ignoreBrokenPipeSignal() { csystem_ignore_sigpipe() }
+
+/// The most memory that this process has had, in KiB.
+public var peakResidentKiB: Int { csystem_peak_resident_kib() }

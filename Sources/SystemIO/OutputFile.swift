@@ -1,0 +1,70 @@
+// A file that appears whole or not at all.
+
+internal import CSystem
+internal import Glibc
+
+/// A new file under a temporary name in the folder of its final one.
+///
+/// Order of the end: verify (the caller's), fsync of the file, rename, fsync of the folder. Before
+/// the rename nothing of it can be seen under the final name; without `commit()` it is removed.
+public final class OutputFile {
+  /// The name that the file gets.
+  public let path: String
+  /// The name that it has until then.
+  public let temporaryPath: String
+  public let sink: Sink
+  private var isDone = false
+
+  /// Creates the temporary file. Its mode is that of `like` (a file that it will stand for), or
+  /// 0600: images hold a guest's memory.
+  public init(creating path: String, like: String? = nil) throws(SystemError) {
+    self.path = path
+    var mode: mode_t = 0o600
+    var status = stat()
+    if let like, unsafe stat(like, &status) == 0 { mode = status.st_mode & 0o777 }
+    let (folder, name) = splitPath(path)
+    var attempt = 0
+    while true {
+      let candidate = folder + "." + name + "." + OutputFile.suffix(attempt)
+      let number = unsafe csystem_create(candidate, mode)
+      if number >= 0 {
+        temporaryPath = candidate
+        // The umask may have taken bits that the file it stands for has.
+        if like != nil { _ = fchmod(number, mode) }
+        sink = Sink(try Descriptor(taking: number, path: path), path: path)
+        return
+      }
+      attempt += 1
+      guard errno == EEXIST, attempt < 100 else { throw SystemError("open", errno, path) }
+    }
+  }
+
+  /// Puts the file under its final name, replacing what was there.
+  public func commit() throws(SystemError) {
+    try sink.synchronize()
+    guard unsafe rename(temporaryPath, path) == 0 else { throw SystemError("rename", errno, path) }
+    isDone = true
+    let folder = splitPath(path).folder
+    let number = unsafe open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard number >= 0 else { throw SystemError("open", errno, folder) }
+    defer { _ = close(number) }
+    // Some file systems cannot sync a folder (EINVAL); the rename itself stands.
+    if fsync(number) != 0, errno != EINVAL { throw SystemError("fsync", errno, folder) }
+  }
+
+  deinit {
+    if !isDone { unsafe unlink(temporaryPath) }
+  }
+
+  private static func suffix(_ attempt: Int) -> String {
+    var random = SystemRandomNumberGenerator()
+    return "xs" + String(random.next() & 0xFFFF_FFFF, radix: 16)
+  }
+}
+
+/// The folder of a path with its last "/", or "", and the name behind it.
+func splitPath(_ path: String) -> (folder: String, name: String) {
+  guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ("", path) }
+  let next = path.utf8.index(after: slash)
+  return (String(path[..<next]), String(path[next...]))
+}

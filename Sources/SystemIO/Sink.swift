@@ -1,0 +1,107 @@
+// Where a stream is written to.
+
+public import Bytes
+internal import CSystem
+internal import Glibc
+
+/// A stream of octets into a file or a pipe. Nothing is held back: what `write` took has been
+/// given to the kernel, so that a filter in a pipe never keeps its reader waiting.
+public final class Sink {
+  /// The name that messages use.
+  public let path: String
+  /// Octets written.
+  public private(set) var position: UInt64 = 0
+
+  let descriptor: Descriptor
+
+  /// A sink over `descriptor`, from its current position on.
+  public init(_ descriptor: consuming Descriptor, path: String) {
+    self.path = path
+    if descriptor.kind == .pipe {
+      _ = csystem_set_pipe_capacity(descriptor.number, Transfer.pipeCapacity)
+    }
+    self.descriptor = descriptor
+  }
+
+  /// Standard output.
+  public static func standardOutput() throws(SystemError) -> Sink {
+    let name = "standard output"
+    return Sink(try Descriptor(taking: 1, path: name, isOwned: false), path: name)
+  }
+
+  public var kind: DescriptorKind { descriptor.kind }
+  public var identity: FileIdentity { descriptor.identity }
+  public var number: Int32 { descriptor.number }
+
+  /// Writes all of `bytes`.
+  public func write(_ bytes: [UInt8]) throws(SystemError) {
+    // Safety: the buffer is used only inside the closure.
+    try unsafe bytes.withUnsafeBufferPointer { buffer throws(SystemError) in
+      try unsafe writeAll(UnsafeRawBufferPointer(buffer))
+    }
+  }
+
+  /// Writes octets `range` of `arena`.
+  public func write(_ arena: Arena, _ range: Range<Int>) throws(SystemError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    // Safety: the range lies inside the arena.
+    try unsafe writeAll(
+      UnsafeRawBufferPointer(start: arena.pointer(range.lowerBound), count: range.count))
+  }
+
+  /// Writes `head` and then octets `range` of `arena`, in one system call where the kernel allows.
+  public func write(
+    _ head: [UInt8], then arena: Arena, _ range: Range<Int>
+  ) throws(SystemError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    // Safety: the buffer is used only inside the closure, the range lies inside the arena.
+    let done = try unsafe head.withUnsafeBufferPointer { buffer throws(SystemError) -> Int in
+      let raw = UnsafeRawBufferPointer(buffer)
+      // writev does not write through the base addresses, whatever its C type says.
+      var vectors = unsafe [
+        iovec(iov_base: UnsafeMutableRawPointer(mutating: raw.baseAddress), iov_len: raw.count),
+        iovec(iov_base: arena.pointer(range.lowerBound), iov_len: range.count),
+      ]
+      return try retrying { unsafe writev(descriptor.number, &vectors, 2) }
+    }
+    position += UInt64(done)
+    if done < head.count {
+      try write([UInt8](head[done...]))
+      try write(arena, range)
+    } else if done < head.count + range.count {
+      try write(arena, (range.lowerBound + done - head.count)..<range.upperBound)
+    }
+  }
+
+  private func writeAll(_ raw: UnsafeRawBufferPointer) throws(SystemError) {
+    var done = 0
+    while done < raw.count {
+      // Safety: done stays below the count.
+      let written = try retrying {
+        unsafe Glibc.write(
+          descriptor.number, raw.baseAddress.unsafelyUnwrapped + done, raw.count - done)
+      }
+      done += written
+      position += UInt64(written)
+    }
+  }
+
+  /// Repeats a write that a signal or a full non-blocking pipe stopped.
+  private func retrying(_ call: () -> Int) throws(SystemError) -> Int {
+    while true {
+      let result = call()
+      if result >= 0 { return result }
+      switch errno {
+      case EINTR: try Interrupt.check(path)
+      case EAGAIN: try waitUntilReady(descriptor.number, forWriting: true, path)
+      default: throw SystemError("write", errno, path)
+      }
+    }
+  }
+
+  /// Counts octets that were written inside the kernel.
+  func advance(_ count: UInt64) { position += count }
+
+  /// Forces the octets of a file to the disk.
+  public func synchronize() throws(SystemError) { try descriptor.synchronize(path: path) }
+}

@@ -1,0 +1,225 @@
+// Where a stream is read from: a window of octets in memory, and the rest still in the kernel.
+
+public import Bytes
+internal import CSystem
+internal import Glibc
+
+/// A stream of octets from a file or a pipe, of which a small window is in memory.
+///
+///      consumed | window (in memory) | not yet read, still in the kernel
+///      ---------^--------------------^------------------------------------
+///               position
+///
+/// From a file the window may hold more than was asked for. From a pipe it never does: what is not
+/// read can still be spliced, and whoever reads after us finds all that is behind our last octet.
+public final class Source {
+  /// The name that messages use.
+  public let path: String
+  /// Octets consumed since the source was opened.
+  public private(set) var position: UInt64 = 0
+  /// Octets in all, for a file; nil for a pipe.
+  public private(set) var byteCount: UInt64?
+  /// Octets that were read into memory (not skipped, not moved inside the kernel).
+  public private(set) var bytesRead: UInt64 = 0
+
+  let descriptor: Descriptor
+  private let start: UInt64
+  private let window = Arena(capacity: 16384)
+  private var windowStart = 0
+  private var windowEnd = 0
+  /// How far a file is read ahead: a record header, count and 1024 pfns (MAX_BATCH_SIZE).
+  private static let readAhead = 8208
+
+  /// A source over `descriptor`. A file is read from its current position on.
+  public init(_ descriptor: consuming Descriptor, path: String) throws(SystemError) {
+    self.path = path
+    if descriptor.kind == .file {
+      let here = lseek(descriptor.number, 0, SEEK_CUR)
+      start = here > 0 ? UInt64(here) : 0
+      let size = try descriptor.byteCount(path: path)
+      byteCount = size > start ? size - start : 0
+      // Reads are short and far apart until pages are moved, which is done in large pieces.
+      _ = posix_fadvise(descriptor.number, 0, 0, POSIX_FADV_RANDOM)
+    } else {
+      start = 0
+      if descriptor.kind == .pipe {
+        _ = csystem_set_pipe_capacity(descriptor.number, Transfer.pipeCapacity)
+      }
+    }
+    self.descriptor = descriptor
+  }
+
+  /// Opens `path` for reading; "-" is standard input.
+  public convenience init(opening path: String) throws(SystemError) {
+    if path == "-" {
+      let name = "standard input"
+      try self.init(Descriptor(taking: 0, path: name, isOwned: false), path: name)
+    } else {
+      try self.init(Descriptor.open(path), path: path)
+    }
+  }
+
+  /// Whether any part can be read at any time.
+  public var isFile: Bool { descriptor.kind == .file }
+  public var kind: DescriptorKind { descriptor.kind }
+  /// Device and inode of what is read.
+  public var identity: FileIdentity { descriptor.identity }
+  /// The descriptor's number, for poll and for tests.
+  public var number: Int32 { descriptor.number }
+
+  /// Goes back (or forward) to `position`; only for files.
+  public func seek(_ position: UInt64) {
+    precondition(isFile, "a pipe cannot seek")
+    self.position = position
+    windowStart = 0
+    windowEnd = 0
+  }
+
+  /// Brings up to `count` octets into the window and says how many there are: fewer only at the end.
+  public func peek(_ count: Int) throws(SystemError) -> Int {
+    if windowEnd - windowStart >= count { return count }
+    window.moveToStart(windowStart..<windowEnd)
+    windowEnd -= windowStart
+    windowStart = 0
+    window.reserve(max(count, Self.readAhead))
+    let goal = isFile ? max(count, Self.readAhead) : count
+    while windowEnd < count {
+      let got = try readSome(
+        into: window, windowEnd..<goal, at: position + UInt64(windowEnd))
+      if got == 0 { break }
+      windowEnd += got
+    }
+    return min(windowEnd, count)
+  }
+
+  /// The integer `offset` octets behind the position; must have been peeked at.
+  public func integer<T: LoadableInteger>(
+    _ offset: Int, as type: T.Type, _ order: ByteOrder
+  ) -> T {
+    precondition(windowEnd - windowStart - offset >= MemoryLayout<T>.size)
+    return window.withBytes(windowStart..<windowEnd) { $0.load(offset, as: type, order) }
+  }
+
+  /// Copies of the `count` octets at the position; must have been peeked at.
+  public func window(_ count: Int) -> [UInt8] {
+    precondition(count <= windowEnd - windowStart)
+    return window.copy(windowStart..<windowStart + count)
+  }
+
+  /// Reads exactly `count` octets, or fewer at the end, and consumes them.
+  public func read(_ count: Int) throws(SystemError) -> [UInt8] {
+    if count <= Self.readAhead {
+      let have = try peek(count)
+      let bytes = window(have)
+      drop(have)
+      return bytes
+    }
+    let buffer = Arena(capacity: count)
+    let got = try read(into: buffer, 0..<count)
+    return buffer.copy(0..<got)
+  }
+
+  /// Reads into `range` of `arena`; returns how many octets, fewer only at the end.
+  public func read(into arena: Arena, _ range: Range<Int>) throws(SystemError) -> Int {
+    precondition(range.upperBound <= arena.capacity)
+    var filled = min(range.count, windowEnd - windowStart)
+    // Safety: both ranges were checked against their arenas' ends.
+    unsafe arena.pointer(range.lowerBound)
+      .copyMemory(from: window.pointer(windowStart), byteCount: filled)
+    drop(filled)
+    while filled < range.count {
+      let got = try readSome(
+        into: arena, (range.lowerBound + filled)..<range.upperBound, at: position)
+      if got == 0 { break }
+      filled += got
+      position += UInt64(got)
+    }
+    return filled
+  }
+
+  /// Passes over up to `count` octets; returns how many there were. A file is not read.
+  public func skip(_ count: UInt64) throws(SystemError) -> UInt64 {
+    let first = Int(min(count, UInt64(windowEnd - windowStart)))
+    drop(first)
+    var rest = count - UInt64(first)
+    if let byteCount {
+      let there = byteCount > position ? byteCount - position : 0
+      rest = min(rest, there)
+      position += rest
+      return UInt64(first) + rest
+    }
+    guard rest > 0 else { return UInt64(first) }
+    let scratch = Arena(capacity: Int(min(rest, 1 << 20)))
+    var skipped = UInt64(first)
+    while rest > 0 {
+      let got = try readSome(
+        into: scratch, 0..<Int(min(rest, UInt64(scratch.capacity))), at: position)
+      if got == 0 { break }
+      position += UInt64(got)
+      rest -= UInt64(got)
+      skipped += UInt64(got)
+    }
+    return skipped
+  }
+
+  /// Forgets `count` octets of the window, which the caller has taken.
+  func drop(_ count: Int) {
+    windowStart += count
+    position += UInt64(count)
+  }
+
+  /// What the window holds, for a move: its octets go out before those in the kernel.
+  func takeWindow(_ limit: Int) -> [UInt8] {
+    let count = min(limit, windowEnd - windowStart)
+    let bytes = window.copy(windowStart..<windowStart + count)
+    drop(count)
+    return bytes
+  }
+
+  /// Counts octets that went past this object inside the kernel.
+  func advance(_ count: UInt64) { position += count }
+
+  /// The offset in the file that belongs to `position`.
+  func fileOffset(_ position: UInt64) -> Int { Int(clamping: start + position) }
+
+  /// One read: at least one octet, or 0 at the end.
+  func readSome(
+    into arena: Arena, _ range: Range<Int>, at position: UInt64
+  ) throws(SystemError) -> Int {
+    precondition(range.upperBound <= arena.capacity)
+    while true {
+      try Interrupt.check(path)
+      // Safety: the range lies inside the arena.
+      let got =
+        isFile
+        ? unsafe pread(
+          descriptor.number, arena.pointer(range.lowerBound), range.count, fileOffset(position))
+        : unsafe Glibc.read(descriptor.number, arena.pointer(range.lowerBound), range.count)
+      if got >= 0 {
+        bytesRead += UInt64(got)
+        return got
+      }
+      if errno == EINTR { continue }
+      if errno == EAGAIN {
+        try waitUntilReady(descriptor.number, forWriting: false, path)
+        continue
+      }
+      throw SystemError("read", errno, path)
+    }
+  }
+
+  /// Whether the file is still as long as when it was opened; pipes always are.
+  public func isUnchanged() throws(SystemError) -> Bool {
+    guard let byteCount else { return true }
+    return try descriptor.byteCount(path: path) == start + byteCount
+  }
+}
+
+/// Blocks until a non-blocking descriptor can go on.
+func waitUntilReady(_ number: Int32, forWriting: Bool, _ path: String) throws(SystemError) {
+  var entry = pollfd(fd: number, events: Int16(forWriting ? POLLOUT : POLLIN), revents: 0)
+  while unsafe poll(&entry, 1, -1) < 0 {
+    guard errno == EINTR else { throw SystemError("poll", errno, path) }
+    try Interrupt.check(path)
+  }
+}

@@ -1,0 +1,115 @@
+// Moving octets from a source to a sink by the cheapest way that the pair of them allows.
+
+internal import Bytes
+internal import CSystem
+internal import Glibc
+
+/// The ways to move octets. Which one serves a pair of descriptors is `Transfer.way`.
+public enum TransferWay: Sendable, Equatable {
+  /// copy_file_range(2): shares extents where the file system can.
+  case shareExtents
+  /// splice(2): pages change hands inside the kernel.
+  case splice
+  /// read(2) and write(2) through a buffer.
+  case copy
+}
+
+public enum Transfer {
+  /// What pipes are enlarged to, in octets: with 64 KiB, waking the reader costs more than moving.
+  public static let pipeCapacity: Int32 = 1 << 20
+  /// Octets of a copy's buffer; between files, and what is moved between two looks at `Interrupt`.
+  static let piece = 1 << 20
+
+  /// The way for a pair. The table (rows: source, columns: sink):
+  ///
+  ///              | file                          | pipe   | socket | other
+  ///      file    | shareExtents if it can, copy  | splice | copy   | copy
+  ///      pipe    | splice                        | splice | splice | splice
+  ///      socket  | copy                          | splice | copy   | copy
+  ///
+  /// Between files that do not share extents a plain copy is as fast as any call of the kernel's.
+  static func way(_ source: Source, _ sink: Sink) -> TransferWay {
+    switch (source.kind, sink.kind) {
+    case (.file, .file):
+      source.identity.device == sink.identity.device
+        && csystem_shares_extents(source.number) ? .shareExtents : .copy
+    case (.pipe, _): .splice
+    case (.file, .pipe), (.socket, .pipe): .splice
+    default: .copy
+    }
+  }
+}
+
+extension Source {
+  /// Moves `count` octets to `sink`. Returns how many there were: fewer only at the end of the
+  /// source. `forcing` chooses the way (tests try each).
+  public func move(
+    _ count: UInt64, to sink: Sink, forcing: TransferWay? = nil
+  ) throws(SystemError) -> UInt64 {
+    var moved: UInt64 = 0
+    let inWindow = takeWindow(Int(clamping: count))
+    if !inWindow.isEmpty {
+      try sink.write(inWindow)
+      moved = UInt64(inWindow.count)
+    }
+    var way = forcing ?? Transfer.way(self, sink)
+    var buffer: Arena?
+    while moved < count {
+      try Interrupt.check(path)
+      let piece = Int(min(count - moved, UInt64(Transfer.piece) * (way == .copy ? 1 : 16)))
+      var got: Int
+      switch way {
+      case .copy:
+        let arena = buffer ?? Arena(capacity: min(piece, Transfer.piece))
+        buffer = arena
+        got = try readSome(into: arena, 0..<min(piece, arena.capacity), at: position)
+        if got > 0 { try sink.write(arena, 0..<got) }
+        advance(UInt64(got))
+      case .splice, .shareExtents:
+        guard let result = try kernelMove(piece, to: sink, way) else {
+          way = .copy  // the kernel cannot do it for this pair: the same octets by hand
+          continue
+        }
+        got = result
+        advance(UInt64(got))
+        sink.advance(UInt64(got))
+      }
+      if got == 0 { break }
+      moved += UInt64(got)
+    }
+    return moved
+  }
+
+  /// One call of the kernel's; nil where it refuses the pair.
+  private func kernelMove(
+    _ count: Int, to sink: Sink, _ way: TransferWay
+  ) throws(SystemError) -> Int? {
+    while true {
+      var offset = Int64(fileOffset(position))
+      let result =
+        switch way {
+        case .shareExtents:
+          // Safety: the calls read and write only the offset that they are given.
+          unsafe csystem_copy_file_range(number, &offset, sink.number, nil, count)
+        default:
+          isFile
+            ? unsafe csystem_splice(number, &offset, sink.number, nil, count)
+            : csystem_splice(number, nil, sink.number, nil, count)
+        }
+      if result >= 0 {
+        // copy_file_range gives 0 where it cannot copy (some virtual file systems): not an end.
+        if result == 0, isFile, let byteCount, position < byteCount { return nil }
+        return result
+      }
+      switch errno {
+      case EINTR: try Interrupt.check(path)
+      case EAGAIN:
+        try waitUntilReady(number, forWriting: false, path)
+        try waitUntilReady(sink.number, forWriting: true, sink.path)
+      case EINVAL, ENOSYS, EXDEV, EOPNOTSUPP, EPERM, EBADF, EISDIR, ETXTBSY: return nil
+      case EPIPE, ENOSPC, EDQUOT, EFBIG: throw SystemError("write", errno, sink.path)
+      default: throw SystemError("splice", errno, path)
+      }
+    }
+  }
+}
