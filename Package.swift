@@ -46,6 +46,7 @@ let package = Package(
       name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .target(name: "CSystem"),
 
+    tests("StreamTests", ["Stream", "Format", "SystemIO"]),
   ],
   swiftLanguageModes: [.v6]
 )

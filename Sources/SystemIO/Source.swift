@@ -92,6 +92,19 @@ public final class Source {
     return min(windowEnd, count)
   }
 
+  /// Up to `count` octets that are there now: waits for the first, not for all of them. Empty only
+  /// at the end. For what another program sends and then waits for an answer to.
+  public func peekAvailable(_ count: Int) throws(SystemError) -> [UInt8] {
+    if windowEnd == windowStart { _ = try peekOnce(count) }
+    return window(min(count, windowEnd - windowStart))
+  }
+
+  private func peekOnce(_ count: Int) throws(SystemError) -> Int {
+    windowStart = 0
+    windowEnd = try readSome(into: window, 0..<min(count, window.capacity), at: position)
+    return windowEnd
+  }
+
   /// The integer `offset` octets behind the position; must have been peeked at.
   public func integer<T: LoadableInteger>(
     _ offset: Int, as type: T.Type, _ order: ByteOrder

@@ -52,6 +52,26 @@ extension Source {
       try sink.write(inWindow)
       moved = UInt64(inWindow.count)
     }
+    moved += try moveOn(count - moved, to: sink, forcing)
+    return moved
+  }
+
+  /// Copies `count` octets of a file from `offset` on, wherever the position is, and leaves the
+  /// position alone. Returns how many there were.
+  public func copy(
+    from offset: UInt64, _ count: UInt64, to sink: Sink
+  ) throws(SystemError) -> UInt64 {
+    let here = position
+    seek(offset)
+    defer { seek(here) }
+    return try moveOn(count, to: sink, nil)
+  }
+
+  /// Moves octets that are not in the window.
+  private func moveOn(
+    _ count: UInt64, to sink: Sink, _ forcing: TransferWay?
+  ) throws(SystemError) -> UInt64 {
+    var moved: UInt64 = 0
     var way = forcing ?? Transfer.way(self, sink)
     var buffer: Arena?
     while moved < count {

@@ -1,0 +1,159 @@
+// The four headers that a saved domain can begin with, as rows like any record.
+
+internal import Bytes
+
+/// A header of one of the layers.
+public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
+  /// The xl header with its optional data. Xen: tools/xl/xl.h, struct save_file_header.
+  case xl
+  /// The libxl stream header. Spec: libxl-migration-stream, Stream Header.
+  case libxl
+  /// The libxc image header. Spec: libxc-migration-stream, Image Header.
+  case image
+  /// The libxc domain header. Spec: libxc-migration-stream, Domain Header.
+  case domain
+
+  /// "image header", for messages.
+  public var title: String { "\(rawValue) header" }
+
+  /// Octets of the fixed part.
+  public var byteCount: Int {
+    switch self {
+    case .xl: 48
+    case .libxl, .domain: 16
+    case .image: 24
+    }
+  }
+
+  /// The rows. The xl header's optional data follow its rows.
+  public var fields: [Field] {
+    switch self {
+    case .xl: HeaderKind.xlFields
+    case .libxl: HeaderKind.libxlFields
+    case .image: HeaderKind.imageFields
+    case .domain: HeaderKind.domainFields
+    }
+  }
+
+  ///      0     1     2     3     4     5     6     7 octet
+  ///     +-------------------------------------------------+
+  ///     | magic, 32 octets                                |
+  ///     +-----------------------+-------------------------+
+  ///     | byteorder             | mandatory_flags         |
+  ///     +-----------------------+-------------------------+
+  ///     | optional_flags        | optional_data_len       |
+  ///     +-----------------------+-------------------------+
+  ///     | config_len (of JSON and its NUL)  | config ...  |
+  private static let xlFields: [Field] = [
+    .octets("magic", 32), .x32("byteorder").doc("0x01020304 as the saver's CPU writes it."),
+    .x32("mandatory_flags").bits([.init("json", 0), .init("streamv2", 1)])
+      .doc("What a reader must understand."),
+    .x32("optional_flags"), .u32("optional_data_len").unit("octets"),
+    .opaque("optional_data"),
+  ]
+
+  ///     +-------------------------------------------------+
+  ///     | ident "LibxlFmt"                                |
+  ///     +-----------------------+-------------------------+
+  ///     | version               | options                 |
+  ///     +-----------------------+-------------------------+
+  private static let libxlFields: [Field] = [
+    .x64("ident"), .u32("version"),
+    .x32("options").bits([.init("endianness", 0), .init("legacy", 1)]),
+  ]
+
+  ///     +-------------------------------------------------+
+  ///     | marker 0xFFFFFFFFFFFFFFFF                       |
+  ///     +-----------------------+-------------------------+
+  ///     | id "XENF"             | version                 |
+  ///     +-----------+-----------+-------------------------+
+  ///     | options   | (reserved)                          |
+  ///     +-----------+-------------------------------------+
+  private static let imageFields: [Field] = [
+    .x64("marker"), .x32("id"), .u32("version"),
+    .x16("options").bits([.init("endianness", 0)]), .reserved(6),
+  ]
+
+  ///     +-----------------------+-----------+-------------+
+  ///     | type                  | page_shift| (reserved)  |
+  ///     +-----------------------+-----------+-------------+
+  ///     | xen_major             | xen_minor               |
+  ///     +-----------------------+-------------------------+
+  private static let domainFields: [Field] = [
+    .u32("type").names([1: "x86_pv", 2: "x86_hvm"]), .u16("page_shift"), .reserved(2),
+    .u32("xen_major").doc("Release of the saver's Xen; 0 where a converter made the stream."),
+    .u32("xen_minor"),
+  ]
+}
+
+/// The numbers that tell the formats apart.
+public enum Magic {
+  /// "Xen saved domain, xl format\n \0 \r".
+  public static let xl: [UInt8] = Array("Xen saved domain, xl format\n \0 \r".utf8)
+  public static let xlByteOrder: UInt32 = 0x0102_0304
+  /// "LibxlFmt", big-endian.
+  public static let libxl: UInt64 = 0x4C69_6278_6C46_6D74
+  /// "XENF", big-endian.
+  public static let image: UInt32 = 0x5845_4E46
+}
+
+/// What the first octets of a file or pipe say it is.
+public enum Container: Sendable, Equatable {
+  case xl, libxl, libxc
+  /// A format that is recognised but not read: its name for the message.
+  case other(String)
+  /// Too few octets to be anything.
+  case tooShort
+
+  /// Octets that detection wants to see.
+  public static let peekByteCount = 32
+
+  /// Spec: none covers all of them; each test is the first octets that its writer puts there.
+  public init(_ first: [UInt8]) {
+    func begins(_ text: String) -> Bool { first.starts(with: text.utf8) }
+    if first.starts(with: Magic.xl) {
+      self = .xl
+    } else if begins("LibxlFmt") {
+      self = .libxl
+    } else if first.count >= 12, first[0..<8].allSatisfy({ $0 == 0xFF }) {
+      let id = first.load(8, as: UInt32.self, .big)
+      self = id == Magic.image ? .libxc : .other("an image header with id \(id.hex(8))")
+    } else if begins("libvirt-xml\n \0 \r") {
+      self = .other("a libvirt save image")
+    } else if begins("XenSavedDomv2-\n") {
+      self = .other("a xenopsd suspend image")
+    } else if begins("XenSavedDomain\n") {
+      self = .other("a xenopsd legacy suspend image")
+    } else if begins("QEVM") {
+      self = .other("bare QEMU device state")
+    } else if begins("xenstore") {
+      self = .other("a xenstore migration stream")
+    } else if first.count < 12 {
+      self = .tooShort
+    } else if begins("Xen saved domain") {
+      self = .other("an xl header with an unknown tail of its magic")
+    } else if first.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
+      self = .other("zstd-compressed data (decompress it first: zstd -d)")
+    } else if first.starts(with: [0x1F, 0x8B]) {
+      self = .other("gzip-compressed data (decompress it first: gzip -d)")
+    } else if let legacy = Container.legacy(first) {
+      self = .other(legacy)
+    } else {
+      self = .other("no format of saved domains")
+    }
+  }
+
+  /// A legacy libxc stream begins with p2m_size, an unsigned long of the toolstack: small, so its
+  /// upper octets are zero. Xen: RELEASE-4.5.0 tools/libxc/xc_domain_restore.c.
+  private static func legacy(_ first: [UInt8]) -> String? {
+    let low = first.load(0, as: UInt32.self)
+    guard low != 0, low < 1 << 28 else { return nil }
+    let high = first.load(4, as: UInt32.self)
+    if high == 0 { return "a legacy libxc stream (Xen 4.5 or older, 64-bit toolstack)" }
+    // 32-bit toolstack: the next word is a chunk: a page count of 1..1024, or a negative marker.
+    if (1...1024).contains(high) || high >= 0xFFFF_FFE0 {
+      return "a legacy libxc stream (Xen 4.5 or older, 32-bit toolstack)"
+    }
+    return nil
+  }
+}

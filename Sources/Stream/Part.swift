@@ -1,0 +1,140 @@
+// What a stream is made of, in the order in which it comes.
+
+public import Bytes
+public import Format
+
+/// One piece of a saved domain.
+public enum Part: Sendable {
+  case header(Header)
+  case record(Record)
+  /// Octets behind the end of the stream, or of a record that is cut off.
+  case trailing(Trailing)
+}
+
+/// A header with its optional data.
+public struct Header: Sendable {
+  public let kind: HeaderKind
+  /// Octets from the start of the source.
+  public let offset: UInt64
+  /// The header as it is, and the xl header's optional data behind it.
+  public var bytes: [UInt8]
+  /// The byte order of its fields.
+  public let order: ByteOrder
+
+  public init(_ kind: HeaderKind, offset: UInt64, bytes: [UInt8], order: ByteOrder) {
+    self.kind = kind
+    self.offset = offset
+    self.bytes = bytes
+    self.order = order
+  }
+
+  /// The rows laid over it.
+  public var layout: BodyLayout { BodyLayout(kind.fields, BodyContext(order: order)) }
+
+  /// The unsigned number of a field; nil if there is no such number.
+  public func number(_ name: String) -> UInt64? {
+    guard let slot = layout.find(name, in: bytes),
+      case .unsigned(let value) = slot.value(in: bytes)
+    else { return nil }
+    return value
+  }
+}
+
+/// A record: its head in memory, and how much of its body is still in the source.
+public struct Record: Sendable {
+  public let type: RecordType
+  /// Number of the record in the stream, from 1; 0 for one that was made here.
+  public let index: Int
+  /// Octets from the start of the source to the record's header.
+  public let offset: UInt64
+  /// The part of the body that is in memory: all of it, or the head before bulk bytes (for
+  /// PAGE_DATA: count and pfn table; for large blobs: their fixed fields).
+  public var body: [UInt8]
+  /// The padding behind the body where the whole body is in memory (0 to 7 octets, normally zero).
+  public var padding: [UInt8]
+  /// Octets of the body behind `body`, still in the source.
+  public let payloadByteCount: UInt64
+  /// Byte order and guest width for reading the body.
+  public let context: BodyContext
+  /// Checkpoint number in a checkpointed stream, from 0.
+  public let checkpoint: Int
+
+  public init(
+    _ type: RecordType, index: Int = 0, offset: UInt64 = 0, body: [UInt8], padding: [UInt8] = [],
+    payloadByteCount: UInt64 = 0, context: BodyContext, checkpoint: Int = 0
+  ) {
+    self.type = type
+    self.index = index
+    self.offset = offset
+    self.body = body
+    self.padding = padding
+    self.payloadByteCount = payloadByteCount
+    self.context = context
+    self.checkpoint = checkpoint
+  }
+
+  /// The body's length, as the record header says it.
+  public var length: UInt64 { UInt64(body.count) + payloadByteCount }
+  /// Octets of the record in the stream: header, body and padding.
+  public var totalByteCount: UInt64 { 8 + paddedTo8(length) }
+  /// The offset of the first octet behind it.
+  public var endOffset: UInt64 { offset + totalByteCount }
+  /// The rows laid over the body.
+  public var layout: BodyLayout { BodyLayout(type, body: body, context) }
+  /// "record 17 (X86_TSC_INFO)", for messages.
+  public var place: String { "record \(index) (\(type.name))" }
+
+  /// The record header and the part of the body in memory, and the padding if that is all of it.
+  public var headBytes: [UInt8] {
+    var out: [UInt8] = []
+    out.reserveCapacity(16 + body.count)
+    out.append(integer: type.number, context.order)
+    out.append(integer: UInt32(truncatingIfNeeded: length), context.order)
+    out += body
+    if payloadByteCount == 0 {
+      let needed = Int(paddedTo8(length) - length)
+      out += padding.prefix(needed) + [UInt8](repeating: 0, count: max(0, needed - padding.count))
+    }
+    return out
+  }
+
+  /// The unsigned number of a field; nil if there is no such number.
+  public func number(_ path: String) -> UInt64? {
+    guard let slot = layout.find(path, in: body),
+      case .unsigned(let value) = slot.value(in: body)
+    else { return nil }
+    return value
+  }
+
+  /// Whether this is PAGE_DATA whose pfn table is complete.
+  public var pageTable: PageTableSummary? {
+    guard type == .pageData, let count = pageEntryCount else { return nil }
+    return PageTableSummary(body, count: count, order: context.order)
+  }
+
+  /// Entries of PAGE_DATA's table, if the whole table lies in the body.
+  public var pageEntryCount: Int? {
+    guard type == .pageData, body.count >= 8 else { return nil }
+    let count = Int(body.load(0, as: UInt32.self, context.order))
+    return (body.count - 8) / 8 >= count ? count : nil
+  }
+
+  /// Entry `index` of PAGE_DATA's table.
+  public func pageEntry(_ index: Int) -> PageEntry {
+    PageEntry(rawValue: body.load(8 + 8 * index, as: UInt64.self, context.order))
+  }
+}
+
+/// Octets that belong to no record.
+public struct Trailing: Sendable, Equatable {
+  public enum Kind: Sendable, Equatable {
+    /// Behind the stream's end: another program's, such as xl's handshake in a migration.
+    case afterEnd
+    /// The beginning of a record of a checkpoint that was never finished.
+    case cutRecord
+  }
+  public let kind: Kind
+  public let offset: UInt64
+  /// The first of them (at most 64): enough to know them by.
+  public let first: [UInt8]
+}
