@@ -34,7 +34,7 @@ let package = Package(
         "LuaRuntime", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    swift("LuaRuntime", ["CLuaShim"]),
+    swift("LuaRuntime", ["CLuaShim", "CLua"]),
     swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON"]),
     swift("Stream", ["Format", "SystemIO", "Bytes"]),
     swift("Format", ["Bytes"]),

@@ -83,14 +83,6 @@ void clua_push_function(lua_State *L, intptr_t number) {
     lua_pushcclosure(L, trampoline, 1);
 }
 
-void clua_set_global_function(lua_State *L, const char *name, intptr_t number) {
-    lua_pushglobaltable(L);
-    lua_pushstring(L, name);
-    clua_push_function(L, number);
-    lua_rawset(L, -3);
-    lua_pop(L, 1);
-}
-
 /* ---- classes ----
    metatable: { __name, __metatable = false, __gc, __index = closure(members, metatable, name,
    fallback), __newindex = closure(setters, ...), ... }. members[name] is a function (a method) or
@@ -480,6 +472,7 @@ const char *clua_string(lua_State *L, int index, size_t *count) {
 }
 
 int clua_upvalue_index(int index) { return lua_upvalueindex(index); }
+int clua_registry_index(void) { return LUA_REGISTRYINDEX; }
 void clua_collect(lua_State *L) { lua_gc(L, LUA_GCCOLLECT); }
 size_t clua_memory(lua_State *L) { return context_of(L)->used; }
 
@@ -500,3 +493,11 @@ void clua_push_text(lua_State *L, int index) {
 
 void clua_push_where(lua_State *L, int level) { luaL_where(L, level); }
 int clua_next(lua_State *L, int index) { return lua_next(L, index); }
+
+/* The state that SIGINT stops. */
+static lua_State *_Atomic active;
+void clua_set_active(lua_State *L) { atomic_store(&active, L); }
+void clua_stop_active(void) {
+    lua_State *L = atomic_load(&active);
+    if (L) clua_stop(L);
+}

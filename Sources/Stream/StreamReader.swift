@@ -54,7 +54,35 @@ public struct StreamReader {
   private var waitingPlace = ""
   private var waitingOffset: UInt64 = 0
 
+  /// A reader from the source's position on, which is the start of a stream.
   public init(_ source: Source) { self.source = source }
+
+  /// A reader that goes on at a record that an earlier pass has found at `offset` (an octet of a
+  /// file). `container`, `guest` and `version` are what that pass knew there.
+  public init(
+    _ source: Source, resumingAt offset: UInt64, index: Int, layer: Layer, checkpoint: Int,
+    from earlier: StreamReader
+  ) {
+    self = StreamReader(replacing: source, in: earlier)
+    source.seek(offset)
+    state = layer == .libxl ? .libxlRecords : .libxcRecords
+    isNested = earlier.container != .libxc
+    recordCount = index - 1
+    self.checkpoint = checkpoint
+    checkpointCount = checkpoint
+    isAfterCheckpointEnd = layer == .libxl
+    waiting = 0
+    ending = nil
+  }
+
+  private init(replacing source: Source, in earlier: StreamReader) {
+    self.source = source
+    container = earlier.container
+    libxcContext = earlier.libxcContext
+    libxlContext = earlier.libxlContext
+    guest = earlier.guest
+    version = earlier.version
+  }
 
   /// Limits, in octets.
   public enum Limit {

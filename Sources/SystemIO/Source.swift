@@ -31,17 +31,25 @@ public final class Source {
   private static let readAhead = 8208
 
   /// A source over `descriptor`. A file is read from its current position on.
-  public init(_ descriptor: consuming Descriptor, path: String) throws(SystemError) {
+  public convenience init(
+    _ descriptor: consuming Descriptor, path: String
+  ) throws(SystemError) {
+    let here = descriptor.kind == .file ? lseek(descriptor.number, 0, SEEK_CUR) : 0
+    try self.init(descriptor, path: path, start: here > 0 ? UInt64(here) : 0)
+  }
+
+  private init(
+    _ descriptor: consuming Descriptor, path: String, start: UInt64
+  ) throws(SystemError) {
     self.path = path
     if descriptor.kind == .file {
-      let here = lseek(descriptor.number, 0, SEEK_CUR)
-      start = here > 0 ? UInt64(here) : 0
+      self.start = start
       let size = try descriptor.byteCount(path: path)
       byteCount = size > start ? size - start : 0
       // Reads are short and far apart until pages are moved, which is done in large pieces.
       _ = posix_fadvise(descriptor.number, 0, 0, POSIX_FADV_RANDOM)
     } else {
-      start = 0
+      self.start = 0
       if descriptor.kind == .pipe {
         _ = csystem_set_pipe_capacity(descriptor.number, Transfer.pipeCapacity)
       }
@@ -57,6 +65,14 @@ public final class Source {
     } else {
       try self.init(Descriptor.open(path), path: path)
     }
+  }
+
+  /// Another source over the same file, from its start and with a position of its own.
+  public func duplicate() throws(SystemError) -> Source {
+    precondition(isFile, "a pipe has one reader")
+    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
+    guard number >= 0 else { throw SystemError("fcntl", errno, path) }
+    return try Source(Descriptor(taking: number, path: path), path: path, start: start)
   }
 
   /// Whether any part can be read at any time.

@@ -65,11 +65,15 @@ int clua_load(lua_State *L, const char *text, size_t count, const char *chunk_na
 void clua_stop(lua_State *L);
 void clua_end_stop(lua_State *L);
 bool clua_is_stopping(lua_State *L);
+/* Which state clua_stop_active stops: for signal handlers. NULL for none. */
+void clua_set_active(lua_State *L);
+void clua_stop_active(void);
 
 /* ---- the macros and variadic functions of lua.h ---- */
 void clua_pop(lua_State *L, int count);
 const char *clua_string(lua_State *L, int index, size_t *count); /* of strings only */
 int clua_upvalue_index(int index);
+int clua_registry_index(void);
 void clua_collect(lua_State *L);
 size_t clua_memory(lua_State *L);
 /* Pushes the text that tostring() gives, calling __tostring protected. */
@@ -78,7 +82,5 @@ void clua_push_text(lua_State *L, int index);
 void clua_push_where(lua_State *L, int level);
 /* lua_next in protected mode is not needed for raw tables; this is lua_next itself. */
 int clua_next(lua_State *L, int index);
-/* Sets `print` and io.write-independent output to Swift's function `number`. */
-void clua_set_global_function(lua_State *L, const char *name, intptr_t number);
 
 #endif

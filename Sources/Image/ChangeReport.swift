@@ -1,0 +1,103 @@
+// What a rewrite did, or would do.
+
+internal import Bytes
+internal import Format
+internal import Stream
+
+/// The outcome of a rewrite: counts, and the changes field by field (at most `detailLimit`).
+public struct ChangeReport: Sendable {
+  /// One change.
+  public struct Change: Sendable {
+    public enum Kind: String, Sendable { case changed, dropped, inserted, replaced }
+    public let kind: Kind
+    /// "record 17 (X86_TSC_INFO)" or "domain header".
+    public let place: String
+    /// Octets from the start of the source, for what came from there.
+    public let offset: UInt64
+    /// The field's path; "" where the whole is meant.
+    public let field: String
+    public let before: String
+    public let after: String
+
+    public var description: String {
+      switch kind {
+      case .changed where !field.isEmpty: "\(place): \(field): \(before) -> \(after)"
+      case .changed: "\(place): \(before) -> \(after)"
+      case .dropped: "\(place): dropped (\(before))"
+      case .inserted: "\(place): inserted (\(after))"
+      case .replaced: "\(place): replaced by \(after)"
+      }
+    }
+  }
+
+  /// Details that are kept; the counts go on.
+  public static let detailLimit = 1000
+
+  public internal(set) var recordsRead = 0
+  public internal(set) var recordsWritten = 0
+  public internal(set) var kept = 0
+  public internal(set) var changed = 0
+  public internal(set) var dropped = 0
+  public internal(set) var inserted = 0
+  public internal(set) var headersChanged = 0
+  public internal(set) var octetsRead: UInt64 = 0
+  public internal(set) var octetsWritten: UInt64 = 0
+  public internal(set) var changes: [Change] = []
+  /// Changes beyond the limit, which are only counted.
+  public internal(set) var changesLeftOut = 0
+
+  public init() {}
+
+  public var isIdentity: Bool { changed + dropped + inserted + headersChanged == 0 }
+
+  mutating func note(_ change: Change) {
+    if changes.count < ChangeReport.detailLimit {
+      changes.append(change)
+    } else {
+      changesLeftOut += 1
+    }
+  }
+
+  /// Notes every field that differs between two bodies of the same rows.
+  mutating func noteFields(
+    _ place: String, _ offset: UInt64, _ layout: BodyLayout, _ before: [UInt8], _ after: [UInt8]
+  ) {
+    if before.count != after.count {
+      note(
+        Change(
+          kind: .changed, place: place, offset: offset, field: "",
+          before: "\(before.count) octets", after: "\(after.count) octets"))
+      return
+    }
+    layout.walk(after) { slot in
+      let range = slot.offset..<slot.offset + slot.byteCount
+      guard before[range] != after[range] else { return }
+      note(
+        Change(
+          kind: .changed, place: place, offset: offset, field: slot.path,
+          before: slot.field.text(of: slot.value(in: before)),
+          after: slot.field.text(of: slot.value(in: after))))
+    }
+  }
+
+  /// The report for people: a line a change, then the counts.
+  public var text: String {
+    var lines = changes.map(\.description)
+    if changesLeftOut > 0 { lines.append("... and \(changesLeftOut) more changes") }
+    lines.append(summary)
+    return lines.joined(separator: "\n")
+  }
+
+  /// The counts in one line.
+  public var summary: String {
+    var parts = ["\(recordsRead) records: \(kept) kept"]
+    if changed > 0 { parts.append("\(changed) changed") }
+    if dropped > 0 { parts.append("\(dropped) dropped") }
+    if inserted > 0 { parts.append("\(inserted) inserted") }
+    if headersChanged > 0 {
+      parts.append("\(headersChanged) header\(headersChanged == 1 ? "" : "s") changed")
+    }
+    return parts.joined(separator: ", ")
+      + "; \(octetsRead.grouped) octets in, \(octetsWritten.grouped) out"
+  }
+}

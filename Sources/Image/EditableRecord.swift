@@ -1,0 +1,96 @@
+// A record that a filter may look into and change.
+
+public import Bytes
+public import Format
+public import Stream
+
+/// A record on its way through a rewrite, or one made from nothing.
+///
+/// Its head can be changed at once. Its payload stays in the source until it is asked for; what is
+/// never asked for moves from source to sink without passing through memory.
+public final class EditableRecord {
+  /// The record; its body is what will be written.
+  public private(set) var record: Record
+  /// The head as it was read, once it has been changed; nil before.
+  public private(set) var original: [UInt8]?
+  /// The payload in memory; nil while it is in the source, or where there is none.
+  public private(set) var loadedPayload: Arena?
+  /// Whether the payload, once loaded, has been written to.
+  public private(set) var isPayloadChanged = false
+  /// Whether the record came from a stream (and not from a script).
+  public let isFromStream: Bool
+  /// Reads the payload while the record is the current one of its stream.
+  private var loader: ((Arena, Int) throws(StreamError) -> Void)?
+  /// Whether the record is still the current one of its stream, or stands by itself.
+  public private(set) var isValid = true
+
+  /// A record that was read; `loader` reads its payload into memory.
+  public init(
+    reading record: Record, loader: ((Arena, Int) throws(StreamError) -> Void)? = nil
+  ) {
+    self.record = record
+    self.loader = loader
+    isFromStream = true
+  }
+
+  /// A record that a script made.
+  public init(making type: RecordType, body: [UInt8], _ context: BodyContext) {
+    record = Record(type, body: body, context: context)
+    isFromStream = false
+  }
+
+  public var type: RecordType { record.type }
+  public var body: [UInt8] { record.body }
+  /// Octets of the payload, wherever it is.
+  public var payloadByteCount: Int {
+    Int(record.payloadByteCount)
+  }
+
+  /// Whether anything in it differs from what was read.
+  public var isChanged: Bool { original != nil && original != record.body || isPayloadChanged }
+
+  /// Replaces the head's octets.
+  public func setBody(_ body: [UInt8]) {
+    if original == nil { original = record.body }
+    record.body = body
+    if record.payloadByteCount == 0 {
+      // A body of another length has other padding; one of the same keeps what it had.
+      if body.count != original?.count { record.padding = [] }
+    }
+  }
+
+  /// Sets one field.
+  public func set(_ path: String, _ value: FieldValue) throws(FormatError) {
+    let slot = try record.layout.slot(path, in: record.body)
+    var body = record.body
+    try slot.set(value, in: &body)
+    setBody(body)
+  }
+
+  /// The payload in memory; loads it from the source the first time.
+  public func payload() throws(StreamError) -> Arena? {
+    if let loadedPayload { return loadedPayload }
+    guard payloadByteCount > 0, let loader else { return nil }
+    let arena = Arena(capacity: payloadByteCount)
+    try loader(arena, payloadByteCount)
+    loadedPayload = arena
+    self.loader = nil
+    return arena
+  }
+
+  /// Notes that octets of the loaded payload were written to.
+  public func markPayloadChanged() { isPayloadChanged = true }
+
+  /// A copy that stands by itself: head and payload in memory.
+  public func copy() throws(StreamError) -> EditableRecord {
+    var body = record.body
+    if let payload = try payload() { body += payload.copy(0..<payloadByteCount) }
+    return EditableRecord(making: type, body: body, record.context)
+  }
+
+  /// Ends the record's time: its payload is behind the source's position now.
+  public func invalidate() {
+    isValid = false
+    loader = nil
+  }
+}

@@ -1,0 +1,48 @@
+// Where each record of a file lies.
+
+public import Format
+public import Stream
+public import SystemIO
+
+/// The records of an image in a file, found by one pass over their heads. Any of them can then be
+/// read again. Costs 32 octets a record.
+public struct RecordIndex {
+  public struct Entry: Sendable {
+    public let offset: UInt64
+    public let type: RecordType
+    public let checkpoint: Int32
+  }
+  /// The records in their order; record number n is element n - 1.
+  public private(set) var entries: [Entry] = []
+  public private(set) var headers: [Header] = []
+  public private(set) var trailing: Trailing?
+  /// The reader at the end of the pass: what it knows of the stream.
+  public let end: StreamReader
+
+  /// Walks over `source` from its start.
+  public init(_ source: Source) throws(StreamError) {
+    var reader = StreamReader(source)
+    while let part = try reader.next() {
+      switch part {
+      case .header(let header): headers.append(header)
+      case .record(let record):
+        entries.append(
+          Entry(
+            offset: record.offset, type: record.type, checkpoint: Int32(record.checkpoint)))
+      case .trailing(let trailing): self.trailing = trailing
+      }
+    }
+    end = reader
+  }
+
+  /// A reader whose next part is record `number` (from 1).
+  public func reader(at number: Int, _ source: Source) -> StreamReader {
+    let entry = entries[number - 1]
+    return StreamReader(
+      source, resumingAt: entry.offset, index: number, layer: entry.type.layer,
+      checkpoint: Int(entry.checkpoint), from: end)
+  }
+
+  /// The first header of a kind.
+  public func header(_ kind: HeaderKind) -> Header? { headers.first { $0.kind == kind } }
+}

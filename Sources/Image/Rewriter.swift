@@ -1,0 +1,243 @@
+// The rewrite: every part of a stream passes a filter on its way to the sink.
+
+internal import Bytes
+internal import Format
+public import Stream
+public import SystemIO
+
+/// What a filter wants done with a record.
+public enum FilterResult {
+  /// Write it, with the changes made to it.
+  case keep
+  case drop
+  /// Write these in its place; it may be among them.
+  case replace([EditableRecord])
+  /// Drop it and all that follow, and end the stream here with END.
+  case stop
+}
+
+/// A filter. Each call is made once for each part, in the order of the stream.
+public protocol RewriteFilter: AnyObject {
+  /// Before the first part.
+  func begin() throws(RewriteError)
+  /// For each header. What `header.bytes` holds afterwards is written.
+  func header(_ header: inout Header) throws(RewriteError)
+  /// For each record but the last END.
+  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult
+  /// Before the outermost END (or the end of a stream without one) is written: where this throws,
+  /// what was written is no image that a restore would take.
+  func finish() throws(RewriteError)
+}
+
+/// Rewrites a stream through a filter.
+public final class Rewriter {
+  private var reader: StreamReader
+  private var writer: StreamWriter?
+  private let filter: any RewriteFilter
+  private var report = ChangeReport()
+  private var isFinished = false
+  private let sink: Sink?
+
+  /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports.
+  public init(_ source: Source, to sink: Sink?, filter: any RewriteFilter) {
+    reader = StreamReader(source)
+    self.sink = sink
+    writer = sink.map { StreamWriter($0, keepingFrom: source) }
+    self.filter = filter
+  }
+
+  /// Runs to the end of the source.
+  public func run() throws(RewriteError) -> ChangeReport {
+    try filter.begin()
+    while let part = try next() {
+      switch part {
+      case .header(let header): try rewrite(header)
+      case .record(let record):
+        if try rewrite(record) { return try end() }
+      case .trailing:
+        try finishOnce()
+        try write { writer throws(StreamError) in try writer.keepRest(from: &self.reader) }
+      }
+    }
+    return try end()
+  }
+
+  private func end() throws(RewriteError) -> ChangeReport {
+    try finishOnce()
+    try write { writer throws(StreamError) in try writer.finish() }
+    let isWhole: Bool
+    do { isWhole = try reader.source.isUnchanged() } catch { throw RewriteError(error) }
+    guard isWhole else {
+      throw RewriteError(
+        StreamError(
+          .truncated, path: reader.source.path, offset: reader.source.position,
+          "the file changed its length while it was read"))
+    }
+    report.octetsRead = reader.source.position
+    if let sink { report.octetsWritten = sink.position }
+    return report
+  }
+
+  private func finishOnce() throws(RewriteError) {
+    guard !isFinished else { return }
+    isFinished = true
+    try filter.finish()
+  }
+
+  private func next() throws(RewriteError) -> Part? {
+    do { return try reader.next() } catch { throw RewriteError(error) }
+  }
+
+  private func write(
+    _ body: (inout StreamWriter) throws(StreamError) -> Void
+  ) throws(RewriteError) {
+    guard var current = writer else { return }
+    defer { writer = current }
+    do { try body(&current) } catch { throw RewriteError(error) }
+  }
+
+  // MARK: - Headers
+
+  private func rewrite(_ header: Header) throws(RewriteError) {
+    var changed = header
+    try filter.header(&changed)
+    if changed.bytes == header.bytes {
+      try write { writer throws(StreamError) in try writer.keep(header) }
+      return
+    }
+    report.headersChanged += 1
+    XLConfig.noteChange(in: &report, header, changed)
+    try write { writer throws(StreamError) in try writer.put(changed.bytes) }
+  }
+
+  // MARK: - Records
+
+  /// Returns true when the filter ended the stream.
+  private func rewrite(_ record: Record) throws(RewriteError) -> Bool {
+    report.recordsRead += 1
+    if isOutermostEnd(record.type) {
+      try finishOnce()
+      report.kept += 1
+      report.recordsWritten += 1
+      try write { writer throws(StreamError) in try writer.keep(record, from: &self.reader) }
+      return false
+    }
+    let current = EditableRecord(reading: record) {
+      [unowned self] (arena: Arena, count: Int) throws(StreamError) in
+      try self.reader.loadPayload(count, into: arena)
+    }
+    defer { current.invalidate() }
+    let result = try filter.record(current)
+    switch result {
+    case .keep: try put([current], insteadOf: current)
+    case .drop: try put([], insteadOf: current)
+    case .replace(let records): try put(records, insteadOf: current)
+    case .stop:
+      try finishOnce()
+      try writeEnds(record.type.layer)
+      return true
+    }
+    return false
+  }
+
+  private func isOutermostEnd(_ type: RecordType) -> Bool {
+    type == .libxlEnd || (type == .end && reader.container == .libxc)
+  }
+
+  private func put(
+    _ records: [EditableRecord], insteadOf current: EditableRecord
+  ) throws(RewriteError) {
+    var isWritten = false
+    for record in records {
+      if record === current {
+        guard !isWritten else {
+          throw RewriteError(
+            .usage, "\(current.record.place): returned twice (return rec:copy() for the second)")
+        }
+        isWritten = true
+        try keep(current)
+      } else {
+        try insert(record, at: current)
+      }
+    }
+    if !isWritten {
+      report.dropped += 1
+      report.note(
+        ChangeReport.Change(
+          kind: .dropped, place: current.record.place, offset: current.record.offset, field: "",
+          before: "\(current.record.length) octets", after: ""))
+    }
+  }
+
+  /// Writes the current record, with its changes.
+  private func keep(_ current: EditableRecord) throws(RewriteError) {
+    let record = current.record
+    report.recordsWritten += 1
+    guard current.isChanged || current.loadedPayload != nil else {
+      report.kept += 1
+      return try write { writer throws(StreamError) in
+        try writer.keep(record, from: &self.reader)
+      }
+    }
+    if current.isChanged {
+      report.changed += 1
+      if let original = current.original {
+        report.noteFields(record.place, record.offset, record.layout, original, record.body)
+      }
+      if current.isPayloadChanged {
+        report.note(
+          ChangeReport.Change(
+            kind: .changed, place: record.place, offset: record.offset, field: "", before: "pages",
+            after: "changed pages"))
+      }
+    } else {
+      report.kept += 1
+    }
+    guard let payload = current.loadedPayload else {
+      return try write { writer throws(StreamError) in
+        try writer.put(record, movingPayloadFrom: &self.reader)
+      }
+    }
+    let padding = Int(record.totalByteCount - 8 - record.length)
+    try write { writer throws(StreamError) in
+      try writer.put(record.headBytes, then: payload, 0..<current.payloadByteCount)
+      if padding > 0 { try writer.put([UInt8](repeating: 0, count: padding)) }
+    }
+    do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
+  }
+
+  /// Writes a record that a script made.
+  private func insert(_ made: EditableRecord, at current: EditableRecord) throws(RewriteError) {
+    var record = made.record
+    guard !made.isFromStream else {
+      throw RewriteError(
+        .usage,
+        "\(current.record.place): returned record \(record.index), which belongs to another place "
+          + "(return rec:copy())")
+    }
+    record = Record(
+      record.type, body: record.body,
+      context: BodyContext(
+        order: current.record.type.layer == record.type.layer
+          ? current.record.context.order : record.context.order,
+        guestWidth: current.record.context.guestWidth))
+    report.inserted += 1
+    report.recordsWritten += 1
+    report.note(
+      ChangeReport.Change(
+        kind: .inserted, place: current.record.place, offset: current.record.offset, field: "",
+        before: "", after: "\(record.type.name), \(record.length) octets"))
+    let finished = record
+    try write { writer throws(StreamError) in try writer.put(finished) }
+  }
+
+  /// Ends the stream from `layer` outwards.
+  private func writeEnds(_ layer: Layer) throws(RewriteError) {
+    let libxc = Record(.end, body: [], context: reader.libxcContext)
+    let libxl = Record(.libxlEnd, body: [], context: reader.libxlContext)
+    try write { writer throws(StreamError) in
+      if layer == .libxc { try writer.put(libxc) }
+      if self.reader.container != .libxc { try writer.put(libxl) }
+    }
+  }
+}

@@ -1,0 +1,70 @@
+// The configuration inside the xl header's optional data.
+
+internal import Bytes
+internal import Format
+public import Stream
+
+/// The domain's configuration as xl saved it. Xen: tools/xl/xl_saverestore.c, save_domain_core_writeconfig.
+///
+///     +-----------------------+-------------------------------------+---------------+
+///     | config_len (L), u32   | config, L octets with its last NUL  | anything else |
+///     +-----------------------+-------------------------------------+---------------+
+public enum XLConfig {
+  /// The octets of the configuration without its NUL; nil where there is none.
+  public static func text(_ header: Header) -> [UInt8]? {
+    guard let range = range(header) else { return nil }
+    return [UInt8](header.bytes[range].prefix { $0 != 0 })
+  }
+
+  /// Whether the configuration is JSON (Xen 4.5 and later) and not xl.cfg text.
+  public static func isJSON(_ header: Header) -> Bool {
+    header.kind == .xl && (header.number("mandatory_flags") ?? 0) & 1 != 0
+  }
+
+  /// Replaces the configuration: its octets, a NUL behind them, and both lengths. What follows it
+  /// in the optional data stays.
+  public static func setText(_ text: [UInt8], in header: inout Header) {
+    let old = range(header)
+    let rest = old.map { [UInt8](header.bytes[$0.upperBound...]) } ?? []
+    let length = text.count + 1
+    var bytes = [UInt8](header.bytes.prefix(HeaderKind.xl.byteCount))
+    bytes.store(44, UInt32(4 + length + rest.count), header.order)
+    bytes.append(integer: UInt32(length), header.order)
+    bytes += text
+    bytes.append(0)
+    header.bytes = bytes + rest
+  }
+
+  /// The octets of the configuration with its NUL, as far as they are there.
+  static func range(_ header: Header) -> Range<Int>? {
+    let start = HeaderKind.xl.byteCount + 4
+    guard header.kind == .xl, header.bytes.count >= start else { return nil }
+    let length = Int(header.bytes.load(start - 4, as: UInt32.self, header.order))
+    return start..<start + min(length, header.bytes.count - start)
+  }
+
+  /// Notes in `report` how a header changed: fields, and lines of the configuration.
+  static func noteChange(in report: inout ChangeReport, _ before: Header, _ after: Header) {
+    let fixed = before.kind.byteCount
+    report.noteFields(
+      before.kind.title, before.offset,
+      BodyLayout(before.kind.fields, BodyContext(order: before.order)),
+      Array(before.bytes.prefix(fixed)), Array(after.bytes.prefix(fixed)))
+    guard let old = text(before), let new = text(after), old != new else { return }
+    let oldLines = old.split(separator: 10)
+    let newLines = new.split(separator: 10)
+    // The lines between the common beginning and the common end.
+    let head = zip(oldLines, newLines).prefix { $0 == $1 }.count
+    let tail = zip(oldLines.dropFirst(head).reversed(), newLines.dropFirst(head).reversed())
+      .prefix { $0 == $1 }.count
+    func lines(_ lines: [ArraySlice<UInt8>]) -> String {
+      let changed = lines.dropFirst(head).dropLast(tail)
+      let shown = changed.prefix(4).map { $0.drop { $0 == 32 }.printable }
+      return shown.joined(separator: " ") + (changed.count > 4 ? " ..." : "")
+    }
+    report.note(
+      ChangeReport.Change(
+        kind: .changed, place: before.kind.title, offset: before.offset, field: "config",
+        before: lines(oldLines), after: lines(newLines)))
+  }
+}

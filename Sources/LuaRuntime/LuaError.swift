@@ -1,0 +1,49 @@
+// Errors on their way between Lua and Swift.
+
+/// An error of a script, or one that a Swift function gives to a script.
+///
+/// Misuse (a wrong argument, an unknown field) is raised in the script with the script's position.
+/// What the world did (a missing file) is returned to it as `nil, err`.
+public struct LuaError: Error, Sendable, CustomStringConvertible {
+  /// What a script error is about.
+  public enum Kind: Sendable, Equatable {
+    /// The script is wrong, or it called error().
+    case script
+    /// The text could not be compiled.
+    case syntax
+    /// The memory limit was reached.
+    case memory
+    /// Stopped by the user or a deadline.
+    case interrupted
+  }
+
+  public let kind: Kind
+  /// The message. For errors from scripts it begins with "file:line:".
+  public let message: String
+  /// One word for programs ("truncated", "enoent"), or "".
+  public let code: String
+  /// Lua's traceback, if the error came out of a script.
+  public var traceback: String?
+
+  public init(_ message: String, kind: Kind = .script, code: String = "") {
+    self.message = message
+    self.kind = kind
+    self.code = code
+  }
+
+  public var description: String { message }
+}
+
+/// What `nil, err` carries: a table for the script, with the fields of the error.
+public struct LuaFailure: Sendable {
+  public let message: String
+  public let code: String
+  /// Further fields: offset, record, path, errno.
+  public let fields: [(name: String, value: LuaValue)]
+
+  public init(_ message: String, code: String, _ fields: [(name: String, value: LuaValue)] = []) {
+    self.message = message
+    self.code = code
+    self.fields = fields
+  }
+}

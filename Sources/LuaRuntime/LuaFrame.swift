@@ -1,0 +1,263 @@
+// A stack of Lua values as a Swift function sees it.
+
+/// The arguments of a call from Lua, and the place for its results. Indexes count from 1, negative
+/// ones from the top. Nothing here can raise a Lua error over Swift's frames.
+public struct LuaFrame {
+  public let state: LuaState
+  let L: Stack
+
+  init(_ state: LuaState, _ L: Stack) {
+    self.state = state
+    self.L = L
+  }
+
+  /// Values on the stack: at the start of a call, its arguments.
+  public var count: Int { Int(L.top) }
+
+  public func type(_ index: Int) -> LuaType { LuaType(rawValue: L.type(index)) ?? .none }
+  /// Whether nothing, or nil, was given.
+  public func isMissing(_ index: Int) -> Bool { L.type(index) <= 0 }
+
+  // MARK: - Reading arguments
+
+  /// The error of a wrong argument. Methods count their own object as argument 0.
+  public func argumentError(_ index: Int, _ expected: String) -> LuaError {
+    let number = state.currentIsMethod ? index - 1 : index
+    return LuaError(
+      "bad argument #\(number) to '\(state.currentName)' (\(expected), got \(typeName(index)))")
+  }
+
+  /// The name of a value's type; of an object its class's.
+  public func typeName(_ index: Int) -> String {
+    let type = type(index)
+    guard type == .userdata, let name = state.className(L, index) else { return type.name }
+    return name
+  }
+
+  public func boolean(_ index: Int) -> Bool { L.boolean(index) }
+
+  /// An integer: a Lua integer, a float without a fraction, or a decimal or hexadecimal string.
+  public func integer(_ index: Int) throws(LuaError) -> Int64 {
+    guard let value = integerIfAny(index) else { throw argumentError(index, "expected an integer") }
+    return value
+  }
+
+  public func integerIfAny(_ index: Int) -> Int64? {
+    switch type(index) {
+    case .number: return L.integer(index)
+    case .string:
+      // Hexadecimal and large decimal numbers are unsigned: registers, pfns.
+      guard let text = stringIfAny(index) else { return nil }
+      if text.hasPrefix("0x") || text.hasPrefix("0X") {
+        return UInt64(text.dropFirst(2), radix: 16).map(Int64.init(bitPattern:))
+      }
+      return Int64(text) ?? UInt64(text).map(Int64.init(bitPattern:))
+    default: return nil
+    }
+  }
+
+  /// An integer in `range`.
+  public func integer(
+    _ index: Int, in range: ClosedRange<Int64>
+  ) throws(LuaError) -> Int {
+    let value = try integer(index)
+    guard range.contains(value) else {
+      throw LuaError(
+        "bad argument #\(state.currentIsMethod ? index - 1 : index) to '\(state.currentName)' "
+          + "(expected \(range.lowerBound)..\(range.upperBound), got \(value))")
+    }
+    return Int(value)
+  }
+
+  /// The octets of a string.
+  public func bytes(_ index: Int) throws(LuaError) -> [UInt8] {
+    guard let bytes = bytesIfAny(index) else { throw argumentError(index, "expected a string") }
+    return bytes
+  }
+
+  public func bytesIfAny(_ index: Int) -> [UInt8]? {
+    L.bytes(index)
+  }
+
+  public func string(_ index: Int) throws(LuaError) -> String {
+    String(decoding: try bytes(index), as: UTF8.self)
+  }
+
+  public func stringIfAny(_ index: Int) -> String? {
+    bytesIfAny(index).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  /// The object at `index`, of the class that Swift's type `Object` was registered as.
+  public func object<Object: AnyObject>(
+    _ index: Int, as type: Object.Type = Object.self
+  ) throws(LuaError) -> Object {
+    guard let object = objectIfAny(index, as: type) else {
+      throw argumentError(index, "expected a \(state.className(of: type))")
+    }
+    return object
+  }
+
+  public func objectIfAny<Object: AnyObject>(
+    _ index: Int, as type: Object.Type = Object.self
+  ) -> Object? {
+    L.object(index, state.className(of: type), type)
+  }
+
+  /// A value with everything in it, as far as it is data; nil for functions, objects and tables
+  /// nested deeper than 32.
+  public func value(_ index: Int, depth: Int = 32) -> LuaValue? {
+    let index = Int(L.absolute(index))
+    switch type(index) {
+    case .none, .nil: return LuaValue.none
+    case .boolean: return .boolean(boolean(index))
+    case .number:
+      if L.isInteger(index), let value = L.integer(index) { return .integer(value) }
+      return .number(L.number(index))
+    case .string: return bytesIfAny(index).map { .string($0) }
+    case .table: return depth > 0 ? table(index, depth: depth) : nil
+    default: return nil
+    }
+  }
+
+  private func table(_ index: Int, depth: Int) -> LuaValue? {
+    let length = L.length(index)
+    guard L.reserve(8) else { return nil }
+    if length > 0 {
+      var list: [LuaValue] = []
+      for item in 1...length {
+        _ = L.rawGet(Int32(index), item)
+        defer { pop() }
+        guard let value = value(-1, depth: depth - 1) else { return nil }
+        list.append(value)
+      }
+      return .list(list)
+    }
+    var fields: [(name: String, value: LuaValue)] = []
+    L.pushNil()
+    while L.next(index) {
+      guard type(-2) == .string, let name = stringIfAny(-2), let value = value(-1, depth: depth - 1)
+      else {
+        pop(2)
+        return nil
+      }
+      fields.append((name, value))
+      pop()
+    }
+    return .table(fields.sorted { $0.name < $1.name })
+  }
+
+  /// A field of a table, pushed; its type.
+  @discardableResult
+  public func pushField(_ index: Int, _ name: String) -> LuaType {
+    let index = L.absolute(index)
+    push(name)
+    return LuaType(rawValue: L.rawGet(index)) ?? .none
+  }
+
+  /// Element `position` (from 1) of a table, pushed; its type.
+  @discardableResult
+  public func pushElement(_ index: Int, _ position: Int) -> LuaType {
+    LuaType(rawValue: L.rawGet(Int32(index), position)) ?? .none
+  }
+
+  /// The number of elements of a table used as a list, or of octets of a string.
+  public func length(_ index: Int) -> Int { L.length(index) }
+
+  /// What tostring() gives.
+  public func text(_ index: Int) -> String {
+    L.pushText(of: index)
+    defer { pop() }
+    return stringIfAny(-1) ?? ""
+  }
+
+  /// A reference that keeps the value at `index` beyond the call.
+  public func reference(_ index: Int) -> LuaReference {
+    L.push(copyOf: index)
+    return LuaReference(state, L.takeReference())
+  }
+
+  // MARK: - Pushing results
+
+  public func pushNil() { L.pushNil() }
+  public func push(_ value: Bool) { L.push(value) }
+  public func push(_ value: Int64) { L.push(value) }
+  public func push(_ value: Int) { L.push(Int64(value)) }
+  /// An unsigned value: the same bits as a Lua integer.
+  public func push(_ value: UInt64) { L.push(Int64(bitPattern: value)) }
+  public func push(_ value: Double) { L.push(value) }
+
+  public func push(_ text: String) { L.push(Array(text.utf8)) }
+  public func push(_ bytes: [UInt8]) { L.push(bytes) }
+
+  public func push(_ value: LuaValue) {
+    _ = L.reserve(8)
+    switch value {
+    case .none: pushNil()
+    case .boolean(let value): push(value)
+    case .integer(let value): push(value)
+    case .number(let value): push(value)
+    case .string(let bytes): push(bytes)
+    case .list(let values):
+      L.newTable(list: values.count)
+      for (index, value) in values.enumerated() {
+        push(value)
+        L.rawSet(-2, index + 1)
+      }
+    case .table(let fields):
+      L.newTable(fields: fields.count)
+      for field in fields {
+        push(field.name)
+        push(field.value)
+        L.rawSet(-3)
+      }
+    }
+  }
+
+  /// An object of a registered class; Lua holds a reference to it until it is collected.
+  public func push<Object: AnyObject>(object: Object) {
+    L.push(object: object, state.className(of: Object.self))
+  }
+
+  public func push(_ reference: LuaReference) {
+    _ = L.rawGet(Stack.registry, Int(reference.number))
+  }
+
+  /// A copy of the value at `index`.
+  public func push(copyOf index: Int) { L.push(copyOf: index) }
+
+  /// A Swift closure as a Lua function.
+  public func push(function name: String, _ body: @escaping LuaFunction) {
+    L.pushFunction(state.add(name, isMethod: false, body))
+  }
+
+  /// An empty table.
+  public func pushTable() { L.newTable() }
+
+  /// Sets `name` of the table below the top to the top, and pops it.
+  public func setField(_ name: String) {
+    push(name)
+    L.rotate(-2, 1)
+    L.rawSet(-3)
+  }
+
+  /// Sets element `position` of the table below the top to the top, and pops it.
+  public func setElement(_ position: Int) { L.rawSet(-2, position) }
+
+  public func pop(_ count: Int = 1) { L.pop(count) }
+
+  /// `nil, err`: how the world's failures reach a script. Returns 2, the number of results.
+  public func fail(_ failure: LuaFailure) -> Int32 {
+    pushNil()
+    push(failure)
+    return 2
+  }
+
+  /// The error table of a failure.
+  public func push(_ failure: LuaFailure) {
+    var fields = failure.fields
+    fields.append(("message", .text(failure.message)))
+    fields.append(("code", .text(failure.code)))
+    push(LuaValue.table(fields))
+    state.setErrorMetatable(L)
+  }
+}

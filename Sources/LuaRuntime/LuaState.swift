@@ -1,0 +1,195 @@
+// A Lua state: the Swift functions that it can call, and calls into it.
+
+internal import CLuaShim
+
+/// A Swift function that Lua can call: takes its arguments from the frame, pushes results and
+/// returns how many. What it throws is raised in the script.
+public typealias LuaFunction = (LuaFrame) throws(LuaError) -> Int32
+
+/// A Lua state with its libraries. It belongs to one thread.
+public final class LuaState {
+  /// The state itself; nil once it is closed.
+  private(set) var stack: Stack?
+  private var functions: [(name: String, isMethod: Bool, body: LuaFunction)] = []
+  private(set) var currentName = "?"
+  private(set) var currentIsMethod = false
+  private var classNames: [ObjectIdentifier: String] = [:]
+  /// The declarations of everything that is bound, for help and documentation.
+  public internal(set) var declarations: [LuaDeclaration] = []
+
+  /// A new state. `memoryLimit` in octets, 0 for none; without `allLibraries` there is no io, os,
+  /// debug or package.
+  public init(memoryLimit: Int = 0, allLibraries: Bool = true) throws(LuaError) {
+    // Safety: the entry is called only while this object lives: `deinit` closes the state.
+    let host = unsafe Unmanaged.passUnretained(self).toOpaque()
+    let raw = unsafe clua_new(
+      memoryLimit, { L, number, host in unsafe LuaState.enter(L, number, host) },
+      { object in
+        guard let object = unsafe object else { return }
+        unsafe Unmanaged<AnyObject>.fromOpaque(object).release()
+      }, host, allLibraries)
+    guard let raw = unsafe raw else { throw LuaError("not enough memory", kind: .memory) }
+    stack = unsafe Stack(raw)
+  }
+
+  deinit { close() }
+
+  /// Closes the state: collects everything in it, which runs the scripts' finalizers.
+  public func close() {
+    guard let L = stack else { return }
+    stack = nil
+    Stack.clearActive()
+    L.close()
+  }
+
+  /// The stack of the main state, for setting things up.
+  public var frame: LuaFrame {
+    guard let stack else { preconditionFailure("the Lua state is closed") }
+    return LuaFrame(self, stack)
+  }
+
+  // MARK: - Lua calls Swift
+
+  private static func enter(
+    _ raw: OpaquePointer?, _ number: Int, _ host: UnsafeMutableRawPointer?
+  ) -> Int32 {
+    guard let raw = unsafe raw, let host = unsafe host else { return 0 }
+    let L = unsafe Stack(raw)
+    // Safety: `host` is the state object that made this Lua state; see `init`.
+    let state = unsafe Unmanaged<LuaState>.fromOpaque(host).takeUnretainedValue()
+    let function = state.functions[number]
+    let (name, isMethod) = (state.currentName, state.currentIsMethod)
+    state.currentName = function.name
+    state.currentIsMethod = function.isMethod
+    defer {
+      state.currentName = name
+      state.currentIsMethod = isMethod
+    }
+    let frame = LuaFrame(state, L)
+    guard L.reserve(32) else {
+      frame.push("stack overflow")
+      return -1
+    }
+    do {
+      return try function.body(frame)
+    } catch {
+      if error.code.isEmpty {
+        frame.push(error.message)
+      } else {
+        frame.push(LuaFailure(error.message, code: error.code))
+      }
+      return -1
+    }
+  }
+
+  /// Adds a Swift function; its number for C.
+  func add(_ name: String, isMethod: Bool, _ body: @escaping LuaFunction) -> Int {
+    functions.append((name, isMethod, body))
+    return functions.count - 1
+  }
+
+  /// Makes a Swift function a global.
+  public func setGlobal(function name: String, _ body: @escaping LuaFunction) {
+    let number = add(name, isMethod: false, body)
+    frame.L.pushFunction(number)
+    setGlobalFromTop(name)
+  }
+
+  /// Sets a global to the value on the top of the frame, and pops it.
+  public func setGlobalFromTop(_ name: String) {
+    let L = frame.L
+    _ = L.rawGet(Stack.registry, Stack.globals)
+    L.rotate(-2, 1)
+    frame.setField(name)
+    frame.pop()
+  }
+
+  // MARK: - Classes
+
+  func setClassName(_ name: String, of type: ObjectIdentifier) { classNames[type] = name }
+  func className<Object: AnyObject>(of type: Object.Type) -> String {
+    classNames[ObjectIdentifier(type)] ?? "object"
+  }
+
+  /// The class of the userdata at `index`, or nil.
+  func className(_ L: Stack, _ index: Int) -> String? {
+    guard L.pushMetafield(index, "__name") else { return nil }
+    defer { L.pop(1) }
+    return LuaFrame(self, L).stringIfAny(-1)
+  }
+
+  /// Gives the table on the top the metatable of error tables, whose __tostring is its message.
+  func setErrorMetatable(_ L: Stack) {
+    if L.newMetatable("xensave.error") {
+      let frame = LuaFrame(self, L)
+      frame.push(function: "tostring") { frame in
+        frame.pushField(1, "message")
+        return 1
+      }
+      frame.setField("__tostring")
+    }
+    L.setMetatable(-2)
+  }
+
+  // MARK: - Swift calls Lua
+
+  /// Compiles `text`; the function is on the top of the frame. Text only: no precompiled chunks.
+  public func load(_ text: [UInt8], name: String) throws(LuaError) {
+    let status = frame.L.load(text, name)
+    if status != Stack.statusOK {
+      let message = frame.stringIfAny(-1) ?? "syntax error"
+      frame.pop()
+      throw LuaError(message, kind: status == Stack.statusMemory ? .memory : .syntax)
+    }
+  }
+
+  /// Calls the function below `arguments` values on the top. `results` values are left (-1: all).
+  public func call(_ arguments: Int, results: Int = 0) throws(LuaError) {
+    try call(frame, arguments, results: results)
+  }
+
+  /// The same on the stack of a call that is under way.
+  public func call(
+    _ frame: LuaFrame, _ arguments: Int, results: Int = 0
+  ) throws(LuaError) {
+    let L = frame.L
+    guard L.reserve(16) else { throw LuaError("stack overflow") }
+    let status = L.call(arguments, results)
+    guard status != Stack.statusOK else { return }
+    let isStopped = L.isStopping
+    var code = ""
+    if frame.type(-1) == .table {
+      if frame.pushField(-1, "code") == .string { code = frame.stringIfAny(-1) ?? "" }
+      frame.pop()
+    }
+    let message = isStopped ? "interrupted" : frame.text(-1)
+    frame.pop()
+    var error = LuaError(
+      message,
+      kind: isStopped ? .interrupted : status == Stack.statusMemory ? .memory : .script, code: code)
+    error.traceback = L.traceback
+    throw error
+  }
+
+  /// Whether this error message means that the text ends too early: more lines may complete it.
+  public static func isIncomplete(_ error: LuaError) -> Bool {
+    error.kind == .syntax && error.message.hasSuffix("<eof>")
+  }
+
+  // MARK: - Limits
+
+  /// Lets SIGINT (by `LuaState.stopActive`) stop the scripts of this state.
+  public func makeActive() { frame.L.makeActive() }
+
+  /// Stops the running script of the active state; may be called from a signal handler.
+  public static var stopActive: @convention(c) () -> Void { { clua_stop_active() } }
+
+  /// Ends a stop: scripts may run again.
+  public func endStop() { frame.L.endStop() }
+
+  /// Octets that the state holds.
+  public var memory: Int { frame.L.memory }
+
+  /// Collects what no script can reach.
+  public func collectGarbage() { frame.L.collect() }
+}

@@ -1,0 +1,148 @@
+// Lua's C API as safe calls on one stack: the only place that passes lua_State pointers around.
+
+internal import CLua
+internal import CLuaShim
+
+/// A Lua stack. Every call here is one that cannot raise an error while Swift is on the stack; see
+/// CLuaShim.h for why.
+///
+/// Safety of all of them: the pointer comes from `clua_new` or from a call that Lua makes into
+/// Swift, and is used only while the `LuaState` that owns it is open; indexes are those of values
+/// on the stack, as the callers see to.
+@safe
+struct Stack: Equatable {
+  let raw: OpaquePointer
+
+  init(_ raw: OpaquePointer) { unsafe self.raw = raw }
+
+  static func == (a: Stack, b: Stack) -> Bool { unsafe a.raw == b.raw }
+
+  var top: Int32 { unsafe lua_gettop(raw) }
+  func absolute(_ index: Int) -> Int32 { unsafe lua_absindex(raw, Int32(index)) }
+  /// Makes room for `count` more values; false where the stack has reached its end.
+  func reserve(_ count: Int32) -> Bool { unsafe lua_checkstack(raw, count) != 0 }
+  func pop(_ count: Int) { unsafe clua_pop(raw, Int32(count)) }
+  func rotate(_ index: Int32, _ by: Int32) { unsafe lua_rotate(raw, index, by) }
+
+  // Values.
+  func type(_ index: Int) -> Int32 { unsafe lua_type(raw, Int32(index)) }
+  func boolean(_ index: Int) -> Bool { unsafe lua_toboolean(raw, Int32(index)) != 0 }
+  func isInteger(_ index: Int) -> Bool { unsafe lua_isinteger(raw, Int32(index)) != 0 }
+  func number(_ index: Int) -> Double { unsafe lua_tonumberx(raw, Int32(index), nil) }
+  func length(_ index: Int) -> Int { Int(unsafe lua_rawlen(raw, Int32(index))) }
+
+  /// The integer at `index` if the number there has an exact one.
+  func integer(_ index: Int) -> Int64? {
+    var isInteger: Int32 = 0
+    let value = unsafe lua_tointegerx(raw, Int32(index), &isInteger)
+    return isInteger != 0 ? value : nil
+  }
+
+  /// A copy of the octets of a string; nil for anything else.
+  func bytes(_ index: Int) -> [UInt8]? {
+    var count = 0
+    guard let start = unsafe clua_string(raw, Int32(index), &count) else { return nil }
+    // Safety: Lua holds `count` octets there as long as the value is on the stack.
+    return unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: count))
+  }
+
+  /// The object of class `name` at `index`.
+  func object<Object: AnyObject>(_ index: Int, _ name: String, _ type: Object.Type) -> Object? {
+    guard let object = unsafe clua_object(raw, Int32(index), name) else { return nil }
+    // Safety: clua_object has checked that the userdata is of the class registered for this type.
+    return unsafe Unmanaged<Object>.fromOpaque(object).takeUnretainedValue()
+  }
+
+  func pushNil() { unsafe lua_pushnil(raw) }
+  func push(_ value: Bool) { unsafe lua_pushboolean(raw, value ? 1 : 0) }
+  func push(_ value: Int64) { unsafe lua_pushinteger(raw, value) }
+  func push(_ value: Double) { unsafe lua_pushnumber(raw, value) }
+  func push(copyOf index: Int) { unsafe lua_pushvalue(raw, Int32(index)) }
+  func pushFunction(_ number: Int) { unsafe clua_push_function(raw, number) }
+  func pushText(of index: Int) { unsafe clua_push_text(raw, Int32(index)) }
+
+  func push(_ bytes: [UInt8]) {
+    // Safety: Lua copies the octets before it returns.
+    unsafe bytes.withUnsafeBufferPointer { octets in
+      unsafe octets.withMemoryRebound(to: CChar.self) {
+        _ = unsafe lua_pushlstring(raw, $0.baseAddress, $0.count)
+      }
+    }
+  }
+
+  func push<Object: AnyObject>(object: Object, _ name: String) {
+    // Safety: the release function balances this retain, once.
+    unsafe clua_push_object(raw, name, Unmanaged.passRetained(object).toOpaque())
+  }
+
+  // Tables, without metamethods.
+  func newTable(list: Int = 0, fields: Int = 0) {
+    unsafe lua_createtable(raw, Int32(clamping: list), Int32(clamping: fields))
+  }
+  func rawGet(_ index: Int32) -> Int32 { unsafe lua_rawget(raw, index) }
+  func rawGet(_ index: Int32, _ position: Int) -> Int32 {
+    unsafe lua_rawgeti(raw, index, lua_Integer(position))
+  }
+  func rawSet(_ index: Int32) { unsafe lua_rawset(raw, index) }
+  func rawSet(_ index: Int32, _ position: Int) {
+    unsafe lua_rawseti(raw, index, lua_Integer(position))
+  }
+  func next(_ index: Int) -> Bool { unsafe clua_next(raw, Int32(index)) != 0 }
+
+  // The registry.
+  static let registry = clua_registry_index()
+  static let globals = Int(LUA_RIDX_GLOBALS)
+  func takeReference() -> Int32 { unsafe luaL_ref(raw, Stack.registry) }
+  func drop(reference: Int32) { unsafe luaL_unref(raw, Stack.registry, reference) }
+  /// Pushes a metatable of this name; true if it is new. Pops nothing.
+  func newMetatable(_ name: String) -> Bool { unsafe luaL_newmetatable(raw, name) != 0 }
+  func setMetatable(_ index: Int32) { unsafe _ = lua_setmetatable(raw, index) }
+  func pushLoadedModules() { unsafe _ = luaL_getsubtable(raw, Stack.registry, "_LOADED") }
+  /// Pushes field `name` of the value's metatable; false, and nothing pushed, where there is none.
+  func pushMetafield(_ index: Int, _ name: String) -> Bool {
+    unsafe luaL_getmetafield(raw, Int32(index), name) != 0
+  }
+
+  // Classes.
+  func newClass(_ name: String, _ metamethods: clua_metamethods) {
+    var metamethods = metamethods
+    unsafe clua_new_class(raw, name, &metamethods)
+  }
+  func addMetamethod(_ owner: String, _ name: String, _ number: Int) {
+    unsafe clua_add_metamethod(raw, owner, name, number)
+  }
+  func addMethod(_ owner: String, _ name: String, _ number: Int) {
+    unsafe clua_add_method(raw, owner, name, number)
+  }
+  func addProperty(_ owner: String, _ name: String, _ getter: Int, _ setter: Int) {
+    unsafe clua_add_property(raw, owner, name, getter, setter)
+  }
+
+  // Calls.
+  func call(_ arguments: Int, _ results: Int) -> Int32 {
+    unsafe clua_call(raw, Int32(arguments), Int32(results))
+  }
+  func load(_ text: [UInt8], _ name: String) -> Int32 {
+    // Safety: Lua reads the octets before it returns.
+    unsafe text.withUnsafeBufferPointer { octets in
+      unsafe octets.withMemoryRebound(to: CChar.self) {
+        unsafe clua_load(raw, $0.baseAddress, $0.count, name)
+      }
+    }
+  }
+  var traceback: String? {
+    // Safety: the text is copied at once.
+    guard let text = unsafe clua_traceback(raw) else { return nil }
+    return unsafe String(cString: text)
+  }
+  var isStopping: Bool { unsafe clua_is_stopping(raw) }
+  func endStop() { unsafe clua_end_stop(raw) }
+  func makeActive() { unsafe clua_set_active(raw) }
+  static func clearActive() { clua_set_active(nil) }
+  var memory: Int { Int(unsafe clua_memory(raw)) }
+  func collect() { unsafe clua_collect(raw) }
+  func close() { unsafe clua_close(raw) }
+
+  static let statusOK = LUA_OK
+  static let statusMemory = LUA_ERRMEM
+}
