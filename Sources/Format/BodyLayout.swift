@@ -31,19 +31,19 @@ public struct BodyLayout: Sendable {
     switch slot.field.kind {
     case .group(let fields):
       return children(
-        of: fields, at: slot.offset, end: end, prefix: slot.path + ".", native: native, body)
+        of: slot.field.rows?(context) ?? fields, at: slot.offset, end: end, prefix: slot.path + ".",
+        native: native, body)
     case .array(let element, _):
       guard let stride = element.fixedByteCount, stride > 0 else { return [] }
       return (0..<slot.byteCount / stride).map { index in
-        self.slot(
-          element, path: "\(slot.path)[\(index)]", at: slot.offset + index * stride,
-          count: stride, native: native)
+        self.slot(element, index: index, stride: stride, of: slot)
       }
     case .chain(let chain):
       return entries(of: chain, in: body, slot.offset..<end).map { entry in
         let layout = chain.layout(entry.type)
         let name = layout?.name ?? "TYPE_\(entry.type)"
-        let field = Field(name, .group(layout.map(\.fields) ?? [.opaque("data")]))
+        let fields = layout.map { $0.fields(byteCount: entry.byteCount) }
+        let field = Field(name, .group(fields ?? [.opaque("data")]))
         return self.slot(
           field, path: "\(name)[\(entry.instance)]", at: entry.offset, count: entry.byteCount,
           native: true)
@@ -55,6 +55,18 @@ public struct BodyLayout: Sendable {
           at: pair.range.lowerBound, count: pair.range.count, native: native)
       }
     default: return []
+    }
+  }
+
+  /// The named parts of a single integer; none of other places.
+  public func parts(of slot: Slot) -> [Slot] {
+    guard slot.bits == nil, case .unsigned(let width) = slot.field.kind else { return [] }
+    return slot.field.bits.filter { $0.low + $0.width <= 8 * width }.map { bits in
+      var field = Field(bits.name, slot.field.kind).names(bits.names)
+      field.isHex = bits.width > 8
+      return Slot(
+        path: "\(slot.path).\(bits.name)", field: field, offset: slot.offset,
+        byteCount: slot.byteCount, order: slot.order, bits: bits)
     }
   }
 
@@ -123,11 +135,15 @@ public struct BodyLayout: Sendable {
       if case .array = parent.field.kind {
         return try keyed(name, of: parent, in: body)
       }
-      candidates = children(of: parent, in: body)
+      candidates = parent.isLeaf ? parts(of: parent) : children(of: parent, in: body)
     } else {
       candidates = slots(in: body)
     }
     if let found = candidates.first(where: { $0.field.name == name }) { return found }
+    for candidate in candidates where candidate.field.bitsAreMembers {
+      if let found = parts(of: candidate).first(where: { $0.field.name == name }) { return found }
+      names += candidate.field.bits.map(\.name)
+    }
     for candidate in candidates {
       // A chain's entries are named as if they stood beside it: HVM_CONTEXT.CPU, not .entry.CPU.
       if case .chain(let chain) = candidate.field.kind {
@@ -147,14 +163,17 @@ public struct BodyLayout: Sendable {
     switch index {
     case .name(let name): return try keyed(name, of: slot, in: body)
     case .number(let number):
-      if case .array = slot.field.kind {
-        let elements = children(of: slot, in: body)
-        guard number >= 0, number < elements.count else {
+      if case .array(let element, _) = slot.field.kind {
+        let stride = element.fixedByteCount ?? 0
+        let count = stride > 0 ? slot.byteCount / stride : 0
+        guard number >= 0, number < count else {
           throw FormatError(
             .outOfRange, field: slot.path,
-            "expected an index in 0..\(elements.count - 1), got \(number)")
+            count == 0
+              ? "has no elements, got index \(number)"
+              : "expected an index in 0..\(count - 1), got \(number)")
         }
-        return elements[number]
+        return self.slot(element, index: number, stride: stride, of: slot)
       }
       // NAME[2] of a chain: the entry of that instance.
       for candidate in slots(in: body) {
@@ -198,6 +217,12 @@ public struct BodyLayout: Sendable {
 
   // MARK: - Places
 
+  private func slot(_ element: Field, index: Int, stride: Int, of array: Slot) -> Slot {
+    slot(
+      element, path: "\(array.path)[\(index)]", at: array.offset + index * stride,
+      count: stride, native: array.field.isNative || array.order != context.order)
+  }
+
   private func slot(
     _ field: Field, path: String, at offset: Int, count: Int, native: Bool
   ) -> Slot {
@@ -215,20 +240,21 @@ public struct BodyLayout: Sendable {
     for field in fields {
       guard offset < end || field.fixedByteCount == 0 else { break }
       var count = byteCount(of: field, at: offset, end: end, siblings: out, body)
-      if count > end - offset {
-        // A body that ends inside a field: what is there of it is octets.
+      let isCut = count > end - offset
+      var there = field
+      if isCut {
+        // A body that ends inside a field: a group or array keeps what is whole of it, a single
+        // value becomes the octets that are there.
         count = end - offset
-        if case .array = field.kind {
-        } else {
-          out.append(
-            slot(
-              Field(field.name, .octets(count)), path: prefix + field.name, at: offset,
-              count: count, native: native))
-          break
+        switch field.kind {
+        case .group: break
+        case .array(let element, _): count -= count % max(element.fixedByteCount ?? 1, 1)
+        default: there = .octets(field.name, count)
         }
       }
-      out.append(slot(field, path: prefix + field.name, at: offset, count: count, native: native))
+      out.append(slot(there, path: prefix + field.name, at: offset, count: count, native: native))
       offset += count
+      if isCut { break }
     }
     if offset < end, !fields.isEmpty {
       out.append(
@@ -253,35 +279,6 @@ public struct BodyLayout: Sendable {
     else { return fits * stride }
     return Int(min(wanted, UInt64(fits))) * stride
   }
-}
-
-/// An entry of a chain: its head's numbers and where its data lies.
-public struct ChainEntry: Sendable, Equatable {
-  public let type: UInt16
-  public let instance: UInt16
-  /// Octets from the start of the body to the data, behind the head of 8 octets.
-  public let offset: Int
-  /// Octets of data that are there; `claimed` is what the head says.
-  public let byteCount: Int
-  public let claimed: UInt32
-}
-
-/// The entries of an HVM_CONTEXT body, to END or to where it breaks off.
-/// Xen: xen/include/public/hvm/save.h, struct hvm_save_descriptor.
-public func entries(of chain: Chain, in body: [UInt8], _ range: Range<Int>) -> [ChainEntry] {
-  var out: [ChainEntry] = []
-  var offset = range.lowerBound
-  while range.upperBound - offset >= 8 {
-    let claimed: UInt32 = body.load(offset + 4, as: UInt32.self)
-    let there = min(UInt64(claimed), UInt64(range.upperBound - offset - 8))
-    let entry = ChainEntry(
-      type: body.load(offset, as: UInt16.self), instance: body.load(offset + 2, as: UInt16.self),
-      offset: offset + 8, byteCount: Int(there), claimed: claimed)
-    out.append(entry)
-    offset += 8 + Int(there)
-    if entry.type == 0 || UInt64(claimed) > there { break }
-  }
-  return out
 }
 
 /// The pairs of NUL-terminated keys and values; a value's range leaves its NUL out.

@@ -38,16 +38,28 @@ public struct Field: Sendable {
     case rest
   }
 
-  /// A part of an integer.
-  public struct Bits: Sendable {
+  /// A part of an integer, found under `field.name`.
+  public struct Bits: Sendable, Equatable {
     public let name: String
+    /// The lowest bit; 0 is the integer's lowest.
     public let low: Int
     public let width: Int
-    public init(_ name: String, _ low: Int, width: Int = 1) {
+    /// Names of values of this part.
+    public let names: [UInt64: String]
+    public init(
+      _ name: String, _ low: Int, width: Int = 1, names: [UInt64: String] = [:]
+    ) {
+      precondition(low >= 0 && width > 0 && low + width <= 64)
       self.name = name
       self.low = low
       self.width = width
+      self.names = names
     }
+
+    /// The greatest value that fits.
+    public var greatest: UInt64 { UInt64.max >> UInt64(64 - width) }
+    /// The bits that the part takes of the integer.
+    public var mask: UInt64 { greatest << UInt64(low) }
   }
 
   public let name: String
@@ -60,9 +72,16 @@ public struct Field: Sendable {
   public var doc = ""
   /// Names of values, for example of page types or parameter numbers.
   public var names: [UInt64: String] = [:]
+  /// Whether the names are the field's only legal values: scripts then read them as text.
+  public var isEnumeration = false
   public var bits: [Bits] = []
+  /// Whether the bits stand beside the field too, as the members of C's unnamed structures do:
+  /// `is_master` is then the same place as `mode.is_master`.
+  public var bitsAreMembers = false
   /// For arrays of groups: the field whose value names an element ("index" of HVM_PARAMS).
   public var key: String?
+  /// For groups: the rows to use instead where the stream around the body says which.
+  public var rows: (@Sendable (BodyContext) -> [Field]?)?
   /// Guest or hypervisor state: little-endian on x86 whatever the stream's byte order is.
   public var isNative = false
 
@@ -82,6 +101,8 @@ extension Field {
   public static func x16(_ name: String) -> Field { Field(name, .unsigned(2)).hex }
   public static func x32(_ name: String) -> Field { Field(name, .unsigned(4)).hex }
   public static func x64(_ name: String) -> Field { Field(name, .unsigned(8)).hex }
+  public static func i8(_ name: String) -> Field { Field(name, .signed(1)) }
+  public static func i64(_ name: String) -> Field { Field(name, .signed(8)) }
   public static func reserved(_ count: Int, _ name: String = "reserved") -> Field {
     Field(name, .reserved(count))
   }
@@ -105,7 +126,24 @@ extension Field {
   public func unit(_ unit: String) -> Field { with { $0.unit = unit } }
   public func doc(_ sentence: String) -> Field { with { $0.doc = sentence } }
   public func names(_ names: [UInt64: String]) -> Field { with { $0.names = names } }
-  public func bits(_ bits: [Bits]) -> Field { with { $0.bits = bits } }
+  public func enumeration(_ names: [UInt64: String]) -> Field {
+    with {
+      $0.names = names
+      $0.isEnumeration = true
+    }
+  }
+  public func bits(_ bits: [Bits]) -> Field { with { $0.bits += bits } }
+  /// Parts of one bit each, by number.
+  public func bits(_ bits: KeyValuePairs<String, Int>) -> Field {
+    self.bits(bits.map { Bits($0.key, $0.value) })
+  }
+  /// As `bits`, and found beside the field as well.
+  public func memberBits(_ bits: [Bits]) -> Field {
+    self.bits(bits).with { $0.bitsAreMembers = true }
+  }
+  public func rows(_ rows: @escaping @Sendable (BodyContext) -> [Field]?) -> Field {
+    with { $0.rows = rows }
+  }
   public func keyed(by name: String) -> Field { with { $0.key = name } }
 
   private func with(_ change: (inout Field) -> Void) -> Field {
@@ -135,45 +173,26 @@ extension Field {
     }
     return sum
   }
-}
 
-/// The entries of a chain: a head of fixed fields, then as many octets as the head says.
-public struct Chain: Sendable {
-  /// The layout of an entry of this type number, if it is known.
-  public let layout: @Sendable (UInt16) -> EntryLayout?
-  /// The type number of an entry name.
-  public let number: @Sendable (String) -> UInt16?
-  /// All names, for suggestions and completion.
-  public let names: @Sendable () -> [String]
-
-  public init(
-    layout: @escaping @Sendable (UInt16) -> EntryLayout?,
-    number: @escaping @Sendable (String) -> UInt16?,
-    names: @escaping @Sendable () -> [String]
-  ) {
-    self.layout = layout
-    self.number = number
-    self.names = names
-  }
-}
-
-/// The table of one type of chain entry. Entries shorter than the table come from older releases:
-/// the fields that they lack are zero to a reader.
-public struct EntryLayout: Sendable {
-  public let number: UInt16
-  public let name: String
-  public let fields: [Field]
-  /// The lengths that releases have written; empty where the length varies.
-  public let lengths: [Int]
-  public let doc: String
-
-  public init(
-    _ number: UInt16, _ name: String, lengths: [Int] = [], _ doc: String, _ fields: [Field]
-  ) {
-    self.number = number
-    self.name = name
-    self.lengths = lengths
-    self.doc = doc
-    self.fields = fields
+  /// `placed` at their offsets in `byteCount` octets, with the gaps between them as octets called
+  /// `_gap_` and their offset in hexadecimal. The fields are in the order of their offsets and do
+  /// not overlap.
+  public static func tiled(_ byteCount: Int, _ placed: [(offset: Int, field: Field)]) -> [Field] {
+    var out: [Field] = []
+    var end = 0
+    func fill(to offset: Int) {
+      precondition(offset >= end, "fields overlap at \(offset)")
+      if offset > end { out.append(.octets("_gap_" + String(end, radix: 16), offset - end)) }
+    }
+    for (offset, field) in placed {
+      guard let count = field.fixedByteCount else {
+        preconditionFailure("\(field.name) has no fixed length")
+      }
+      fill(to: offset)
+      out.append(field)
+      end = offset + count
+    }
+    fill(to: byteCount)
+    return out
   }
 }

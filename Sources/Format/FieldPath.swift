@@ -67,17 +67,20 @@ public func didYouMean(_ name: String, among names: [String]) -> String {
   return " (did you mean '\(best.name)'?)"
 }
 
-/// Levenshtein's distance: how many octets to insert, remove or change.
+/// How many octets to insert, remove, change or swap with their neighbour.
 private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
   guard a.count <= 64, b.count <= 64 else { return Int.max }
+  var before: [Int] = []
+  var last: [Int] = []
   var row = Array(0...b.count)
   for i in 0..<a.count {
-    var diagonal = row[0]
+    (before, last) = (last, row)
     row[0] = i + 1
     for j in 0..<b.count {
-      let above = row[j + 1]
-      row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1))
-      diagonal = above
+      row[j + 1] = min(last[j + 1] + 1, row[j] + 1, last[j] + (a[i] == b[j] ? 0 : 1))
+      if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] {
+        row[j + 1] = min(row[j + 1], before[j - 1] + 1)
+      }
     }
   }
   return row[b.count]

@@ -32,10 +32,15 @@ public struct BodyContext: Sendable, Equatable {
   public var order: ByteOrder
   /// X86_PV_INFO's guest_width, or 0 where it is not known or there is none.
   public var guestWidth: Int
+  /// Where the image's X86_CPUID_POLICY puts the parts of an XSAVE area; empty where not known.
+  public var xstate: [Int: X86XState.Component]
 
-  public init(order: ByteOrder = .little, guestWidth: Int = 0) {
+  public init(
+    order: ByteOrder = .little, guestWidth: Int = 0, xstate: [Int: X86XState.Component] = [:]
+  ) {
     self.order = order
     self.guestWidth = guestWidth
+    self.xstate = xstate
   }
 }
 
@@ -50,6 +55,20 @@ public struct Slot: Sendable {
   public let byteCount: Int
   /// The byte order of an integer there.
   public let order: ByteOrder
+  /// The part of the integer that is meant; nil for all of it.
+  public let bits: Field.Bits?
+
+  init(
+    path: String, field: Field, offset: Int, byteCount: Int, order: ByteOrder,
+    bits: Field.Bits? = nil
+  ) {
+    self.path = path
+    self.field = field
+    self.offset = offset
+    self.byteCount = byteCount
+    self.order = order
+    self.bits = bits
+  }
 }
 
 extension Slot {
@@ -64,30 +83,51 @@ extension Slot {
   /// The value of a leaf in `body`. Groups, arrays and chains give their octets.
   public func value(in body: [UInt8]) -> FieldValue {
     switch field.kind {
-    case .unsigned(let width): .unsigned(body.unsigned(at: offset, width: width, order))
+    case .unsigned(let width):
+      .unsigned(part(of: body.unsigned(at: offset, width: width, order)))
     case .signed(let width):
       .signed(
         signExtended(body.unsigned(at: offset, width: width, order), width: width))
-    case .text:
-      .text(
-        String(
-          decoding: body[offset..<offset + byteCount].prefix { $0 != 0 }, as: UTF8.self))
+    case .text: text(in: body)
     default: .octets([UInt8](body[offset..<offset + byteCount]))
     }
   }
 
-  /// Writes `value` into `body`. The place keeps its size: what does not fit throws.
+  private func part(of word: UInt64) -> UInt64 {
+    guard let bits else { return word }
+    return word >> UInt64(bits.low) & bits.greatest
+  }
+
+  /// The text up to its NULs; octets that are no such text are given as octets.
+  private func text(in body: [UInt8]) -> FieldValue {
+    let octets = body[offset..<offset + byteCount]
+    let text = octets.prefix { $0 != 0 }
+    guard octets.dropFirst(text.count).allSatisfy({ $0 == 0 }),
+      let string = String(validating: text, as: UTF8.self)
+    else { return .octets([UInt8](octets)) }
+    return .text(string)
+  }
+
+  /// Writes `value` into `body`. The place keeps its size: what does not fit throws. A part of an
+  /// integer leaves the integer's other bits alone; an integer with named values takes a name.
   public func set(_ value: FieldValue, in body: inout [UInt8]) throws(FormatError) {
     switch (field.kind, value) {
     case (.unsigned(let width), .unsigned(let number)):
-      try check(number, width)
-      body.set(unsigned: number, at: offset, width: width, order)
+      try set(number, width, in: &body)
     case (.unsigned(let width), .signed(let number)):
       // Lua's integers are signed: a negative one is the bit pattern of 8 octets.
-      if number < 0, width < 8 { throw tooLarge("\(number)", width) }
-      try check(UInt64(bitPattern: number), width)
-      body.set(
-        unsigned: UInt64(bitPattern: number), at: offset, width: width, order)
+      if number < 0, width < 8 || bits != nil { throw tooLarge("\(number)", width) }
+      try set(UInt64(bitPattern: number), width, in: &body)
+    case (.unsigned, .text(let text)), (.signed, .text(let text)):
+      guard let number = field.number(named: text) else {
+        throw FormatError(
+          .invalid, field: path,
+          "expected a number or a name of one, got \"\(Array(text.utf8).printable)\""
+            + didYouMean(text, among: Array(field.names.values)))
+      }
+      try set(.signed(number), in: &body)
+    case (.unsigned, .octets) where bits != nil:
+      throw FormatError(.invalid, field: path, "expected a number of \(bitCountText)")
     case (.signed(let width), .signed(let number)):
       try check(number, width)
       body.set(
@@ -96,7 +136,8 @@ extension Slot {
       guard number <= UInt64(Int64.max) else { throw tooLarge(number.hex(), width) }
       try check(Int64(number), width)
       body.set(unsigned: number, at: offset, width: width, order)
-    case (.reserved, .unsigned(0)): break
+    case (.reserved, .unsigned(0)):
+      try replace([UInt8](repeating: 0, count: byteCount), in: &body, fill: false)
     case (.text, .text(let text)):
       try replace([UInt8](text.utf8), in: &body, fill: true)
     case (.text, .octets(let octets)):
@@ -108,6 +149,24 @@ extension Slot {
     default:
       throw FormatError(.invalid, field: path, "expected \(field.kindName)")
     }
+  }
+
+  private func set(
+    _ number: UInt64, _ width: Int, in body: inout [UInt8]
+  ) throws(FormatError) {
+    var word = number
+    if let bits {
+      if number > bits.greatest { throw tooLarge(number.hex(), width) }
+      word = body.unsigned(at: offset, width: width, order) & ~bits.mask
+      word |= number << UInt64(bits.low)
+    } else if width < 8, number >> UInt64(8 * width) != 0 {
+      throw tooLarge(number.hex(), width)
+    }
+    body.set(unsigned: word, at: offset, width: width, order)
+  }
+
+  private var bitCountText: String {
+    bits.map { $0.width == 1 ? "1 bit" : "\($0.width) bits" } ?? field.kindName
   }
 
   private func replace(
@@ -122,10 +181,6 @@ extension Slot {
     body.replaceSubrange(offset..<offset + byteCount, with: octets + padding)
   }
 
-  private func check(_ number: UInt64, _ width: Int) throws(FormatError) {
-    if width < 8, number >> UInt64(8 * width) != 0 { throw tooLarge(number.hex(), width) }
-  }
-
   private func check(_ number: Int64, _ width: Int) throws(FormatError) {
     let half = Int64(1) << Int64(8 * width - 1 < 63 ? 8 * width - 1 : 62)
     if width < 8, number < -half || number >= half { throw tooLarge("\(number)", width) }
@@ -137,10 +192,10 @@ extension Slot {
       range =
         "-\((UInt64(1) << UInt64(8 * width - 1)))..\((UInt64(1) << UInt64(8 * width - 1)) - 1)"
     } else {
-      range = "0..\((UInt64.max >> UInt64(64 - 8 * width)).hex())"
+      range = "0..\((bits?.greatest ?? UInt64.max >> UInt64(64 - 8 * width)).hex())"
     }
     return FormatError(
-      .outOfRange, field: path, "expected a value in \(range) (u\(8 * width)), got \(text)")
+      .outOfRange, field: path, "expected a value in \(range) (\(bitCountText)), got \(text)")
   }
 }
 
@@ -164,6 +219,17 @@ extension Field {
     case .chain: "entries"
     case .keyValues: "keys and values"
     }
+  }
+
+  /// The number that text means here: decimal, 0x-hexadecimal, or the name of a value.
+  func number(named text: String) -> Int64? {
+    if let named = names.first(where: { $0.value == text }) {
+      return Int64(bitPattern: named.key)
+    }
+    if text.hasPrefix("0x") {
+      return UInt64(text.dropFirst(2), radix: 16).map(Int64.init(bitPattern:))
+    }
+    return Int64(text) ?? UInt64(text).map(Int64.init(bitPattern:))
   }
 
   /// How people read `value` of this field: hexadecimal where it says so, with its name or unit.

@@ -80,7 +80,7 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
   ///     | xen_major             | xen_minor               |
   ///     +-----------------------+-------------------------+
   private static let domainFields: [Field] = [
-    .u32("type").names([1: "x86_pv", 2: "x86_hvm"]), .u16("page_shift"), .reserved(2),
+    .u32("type").enumeration([1: "x86_pv", 2: "x86_hvm"]), .u16("page_shift"), .reserved(2),
     .u32("xen_major").doc("Release of the saver's Xen; 0 where a converter made the stream."),
     .u32("xen_minor"),
   ]

@@ -100,7 +100,7 @@ public enum LibxcRecords {
   static let x86TSCInfo = Layout(
     .x86TSCInfo, "X86_TSC_INFO", "The domain's time-stamp counter.", length: .exactly(24),
     [
-      .u32("mode").names([
+      .u32("mode").enumeration([
         0: "default", 1: "always_emulate", 2: "never_emulate", 3: "pvrdtscp",
       ]).doc("How RDTSC works."),
       .u32("khz").unit("kHz").doc("Frequency that the guest sees."),

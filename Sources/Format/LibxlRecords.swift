@@ -38,14 +38,14 @@ public enum LibxlRecords {
     .checkpointState, "CHECKPOINT_STATE", "Where the two sides of COLO are.", guests: .hvm,
     length: .exactly(4),
     [
-      .u32("control_id").names([
+      .u32("control_id").enumeration([
         0: "NEW", 1: "SVM_SUSPENDED", 2: "SVM_READY", 3: "SVM_RESUMED",
       ])
     ])
 
   private static func emulator(_ fields: [Field]) -> [Field] {
     [
-      .u32("emulator_id").names([0: "UNKNOWN", 1: "QEMU_TRADITIONAL", 2: "QEMU_UPSTREAM"]),
+      .u32("emulator_id").enumeration([0: "UNKNOWN", 1: "QEMU_TRADITIONAL", 2: "QEMU_UPSTREAM"]),
       .u32("index").doc("Always 0."),
     ] + fields
   }

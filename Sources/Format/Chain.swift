@@ -1,0 +1,101 @@
+// Chains: entries that each say their own type and length, as in HVM_CONTEXT.
+
+internal import Bytes
+
+/// The entries of a chain: a head of fixed fields, then as many octets as the head says.
+public struct Chain: Sendable {
+  /// The layout of an entry of this type number, if it is known.
+  public let layout: @Sendable (UInt16) -> EntryLayout?
+  /// The type number of an entry name.
+  public let number: @Sendable (String) -> UInt16?
+  /// All names, for suggestions and completion.
+  public let names: @Sendable () -> [String]
+
+  public init(
+    layout: @escaping @Sendable (UInt16) -> EntryLayout?,
+    number: @escaping @Sendable (String) -> UInt16?,
+    names: @escaping @Sendable () -> [String]
+  ) {
+    self.layout = layout
+    self.number = number
+    self.names = names
+  }
+}
+
+/// The table of one type of chain entry. Entries shorter than the table come from older releases:
+/// the fields that they lack are zero to a reader.
+public struct EntryLayout: Sendable {
+  /// A length and the first release that wrote it.
+  public struct Length: Sendable, Equatable {
+    /// The y of Xen 4.y; 0 also for all that came before 4.4.
+    public let sinceMinor: Int
+    public let byteCount: Int
+  }
+
+  public let number: UInt16
+  public let name: String
+  /// The rows of the newest length.
+  public let fields: [Field]
+  /// Rows of lengths that are not just a shorter `fields`.
+  public let forms: [Int: [Field]]
+  /// The lengths of releases, oldest first; empty where the length varies.
+  public let history: [Length]
+  /// Whether Xen takes entries shorter than its own and fills them up with zeros.
+  public let mayBeShorter: Bool
+  public let doc: String
+
+  /// `lengths`: the octets that releases from 4.`key` on write. `forms`: rows by the entry's length,
+  /// where they differ.
+  public init(
+    _ number: UInt16, _ name: String, lengths: KeyValuePairs<Int, Int> = [:],
+    mayBeShorter: Bool = false, _ doc: String, _ fields: [Field], forms: [Int: [Field]] = [:]
+  ) {
+    self.number = number
+    self.name = name
+    self.fields = fields
+    self.forms = forms
+    self.history = lengths.map { Length(sinceMinor: $0.key, byteCount: $0.value) }
+    self.mayBeShorter = mayBeShorter
+    self.doc = doc
+  }
+
+  /// All lengths that releases have written, ascending; empty where the length varies.
+  public var lengths: [Int] { (history.map(\.byteCount) + forms.keys).sorted() }
+
+  /// The rows of an entry of `byteCount` octets.
+  public func fields(byteCount: Int) -> [Field] { forms[byteCount] ?? fields }
+
+  /// The octets that Xen 4.`minor` writes; nil where the length varies.
+  public func byteCount(xenMinor minor: Int) -> Int? {
+    history.last { $0.sinceMinor <= minor }?.byteCount
+  }
+}
+
+/// An entry of a chain: its head's numbers and where its data lies.
+public struct ChainEntry: Sendable, Equatable {
+  public let type: UInt16
+  public let instance: UInt16
+  /// Octets from the start of the body to the data, behind the head of 8 octets.
+  public let offset: Int
+  /// Octets of data that are there; `claimed` is what the head says.
+  public let byteCount: Int
+  public let claimed: UInt32
+}
+
+/// The entries of an HVM_CONTEXT body, to END or to where it breaks off.
+/// Xen: xen/include/public/hvm/save.h, struct hvm_save_descriptor.
+public func entries(of chain: Chain, in body: [UInt8], _ range: Range<Int>) -> [ChainEntry] {
+  var out: [ChainEntry] = []
+  var offset = range.lowerBound
+  while range.upperBound - offset >= 8 {
+    let claimed: UInt32 = body.load(offset + 4, as: UInt32.self)
+    let there = min(UInt64(claimed), UInt64(range.upperBound - offset - 8))
+    let entry = ChainEntry(
+      type: body.load(offset, as: UInt16.self), instance: body.load(offset + 2, as: UInt16.self),
+      offset: offset + 8, byteCount: Int(there), claimed: claimed)
+    out.append(entry)
+    offset += 8 + Int(there)
+    if entry.type == 0 || UInt64(claimed) > there { break }
+  }
+  return out
+}
