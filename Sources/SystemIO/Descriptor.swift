@@ -104,8 +104,12 @@ public struct Pipe: ~Copyable {
 
 /// Whether the user asked for an end (SIGINT); long loops look at it between two pieces.
 public enum Interrupt {
-  /// From now on SIGINT sets `isRequested` instead of ending the process; a second one ends it.
-  public static func watch() { csystem_watch_interrupts() }
+  /// From now on SIGINT sets `isRequested` and calls `handler` (which must be async-signal-safe)
+  /// instead of ending the process; a second one ends it.
+  public static func watch(_ handler: @escaping @convention(c) () -> Void) {
+    csystem_on_interrupt(handler)
+    csystem_watch_interrupts()
+  }
 
   public static var isRequested: Bool {
     get { csystem_interrupted() }

@@ -44,12 +44,7 @@ public final class OutputFile {
     try sink.synchronize()
     guard unsafe rename(temporaryPath, path) == 0 else { throw SystemError("rename", errno, path) }
     isDone = true
-    let folder = splitPath(path).folder
-    let number = unsafe open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard number >= 0 else { throw SystemError("open", errno, folder) }
-    defer { _ = close(number) }
-    // Some file systems cannot sync a folder (EINVAL); the rename itself stands.
-    if fsync(number) != 0, errno != EINVAL { throw SystemError("fsync", errno, folder) }
+    try synchronizeFolder(of: path)
   }
 
   deinit {
@@ -67,4 +62,28 @@ func splitPath(_ path: String) -> (folder: String, name: String) {
   guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ("", path) }
   let next = path.utf8.index(after: slash)
   return (String(path[..<next]), String(path[next...]))
+}
+
+/// The path with its symbolic links followed, so that replacing it replaces what they point to.
+/// The path itself where that fails.
+public func resolvedPath(_ path: String) -> String {
+  guard let resolved = unsafe realpath(path, nil) else { return path }
+  // Safety: realpath returns a NUL-terminated string that is ours to free.
+  defer { unsafe free(resolved) }
+  return unsafe String(cString: resolved)
+}
+
+/// Opens `path` for writing if it is a FIFO, socket or device, which must not be replaced; nil if it
+/// is a regular file or does not exist.
+public func openIfSpecial(_ path: String) throws(SystemError) -> Int32? {
+  var status = stat()
+  guard unsafe stat(path, &status) == 0 else { return nil }
+  switch status.st_mode & S_IFMT {
+  case S_IFREG: return nil
+  case S_IFDIR: throw SystemError("open", EISDIR, path)
+  default:
+    let number = unsafe open(path, O_WRONLY | O_CLOEXEC)
+    guard number >= 0 else { throw SystemError("open", errno, path) }
+    return number
+  }
 }

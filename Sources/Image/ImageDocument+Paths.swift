@@ -1,0 +1,216 @@
+// Reading and writing an image by path.
+
+public import Bytes
+public import Format
+public import JSON
+public import Stream
+internal import SystemIO
+
+/// Where a path leads.
+public enum ImagePlace: Sendable {
+  /// A field of a header; nil for all of it.
+  case header(HeaderKind, Slot?)
+  /// A field of a record; nil for all of it.
+  case record(Int, Slot?)
+  /// A place in the configuration.
+  case config(JSONPath)
+}
+
+/// An image that cannot be read on, or a path that leads nowhere.
+public enum ImagePathError: Error, CustomStringConvertible {
+  case stream(StreamError)
+  case path(FormatError)
+
+  public var description: String {
+    switch self {
+    case .stream(let error): error.description
+    case .path(let error): error.description
+    }
+  }
+}
+
+extension ImageDocument {
+  /// The place of a path.
+  public func resolve(_ path: ImagePath) throws(ImagePathError) -> ImagePlace {
+    switch path.root {
+    case .config:
+      do { return .config(try JSONPath(parsing: path.inside)) } catch {
+        throw .path(FormatError(.invalid, field: path.text, "\(error)"))
+      }
+    case .header(let kind):
+      guard let header = header(kind) else { throw missing(path, kind.title) }
+      return .header(kind, try slot(path.inside, header.layout, header.bytes, path))
+    case .recordNumber(let number):
+      guard number >= 1, number <= index.entries.count else {
+        throw missing(path, "record \(number) (there are \(index.entries.count))")
+      }
+      return try place(number, path.inside, path)
+    case .records(let type, let occurrence):
+      let numbers = numbers(of: type)
+      // HVM_CONTEXT[0] could only be the first record; HVM_CONTEXT.CPU[0] is the entry.
+      guard occurrence ?? 0 < numbers.count else { throw missing(path, type.name) }
+      return try place(numbers[occurrence ?? 0], path.inside, path)
+    case .vcpu(let id): return try vcpu(id ?? 0, path)
+    case .hvmParams:
+      let number = try first(.hvmParams, path)
+      if path.inside.isEmpty { return .record(number, nil) }
+      return try place(number, "param[\(path.inside)].value", path)
+    case .cpuidPolicy: return try place(try first(.x86CPUIDPolicy, path), path.inside, path)
+    case .cpuid(let leaf, let subleaf): return try cpuid(leaf, subleaf, path)
+    case .msrPolicy:
+      let number = try first(.x86MSRPolicy, path)
+      if path.inside.isEmpty { return .record(number, nil) }
+      let key = path.inside.hasPrefix("[") ? path.inside : "[\(path.inside)]"
+      return try place(number, "msr\(key).value", path)
+    }
+  }
+
+  private func missing(_ path: ImagePath, _ what: String) -> ImagePathError {
+    .path(FormatError(.unknownName, field: path.text, "the image has no \(what)"))
+  }
+
+  private func first(_ type: RecordType, _ path: ImagePath) throws(ImagePathError) -> Int {
+    guard let number = numbers(of: type).first else { throw missing(path, type.name) }
+    return number
+  }
+
+  private func read(_ number: Int) throws(ImagePathError) -> Record {
+    do { return try record(number) } catch { throw .stream(error) }
+  }
+
+  private func place(
+    _ number: Int, _ inside: String, _ path: ImagePath
+  ) throws(ImagePathError) -> ImagePlace {
+    let record = try read(number)
+    return .record(number, try slot(inside, record.layout, record.body, path))
+  }
+
+  private func slot(
+    _ inside: String, _ layout: BodyLayout, _ body: [UInt8], _ path: ImagePath
+  ) throws(ImagePathError) -> Slot? {
+    if inside.isEmpty { return nil }
+    do { return try layout.slot(inside, in: body) } catch {
+      throw .path(FormatError(error.kind, field: path.text, error.problem))
+    }
+  }
+
+  /// A vCPU's registers: an HVM guest's in HVM_CONTEXT, a PV guest's in its BASIC record, where
+  /// those that are not at the top of the context are looked for in user_regs.
+  private func vcpu(_ id: Int, _ path: ImagePath) throws(ImagePathError) -> ImagePlace {
+    if index.end.guest == .x86HVM {
+      let number = try first(.hvmContext, path)
+      let inside = "CPU[\(id)]" + (path.inside.isEmpty ? "" : ".\(path.inside)")
+      return try place(number, inside, path)
+    }
+    // The last record of a vCPU counts: that is what a restore takes.
+    for number in numbers(of: .x86PVVCPUBasic).reversed() {
+      let record = try read(number)
+      guard record.number("vcpu_id") == UInt64(id) else { continue }
+      if path.inside.isEmpty { return .record(number, nil) }
+      for prefix in ["", "user_regs."] {
+        if let slot = record.layout.find(prefix + path.inside, in: record.body) {
+          return .record(number, slot)
+        }
+      }
+      return .record(
+        number, try slot("user_regs." + path.inside, record.layout, record.body, path))
+    }
+    throw missing(path, "vCPU \(id)")
+  }
+
+  private func cpuid(
+    _ leaf: UInt32, _ subleaf: UInt32?, _ path: ImagePath
+  ) throws(ImagePathError) -> ImagePlace {
+    let number = try first(.x86CPUIDPolicy, path)
+    let record = try read(number)
+    let leaves = CPUIDLeaf.all(in: record.body, record.context)
+    let position = leaves.firstIndex {
+      $0.leaf == leaf && (subleaf == nil || $0.subleaf == subleaf || $0.subleaf == .max)
+    }
+    guard let position else {
+      throw missing(path, "CPUID leaf \(leaf.hex())\(subleaf.map { ", subleaf \($0)" } ?? "")")
+    }
+    let inside = "leaf[\(position)]" + (path.inside.isEmpty ? "" : ".\(path.inside)")
+    return try place(number, inside, path)
+  }
+
+  // MARK: - Values
+
+  /// The configuration as a document; nil where there is none in JSON.
+  public func config() throws(ImagePathError) -> JSONDocument? {
+    guard let header = header(.xl), XLConfig.isJSON(header), let text = XLConfig.text(header)
+    else { return nil }
+    do { return try JSONDocument(text) } catch {
+      throw .path(FormatError(.invalid, field: "config", "\(error)"))
+    }
+  }
+
+  /// Sets the place of `path` to what `text` means there: a number (decimal, hexadecimal, or the
+  /// name of a value), octets as hexadecimal digits ("hex:00ff"), text, or JSON for the
+  /// configuration (plain words are strings).
+  public func set(_ path: ImagePath, text: String) throws(ImagePathError) {
+    switch try resolve(path) {
+    case .config(let place): try setConfig(place, text, path)
+    case .header(let kind, let slot?):
+      guard var bytes = header(kind)?.bytes else { return }
+      try set(slot, text, &bytes, path)
+      setBytes(bytes, of: kind)
+    case .record(let number, let slot?):
+      var body = try read(number).body
+      try set(slot, text, &body, path)
+      do { try setBody(body, ofRecord: number) } catch { throw .stream(error) }
+    default:
+      throw .path(FormatError(.invalid, field: path.text, "expected the path of one field"))
+    }
+  }
+
+  private func set(
+    _ slot: Slot, _ text: String, _ body: inout [UInt8], _ path: ImagePath
+  ) throws(ImagePathError) {
+    var value = FieldValue.text(text)
+    if text.hasPrefix("hex:") {
+      guard let octets = [UInt8](hexDigits: text.dropFirst(4)) else {
+        throw .path(
+          FormatError(.invalid, field: path.text, "expected pairs of hexadecimal digits"))
+      }
+      value = .octets(octets)
+    }
+    do { try slot.set(value, in: &body) } catch {
+      throw .path(FormatError(error.kind, field: path.text, error.problem))
+    }
+  }
+
+  private func setConfig(
+    _ place: JSONPath, _ text: String, _ path: ImagePath
+  ) throws(ImagePathError) {
+    guard var document = try config(), var header = header(.xl) else {
+      throw missing(path, "configuration in JSON")
+    }
+    let value: JSONValue
+    // A string stays a string: "name=12" is a name. Everything else is taken as JSON where it is.
+    if case .string? = document[place] {
+      value = .string(text)
+    } else {
+      value = (try? JSONValue(parsing: text)) ?? .string(text)
+    }
+    do { try document.set(place, to: value) } catch {
+      throw .path(FormatError(.invalid, field: path.text, "\(error)"))
+    }
+    XLConfig.setText(document.text, in: &header)
+    setBytes(header.bytes, of: .xl)
+  }
+}
+
+extension [UInt8] {
+  /// The octets of pairs of hexadecimal digits; nil for anything else.
+  init?(hexDigits text: some StringProtocol) {
+    let digits = Array<UInt8>(text.utf8)
+    guard digits.count % 2 == 0 else { return nil }
+    self = []
+    for index in stride(from: 0, to: digits.count, by: 2) {
+      let pair = String(decoding: digits[index..<index + 2], as: UTF8.self)
+      guard let octet = UInt8(pair, radix: 16), pair.first != "+" else { return nil }
+      append(octet)
+    }
+  }
+}

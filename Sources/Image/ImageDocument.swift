@@ -1,0 +1,183 @@
+// An image in a file whose parts can be read and edited in any order.
+
+internal import Bytes
+public import Format
+public import Stream
+public import SystemIO
+
+/// An image in a file, with the edits that were made to it and not written yet.
+///
+/// Reading goes by an index of the heads; edits are kept as whole new heads of records and headers.
+/// They reach a file by `edits` (a filter for `Rewriter`) or, where no length changes, by `patches`.
+public final class ImageDocument {
+  public let source: Source
+  public let index: RecordIndex
+  private var records: [Int: Record] = [:]
+  private var editedBodies: [Int: [UInt8]] = [:]
+  private var editedHeaders: [HeaderKind: [UInt8]] = [:]
+
+  /// Reads the heads of `source`, which must be a file.
+  public init(_ source: Source) throws(StreamError) {
+    self.source = source
+    index = try RecordIndex(source)
+  }
+
+  public var isEdited: Bool { !editedBodies.isEmpty || !editedHeaders.isEmpty }
+
+  // MARK: - Parts
+
+  /// A header with its edits; nil where the image has none of this kind.
+  public func header(_ kind: HeaderKind) -> Header? {
+    guard var header = index.header(kind) else { return nil }
+    if let bytes = editedHeaders[kind] { header.bytes = bytes }
+    return header
+  }
+
+  /// Record `number` (from 1) with its edits. Heads that have been read are kept, except those of
+  /// PAGE_DATA.
+  public func record(_ number: Int) throws(StreamError) -> Record {
+    var record: Record
+    if let known = records[number] {
+      record = known
+    } else {
+      var reader = index.reader(at: number, source)
+      guard case .record(let read)? = try reader.next() else {
+        throw StreamError(
+          .truncated, path: source.path, offset: index.entries[number - 1].offset,
+          "record \(number) is gone: the file has changed")
+      }
+      record = read
+      if read.type != .pageData { records[number] = read }
+    }
+    if let body = editedBodies[number] { record.body = body }
+    return record
+  }
+
+  /// A reader whose next part is record `number`, for its payload.
+  public func reader(at number: Int) -> StreamReader { index.reader(at: number, source) }
+
+  /// Numbers of the records of a type, in their order.
+  public func numbers(of type: RecordType) -> [Int] {
+    index.entries.indices.filter { index.entries[$0].type == type }.map { $0 + 1 }
+  }
+
+  /// Takes a new head for record `number`.
+  public func setBody(_ body: [UInt8], ofRecord number: Int) throws(StreamError) {
+    editedBodies[number] = nil
+    if try record(number).body != body { editedBodies[number] = body }
+  }
+
+  /// Takes new octets for a header.
+  public func setBytes(_ bytes: [UInt8], of kind: HeaderKind) {
+    editedHeaders[kind] = index.header(kind)?.bytes == bytes ? nil : bytes
+  }
+
+  // MARK: - Writing
+
+  /// The edits as a filter.
+  public var edits: any RewriteFilter {
+    EditFilter(bodies: editedBodies, headers: editedHeaders)
+  }
+
+  /// A part as it will be with the edits.
+  var editing: @Sendable (Part) -> Part {
+    let (bodies, headers) = (editedBodies, editedHeaders)
+    return { part in
+      switch part {
+      case .header(var header):
+        header.bytes = headers[header.kind] ?? header.bytes
+        return .header(header)
+      case .record(var record):
+        record.body = bodies[record.index] ?? record.body
+        return .record(record)
+      case .trailing: return part
+      }
+    }
+  }
+
+  /// The edits as octets to write over those of the file, in order of their offsets; nil where one
+  /// of them changes a length, which cannot be done in place.
+  public func patches() throws(StreamError) -> [Patch]? {
+    var out: [Patch] = []
+    for (kind, bytes) in editedHeaders {
+      guard let before = index.header(kind), before.bytes.count == bytes.count else { return nil }
+      out += Patch.differences(before.bytes, bytes, at: before.offset)
+    }
+    for (number, body) in editedBodies {
+      editedBodies[number] = nil
+      defer { editedBodies[number] = body }
+      let before = try record(number)
+      guard before.body.count == body.count else { return nil }
+      out += Patch.differences(before.body, body, at: before.offset + 8)
+    }
+    return out.sorted { $0.offset < $1.offset }
+  }
+}
+
+/// Replaces heads by number.
+private final class EditFilter: RewriteFilter {
+  let bodies: [Int: [UInt8]]
+  let headers: [HeaderKind: [UInt8]]
+
+  init(bodies: [Int: [UInt8]], headers: [HeaderKind: [UInt8]]) {
+    self.bodies = bodies
+    self.headers = headers
+  }
+
+  func begin() {}
+  func finish() {}
+  func header(_ header: inout Header) {
+    if let bytes = headers[header.kind] { header.bytes = bytes }
+  }
+  func record(_ record: EditableRecord) -> FilterResult {
+    if let body = bodies[record.record.index] { record.setBody(body) }
+    return .keep
+  }
+}
+
+/// Two filters, the second of which sees what the first one leaves.
+public final class ChainedFilter: RewriteFilter {
+  private let first: any RewriteFilter
+  private let second: any RewriteFilter
+
+  public init(_ first: any RewriteFilter, then second: any RewriteFilter) {
+    self.first = first
+    self.second = second
+  }
+
+  public func begin() throws(RewriteError) {
+    try first.begin()
+    try second.begin()
+  }
+
+  public func header(_ header: inout Header) throws(RewriteError) {
+    try first.header(&header)
+    try second.header(&header)
+  }
+
+  public func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
+    switch try first.record(record) {
+    case .keep: return try second.record(record)
+    case .drop: return .drop
+    case .stop: return .stop
+    case .replace(let records):
+      var out: [EditableRecord] = []
+      for each in records {
+        switch try second.record(each) {
+        case .keep: out.append(each)
+        case .drop: break
+        case .replace(let more): out += more
+        case .stop:
+          throw RewriteError(
+            .usage, "\(record.record.place): a filter behind one that inserts cannot stop")
+        }
+      }
+      return .replace(out)
+    }
+  }
+
+  public func finish() throws(RewriteError) {
+    try first.finish()
+    try second.finish()
+  }
+}
