@@ -66,7 +66,7 @@ static int call_swift(lua_State *L, intptr_t number) {
     if (c->over && c->used > c->limit) return raise_over(L, c);
     c->over = false;
     if (results >= 0) return results;
-    if (lua_type(L, -1) == LUA_TSTRING) {
+    if (results == -1 && lua_type(L, -1) == LUA_TSTRING) {
         luaL_where(L, 1);
         lua_insert(L, -2);
         lua_concat(L, 2);
@@ -365,6 +365,39 @@ static int co_wrap(lua_State *L) {
     return 1;
 }
 
+/* xpcall whose handler does not run once a stop is under way: the error of a hook calls handlers
+   while hooks are off, so that a handler that loops could not be stopped. The results are those of
+   Lua's own function. */
+static int guarded_handler(lua_State *L) {
+    if (context_of(L)->stopping) return 1;
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static int finish_xpcall(lua_State *L, int status, lua_KContext extra) {
+    if (status != LUA_OK && status != LUA_YIELD) {
+        lua_pushboolean(L, 0);
+        lua_pushvalue(L, -2);
+        return 2;
+    }
+    return lua_gettop(L) - (int)extra;
+}
+
+static int guarded_xpcall(lua_State *L) {
+    int count = lua_gettop(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, guarded_handler, 1);
+    lua_replace(L, 2);
+    lua_pushboolean(L, 1);
+    lua_pushvalue(L, 1);
+    lua_rotate(L, 3, 2);
+    int status = lua_pcallk(L, count - 2, LUA_MULTRET, 2, 2, finish_xpcall);
+    return finish_xpcall(L, status, 2);
+}
+
 /* ---- states and calls ---- */
 
 static int open_libraries(lua_State *L) {
@@ -385,6 +418,7 @@ static int open_libraries(lua_State *L) {
     lua_getglobal(L, LUA_COLIBNAME);
     lua_pushcfunction(L, co_resume), lua_setfield(L, -2, "resume");
     lua_pushcfunction(L, co_wrap), lua_setfield(L, -2, "wrap");
+    lua_pushcfunction(L, guarded_xpcall), lua_setglobal(L, "xpcall");
     return 0;
 }
 

@@ -45,7 +45,7 @@ public struct LuaMember<Object: AnyObject> {
       set: ((Object, LuaFrame) throws(LuaError) -> Void)?)
     case method((Object, LuaFrame) throws(LuaError) -> Int32)
   }
-  let name: String
+  public let name: String
   let type: String
   let doc: String
   let example: String

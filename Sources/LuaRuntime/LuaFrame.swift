@@ -146,6 +146,16 @@ public struct LuaFrame {
     return .table(fields.sorted { $0.name < $1.name })
   }
 
+  /// A global, pushed; its type.
+  @discardableResult
+  public func pushGlobal(_ name: String) -> LuaType {
+    _ = L.rawGet(Stack.registry, Stack.globals)
+    let type = pushField(-1, name)
+    L.rotate(-2, 1)
+    pop()
+    return type
+  }
+
   /// A field of a table, pushed; its type.
   @discardableResult
   public func pushField(_ index: Int, _ name: String) -> LuaType {
@@ -158,6 +168,19 @@ public struct LuaFrame {
   @discardableResult
   public func pushElement(_ index: Int, _ position: Int) -> LuaType {
     LuaType(rawValue: L.rawGet(Int32(index), position)) ?? .none
+  }
+
+  /// The names of a table's fields with the types of their values, in order of the names. Keys that
+  /// are not strings are left out.
+  public func fieldNames(_ index: Int) -> [(name: String, type: LuaType)] {
+    let index = Int(L.absolute(index))
+    var out: [(name: String, type: LuaType)] = []
+    L.pushNil()
+    while L.next(index) {
+      if type(-2) == .string, let name = stringIfAny(-2) { out.append((name, type(-1))) }
+      pop()
+    }
+    return out.sorted { $0.name < $1.name }
   }
 
   /// The number of elements of a table used as a list, or of octets of a string.

@@ -1,5 +1,6 @@
 // A Lua state: the Swift functions that it can call, and calls into it.
 
+internal import CLua
 internal import CLuaShim
 
 /// A Swift function that Lua can call: takes its arguments from the frame, pushes results and
@@ -78,7 +79,7 @@ public final class LuaState {
       } else {
         frame.push(LuaFailure(error.message, code: error.code))
       }
-      return -1
+      return error.traceback == nil ? -1 : -2
     }
   }
 
@@ -183,6 +184,9 @@ public final class LuaState {
 
   /// Stops the running script of the active state; may be called from a signal handler.
   public static var stopActive: @convention(c) () -> Void { { clua_stop_active() } }
+
+  /// "Lua 5.4".
+  public static let release = "Lua \(LUA_VERSION_MAJOR).\(LUA_VERSION_MINOR)"
 
   /// Ends a stop: scripts may run again.
   public func endStop() { frame.L.endStop() }

@@ -1,1 +1,6 @@
-print("hi")
+// The program's entry.
+
+import Glibc
+import Shell
+
+exit(runShell(Array(CommandLine.arguments.dropFirst())))

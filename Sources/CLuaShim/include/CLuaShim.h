@@ -18,7 +18,8 @@
 #include <stdint.h>
 
 /* Swift's side: runs function `number`, with its arguments on the stack of L. Returns how many
-   results it pushed, or -1 with an error value on top. */
+   results it pushed, or -1 with an error value on top (-2: raise a message without adding where,
+   because it says that already). */
 typedef int (*clua_entry)(lua_State *L, intptr_t number, void *host);
 /* Swift's side: gives up the reference that a userdata held. */
 typedef void (*clua_release)(void *object);

@@ -1,0 +1,261 @@
+// Images as Lua sees them.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import JSON
+internal import LuaRuntime
+internal import Stream
+internal import SystemIO
+
+/// An open image. From a file any record can be read at any time; from a pipe only in order.
+final class LuaImage {
+  let path: String
+  private(set) var source: Source?
+  private var cachedDocument: ImageDocument?
+  /// Whether a pipe's octets have been taken already.
+  private(set) var isConsumed = false
+
+  init(_ source: Source) {
+    path = source.path
+    self.source = source
+  }
+
+  func close() { source = nil }
+
+  /// The source, for one pass from its start.
+  func takeSource() throws(LuaError) -> Source {
+    guard let source else { throw LuaError("the image is closed") }
+    if source.isFile {
+      do { return try source.duplicate() } catch { throw LuaError(StreamError(error)) }
+    }
+    guard !isConsumed else {
+      throw LuaError("\(path): a pipe can be read only once")
+    }
+    isConsumed = true
+    return source
+  }
+
+  /// The image with its index and the edits made to it; only for files.
+  func document() throws(LuaError) -> ImageDocument {
+    if let cachedDocument { return cachedDocument }
+    guard source?.isFile == true else {
+      throw LuaError("\(path): only an image in a file has an index (use img:records() on a pipe)")
+    }
+    let pass = try takeSource()
+    let document = try raising { () throws(StreamError) in try ImageDocument(pass) }
+    cachedDocument = document
+    return document
+  }
+
+  func index() throws(LuaError) -> RecordIndex { try document().index }
+
+  /// Whether the script changed the image itself.
+  var isEdited: Bool { cachedDocument?.isEdited == true }
+  /// The changes as a filter; nil where there are none.
+  var edits: (any RewriteFilter)? { isEdited ? cachedDocument?.edits : nil }
+
+  /// Record `number` (from 1), read again; changes to it are the image's.
+  func record(_ number: Int) throws(LuaError) -> LuaRecord {
+    let document = try document()
+    let record = try raising { () throws(StreamError) in try document.record(number) }
+    let source = try takeSource()
+    let object = LuaRecord(
+      EditableRecord(reading: record) { (arena: Arena, count: Int) throws(StreamError) in
+        var reader = document.index.reader(at: number, source)
+        _ = try reader.next()
+        try reader.loadPayload(count, into: arena)
+      })
+    object.onChange = { [unowned object] () throws(LuaError) in
+      try raising { () throws(StreamError) in
+        try document.setBody(object.editable.body, ofRecord: number)
+      }
+    }
+    return object
+  }
+
+  /// The first record of a type, or nil.
+  func first(_ type: RecordType) throws(LuaError) -> LuaRecord? {
+    guard let number = try document().numbers(of: type).first else { return nil }
+    return try record(number)
+  }
+
+  func header(_ kind: HeaderKind) throws(LuaError) -> LuaHeader? {
+    let document = try document()
+    return document.header(kind).map { header in
+      let object = LuaHeader(header)
+      object.onChange = { document.setBytes($0.bytes, of: kind) }
+      return object
+    }
+  }
+
+  /// The number of a record type given by name or number, for searches.
+  static func types(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> [RecordType]? {
+    if frame.isMissing(index) { return nil }
+    return try recordTypes(frame, index)
+  }
+
+  static var table: LuaClass<LuaImage> {
+    var table = LuaClass<LuaImage>(
+      "Image", "A saved domain that is open for reading. `local img <close> = xs.open(path)`.",
+      properties + methods)
+    table.index = { image, frame throws(LuaError) in
+      guard frame.type(2) == .number else {
+        let names = LuaImage.properties.map(\.name) + LuaImage.methods.map(\.name)
+        let name = frame.text(2)
+        throw LuaError("no member '\(name)' in Image" + didYouMean(name, among: names))
+      }
+      let number = try frame.integer(2)
+      guard number >= 1, number <= (try image.index()).entries.count else {
+        frame.pushNil()
+        return 1
+      }
+      frame.push(object: try image.record(Int(number)))
+      return 1
+    }
+    table.length = { image, frame throws(LuaError) in
+      frame.push(try image.index().entries.count)
+      return 1
+    }
+    table.toString = { "image \($0.path)" }
+    table.close = { image, _ in
+      image.close()
+      return 0
+    }
+    return table
+  }
+
+  private static var properties: [LuaMember<LuaImage>] {
+    [
+      .property("path", "string", "The file's name, as it was given.") { image, frame in
+        frame.push(image.path)
+      },
+      .property("guest", "string", "\"x86_pv\", or \"x86_hvm\" for HVM and PVH guests.") {
+        image, frame throws(LuaError) in frame.push(try image.index().end.guest?.name ?? "unknown")
+      },
+      .property("version", "integer", "Version of the libxc stream: 2 or 3.") {
+        image, frame throws(LuaError) in frame.push(try image.index().end.version ?? 0)
+      },
+      .property("layer", "string", "The outermost layer: \"xl\", \"libxl\" or \"libxc\".") {
+        image, frame throws(LuaError) in
+        switch try image.index().end.container {
+        case .xl: frame.push("xl")
+        case .libxl: frame.push("libxl")
+        default: frame.push("libxc")
+        }
+      },
+      .property(
+        "vcpu", "VCPUs", "The vCPUs by number, with their registers.",
+        example: "print(xs.hex(img.vcpu[0].rip))"
+      ) { image, frame in frame.push(object: LuaVCPUs(image)) },
+      .property(
+        "hvm_params", "HVMParams?", "The HVM parameters by name; nil for PV guests.",
+        example: "print(xs.hex(img.hvm_params.STORE_PFN))"
+      ) { image, frame throws(LuaError) in
+        if let record = try image.first(.hvmParams) {
+          frame.push(object: LuaParams(record))
+        } else {
+          frame.pushNil()
+        }
+      },
+      .property(
+        "cpuid", "CPUID?", "What CPUID tells the guest; nil where the image has no policy."
+      ) { image, frame throws(LuaError) in
+        if let record = try image.first(.x86CPUIDPolicy) {
+          frame.push(object: LuaCPUID(record))
+        } else {
+          frame.pushNil()
+        }
+      },
+      header("xl_header", .xl, "The xl header, or nil."),
+      header("libxl_header", .libxl, "The libxl stream header, or nil."),
+      header("image_header", .image, "The libxc image header."),
+      header("domain_header", .domain, "The libxc domain header."),
+      .property(
+        "config", "Config?",
+        "The domain's configuration in the xl header, as a table that writes back.",
+        example: "img.config.c_info.name = \"web1\""
+      ) { image, frame throws(LuaError) in
+        guard let header = try image.header(.xl), try header.config() != nil else {
+          frame.pushNil()
+          return
+        }
+        frame.push(object: LuaConfig(header, JSONPath([])))
+      },
+    ]
+  }
+
+  private static func header(
+    _ name: String, _ kind: HeaderKind, _ doc: String
+  ) -> LuaMember<LuaImage> {
+    .property(name, "Header?", doc) { image, frame throws(LuaError) in
+      if let header = try image.header(kind) { frame.push(object: header) } else { frame.pushNil() }
+    }
+  }
+
+  private static var methods: [LuaMember<LuaImage>] {
+    [
+      .method(
+        "records", "(type?: string|integer): fun(): Record",
+        "Iterates over the records (of one type) in the order of the stream. Each is valid until the "
+          + "next.",
+        example: "for rec in img:records() do print(rec) end"
+      ) { image, frame throws(LuaError) in
+        let wanted = try LuaImage.types(frame, 2)
+        var reader = StreamReader(try image.takeSource())
+        var current: LuaRecord?
+        frame.push(function: "records") { frame throws(LuaError) in
+          current?.editable.invalidate()
+          while let part = try raising({ () throws(StreamError) in try reader.next() }) {
+            guard case .record(let record) = part else { continue }
+            if let wanted, !wanted.contains(record.type) { continue }
+            let next = LuaRecord(
+              EditableRecord(reading: record) { (arena: Arena, count: Int) throws(StreamError) in
+                try reader.loadPayload(count, into: arena)
+              })
+            current = next
+            frame.push(object: next)
+            return 1
+          }
+          frame.pushNil()
+          return 1
+        }
+        return 1
+      },
+      .method(
+        "first", "(type: string|integer): Record?", "The first record of a type, or nil.",
+        example: "local params = img:first \"HVM_PARAMS\""
+      ) { image, frame throws(LuaError) in
+        let wanted = try recordTypes(frame, 2)
+        guard let number = try image.index().entries.firstIndex(where: { wanted.contains($0.type) })
+        else {
+          frame.pushNil()
+          return 1
+        }
+        frame.push(object: try image.record(number + 1))
+        return 1
+      },
+      .method("verify", "(): Report", "Checks the image; see xs.verify.") {
+        image, frame throws(LuaError) in
+        try pushVerification(of: try image.takeSource(), frame)
+      },
+      .method("close", "()", "Closes the file. Later use of the image raises.") { image, _ in
+        image.close()
+        return 0
+      },
+    ]
+  }
+}
+
+/// The record types that a script means by a name or a number. A number means both layers.
+func recordTypes(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> [RecordType] {
+  if frame.type(index) == .string, let name = frame.stringIfAny(index) {
+    let found = Layouts.all.filter { $0.name == name }.map(\.type)
+    if !found.isEmpty { return found }
+    if !name.hasPrefix("0x"), UInt32(name) == nil {
+      throw LuaError("no record type '\(name)'" + didYouMean(name, among: Layouts.names))
+    }
+  }
+  let number = UInt32(truncatingIfNeeded: try frame.integer(index, in: 0...0xFFFF_FFFF))
+  return [RecordType(.libxc, number), RecordType(.libxl, number)]
+}

@@ -1,0 +1,263 @@
+// The module `xensave`.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import JSON
+internal import LuaRuntime
+internal import Stream
+internal import SystemIO
+
+extension ShellContext {
+  /// Registers every class, and makes `require "xensave"` give the module.
+  func bind() throws(LuaError) {
+    state.register(LuaImage.table)
+    state.register(LuaRecord.table)
+    state.register(LuaHeader.table)
+    state.register(LuaConfig.table)
+    state.register(FieldNode.table)
+    state.register(PageColumn.table)
+    state.register(LuaView.table)
+    state.register(LuaReport.table)
+    state.register(LuaVerification.table)
+    state.register(LuaFinding.table)
+    state.register(LuaVCPUs.table)
+    state.register(LuaVCPU.table)
+    state.register(LuaParams.table)
+    state.register(LuaCPUID.table)
+
+    let frame = state.frame
+    frame.pushTable()
+    state.addFunctions(imageFunctions + recordFunctions + textFunctions)
+    frame.pushTable()
+    state.addFunctions(logFunctions)
+    frame.setField("log")
+    frame.pushTable()
+    state.addFunctions(cpuidFunctions())
+    frame.setField("cpuid")
+    frame.push(productVersion)
+    frame.setField("version")
+    state.provideModuleFromTop("xensave")
+  }
+
+  private var imageFunctions: [LuaModuleFunction] {
+    [
+      LuaModuleFunction(
+        "xs", "open", "(path: string): Image?, Error?",
+        "Opens a saved domain; \"-\" is standard input. Nil and an error where it cannot be opened or "
+          + "is no saved domain.",
+        example: "local img <close> = assert(xs.open \"vm.img\")"
+      ) { frame throws(LuaError) in
+        let source: Source
+        do { source = try Source(opening: try frame.string(1)) } catch let error as SystemError {
+          return frame.fail(LuaFailure(error))
+        } catch {
+          throw error as? LuaError ?? LuaError("\(error)")
+        }
+        let image = LuaImage(source)
+        if source.isFile {
+          // What is no image is said here, and not at the first use.
+          do { _ = try RecordProbe.check(source.duplicate()) } catch let error as StreamError {
+            return frame.fail(LuaFailure(error))
+          } catch let error as SystemError {
+            return frame.fail(LuaFailure(error))
+          } catch {
+            throw LuaError("\(error)")
+          }
+        }
+        frame.push(object: image)
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "rewrite",
+        "(source: string|Image, destination: string?, filter: Filter, options?: table): Report?, Error?",
+        "Passes every part of an image through a filter. The destination is a file (written whole, "
+          + "verified and renamed, or not at all), \"-\" for standard output, or nil for a dry run. "
+          + "Options: unchecked = true leaves out the verification. What the filter raises is raised.",
+        example: "assert(xs.rewrite(\"in\", \"out\", { TOOLSTACK = function() return false end }))"
+      ) { [unowned self] frame throws(LuaError) in
+        try self.rewrite(frame)
+      },
+      LuaModuleFunction(
+        "xs", "verify", "(source: string|Image): Report?, Error?",
+        "Checks an image as Xen would on a restore, and more. Reads heads only.",
+        example: "for _, finding in ipairs(xs.verify \"vm.img\") do print(finding) end"
+      ) { frame throws(LuaError) in
+        if let image: LuaImage = frame.objectIfAny(1) {
+          return try pushVerification(of: try image.takeSource(), frame)
+        }
+        let path = try frame.string(1)
+        do { return try pushVerification(of: try Source(opening: path), frame) } catch let error
+          as SystemError
+        { return frame.fail(LuaFailure(error)) } catch {
+          throw error as? LuaError ?? LuaError("\(error)")
+        }
+      },
+    ]
+  }
+
+  private func rewrite(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+    let source: Source
+    if let image: LuaImage = frame.objectIfAny(1) {
+      source = try image.takeSource()
+    } else {
+      let path = try frame.string(1)
+      do { source = try Source(opening: path) } catch { return frame.fail(LuaFailure(error)) }
+    }
+    var job = RewriteJob(destination: .none)
+    if !frame.isMissing(2) {
+      let path = try frame.string(2)
+      job.destination = path == "-" ? .standardOutput : .file(path)
+      if path == "-" { printsToStandardError = true }
+    }
+    let filter = try LuaFilter(frame, 3, self)
+    if frame.type(4) == .table {
+      for (name, _) in frame.fieldNames(4) where name != "unchecked" {
+        throw LuaError("rewrite has no option '\(name)'" + didYouMean(name, among: ["unchecked"]))
+      }
+      frame.pushField(4, "unchecked")
+      job.isUnchecked = frame.boolean(-1)
+      frame.pop()
+    }
+    do {
+      frame.push(object: LuaReport(try job.run(source, filter)))
+      return 1
+    } catch {
+      if case .filter(let inner as LuaError) = error.kind { throw inner }
+      return frame.fail(LuaFailure(error))
+    }
+  }
+
+  private var recordFunctions: [LuaModuleFunction] {
+    [
+      LuaModuleFunction(
+        "xs", "record", "(type: string|integer, fields?: table|string, layer?: string): Record",
+        "Makes a record from a table of fields by their names in the specification (what is not given "
+          + "is zero, counts follow from lists), or from the octets of its body.",
+        example:
+          "xs.record(\"HVM_PARAMS\", { param = { { index = \"STORE_PFN\", value = 0xff000 } } })"
+      ) { [unowned self] frame throws(LuaError) in
+        let type = try madeType(frame)
+        let context = BodyContext()
+        let body: [UInt8]
+        if frame.isMissing(2) {
+          body = try makeBody(type, .group([]), context)
+        } else if frame.type(2) == .string {
+          body = try frame.bytes(2)
+        } else {
+          guard frame.type(2) == .table, let value = frame.value(2) else {
+            throw frame.argumentError(2, "expected a table of fields or a string of octets")
+          }
+          body = try makeBody(type, try fieldValue(value, path: type.name), context)
+        }
+        let record = LuaRecord(EditableRecord(making: type, body: body, context))
+        self.made.append("a new \(type.name)")
+        frame.push(object: record)
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "record_type", "(name: string|integer): integer",
+        "The number of a record type: \"TOOLSTACK\", \"0xb\" and 11 are all accepted.",
+        example: "xs.record_type \"HVM_PARAMS\"  --> 10"
+      ) { frame throws(LuaError) in
+        frame.push(Int(try recordTypes(frame, 1)[0].number))
+        return 1
+      },
+    ]
+  }
+
+  private var textFunctions: [LuaModuleFunction] {
+    [
+      LuaModuleFunction(
+        "xs", "hex", "(value: integer, digits?: integer): string",
+        "An unsigned value in hexadecimal with 0x, with at least so many digits.",
+        example: "xs.hex(-1)  --> 0xffffffffffffffff"
+      ) { frame throws(LuaError) in
+        let digits = frame.isMissing(2) ? 1 : try frame.integer(2, in: 1...16)
+        frame.push(UInt64(bitPattern: try frame.integer(1)).hex(digits))
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "u64", "(value: integer): string", "The decimal digits of an unsigned value.",
+        example: "xs.u64(-1)  --> 18446744073709551615"
+      ) { frame throws(LuaError) in
+        frame.push(String(UInt64(bitPattern: try frame.integer(1))))
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "json", "(value: any): string", "A plain Lua value as JSON text.",
+        example: "print(xs.json { a = 1 })"
+      ) { frame throws(LuaError) in
+        guard let value = frame.value(1) else {
+          throw frame.argumentError(1, "expected plain data")
+        }
+        frame.push(try jsonValue(value).text())
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "usage", "(format: string, ...)",
+        "Ends the script with a message about its arguments and exit code 2.",
+        example: "if #arg < 1 then xs.usage \"expected a name\" end"
+      ) { frame throws(LuaError) in
+        throw LuaError(try formatted(frame), code: "usage")
+      },
+    ]
+  }
+
+  private var logFunctions: [LuaModuleFunction] {
+    [(LogLevel.debug, "debug"), (.info, "info"), (.warning, "warn"), (.error, "error")].map {
+      level, name in
+      LuaModuleFunction(
+        "xs.log", name, "(format: string, ...)",
+        "Writes a message to standard error, formatted as string.format does.",
+        example: "xs.log.\(name)(\"%s at %#x\", rec.type, rec.offset)"
+      ) { [unowned self] frame throws(LuaError) in
+        self.log(level, try formatted(frame))
+        return 0
+      }
+    }
+  }
+}
+
+/// The text of string.format(...) over all arguments.
+func formatted(_ frame: LuaFrame) throws(LuaError) -> String {
+  if frame.count <= 1 { return frame.text(1) }
+  let count = frame.count
+  frame.pushGlobal("string")
+  frame.pushField(-1, "format")
+  for index in 1...count { frame.push(copyOf: index) }
+  try frame.state.call(frame, count, results: 1)
+  defer { frame.pop(2) }
+  return frame.text(-1)
+}
+
+/// The type that xs.record is to make: by name, or by number and layer.
+private func madeType(_ frame: LuaFrame) throws(LuaError) -> RecordType {
+  let types = try recordTypes(frame, 1)
+  guard let layer = frame.stringIfAny(3) else { return types[0] }
+  guard let found = types.first(where: { $0.layer.rawValue == layer }) else {
+    throw LuaError("layer: expected \"libxc\" or \"libxl\", got \"\(layer)\"")
+  }
+  return found
+}
+
+private func makeBody(
+  _ type: RecordType, _ value: FieldValue, _ context: BodyContext
+) throws(LuaError) -> [UInt8] {
+  guard let layout = Layouts.of(type) else {
+    throw LuaError("record type \(type.name) has no known fields: give its body as a string")
+  }
+  var last: FormatError?
+  for form in layout.forms {
+    do { return try BodyLayout.body(of: form.fields, value, context) } catch { last = error }
+  }
+  throw LuaError(last ?? FormatError(.invalid, "\(type.name): no rows"))
+}
+
+/// Whether a source begins like an image that can be read.
+enum RecordProbe {
+  static func check(_ source: Source) throws(StreamError) {
+    var reader = StreamReader(source)
+    _ = try reader.next()
+  }
+}

@@ -1,0 +1,129 @@
+// Reports of rewrites and verifications as Lua sees them.
+
+internal import Bytes
+internal import Image
+internal import LuaRuntime
+internal import Stream
+internal import SystemIO
+
+/// What a rewrite did.
+final class LuaReport {
+  let report: ChangeReport
+  init(_ report: ChangeReport) { self.report = report }
+
+  static var table: LuaClass<LuaReport> {
+    func count(_ name: String, _ doc: String, _ get: @escaping (ChangeReport) -> Int)
+      -> LuaMember<LuaReport>
+    {
+      .property(name, "integer", doc) { report, frame in frame.push(get(report.report)) }
+    }
+    var table = LuaClass<LuaReport>(
+      "Report", "What a rewrite did. Printing it gives the changes, one a line.",
+      [
+        count("records_in", "Records read.") { $0.recordsRead },
+        count("records_out", "Records written.") { $0.recordsWritten },
+        count("kept", "Records written as they were.") { $0.kept },
+        count("changed", "Records written with changes.") { $0.changed },
+        count("dropped", "Records left out.") { $0.dropped },
+        count("inserted", "Records that the filter made.") { $0.inserted },
+        count("headers_changed", "Headers written with changes.") { $0.headersChanged },
+        count("octets_in", "Octets read.") { Int(clamping: $0.octetsRead) },
+        count("octets_out", "Octets written.") { Int(clamping: $0.octetsWritten) },
+        .property(
+          "changes", "table[]",
+          "Every change: kind, place, offset, field, before, after (at most 1000)."
+        ) { report, frame in
+          frame.push(
+            LuaValue.list(
+              report.report.changes.map { change in
+                .table([
+                  ("kind", .text(change.kind.rawValue)), ("place", .text(change.place)),
+                  ("offset", .unsigned(change.offset)), ("field", .text(change.field)),
+                  ("before", .text(change.before)), ("after", .text(change.after)),
+                ])
+              }))
+        },
+      ])
+    table.toString = { $0.report.text }
+    return table
+  }
+}
+
+/// One finding of a verification.
+final class LuaFinding {
+  let finding: Finding
+  init(_ finding: Finding) { self.finding = finding }
+
+  static var table: LuaClass<LuaFinding> {
+    func text(_ name: String, _ doc: String, _ get: @escaping (Finding) -> String)
+      -> LuaMember<LuaFinding>
+    {
+      .property(name, "string", doc) { finding, frame in frame.push(get(finding.finding)) }
+    }
+    var table = LuaClass<LuaFinding>(
+      "Finding", "Something wrong with an image.",
+      [
+        text("rule", "The rule's id.") { $0.ruleID },
+        text("severity", "\"error\", \"warning\" or \"note\".") { $0.severity.rawValue },
+        text("place", "The record or header.") { $0.place },
+        text("field", "The field, or \"\".") { $0.field },
+        text("problem", "What was expected and what was found.") { $0.problem },
+        .property("offset", "integer", "Octets from the start of the image.") { finding, frame in
+          frame.push(finding.finding.offset)
+        },
+      ])
+    table.toString = { $0.finding.description }
+    return table
+  }
+}
+
+/// The result of a verification: a list of findings.
+final class LuaVerification {
+  let report: VerifyReport
+  init(_ report: VerifyReport) { self.report = report }
+
+  static var table: LuaClass<LuaVerification> {
+    var table = LuaClass<LuaVerification>(
+      "Verification",
+      "The findings of a verification, from 1; `ok` says whether a restore may be tried.",
+      [
+        .property("ok", "boolean", "Whether there are no errors.") { verification, frame in
+          frame.push(verification.report.count(.error) == 0)
+        },
+        .property("errors", "integer", "Findings that a restore would fail on.") {
+          verification, frame in frame.push(verification.report.count(.error))
+        },
+        .property("warnings", "integer", "Findings that are suspicious.") { verification, frame in
+          frame.push(verification.report.count(.warning))
+        },
+      ])
+    table.index = { verification, frame throws(LuaError) in
+      guard frame.type(2) == .number else {
+        throw LuaError("no member '\(frame.text(2))' in Verification")
+      }
+      let number = try frame.integer(2)
+      guard number >= 1, number <= verification.report.findings.count else {
+        frame.pushNil()
+        return 1
+      }
+      frame.push(object: LuaFinding(verification.report.findings[Int(number) - 1]))
+      return 1
+    }
+    table.length = { verification, frame in
+      frame.push(verification.report.findings.count)
+      return 1
+    }
+    table.toString = { $0.report.findings.map(\.description).joined(separator: "\n") }
+    return table
+  }
+}
+
+/// Verifies `source` and pushes the result: 1, or `nil, err` as 2.
+func pushVerification(of source: Source, _ frame: LuaFrame) throws(LuaError) -> Int32 {
+  do {
+    frame.push(object: LuaVerification(try Verifier(source).run()))
+    return 1
+  } catch {
+    return frame.fail(LuaFailure(error))
+  }
+}

@@ -1,0 +1,342 @@
+// The state of a saved domain by name: img.vcpu, img.hvm_params, img.cpuid.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import LuaRuntime
+internal import Stream
+
+/// The vCPUs of an image, by their numbers.
+final class LuaVCPUs {
+  let image: LuaImage
+  init(_ image: LuaImage) { self.image = image }
+
+  /// Numbers of the vCPUs that have a state, ascending.
+  func ids() throws(LuaError) -> [Int] {
+    let document = try image.document()
+    var found: Set<Int> = []
+    if document.index.end.guest == .x86HVM {
+      if let context = try image.first(.hvmContext) {
+        for slot in try context.collection().children() where slot.field.name == "CPU" {
+          found.insert(FieldNode(context, slot).instance ?? 0)
+        }
+      }
+    } else {
+      for number in document.numbers(of: .x86PVVCPUBasic) {
+        if let id = try image.record(number).record.number("vcpu_id") { found.insert(Int(id)) }
+      }
+    }
+    return found.sorted()
+  }
+
+  func vcpu(_ id: Int) throws(LuaError) -> LuaVCPU? {
+    let document = try image.document()
+    if document.index.end.guest == .x86HVM {
+      guard let context = try image.first(.hvmContext) else { return nil }
+      guard let slot = context.fieldLayout.find("CPU[\(id)]", in: context.fieldBytes),
+        FieldNode(context, slot).instance == id
+      else { return nil }
+      return LuaVCPU(id, [(context, "CPU[\(id)].")])
+    }
+    for number in document.numbers(of: .x86PVVCPUBasic).reversed() {
+      let record = try image.record(number)
+      if record.record.number("vcpu_id") == UInt64(id) {
+        return LuaVCPU(id, [(record, ""), (record, "user_regs.")])
+      }
+    }
+    return nil
+  }
+
+  static var table: LuaClass<LuaVCPUs> {
+    var table = LuaClass<LuaVCPUs>(
+      "VCPUs", "The vCPUs of an image, by number from 0; # counts them.",
+      [
+        .method("each", "(): fun(): integer, VCPU", "Iterates over numbers and vCPUs.") {
+          vcpus, frame throws(LuaError) in
+          let ids = try vcpus.ids()
+          var next = 0
+          frame.push(function: "each") { frame throws(LuaError) in
+            guard next < ids.count, let vcpu = try vcpus.vcpu(ids[next]) else {
+              frame.pushNil()
+              return 1
+            }
+            frame.push(ids[next])
+            frame.push(object: vcpu)
+            next += 1
+            return 2
+          }
+          return 1
+        }
+      ])
+    table.index = { vcpus, frame throws(LuaError) in
+      if let vcpu = try vcpus.vcpu(try frame.integer(2, in: 0...65535)) {
+        frame.push(object: vcpu)
+      } else {
+        frame.pushNil()
+      }
+      return 1
+    }
+    table.length = { vcpus, frame throws(LuaError) in
+      frame.push(try vcpus.ids().count)
+      return 1
+    }
+    return table
+  }
+}
+
+/// One vCPU: its registers by the names that Xen's headers give them.
+final class LuaVCPU {
+  let id: Int
+  /// Where its fields are looked for, in turn.
+  private let places: [(owner: LuaRecord, prefix: String)]
+
+  init(_ id: Int, _ places: [(owner: LuaRecord, prefix: String)]) {
+    self.id = id
+    self.places = places
+  }
+
+  private func find(_ name: String) throws(LuaError) -> (LuaRecord, Slot) {
+    for place in places {
+      if let slot = place.owner.fieldLayout.find(place.prefix + name, in: place.owner.fieldBytes) {
+        return (place.owner, slot)
+      }
+    }
+    guard let last = places.last else { throw LuaError("vCPU \(id) has no state") }
+    return (last.owner, try last.owner.slot(last.prefix + name))
+  }
+
+  static var table: LuaClass<LuaVCPU> {
+    var table = LuaClass<LuaVCPU>(
+      "VCPU",
+      "The registers of a vCPU by their names in Xen's headers: of HVM guests those of "
+        + "struct hvm_hw_cpu, of PV guests those of vcpu_guest_context and its user_regs.",
+      [.property("id", "integer", "The vCPU's number.") { vcpu, frame in frame.push(vcpu.id) }])
+    table.index = { vcpu, frame throws(LuaError) in
+      let (owner, slot) = try vcpu.find(try frame.string(2))
+      owner.push(slot, frame)
+      return 1
+    }
+    table.newIndex = { vcpu, frame throws(LuaError) in
+      let (owner, slot) = try vcpu.find(try frame.string(2))
+      try owner.assign(slot, frame, 3)
+      return 0
+    }
+    table.toString = { "vCPU \($0.id)" }
+    return table
+  }
+}
+
+/// HVM parameters by name.
+final class LuaParams {
+  let record: LuaRecord
+  init(_ record: LuaRecord) { self.record = record }
+
+  private func number(_ frame: LuaFrame) throws(LuaError) -> UInt64 {
+    if frame.type(2) == .number { return UInt64(bitPattern: try frame.integer(2)) }
+    let name = try frame.string(2)
+    guard let number = HVMParams.number(name) else {
+      throw LuaError(
+        "no HVM parameter '\(name)'" + didYouMean(name, among: Array(HVMParams.names.values)))
+    }
+    return number
+  }
+
+  /// The last element with this number: a restore takes them in turn.
+  private func position(_ number: UInt64) -> Int? {
+    let count = Int(record.record.number("count") ?? 0)
+    return (0..<count).last { record.record.number("param[\($0)].index") == number }
+  }
+
+  static var table: LuaClass<LuaParams> {
+    var table = LuaClass<LuaParams>(
+      "HVMParams",
+      "HVM parameters by name (STORE_PFN or HVM_PARAM_STORE_PFN) or number. What is not in the image "
+        + "is nil; assigning adds it, nil removes it.", [])
+    table.index = { params, frame throws(LuaError) in
+      try params.record.checkValid()
+      if let position = params.position(try params.number(frame)),
+        let value = params.record.record.number("param[\(position)].value")
+      {
+        frame.push(value)
+      } else {
+        frame.pushNil()
+      }
+      return 1
+    }
+    table.newIndex = { params, frame throws(LuaError) in
+      let number = try params.number(frame)
+      let order = params.record.record.context.order
+      var bytes = params.record.fieldBytes
+      let count = Int(params.record.record.number("count") ?? 0)
+      switch (params.position(number), frame.isMissing(3)) {
+      case (let position?, true):
+        bytes.removeSubrange(8 + 16 * position..<24 + 16 * position)
+        bytes.store(0, UInt32(count - 1), order)
+      case (let position?, false):
+        bytes.store(16 + 16 * position, UInt64(bitPattern: try frame.integer(3)), order)
+      case (nil, true): return 0
+      case (nil, false):
+        bytes.append(integer: number, order)
+        bytes.append(integer: UInt64(bitPattern: try frame.integer(3)), order)
+        bytes.store(0, UInt32(count + 1), order)
+      }
+      try params.record.setFieldBytes(bytes)
+      return 0
+    }
+    table.length = { params, frame in
+      frame.push(Int(params.record.record.number("count") ?? 0))
+      return 1
+    }
+    return table
+  }
+}
+
+/// What CPUID tells the guest.
+final class LuaCPUID {
+  let record: LuaRecord
+  init(_ record: LuaRecord) { self.record = record }
+
+  private func leaves() -> [CPUIDLeaf] {
+    CPUIDLeaf.all(in: record.fieldBytes, record.record.context)
+  }
+
+  private func position(_ leaf: UInt32, _ subleaf: UInt32?) -> Int? {
+    leaves().firstIndex {
+      $0.leaf == leaf && (subleaf == nil || $0.subleaf == subleaf || $0.subleaf == .max)
+    }
+  }
+
+  /// The element and register of a feature bit; nil where the policy has no such leaf.
+  private func place(_ bit: CPUIDFeatures.Bit) -> String? {
+    guard case .cpuid(let leaf, let subleaf, let register) = bit.place,
+      let position = position(leaf, subleaf)
+    else { return nil }
+    return "leaf[\(position)].\(register.rawValue)"
+  }
+
+  private static func bit(_ frame: LuaFrame) throws(LuaError) -> CPUIDFeatures.Bit {
+    let name = try frame.string(2)
+    return try checking { () throws(FormatError) in try CPUIDFeatures.require(name) }
+  }
+
+  static var table: LuaClass<LuaCPUID> {
+    LuaClass<LuaCPUID>(
+      "CPUID", "The CPUID policy of an image: leaves, and feature bits by Xen's names.",
+      [
+        .method(
+          "leaf", "(leaf: integer, subleaf?: integer): Fields?",
+          "A leaf with its registers a, b, c, d (eax, ebx, ecx, edx are the same), or nil.",
+          example: "print(xs.hex(img.cpuid:leaf(7, 0).ebx))"
+        ) { cpuid, frame throws(LuaError) in
+          try cpuid.record.checkValid()
+          let leaf = UInt32(try frame.integer(2, in: 0...0xFFFF_FFFF))
+          let subleaf = frame.isMissing(3) ? nil : UInt32(try frame.integer(3, in: 0...0xFFFF_FFFF))
+          guard let position = cpuid.position(leaf, subleaf) else {
+            frame.pushNil()
+            return 1
+          }
+          cpuid.record.push(try cpuid.record.slot("leaf[\(position)]"), frame)
+          return 1
+        },
+        .method(
+          "has", "(name: string): boolean", "Whether a feature is there.",
+          example: "if img.cpuid:has \"avx512f\" then print \"needs AVX-512\" end"
+        ) { cpuid, frame throws(LuaError) in
+          let bit = try bit(frame)
+          let word = cpuid.place(bit).flatMap { cpuid.record.record.number($0) } ?? 0
+          frame.push(word & bit.mask != 0)
+          return 1
+        },
+        .method(
+          "set", "(name: string, on: boolean): boolean",
+          "Gives the guest a feature or takes it away. False where the policy has no such leaf.",
+          example: "img.cpuid:set(\"avx2\", false)"
+        ) { cpuid, frame throws(LuaError) in
+          let bit = try bit(frame)
+          guard let place = cpuid.place(bit), let word = cpuid.record.record.number(place) else {
+            frame.push(false)
+            return 1
+          }
+          let changed = frame.boolean(3) ? word | bit.mask : word & ~bit.mask
+          var bytes = cpuid.record.fieldBytes
+          let slot = try cpuid.record.slot(place)
+          try checking { () throws(FormatError) in try slot.set(.unsigned(changed), in: &bytes) }
+          try cpuid.record.setFieldBytes(bytes)
+          frame.push(true)
+          return 1
+        },
+        .method("features", "(): string[]", "The names of all features that are there, sorted.") {
+          cpuid, frame in
+          let names = CPUIDFeatures.all.filter { bit in
+            guard let word = cpuid.place(bit).flatMap({ cpuid.record.record.number($0) }) else {
+              return false
+            }
+            return word & bit.mask != 0
+          }.map(\.name)
+          frame.push(LuaValue.list(Set(names).sorted().map { .text($0) }))
+          return 1
+        },
+        .property("record", "Record", "The X86_CPUID_POLICY record itself.") { cpuid, frame in
+          frame.push(object: cpuid.record)
+        },
+      ])
+  }
+}
+
+/// The functions of xs.cpuid: feature names without an image.
+func cpuidFunctions() -> [LuaModuleFunction] {
+  [
+    LuaModuleFunction(
+      "xs.cpuid", "bit", "(name: string): table",
+      "Where a feature is: leaf, subleaf (nil where there are none), register \"a\" to \"d\", bit, "
+        + "mask; or msr, bit, mask.",
+      example: "xs.cpuid.bit(\"avx2\").leaf  --> 7"
+    ) { frame throws(LuaError) in
+      let name = try frame.string(1)
+      let bit = try checking { () throws(FormatError) in try CPUIDFeatures.require(name) }
+      var fields: [(name: String, value: LuaValue)] = [
+        ("bit", .integer(Int64(bit.bit))), ("mask", .unsigned(bit.mask)),
+      ]
+      switch bit.place {
+      case .cpuid(let leaf, let subleaf, let register):
+        fields.append(("leaf", .integer(Int64(leaf))))
+        if subleaf != CPUIDLeaf.noSubleaf { fields.append(("subleaf", .integer(Int64(subleaf)))) }
+        fields.append(("register", .text(register.rawValue)))
+      case .msr(let number): fields.append(("msr", .integer(Int64(number))))
+      }
+      frame.push(LuaValue.table(fields))
+      return 1
+    },
+    LuaModuleFunction(
+      "xs.cpuid", "names", "(leaf: integer, subleaf: integer?, register: string): table",
+      "The names of the features in a register, by bit number.",
+      example: "xs.cpuid.names(7, 0, \"b\")[5]  --> avx2"
+    ) { frame throws(LuaError) in
+      guard let register = CPUIDFeatures.Register(rawValue: try frame.string(3)) else {
+        throw LuaError("expected a register \"a\", \"b\", \"c\" or \"d\"")
+      }
+      let leaf = UInt32(try frame.integer(1, in: 0...0xFFFF_FFFF))
+      let subleaf =
+        frame.isMissing(2) ? CPUIDLeaf.noSubleaf : UInt32(try frame.integer(2, in: 0...0xFFFF_FFFF))
+      let names = CPUIDFeatures.names(leaf: leaf, subleaf: subleaf, register: register)
+      frame.pushTable()
+      for (bit, name) in names {
+        frame.push(name)
+        frame.setElement(bit)
+      }
+      return 1
+    },
+    LuaModuleFunction(
+      "xs.cpuid", "msr_names", "(msr: integer): table",
+      "The names of the features in an MSR, by bit number."
+    ) { frame throws(LuaError) in
+      frame.pushTable()
+      for (bit, name) in CPUIDFeatures.names(msr: UInt32(try frame.integer(1, in: 0...0xFFFF_FFFF)))
+      {
+        frame.push(name)
+        frame.setElement(bit)
+      }
+      return 1
+    },
+  ]
+}

@@ -1,0 +1,40 @@
+// The sub-commands.
+
+internal import ArgumentParser
+
+/// A sub-command: says its exit code.
+protocol ShellCommand: ParsableCommand {
+  mutating func execute() throws -> Int32
+}
+
+extension ShellCommand {
+  mutating func run() throws { _ = try execute() }
+}
+
+struct Commands: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "xensave-lua",
+    abstract: "Look into, check and rewrite saved domains of Xen.",
+    usage: """
+      xensave-lua SCRIPT.lua IMAGE [ARGUMENT...] [-o OUT | --in-place | --dry-run]
+      xensave-lua -e CODE IMAGE [ARGUMENT...] [-o OUT | --in-place | --dry-run]
+      xensave-lua COMMAND ...
+      """,
+    discussion: """
+      A script sees the open image as `img` and its arguments as `arg`. If it returns a filter, the \
+      filter is applied to the image and the result written to OUT ("-" is standard output). "-" as \
+      SCRIPT or IMAGE is standard input. --unchecked leaves out the check of what was written; \
+      --json prints the report as JSON; --quiet prints only warnings and errors.
+
+      Exit codes: 0 good, 1 findings or a failed script, 2 usage, 3 a system call failed, \
+      70 a fault of this program, 130 interrupted.
+      """,
+    version: productVersion,
+    subcommands: all)
+
+  static let all: [any ParsableCommand.Type] = [
+    Info.self, Verify.self, Dump.self, SetFields.self, Recover.self,
+  ]
+
+  static let names: Set<String> = Set(all.map { $0._commandName })
+}

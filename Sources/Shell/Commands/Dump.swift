@@ -1,0 +1,311 @@
+// xensave-lua dump
+
+internal import ArgumentParser
+internal import Bytes
+internal import Format
+internal import Image
+internal import JSON
+internal import Stream
+internal import SystemIO
+
+struct Dump: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "dump",
+    abstract: "Print headers and records with their fields.",
+    discussion: """
+      A PART is a record type (HVM_PARAMS), a record's number (17), a header (domain_header), or a \
+      field of one of them (X86_TSC_INFO.khz). Without one, everything is printed; of PAGE_DATA only \
+      the counts, unless it is named.
+      """)
+
+  @Argument(help: "The image; \"-\" is standard input.") var image: String
+  @Argument(help: "What to print.") var parts: [String] = []
+  @Flag(help: "Print JSON: one array of headers and records.") var json = false
+  @Flag(help: "Print the octets in hexadecimal too.") var hex = false
+  @Flag(help: "Print arrays whole, however long.") var all = false
+
+  mutating func execute() throws -> Int32 {
+    var selection: [DumpPart] = []
+    for text in parts { selection.append(try DumpPart(text)) }
+    var dumper: any Dumping = json ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all)
+    do {
+      var reader = StreamReader(try Source(opening: image))
+      while let part = try reader.next() {
+        try dumper.part(part, selection)
+        try writeOut(dumper.take())
+      }
+    } catch let error as SystemError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    }
+    try writeOut(dumper.finish())
+    for part in selection where !part.wasFound {
+      throw Failure(ExitCode.findings, "\(image): no \(part.text) in this image")
+    }
+    return ExitCode.good
+  }
+}
+
+/// One PART of the command line: what it selects, and whether it was there.
+final class DumpPart {
+  let text: String
+  let subject: String
+  /// The path inside, or "".
+  let field: String
+  var wasFound = false
+
+  static let headerNames = HeaderKind.allCases.map { "\($0.rawValue)_header" }
+
+  init(_ text: String) throws(Failure) {
+    self.text = text
+    let subject = String(text.prefix { $0 != "." && $0 != "[" })
+    self.subject = subject
+    let rest = text.dropFirst(subject.count)
+    field = String(rest.first == "." ? rest.dropFirst() : rest)
+    let names = Layouts.names + DumpPart.headerNames
+    guard Int(subject) != nil || subject.hasPrefix("0x") || names.contains(subject) else {
+      throw Failure(
+        ExitCode.usage, "no part '\(subject)'" + didYouMean(subject, among: names))
+    }
+  }
+
+  func selects(_ record: Record) -> Bool {
+    subject == record.type.name || Int(subject) == record.index
+  }
+  func selects(_ header: Header) -> Bool { subject == "\(header.kind.rawValue)_header" }
+}
+
+/// Something that prints parts.
+protocol Dumping {
+  mutating func part(_ part: Part, _ selection: [DumpPart]) throws
+  mutating func take() -> [UInt8]
+  mutating func finish() -> [UInt8]
+}
+
+/// One thing to print: a header or record, and which of its fields.
+struct DumpItem {
+  let title: String
+  let offset: UInt64
+  let length: UInt64
+  let bytes: [UInt8]
+  let layout: BodyLayout
+  /// Only this place; nil for everything.
+  var only: Slot?
+  /// PAGE_DATA that was not asked for by name: only its counts.
+  var isBrief = false
+  var record: Record?
+  var header: Header?
+
+  /// What the selection wants of a part.
+  static func items(_ part: Part, _ selection: [DumpPart]) throws(Failure) -> [DumpItem] {
+    let whole: DumpItem
+    let wanted: [DumpPart]
+    switch part {
+    case .header(let header):
+      whole = DumpItem(
+        title: header.kind.title, offset: header.offset, length: UInt64(header.bytes.count),
+        bytes: header.bytes, layout: header.layout, header: header)
+      wanted = selection.filter { $0.selects(header) }
+    case .record(let record):
+      whole = DumpItem(
+        title: record.place, offset: record.offset, length: record.length, bytes: record.body,
+        layout: record.layout, isBrief: record.type == .pageData && selection.isEmpty,
+        record: record)
+      wanted = selection.filter { $0.selects(record) }
+    case .trailing: return []
+    }
+    if selection.isEmpty { return [whole] }
+    var out: [DumpItem] = []
+    for part in wanted {
+      part.wasFound = true
+      var item = whole
+      if !part.field.isEmpty {
+        do { item.only = try whole.layout.slot(part.field, in: whole.bytes) } catch {
+          throw Failure(ExitCode.usage, "\(part.text): \(error)")
+        }
+      }
+      out.append(item)
+    }
+    return out
+  }
+}
+
+/// Prints for people.
+struct TextDumper: Dumping {
+  let showsHex: Bool
+  let showsAll: Bool
+  private var out = ""
+  private static let arrayLimit = 16
+
+  init(showsHex: Bool, showsAll: Bool) {
+    self.showsHex = showsHex
+    self.showsAll = showsAll
+  }
+
+  mutating func part(_ part: Part, _ selection: [DumpPart]) throws {
+    for item in try DumpItem.items(part, selection) { append(item) }
+    if case .trailing(let trailing) = part, selection.isEmpty {
+      out += "trailing octets at \(trailing.offset.hex()): \(trailing.first.printable)\n"
+    }
+  }
+
+  mutating func take() -> [UInt8] {
+    defer { out = "" }
+    return Array(out.utf8)
+  }
+
+  mutating func finish() -> [UInt8] { take() }
+
+  private mutating func append(_ item: DumpItem) {
+    if let only = item.only {
+      append(only, item, indent: "", label: only.path)
+      return
+    }
+    out += "\(item.title) at \(item.offset.hex()), \(item.length) octets\n"
+    if item.isBrief, let table = item.record?.pageTable {
+      let types = table.counts.enumerated().filter { $0.element > 0 }
+        .map { "\(PageType(rawValue: UInt8($0.offset)).name) \($0.element)" }
+      out +=
+        "  pfn \(table.lowestPFN.hex())..\(table.highestPFN.hex()): "
+        + types.joined(separator: ", ") + "\n"
+    } else {
+      for slot in item.layout.slots(in: item.bytes) { append(slot, item, indent: "  ") }
+    }
+    if showsHex { out += hexdump(item.bytes) }
+  }
+
+  private mutating func append(
+    _ slot: Slot, _ item: DumpItem, indent: String, label: String? = nil
+  ) {
+    let name = label ?? (slot.field.name.isEmpty ? slot.path : slot.field.name)
+    if slot.isLeaf {
+      let value = slot.value(in: item.bytes)
+      // Reserved octets are printed only where they are not what they should be.
+      if case .reserved = slot.field.kind, case .octets(let octets) = value,
+        octets.allSatisfy({ $0 == 0 })
+      {
+        return
+      }
+      if case .page = Self.style(slot, item), case .unsigned(let word) = value {
+        let entry = PageEntry(rawValue: word)
+        out += "\(indent)\(name): \(entry.pfn.hex()) \(entry.type.name)\n"
+        return
+      }
+      out += "\(indent)\(name): \(slot.field.text(of: value))\n"
+      return
+    }
+    let children = item.layout.children(of: slot, in: item.bytes)
+    out += "\(indent)\(name):\(children.isEmpty ? " none" : "")\n"
+    let limit = showsAll ? Int.max : Self.limit(slot)
+    for child in children.prefix(limit) {
+      let suffix =
+        child.path.hasSuffix("]")
+        ? child.path[(child.path.lastIndex(of: "[") ?? child.path.startIndex)...] : ""
+      append(
+        child, item, indent: indent + "  ",
+        label: child.field.name.isEmpty
+          ? String(suffix) : child.field.name + (isChain(slot) ? suffix : ""))
+    }
+    if children.count > limit {
+      out += "\(indent)  ... \(children.count - limit) more (--all shows them)\n"
+    }
+  }
+
+  private func isChain(_ slot: Slot) -> Bool {
+    if case .chain = slot.field.kind { true } else { false }
+  }
+
+  private static func limit(_ slot: Slot) -> Int {
+    if case .array = slot.field.kind { arrayLimit } else { Int.max }
+  }
+
+  private enum Style { case plain, page }
+  private static func style(_ slot: Slot, _ item: DumpItem) -> Style {
+    item.record?.type == .pageData && slot.path.hasPrefix("pfn[") ? .page : .plain
+  }
+}
+
+/// Prints for programs.
+struct JSONDumper: Dumping {
+  private var writer = JSONWriter(style: .pretty)
+
+  init() { writer.beginArray() }
+
+  mutating func part(_ part: Part, _ selection: [DumpPart]) throws {
+    for item in try DumpItem.items(part, selection) {
+      if let only = item.only {
+        writer.beginObject()
+        writer.member("place", item.title)
+        writer.member("path", only.path)
+        writer.key("value")
+        write(only, item)
+        writer.endObject()
+        continue
+      }
+      writer.beginObject()
+      if let record = item.record {
+        writer.member("index", record.index)
+        writer.member("layer", record.type.layer.rawValue)
+        writer.member("type", record.type.name)
+        writer.member("type_id", record.type.number)
+      } else if let header = item.header {
+        writer.member("header", header.kind.rawValue)
+      }
+      writer.member("offset", item.offset)
+      writer.member("length", item.length)
+      if item.isBrief, let table = item.record?.pageTable {
+        writer.member("count", table.counts.reduce(0, +))
+        writer.member("pages", table.dataCount)
+        writer.member("first_pfn", hex: table.lowestPFN)
+        writer.member("last_pfn", hex: table.highestPFN)
+      } else {
+        writer.key("fields")
+        writer.beginObject()
+        for slot in item.layout.slots(in: item.bytes) { member(slot, item) }
+        writer.endObject()
+      }
+      writer.endObject()
+    }
+  }
+
+  mutating func take() -> [UInt8] { writer.take() }
+  mutating func finish() -> [UInt8] {
+    writer.endArray()
+    return writer.finish() + [10]
+  }
+
+  private mutating func member(_ slot: Slot, _ item: DumpItem) {
+    writer.key(slot.field.name.isEmpty ? slot.path : slot.field.name)
+    write(slot, item)
+  }
+
+  private mutating func write(_ slot: Slot, _ item: DumpItem) {
+    switch slot.field.kind {
+    case .array:
+      writer.beginArray()
+      for child in item.layout.children(of: slot, in: item.bytes) { write(child, item) }
+      writer.endArray()
+    case .group, .chain, .keyValues:
+      writer.beginObject()
+      for child in item.layout.children(of: slot, in: item.bytes) {
+        if case .chain = slot.field.kind {
+          writer.key(child.path)
+        } else {
+          writer.key(child.field.name)
+        }
+        write(child, item)
+      }
+      writer.endObject()
+    default:
+      switch slot.value(in: item.bytes) {
+      case .unsigned(let value):
+        if slot.field.isHex || value > 1 << 53 { writer.hex(value) } else { writer.value(value) }
+      case .signed(let value): writer.value(value)
+      case .text(let text): writer.value(text)
+      case .octets(let octets): writer.value(octets.hexDigits)
+      default: writer.null()
+      }
+    }
+  }
+}

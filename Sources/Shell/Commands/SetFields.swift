@@ -1,0 +1,125 @@
+// xensave-lua set
+
+internal import ArgumentParser
+internal import Bytes
+internal import Format
+internal import Image
+internal import Stream
+internal import SystemIO
+
+struct SetFields: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "set",
+    abstract: "Change fields of an image without a script.",
+    usage: "xensave-lua set IMAGE PATH=VALUE... (-o OUT | --in-place | --dry-run)",
+    discussion: """
+      Paths are those of `dump`: config.c_info.name=web1, vcpu[0].rip=0x1000, \
+      hvm_params.STORE_PFN=0xfeffc, cpuid[7,0].b=0, domain_header.xen_minor=18. Values are numbers \
+      (decimal or 0x), names of values, text, hex:00ff, or JSON for the configuration.
+
+      In place, edits that change no length write only the changed octets. A journal beside the \
+      image (.NAME.undo) holds what they were until the image is safe on the disk; after a crash, \
+      `xensave-lua recover IMAGE` puts them back. Other edits replace the file as a whole.
+      """)
+
+  @Argument(help: "The image: a file.") var image: String
+  @Argument(help: "PATH=VALUE.") var edits: [String]
+  @Option(name: .shortAndLong, help: "Where to write the changed image; \"-\" is standard output.")
+  var output: String?
+  @Flag(help: "Change the image itself.") var inPlace = false
+  @Flag(help: "Print what would change.") var dryRun = false
+  @Flag(help: "Leave out the check of the result.") var unchecked = false
+  @Flag(name: .shortAndLong, help: "Print only warnings and errors.") var quiet = false
+
+  mutating func validate() throws {
+    guard [output != nil, inPlace, dryRun].filter({ $0 }).count == 1 else {
+      throw ValidationError("expected one of -o OUT, --in-place and --dry-run")
+    }
+  }
+
+  mutating func execute() throws -> Int32 {
+    do {
+      let source = try Source(opening: image)
+      guard source.isFile else {
+        throw Failure(ExitCode.usage, "\(image): only a file can be edited by path")
+      }
+      let document = try ImageDocument(source)
+      for edit in edits { try apply(edit, to: document) }
+      if inPlace, let patches = try document.patches() {
+        if !unchecked { try check(document) }
+        try PatchJournal.apply(patches, to: image)
+        let count = patches.reduce(0) { $0 + $1.after.count }
+        if !quiet {
+          writeError("xensave-lua: \(image): \(count) octets changed in place\n")
+        }
+        return ExitCode.good
+      }
+      let destination: Destination =
+        dryRun ? .none : inPlace ? .inPlace : output == "-" ? .standardOutput : .file(output ?? "")
+      let job = RewriteJob(destination: destination, isUnchecked: unchecked)
+      let report = try job.run(source.duplicate(), document.edits)
+      if dryRun {
+        try writeOut(report.text + "\n")
+      } else if !quiet {
+        writeError("xensave-lua: \(report.text)\n")
+      }
+      return ExitCode.good
+    } catch let error as RewriteError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    } catch let error as SystemError {
+      throw Failure(error)
+    }
+  }
+
+  private func apply(_ edit: String, to document: ImageDocument) throws(Failure) {
+    guard let equals = edit.firstIndex(of: "=") else {
+      throw Failure(ExitCode.usage, "\(edit): expected PATH=VALUE")
+    }
+    do {
+      let path = try ImagePath(String(edit[..<equals]))
+      try document.set(path, text: String(edit[edit.index(after: equals)...]))
+    } catch let error as ImagePathError {
+      if case .stream(let stream) = error { throw Failure(stream) }
+      throw Failure(ExitCode.usage, "\(image): \(error)")
+    } catch {
+      throw Failure(ExitCode.usage, "\(image): \(error)")
+    }
+  }
+
+  /// Verifies the image as it will be, by a rewrite into nothing but a verifier's eyes: only heads
+  /// are looked at, so this costs the same for any size of memory.
+  private func check(_ document: ImageDocument) throws(Failure) {
+    do {
+      let report = try Verifier(document).run()
+      if let first = report.findings.first(where: { $0.severity == .error }) {
+        throw Failure(
+          ExitCode.findings,
+          "\(image): not changed: the result would not restore: \(first.description); "
+            + "--unchecked changes it all the same")
+      }
+    } catch let error as StreamError {
+      throw Failure(error)
+    } catch {
+      throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
+    }
+  }
+}
+
+struct Recover: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "recover",
+    abstract: "Undo an edit in place that was interrupted.")
+
+  @Argument(help: "The image.") var image: String
+
+  mutating func execute() throws -> Int32 {
+    do {
+      let wrote = try PatchJournal.recover(image)
+      try writeOut(
+        "\(image): \(wrote ? "the interrupted edit was undone" : "there was nothing to undo")\n")
+      return ExitCode.good
+    } catch let error as SystemError { throw Failure(error) }
+  }
+}

@@ -1,0 +1,114 @@
+// xensave-lua verify
+
+internal import ArgumentParser
+internal import Image
+internal import JSON
+internal import Stream
+internal import SystemIO
+
+struct Verify: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Check an image as Xen would on a restore, and more.",
+    discussion: """
+      Reads heads only, never page contents. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
+      call failed.
+      """)
+
+  @Argument(help: "The image; \"-\" is standard input.") var image: String?
+  @Flag(help: "Print the findings as JSON.") var json = false
+  @Flag(help: "Count warnings as errors.") var strict = false
+  @Flag(name: .shortAndLong, help: "Print nothing; the exit code says it.") var quiet = false
+  @Flag(help: "List the rules instead of checking an image.") var rules = false
+
+  mutating func validate() throws {
+    if image == nil, !rules { throw ValidationError("expected an image") }
+  }
+
+  mutating func execute() throws -> Int32 {
+    if rules { return try listRules() }
+    let path = image ?? "-"
+    let report: VerifyReport
+    do {
+      report = try Verifier(
+        Source(opening: path), options: Verifier.Options(isStrict: strict)
+      ).run()
+    } catch let error as SystemError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    }
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      report.write(to: &writer, path: path)
+      try writeOut(writer.finish() + [10])
+    } else if !quiet {
+      try writeOut(text(report, path))
+    }
+    return report.isGood ? ExitCode.good : ExitCode.findings
+  }
+
+  private func text(_ report: VerifyReport, _ path: String) -> String {
+    var out = ""
+    for finding in report.findings {
+      out += "\(path): \(finding.severity.rawValue): \(finding.description)\n"
+    }
+    let left = Severity.allCases.reduce(0) { $0 + report.count($1) } - report.findings.count
+    if left > 0 { out += "\(path): ... and \(left) more findings\n" }
+    let counts = Severity.allCases.reversed().compactMap { severity in
+      let count = report.count(severity)
+      return count > 0 ? "\(count) \(severity.rawValue)\(count == 1 ? "" : "s")" : nil
+    }
+    let verdict = report.isGood ? "good" : "bad"
+    let detail = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
+    return out + "\(path): \(verdict)\(detail), \(report.survey.recordCount) records\n"
+  }
+
+  private func listRules() throws(Failure) -> Int32 {
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      writer.beginArray()
+      for rule in Rule.all {
+        writer.beginObject()
+        writer.member("id", rule.id)
+        writer.member("severity", rule.severity.rawValue)
+        writer.member("sentence", rule.sentence)
+        writer.member("source", rule.source)
+        writer.endObject()
+      }
+      writer.endArray()
+      try writeOut(writer.finish() + [10])
+      return ExitCode.good
+    }
+    for rule in Rule.all {
+      try writeOut("\(rule.id) (\(rule.severity.rawValue)): \(rule.sentence)\n    \(rule.source)\n")
+    }
+    return ExitCode.good
+  }
+}
+
+extension VerifyReport {
+  func write(to writer: inout JSONWriter, path: String) {
+    writer.beginObject()
+    writer.member("image", path)
+    writer.member("good", isGood)
+    writer.member("errors", count(.error))
+    writer.member("warnings", count(.warning))
+    writer.member("notes", count(.note))
+    writer.member("records", survey.recordCount)
+    writer.key("findings")
+    writer.beginArray()
+    for finding in findings {
+      writer.beginObject()
+      writer.member("rule", finding.ruleID)
+      writer.member("severity", finding.severity.rawValue)
+      writer.member("offset", finding.offset)
+      writer.member("place", finding.place)
+      writer.member("field", finding.field)
+      writer.member("problem", finding.problem)
+      writer.endObject()
+    }
+    writer.endArray()
+    writer.endObject()
+  }
+}

@@ -1,0 +1,115 @@
+// Errors of the layers below as Lua sees them, and as exit codes.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import LuaRuntime
+internal import Stream
+internal import SystemIO
+
+/// Exit codes. They are documented in the README and in the manual page.
+enum ExitCode {
+  static let good: Int32 = 0
+  /// The image has findings, or a script or its data failed.
+  static let findings: Int32 = 1
+  static let usage: Int32 = 2
+  /// A system call failed.
+  static let system: Int32 = 3
+  /// A fault of this program.
+  static let fault: Int32 = 70
+  static let interrupted: Int32 = 130
+  /// The reader of our output is gone.
+  static let brokenPipe: Int32 = 141
+}
+
+/// An end of the program with a message: what, where, and a hint.
+struct Failure: Error {
+  let exitCode: Int32
+  let message: String
+  /// More lines for the curious (a traceback).
+  var detail: String?
+
+  init(_ exitCode: Int32, _ message: String, detail: String? = nil) {
+    self.exitCode = exitCode
+    self.message = message
+    self.detail = detail
+  }
+
+  init(_ error: SystemError) {
+    self.init(
+      error.isInterrupt
+        ? ExitCode.interrupted : error.isBrokenPipe ? ExitCode.brokenPipe : ExitCode.system,
+      error.description)
+  }
+
+  init(_ error: StreamError) {
+    if case .system(let system) = error.kind {
+      self.init(system)
+    } else {
+      self.init(ExitCode.findings, error.description)
+    }
+  }
+
+  init(_ error: RewriteError) {
+    switch error.kind {
+    case .stream(let stream): self.init(stream)
+    case .filter(let inner as LuaError): self.init(inner)
+    case .filter, .rejected: self.init(ExitCode.findings, error.description)
+    case .usage: self.init(ExitCode.findings, error.description)
+    }
+  }
+
+  init(_ error: LuaError) {
+    self.init(
+      error.kind == .interrupted ? ExitCode.interrupted : ExitCode.findings, error.message,
+      detail: error.traceback)
+  }
+}
+
+extension LuaFailure {
+  /// `nil, err` of a stream that could not be read on.
+  init(_ error: StreamError) {
+    var fields: [(name: String, value: LuaValue)] = [("path", .text(error.path))]
+    if case .system(let system) = error.kind {
+      fields.append(("errno", .integer(Int64(system.number))))
+    } else {
+      fields.append(("offset", .unsigned(error.offset)))
+      if !error.place.isEmpty { fields.append(("record", .text(error.place))) }
+    }
+    self.init(error.description, code: error.code, fields)
+  }
+
+  init(_ error: SystemError) { self.init(StreamError(error)) }
+
+  init(_ error: RewriteError) {
+    switch error.kind {
+    case .stream(let stream): self.init(stream)
+    case .filter: self.init(error.description, code: "filter")
+    case .rejected: self.init(error.description, code: "rejected")
+    case .usage: self.init(error.description, code: "usage")
+    }
+  }
+}
+
+extension LuaError {
+  /// A wrong field name or value is the script's mistake.
+  init(_ error: FormatError) { self.init(error.description) }
+
+  /// What goes wrong with the stream while a record is being looked at cannot be returned from a
+  /// property: it is raised, with the code for pcall.
+  init(_ error: StreamError) {
+    self.init(
+      error.description,
+      kind: error.code == "interrupted" ? .interrupted : .script, code: error.code)
+  }
+}
+
+/// Runs `body`; what the stream throws is raised in the script.
+func raising<R>(_ body: () throws(StreamError) -> R) throws(LuaError) -> R {
+  do { return try body() } catch { throw LuaError(error) }
+}
+
+/// Runs `body`; a wrong name or value is raised in the script.
+func checking<R>(_ body: () throws(FormatError) -> R) throws(LuaError) -> R {
+  do { return try body() } catch { throw LuaError(error) }
+}

@@ -1,0 +1,52 @@
+// The program: which of its jobs the words of the command line ask for.
+
+internal import ArgumentParser
+internal import LuaRuntime
+internal import SystemIO
+
+/// Runs the program with these words (without its own name) and returns its exit code.
+public func runShell(_ words: [String]) -> Int32 {
+  ignoreBrokenPipeSignal()
+  Interrupt.watch(LuaState.stopActive)
+  do throws(Failure) {
+    return try dispatch(words)
+  } catch {
+    if error.exitCode != ExitCode.brokenPipe {
+      writeError("xensave-lua: \(error.message)\n")
+      if let detail = error.detail { writeError(detail + "\n") }
+    }
+    return error.exitCode
+  }
+}
+
+private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
+  switch words.first {
+  case "--version", "-v", "-V":
+    try writeOut("xensave-lua \(productVersion) (\(LuaState.release), libxc streams 2 and 3)\n")
+    return ExitCode.good
+  case nil, "--help", "-h", "help":
+    return try runCommand(words.first == "help" ? words : ["--help"])
+  case let first? where Commands.names.contains(first): return try runCommand(words)
+  default: return try ScriptRunner(options: ScriptOptions(words)).run()
+  }
+}
+
+/// Runs a sub-command. ArgumentParser's own errors are usage errors with its own text.
+private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
+  do {
+    var command = try Commands.parseAsRoot(words)
+    if var shellCommand = command as? any ShellCommand { return try shellCommand.execute() }
+    try command.run()
+    return ExitCode.good
+  } catch let failure as Failure {
+    throw failure
+  } catch {
+    let text = Commands.fullMessage(for: error)
+    if Commands.exitCode(for: error) == .success {
+      try writeOut(text + "\n")
+      return ExitCode.good
+    }
+    writeError(text + "\n")
+    return ExitCode.usage
+  }
+}

@@ -1,0 +1,56 @@
+// What all parts of the shell share: the Lua state and how to talk to the user.
+
+internal import LuaRuntime
+internal import SystemIO
+
+/// How loud a message is.
+enum LogLevel: Int, Comparable {
+  case debug, info, warning, error
+
+  static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
+
+  /// The word before a message.
+  var name: String {
+    switch self {
+    case .debug: "debug"
+    case .info: "info"
+    case .warning: "warning"
+    case .error: "error"
+    }
+  }
+}
+
+/// One run of the program.
+final class ShellContext {
+  let state: LuaState
+  /// Messages below this are not shown.
+  var logLevel = LogLevel.info
+  /// Where `print` goes: standard error while standard output carries an image.
+  var printsToStandardError = false
+  /// Records that scripts have made and not returned yet: to warn of forgotten ones.
+  var made: [String] = []
+  /// What a script passed to os.exit, where that ended it.
+  var exitCode: Int32?
+
+  init() throws(LuaError) { state = try LuaState() }
+
+  /// Writes a message to standard error, if it is loud enough.
+  func log(_ level: LogLevel, _ message: String) {
+    guard level >= logLevel else { return }
+    writeError("xensave-lua: \(level == .info ? "" : "\(level.name): ")\(message)\n")
+  }
+}
+
+/// Writes text to standard output; a broken pipe ends the program quietly.
+func writeOut(_ text: String) throws(Failure) { try writeOut(Array(text.utf8)) }
+
+func writeOut(_ bytes: [UInt8]) throws(Failure) {
+  do { try Sink.standardOutput().write(bytes) } catch { throw Failure(error) }
+}
+
+/// Writes text to standard error; failures have nowhere to go.
+func writeError(_ text: String) {
+  let name = "standard error"
+  guard let descriptor = try? Descriptor(taking: 2, path: name, isOwned: false) else { return }
+  try? Sink(descriptor, path: name).write(Array(text.utf8))
+}

@@ -1,0 +1,96 @@
+// Running the program that was built beside the tests.
+
+import Glibc
+
+/// What a run of the program gave.
+struct Outcome {
+  let exitCode: Int32
+  /// The signal that ended it, or 0.
+  let signal: Int32
+  let output: [UInt8]
+  let errors: String
+
+  var text: String { String(decoding: output, as: UTF8.self) }
+}
+
+enum Program {
+  /// The checkout, found from this file's place.
+  static let checkout = #filePath.replacing("/Tests/ShellTests/Program.swift", with: "")
+  static let fixtures = checkout + "/Tests/Fixtures/"
+
+  /// The program, in the folder of the test bundle.
+  static let path: String = {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = buffer.withUnsafeMutableBytes { raw in
+      readlink("/proc/self/exe", raw.baseAddress!.assumingMemoryBound(to: CChar.self), raw.count)
+    }
+    let own = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+    let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own
+    return String(bundle[..<(bundle.lastIndex(of: "/") ?? bundle.startIndex)]) + "/xensave-lua"
+  }()
+
+  /// A new empty folder; the caller removes it with `remove`.
+  static func temporaryFolder() -> String {
+    var template = Array("/tmp/xensave-test-XXXXXX".utf8CString)
+    return template.withUnsafeMutableBufferPointer {
+      String(cString: mkdtemp($0.baseAddress!))
+    }
+  }
+
+  static func remove(_ folder: String) { _ = shell("rm -rf '\(folder)'") }
+
+  /// Runs the program with these words; `input` is its standard input.
+  static func run(_ words: [String], input: [UInt8] = []) -> Outcome {
+    let quoted = ([path] + words).map { "'" + $0.replacing("'", with: "'\\''") + "'" }
+    return shell(quoted.joined(separator: " "), input: input)
+  }
+
+  /// Runs a shell command with the program's folder in PATH.
+  static func shell(_ command: String, input: [UInt8] = []) -> Outcome {
+    let folder = temporaryFolder()
+    defer { removeFiles(folder) }
+    write(input, to: folder + "/in")
+    let bin = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
+    let status = system(
+      "PATH='\(bin)':\"$PATH\"; export PATH; cd '\(checkout)'; exec <'\(folder)/in' "
+        + ">'\(folder)/out' 2>'\(folder)/err'; \(command)")
+    let signal = status & 0x7F
+    return Outcome(
+      exitCode: signal == 0 ? status >> 8 & 0xFF : -1, signal: signal,
+      output: read(folder + "/out"), errors: String(decoding: read(folder + "/err"), as: UTF8.self))
+  }
+
+  private static func removeFiles(_ folder: String) {
+    for name in ["in", "out", "err"] { unlink(folder + "/" + name) }
+    rmdir(folder)
+  }
+
+  static func read(_ path: String) -> [UInt8] {
+    guard let file = fopen(path, "rb") else { return [] }
+    defer { fclose(file) }
+    var out: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+      let got = piece.withUnsafeMutableBytes { raw in
+        fread(raw.baseAddress, 1, raw.count, file)
+      }
+      if got == 0 { return out }
+      out += piece.prefix(got)
+    }
+  }
+
+  static func write(_ bytes: [UInt8], to path: String) {
+    guard let file = fopen(path, "wb") else { return }
+    defer { fclose(file) }
+    _ = bytes.withUnsafeBytes { raw in
+      fwrite(raw.baseAddress, 1, raw.count, file)
+    }
+  }
+
+  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+  /// The names in a folder, hidden ones too.
+  static func names(in folder: String) -> [String] {
+    shell("ls -A '\(folder)'").text.split(separator: "\n").map(String.init)
+  }
+}
