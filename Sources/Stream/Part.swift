@@ -137,4 +137,10 @@ public struct Trailing: Sendable, Equatable {
   public let offset: UInt64
   /// The first of them (at most 64): enough to know them by.
   public let first: [UInt8]
+
+  public init(kind: Kind, offset: UInt64, first: [UInt8]) {
+    self.kind = kind
+    self.offset = offset
+    self.first = first
+  }
 }

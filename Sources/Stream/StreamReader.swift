@@ -297,14 +297,11 @@ public struct StreamReader {
     let total = Int(paddedTo8(UInt64(length)))
     // The padding is loaded with a body that is loaded whole.
     let loaded = headCount == Int(length) ? total : headCount
-    if let size = source.byteCount, size - offset < 8 + UInt64(loaded) {
-      return try cut(offset, need: 8 + loaded, Int(clamping: size - offset), expected, place)
-    }
-    if source.isFile || 8 + loaded <= 8208 {
-      let got = try peekCount(8 + loaded)
-      guard got == 8 + loaded else {
-        return try cut(offset, need: 8 + loaded, got, expected, place)
-      }
+    // All of the head is seen before any of it is taken: a checkpoint that is cut in it stays whole
+    // for whoever keeps the rest, from a pipe as from a file.
+    let got = try peekCount(8 + loaded)
+    guard got == 8 + loaded else {
+      return try cut(offset, need: 8 + loaded, got, expected, place)
     }
     _ = try read(8, place)
     let bytes = try read(loaded, place)
@@ -313,7 +310,8 @@ public struct StreamReader {
     waitingPlace = place
     waitingOffset = offset
     let record = Record(
-      type, index: recordCount, offset: offset, body: Array(bytes.prefix(headCount)),
+      type, index: recordCount, offset: offset,
+      body: headCount == bytes.count ? bytes : Array(bytes.prefix(headCount)),
       padding: Array(bytes.dropFirst(headCount)),
       payloadByteCount: UInt64(Int(length) - headCount),
       context: layer == .libxc ? libxcContext : libxlContext, checkpoint: checkpoint)
@@ -327,7 +325,7 @@ public struct StreamReader {
   ) throws(StreamError) -> Int {
     switch type {
     case .pageData:
-      guard length >= 8, try peekCount(12) == 12 else { return length }
+      guard length >= 8, try peekCount(12) == 12 else { return min(length, 8) }
       let count = Int(source.integer(8, as: UInt32.self, order))
       let table = min(8 + 8 * count, length)
       guard table <= Limit.head else {

@@ -24,11 +24,13 @@ public final class Source {
 
   let descriptor: Descriptor
   private let start: UInt64
-  private let window = Arena(capacity: 16384)
+  private var window = Arena(capacity: Source.windowByteCount)
   private var windowStart = 0
   private var windowEnd = 0
   /// How far a file is read ahead: a record header, count and 1024 pfns (MAX_BATCH_SIZE).
   private static let readAhead = 8208
+  /// What the window holds normally; it grows for what is peeked at, and shrinks again behind it.
+  private static let windowByteCount = 16384
 
   /// A source over `descriptor`. A file is read from its current position on.
   public init(_ descriptor: consuming Descriptor, path: String) throws(SystemError) {
@@ -121,7 +123,7 @@ public final class Source {
 
   /// Reads exactly `count` octets, or fewer at the end, and consumes them.
   public func read(_ count: Int) throws(SystemError) -> [UInt8] {
-    if count <= Self.readAhead {
+    if count <= max(Self.readAhead, windowEnd - windowStart) {
       let have = try peek(count)
       let bytes = window(have)
       drop(have)
@@ -179,6 +181,11 @@ public final class Source {
   func drop(_ count: Int) {
     windowStart += count
     position += UInt64(count)
+    if windowStart == windowEnd, window.capacity > 64 * Self.windowByteCount {
+      window = Arena(capacity: Self.windowByteCount)
+      windowStart = 0
+      windowEnd = 0
+    }
   }
 
   /// What the window holds, for a move: its octets go out before those in the kernel.
@@ -195,19 +202,22 @@ public final class Source {
   /// The offset in the file that belongs to `position`.
   func fileOffset(_ position: UInt64) -> Int { Int(clamping: start + position) }
 
-  /// One read: at least one octet, or 0 at the end.
+  /// One read: at least one octet, or 0 at the end. A file ends where it ended when it was opened,
+  /// whatever is appended meanwhile.
   func readSome(
     into arena: Arena, _ range: Range<Int>, at position: UInt64
   ) throws(SystemError) -> Int {
     precondition(range.upperBound <= arena.capacity)
+    let rest = byteCount.map { $0 > position ? $0 - position : 0 } ?? .max
+    let count = min(range.count, Int(clamping: rest))
     while true {
       try Interrupt.check(path)
       // Safety: the range lies inside the arena.
       let got =
         isFile
         ? unsafe pread(
-          descriptor.number, arena.pointer(range.lowerBound), range.count, fileOffset(position))
-        : unsafe Glibc.read(descriptor.number, arena.pointer(range.lowerBound), range.count)
+          descriptor.number, arena.pointer(range.lowerBound), count, fileOffset(position))
+        : unsafe Glibc.read(descriptor.number, arena.pointer(range.lowerBound), count)
       if got >= 0 {
         bytesRead += UInt64(got)
         return got
