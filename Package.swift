@@ -46,7 +46,9 @@ let package = Package(
       name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .target(name: "CSystem"),
 
-    tests("StreamTests", ["Stream", "Format", "SystemIO"]),
+    .target(name: "TestKit", path: "Tests/TestKit", swiftSettings: house),
+    tests("StreamTests", ["Stream", "Format", "SystemIO", "TestKit"]),
+    tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,136 @@
+// What rules keep in mind of the streams under way.
+
+internal import Bytes
+internal import Format
+internal import Stream
+
+/// Where a record stands, for messages that name two of them.
+struct RecordPlace {
+  let type: RecordType
+  let index: Int
+  let offset: UInt64
+
+  init(_ record: Record) {
+    type = record.type
+    index = record.index
+    offset = record.offset
+  }
+
+  var text: String { "record \(index) (\(type.name)) at \(offset.hex())" }
+}
+
+/// The facts of one libxc stream.
+struct LibxcFacts {
+  var guest: GuestType?
+  var version: Int?
+  /// The first record of each known type.
+  private(set) var first: [RecordType: RecordPlace] = [:]
+  /// The greatest end_pfn of X86_PV_P2M_FRAMES.
+  private(set) var maxPFN: UInt64?
+  private(set) var p2m = P2MFrames()
+  private(set) var hasPages = false
+  private(set) var checkpoint = CheckpointFacts()
+
+  func has(_ type: RecordType) -> Bool { first[type] != nil }
+
+  /// Adds a record of a known type.
+  mutating func add(_ record: Record, _ contents: RecordContents) {
+    if first[record.type] == nil { first[record.type] = RecordPlace(record) }
+    switch record.type {
+    case .pageData:
+      guard let pages = contents.pages else { break }
+      if pages.dataCount > 0 { hasPages = true }
+      p2m.observe(record, pages)
+    case .x86PVP2MFrames:
+      if record.body.count >= 8 {
+        let end = UInt64(record.body.load(4, as: UInt32.self, record.context.order))
+        maxPFN = max(maxPFN ?? 0, end)
+      }
+      p2m.add(record, isAfterPages: has(.pageData))
+    default: checkpoint.add(record)
+    }
+  }
+
+  /// Forgets the tail records: each checkpoint brings its own.
+  mutating func beginCheckpoint() { checkpoint = CheckpointFacts() }
+}
+
+/// The facts of the tail records, since the beginning of the stream or the last CHECKPOINT.
+struct CheckpointFacts {
+  private(set) var first: [RecordType: RecordPlace] = [:]
+  /// The vCPUs with a record of each type, without the empty records.
+  private(set) var vcpus: [RecordType: Set<UInt32>] = [:]
+  /// The HVM parameters that came: bit n for number n, up to 63.
+  private(set) var params: UInt64 = 0
+  private(set) var storePFN: UInt64 = 0
+
+  func has(_ type: RecordType) -> Bool { first[type] != nil }
+  func has(_ type: RecordType, vcpu: UInt32) -> Bool { vcpus[type]?.contains(vcpu) ?? false }
+
+  mutating func add(_ record: Record) {
+    switch record.type {
+    case .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs:
+      if let id = record.vcpuID, id < Survey.vcpuLimit, record.length > 8 {
+        vcpus[record.type, default: []].insert(id)
+      }
+      fallthrough
+    case .x86TSCInfo, .sharedInfo, .hvmContext:
+      if first[record.type] == nil { first[record.type] = RecordPlace(record) }
+    case .hvmParams:
+      if first[record.type] == nil { first[record.type] = RecordPlace(record) }
+      for (index, value) in record.hvmParams where index < 64 {
+        params |= 1 << index
+        if index == 1 { storePFN = value }
+      }
+    default: break
+    }
+  }
+}
+
+/// The facts of the libxl stream.
+struct LibxlFacts {
+  /// The first LIBXC_CONTEXT.
+  private(set) var context: RecordPlace?
+  /// libxc's CHECKPOINT came, and CHECKPOINT_END not yet.
+  var isInCheckpoint = false
+  /// The record before was CHECKPOINT_END.
+  private(set) var isBehindCheckpointEnd = false
+  /// Types and emulators of this checkpoint, for the emulators that are known.
+  private(set) var emulators: Set<UInt64> = []
+
+  mutating func add(_ record: Record) {
+    isBehindCheckpointEnd = record.type == .checkpointEnd
+    switch record.type {
+    case .libxcContext: if context == nil { context = RecordPlace(record) }
+    case .checkpointEnd:
+      isInCheckpoint = false
+      emulators = []
+    case .emulatorContext, .emulatorXenstoreData:
+      if let key = record.emulatorKey { emulators.insert(key) }
+    default: break
+    }
+  }
+}
+
+extension Record {
+  /// The parameters of HVM_PARAMS: those that are in the body.
+  var hvmParams: some Sequence<(index: UInt64, value: UInt64)> {
+    let claimed = body.count >= 8 ? Int(body.load(0, as: UInt32.self, context.order)) : 0
+    let count = min(claimed, max(0, body.count - 8) / 16)
+    return (0..<count).lazy.map { number in
+      (
+        index: self.body.load(8 + 16 * number, as: UInt64.self, self.context.order),
+        value: self.body.load(16 + 16 * number, as: UInt64.self, self.context.order)
+      )
+    }
+  }
+
+  /// One number for the record's type, emulator_id and index, if they are small.
+  var emulatorKey: UInt64? {
+    guard body.count >= 8 else { return nil }
+    let id = body.load(0, as: UInt32.self, context.order)
+    let index = body.load(4, as: UInt32.self, context.order)
+    guard id < 16, index < 16 else { return nil }
+    return UInt64(type.number) << 16 | UInt64(id) << 8 | UInt64(index)
+  }
+}

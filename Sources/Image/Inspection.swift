@@ -1,0 +1,157 @@
+// One verification under way: facts so far, the rule that is looking, what was found.
+
+internal import Bytes
+internal import Format
+internal import Stream
+
+/// Runs the rules over parts as they come, and collects what they report.
+///
+/// A rule sees the facts of what came before its part; they are brought up to date behind it.
+final class Inspection {
+  private(set) var survey = Survey()
+  private(set) var libxc = LibxcFacts()
+  private(set) var libxl = LibxlFacts()
+  private(set) var findings: [Finding] = []
+  /// Findings of each rule, kept or not, by the rule's number in the book.
+  private(set) var counts: [Int]
+  /// The table of the record that is looked at; nil for an unknown type.
+  private(set) var layout: Layout?
+  let book = RuleBook.shared
+  private var current = 0
+
+  /// Findings that are kept, of all rules and of one rule.
+  static let findingLimit = 1000
+  static let findingLimitOfRule = 100
+
+  init() { counts = [Int](repeating: 0, count: book.rules.count) }
+
+  // MARK: - Parts
+
+  func visit(_ header: Header) {
+    for (rule, check) in book.headers[header.kind] ?? [] {
+      current = rule
+      check(self, header)
+    }
+    survey.add(header)
+    switch header.kind {
+    case .image:
+      libxc = LibxcFacts()
+      libxc.version = Int(header.bytes.load(12, as: UInt32.self, header.order))
+    case .domain:
+      libxc.guest = GuestType(rawValue: header.bytes.load(0, as: UInt32.self, header.order))
+    case .xl, .libxl: break
+    }
+  }
+
+  func visit(_ record: Record) {
+    let contents = RecordContents(record)
+    layout = Layouts.of(record.type)
+    for (rule, check) in book.records(record.type) {
+      current = rule
+      check(self, record)
+    }
+    if let pages = contents.pages {
+      for (rule, check) in book.pages {
+        current = rule
+        check(self, record, pages)
+      }
+    }
+    if record.type == .hvmContext {
+      for (rule, check) in book.context {
+        current = rule
+        check(self, record, contents.entries)
+      }
+    }
+    survey.add(record, contents)
+    if record.type.layer == .libxl {
+      libxl.add(record)
+      return
+    }
+    if layout != nil { libxc.add(record, contents) }
+    guard record.type == .end || record.type == .checkpoint else { return }
+    for (rule, check) in book.completion {
+      current = rule
+      check(self, record)
+    }
+    libxc.beginCheckpoint()
+    if record.type == .checkpoint { libxl.isInCheckpoint = true }
+  }
+
+  /// The padding behind `record`, and the first octets of what it holds for an emulator.
+  func visit(_ record: Record, padding: [UInt8], head: [UInt8]) {
+    for (rule, check) in book.padding {
+      current = rule
+      check(self, record, padding)
+    }
+    guard record.type == .emulatorContext, record.length >= 8 else { return }
+    for (rule, check) in book.emulator {
+      current = rule
+      check(self, record, head)
+    }
+  }
+
+  func visit(_ trailing: Trailing, byteCount: UInt64) {
+    survey.add(trailing, byteCount: byteCount)
+    for (rule, check) in book.trailing {
+      current = rule
+      check(self, trailing)
+    }
+  }
+
+  /// The walk has come to the end of the image, which is at `position`.
+  func finish(_ ending: StreamReader.Ending?, at position: UInt64) {
+    survey.finish(ending, at: position)
+    for (rule, check) in book.image {
+      current = rule
+      check(self)
+    }
+  }
+
+  /// The reader could not go on from `position`.
+  func fail(_ error: StreamError, at position: UInt64) {
+    survey.finish(nil, at: position)
+    guard let rule = book.rules.firstIndex(where: { $0.id == "stream." + error.code }) else {
+      preconditionFailure("no rule for \(error.code)")
+    }
+    current = rule
+    report(offset: error.offset, place: error.place, "", error.problem)
+  }
+
+  // MARK: - Reporting
+
+  /// Findings of the rule that is looking: 0 for one that has not found anything yet.
+  var count: Int { counts[current] }
+
+  /// Reports a field of a header; `offset` is the field's place in the header.
+  func report(
+    _ header: Header, _ field: String, at offset: Int, _ problem: @autoclosure () -> String
+  ) {
+    report(
+      offset: header.offset + UInt64(offset), place: header.kind.title, field, problem())
+  }
+
+  /// Reports a field of a record; `offset` is the field's place in the body: -8 is the record's
+  /// type, -4 its length.
+  func report(
+    _ record: Record, _ field: String = "", at offset: Int = -8,
+    _ problem: @autoclosure () -> String
+  ) {
+    report(
+      offset: record.offset + UInt64(8 + offset), place: record.place, field, problem())
+  }
+
+  func report(
+    offset: UInt64, place: @autoclosure () -> String, _ field: String,
+    _ problem: @autoclosure () -> String
+  ) {
+    counts[current] += 1
+    // Each rule's first finding always has room.
+    let room = Inspection.findingLimit - (counts[current] == 1 ? 0 : book.rules.count)
+    guard counts[current] <= Inspection.findingLimitOfRule, findings.count < room else { return }
+    let rule = book.rules[current]
+    findings.append(
+      Finding(
+        ruleID: rule.id, severity: rule.severity, offset: offset, place: place(), field: field,
+        problem: problem()))
+  }
+}

@@ -1,0 +1,128 @@
+// The pages that hold a PV guest's p2m table: which they are, and whether they came.
+
+internal import Bytes
+internal import Format
+internal import Stream
+
+/// The p2m's pages as X86_PV_P2M_FRAMES lists them, and the type that each was last sent with.
+///
+/// At most 1 Mi of them are followed (a guest of 2 TiB): 17 MiB.
+struct P2MFrames {
+  /// The pfn of each page of the p2m, in the p2m's order.
+  private(set) var pfns: [UInt64] = []
+  /// The record that came last, and the numbers of the pages that it lists.
+  private(set) var place: RecordPlace?
+  private(set) var range = 0..<0
+  /// Whether there were more than can be followed, or a record that makes no sense.
+  private(set) var isIncomplete = false
+
+  private var watched: [UInt64] = []
+  private var types: [UInt8] = []
+
+  static let limit = 1 << 20
+  private static let missing: UInt8 = 0xFF
+  /// Listed when pages had been sent already: it may be among those.
+  private static let unknown: UInt8 = 0xFE
+
+  /// Octets of the p2m in a page, divided by the guest's width.
+  static func pfnsPerFrame(guestWidth: Int) -> UInt64 {
+    UInt64(pageByteCount / guestWidth)
+  }
+
+  /// The numbers of the p2m's pages that `record` lists; nil where its fields make no sense.
+  static func range(of record: Record) -> ClosedRange<Int>? {
+    let width = record.context.guestWidth
+    guard record.body.count >= 8, width > 0 else { return nil }
+    let first = UInt64(record.body.load(0, as: UInt32.self, record.context.order))
+    let last = UInt64(record.body.load(4, as: UInt32.self, record.context.order))
+    let each = pfnsPerFrame(guestWidth: width)
+    guard first <= last else { return nil }
+    return Int(first / each)...Int(last / each)
+  }
+
+  /// Takes in a record. `isAfterPages`: PAGE_DATA came before it.
+  mutating func add(_ record: Record, isAfterPages: Bool) {
+    guard let range = P2MFrames.range(of: record), range.count == (record.body.count - 8) / 8,
+      range.lowerBound <= pfns.count, range.upperBound < P2MFrames.limit
+    else {
+      isIncomplete = true
+      return
+    }
+    place = RecordPlace(record)
+    self.range = Range(range)
+    pfns.reserveCapacity(range.upperBound + 1)
+    for (number, index) in range.enumerated() {
+      let pfn = record.body.load(8 + 8 * number, as: UInt64.self, record.context.order)
+      if index < pfns.count { pfns[index] = pfn } else { pfns.append(pfn) }
+    }
+    let old = (pfns: watched, types: types)
+    watched = pfns.sorted()
+    types = watched.map { pfn in
+      let index = old.pfns.lowerBound(pfn)
+      if index < old.pfns.count, old.pfns[index] == pfn { return old.types[index] }
+      return isAfterPages ? P2MFrames.unknown : P2MFrames.missing
+    }
+  }
+
+  /// Takes in the pages of a PAGE_DATA record.
+  mutating func observe(_ record: Record, _ pages: PageTableSummary) {
+    guard !watched.isEmpty, pages.lowestPFN <= pages.highestPFN else { return }
+    var index = watched.lowerBound(pages.lowestPFN)
+    guard index < watched.count, watched[index] <= pages.highestPFN else { return }
+    let count = pages.counts.reduce(0, +)
+    if pages.isAscending {
+      while index < watched.count, watched[index] <= pages.highestPFN {
+        if let entry = record.pageEntry(of: watched[index], among: count) {
+          types[index] = entry.type.rawValue
+        }
+        index += 1
+      }
+    } else {
+      for number in 0..<count {
+        let entry = record.pageEntry(number)
+        var index = watched.lowerBound(entry.pfn)
+        while index < watched.count, watched[index] == entry.pfn {
+          types[index] = entry.type.rawValue
+          index += 1
+        }
+      }
+    }
+  }
+
+  /// What is wrong with the page that holds part `index` of the p2m, or nil.
+  func problem(_ index: Int) -> String? {
+    switch types[watched.lowerBound(pfns[index])] {
+    case PageType.notab.rawValue, P2MFrames.unknown: nil
+    case P2MFrames.missing: "expected a NOTAB page of this pfn in PAGE_DATA, got none"
+    case let type:
+      "expected a page of type NOTAB, got \(PageType(rawValue: type).name)"
+    }
+  }
+}
+
+extension [UInt64] {
+  /// The number of the first element that is not less than `value`; the array is sorted.
+  func lowerBound(_ value: UInt64) -> Int {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if self[middle] < value { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}
+
+extension Record {
+  /// The entry of `pfn` in PAGE_DATA's table of `count` ascending entries.
+  func pageEntry(of pfn: UInt64, among count: Int) -> PageEntry? {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if pageEntry(middle).pfn < pfn { low = middle + 1 } else { high = middle }
+    }
+    guard low < count, pageEntry(low).pfn == pfn else { return nil }
+    return pageEntry(low)
+  }
+}

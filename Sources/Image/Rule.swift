@@ -1,0 +1,138 @@
+// Rules: what a good image is, one value a rule. `Rules+*.swift` hold them.
+
+internal import Format
+internal import Stream
+
+/// One thing that a good image does, who says so, and how to see whether this one does it.
+public struct Rule: Sendable {
+  /// The name that findings carry: "page-data.count". Never changes its meaning.
+  public let id: String
+  public let severity: Severity
+  /// The rule in one sentence.
+  public let sentence: String
+  /// Who says so: "Spec: ...", "Xen: file, function" or "Rationale: ...".
+  public let source: String
+  let check: Check
+
+  /// What a rule looks at. A check reports to the inspection that it is given; it sees the facts
+  /// gathered before the part that it looks at.
+  enum Check: Sendable {
+    typealias OfHeader = @Sendable (Inspection, Header) -> Void
+    typealias OfRecord = @Sendable (Inspection, Record) -> Void
+    typealias OfPages = @Sendable (Inspection, Record, PageTableSummary) -> Void
+    typealias OfContext = @Sendable (Inspection, Record, [ChainEntry]) -> Void
+    typealias OfOctets = @Sendable (Inspection, Record, [UInt8]) -> Void
+    typealias OfTrailing = @Sendable (Inspection, Trailing) -> Void
+    typealias OfImage = @Sendable (Inspection) -> Void
+
+    case header(HeaderKind, OfHeader)
+    /// Records of these types.
+    case record([RecordType], OfRecord)
+    /// All records of a layer.
+    case layer(Layer, OfRecord)
+    /// All records.
+    case any(OfRecord)
+    /// PAGE_DATA whose pfn table is complete.
+    case pages(OfPages)
+    /// HVM_CONTEXT and its entries.
+    case context(OfContext)
+    /// The padding behind any record.
+    case padding(OfOctets)
+    /// EMULATOR_CONTEXT and the first octets of what the emulator saved.
+    case emulator(OfOctets)
+    /// The libxc record that ends a checkpoint or the stream: END or CHECKPOINT.
+    case completion(OfRecord)
+    case trailing(OfTrailing)
+    /// The whole image, when the walk has come to its end.
+    case image(OfImage)
+    /// Nothing: the reader of the stream reports it when it cannot read on.
+    case framing
+  }
+
+  init(
+    _ id: String, _ severity: Severity, _ sentence: String, _ source: String, _ check: Check
+  ) {
+    self.id = id
+    self.severity = severity
+    self.sentence = sentence
+    self.source = source
+    self.check = check
+  }
+}
+
+extension Rule {
+  /// All rules, in the order of the layers. To add one, add it to one of these lists.
+  public static let all: [Rule] =
+    framing + xlHeader + libxlHeader + libxcHeaders + records + dispatch + staticData + order
+    + completeness + pageData + pv + hvmContext + hvmParams + tsc + libxl + emulator
+    + emulatorXenstore + ending
+
+  /// The rule with this name.
+  public static func named(_ id: String) -> Rule? { all.first { $0.id == id } }
+
+  /// What the reader of the stream reports. Their names are "stream." and `StreamError.code`.
+  static let framing: [Rule] = [
+    Rule(
+      "stream.truncated", .error, "A stream has every octet that its headers and lengths promise.",
+      "Spec: libxc-migration-stream, Records", .framing),
+    Rule(
+      "stream.bad_stream", .error, "A stream begins with a header that says what it is.",
+      "Spec: libxc-migration-stream, Image Header; libxl-migration-stream, Header", .framing),
+    Rule(
+      "stream.unsupported", .error, "A stream is in a version that restorers read.",
+      "Xen: tools/libs/guest/xg_sr_restore.c, read_headers", .framing),
+    Rule(
+      "stream.limit", .error, "Lengths stay within what restorers take.",
+      "Xen: tools/libs/guest/xg_sr_stream_format.h, REC_LENGTH_MAX", .framing),
+  ]
+}
+
+/// The rules by what they look at. Each is known by its number in `Rule.all`.
+struct RuleBook: Sendable {
+  static let shared = RuleBook(Rule.all)
+
+  let rules: [Rule]
+  private(set) var headers: [HeaderKind: [(Int, Rule.Check.OfHeader)]] = [:]
+  private(set) var pages: [(Int, Rule.Check.OfPages)] = []
+  private(set) var context: [(Int, Rule.Check.OfContext)] = []
+  private(set) var padding: [(Int, Rule.Check.OfOctets)] = []
+  private(set) var emulator: [(Int, Rule.Check.OfOctets)] = []
+  private(set) var completion: [(Int, Rule.Check.OfRecord)] = []
+  private(set) var trailing: [(Int, Rule.Check.OfTrailing)] = []
+  private(set) var image: [(Int, Rule.Check.OfImage)] = []
+  private var byType: [RecordType: [(Int, Rule.Check.OfRecord)]] = [:]
+  private var byLayer: [Layer: [(Int, Rule.Check.OfRecord)]] = [:]
+
+  init(_ rules: [Rule]) {
+    self.rules = rules
+    // Types with rules of their own have them behind the ones for all records of their layer.
+    for (index, rule) in rules.enumerated() {
+      switch rule.check {
+      case .header(let kind, let check): headers[kind, default: []].append((index, check))
+      case .layer(let layer, let check): byLayer[layer, default: []].append((index, check))
+      case .any(let check):
+        byLayer[.libxc, default: []].append((index, check))
+        byLayer[.libxl, default: []].append((index, check))
+      case .pages(let check): pages.append((index, check))
+      case .context(let check): context.append((index, check))
+      case .padding(let check): padding.append((index, check))
+      case .emulator(let check): emulator.append((index, check))
+      case .completion(let check): completion.append((index, check))
+      case .trailing(let check): trailing.append((index, check))
+      case .image(let check): image.append((index, check))
+      case .record, .framing: break
+      }
+    }
+    for (index, rule) in rules.enumerated() {
+      guard case .record(let types, let check) = rule.check else { continue }
+      for type in types {
+        byType[type, default: byLayer[type.layer] ?? []].append((index, check))
+      }
+    }
+  }
+
+  /// The rules for records of `type`.
+  func records(_ type: RecordType) -> [(Int, Rule.Check.OfRecord)] {
+    byType[type] ?? byLayer[type.layer] ?? []
+  }
+}

@@ -1,0 +1,174 @@
+// Rules for HVM_CONTEXT's entries and for HVM_PARAMS.
+
+internal import Bytes
+internal import Format
+internal import Stream
+
+extension Rule {
+  private static let load = "Xen: xen/arch/x86/hvm/save.c, hvm_load"
+  private static let handler = "Xen: tools/libs/guest/xg_sr_restore_x86_hvm.c, handle_hvm_params"
+
+  static let hvmContext: [Rule] = [
+    Rule(
+      "hvm-context.header", .error,
+      "The first entry is HEADER with its magic and version 1.",
+      "Xen: xen/arch/x86/hvm/save.c, arch_hvm_check",
+      .context { look, record, entries in
+        guard let first = entries.first else { return }
+        guard first.type == HVMContextType.header, first.instance == 0 else {
+          look.report(
+            record, "entry[0]", at: first.offset - 8,
+            "expected HEADER (type 1), got type \(first.type) of instance \(first.instance)")
+          return
+        }
+        guard first.claimed == 24, first.byteCount == 24 else {
+          look.report(
+            record, "HEADER[0]", at: first.offset - 4, "expected 24 octets, got \(first.claimed)")
+          return
+        }
+        let magic = record.body.load(first.offset, as: UInt32.self)
+        let version = record.body.load(first.offset + 4, as: UInt32.self)
+        if magic != 0x5438_1286 {
+          look.report(
+            record, "HEADER[0].magic", at: first.offset,
+            "expected 0x54381286, got \(magic.hex(8))")
+        }
+        if version != 1 {
+          look.report(
+            record, "HEADER[0].version", at: first.offset + 4, "expected 1, got \(version)")
+        }
+      }),
+    Rule(
+      "hvm-context.overrun", .error, "Every entry ends within the record.", load,
+      .context { look, record, entries in
+        guard let last = entries.last, Int(last.claimed) > last.byteCount else { return }
+        look.report(
+          record, "entry[\(entries.count - 1)]", at: last.offset - 4,
+          "expected at most \(last.byteCount) octets, got \(last.claimed)")
+      }),
+    Rule(
+      "hvm-context.end", .error, "The last entry is END.", load,
+      .context { look, record, entries in
+        guard record.length > 0 else { return }
+        if let last = entries.last {
+          guard last.type != HVMContextType.end, Int(last.claimed) == last.byteCount
+          else { return }
+        }
+        let end = entries.last.map { $0.offset + $0.byteCount } ?? 0
+        look.report(
+          record, "entry[\(entries.count)]", at: end,
+          "expected an entry or END, got \(min(record.body.count, RecordContents.contextLimit) - end)"
+            + " octets")
+      }),
+    Rule(
+      "hvm-context.excess", .warning, "END has no data and nothing follows it: Xen stops there.",
+      load,
+      .context { look, record, entries in
+        guard let last = entries.last, last.type == HVMContextType.end,
+          last.offset < record.body.count
+        else { return }
+        look.report(
+          record, "entry[\(entries.count - 1)]", at: last.offset,
+          "expected the end, got \(record.body.count - last.offset) octets behind END")
+      }),
+    Rule(
+      "hvm-context.duplicate", .error, "Each instance of a type has one entry.",
+      "Rationale: no Xen writes two; the second replaces the first",
+      .context { look, record, entries in
+        let keys = entries.map { UInt32($0.type) << 16 | UInt32($0.instance) }
+        let sorted = keys.sorted()
+        let twice = Set(
+          sorted.indices.dropFirst().filter { sorted[$0] == sorted[$0 - 1] }
+            .prefix(Inspection.findingLimitOfRule).map { sorted[$0] })
+        guard !twice.isEmpty else { return }
+        var seen: Set<UInt32> = []
+        for (index, key) in keys.enumerated() where twice.contains(key) {
+          if seen.insert(key).inserted { continue }
+          look.report(
+            record, "entry[\(index)]", at: entries[index].offset - 8,
+            "expected another instance, got a second entry of type \(key >> 16), instance "
+              + "\(key & 0xFFFF)")
+        }
+      }),
+    Rule(
+      "hvm-context.type", .warning, "Every entry has a type that Xen knows: it refuses others.",
+      load,
+      .context { look, record, entries in
+        for (index, entry) in entries.enumerated() where entry.type > HVMContextType.greatest {
+          look.report(
+            record, "entry[\(index)]", at: entry.offset - 8,
+            "expected a type up to \(HVMContextType.greatest), got \(entry.type)")
+        }
+      }),
+    Rule(
+      "hvm-context.entry-length", .warning, "An entry has a length that a release has written.",
+      "Xen: xen/arch/x86/hvm/save.c, _hvm_check_entry",
+      .context { look, record, entries in
+        for entry in entries {
+          guard let layout = HVMRecords.chain.layout(entry.type), !layout.lengths.isEmpty,
+            !layout.lengths.contains(Int(entry.claimed)), Int(entry.claimed) == entry.byteCount
+          else { continue }
+          let lengths = layout.lengths.map(String.init).joined(separator: " or ")
+          look.report(
+            record, "\(layout.name)[\(entry.instance)]", at: entry.offset - 4,
+            "expected \(lengths) octets, got \(entry.claimed)")
+        }
+      }),
+    Rule(
+      "hvm-context.cpu", .warning, "A vCPU has a CPU entry: without one, none of them runs.", load,
+      .context { look, record, entries in
+        guard !entries.contains(where: { $0.type == HVMContextType.cpu }) else { return }
+        look.report(record, "", "expected an entry of type CPU, got none")
+      }),
+  ]
+
+  static let hvmParams: [Rule] = [
+    Rule(
+      "hvm-params.count", .error, "The body is its head and as many parameters as count says.",
+      handler,
+      .record([.hvmParams]) { look, record in
+        guard record.body.count >= 8 else { return }
+        let count = record.body.load(0, as: UInt32.self, record.context.order)
+        let expected = 8 + 16 * UInt64(count)
+        guard record.length != expected else { return }
+        look.report(
+          record, "count", at: 0,
+          "expected a count that fits \(record.length) octets, got \(count), which takes "
+            + "\(expected)")
+      }),
+    Rule(
+      "hvm-params.index", .warning, "Every parameter is one that Xen knows: it refuses others.",
+      "Xen: xen/include/public/hvm/params.h, HVM_NR_PARAMS",
+      .record([.hvmParams]) { look, record in
+        for (number, param) in record.hvmParams.enumerated()
+        where param.index >= 64 || HVMParams.names[param.index] == nil {
+          look.report(
+            record, "param[\(number)].index", at: 8 + 16 * number,
+            "expected a parameter's number, got \(param.index.hex())")
+        }
+      }),
+    Rule(
+      "hvm-params.duplicate", .warning, "Each parameter comes once: a second value replaces it.",
+      handler,
+      .record([.hvmParams]) { look, record in
+        var seen = look.libxc.checkpoint.params
+        for (number, param) in record.hvmParams.enumerated() where param.index < 64 {
+          if seen & 1 << param.index != 0 {
+            look.report(
+              record, "param[\(number)].index", at: 8 + 16 * number,
+              "expected a parameter that has not come yet, got \(param.index)")
+          }
+          seen |= 1 << param.index
+        }
+      }),
+    Rule(
+      "hvm-params.store-pfn", .warning, "STORE_PFN is among them: else the guest has no xenstore.",
+      "Xen: tools/libs/guest/xg_sr_restore_x86_hvm.c, x86_hvm_stream_complete",
+      .completion { look, record in
+        guard look.libxc.guest == .x86HVM, look.libxc.checkpoint.has(.hvmParams),
+          look.libxc.checkpoint.storePFN == 0
+        else { return }
+        look.report(record, "", "expected STORE_PFN in HVM_PARAMS before it, got none")
+      }),
+  ]
+}

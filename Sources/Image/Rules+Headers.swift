@@ -1,0 +1,282 @@
+// Rules for the headers of the three layers.
+
+internal import Bytes
+internal import Format
+internal import Stream
+
+extension Rule {
+  private static let xlReader = "Xen: tools/xl/xl_vmcontrol.c, create_domain"
+  private static let imageReader = "Xen: tools/libs/guest/xg_sr_restore.c, read_headers"
+
+  static let xlHeader: [Rule] = [
+    Rule(
+      "xl-header.byteorder", .error,
+      "The byte order mark is 0x01020304 to a little-endian reader.", xlReader,
+      .header(.xl) { look, header in
+        let mark = header.bytes.load(32, as: UInt32.self)
+        guard mark != Magic.xlByteOrder else { return }
+        look.report(
+          header, "byteorder", at: 32, "expected \(Magic.xlByteOrder.hex(8)), got \(mark.hex(8))")
+      }),
+    Rule(
+      "xl-header.mandatory-flags", .error,
+      "Only the flags json (bit 0) and streamv2 (bit 1) are mandatory.", xlReader,
+      .header(.xl) { look, header in
+        let flags = header.bytes.load(36, as: UInt32.self, header.order)
+        guard flags & ~3 != 0 else { return }
+        look.report(
+          header, "mandatory_flags", at: 36,
+          "expected no bits but 0x3, got \(flags.hex()): readers refuse what they do not know")
+      }),
+    Rule(
+      "xl-header.not-json", .note, "The configuration is JSON since Xen 4.5.",
+      "Xen: tools/xl/xl.h, XL_MANDATORY_FLAG_JSON",
+      .header(.xl) { look, header in
+        let flags = header.bytes.load(36, as: UInt32.self, header.order)
+        guard flags & 1 == 0, header.bytes.count > HeaderKind.xl.byteCount else { return }
+        look.report(
+          header, "mandatory_flags", at: 36,
+          "expected bit 0 (json), got \(flags.hex()): the configuration is read as xl.cfg text")
+      }),
+    Rule(
+      "xl-header.optional-flags", .warning, "No optional flag is defined.",
+      "Xen: tools/xl/xl.h, struct save_file_header",
+      .header(.xl) { look, header in
+        let flags = header.bytes.load(40, as: UInt32.self, header.order)
+        guard flags != 0 else { return }
+        look.report(header, "optional_flags", at: 40, "expected 0, got \(flags.hex())")
+      }),
+    Rule(
+      "xl-header.optional-data", .error,
+      "Optional data, where there are any, begin with the 4 octets of config_len.", xlReader,
+      .header(.xl) { look, header in
+        let count = header.bytes.count - HeaderKind.xl.byteCount
+        guard (1..<4).contains(count) else { return }
+        look.report(header, "optional_data_len", at: 44, "expected 0 or at least 4, got \(count)")
+      }),
+    Rule(
+      "xl-header.config-length", .error, "The configuration lies in the optional data.", xlReader,
+      .header(.xl) { look, header in
+        guard let config = XLConfig(header), config.claimed > config.text.count else { return }
+        look.report(
+          header, "config_len", at: 48,
+          "expected at most \(config.text.count), got \(config.claimed)")
+      }),
+    Rule(
+      "xl-header.config-end", .error,
+      "The configuration ends with a NUL: xl parses it as a C string.", xlReader,
+      .header(.xl) { look, header in
+        guard let config = XLConfig(header), config.claimed <= config.text.count,
+          let last = config.text.prefix(config.claimed).last, last != 0
+        else { return }
+        look.report(
+          header, "config", at: 52 + config.claimed - 1,
+          "expected a NUL at the end, got \(last.hex(2)): xl reads behind it")
+      }),
+    Rule(
+      "xl-header.config-nul", .error,
+      "The configuration holds no NUL but its last octet: xl does not see what follows one.",
+      xlReader,
+      .header(.xl) { look, header in
+        guard let config = XLConfig(header),
+          let first = config.text.prefix(config.claimed).firstIndex(of: 0)
+        else { return }
+        let place = first - config.text.startIndex
+        let end = min(config.claimed, config.text.count)
+        guard place < end - 1 else { return }
+        look.report(
+          header, "config", at: 52 + place, "expected a NUL at \(end - 1) only, got one at \(place)"
+        )
+      }),
+    Rule(
+      "xl-header.no-config", .warning,
+      "The image says the domain's configuration: without it, restore asks for one.", xlReader,
+      .header(.xl) { look, header in
+        let config = XLConfig(header)
+        let isEmpty = config.map { $0.claimed == 0 || $0.text.first == 0 }
+        guard isEmpty ?? (header.bytes.count == HeaderKind.xl.byteCount) else { return }
+        look.report(
+          header, config == nil ? "optional_data_len" : "config_len", at: config == nil ? 44 : 48,
+          "expected a configuration, got none")
+      }),
+    Rule(
+      "xl-header.excess", .note, "Nothing follows the configuration in the optional data.",
+      xlReader,
+      .header(.xl) { look, header in
+        guard let config = XLConfig(header), config.claimed < config.text.count else { return }
+        look.report(
+          header, "optional_data_len", at: 44,
+          "expected \(4 + config.claimed), got \(4 + config.text.count): readers skip the rest")
+      }),
+  ]
+
+  static let libxlHeader: [Rule] = [
+    Rule(
+      "libxl-header.endianness", .error, "Records are little-endian: no Xen reads the others.",
+      "Xen: tools/libs/light/libxl_stream_read.c, stream_header_done",
+      .header(.libxl) { look, header in
+        let options = header.bytes.load(12, as: UInt32.self, .big)
+        guard options & 1 != 0 else { return }
+        look.report(
+          header, "options", at: 12, "expected bit 0 to be 0 (little-endian), got \(options.hex())")
+      }),
+    Rule(
+      "libxl-header.reserved-options", .warning, "Reserved bits of options are zero.",
+      "Spec: libxl-migration-stream, Header",
+      .header(.libxl) { look, header in
+        let options = header.bytes.load(12, as: UInt32.self, .big)
+        guard options & ~3 != 0 else { return }
+        look.report(header, "options", at: 12, "expected no bits but 0x3, got \(options.hex())")
+      }),
+    Rule(
+      "libxl-header.legacy", .note, "The stream was written as it is, not converted.",
+      "Spec: libxl-migration-stream, Header, options bit 1",
+      .header(.libxl) { look, header in
+        guard header.bytes.load(12, as: UInt32.self, .big) & 2 != 0 else { return }
+        look.report(
+          header, "options", at: 12, "expected bit 1 to be 0, got 1: converted from a legacy stream"
+        )
+      }),
+  ]
+
+  static let libxcHeaders: [Rule] = [
+    Rule(
+      "image-header.endianness", .error, "The stream is little-endian: no Xen reads the others.",
+      imageReader,
+      .header(.image) { look, header in
+        let options = header.bytes.load(16, as: UInt16.self, .big)
+        guard options & 1 != 0 else { return }
+        look.report(
+          header, "options", at: 16, "expected bit 0 to be 0 (little-endian), got \(options.hex())")
+      }),
+    Rule(
+      "image-header.reserved-options", .warning, "Reserved bits of options are zero.",
+      "Spec: libxc-migration-stream, Image Header",
+      .header(.image) { look, header in
+        let options = header.bytes.load(16, as: UInt16.self, .big)
+        guard options & ~1 != 0 else { return }
+        look.report(header, "options", at: 16, "expected no bits but 0x1, got \(options.hex())")
+      }),
+    Rule(
+      "image-header.reserved", .warning, "Reserved octets are zero.",
+      "Spec: libxc-migration-stream, Image Header",
+      .header(.image) { look, header in look.reportReserved(header) }),
+    Rule(
+      "domain-header.type", .error, "The guest is x86 PV (1) or x86 HVM (2).",
+      "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
+      .header(.domain) { look, header in
+        let type = header.bytes.load(0, as: UInt32.self, header.order)
+        guard type != 1 && type != 2 else { return }
+        look.report(header, "type", at: 0, "expected 1 (x86 PV) or 2 (x86 HVM), got \(type)")
+      }),
+    Rule(
+      "domain-header.page-shift", .error, "Pages have 4096 octets.",
+      "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
+      .header(.domain) { look, header in
+        let shift = header.bytes.load(4, as: UInt16.self, header.order)
+        guard shift != 12 else { return }
+        look.report(header, "page_shift", at: 4, "expected 12, got \(shift)")
+      }),
+    Rule(
+      "domain-header.reserved", .warning, "Reserved octets are zero.",
+      "Spec: libxc-migration-stream, Domain Header",
+      .header(.domain) { look, header in look.reportReserved(header) }),
+    Rule(
+      "domain-header.converted", .note, "A Xen wrote the stream.",
+      "Spec: libxc-migration-stream, Domain Header, xen_major",
+      .header(.domain) { look, header in
+        guard header.bytes.load(8, as: UInt32.self, header.order) == 0 else { return }
+        look.report(
+          header, "xen_major", at: 8, "expected a release, got 0: converted from a legacy stream")
+      }),
+    Rule(
+      "domain-header.release", .note,
+      "Releases since 4.14 write version 3 of the stream, older ones version 2.",
+      "Spec: libxc-migration-stream, Image Header, version",
+      .header(.domain) { look, header in
+        let major = header.bytes.load(8, as: UInt32.self, header.order)
+        let minor = header.bytes.load(12, as: UInt32.self, header.order)
+        guard major != 0, let version = look.libxc.version else { return }
+        let expected = (major, minor) < (4, 14) ? 2 : 3
+        guard version != expected else { return }
+        look.report(
+          header, "xen_minor", at: 12,
+          "expected a release that writes version \(version), got \(major).\(minor)")
+      }),
+  ]
+}
+
+extension Inspection {
+  /// Reports the reserved octets of a header that are not zero.
+  func reportReserved(_ header: Header) {
+    guard let wrong = nonZeroReserved(header.kind.fields, in: header.bytes) else { return }
+    report(
+      header, wrong.path, at: wrong.offset, "expected zero, got 0x\(wrong.octets.hexDigits)")
+  }
+}
+
+/// The configuration in the optional data of an xl header.
+private struct XLConfig {
+  /// config_len.
+  let claimed: Int
+  /// All optional data behind config_len.
+  let text: ArraySlice<UInt8>
+
+  init?(_ header: Header) {
+    let start = HeaderKind.xl.byteCount
+    guard header.bytes.count >= start + 4 else { return nil }
+    claimed = Int(header.bytes.load(start, as: UInt32.self, header.order))
+    text = header.bytes[(start + 4)...]
+  }
+}
+
+/// Reserved octets of a table that are not zero: the first field of them.
+///
+/// State that is the guest's or the hypervisor's own (`isNative`, chains) is not looked at: there,
+/// what must be zero is for Xen to say.
+func nonZeroReserved(
+  _ fields: [Field], in body: [UInt8]
+) -> (path: String, offset: Int, octets: ArraySlice<UInt8>)? {
+  var offset = 0
+  for field in fields {
+    if case .array(let element, _) = field.kind, !field.isNative {
+      if let wrong = nonZeroReserved(element, of: field.name, from: offset, in: body) {
+        return wrong
+      }
+    }
+    guard let count = field.fixedByteCount, body.count - offset >= count else { return nil }
+    let octets = body[offset..<offset + count]
+    if case .reserved = field.kind, octets.contains(where: { $0 != 0 }) {
+      return (field.name, offset, octets)
+    }
+    offset += count
+  }
+  return nil
+}
+
+/// The same for the elements of an array from `start` to the end of the body.
+private func nonZeroReserved(
+  _ element: Field, of name: String, from start: Int, in body: [UInt8]
+) -> (path: String, offset: Int, octets: ArraySlice<UInt8>)? {
+  guard case .group(let fields) = element.kind, let stride = element.fixedByteCount, stride > 0
+  else { return nil }
+  var reserved: [(name: String, offset: Int, count: Int)] = []
+  var offset = 0
+  for field in fields {
+    let count = field.fixedByteCount ?? 0
+    if case .reserved = field.kind { reserved.append((field.name, offset, count)) }
+    offset += count
+  }
+  guard !reserved.isEmpty else { return nil }
+  var base = start
+  while body.count - base >= stride {
+    for row in reserved {
+      let octets = body[(base + row.offset)..<(base + row.offset + row.count)]
+      if octets.contains(where: { $0 != 0 }) {
+        return ("\(name)[\((base - start) / stride)].\(row.name)", base + row.offset, octets)
+      }
+    }
+    base += stride
+  }
+  return nil
+}

@@ -1,0 +1,274 @@
+// Rules for the bodies of PV records, and for X86_TSC_INFO.
+
+internal import Bytes
+internal import Format
+internal import Stream
+
+extension Rule {
+  private static let file = "Xen: tools/libs/guest/xg_sr_restore_x86_pv.c, "
+
+  static let pv: [Rule] = [
+    Rule(
+      "x86-pv-info.width", .error, "A guest has words of 4 octets and 3 table levels, or 8 and 4.",
+      file + "valid_x86_pv_info_combination",
+      .record([.x86PVInfo]) { look, record in
+        guard record.body.count >= 2 else { return }
+        let width = record.body[0]
+        let levels = record.body[1]
+        guard (width, levels) != (4, 3), (width, levels) != (8, 4) else { return }
+        look.report(
+          record, "guest_width", at: 0,
+          "expected width 4 with 3 levels or 8 with 4, got \(width) with \(levels)")
+      }),
+    Rule(
+      "p2m-frames.range", .error, "The p2m's first pfn is not greater than its last.",
+      file + "handle_x86_pv_p2m_frames",
+      .record([.x86PVP2MFrames]) { look, record in
+        guard let (start, end) = record.p2mBounds, start > end else { return }
+        look.report(
+          record, "p2m_start_pfn", at: 0, "expected at most \(end.hex()), got \(start.hex())")
+      }),
+    Rule(
+      "p2m-frames.count", .error,
+      "Every page of the p2m from the first pfn's to the last's is listed.",
+      file + "handle_x86_pv_p2m_frames",
+      .record([.x86PVP2MFrames]) { look, record in
+        guard let range = P2MFrames.range(of: record),
+          record.length != 8 + 8 * UInt64(range.count)
+        else { return }
+        look.report(
+          record, "length", at: -4,
+          "expected \(8 + 8 * UInt64(range.count)) for \(range.count) frames, got \(record.length)")
+      }),
+    Rule(
+      "p2m-frames.hole", .error, "The p2m begins at pfn 0 and has no holes.",
+      file + "update_guest_p2m",
+      .record([.x86PVP2MFrames]) { look, record in
+        let there = look.libxc.p2m.pfns.count
+        guard !look.libxc.p2m.isIncomplete, let range = P2MFrames.range(of: record),
+          range.lowerBound > there
+        else { return }
+        look.report(
+          record, "p2m_start_pfn", at: 0,
+          "expected a pfn of frame \(there) or before, got one of frame \(range.lowerBound)")
+      }),
+    Rule(
+      "p2m-frames.shrunk", .warning, "A further X86_PV_P2M_FRAMES says a greater last pfn.",
+      "Spec: libxc-migration-stream, X86_PV_P2M_FRAMES",
+      .record([.x86PVP2MFrames]) { look, record in
+        guard let (_, end) = record.p2mBounds, let before = look.libxc.maxPFN, end < before
+        else { return }
+        look.report(
+          record, "p2m_end_pfn", at: 4, "expected at least \(before.hex()), got \(end.hex())")
+      }),
+    Rule(
+      "p2m-frames.pfn", .error, "The pages of the p2m are pages of the guest.",
+      file + "update_guest_p2m",
+      .completion { look, _ in
+        guard look.libxc.guest == .x86PV, let limit = look.libxc.maxPFN, look.count == 0
+        else { return }
+        look.reportFrames { _, pfn in
+          pfn > limit ? "expected a pfn of at most \(limit.hex()), got \(pfn.hex())" : nil
+        }
+      }),
+    Rule(
+      "p2m-frames.page", .error, "The pages of the p2m came as ordinary pages (NOTAB).",
+      file + "update_guest_p2m",
+      .completion { look, _ in
+        guard look.libxc.guest == .x86PV, let limit = look.libxc.maxPFN, look.count == 0
+        else { return }
+        look.reportFrames { index, pfn in
+          pfn <= limit ? look.libxc.p2m.problem(index).map { "pfn \(pfn.hex()): \($0)" } : nil
+        }
+      }),
+    Rule(
+      "vcpu.id", .error, "A vCPU's number is below \(Survey.vcpuLimit).",
+      file + "handle_x86_pv_vcpu_blob; xen/arch/x86/include/asm/config.h, MAX_VIRT_CPUS",
+      .record([.x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs]) {
+        look, record in
+        guard let id = record.vcpuID, record.length > 8, id >= Survey.vcpuLimit else { return }
+        look.report(record, "vcpu_id", at: 0, "expected less than \(Survey.vcpuLimit), got \(id)")
+      }),
+    Rule(
+      "vcpu-basic.size", .error, "The context has the size of the guest's width.",
+      file + "handle_x86_pv_vcpu_blob",
+      .record([.x86PVVCPUBasic]) { look, record in
+        guard let context = PVContext.byteCount(guestWidth: record.context.guestWidth),
+          record.length > 8, record.length != UInt64(8 + context)
+        else { return }
+        look.report(
+          record, "length", at: -4,
+          "expected \(8 + context) for a guest of width \(record.context.guestWidth), got "
+            + "\(record.length)")
+      }),
+    Rule(
+      "vcpu-basic.gdt", .error,
+      "The GDT has at most 7168 entries, in pages of the guest.", file + "process_vcpu_basic",
+      .record([.x86PVVCPUBasic]) { look, record in
+        guard let context = PVContext(record) else { return }
+        guard context.gdtEntryCount <= 7168 else {
+          look.report(
+            record, "gdt_ents", at: context.gdtEntriesOffset,
+            "expected at most 7168, got \(context.gdtEntryCount)")
+          return
+        }
+        guard let limit = look.libxc.maxPFN else { return }
+        for index in 0..<Int((context.gdtEntryCount + 511) / 512) {
+          let (pfn, offset) = context.gdtFrame(index)
+          guard pfn > limit else { continue }
+          look.report(
+            record, "gdt_frames[\(index)]", at: offset,
+            "expected a pfn of at most \(limit.hex()), got \(pfn.hex())")
+        }
+      }),
+    Rule(
+      "vcpu-basic.page-tables", .error, "cr3, and a 64-bit guest's user tables, are in its pages.",
+      file + "process_vcpu_basic",
+      .record([.x86PVVCPUBasic]) { look, record in
+        guard let context = PVContext(record), let limit = look.libxc.maxPFN else { return }
+        for (name, pfn, offset) in context.pageTables where pfn > limit {
+          look.report(
+            record, name, at: offset,
+            "expected a pfn of at most \(limit.hex()), got \(pfn.hex())")
+        }
+      }),
+    Rule(
+      "vcpu-basic.start-info", .error, "vCPU 0's edx is the pfn of the start info, a guest's page.",
+      file + "process_start_info",
+      .record([.x86PVVCPUBasic]) { look, record in
+        guard let context = PVContext(record), record.vcpuID == 0,
+          let limit = look.libxc.maxPFN, context.startInfo.pfn > limit
+        else { return }
+        look.report(
+          record, "user_regs.edx", at: context.startInfo.offset,
+          "expected a pfn of at most \(limit.hex()), got \(context.startInfo.pfn.hex())")
+      }),
+    Rule(
+      "vcpu-extended.size", .error, "The extended context has at most 128 octets.",
+      file + "handle_x86_pv_vcpu_blob",
+      .record([.x86PVVCPUExtended]) { look, record in
+        guard record.length > 8 + 128 else { return }
+        look.report(record, "length", at: -4, "expected at most 136, got \(record.length)")
+      }),
+    Rule(
+      "vcpu-xsave.size", .error, "The extended processor state has at least 16 octets.",
+      file + "handle_x86_pv_vcpu_blob",
+      .record([.x86PVVCPUXsave]) { look, record in
+        guard record.length > 8, record.length < 8 + 16 else { return }
+        look.report(record, "length", at: -4, "expected 8 or at least 24, got \(record.length)")
+      }),
+    Rule(
+      "vcpu-msrs.reserved", .error, "The reserved octets of an MSR are zero: Xen refuses others.",
+      "Xen: xen/arch/x86/domctl.c, XEN_DOMCTL_set_vcpu_msrs",
+      .record([.x86PVVCPUMSRs]) { look, record in
+        for offset in stride(from: 8, through: record.body.count - 16, by: 16) {
+          let reserved = record.body.load(offset + 4, as: UInt32.self)
+          guard reserved != 0 else { continue }
+          look.report(
+            record, "msr[\((offset - 8) / 16)].reserved", at: offset + 4,
+            "expected 0, got \(reserved.hex())")
+        }
+      }),
+  ]
+
+  static let tsc: [Rule] = [
+    Rule(
+      "tsc-info.mode", .error, "The mode is one that Xen has: 0 to 2, and 3 before 4.14.",
+      "Xen: xen/arch/x86/time.c, tsc_set_info",
+      .record([.x86TSCInfo]) { look, record in
+        guard record.body.count >= 4 else { return }
+        let mode = record.body.load(0, as: UInt32.self, record.context.order)
+        guard mode > 3 else { return }
+        look.report(record, "mode", at: 0, "expected 0 to 3, got \(mode)")
+      }),
+    Rule(
+      "tsc-info.pvrdtscp", .warning, "The mode is not 3 (PVRDTSCP): Xen refuses it since 4.14.",
+      "Xen: xen/arch/x86/time.c, tsc_set_info",
+      .record([.x86TSCInfo]) { look, record in
+        guard record.body.count >= 4,
+          record.body.load(0, as: UInt32.self, record.context.order) == 3
+        else { return }
+        look.report(record, "mode", at: 0, "expected 0 to 2, got 3")
+      }),
+  ]
+}
+
+extension Record {
+  /// X86_PV_P2M_FRAMES' first and last pfn.
+  fileprivate var p2mBounds: (start: UInt64, end: UInt64)? {
+    guard body.count >= 8 else { return nil }
+    return (
+      UInt64(body.load(0, as: UInt32.self, context.order)),
+      UInt64(body.load(4, as: UInt32.self, context.order))
+    )
+  }
+}
+
+extension Inspection {
+  /// Reports the first page of the p2m that has a problem, and how many more have one.
+  fileprivate func reportFrames(_ problem: (Int, UInt64) -> String?) {
+    let wrong = libxc.p2m.pfns.indices.filter { problem($0, libxc.p2m.pfns[$0]) != nil }
+    guard let index = wrong.first, let place = libxc.p2m.place,
+      let text = problem(index, libxc.p2m.pfns[index])
+    else { return }
+    // Pages that an earlier record listed have no place in the last one.
+    let number = libxc.p2m.range.contains(index) ? index - libxc.p2m.range.lowerBound : nil
+    report(
+      offset: place.offset + (number.map { 16 + 8 * UInt64($0) } ?? 0),
+      place: "record \(place.index) (\(place.type.name))", number.map { "p2m_pfn[\($0)]" } ?? "",
+      text + (wrong.count > 1 ? " (and \(wrong.count - 1) more like it)" : ""))
+  }
+}
+
+/// The frame numbers in a PV vCPU's context. Xen: xen/include/public/arch-x86/xen.h,
+/// struct vcpu_guest_context. Little-endian whatever the stream's order is.
+private struct PVContext {
+  let body: [UInt8]
+  let isWide: Bool
+
+  /// Octets of the context in guests of this width.
+  static func byteCount(guestWidth: Int) -> Int? {
+    switch guestWidth {
+    case 8: 5168
+    case 4: 2800
+    default: nil
+    }
+  }
+
+  /// The context in X86_PV_VCPU_BASIC; nil unless it has the right size.
+  init?(_ record: Record) {
+    guard let count = PVContext.byteCount(guestWidth: record.context.guestWidth),
+      record.body.count == 8 + count
+    else { return nil }
+    body = record.body
+    isWide = record.context.guestWidth == 8
+  }
+
+  private func number(_ wide: Int, _ narrow: Int) -> UInt64 {
+    isWide
+      ? body.load(8 + wide, as: UInt64.self) : UInt64(body.load(8 + narrow, as: UInt32.self))
+  }
+
+  var gdtEntriesOffset: Int { 8 + (isWide ? 4960 : 2704) }
+  /// The restorer reads 32 bits of it.
+  var gdtEntryCount: UInt64 { number(4960, 2704) & 0xFFFF_FFFF }
+  /// Page `index` of the GDT; there are 16 places for them.
+  func gdtFrame(_ index: Int) -> (pfn: UInt64, offset: Int) {
+    (number(4832 + 8 * index, 2640 + 4 * index), 8 + (isWide ? 4832 + 8 * index : 2640 + 4 * index))
+  }
+
+  var startInfo: (pfn: UInt64, offset: Int) { (number(616, 524), 8 + (isWide ? 616 : 524)) }
+
+  /// cr3, and cr1 where bit 0 says that it is a table.
+  var pageTables: [(name: String, pfn: UInt64, offset: Int)] {
+    let cr3 = number(5008, 2728)
+    guard isWide else {
+      // A 32-bit guest's cr3 is folded: the upper bits of the frame lie in the low ones.
+      let folded = UInt32(truncatingIfNeeded: cr3)
+      return [("ctrlreg[3]", UInt64(folded >> 12 | folded << 20), 8 + 2728)]
+    }
+    let cr1 = number(4992, 0)
+    let user = cr1 & 1 != 0 ? [("ctrlreg[1]", cr1 >> 12, 8 + 4992)] : []
+    return [("ctrlreg[3]", cr3 >> 12, 8 + 5008)] + user
+  }
+}

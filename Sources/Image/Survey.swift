@@ -1,0 +1,249 @@
+// The facts of one pass over an image: what `info` prints, and what rules know of what came before.
+
+public import Bytes
+public import Format
+public import Stream
+
+/// What one pass over the heads of an image has found.
+///
+/// Bounded whatever the image says: at most 4 headers (fixed parts), 64 record types, 8192 vCPU
+/// numbers and 1 MiB of configuration; about 2 MiB in all.
+public struct Survey: Sendable {
+  /// How often a record type came.
+  public struct Tally: Sendable, Equatable {
+    public internal(set) var count: UInt64 = 0
+    /// Octets in the stream: headers, bodies and padding.
+    public internal(set) var byteCount: UInt64 = 0
+
+    mutating func add(_ record: Record) {
+      count += 1
+      byteCount += record.totalByteCount
+    }
+  }
+
+  /// The configuration in the xl header.
+  public struct Config: Sendable, Equatable {
+    /// Octets from the start of the source to its first character.
+    public let offset: UInt64
+    /// Octets of text, without the NUL behind it.
+    public let byteCount: Int
+    /// The text; empty if it is longer than `Survey.configLimit`.
+    public let text: [UInt8]
+  }
+
+  /// The longest configuration whose text is kept, in octets.
+  public static let configLimit = 1 << 20
+  /// Most vCPUs of a domain; their numbers are smaller. Xen: MAX_VIRT_CPUS.
+  public static let vcpuLimit: UInt32 = 8192
+  static let typeLimit = 64
+
+  /// The headers, without the xl header's optional data.
+  public private(set) var headers: [HeaderKind: Header] = [:]
+  public private(set) var config: Config?
+  /// Record types with their numbers; types above the 64th are together in `otherRecords`.
+  public private(set) var records: [RecordType: Tally] = [:]
+  public private(set) var otherRecords = Tally()
+  public private(set) var recordCount = 0
+  /// Byte order and guest width of the libxc stream.
+  public private(set) var context = BodyContext()
+  /// Entries of PAGE_DATA by page type.
+  public private(set) var pageTypes = [UInt64](repeating: 0, count: 16)
+  /// Entries of PAGE_DATA, with and without contents.
+  public private(set) var pageEntryCount: UInt64 = 0
+  /// Pages whose contents are in the stream; a page that was sent twice counts twice.
+  public private(set) var pageCount: UInt64 = 0
+  public private(set) var lowestPFN: UInt64?
+  public private(set) var highestPFN: UInt64?
+  /// Passes over the guest's memory: a new one begins where pfns do not go on ascending.
+  public private(set) var roundCount = 0
+  /// Pages of the first pass that a restore allocates.
+  public private(set) var firstRoundPageCount: UInt64 = 0
+  /// The guest's greatest pfn, as X86_PV_P2M_FRAMES says it.
+  public private(set) var maxPFN: UInt64?
+  /// Numbers of the vCPUs that have a state in the stream.
+  public private(set) var vcpuIDs: Set<UInt32> = []
+  /// Checkpoints: CHECKPOINT records.
+  public private(set) var checkpointCount = 0
+  /// Whether pages are compared from some record on.
+  public private(set) var hasVerify = false
+  /// What follows the end, or the record that the stream was cut in.
+  public private(set) var trailing: Trailing?
+  /// How many octets that is.
+  public private(set) var trailingByteCount: UInt64 = 0
+  /// How the stream ended; nil where it could not be read to its end.
+  public private(set) var ending: StreamReader.Ending?
+  /// Octets from the start of the source to the end of the last part.
+  public private(set) var byteCount: UInt64 = 0
+  /// The last record's type.
+  public private(set) var lastType: RecordType?
+
+  private var lastPFN: UInt64?
+
+  public init() {}
+
+  // MARK: - What follows from it
+
+  /// The layers, outermost first.
+  public var layers: [String] {
+    var out: [String] = []
+    if headers[.xl] != nil { out.append("xl") }
+    if headers[.libxl] != nil { out.append("libxl") }
+    if headers[.image] != nil { out.append("libxc") }
+    return out
+  }
+
+  /// The libxc stream's version.
+  public var version: Int? { headers[.image]?.number("version").map { Int($0) } }
+  public var guest: GuestType? {
+    headers[.domain]?.number("type").map { GuestType(rawValue: UInt32(truncatingIfNeeded: $0)) }
+  }
+  /// The release of the Xen that saved it; 0 for the major number of a converted stream.
+  public var xenVersion: (major: UInt64, minor: UInt64)? {
+    guard let header = headers[.domain], let major = header.number("xen_major"),
+      let minor = header.number("xen_minor")
+    else { return nil }
+    return (major, minor)
+  }
+  /// Whether a converter made it from a legacy stream.
+  public var isConverted: Bool { xenVersion?.major == 0 }
+  public var libxcOrder: ByteOrder? { headers[.domain]?.order }
+  public var libxlOrder: ByteOrder? {
+    headers[.libxl]?.number("options").map { $0 & 1 == 0 ? .little : .big }
+  }
+  /// Octets of the guest's memory: the pages of the first pass.
+  public var memoryByteCount: UInt64 { firstRoundPageCount * UInt64(pageByteCount) }
+  public func count(_ type: RecordType) -> UInt64 { records[type]?.count ?? 0 }
+}
+
+extension Survey {
+  /// Adds one part, in the order of the stream.
+  public mutating func add(_ part: Part) {
+    switch part {
+    case .header(let header): add(header)
+    case .record(let record): add(record, RecordContents(record))
+    case .trailing(let trailing): add(trailing, byteCount: UInt64(trailing.first.count))
+    }
+  }
+
+  /// Says how the stream ended (nil: not regularly), and how far its source was read.
+  public mutating func finish(_ ending: StreamReader.Ending?, at position: UInt64) {
+    self.ending = ending
+    // The last record may be longer than what there is of it.
+    byteCount = min(byteCount, position)
+  }
+
+  mutating func add(_ header: Header) {
+    byteCount = header.offset + UInt64(header.bytes.count)
+    guard headers[header.kind] == nil else { return }
+    headers[header.kind] = Header(
+      header.kind, offset: header.offset, bytes: Array(header.bytes.prefix(header.kind.byteCount)),
+      order: header.order)
+    if header.kind == .xl { config = Survey.config(of: header) }
+    if header.kind == .domain { context.order = header.order }
+  }
+
+  /// The xl header's optional data begin with the configuration's length and text.
+  private static func config(of header: Header) -> Config? {
+    let start = header.kind.byteCount
+    guard header.bytes.count >= start + 4 else { return nil }
+    let claimed = Int(header.bytes.load(start, as: UInt32.self, header.order))
+    let there = min(claimed, header.bytes.count - start - 4)
+    let text = header.bytes[(start + 4)..<(start + 4 + there)].prefix { $0 != 0 }
+    guard !text.isEmpty else { return nil }
+    return Config(
+      offset: header.offset + UInt64(start + 4), byteCount: text.count,
+      text: text.count <= configLimit ? Array(text) : [])
+  }
+
+  mutating func add(_ record: Record, _ contents: RecordContents) {
+    recordCount += 1
+    byteCount = record.endOffset
+    lastType = record.type
+    if records.count < Survey.typeLimit || records[record.type] != nil {
+      records[record.type, default: Tally()].add(record)
+    } else {
+      otherRecords.add(record)
+    }
+    switch record.type {
+    case .pageData: if let pages = contents.pages { add(record, pages) }
+    case .hvmContext:
+      for entry in contents.entries where entry.type == HVMContextType.cpu {
+        let id = UInt32(entry.instance)
+        if id < Survey.vcpuLimit { vcpuIDs.insert(id) }
+      }
+    case .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs:
+      if let id = record.vcpuID, record.length > 8, id < Survey.vcpuLimit { vcpuIDs.insert(id) }
+    case .x86PVInfo:
+      if let width = record.body.first, width == 4 || width == 8 { context.guestWidth = Int(width) }
+    case .x86PVP2MFrames:
+      if record.body.count >= 8 {
+        let end = UInt64(record.body.load(4, as: UInt32.self, record.context.order))
+        maxPFN = max(maxPFN ?? 0, end)
+      }
+    case .checkpoint: checkpointCount += 1
+    case .verify: hasVerify = true
+    default: break
+    }
+  }
+
+  private mutating func add(_ record: Record, _ pages: PageTableSummary) {
+    let count = pages.counts.reduce(0, +)
+    guard count > 0 else { return }
+    for type in 0..<16 { pageTypes[type] += UInt64(pages.counts[type]) }
+    pageEntryCount += UInt64(count)
+    pageCount += UInt64(pages.dataCount)
+    lowestPFN = min(lowestPFN ?? .max, pages.lowestPFN)
+    highestPFN = max(highestPFN ?? 0, pages.highestPFN)
+    let first = record.pageEntry(0).pfn
+    if let lastPFN, first > lastPFN {
+    } else {
+      roundCount += 1
+    }
+    lastPFN = record.pageEntry(count - 1).pfn
+    if roundCount == 1 {
+      firstRoundPageCount += UInt64(pages.dataCount + pages.counts[Int(PageType.xalloc.rawValue)])
+    }
+  }
+
+  mutating func add(_ trailing: Trailing, byteCount: UInt64) {
+    self.trailing = trailing
+    trailingByteCount = byteCount
+    self.byteCount = trailing.offset + byteCount
+  }
+}
+
+/// What a record's body holds, read once for the survey and the rules.
+struct RecordContents {
+  /// Of PAGE_DATA with a complete table.
+  var pages: PageTableSummary?
+  /// Of HVM_CONTEXT.
+  var entries: [ChainEntry] = []
+
+  init(_ record: Record) {
+    switch record.type {
+    case .pageData: pages = record.pageTable
+    case .hvmContext:
+      entries = Format.entries(
+        of: HVMRecords.chain, in: record.body, 0..<min(record.body.count, Self.contextLimit))
+    default: break
+    }
+  }
+
+  /// How far HVM_CONTEXT is read: 128 vCPUs with all that there is take less than 2 MiB.
+  static let contextLimit = 4 << 20
+}
+
+extension Record {
+  /// The number at the beginning of the vCPU records.
+  var vcpuID: UInt32? { body.count >= 4 ? body.load(0, as: UInt32.self, context.order) : nil }
+}
+
+/// Type numbers of HVM_CONTEXT's entries that rules know.
+/// Xen: xen/include/public/arch-x86/hvm/save.h.
+enum HVMContextType {
+  static let end: UInt16 = 0
+  static let header: UInt16 = 1
+  static let cpu: UInt16 = 2
+  /// HVM_SAVE_CODE_MAX: Xen refuses greater ones.
+  static let greatest: UInt16 = 20
+}

@@ -1,0 +1,120 @@
+// Verifying an image: one walk over its heads, with all rules.
+
+internal import Bytes
+internal import Format
+public import Stream
+public import SystemIO
+
+/// Says whether an image is good: whether Xen restores it, to the guest that was saved.
+///
+/// Reads heads only; page contents are passed over. Memory is bounded whatever the image says: the
+/// longest head (`StreamReader.Limit.head`, a few times), the p2m's pages (17 MiB, for guests of
+/// 2 TiB), the survey (2 MiB) and 1000 findings.
+public struct Verifier {
+  public struct Options: Sendable {
+    /// Whether warnings make an image bad.
+    public var isStrict: Bool
+    public init(isStrict: Bool = false) { self.isStrict = isStrict }
+  }
+
+  private let source: Source
+  private let options: Options
+
+  /// A verifier of what `source` holds from its position on; a pipe is read to its end.
+  public init(_ source: Source, options: Options = Options()) {
+    self.source = source
+    self.options = options
+  }
+
+  /// Walks over the whole image. What is wrong with it is in the report: only the system throws.
+  public func run() throws(StreamError) -> VerifyReport {
+    var reader = StreamReader(source)
+    let inspection = Inspection()
+    do throws(StreamError) {
+      while let part = try reader.next() {
+        switch part {
+        case .header(let header): inspection.visit(header)
+        case .record(let record):
+          inspection.visit(record)
+          try finish(record, &reader, inspection)
+        case .trailing(let trailing): try finish(trailing, inspection)
+        }
+      }
+      inspection.finish(reader.ending, at: source.position)
+    } catch {
+      if case .system = error.kind { throw error }
+      inspection.fail(error, at: source.position)
+    }
+    return VerifyReport(inspection, isStrict: options.isStrict)
+  }
+
+  /// Looks at the octets behind a record's head that rules care for, and at its padding.
+  private func finish(
+    _ record: Record, _ reader: inout StreamReader, _ inspection: Inspection
+  ) throws(StreamError) {
+    guard record.payloadByteCount > 0 else {
+      inspection.visit(record, padding: record.padding, head: Array(record.body.dropFirst(8)))
+      return
+    }
+    // Page contents always fill their record to a multiple of 8: a length that does not has been
+    // reported.
+    guard record.type != .pageData else { return }
+    let padding = Int(reader.payloadAndPadding - record.payloadByteCount)
+    let headCount = Int(min(8, record.payloadByteCount))
+    let arena = Arena(capacity: 16)
+    try reader.loadPayload(headCount, into: arena)
+    guard reader.ending == nil else { return }
+    let head = Array(record.body.dropFirst(8)) + arena.copy(0..<headCount)
+    try reader.skipPayload(record.payloadByteCount - UInt64(headCount))
+    guard reader.ending == nil else { return }
+    try reader.loadPayload(padding, into: arena)
+    guard reader.ending == nil else { return }
+    inspection.visit(record, padding: arena.copy(0..<padding), head: head)
+  }
+
+  /// Counts what follows the image. What came in pieces is put together first.
+  private func finish(
+    _ trailing: Trailing, _ inspection: Inspection
+  ) throws(StreamError) {
+    do {
+      let first = try source.read(64)
+      let rest = try source.skip(.max)
+      inspection.visit(
+        Trailing(kind: trailing.kind, offset: trailing.offset, first: first),
+        byteCount: UInt64(first.count) + rest)
+    } catch { throw StreamError(error, offset: source.position) }
+  }
+}
+
+/// What verifying an image has found.
+public struct VerifyReport: Sendable {
+  /// In the order in which they were found: what is missing is found at the end. At most 1000, and
+  /// at most 100 of one rule.
+  public let findings: [Finding]
+  /// How many each rule has found, those that were not kept too; in the order of `Rule.all`,
+  /// without the rules that found nothing.
+  public let counts: [(rule: Rule, count: Int)]
+  public let survey: Survey
+  public let isStrict: Bool
+
+  init(_ inspection: Inspection, isStrict: Bool) {
+    findings = inspection.findings
+    counts = zip(inspection.book.rules, inspection.counts).filter { $0.1 > 0 }
+      .map { (rule: $0.0, count: $0.1) }
+    survey = inspection.survey
+    self.isStrict = isStrict
+  }
+
+  /// How many findings of this severity there are, those that were not kept too.
+  public func count(_ severity: Severity) -> Int {
+    counts.reduce(0) { $0 + ($1.rule.severity == severity ? $1.count : 0) }
+  }
+
+  /// Whether the image is good, as strict as the verifier was asked to be.
+  public var isGood: Bool { isGood(isStrict: isStrict) }
+
+  /// Whether there is no error, and with `isStrict` no warning. Notes never make an image bad.
+  public func isGood(isStrict: Bool) -> Bool {
+    count(.error) == 0 && (!isStrict || count(.warning) == 0)
+  }
+}

@@ -1,0 +1,32 @@
+// Examples: for a rule, an image that follows it and one that does not.
+
+import TestKit
+import Testing
+
+/// A good image, and what was changed in it to break one rule.
+struct Example: Sendable, CustomTestStringConvertible {
+  let rule: String
+  let good: StreamBuilder
+  let bad: StreamBuilder
+  /// Where the rule's finding points.
+  let offset: Int
+
+  /// `piece` and `delta` say where the finding points: so many octets into that piece of the bad
+  /// image; of a record, 0 is its type, 4 its length and 8 its body.
+  init(
+    _ rule: String, _ good: StreamBuilder, at piece: String, _ delta: Int = 0,
+    _ change: (inout StreamBuilder) -> Void
+  ) {
+    self.rule = rule
+    self.good = good
+    var bad = good
+    change(&bad)
+    self.bad = bad
+    offset = bad.offset(of: piece) + delta
+  }
+
+  var testDescription: String { rule }
+
+  static let all: [Example] =
+    framing + headers + records + order + pages + pv + hvm + libxl + ending
+}

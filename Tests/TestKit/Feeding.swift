@@ -1,0 +1,88 @@
+// Files and pipes that hold what a test made.
+
+internal import Glibc
+
+/// A file that goes when this value does.
+public final class TemporaryFile {
+  public let path: String
+  private let number: Int32
+
+  public init(_ bytes: [UInt8] = []) {
+    var template = Array("/tmp/xensave-test-XXXXXX".utf8CString)
+    // Safety: mkstemp writes into the NUL-terminated array that it is given.
+    number = unsafe mkstemp(&template)
+    precondition(number >= 0)
+    path = String(
+      decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    poke(0, bytes)
+  }
+
+  deinit {
+    close(number)
+    unsafe unlink(path)
+  }
+
+  /// Overwrites octets, or appends them.
+  public func poke(_ offset: Int, _ bytes: [UInt8]) {
+    // Safety: pwrite reads the array's own octets.
+    let written = unsafe bytes.withUnsafeBytes {
+      unsafe pwrite(number, $0.baseAddress, $0.count, offset)
+    }
+    precondition(written == bytes.count)
+  }
+
+  /// Cuts the file, or fills it up with a hole.
+  public func truncate(_ count: Int) { precondition(ftruncate(number, count) == 0) }
+}
+
+/// The reading end of a pipe that a thread writes `bytes` to and then closes. With
+/// `inSingleOctets`, no read gives more than one octet.
+public func pipe(feeding bytes: [UInt8], inSingleOctets: Bool = false) -> Int32 {
+  signal(SIGPIPE, SIG_IGN)
+  var ends: [Int32] = [-1, -1]
+  precondition(unsafe Glibc.pipe(&ends) == 0)
+  if inSingleOctets {
+    // O_DIRECT (not in Swift's headers): each write is a packet, and a read gives one packet.
+    precondition(fcntl(ends[1], F_SETFL, 0o40000) == 0)
+  }
+  let job = Job(number: ends[1], bytes: bytes, step: inSingleOctets ? 1 : 65536)
+  var thread = pthread_t()
+  // Safety: the job is passed retained and released by the thread, once.
+  let box = unsafe Unmanaged.passRetained(job).toOpaque()
+  let result = unsafe pthread_create(
+    &thread, nil,
+    { raw in
+      guard let raw = unsafe raw else { return nil }
+      unsafe Unmanaged<Job>.fromOpaque(raw).takeRetainedValue().run()
+      return nil
+    }, box)
+  precondition(result == 0)
+  pthread_detach(thread)
+  return ends[0]
+}
+
+private final class Job {
+  let number: Int32
+  let bytes: [UInt8]
+  let step: Int
+
+  init(number: Int32, bytes: [UInt8], step: Int) {
+    self.number = number
+    self.bytes = bytes
+    self.step = step
+  }
+
+  func run() {
+    // Safety: the buffer is read within the closure only.
+    unsafe bytes.withUnsafeBytes { raw in
+      var offset = 0
+      while offset < raw.count {
+        let count = min(step, raw.count - offset)
+        let written = unsafe write(number, raw.baseAddress.map { unsafe $0 + offset }, count)
+        if written <= 0 { break }
+        offset += written
+      }
+    }
+    close(number)
+  }
+}
