@@ -230,16 +230,13 @@ private struct XLConfig {
   }
 }
 
-/// Reserved octets of a table that are not zero: the first field of them.
-///
-/// State that is the guest's or the hypervisor's own (`isNative`, chains) is not looked at: there,
-/// what must be zero is for Xen to say.
+/// Reserved octets of a table that are not zero: the first field of them. Chains are not looked into.
 func nonZeroReserved(
-  _ fields: [Field], in body: [UInt8]
+  _ fields: some Sequence<Field>, in body: [UInt8]
 ) -> (path: String, offset: Int, octets: ArraySlice<UInt8>)? {
   var offset = 0
   for field in fields {
-    if case .array(let element, _) = field.kind, !field.isNative {
+    if case .array(let element, _) = field.kind {
       if let wrong = nonZeroReserved(element, of: field.name, from: offset, in: body) {
         return wrong
       }
