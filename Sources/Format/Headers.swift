@@ -128,7 +128,7 @@ public enum Container: Sendable, Equatable {
       self = .other("bare QEMU device state")
     } else if begins("xenstore") {
       self = .other("a xenstore migration stream")
-    } else if first.count < 12 {
+    } else if first.count < 12 || Magic.xl.starts(with: first) {
       self = .tooShort
     } else if begins("Xen saved domain") {
       self = .other("an xl header with an unknown tail of its magic")

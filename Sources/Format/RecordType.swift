@@ -33,6 +33,11 @@ public struct RecordType: Sendable, Hashable {
   /// The number in the stream.
   public let number: UInt32
 
+  public func hash(into hasher: inout Hasher) {
+    // Layer's own hash would go through its text.
+    hasher.combine(UInt64(number) << 1 | (layer == .libxl ? 1 : 0))
+  }
+
   public init(_ layer: Layer, _ number: UInt32) {
     self.layer = layer
     self.number = number

@@ -91,7 +91,7 @@ extension Rule {
         }
       }),
     Rule(
-      "hvm-context.type", .warning, "Every entry has a type that Xen knows: it refuses others.",
+      "hvm-context.type", .error, "Every entry has a type that Xen knows: it refuses others.",
       load,
       .context { look, record, entries in
         for (index, entry) in entries.enumerated() where entry.type > HVMContextType.greatest {
@@ -101,10 +101,11 @@ extension Rule {
         }
       }),
     Rule(
-      "hvm-context.entry-length", .warning, "An entry has a length that a release has written.",
+      "hvm-context.entry-length", .error, "An entry has a length that a release has written.",
       "Xen: xen/arch/x86/hvm/save.c, _hvm_check_entry",
       .context { look, record, entries in
-        for entry in entries {
+        // END's length is for hvm-context.excess: Xen does not look at it.
+        for entry in entries where entry.type != HVMContextType.end {
           guard let layout = HVMRecords.chain.layout(entry.type), !layout.lengths.isEmpty,
             !layout.lengths.contains(Int(entry.claimed)), Int(entry.claimed) == entry.byteCount
           else { continue }

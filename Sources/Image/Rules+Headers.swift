@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import JSON
 internal import Stream
 
 extension Rule {
@@ -52,7 +53,9 @@ extension Rule {
       .header(.xl) { look, header in
         let count = header.bytes.count - HeaderKind.xl.byteCount
         guard (1..<4).contains(count) else { return }
-        look.report(header, "optional_data_len", at: 44, "expected 0 or at least 4, got \(count)")
+        look.report(
+          header, "optional_data_len", at: 44, "expected 0 or at least 4 (config_len), got \(count)"
+        )
       }),
     Rule(
       "xl-header.config-length", .error, "The configuration lies in the optional data.", xlReader,
@@ -89,6 +92,23 @@ extension Rule {
         )
       }),
     Rule(
+      "xl-header.config-json", .error,
+      "The configuration is one JSON object, nested no deeper than 64.",
+      "Xen: tools/libs/light/libxl_json.c; the depth is ours",
+      .header(.xl) { look, header in
+        guard XLConfig.isJSON(header), let text = XLConfig.text(header), !text.isEmpty else {
+          return
+        }
+        do throws(JSONError) {
+          let document = try JSONDocument(
+            text, options: JSONOptions(byteLimit: StreamReader.Limit.head))
+          if case .object = document.root { return }
+          look.report(header, "config", at: 52, "expected a JSON object")
+        } catch {
+          look.report(header, "config", at: 52 + error.offset, "\(error)")
+        }
+      }),
+    Rule(
       "xl-header.no-config", .warning,
       "The image says the domain's configuration: without it, restore asks for one.", xlReader,
       .header(.xl) { look, header in
@@ -121,7 +141,7 @@ extension Rule {
           header, "options", at: 12, "expected bit 0 to be 0 (little-endian), got \(options.hex())")
       }),
     Rule(
-      "libxl-header.reserved-options", .warning, "Reserved bits of options are zero.",
+      "libxl-header.reserved-options", .error, "Reserved bits of options are zero.",
       "Spec: libxl-migration-stream, Header",
       .header(.libxl) { look, header in
         let options = header.bytes.load(12, as: UInt32.self, .big)
@@ -150,7 +170,7 @@ extension Rule {
           header, "options", at: 16, "expected bit 0 to be 0 (little-endian), got \(options.hex())")
       }),
     Rule(
-      "image-header.reserved-options", .warning, "Reserved bits of options are zero.",
+      "image-header.reserved-options", .error, "Reserved bits of options are zero.",
       "Spec: libxc-migration-stream, Image Header",
       .header(.image) { look, header in
         let options = header.bytes.load(16, as: UInt16.self, .big)
@@ -168,6 +188,21 @@ extension Rule {
         let type = header.bytes.load(0, as: UInt32.self, header.order)
         guard type != 1 && type != 2 else { return }
         look.report(header, "type", at: 0, "expected 1 (x86 PV) or 2 (x86 HVM), got \(type)")
+      }),
+    Rule(
+      "domain-header.config-type", .error,
+      "The configuration's type is the stream's: an HVM stream restores into an HVM or PVH domain.",
+      "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
+      .header(.domain) { look, header in
+        guard let text = look.survey.config?.text, let config = try? JSONDocument(text).root,
+          let type = config["c_info"]?["type"]?.stringValue
+        else { return }
+        let guest = GuestType(rawValue: header.bytes.load(0, as: UInt32.self, header.order))
+        let isHVM = type == "hvm" || type == "pvh"
+        guard (guest == .x86HVM && type == "pv") || (guest == .x86PV && isHVM) else { return }
+        look.report(
+          header, "type", at: 0,
+          "expected the type of config.c_info.type, \"\(type)\", got \(guest.name)")
       }),
     Rule(
       "domain-header.page-shift", .error, "Pages have 4096 octets.",
@@ -230,16 +265,13 @@ private struct ConfigData {
   }
 }
 
-/// Reserved octets of a table that are not zero: the first field of them.
-///
-/// State that is the guest's or the hypervisor's own (`isNative`, chains) is not looked at: there,
-/// what must be zero is for Xen to say.
+/// Reserved octets of a table that are not zero: the first field of them. Chains are not looked into.
 func nonZeroReserved(
-  _ fields: [Field], in body: [UInt8]
+  _ fields: some Sequence<Field>, in body: [UInt8]
 ) -> (path: String, offset: Int, octets: ArraySlice<UInt8>)? {
   var offset = 0
   for field in fields {
-    if case .array(let element, _) = field.kind, !field.isNative {
+    if case .array(let element, _) = field.kind {
       if let wrong = nonZeroReserved(element, of: field.name, from: offset, in: body) {
         return wrong
       }

@@ -146,7 +146,7 @@ extension Rule {
         guard look.isHandshake(trailing) else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected the end, got xl's word to the receiver of a migration")
+          "expected nothing after END, got xl's word to the receiver of a migration")
       }),
     Rule(
       "trailing.image", .error, "Nothing follows the end of an image: restore reads one only.",
@@ -155,7 +155,8 @@ extension Rule {
         guard trailing.kind == .afterEnd, let name = look.secondImage(trailing) else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected the end, got \(look.survey.trailingByteCount) octets that begin with \(name)")
+          "expected nothing after END, got \(look.survey.trailingByteCount) octets that begin with \(name)"
+        )
       }),
     Rule(
       "trailing.octets", .error, "Nothing follows the end of an image.",
@@ -166,7 +167,7 @@ extension Rule {
         else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected the end, got \(look.survey.trailingByteCount) octets: "
+          "expected nothing after END, got \(look.survey.trailingByteCount) octets: "
             + "\"\(trailing.first.prefix(32).printable)\"")
       }),
   ]

@@ -90,8 +90,11 @@ public struct StreamReader {
     public static let libxcBody: UInt64 = 128 << 20
     /// Longest libxl body that is passed on; libxl itself states none.
     public static let libxlBody: UInt64 = 1 << 30
-    /// Longest head that is read into memory.
+    /// Longest head that is read into memory: the p2m frames of a PV guest of 4 TiB.
     public static let head = 16 << 20
+    /// Longest pfn table of one PAGE_DATA: 131,071 entries. Xen's savers batch 1,024, and no more
+    /// than 32,704 with contents fit into a record.
+    public static let pageTable = 1 << 20
     /// Blobs up to this length are read into memory, longer ones stay in the source.
     public static let blob = 1 << 20
   }
@@ -218,7 +221,8 @@ public struct StreamReader {
     guard optionalCount <= Limit.head else {
       throw fail(
         .limit, at: 44, kind.title,
-        "optional_data_len: expected at most \(Limit.head), got \(optionalCount)")
+        "optional_data_len: expected at most \(Limit.head), got \(optionalCount)"
+          + (order == .big ? " (big-endian, as the byte order mark says)" : ""))
     }
     let data = try read(Int(optionalCount), kind.title)
     if fixed.load(36, as: UInt32.self, order) & 2 == 0 {
@@ -356,10 +360,10 @@ public struct StreamReader {
       guard length >= 8, try peekCount(12) == 12 else { return min(length, 8) }
       let count = Int(source.integer(8, as: UInt32.self, order))
       let table = min(8 + 8 * count, length)
-      guard table <= Limit.head else {
+      guard table <= Limit.pageTable else {
         throw fail(
           .limit, at: offset + 8, place,
-          "count: expected at most \(Limit.head / 8 - 1) entries, got \(count)")
+          "count: expected at most \(Limit.pageTable / 8 - 1) entries, got \(count)")
       }
       return table
     default:

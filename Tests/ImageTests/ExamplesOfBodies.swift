@@ -145,8 +145,8 @@ extension Example {
     Example("hvm-context.type", .hvm(), at: "HVM_CONTEXT", 8 + 32) {
       context(StreamBuilder.context([StreamBuilder.entry(21, 0, [])]), &$0)
     },
-    Example("hvm-context.entry-length", .hvm(), at: "HVM_CONTEXT", 8 + 32 + 1040 + 4) {
-      context(Array(StreamBuilder.context().dropLast(8)) + le16(0, 0) + le32(1) + [0], &$0)
+    Example("hvm-context.entry-length", .hvm(), at: "HVM_CONTEXT", 8 + 32 + 4) {
+      context(StreamBuilder.context([StreamBuilder.entry(2, 0, zeros(1040))]), &$0)
     },
     Example("hvm-context.cpu", .hvm(), at: "HVM_CONTEXT") {
       context(Array(StreamBuilder.context().prefix(32)) + zeros(8), &$0)

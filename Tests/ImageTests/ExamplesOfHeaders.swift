@@ -31,6 +31,9 @@ extension Example {
     Example("xl-header.config-nul", .hvm(), at: "xl", 54) {
       $0.replace("xl", StreamBuilder.xl(config: config("{}\0{}\0")))
     },
+    Example("xl-header.config-json", .hvm(), at: "xl", 52 + 5) {
+      $0.replace("xl", StreamBuilder.xl(config: config("{\"a\":}\0")))
+    },
     Example("xl-header.no-config", .hvm(), at: "xl", 48) {
       $0.replace("xl", StreamBuilder.xl(config: []))
     },
@@ -50,6 +53,10 @@ extension Example {
     },
     Example("image-header.reserved", .hvm(), at: "image", 18) { $0.poke("image", 23, [1]) },
     Example("domain-header.type", .hvm(), at: "domain", 0) { $0.poke("domain", 0, le32(3)) },
+    Example("domain-header.config-type", .hvm(), at: "domain", 0) {
+      $0.replace(
+        "xl", StreamBuilder.xl(config: config("{\"c_info\":{\"type\":\"pv\"}}\0")))
+    },
     Example("domain-header.page-shift", .hvm(), at: "domain", 4) { $0.poke("domain", 4, [13]) },
     Example("domain-header.reserved", .hvm(), at: "domain", 6) { $0.poke("domain", 7, [1]) },
     Example("domain-header.converted", .hvm(), at: "domain", 8) { $0.poke("domain", 8, [0]) },

@@ -36,6 +36,11 @@ def warn(name, message, data, source=""):
     return Case(name, "warn", message, bytes(data), source)
 
 
+def note(name, message, data, source=""):
+    """Good, with something worth saying."""
+    return Case(name, "good", message, bytes(data), source)
+
+
 class Image:
     """An image in named pieces. Every edit gives a new image."""
 

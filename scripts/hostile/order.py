@@ -26,14 +26,14 @@ def static_cases():
     yield bad("09-policy-in-v2.libxc", "X86_CPUID_POLICY", hvm(version=2).before(
         "PAGE_DATA", wire.record(wire.X86_CPUID_POLICY, wire.cpuid_policy())))
     # Accepted by the restorer but never applied.
-    yield warn("09-policy-late.libxc", "X86_CPUID_POLICY",
+    yield bad("09-policy-late.libxc", "X86_CPUID_POLICY",
                hvm().move("X86_CPUID_POLICY", before="PAGE_DATA"), "streams.md 5.2")
 
 
 def hvm_cases():
     yield good("09-params-before-context.libxc", hvm().move("HVM_PARAMS", before="HVM_CONTEXT"))
     yield bad("09-context-missing.libxc", "HVM_CONTEXT", hvm().drop("HVM_CONTEXT"))
-    yield warn("09-params-missing.libxc", "HVM_PARAMS", hvm().drop("HVM_PARAMS"),
+    yield bad("09-params-missing.libxc", "HVM_PARAMS", hvm().drop("HVM_PARAMS"),
                "2 rejects; streams.md 5.1: legal if all are zero")
     page = wire.page_data(wire.page_entries([0]), bytes(wire.PAGE))
     verify = wire.record(wire.VERIFY) + wire.record(wire.PAGE_DATA, page)

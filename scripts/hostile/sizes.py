@@ -2,7 +2,7 @@
 
 import xenwire as wire
 
-from .base import HVM_PAGES, HVM_PFNS, PARAMS, bad, good, hvm, libxl, pv, warn
+from .base import HVM_PAGES, HVM_PFNS, PARAMS, bad, good, hvm, libxl, note, pv, warn
 
 LENGTHS = (0x7FFFFFFF, 0x80000000, *range(0xFFFFFFF8, 0x100000000))
 
@@ -57,9 +57,9 @@ def hvm_cases():
     # Xen 4.6 to 4.8 wrote these.
     yield warn("11-params-empty.libxc", "HVM_PARAMS",
                hvm().record("HVM_PARAMS", wire.hvm_params([])))
-    yield warn("11-params-empty-and-full.libxc", "HVM_PARAMS", hvm().before(
+    yield note("11-params-empty-and-full.libxc", "HVM_PARAMS", hvm().before(
         "HVM_PARAMS", wire.record(wire.HVM_PARAMS, wire.hvm_params([]))))
-    yield good("06-params-twice.libxc", hvm().before(
+    yield warn("06-params-twice.libxc", "HVM_PARAMS", hvm().before(
         "HVM_PARAMS", wire.record(wire.HVM_PARAMS, wire.hvm_params(PARAMS[:1]))), "legacy.md 3.1")
     wrong_lengths = {
         "X86_TSC_INFO": (0, 23, 25, 32), "X86_CPUID_POLICY": (0, 23, 25),
@@ -106,6 +106,6 @@ def pv_cases():
     yield bad("06-x86_pv_vcpu_msrs-length-15.libxc", "X86_PV_VCPU_MSRS", pv().before("END", msrs))
     # Xen 4.6 to 4.8 wrote these.
     for name in ("X86_PV_VCPU_EXTENDED", "X86_PV_VCPU_XSAVE"):
-        yield warn(f"11-{name.lower()}-empty.libxc", name, pv().record(name, wire.vcpu(b"")))
+        yield note(f"11-{name.lower()}-empty.libxc", name, pv().record(name, wire.vcpu(b"")))
     msrs = wire.record(wire.X86_PV_VCPU_MSRS, wire.vcpu(b""))
-    yield warn("11-x86_pv_vcpu_msrs-empty.libxc", "X86_PV_VCPU_MSRS", pv().before("END", msrs))
+    yield note("11-x86_pv_vcpu_msrs-empty.libxc", "X86_PV_VCPU_MSRS", pv().before("END", msrs))

@@ -30,13 +30,15 @@ def cases():
         "length-fffffff8": [header, wire.hvm_entry(2, 0, cpu_body, length=0xFFFFFFF8), end],
         "cpu-too-long": [header, wire.hvm_entry(2, 0, cpu_body + bytes(8)), end],
         "cpu-twice": [header, cpu, cpu, end],
-        "end-with-body": [header, cpu, struct.pack("<HHI", 0, 0, 8), bytes(8)],
         "unknown-type-21": [header, cpu, wire.hvm_entry(21, 0, bytes(8)), end],
         "unknown-type-65535": [header, cpu, wire.hvm_entry(65535, 0, bytes(8)), end],
     }
     for name, entries in bodies.items():
         yield bad(f"12-context-{name}.libxc", "HVM_CONTEXT", image(*entries))
     # Xen ignores what is behind END; Xen 4.4 to 4.6 wrote CPU entries of 1024 octets.
+    end_with_body = struct.pack("<HHI", 0, 0, 8)
+    yield warn("12-context-end-with-body.libxc", "HVM_CONTEXT",
+               image(header, cpu, end_with_body, bytes(8)))
     yield warn("12-context-behind-end.libxc", "HVM_CONTEXT", image(header, cpu, end, bytes(8)))
     old_cpu = wire.hvm_entry(2, 0, cpu_body[:1024])
     yield good("12-context-old-cpu.libxc", image(header, old_cpu, end), "x86-state.md 11")
