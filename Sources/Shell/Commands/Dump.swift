@@ -13,9 +13,10 @@ struct Dump: ShellCommand {
     commandName: "dump",
     abstract: "Print headers and records with their fields.",
     discussion: """
-      A PART is a record type (HVM_PARAMS), a record's number (17), a header (domain_header), or a \
-      field of one of them (X86_TSC_INFO.khz). Without one, everything is printed; of PAGE_DATA only \
-      the counts, unless it is named.
+      A PART is a path: a record type (HVM_PARAMS), a record by number (record[17]), a header \
+      (domain_header), a field of one of them (X86_TSC_INFO.khz, HVM_CONTEXT.LAPIC[1]), or vcpu[0], \
+      vcpu[0].rip, hvm_params.STORE_PFN, cpuid[7,0], msr_policy[0xce], config.disks. Without one, \
+      everything is printed; of PAGE_DATA only the counts.
       """)
 
   @Argument(help: "The image; \"-\" is standard input.") var image: String
@@ -25,14 +26,16 @@ struct Dump: ShellCommand {
   @Flag(help: "Print arrays whole, however long.") var all = false
 
   mutating func execute() throws -> Int32 {
-    var selection: [DumpPart] = []
-    for text in parts { selection.append(try DumpPart(text)) }
     var dumper: any Dumping = json ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all)
     do {
-      var reader = StreamReader(try Source(opening: image))
-      while let part = try reader.next() {
-        try dumper.part(part, selection)
-        try writeOut(dumper.take())
+      let source = try Source(opening: image)
+      if parts.isEmpty {
+        try dumpAll(source, &dumper)
+      } else {
+        guard source.isFile else {
+          throw Failure(ExitCode.usage, "\(image): parts can be picked only from a file")
+        }
+        try dumpParts(ImageDocument(source), &dumper)
       }
     } catch let error as SystemError {
       throw Failure(error)
@@ -40,47 +43,77 @@ struct Dump: ShellCommand {
       throw Failure(error)
     }
     try writeOut(dumper.finish())
-    for part in selection where !part.wasFound {
-      throw Failure(ExitCode.findings, "\(image): no \(part.text) in this image")
-    }
     return ExitCode.good
   }
-}
 
-/// One PART of the command line: what it selects, and whether it was there.
-final class DumpPart {
-  let text: String
-  let subject: String
-  /// The path inside, or "".
-  let field: String
-  var wasFound = false
-
-  static let headerNames = HeaderKind.allCases.map { "\($0.rawValue)_header" }
-
-  init(_ text: String) throws(Failure) {
-    self.text = text
-    let subject = String(text.prefix { $0 != "." && $0 != "[" })
-    self.subject = subject
-    let rest = text.dropFirst(subject.count)
-    field = String(rest.first == "." ? rest.dropFirst() : rest)
-    let names = Layouts.names + DumpPart.headerNames
-    guard Int(subject) != nil || subject.hasPrefix("0x") || names.contains(subject) else {
-      throw Failure(
-        ExitCode.usage, "no part '\(subject)'" + didYouMean(subject, among: names))
+  private func dumpAll(_ source: Source, _ dumper: inout any Dumping) throws {
+    var reader = StreamReader(source)
+    while let part = try reader.next() {
+      dumper.add(part)
+      try writeOut(dumper.take())
     }
   }
 
-  func selects(_ record: Record) -> Bool {
-    subject == record.type.name || Int(subject) == record.index
+  private func dumpParts(_ document: ImageDocument, _ dumper: inout any Dumping) throws {
+    for text in parts {
+      do {
+        let path = try ImagePath(text)
+        // A type by itself means all its records.
+        if case .records(let type, nil) = path.root, path.inside.isEmpty,
+          document.numbers(of: type).count > 1
+        {
+          for number in document.numbers(of: type) {
+            dumper.add(DumpItem(try document.record(number)))
+          }
+        } else {
+          try add(try document.resolve(path), document, &dumper)
+        }
+      } catch let error as FormatError {
+        throw Failure(ExitCode.usage, "\(image): \(error)")
+      } catch let error as ImagePathError {
+        if case .stream(let stream) = error { throw Failure(stream) }
+        throw Failure(ExitCode.findings, "\(image): \(error)")
+      }
+      try writeOut(dumper.take())
+    }
   }
-  func selects(_ header: Header) -> Bool { subject == "\(header.kind.rawValue)_header" }
+
+  private func add(
+    _ place: ImagePlace, _ document: ImageDocument, _ dumper: inout any Dumping
+  ) throws {
+    switch place {
+    case .config(let path):
+      guard let value = try document.config()?[path] else {
+        throw Failure(ExitCode.findings, "\(image): no config.\(path)")
+      }
+      dumper.add(value, path: "config" + (path.keys.isEmpty ? "" : ".\(path)"))
+    case .header(let kind, let slot):
+      guard let header = document.header(kind) else { return }
+      dumper.add(DumpItem(header, only: slot))
+    case .record(let number, let slot):
+      dumper.add(DumpItem(try document.record(number), only: slot))
+    }
+  }
 }
 
 /// Something that prints parts.
 protocol Dumping {
-  mutating func part(_ part: Part, _ selection: [DumpPart]) throws
+  mutating func add(_ item: DumpItem)
+  mutating func add(_ value: JSONValue, path: String)
+  mutating func add(_ trailing: Trailing)
   mutating func take() -> [UInt8]
   mutating func finish() -> [UInt8]
+}
+
+extension Dumping {
+  /// A part of a stream: of PAGE_DATA only its counts.
+  mutating func add(_ part: Part) {
+    switch part {
+    case .header(let header): add(DumpItem(header))
+    case .record(let record): add(DumpItem(record, isBrief: record.type == .pageData))
+    case .trailing(let trailing): add(trailing)
+    }
+  }
 }
 
 /// One thing to print: a header or record, and which of its fields.
@@ -97,37 +130,25 @@ struct DumpItem {
   var record: Record?
   var header: Header?
 
-  /// What the selection wants of a part.
-  static func items(_ part: Part, _ selection: [DumpPart]) throws(Failure) -> [DumpItem] {
-    let whole: DumpItem
-    let wanted: [DumpPart]
-    switch part {
-    case .header(let header):
-      whole = DumpItem(
-        title: header.kind.title, offset: header.offset, length: UInt64(header.bytes.count),
-        bytes: header.bytes, layout: header.layout, header: header)
-      wanted = selection.filter { $0.selects(header) }
-    case .record(let record):
-      whole = DumpItem(
-        title: record.place, offset: record.offset, length: record.length, bytes: record.body,
-        layout: record.layout, isBrief: record.type == .pageData && selection.isEmpty,
-        record: record)
-      wanted = selection.filter { $0.selects(record) }
-    case .trailing: return []
-    }
-    if selection.isEmpty { return [whole] }
-    var out: [DumpItem] = []
-    for part in wanted {
-      part.wasFound = true
-      var item = whole
-      if !part.field.isEmpty {
-        do { item.only = try whole.layout.slot(part.field, in: whole.bytes) } catch {
-          throw Failure(ExitCode.usage, "\(part.text): \(error)")
-        }
-      }
-      out.append(item)
-    }
-    return out
+  init(_ header: Header, only: Slot? = nil) {
+    title = header.kind.title
+    offset = header.offset
+    length = UInt64(header.bytes.count)
+    bytes = header.bytes
+    layout = header.layout
+    self.only = only
+    self.header = header
+  }
+
+  init(_ record: Record, only: Slot? = nil, isBrief: Bool = false) {
+    title = record.place
+    offset = record.offset
+    length = record.length
+    bytes = record.body
+    layout = record.layout
+    self.only = only
+    self.isBrief = isBrief
+    self.record = record
   }
 }
 
@@ -143,11 +164,12 @@ struct TextDumper: Dumping {
     self.showsAll = showsAll
   }
 
-  mutating func part(_ part: Part, _ selection: [DumpPart]) throws {
-    for item in try DumpItem.items(part, selection) { append(item) }
-    if case .trailing(let trailing) = part, selection.isEmpty {
-      out += "trailing octets at \(trailing.offset.hex()): \(trailing.first.printable)\n"
-    }
+  mutating func add(_ trailing: Trailing) {
+    out += "trailing octets at \(trailing.offset.hex()): \(trailing.first.printable)\n"
+  }
+
+  mutating func add(_ value: JSONValue, path: String) {
+    out += "\(path): \(String(decoding: value.text(.pretty), as: UTF8.self))\n"
   }
 
   mutating func take() -> [UInt8] {
@@ -157,9 +179,13 @@ struct TextDumper: Dumping {
 
   mutating func finish() -> [UInt8] { take() }
 
-  private mutating func append(_ item: DumpItem) {
+  mutating func add(_ item: DumpItem) {
     if let only = item.only {
       append(only, item, indent: "", label: only.path)
+      if showsHex {
+        out += hexdump(
+          Array(item.bytes[only.offset..<only.offset + only.byteCount]), base: only.offset)
+      }
       return
     }
     out += "\(item.title) at \(item.offset.hex()), \(item.length) octets\n"
@@ -232,41 +258,54 @@ struct JSONDumper: Dumping {
 
   init() { writer.beginArray() }
 
-  mutating func part(_ part: Part, _ selection: [DumpPart]) throws {
-    for item in try DumpItem.items(part, selection) {
-      if let only = item.only {
-        writer.beginObject()
-        writer.member("place", item.title)
-        writer.member("path", only.path)
-        writer.key("value")
-        write(only, item)
-        writer.endObject()
-        continue
-      }
+  mutating func add(_ trailing: Trailing) {
+    writer.beginObject()
+    writer.member("trailing", trailing.first.hexDigits)
+    writer.member("offset", trailing.offset)
+    writer.endObject()
+  }
+
+  mutating func add(_ value: JSONValue, path: String) {
+    writer.beginObject()
+    writer.member("path", path)
+    writer.key("value")
+    value.write(to: &writer)
+    writer.endObject()
+  }
+
+  mutating func add(_ item: DumpItem) {
+    if let only = item.only {
       writer.beginObject()
-      if let record = item.record {
-        writer.member("index", record.index)
-        writer.member("layer", record.type.layer.rawValue)
-        writer.member("type", record.type.name)
-        writer.member("type_id", record.type.number)
-      } else if let header = item.header {
-        writer.member("header", header.kind.rawValue)
-      }
-      writer.member("offset", item.offset)
-      writer.member("length", item.length)
-      if item.isBrief, let table = item.record?.pageTable {
-        writer.member("count", table.counts.reduce(0, +))
-        writer.member("pages", table.dataCount)
-        writer.member("first_pfn", hex: table.lowestPFN)
-        writer.member("last_pfn", hex: table.highestPFN)
-      } else {
-        writer.key("fields")
-        writer.beginObject()
-        for slot in item.layout.slots(in: item.bytes) { member(slot, item) }
-        writer.endObject()
-      }
+      writer.member("place", item.title)
+      writer.member("path", only.path)
+      writer.key("value")
+      write(only, item)
+      writer.endObject()
+      return
+    }
+    writer.beginObject()
+    if let record = item.record {
+      writer.member("index", record.index)
+      writer.member("layer", record.type.layer.rawValue)
+      writer.member("type", record.type.name)
+      writer.member("type_id", record.type.number)
+    } else if let header = item.header {
+      writer.member("header", header.kind.rawValue)
+    }
+    writer.member("offset", item.offset)
+    writer.member("length", item.length)
+    if item.isBrief, let table = item.record?.pageTable {
+      writer.member("count", table.counts.reduce(0, +))
+      writer.member("pages", table.dataCount)
+      writer.member("first_pfn", hex: table.lowestPFN)
+      writer.member("last_pfn", hex: table.highestPFN)
+    } else {
+      writer.key("fields")
+      writer.beginObject()
+      for slot in item.layout.slots(in: item.bytes) { member(slot, item) }
       writer.endObject()
     }
+    writer.endObject()
   }
 
   mutating func take() -> [UInt8] { writer.take() }
