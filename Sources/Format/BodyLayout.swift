@@ -208,7 +208,8 @@ public struct BodyLayout: Sendable {
       guard let place = children(of: child, in: body).first(where: { $0.field.name == key }),
         case .unsigned(let number) = place.value(in: body)
       else { continue }
-      if keyField.names[number] == name || String(number) == name { return child }
+      if keyField.names[number] == name || String(number) == name
+        || number.hex() == name { return child }
     }
     throw FormatError(
       .unknownName, field: slot.path,

@@ -60,8 +60,9 @@ extension ImageDocument {
     case .msrPolicy:
       let number = try first(.x86MSRPolicy, path)
       if path.inside.isEmpty { return .record(number, nil) }
-      let key = path.inside.hasPrefix("[") ? path.inside : "[\(path.inside)]"
-      return try place(number, "msr\(key).value", path)
+      // In quotes: a number names an MSR here and not a position.
+      let name = path.inside.filter { $0 != "[" && $0 != "]" }
+      return try place(number, "msr[\"\(name)\"].value", path)
     }
   }
 

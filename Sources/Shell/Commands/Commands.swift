@@ -33,7 +33,7 @@ struct Commands: ParsableCommand {
     subcommands: all)
 
   static let all: [any ParsableCommand.Type] = [
-    Info.self, Verify.self, Dump.self, SetFields.self, Recover.self,
+    Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
   ]
 
   static let names: Set<String> = Set(all.map { $0._commandName })

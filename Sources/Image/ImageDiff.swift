@@ -1,0 +1,331 @@
+// How two images of a guest differ: headers, configuration, records and their fields.
+
+internal import Bytes
+public import Format
+internal import JSON
+internal import Stream
+
+/// One difference.
+public struct Difference: Sendable {
+  public enum Kind: String, Sendable {
+    /// A field has another value.
+    case field
+    /// A record, header or configuration member is in one image only.
+    case missing, added
+    /// A record whose contents have no fields to compare (or another length).
+    case body
+  }
+  public let kind: Kind
+  /// "X86_TSC_INFO.khz", "config.c_info.name", "HVM_CONTEXT.CPU[0].rip".
+  public let path: String
+  /// As people read them; "" where there is none.
+  public let before: String
+  public let after: String
+  /// Numbers of the records in their images; 0 for headers.
+  public var recordA = 0
+  public var recordB = 0
+  /// For a record of the second image only: the record of the first that it comes before; 0 where
+  /// there is none.
+  public var anchor = 0
+  /// The field's place in the second image, for writing it into the first.
+  public var slot: Slot?
+  public var value: FieldValue?
+
+  public var description: String {
+    switch kind {
+    case .field: "\(path): \(before) -> \(after)"
+    case .body: "\(path): \(before) -> \(after)"
+    case .missing: "- \(path)\(before.isEmpty ? "" : ": \(before)")"
+    case .added: "+ \(path)\(after.isEmpty ? "" : ": \(after)")"
+    }
+  }
+}
+
+/// Compares two images. Records are paired by type, vCPU and order; elements of HVM_PARAMS and of
+/// the CPUID and MSR policies by what they are about, so that an insertion is one difference.
+public struct ImageDiff {
+  private let a: ImageDocument
+  private let b: ImageDocument
+
+  public init(_ a: ImageDocument, _ b: ImageDocument) {
+    self.a = a
+    self.b = b
+  }
+
+  /// Calls `visit` for every difference outside page contents, in the order of the stream.
+  public func run(_ visit: (Difference) throws -> Void) throws {
+    for kind in HeaderKind.allCases { try headers(kind, visit) }
+    try config(visit)
+    var seen: Set<Key> = []
+    let keysA = try keys(a)
+    let keysB = try keys(b)
+    for (key, number) in keysA {
+      seen.insert(key)
+      guard let other = keysB.first(where: { $0.key == key })?.number else {
+        var difference = Difference(
+          kind: .missing, path: key.title, before: "\(try a.record(number).length) octets",
+          after: "")
+        difference.recordA = number
+        try visit(difference)
+        continue
+      }
+      try records(key, number, other, visit)
+    }
+    for (position, (key, number)) in keysB.enumerated() where !seen.contains(key) {
+      var difference = Difference(
+        kind: .added, path: key.title, before: "", after: "\(try b.record(number).length) octets")
+      difference.recordB = number
+      if let next = keysB[position...].first(where: { seen.contains($0.key) }) {
+        difference.anchor = keysA.first { $0.key == next.key }?.number ?? 0
+      }
+      try visit(difference)
+    }
+  }
+
+  // MARK: - Pairs
+
+  private struct Key: Hashable {
+    let type: RecordType
+    /// The vCPU's number, for records that have one.
+    let vcpu: UInt64?
+    /// How many of the same came before.
+    let occurrence: Int
+
+    var title: String {
+      type.name + (vcpu.map { "(vCPU \($0))" } ?? "") + (occurrence > 0 ? "[\(occurrence)]" : "")
+    }
+  }
+
+  private func keys(_ image: ImageDocument) throws -> [(key: Key, number: Int)] {
+    var counts: [Key: Int] = [:]
+    var out: [(key: Key, number: Int)] = []
+    for (index, entry) in image.index.entries.enumerated() where entry.type != .pageData {
+      let record = try image.record(index + 1)
+      let first = Key(type: entry.type, vcpu: record.number("vcpu_id"), occurrence: 0)
+      let occurrence = counts[first, default: 0]
+      counts[first] = occurrence + 1
+      out.append((Key(type: entry.type, vcpu: first.vcpu, occurrence: occurrence), index + 1))
+    }
+    return out
+  }
+
+  // MARK: - Parts
+
+  private func headers(_ kind: HeaderKind, _ visit: (Difference) throws -> Void) throws {
+    guard let one = a.header(kind), let other = b.header(kind) else {
+      if (a.header(kind) == nil) != (b.header(kind) == nil) {
+        try visit(
+          Difference(
+            kind: a.header(kind) == nil ? .added : .missing, path: "\(kind.rawValue)_header",
+            before: "", after: ""))
+      }
+      return
+    }
+    let count = kind.byteCount
+    let layout = BodyLayout(kind.fields, BodyContext(order: one.order))
+    let (before, after) = (Array(one.bytes.prefix(count)), Array(other.bytes.prefix(count)))
+    // The length of the configuration differs with the configuration.
+    for slot in layout.slots(in: before)
+    where slot.field.name != "optional_data_len" && slot.field.name != "optional_data" {
+      try field(slot, before, after, prefix: "\(kind.rawValue)_header.", 0, 0, visit)
+    }
+  }
+
+  private func field(
+    _ slot: Slot, _ before: [UInt8], _ after: [UInt8], prefix: String, _ numberA: Int,
+    _ numberB: Int, _ visit: (Difference) throws -> Void
+  ) throws {
+    let range = slot.offset..<slot.offset + slot.byteCount
+    guard before[range] != after[range] else { return }
+    var difference = Difference(
+      kind: .field, path: prefix + slot.path, before: slot.field.text(of: slot.value(in: before)),
+      after: slot.field.text(of: slot.value(in: after)))
+    difference.recordA = numberA
+    difference.recordB = numberB
+    difference.slot = slot
+    difference.value = slot.value(in: after)
+    try visit(difference)
+  }
+
+  private func config(_ visit: (Difference) throws -> Void) throws {
+    let one = try a.config()?.root
+    let other = try b.config()?.root
+    try json(one, other, JSONPath([]), visit)
+  }
+
+  private func json(
+    _ one: JSONValue?, _ other: JSONValue?, _ path: JSONPath,
+    _ visit: (Difference) throws -> Void
+  ) throws {
+    guard one != other else { return }
+    func text(_ value: JSONValue) -> String { String(decoding: value.text(), as: UTF8.self) }
+    let title = "config" + (path.keys.isEmpty ? "" : ".\(path)")
+    switch (one, other) {
+    case (.object(let x)?, .object(let y)?):
+      for name in x.names + y.names.filter({ x[$0] == nil }) {
+        try json(x[name], y[name], path.appending(.name(name)), visit)
+      }
+    case (.array(let x)?, .array(let y)?):
+      for index in 0..<max(x.count, y.count) {
+        try json(
+          index < x.count ? x[index] : nil, index < y.count ? y[index] : nil,
+          path.appending(.index(index)), visit)
+      }
+    case (let x?, let y?):
+      try visit(Difference(kind: .field, path: title, before: text(x), after: text(y)))
+    case (let x?, nil):
+      try visit(Difference(kind: .missing, path: title, before: text(x), after: ""))
+    case (nil, let y?):
+      try visit(Difference(kind: .added, path: title, before: "", after: text(y)))
+    case (nil, nil): break
+    }
+  }
+
+  private func records(
+    _ key: Key, _ numberA: Int, _ numberB: Int, _ visit: (Difference) throws -> Void
+  ) throws {
+    let one = try a.record(numberA)
+    let other = try b.record(numberB)
+    let prefix = key.title + "."
+    if one.body == other.body {
+      guard one.payloadByteCount > 0 || other.payloadByteCount > 0,
+        try !samePayload(numberA, numberB)
+      else { return }
+      return try visit(bodies(key, one, other, numberA, numberB))
+    }
+    if one.body.count == other.body.count, one.context == other.context, !isKeyed(one) {
+      let before = one.layout.slots(in: one.body)
+      var found = false
+      for slot in before {
+        try one.layout.walk(slot, one.body) { leaf in
+          found = true
+          try field(leaf, one.body, other.body, prefix: prefix, numberA, numberB, visit)
+        }
+      }
+      if found { return }
+    }
+    try elements(key, one, other, numberA, numberB, visit)
+  }
+
+  private func bodies(
+    _ key: Key, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int
+  ) -> Difference {
+    var difference = Difference(
+      kind: .body, path: key.title, before: "\(one.length) octets", after: "\(other.length) octets")
+    difference.recordA = numberA
+    difference.recordB = numberB
+    return difference
+  }
+
+  private func samePayload(_ numberA: Int, _ numberB: Int) throws -> Bool {
+    let (one, other) = (try a.record(numberA), try b.record(numberB))
+    guard one.payloadByteCount == other.payloadByteCount else { return false }
+    var readers = (a.reader(at: numberA), b.reader(at: numberB))
+    _ = try readers.0.next()
+    _ = try readers.1.next()
+    let scratch = (Arena(capacity: 1 << 18), Arena(capacity: 1 << 18))
+    var left = Int(one.payloadByteCount)
+    while left > 0 {
+      let piece = min(left, 1 << 18)
+      try readers.0.loadPayload(piece, into: scratch.0)
+      try readers.1.loadPayload(piece, into: scratch.1)
+      if scratch.0.copy(0..<piece) != scratch.1.copy(0..<piece) { return false }
+      left -= piece
+    }
+    return true
+  }
+
+  /// Whether the record is a list whose elements say what they are about.
+  private func isKeyed(_ record: Record) -> Bool {
+    [.hvmParams, .x86CPUIDPolicy, .x86MSRPolicy, .hvmContext, .x86PVVCPUMSRs]
+      .contains(record.type)
+  }
+
+  /// Compares lists: by the names of their elements.
+  private func elements(
+    _ key: Key, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int,
+    _ visit: (Difference) throws -> Void
+  ) throws {
+    let before = leaves(one)
+    let after = leaves(other)
+    let afterByPath = Dictionary(after.map { ($0.path, $0) }, uniquingKeysWith: { $1 })
+    let beforePaths = Set(before.map(\.path))
+    for leaf in before {
+      guard let mate = afterByPath[leaf.path] else {
+        var difference = Difference(
+          kind: .missing, path: "\(key.title).\(leaf.path)", before: leaf.text, after: "")
+        difference.recordA = numberA
+        difference.recordB = numberB
+        try visit(difference)
+        continue
+      }
+      guard mate.text != leaf.text || mate.value != leaf.value else { continue }
+      var difference = Difference(
+        kind: .field, path: "\(key.title).\(leaf.path)", before: leaf.text, after: mate.text)
+      difference.recordA = numberA
+      difference.recordB = numberB
+      difference.slot = leaf.slot
+      difference.value = mate.value
+      try visit(difference)
+    }
+    for leaf in after where !beforePaths.contains(leaf.path) {
+      var difference = Difference(
+        kind: .added, path: "\(key.title).\(leaf.path)", before: "", after: leaf.text)
+      difference.recordA = numberA
+      difference.recordB = numberB
+      try visit(difference)
+    }
+  }
+
+  private struct Leaf {
+    let path: String
+    let text: String
+    let value: FieldValue
+    let slot: Slot
+  }
+
+  /// All single values of a record by paths that name elements by what they are about. Counts
+  /// follow from the elements and are left out.
+  private func leaves(_ record: Record) -> [Leaf] {
+    var out: [Leaf] = []
+    func add(_ slot: Slot, _ path: String) {
+      if slot.isLeaf {
+        if case .reserved = slot.field.kind { return }
+        let value = slot.value(in: record.body)
+        out.append(Leaf(path: path, text: slot.field.text(of: value), value: value, slot: slot))
+        return
+      }
+      for child in record.layout.children(of: slot, in: record.body) {
+        if case .array = slot.field.kind {
+          add(child, path + "[\(name(child, record))]")
+        } else if case .chain = slot.field.kind {
+          add(child, child.path)
+        } else {
+          add(child, path + "." + child.field.name)
+        }
+      }
+    }
+    for slot in record.layout.slots(in: record.body) where slot.field.name != "count" {
+      add(slot, slot.field.name)
+    }
+    return out
+  }
+
+  /// What an element is about: a parameter's or MSR's name, a CPUID leaf; else its number.
+  private func name(_ element: Slot, _ record: Record) -> String {
+    let children = record.layout.children(of: element, in: record.body)
+    func number(_ field: String) -> (UInt64, Field)? {
+      guard let slot = children.first(where: { $0.field.name == field }),
+        case .unsigned(let value) = slot.value(in: record.body)
+      else { return nil }
+      return (value, slot.field)
+    }
+    if let (leaf, _) = number("leaf"), let (subleaf, _) = number("subleaf") {
+      return leaf.hex() + (subleaf == 0xFFFF_FFFF ? "" : ",\(subleaf)")
+    }
+    if let (index, field) = number("index") { return field.names[index] ?? index.hex() }
+    let path = element.path
+    guard let open = path.lastIndex(of: "[") else { return path }
+    return String(path[path.index(after: open)...].dropLast())
+  }
+}

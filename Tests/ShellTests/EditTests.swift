@@ -1,0 +1,176 @@
+// Editing by path, in place, and comparing: set, recover, diff, and levelling.
+
+import Testing
+
+private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
+private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
+
+@Suite struct EditTests {
+  private func inFolder(_ body: (String) throws -> Void) rethrows {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    try body(folder)
+  }
+
+  @Test func anEditInPlaceWritesOnlyTheChangedOctets() {
+    inFolder { folder in
+      let image = folder + "/image"
+      let outcome = Program.shell(
+        "cp \(pv) \(image) && inode=$(stat -c %i \(image)) && "
+          + "xensave-lua set \(image) vcpu[0].rip=0x1234 X86_TSC_INFO.khz=5 --in-place && "
+          + "[ $inode = $(stat -c %i \(image)) ] && cmp -l \(pv) \(image) | wc -l")
+      #expect(outcome.text == "6\n", "\(outcome.errors)")
+      #expect(outcome.errors.contains("6 octets changed in place"))
+      // vcpu[0].rip: context at 4208803, user_regs at 520, rip at 128.
+      let octets = Program.read(image)
+      #expect(Array(octets[4_209_459..<4_209_467]) == [0x34, 0x12, 0, 0, 0, 0, 0, 0])
+      #expect(Program.names(in: folder) == ["image"])
+    }
+  }
+
+  @Test(arguments: [
+    ("vcpu[0].rpi=1", 2, "did you mean 'rsi'"),
+    ("X86_TSC_INFO.khz=0x100000000", 2, "0..0xffffffff"),
+    ("X86_TSC_INFO.khz=fast", 2, "expected a number"), ("HVM_PARAMS.count=1", 2, "no HVM_PARAMS"),
+    ("X86_TSC_INFO.mode=1", 0, ""), ("nothing=1", 2, "no part 'nothing'"),
+    ("X86_TSC_INFO=1", 2, "expected the path of one field"),
+    ("X86_PV_INFO.guest_width=5", 1, "would not restore"),
+  ])
+  func wrongEditsChangeNothing(edit: String, exitCode: Int32, message: String) {
+    inFolder { folder in
+      let image = folder + "/image"
+      _ = Program.shell("cp \(pv) \(image)")
+      let outcome = Program.run(["set", image, edit, "--in-place"])
+      #expect(outcome.exitCode == exitCode, "\(outcome.errors)")
+      #expect(outcome.errors.contains(message), "\(outcome.errors)")
+      #expect((Program.read(image) == Program.read(pv)) == (exitCode != 0))
+      #expect(Program.names(in: folder) == ["image"])
+    }
+  }
+
+  static let hasStrace = Program.shell("command -v strace").exitCode == 0
+
+  @Test(.enabled(if: hasStrace, "strace injects the kills"))
+  func aKillAtAnyInstantIsRecoverable() {
+    inFolder { folder in
+      let image = folder + "/image"
+      let before = Program.read(pv)
+      // Every system call of the edit is a place to be killed at; strace ends the process there.
+      for call in ["pwrite64", "fsync", "unlink", "openat", "write"] {
+        for number in 1...6 {
+          _ = Program.shell("cp \(pv) \(image)")
+          _ = Program.shell(
+            "strace -f -qq -o /dev/null -e trace=\(call) -e inject=\(call):signal=KILL:when=\(number) "
+              + "xensave-lua set \(image) vcpu[0].rip=0x1234 X86_TSC_INFO.khz=5 --in-place "
+              + "--unchecked")
+          let recovered = Program.run(["recover", image])
+          #expect(recovered.exitCode == 0, "\(recovered.errors)")
+          let after = Program.read(image)
+          // Either the edit was complete and its journal gone, or everything is as it was.
+          #expect(
+            after == before || (after[4_209_459] == 0x34 && after[4_204_671] == 5),
+            "\(call) \(number)")
+          #expect(Program.names(in: folder) == ["image"])
+        }
+      }
+    }
+  }
+
+  @Test func aJournalThatIsNotWholeIsIgnored() {
+    inFolder { folder in
+      let image = folder + "/image"
+      _ = Program.shell("cp \(pv) \(image); printf 'XSUNDO1\\nrubbish' >\(folder)/.image.undo")
+      let outcome = Program.run(["recover", image])
+      #expect(outcome.text.contains("nothing to undo"))
+      #expect(Program.read(image) == Program.read(pv))
+      #expect(Program.names(in: folder) == ["image"])
+    }
+  }
+
+  @Test func diffAsFilterTurnsTheFirstIntoTheSecond() {
+    inFolder { folder in
+      let edits =
+        "vcpu[0].rip=0x77 config.c_info.name=other hvm_params.STORE_PFN=5 cpuid[7,0].b=1 "
+        + "domain_header.xen_minor=18"
+      let outcome = Program.shell(
+        "cd \(folder) && xensave-lua set \(pvh) \(edits) -o b -q && "
+          + "xensave-lua diff \(pvh) b; xensave-lua diff \(pvh) b --as-filter >f.lua; "
+          + "xensave-lua f.lua \(pvh) -o c -q && cmp b c && xensave-lua diff b c && echo same")
+      #expect(outcome.exitCode == 0, "\(outcome.errors)")
+      #expect(
+        outcome.text == """
+          domain_header.xen_minor: 17 -> 18
+          config.c_info.name: "tpvh" -> "other"
+          X86_CPUID_POLICY.leaf[0x7,0].b: 0x8801a9 -> 0x1
+          HVM_CONTEXT.CPU[0].rip: 0x1000c9 -> 0x77
+          HVM_PARAMS.param[STORE_PFN].value: 0xfeffc -> 0x5
+          same
+
+          """)
+    }
+  }
+
+  @Test(arguments: ["X86_MSR_POLICY", "X86_PV_VCPU_XSAVE", "X86_CPUID_POLICY"])
+  func diffAsFilterBringsBackADroppedRecord(type: String) {
+    inFolder { folder in
+      let outcome = Program.shell(
+        "cd \(folder) && xensave-lua \(Program.checkout)/lua/examples/strip.lua \(pv) \(type) -o a -q "
+          + "&& xensave-lua diff a \(pv) --as-filter >f.lua; xensave-lua f.lua a -o b -q && cmp b \(pv)"
+      )
+      #expect(outcome.exitCode == 0, "\(outcome.errors)")
+    }
+  }
+
+  @Test func anEditOfTheImageObjectIsWritten() {
+    inFolder { folder in
+      let out = folder + "/out"
+      let code = """
+        img.hvm_params.VIRIDIAN = 1
+        img.hvm_params.IDENT_PT = nil
+        img.vcpu[0].rax = 0xFEDCBA9876543210
+        img.config.b_info.max_vcpus = 2
+        assert(img.vcpu[0].rax == 0xFEDCBA9876543210)
+        """
+      let written = Program.run(["-e", code, pvh, "-o", out])
+      #expect(written.exitCode == 0, "\(written.errors)")
+      let read = Program.run([
+        "-e",
+        "print(img.hvm_params.VIRIDIAN, img.hvm_params.IDENT_PT, #img.hvm_params, "
+          + "xs.hex(img.vcpu[0].rax), img.config.b_info.max_vcpus, img.cpuid:has 'avx2')", out,
+      ])
+      #expect(read.text == "1\tnil\t8\t0xfedcba9876543210\t2\ttrue\n", "\(read.errors)")
+    }
+  }
+
+  @Test func levellingMasksNamesAndRefusesWhatIsInUse() {
+    let dry = Program.run(["lua/examples/level.lua", pv, "avx2", "--dry-run"])
+    #expect(dry.text.contains("leaf[7].b: 0x880129 -> 0x880109"), "\(dry.errors)")
+    // Without AVX, the YMM state must go from leaf 0xD too.
+    let avx = Program.run(["lua/examples/level.lua", pv, "avx", "--dry-run"])
+    #expect(avx.text.contains("leaf[13].a: 0x7 -> 0x3"), "\(avx.errors)")
+    let check = Program.run(["lua/examples/level.lua", pv, "--check", pv])
+    #expect(check.text == "yes: nothing is missing\n", "\(check.errors)")
+    // A guest that has turned YMM on keeps it: Xen would refuse the image.
+    inFolder { folder in
+      let used = Program.shell(
+        "xensave-lua set \(pv) X86_PV_VCPU_XSAVE.xcr0_accum=7 -o \(folder)/used --unchecked -q && "
+          + "xensave-lua lua/examples/level.lua \(folder)/used avx --dry-run")
+      #expect(used.exitCode == 1)
+      #expect(used.errors.contains("vCPU 0 has turned on xcr0 states 0x4"), "\(used.errors)")
+    }
+  }
+
+  @Test(arguments: [
+    ("vcpu[0].rip", "CPU[0].rip: 0x1000c9\n"),
+    ("hvm_params.STORE_PFN", "param[0].value: 0xfeffc\n"),
+    ("config.c_info.name", "config.c_info.name: \"tpvh\"\n"),
+    ("HVM_CONTEXT.MTRR[0].msr_mtrr_cap", "MTRR[0].msr_mtrr_cap: 0x508\n"),
+    ("record[1025].khz", "khz: 2596097 kHz\n"),
+    ("domain_header.xen_minor", "xen_minor: 17\n"),
+    ("msr_policy[0xce]", "msr[0].value: 0x80000000\n"),
+  ])
+  func dumpPrintsAnyPath(path: String, text: String) {
+    let outcome = Program.run(["dump", pvh, path])
+    #expect(outcome.text == text, "\(outcome.errors)")
+  }
+}
