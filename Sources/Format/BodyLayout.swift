@@ -209,7 +209,10 @@ public struct BodyLayout: Sendable {
         case .unsigned(let number) = place.value(in: body)
       else { continue }
       if keyField.names[number] == name || String(number) == name
-        || number.hex() == name { return child }
+        || number.hex() == name
+      {
+        return child
+      }
     }
     throw FormatError(
       .unknownName, field: slot.path,

@@ -1,0 +1,104 @@
+// What the documents show is what the program does.
+
+import Testing
+
+@Suite struct DocumentTests {
+  /// Code blocks of a Markdown file: language and text.
+  private func blocks(_ path: String) -> [(language: String, text: String)] {
+    let lines = String(decoding: Program.read(Program.checkout + "/" + path), as: UTF8.self)
+      .split(separator: "\n", omittingEmptySubsequences: false)
+    var out: [(language: String, text: String)] = []
+    var current: (language: String, lines: [Substring])?
+    for line in lines {
+      if line.hasPrefix("```") {
+        if let block = current {
+          out.append((block.language, block.lines.joined(separator: "\n")))
+          current = nil
+        } else {
+          current = (String(line.dropFirst(3)), [])
+        }
+      } else {
+        current?.lines.append(line)
+      }
+    }
+    return out
+  }
+
+  /// Every "$ command" of a document runs in a folder that looks like the checkout, and prints what
+  /// stands below it. A Lua block whose first line is "-- NAME.lua: ..." is that file.
+  @Test(arguments: ["README.md"])
+  func commandsPrintWhatTheDocumentSays(document: String) {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    _ = Program.shell(
+      "for f in Tests lua; do ln -s \"$PWD/$f\" \(folder)/$f; done")
+    var ran = 0
+    for block in blocks(document) {
+      if block.language == "lua", block.text.hasPrefix("-- "),
+        let end = block.text.firstRange(of: ".lua:")
+      {
+        let name = block.text[block.text.index(block.text.startIndex, offsetBy: 3)..<end.lowerBound]
+        Program.write(Array((block.text + "\n").utf8), to: "\(folder)/\(name).lua")
+      }
+      var command: String?
+      var expected = ""
+      func check() {
+        guard let text = command else { return }
+        ran += 1
+        let outcome = Program.shell("cd \(folder) && \(text)")
+        #expect(outcome.text == expected, "\(document): \(text): \(outcome.errors)")
+      }
+      for line in block.text.split(separator: "\n", omittingEmptySubsequences: false) {
+        if line.hasPrefix("$ ") {
+          check()
+          command = String(line.dropFirst(2))
+          expected = ""
+        } else {
+          expected += line + "\n"
+        }
+      }
+      check()
+    }
+    #expect(ran > 5)
+  }
+
+  /// Every example in lua/examples says how it is used, and complains about wrong use with 2.
+  @Test(arguments: Program.names(in: Program.checkout + "/lua/examples"))
+  func examplesDeclareTheirUse(name: String) {
+    let path = Program.checkout + "/lua/examples/" + name
+    let text = String(decoding: Program.read(path), as: UTF8.self)
+    #expect(text.hasPrefix("#!/usr/bin/env xensave-lua\n-- "))
+    #expect(text.contains("usage: xensave-lua \(name) IMAGE"))
+    let outcome = Program.run([path])
+    #expect(outcome.exitCode == 2, "\(outcome.errors)")
+  }
+
+  @Test func examplesRun() {
+    let pv = "Tests/Fixtures/pv-4m-1v-tiny.xlsave"
+    let pvh = "Tests/Fixtures/pvh-4m-1v-tiny.xlsave"
+    for (words, text) in [
+      (
+        "strip.lua \(pv) X86_MSR_POLICY --dry-run", "record 4 (X86_MSR_POLICY): dropped (32 octets)"
+      ),
+      ("xen-version.lua \(pv) 4.18 --dry-run", "domain header: xen_minor: 17 -> 18"),
+      ("mask-cpuid.lua \(pv) 7.0:b:0x20 --dry-run", "leaf[7].b: 0x880129 -> 0x880109"),
+      ("rename.lua \(pvh) web1 --dry-run", "\"name\": \"tpvh\", -> \"name\": \"web1\","),
+      ("hvm-params.lua \(pvh)", "STORE_PFN                0xfeffc\n"),
+      ("level.lua \(pv) avx2 --dry-run", "leaf[7].b: 0x880129 -> 0x880109"),
+    ] {
+      let outcome = Program.shell("xensave-lua lua/examples/\(words)")
+      #expect(outcome.exitCode == 0, "\(words): \(outcome.errors)")
+      #expect(outcome.text.contains(text), "\(words): \(outcome.text)")
+    }
+    let disk = """
+      img.config.disks = { { pdev_path = "/old", vdev = "xvda" } }
+      """
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let outcome = Program.shell(
+      "xensave-lua -e '\(disk)' \(pv) -o \(folder)/a -q && xensave-lua lua/examples/retarget-disk.lua "
+        + "\(folder)/a xvda /dev/vg/new -o \(folder)/b -q && "
+        + "xensave-lua dump \(folder)/b config.disks[0].pdev_path")
+    #expect(outcome.text == "config.disks[0].pdev_path: \"/dev/vg/new\"\n", "\(outcome.errors)")
+  }
+}
