@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -47,14 +48,13 @@ int csystem_create(const char *path, unsigned mode) {
     return open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
 }
 
-static atomic_bool interrupted;
+static atomic_int interrupted; /* the signal's number, or 0 */
 static void (*_Atomic interrupt_function)(void);
 
-static void on_sigint(int number) {
-    (void)number;
-    if (atomic_exchange(&interrupted, true)) {
-        signal(SIGINT, SIG_DFL);
-        raise(SIGINT);
+static void on_signal(int number) {
+    if (atomic_exchange(&interrupted, number)) {
+        signal(number, SIG_DFL);
+        raise(number);
         return;
     }
     void (*function)(void) = atomic_load(&interrupt_function);
@@ -62,15 +62,34 @@ static void on_sigint(int number) {
 }
 
 void csystem_watch_interrupts(void) {
-    struct sigaction action = {.sa_handler = on_sigint}; /* no SA_RESTART: blocked reads wake */
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: blocked reads wake */
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction old;
+        /* What nohup or a shell's background job ignores stays ignored. */
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN) continue;
+        sigaction(numbers[i], &action, NULL);
+    }
 }
 
-bool csystem_interrupted(void) { return atomic_load(&interrupted); }
-void csystem_set_interrupted(bool value) { atomic_store(&interrupted, value); }
+int csystem_interrupted(void) { return atomic_load(&interrupted); }
+void csystem_clear_interrupted(void) { atomic_store(&interrupted, 0); }
 void csystem_on_interrupt(void (*function)(void)) { atomic_store(&interrupt_function, function); }
-void csystem_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
+void csystem_ignore_write_signals(void) {
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+int csystem_create_unnamed(const char *folder, unsigned mode) {
+    return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, (mode_t)mode);
+}
+
+int csystem_name(int descriptor, const char *path) {
+    char link[32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
 
 long csystem_peak_resident_kib(void) {
     struct rusage usage;

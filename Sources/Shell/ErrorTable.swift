@@ -17,7 +17,8 @@ enum ExitCode {
   static let system: Int32 = 3
   /// A fault of this program.
   static let fault: Int32 = 70
-  static let interrupted: Int32 = 130
+  /// Stopped by a signal: 130 for SIGINT, 143 for SIGTERM.
+  static var interrupted: Int32 { 128 + max(2, Interrupt.signal) }
   /// The reader of our output is gone.
   static let brokenPipe: Int32 = 141
 }

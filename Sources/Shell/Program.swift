@@ -6,7 +6,7 @@ internal import SystemIO
 
 /// Runs the program with these words (without its own name) and returns its exit code.
 public func runShell(_ words: [String]) -> Int32 {
-  ignoreBrokenPipeSignal()
+  ignoreWriteSignals()
   Interrupt.watch(LuaState.stopActive)
   do throws(Failure) {
     return try dispatch(words)

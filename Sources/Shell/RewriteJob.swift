@@ -89,7 +89,7 @@ struct RewriteJob {
 
   private func verify(_ output: OutputFile) throws(RewriteError) {
     let written: Source
-    do { written = try Source(opening: output.temporaryPath) } catch { throw RewriteError(error) }
+    do { written = try Source(opening: output.readingPath) } catch { throw RewriteError(error) }
     let report: VerifyReport
     do { report = try Verifier(written).run() } catch { throw RewriteError(error) }
     guard let first = report.findings.first(where: { $0.severity == .error }) else { return }

@@ -20,6 +20,7 @@ struct ScriptRunner {
     } catch { throw Failure(error) }
     if options.isQuiet { shell.logLevel = .warning }
     shell.printsToStandardError = options.output == "-"
+    shell.state.makeActive()
     defer { shell.state.close() }
     let image = try openImage()
     do {

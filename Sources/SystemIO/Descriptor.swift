@@ -102,28 +102,31 @@ public struct Pipe: ~Copyable {
   }
 }
 
-/// Whether the user asked for an end (SIGINT); long loops look at it between two pieces.
+/// Whether an end was asked for (SIGINT, SIGTERM, SIGHUP); long loops look at it between two pieces.
 public enum Interrupt {
-  /// From now on SIGINT sets `isRequested` and calls `handler` (which must be async-signal-safe)
+  /// From now on these signals set `isRequested` and call `handler` (which must be async-signal-safe)
   /// instead of ending the process; a second one ends it.
   public static func watch(_ handler: @escaping @convention(c) () -> Void) {
     csystem_on_interrupt(handler)
     csystem_watch_interrupts()
   }
 
-  public static var isRequested: Bool {
-    get { csystem_interrupted() }
-    set { csystem_set_interrupted(newValue) }
-  }
+  public static var isRequested: Bool { csystem_interrupted() != 0 }
+
+  /// The number of the signal; 0 for none.
+  public static var signal: Int32 { csystem_interrupted() }
+
+  /// Forgets the request: whoever asked has been answered.
+  public static func clear() { csystem_clear_interrupted() }
 
   /// Throws where the user asked for an end.
   public static func check(_ path: String) throws(SystemError) {
-    if csystem_interrupted() { throw SystemError.interrupted(path) }
+    if csystem_interrupted() != 0 { throw SystemError.interrupted(path) }
   }
 }
 
-/// Makes a write to a pipe whose reader is gone an error (EPIPE) instead of a signal.
-public func ignoreBrokenPipeSignal() { csystem_ignore_sigpipe() }
+/// Makes a pipe whose reader is gone (EPIPE) and a file size limit (EFBIG) errors instead of signals.
+public func ignoreWriteSignals() { csystem_ignore_write_signals() }
 
 /// The most memory that this process has had, in KiB.
 public var peakResidentKiB: Int { csystem_peak_resident_kib() }

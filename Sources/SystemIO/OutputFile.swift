@@ -3,17 +3,23 @@
 internal import CSystem
 internal import Glibc
 
-/// A new file under a temporary name in the folder of its final one.
+/// A new file in the folder of its final name, without a name until it is complete.
 ///
-/// Order of the end: verify (the caller's), fsync of the file, rename, fsync of the folder. Before
-/// the rename nothing of it can be seen under the final name; without `commit()` it is removed.
+/// Order of the end: verify (the caller's), fsync of the file, a temporary name, rename, fsync of the
+/// folder. Before the rename nothing of it can be seen under the final name; without `commit()` it is
+/// gone with its descriptor, even where the process is killed. File systems without O_TMPFILE have
+/// it under its temporary name from the start.
 public final class OutputFile {
   /// The name that the file gets.
   public let path: String
-  /// The name that it has until then.
-  public let temporaryPath: String
+  /// The name that it has before that, once it has one.
+  private let temporaryPath: String
   public let sink: Sink
+  private var isNamed: Bool
   private var isDone = false
+
+  /// Where the file can be opened for reading until `commit()`.
+  public var readingPath: String { "/proc/self/fd/\(sink.number)" }
 
   /// Creates the temporary file. Its mode is that of `like` (a file that it will stand for), or
   /// 0600: images hold a guest's memory.
@@ -23,35 +29,38 @@ public final class OutputFile {
     var status = stat()
     if let like, unsafe stat(like, &status) == 0 { mode = status.st_mode & 0o777 }
     let (folder, name) = splitPath(path)
-    var attempt = 0
-    while true {
-      let candidate = folder + "." + name + "." + OutputFile.suffix(attempt)
-      let number = unsafe csystem_create(candidate, mode)
-      if number >= 0 {
-        temporaryPath = candidate
-        // The umask may have taken bits that the file it stands for has.
-        if like != nil { _ = fchmod(number, mode) }
-        sink = Sink(try Descriptor(taking: number, path: path), path: path)
-        return
-      }
-      attempt += 1
-      guard errno == EEXIST, attempt < 100 else { throw SystemError("open", errno, path) }
+    temporaryPath = folder + "." + name + "." + OutputFile.suffix()
+    var number = unsafe csystem_create_unnamed(folder.isEmpty ? "." : folder, mode)
+    isNamed = false
+    if number < 0, [EOPNOTSUPP, EISDIR, EINVAL, ENOENT].contains(errno) {
+      number = unsafe csystem_create(temporaryPath, mode)
+      isNamed = true
     }
+    guard number >= 0 else { throw SystemError("open", errno, path) }
+    // The umask may have taken bits that the file it stands for has.
+    if like != nil { _ = fchmod(number, mode) }
+    sink = Sink(try Descriptor(taking: number, path: path), path: path)
   }
 
   /// Puts the file under its final name, replacing what was there.
   public func commit() throws(SystemError) {
     try sink.synchronize()
+    if !isNamed {
+      guard unsafe csystem_name(sink.number, temporaryPath) == 0 else {
+        throw SystemError("linkat", errno, path)
+      }
+      isNamed = true
+    }
     guard unsafe rename(temporaryPath, path) == 0 else { throw SystemError("rename", errno, path) }
     isDone = true
     try synchronizeFolder(of: path)
   }
 
   deinit {
-    if !isDone { unsafe unlink(temporaryPath) }
+    if isNamed, !isDone { unsafe unlink(temporaryPath) }
   }
 
-  private static func suffix(_ attempt: Int) -> String {
+  private static func suffix() -> String {
     var random = SystemRandomNumberGenerator()
     return "xs" + String(random.next() & 0xFFFF_FFFF, radix: 16)
   }

@@ -22,7 +22,9 @@ enum Program {
   static let path: String = {
     var buffer = [UInt8](repeating: 0, count: 4096)
     let count = buffer.withUnsafeMutableBytes { raw in
-      readlink("/proc/self/exe", raw.baseAddress!.assumingMemoryBound(to: CChar.self), raw.count)
+      readlink(
+        "/proc/self/exe", raw.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: CChar.self),
+        raw.count)
     }
     let own = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
     let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own
@@ -33,7 +35,7 @@ enum Program {
   static func temporaryFolder() -> String {
     var template = Array("/tmp/xensave-test-XXXXXX".utf8CString)
     return template.withUnsafeMutableBufferPointer {
-      String(cString: mkdtemp($0.baseAddress!))
+      String(cString: mkdtemp($0.baseAddress.unsafelyUnwrapped))
     }
   }
 

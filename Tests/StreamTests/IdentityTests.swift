@@ -25,7 +25,7 @@ let fixtures = #filePath.replacing("StreamTests/IdentityTests.swift", with: "Fix
     try writer.finish()
     #expect(reader.ending == .end)
     let before = try Source(opening: fixtures + name).read(Int(source.byteCount ?? 0))
-    let after = try Source(opening: out.temporaryPath).read(Int(out.sink.position))
+    let after = try Source(opening: out.readingPath).read(Int(out.sink.position))
     #expect(before == after)
   }
 }

@@ -29,17 +29,21 @@ bool csystem_shares_extents(int descriptor);
 /* open(2) of a new file with mode, O_CLOEXEC | O_EXCL | O_NOFOLLOW | O_RDWR. */
 int csystem_create(const char *path, unsigned mode);
 
-/* Requests to stop: set by SIGINT once csystem_watch_interrupts() ran. A second SIGINT while one
-   is pending ends the process, as the default action would. */
-void csystem_watch_interrupts(void);
-bool csystem_interrupted(void);
-void csystem_set_interrupted(bool value);
+/* open(2) of a file without a name in `folder` (O_TMPFILE), and giving it one. */
+int csystem_create_unnamed(const char *folder, unsigned mode);
+int csystem_name(int descriptor, const char *path);
 
-/* A function called from the SIGINT handler (so: async-signal-safe), or NULL. */
+/* Requests to stop: the number of SIGINT, SIGTERM or SIGHUP once csystem_watch_interrupts() ran,
+   0 for none. A second one while one is pending ends the process, as the default action would. */
+void csystem_watch_interrupts(void);
+int csystem_interrupted(void);
+void csystem_clear_interrupted(void);
+
+/* A function called from the signal handler (so: async-signal-safe), or NULL. */
 void csystem_on_interrupt(void (*function)(void));
 
-/* Blocks SIGPIPE's default action: a gone reader is then EPIPE. */
-void csystem_ignore_sigpipe(void);
+/* Makes a gone reader EPIPE and a file size limit EFBIG instead of signals. */
+void csystem_ignore_write_signals(void);
 
 /* Peak resident memory of this process, in KiB (getrusage). */
 long csystem_peak_resident_kib(void);

@@ -1,0 +1,109 @@
+// What the system does to us: full disks, signals, gone readers, calls that the kernel refuses.
+
+import Testing
+
+private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
+private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
+private let keep = "-e 'return function() end'"
+
+@Suite struct FaultTests {
+  static let hasStrace = Program.shell("command -v strace").exitCode == 0
+
+  private func inFolder(_ body: (String) -> Void) {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    body(folder)
+  }
+
+  private func injecting(_ call: String, _ fault: String, _ command: String) -> String {
+    "strace -f -qq -o /dev/null -e trace=\(call) -e inject=\(call):\(fault) \(command)"
+  }
+
+  @Test(
+    .enabled(if: hasStrace, "strace injects the faults"),
+    arguments: [
+      ("write", "error=ENOSPC:when=1"), ("write", "error=ENOSPC:when=3"),
+      ("write", "error=EIO:when=2"),
+      ("fsync", "error=EIO:when=1"), ("rename", "error=EACCES:when=1"),
+      ("pread64", "error=EIO:when=5"),
+    ])
+  func aFailingCallGivesOneLineExitThreeAndNoFile(call: String, fault: String) {
+    inFolder { folder in
+      let outcome = Program.shell(
+        injecting(call, fault, "xensave-lua \(keep) \(pv) -o \(folder)/out -q"))
+      #expect(outcome.exitCode == 3, "\(outcome.errors)")
+      #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
+      #expect(Program.names(in: folder).isEmpty)
+    }
+  }
+
+  @Test(
+    .enabled(if: hasStrace, "strace injects the faults"),
+    arguments: [
+      ("pread64", "error=EINTR:when=12+3", "\(pv)"), ("write", "error=EINTR:when=1+2", "\(pv)"),
+      ("splice", "error=EINVAL:when=1+", "- <\(pv)"),
+      ("splice", "error=EINTR:when=1+2", "- <\(pv)"),
+      ("splice", "error=ENOSYS:when=2", "- <\(pv)"), ("read", "error=EINTR:when=40+3", "- <\(pv)"),
+    ])
+  func anInterruptedOrRefusedCallChangesNothing(call: String, fault: String, input: String) {
+    inFolder { folder in
+      let command =
+        input.hasPrefix("-")
+        ? "cat \(pv) | " + injecting(call, fault, "xensave-lua \(keep) - -o - -q")
+          + " | cat >\(folder)/out"
+        : injecting(call, fault, "xensave-lua \(keep) \(input) -o \(folder)/out -q")
+      let outcome = Program.shell(command + "; cmp \(folder)/out \(pv)")
+      #expect(outcome.exitCode == 0, "\(outcome.errors)")
+    }
+  }
+
+  @Test func aReaderThatIsGoneEndsUsQuietly() {
+    let outcome = Program.shell(
+      "(xensave-lua \(keep) \(pvh) -o - -q; echo $? >&2) | head -c 1000 >/dev/null")
+    #expect(outcome.errors == "141\n")
+  }
+
+  @Test(arguments: ["INT", "TERM"])
+  func aSignalLeavesTheOriginalAndNoOutput(signal: String) {
+    inFolder { folder in
+      // The filter has the signal sent while it loops, in the middle of the image.
+      let code =
+        "return { X86_TSC_INFO = function() os.execute(\"(sleep 0.2; kill -\(signal) $PPID) &\") "
+        + "while true do end end }"
+      let outcome = Program.shell(
+        "cp \(pv) \(folder)/in; timeout 20 xensave-lua -e '\(code)' \(folder)/in --in-place -q; "
+          + "echo $?; cmp \(folder)/in \(pv)")
+      #expect(outcome.text == (signal == "INT" ? "130\n" : "143\n"), "\(outcome.errors)")
+      #expect(Program.names(in: folder) == ["in"])
+    }
+  }
+
+  @Test func aFileSizeLimitIsAnErrorLikeAFullDisk() {
+    inFolder { folder in
+      let outcome = Program.shell(
+        "ulimit -f 1000; xensave-lua \(keep) \(pv) -o \(folder)/out -q")
+      #expect(outcome.exitCode == 3, "\(outcome.errors)")
+      #expect(outcome.errors.contains("File too large"))
+      #expect(Program.names(in: folder).isEmpty)
+    }
+  }
+
+  @Test func aFileThatShrinksWhileItIsReadIsNoticed() {
+    inFolder { folder in
+      let code =
+        "return { X86_TSC_INFO = function() os.execute(\"truncate -s -1000 \(folder)/in\") end }"
+      let outcome = Program.shell(
+        "cp \(pv) \(folder)/in; xensave-lua -e '\(code)' \(folder)/in -o \(folder)/out -q")
+      #expect(outcome.exitCode == 1, "\(outcome.errors)")
+      #expect(Program.names(in: folder) == ["in"])
+    }
+  }
+
+  @Test func closedStandardDescriptorsAreNotMistakenForImages() {
+    inFolder { folder in
+      let outcome = Program.shell(
+        "xensave-lua \(keep) \(pv) -o \(folder)/out <&- >&- 2>&-; cmp \(folder)/out \(pv)")
+      #expect(outcome.exitCode == 0, "\(outcome.errors)")
+    }
+  }
+}
