@@ -1,0 +1,90 @@
+// A nameless file for what is too much for memory.
+
+public import Bytes
+internal import CSystem
+internal import Glibc
+
+/// A temporary file without a name: its space is free again once nobody holds it.
+///
+/// It lies in $TMPDIR, or in /var/tmp: /tmp may be memory.
+public final class ScratchFile {
+  private let descriptor: Descriptor
+  private let path: String
+
+  public init() throws(SystemError) {
+    var folder = "/var/tmp"
+    // Safety: getenv returns a NUL-terminated string that is copied at once.
+    if let value = unsafe getenv("TMPDIR") { folder = unsafe String(cString: value) }
+    var random = SystemRandomNumberGenerator()
+    var attempt = 0
+    while true {
+      let name = folder + "/.xensave-" + String(random.next(), radix: 16)
+      let number = unsafe csystem_create(name, 0o600)
+      if number >= 0 {
+        unsafe unlink(name)
+        path = "scratch file in " + folder
+        descriptor = try Descriptor(taking: number, path: path)
+        return
+      }
+      attempt += 1
+      guard errno == EEXIST, attempt < 100 else { throw SystemError("open", errno, folder) }
+    }
+  }
+
+  /// Writes octets `range` of `arena` at `offset`.
+  public func write(
+    _ arena: Arena, _ range: Range<Int>, at offset: UInt64
+  ) throws(SystemError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    var done = 0
+    while done < range.count {
+      // Safety: the range lies inside the arena.
+      let result = unsafe pwrite(
+        descriptor.number, arena.pointer(range.lowerBound + done), range.count - done,
+        Int(clamping: offset) + done)
+      if result > 0 { done += result } else { try check(result, "pwrite") }
+    }
+  }
+
+  /// Reads into octets `range` of `arena` what stands at `offset`; what was never written is zero.
+  public func read(
+    into arena: Arena, _ range: Range<Int>, at offset: UInt64
+  ) throws(SystemError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    var done = 0
+    while done < range.count {
+      // Safety: the range lies inside the arena.
+      let result = unsafe pread(
+        descriptor.number, arena.pointer(range.lowerBound + done), range.count - done,
+        Int(clamping: offset) + done)
+      if result == 0 {
+        unsafe memset(arena.pointer(range.lowerBound + done), 0, range.count - done)
+        return
+      }
+      if result > 0 { done += result } else { try check(result, "pread") }
+    }
+  }
+
+  /// Takes all that `source` still has, and gives it as a source of its own whose position 0 is
+  /// what was `source`'s position. Its name in messages is that of `source`.
+  public func source(ofRestOf source: Source) throws(SystemError) -> Source {
+    let sink = Sink(try Descriptor(taking: duplicate(), path: path), path: path)
+    _ = try source.move(.max, to: sink)
+    guard lseek(descriptor.number, 0, SEEK_SET) == 0 else {
+      throw SystemError("lseek", errno, path)
+    }
+    let file = try Descriptor(taking: duplicate(), path: source.path)
+    return try Source(file, path: source.path)
+  }
+
+  private func duplicate() throws(SystemError) -> Int32 {
+    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
+    guard number >= 0 else { throw SystemError("fcntl", errno, path) }
+    return number
+  }
+
+  private func check(_ result: Int, _ call: String) throws(SystemError) {
+    guard result == 0 || errno == EINTR else { throw SystemError(call, errno, path) }
+    try Interrupt.check(path)
+  }
+}
