@@ -36,6 +36,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua"]),
+    swift("Legacy", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON"]),
     swift("Stream", ["Format", "SystemIO", "Bytes"]),
     swift("Format", ["Bytes"]),
@@ -54,6 +55,7 @@ let package = Package(
     tests("StreamTests", ["Stream", "Format", "SystemIO", "TestKit"]),
     tests("JSONTests", ["JSON"]),
     tests("FormatTests", ["Format", "Bytes"]),
+    tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
   ],
   swiftLanguageModes: [.v6]
 )
