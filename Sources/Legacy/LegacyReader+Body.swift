@@ -20,6 +20,12 @@ extension LegacyReader {
     }
     switch type {
     case .end:
+      guard hasBatches else {
+        throw fail(
+          .malformed, at: start, type.name,
+          "expected pages before the end of the body, got none: the stream holds no guest, or its "
+            + "toolstack was not of \(8 * width.rawValue) bits")
+      }
       state = guest == .x86PV ? .pvTail : .hvmMagic
       return .endOfBody
     case .enableVerifyMode: return .enableVerify
@@ -57,6 +63,7 @@ extension LegacyReader {
           "expected a count of pages up to \(LegacyLimit.batch) or a type from -20 to 0, got "
             + "\(type.rawValue)")
       }
+      hasBatches = true
       return .pages(try batch(Int(type.rawValue), type.name))
     }
   }

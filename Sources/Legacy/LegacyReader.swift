@@ -48,6 +48,8 @@ public struct LegacyReader {
   private var place = ""
   private var compressesNext = false
   private(set) var isCompressed = false
+  /// Whether a batch came: a body without any is no guest's, but a stream read wrongly.
+  var hasBatches = false
   /// The vCPUs of the tail, and the next one. Without VCPU_INFO it is vCPU 0.
   var online: [UInt32] = [0]
   var vcpuIndex = 0
