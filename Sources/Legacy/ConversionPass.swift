@@ -18,20 +18,20 @@ internal import SystemIO
 ///     tail of HVM               X86_TSC_INFO, HVM_PARAMS, HVM_CONTEXT, END
 ///     TOOLSTACK, device model   EMULATOR_XENSTORE_DATA, EMULATOR_CONTEXT
 struct ConversionPass {
-  private var reader: LegacyReader
-  private var writer: StreamWriter
+  var reader: LegacyReader
+  var writer: StreamWriter
   private let options: LegacyConverter.Options
-  private var report = LegacyReport()
+  var report = LegacyReport()
 
-  private var plan: LegacyPlan?
+  var plan: LegacyPlan?
   private var isInLibxl = false
   private var isVerifying = false
   private var isDone = false
   private var tsc: LegacyTSCInfo?
   private var params: [UInt64: UInt64] = [:]
   private var toolstack: (offset: UInt64, bytes: [UInt8])?
-  private var inflater: PageInflater?
-  private let buffer = Arena(capacity: 4096)
+  var inflater: PageInflater?
+  let buffer = Arena(capacity: 4096)
 
   init(_ source: Source, _ options: LegacyConverter.Options, _ sink: Sink) {
     reader = LegacyReader(
@@ -146,116 +146,6 @@ struct ConversionPass {
     try put(.staticDataEnd, [])
   }
 
-  private mutating func putP2MFrames(_ count: Int) throws(StreamError) {
-    var out = head(.x86PVP2MFrames, 8 + 8 * UInt64(count))
-    out.append(integer: UInt32(0))
-    out.append(integer: UInt32(reader.p2mSize - 1))
-    let width = reader.width.rawValue
-    var left = count
-    while left > 0 {
-      let piece = min(left, 8192)
-      try reader.readPayload(piece * width, into: buffer)
-      let words = buffer.copy(0..<piece * width)
-      for index in 0..<piece {
-        out.append(integer: words.unsigned(at: index * width, width: width))
-      }
-      try writer.put(out)
-      out.removeAll(keepingCapacity: true)
-      left -= piece
-    }
-  }
-
-  // MARK: - Pages
-
-  private mutating func put(_ batch: LegacyBatch, _ item: LegacyItem) throws(StreamError) {
-    if batch.isCompressed {
-      try makeInflater()
-      return try attempt(item) { inflater throws in try inflater.expect(batch) }
-    }
-    // A record without entries is refused by every reader.
-    guard !batch.entries.isEmpty else { return }
-    let byteCount = batch.dataCount * pageByteCount
-    let table = pageTable(batch.entries, pageCount: batch.dataCount)
-    report.pageCount += UInt64(batch.dataCount)
-    guard plan?.usesCompression == true || inflater != nil, byteCount > 0 else {
-      try writer.put(table)
-      try reader.movePayload(to: writer.sink)
-      return
-    }
-    try makeInflater()
-    try reader.readPayload(byteCount, into: buffer)
-    let pages = buffer
-    try attempt(item) { inflater throws in try inflater.keep(batch, pages) }
-    try writer.put(table, then: buffer, 0..<byteCount)
-  }
-
-  private mutating func inflate(
-    _ byteCount: UInt64, _ item: LegacyItem
-  ) throws(StreamError) {
-    try makeInflater()
-    let input = buffer
-    var left = byteCount
-    while left > 0 {
-      let piece = Int(min(left, 65536))
-      try reader.readPayload(piece, into: input)
-      var done = 0
-      while done < piece {
-        done += try attempt(item) { inflater throws in
-          try inflater.inflate(input, done..<piece)
-        }
-        if inflater?.isFull == true { try putInflated() }
-      }
-      left -= UInt64(piece)
-    }
-  }
-
-  private mutating func finishInflating(_ item: LegacyItem) throws(StreamError) {
-    guard inflater != nil, reader.isCompressed else { return }
-    while try attempt(item, { inflater throws in try inflater.finish() }) == false {
-      try putInflated()
-    }
-    try putInflated()
-  }
-
-  private mutating func putInflated() throws(StreamError) {
-    guard var current = inflater, !current.entries.isEmpty else { return }
-    inflater = nil
-    report.pageCount += UInt64(current.pageCount)
-    try writer.put(
-      pageTable(current.entries, pageCount: current.pageCount), then: current.pages,
-      0..<current.pageCount * pageByteCount)
-    current.beginRecord()
-    inflater = current
-  }
-
-  private mutating func makeInflater() throws(StreamError) {
-    guard inflater == nil else { return }
-    do { inflater = try PageInflater() } catch { throw StreamError(error, offset: reader.offset) }
-  }
-
-  /// Calls `body` with the inflater, and says where in the stream it failed.
-  private mutating func attempt<R>(
-    _ item: LegacyItem, _ body: (inout PageInflater) throws -> R
-  ) throws(StreamError) -> R {
-    guard var current = inflater else { fatalError("no inflater") }
-    inflater = nil
-    defer { inflater = current }
-    do { return try body(&current) } catch let error as PageInflater.Failure {
-      throw fail(error.isLimit ? .limit : .malformed, item, "compressed pages", error.problem)
-    } catch let error as SystemError {
-      throw StreamError(error, offset: reader.offset)
-    } catch { fatalError("\(error)") }
-  }
-
-  private func pageTable(_ entries: [PageEntry], pageCount: Int) -> [UInt8] {
-    var out = head(.pageData, UInt64(8 + 8 * entries.count + pageCount * pageByteCount))
-    out.reserveCapacity(16 + 8 * entries.count)
-    out.append(integer: UInt32(entries.count))
-    out.append(integer: UInt32(0))
-    for entry in entries { out.append(integer: entry.rawValue) }
-    return out
-  }
-
   // MARK: - Checkpoints
 
   private mutating func endBody(_ item: LegacyItem) throws(StreamError) {
@@ -283,6 +173,7 @@ struct ConversionPass {
       return
     }
     if isInLibxl {
+      try checkDeviceModel(item)
       try putXenstoreData()
       try put(.libxlEnd, [])
     } else if let toolstack {
@@ -291,10 +182,17 @@ struct ConversionPass {
           offset: toolstack.offset,
           text: "libxl's toolstack record was left out: a libxc stream has no place for it"))
     }
-    if reader.guest == .x86HVM, isInLibxl, !report.hasDeviceModel, !options.skipsDeviceModel {
-      note(item, "no device model's record follows: only guests without one (PVH) can be restored")
-    }
     isDone = true
+  }
+
+  /// libxl starts no device model without its state.
+  private func checkDeviceModel(_ item: LegacyItem) throws(StreamError) {
+    guard reader.guest == .x86HVM, !report.hasDeviceModel, !options.skipsDeviceModel else { return }
+    let got = try reader.peek(LegacySignature.byteCount)
+    throw fail(
+      got.isEmpty ? .truncated : .malformed, item, "device model",
+      "expected \"\(LegacySignature.record.rawValue)\", got "
+        + (got.isEmpty ? "the end of the stream" : "\"\(got.printable)\""))
   }
 
   // MARK: - Tails
@@ -395,7 +293,7 @@ struct ConversionPass {
 
   // MARK: - Records
 
-  private func head(_ type: RecordType, _ byteCount: UInt64) -> [UInt8] {
+  func head(_ type: RecordType, _ byteCount: UInt64) -> [UInt8] {
     var out: [UInt8] = []
     out.append(integer: type.number)
     out.append(integer: UInt32(byteCount))
@@ -448,7 +346,7 @@ struct ConversionPass {
     if report.notes.count < 100 { report.notes.append(note) }
   }
 
-  private func fail(
+  func fail(
     _ kind: StreamError.Kind, _ item: LegacyItem, _ place: String, _ problem: String
   ) -> StreamError {
     StreamError(

@@ -12,8 +12,8 @@ public import SystemIO
 ///
 /// A file is walked over twice: first for its last complete checkpoint. A pipe is read once; where
 /// a checkpoint does not say that it is the last, the rest goes through a scratch file. Behind the
-/// end of a plain save nothing is read from a pipe, but for an HVM guest that has no device model's
-/// record: whether one follows takes 4 octets to tell (`skipsDeviceModel`).
+/// end of a plain save nothing is read from a pipe. An HVM guest's libxl stream needs the device
+/// model's record; without one there is an error, unless `skipsDeviceModel`.
 public struct LegacyConverter {
   /// The outermost layer of the result.
   public enum Wrapping: Sendable {

@@ -1,6 +1,7 @@
 // What a first walk over a legacy stream finds out for the second one.
 
 internal import Stream
+internal import SystemIO
 
 /// Which checkpoint a stream that can be read twice has to be converted to, and how.
 struct LegacyPlan {
@@ -24,13 +25,23 @@ struct LegacyPlan {
     var reader = reader
     var found = LegacyPlan(last: -1)
     var soFar = found
+    var isWithDeviceModel = false
     do throws(StreamError) {
       while let item = try reader.next() {
         switch item.content {
         case .toolstack: soFar.hasToolstack = true
-        case .deviceModel: soFar.hasDeviceModel = true
+        case .deviceModel:
+          soFar.hasDeviceModel = true
+          isWithDeviceModel = true
         case .compressedPages: soFar.usesCompression = true
         case .endOfCheckpoint(let index):
+          // Cut off between a tail and its device model.
+          guard isWithDeviceModel || !found.hasDeviceModel else {
+            throw StreamError(
+              .truncated, path: reader.source.path, offset: item.offset, place: "device model",
+              "the stream ends: expected its record, as in the checkpoint before")
+          }
+          isWithDeviceModel = false
           soFar.last = index
           found = soFar
         default: break

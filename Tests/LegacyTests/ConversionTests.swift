@@ -264,8 +264,16 @@ let realContext: [UInt8] = {
     builder.hvmTail([1])
     #expect(try ParsedStream(convert(builder.out.bytes).bytes).libxl.isEmpty)
     // A pipe cannot be asked beforehand.
-    let (bytes, report, _) = try convertThroughPipes(builder.out.bytes)
-    #expect(!(try ParsedStream(bytes).libxl.isEmpty))
-    #expect(report.notes.first?.text.contains("no device model") == true)
+    #expect(throws: StreamError.self) { try convertThroughPipes(builder.out.bytes) }
+    var options = LegacyConverter.Options()
+    options.wrapping = .libxc
+    let piped = try convertThroughPipes(builder.out.bytes, options)
+    #expect(try piped.bytes == convert(builder.out.bytes).bytes)
+    // libxl's saves always have one.
+    options.wrapping = .libxl
+    let error = try #require(try conversionError(builder.out.bytes + [1, 2], options))
+    #expect(error.kind == .malformed)
+    #expect(error.problem.contains("got \"\\x01\\x02\""))
+    #expect(try conversionError(xlHeader([], flags: 0) + builder.out.bytes)?.kind == .truncated)
   }
 }

@@ -47,14 +47,11 @@ import Testing
     let folder = Folder()
     let path = folder.write(bytes)
     let sink = try null()
-    // An HVM stream may end with its tail.
-    let tailEnd =
-      kind.isPV ? bytes.count : bytes.count - 21 - 4 - LegacyBuilder.qemu.count
     for count in stride(from: bytes.count - 1, through: 0, by: -1) {
       #expect(truncate(path, count) == 0)
       do {
         _ = try LegacyConverter(Source(opening: path)).run(to: sink)
-        #expect(count == tailEnd)
+        Issue.record("cut at \(count): no error")
       } catch let error as StreamError {
         guard error.kind == .truncated else {
           Issue.record("cut at \(count): \(error)")
@@ -144,7 +141,7 @@ import Testing
       return try conversionError(builder.out.bytes)?.description ?? "no error"
     }
     let (pv, hvm) = (Kind.all[0], Kind.all[3])
-    var empty = LegacyBuilder(hvm)
+    var empty = LegacyBuilder(Kind.all[2])
     empty.head()
     empty.chunk(0)
     empty.hvmTail([1])
