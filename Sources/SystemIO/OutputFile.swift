@@ -19,7 +19,7 @@ public final class OutputFile {
   private var isDone = false
 
   /// Where the file can be opened for reading until `commit()`.
-  public var readingPath: String { "/proc/self/fd/\(sink.number)" }
+  public var readingPath: String { "/proc/\(getpid())/fd/\(sink.number)" }
 
   /// Creates the temporary file. Its mode is that of `like` (a file that it will stand for), or
   /// 0600: images hold a guest's memory.

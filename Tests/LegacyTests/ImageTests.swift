@@ -20,7 +20,7 @@ import Testing
     let report = try LegacyConverter(Source(opening: folder.file("old"))).run(to: out.sink)
     #expect(report.width.rawValue == width / 8)
     #expect(report.guest == .x86PV)
-    let new = try ParsedStream(readFile(out.temporaryPath))
+    let new = try ParsedStream(readFile(out.readingPath))
     let old = try ParsedStream(readFile(fixture))
     #expect(new.xl == (isBare ? [] : old.xl))
     #expect(new.libxl.isEmpty == isBare)
@@ -37,10 +37,10 @@ import Testing
     var shared = try #require(old.bodies(7).first)
     for offset in 3096..<3104 { shared[offset] = 0 }
     #expect(new.bodies(7) == [shared])
-    let verified = try Verifier(Source(opening: out.temporaryPath)).run()
+    let verified = try Verifier(Source(opening: out.readingPath)).run()
     #expect(verified.isGood, "\(verified.findings.map(\.description))")
     if let verify = Oracle.verify, isBare {
-      let result = shell("\(verify) -i '\(out.temporaryPath)'")
+      let result = shell("\(verify) -i '\(out.readingPath)'")
       #expect(result.status == 0, "\(result.text)")
     }
   }

@@ -95,7 +95,7 @@ func convert(
   let out = try OutputFile(creating: folder.file("out"))
   let source = try Source(opening: folder.write(bytes))
   let report = try LegacyConverter(source, options: options).run(to: out.sink)
-  let result = try readFile(out.temporaryPath)
+  let result = try readFile(out.readingPath)
   #expect(UInt64(result.count) == report.byteCount)
   return (result, report)
 }
