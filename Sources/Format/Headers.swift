@@ -1,4 +1,4 @@
-// The four headers that a saved domain can begin with, as rows like any record.
+// The headers that a saved domain can begin with, as rows like any record.
 
 internal import Bytes
 
@@ -12,9 +12,19 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
   case image
   /// The libxc domain header. Spec: libxc-migration-stream, Domain Header.
   case domain
+  /// libvirt's header of a saved domain, with its XML. libvirt: src/libxl/libxl_conf.h,
+  /// struct _libxlSavefileHeader.
+  case libvirt
+  /// The signature of xenopsd's suspend image. xenopsd: doc/suspend-image-framing-format.
+  case xenopsd
+  /// The domain header of draft B: arch and type from its text, the rest inferred from the final
+  /// one.
+  case draftDomain = "draft_domain"
 
   /// "image header", for messages.
-  public var title: String { "\(rawValue) header" }
+  public var title: String {
+    self == .draftDomain ? "domain header of draft B" : "\(rawValue) header"
+  }
 
   /// Octets of the fixed part.
   public var byteCount: Int {
@@ -22,16 +32,22 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
     case .xl: 48
     case .libxl, .domain: 16
     case .image: 24
+    case .libvirt: 64
+    case .xenopsd: 15
+    case .draftDomain: 8
     }
   }
 
-  /// The rows. The xl header's optional data follow its rows.
+  /// The rows. The xl header's optional data and libvirt's XML follow their rows.
   public var fields: [Field] {
     switch self {
     case .xl: HeaderKind.xlFields
     case .libxl: HeaderKind.libxlFields
     case .image: HeaderKind.imageFields
     case .domain: HeaderKind.domainFields
+    case .libvirt: HeaderKind.libvirtFields
+    case .xenopsd: [.octets("signature", 15)]
+    case .draftDomain: HeaderKind.draftDomainFields
     }
   }
 
@@ -84,6 +100,29 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
     .u32("xen_major").doc("Release of the saver's Xen; 0 where a converter made the stream."),
     .u32("xen_minor"),
   ]
+
+  ///     +-----------------------+-----------+-------------+
+  ///     | magic, 16 octets                                |
+  ///     +-----------------------+-------------------------+
+  ///     | version               | xml_len                 |
+  ///     +-----------------------+-------------------------+
+  ///     | unused, 40 octets                               |
+  ///     +-------------------------------------------------+
+  ///     | XML and its NUL ...                             |
+  private static let libvirtFields: [Field] = [
+    .octets("magic", 16), .u32("version").doc("1: a legacy stream follows; 2: a libxl stream."),
+    .u32("xml_len").unit("octets").doc("With the NUL at its end."), .reserved(40, "unused"),
+    .opaque("xml"),
+  ]
+
+  ///     +-----------+-----------+-----------+-------------+
+  ///     | arch      | type      | page_shift| (reserved)  |
+  ///     +-----------+-----------+-----------+-------------+
+  private static let draftDomainFields: [Field] = [
+    .u16("arch").enumeration([1: "x86", 2: "arm"]),
+    .u16("type").enumeration([1: "x86_pv", 2: "x86_hvm"]).doc("x86_hvm is inferred."),
+    .u16("page_shift"), .reserved(2),
+  ]
 }
 
 /// The numbers that tell the formats apart.
@@ -95,11 +134,15 @@ public enum Magic {
   public static let libxl: UInt64 = 0x4C69_6278_6C46_6D74
   /// "XENF", big-endian.
   public static let image: UInt32 = 0x5845_4E46
+  /// "libvirt-xml\n \0 \r".
+  public static let libvirt: [UInt8] = Array("libvirt-xml\n \0 \r".utf8)
+  /// "XenSavedDomv2-\n".
+  public static let xenopsd: [UInt8] = Array("XenSavedDomv2-\n".utf8)
 }
 
 /// What the first octets of a file or pipe say it is.
 public enum Container: Sendable, Equatable {
-  case xl, libxl, libxc
+  case xl, libxl, libxc, libvirt, xenopsd
   /// A format that is recognised but not read: its name for the message.
   case other(String)
   /// Too few octets to be anything.
@@ -118,10 +161,10 @@ public enum Container: Sendable, Equatable {
     } else if first.count >= 12, first[0..<8].allSatisfy({ $0 == 0xFF }) {
       let id = first.load(8, as: UInt32.self, .big)
       self = id == Magic.image ? .libxc : .other("an image header with id \(id.hex(8))")
-    } else if begins("libvirt-xml\n \0 \r") {
-      self = .other("a libvirt save image")
-    } else if begins("XenSavedDomv2-\n") {
-      self = .other("a xenopsd suspend image")
+    } else if first.starts(with: Magic.libvirt) {
+      self = .libvirt
+    } else if first.starts(with: Magic.xenopsd) {
+      self = .xenopsd
     } else if begins("XenSavedDomain\n") {
       self = .other("a xenopsd legacy suspend image")
     } else if begins("QEVM") {

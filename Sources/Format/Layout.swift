@@ -109,10 +109,11 @@ public struct Layout: Sendable {
   }
 }
 
-/// All record types of both layers, by number and by name.
+/// All record types of all layers, by number and by name.
 public enum Layouts {
   /// Every record type that is known, libxc's first. A new type is added to one of these tables.
-  public static let all: [Layout] = LibxcRecords.all + LibxlRecords.all
+  public static let all: [Layout] =
+    LibxcRecords.all + LibxlRecords.all + DraftB.records + XenopsdRecords.all
 
   private static let byType = Dictionary(uniqueKeysWithValues: all.map { ($0.type, $0) })
   private static let byName = Dictionary(

@@ -6,6 +6,10 @@ internal import Bytes
 public enum Layer: String, Sendable, Hashable {
   case libxc
   case libxl
+  /// Records that only draft B of the libxc stream has (`DraftB`).
+  case draftB = "draft_b"
+  /// xenopsd's suspend image.
+  case xenopsd
 }
 
 /// The guest that a libxc stream carries. Spec: libxc-migration-stream, Domain Header, type.

@@ -39,7 +39,10 @@ final class Inspection {
       libxc.version = Int(header.bytes.load(12, as: UInt32.self, header.order))
     case .domain:
       libxc.guest = GuestType(rawValue: header.bytes.load(0, as: UInt32.self, header.order))
-    case .xl, .libxl: break
+    case .draftDomain:
+      let type = header.bytes.load(2, as: UInt16.self, header.order)
+      libxc.guest = GuestType(rawValue: UInt32(type))
+    case .xl, .libxl, .libvirt, .xenopsd: break
     }
   }
 
@@ -67,6 +70,7 @@ final class Inspection {
       libxl.add(record)
       return
     }
+    guard record.type.layer == .libxc else { return }
     if layout != nil { libxc.add(record, contents) }
     guard record.type == .end || record.type == .checkpoint else { return }
     for (rule, check) in book.completion {
@@ -137,7 +141,7 @@ final class Inspection {
     _ problem: @autoclosure () -> String
   ) {
     report(
-      offset: record.offset + UInt64(8 + offset), place: record.place, field, problem())
+      offset: record.bodyOffset &+ UInt64(bitPattern: Int64(offset)), place: record.place, field, problem())
   }
 
   func report(

@@ -99,6 +99,11 @@ public final class Rewriter {
   // MARK: - Headers
 
   private func rewrite(_ header: Header) throws(RewriteError) {
+    guard header.kind != .draftDomain else {
+      throw RewriteError(
+        .usage,
+        "\(reader.source.path): an image of draft B is not rewritten (convert it to version 3 first)")
+    }
     var changed = header
     try filter.header(&changed)
     if changed.bytes == header.bytes {
@@ -141,7 +146,7 @@ public final class Rewriter {
   }
 
   private func isOutermostEnd(_ type: RecordType) -> Bool {
-    type == .libxlEnd || (type == .end && reader.container == .libxc)
+    type == .libxlEnd || type == .endOfImage || (type == .end && reader.container == .libxc)
   }
 
   private func put(
@@ -237,7 +242,13 @@ public final class Rewriter {
     let libxl = Record(.libxlEnd, body: [], context: reader.libxlContext)
     try write { writer throws(StreamError) in
       if layer == .libxc { try writer.put(libxc) }
-      if self.reader.container != .libxc { try writer.put(libxl) }
+      switch self.reader.container {
+      case .libxc: break
+      case .xenopsd:
+        try writer.put(
+          Record(.endOfImage, body: [], context: BodyContext(), framing: .xenopsd))
+      default: try writer.put(libxl)
+      }
     }
   }
 }

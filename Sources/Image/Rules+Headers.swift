@@ -161,6 +161,16 @@ extension Rule {
 
   static let libxcHeaders: [Rule] = [
     Rule(
+      "image-header.version", .error, "The version is 2 or 3: no release reads draft B (1).",
+      imageReader,
+      .header(.image) { look, header in
+        let version = header.bytes.load(12, as: UInt32.self, .big)
+        guard version < 2 else { return }
+        look.report(
+          header, "version", at: 12,
+          "expected 2 or 3, got \(version): convert it to version 3 first")
+      }),
+    Rule(
       "image-header.endianness", .error, "The stream is little-endian: no Xen reads the others.",
       imageReader,
       .header(.image) { look, header in

@@ -41,7 +41,7 @@ extension Rule {
       .padding { look, record, padding in
         guard padding.contains(where: { $0 != 0 }) else { return }
         look.report(
-          offset: record.offset + 8 + record.length, place: record.place, "padding",
+          offset: record.bodyOffset + record.length, place: record.place, "padding",
           "expected zero, got 0x\(padding.hexDigits)")
       }),
     Rule(

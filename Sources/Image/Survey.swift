@@ -6,7 +6,7 @@ public import Stream
 
 /// What one pass over the heads of an image has found.
 ///
-/// Bounded whatever the image says: at most 4 headers (fixed parts), 64 record types, 8192 vCPU
+/// Bounded whatever the image says: at most 7 headers (fixed parts), 64 record types, 8192 vCPU
 /// numbers and 1 MiB of configuration; about 2 MiB in all.
 public struct Survey: Sendable {
   /// How often a record type came.
@@ -86,7 +86,9 @@ public struct Survey: Sendable {
   /// The layers, outermost first.
   public var layers: [String] {
     var out: [String] = []
-    if headers[.xl] != nil { out.append("xl") }
+    for kind in [HeaderKind.xl, .libvirt, .xenopsd] where headers[kind] != nil {
+      out.append(kind.rawValue)
+    }
     if headers[.libxl] != nil { out.append("libxl") }
     if headers[.image] != nil { out.append("libxc") }
     return out
@@ -95,7 +97,8 @@ public struct Survey: Sendable {
   /// The libxc stream's version.
   public var version: Int? { headers[.image]?.number("version").map { Int($0) } }
   public var guest: GuestType? {
-    headers[.domain]?.number("type").map { GuestType(rawValue: UInt32(truncatingIfNeeded: $0)) }
+    (headers[.domain] ?? headers[.draftDomain])?.number("type")
+      .map { GuestType(rawValue: UInt32(truncatingIfNeeded: $0)) }
   }
   /// The release of the Xen that saved it; 0 for the major number of a converted stream.
   public var xenVersion: (major: UInt64, minor: UInt64)? {
@@ -106,7 +109,7 @@ public struct Survey: Sendable {
   }
   /// Whether a converter made it from a legacy stream.
   public var isConverted: Bool { xenVersion?.major == 0 }
-  public var libxcOrder: ByteOrder? { headers[.domain]?.order }
+  public var libxcOrder: ByteOrder? { (headers[.domain] ?? headers[.draftDomain])?.order }
   public var libxlOrder: ByteOrder? {
     headers[.libxl]?.number("options").map { $0 & 1 == 0 ? .little : .big }
   }
@@ -139,7 +142,7 @@ extension Survey {
       header.kind, offset: header.offset, bytes: Array(header.bytes.prefix(header.kind.byteCount)),
       order: header.order)
     if header.kind == .xl { config = Survey.config(of: header) }
-    if header.kind == .domain { context.order = header.order }
+    if header.kind == .domain || header.kind == .draftDomain { context.order = header.order }
   }
 
   /// The xl header's optional data begin with the configuration's length and text.

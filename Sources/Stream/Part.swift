@@ -56,12 +56,15 @@ public struct Record: Sendable {
   public let payloadByteCount: UInt64
   /// Byte order and guest width for reading the body.
   public let context: BodyContext
+  /// What lies around the body.
+  public let framing: RecordFraming
   /// Checkpoint number in a checkpointed stream, from 0.
   public let checkpoint: Int
 
   public init(
     _ type: RecordType, index: Int = 0, offset: UInt64 = 0, body: [UInt8], padding: [UInt8] = [],
-    payloadByteCount: UInt64 = 0, context: BodyContext, checkpoint: Int = 0
+    payloadByteCount: UInt64 = 0, context: BodyContext, framing: RecordFraming = .plain,
+    checkpoint: Int = 0
   ) {
     self.type = type
     self.index = index
@@ -70,13 +73,16 @@ public struct Record: Sendable {
     self.padding = padding
     self.payloadByteCount = payloadByteCount
     self.context = context
+    self.framing = framing
     self.checkpoint = checkpoint
   }
 
   /// The body's length, as the record header says it.
   public var length: UInt64 { UInt64(body.count) + payloadByteCount }
-  /// Octets of the record in the stream: header, body and padding.
-  public var totalByteCount: UInt64 { 8 + paddedTo8(length) }
+  /// Octets of the record in the stream: header, body, padding, and the checksum of draft B.
+  public var totalByteCount: UInt64 { framing.totalByteCount(length) }
+  /// The offset of the body's first octet.
+  public var bodyOffset: UInt64 { offset + UInt64(framing.headByteCount) }
   /// The offset of the first octet behind it.
   public var endOffset: UInt64 { offset + totalByteCount }
   /// The rows laid over the body.
@@ -85,14 +91,24 @@ public struct Record: Sendable {
   public var place: String { "record \(index) (\(type.name))" }
 
   /// The record header and the part of the body in memory, and the padding if that is all of it.
+  /// Of draft B the checksum is left out.
   public var headBytes: [UInt8] {
     var out: [UInt8] = []
-    out.reserveCapacity(16 + body.count)
-    out.append(integer: type.number, context.order)
-    out.append(integer: UInt32(truncatingIfNeeded: length), context.order)
+    out.reserveCapacity(framing.headByteCount + 8 + body.count)
+    if framing.numberByteCount == 8 {
+      out.append(integer: UInt64(type.number), context.order)
+      out.append(integer: length, context.order)
+    } else {
+      out.append(integer: type.number, context.order)
+      out.append(integer: UInt32(truncatingIfNeeded: length), context.order)
+    }
+    if framing.hasChecksum {
+      out.append(integer: UInt16(1), context.order)
+      out += [UInt8](repeating: 0, count: 6)
+    }
     out += body
     if payloadByteCount == 0 {
-      let needed = Int(paddedTo8(length) - length)
+      let needed = framing.paddingByteCount(length)
       out += padding.prefix(needed) + [UInt8](repeating: 0, count: max(0, needed - padding.count))
     }
     return out

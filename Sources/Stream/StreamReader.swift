@@ -9,6 +9,9 @@ public import SystemIO
 ///     xl header > libxl header > LIBXC_CONTEXT > image header > domain header > libxc records
 ///       > END > libxl records > END
 ///
+/// libvirt's header may stand for xl's; xenopsd's suspend image has records of its own where libxl's
+/// are. Draft B's records (version 1) have a longer head and a checksum, which is checked.
+///
 /// A checkpointed stream goes back and forth: libxc CHECKPOINT > libxl records > CHECKPOINT_END >
 /// libxc records ..., and ends with its bytes, without END.
 ///
@@ -33,21 +36,16 @@ public struct StreamReader {
   /// How the stream ended, once `next()` has returned nil.
   public private(set) var ending: Ending?
 
-  public enum Ending: Sendable, Equatable {
-    /// By the END record of the outermost layer.
-    case end
-    /// A checkpointed stream whose bytes ended between two records.
-    case checkpoint
-    /// A checkpointed stream that was cut inside a record: the last complete checkpoint counts.
-    case cutCheckpoint
-  }
-
   private enum State {
-    case start, libxlHeader, libxlRecords, imageHeader, domainHeader, libxcRecords, trailing, done
+    case start, libxlHeader, imageHeader, domainHeader, trailing, done
+    case libxlRecords, libxcRecords, xenopsdRecords
   }
 
   private var state = State.start
-  private var isNested = false
+  /// The layer around libxc's, if there is one.
+  private var outer: Layer?
+  /// The checksum of the record under way, where records have one.
+  private var checksum: RecordChecksum?
   private var isAfterCheckpointEnd = false
   private var checkpoint = 0
   private var waiting: UInt64 = 0
@@ -65,8 +63,16 @@ public struct StreamReader {
   ) {
     self = StreamReader(replacing: source, in: earlier)
     source.seek(offset)
-    state = layer == .libxl ? .libxlRecords : .libxcRecords
-    isNested = earlier.container != .libxc
+    switch layer {
+    case .libxl: state = .libxlRecords
+    case .xenopsd: state = .xenopsdRecords
+    case .libxc, .draftB: state = .libxcRecords
+    }
+    switch earlier.container {
+    case .libxc: outer = nil
+    case .xenopsd: outer = .xenopsd
+    default: outer = .libxl
+    }
     recordCount = index - 1
     self.checkpoint = checkpoint
     checkpointCount = checkpoint
@@ -84,24 +90,10 @@ public struct StreamReader {
     version = earlier.version
   }
 
-  /// Limits, in octets.
-  public enum Limit {
-    /// Longest libxc body. Xen: REC_LENGTH_MAX (128 MiB since 4.10; 8 MiB before).
-    public static let libxcBody: UInt64 = 128 << 20
-    /// Longest libxl body that is passed on; libxl itself states none.
-    public static let libxlBody: UInt64 = 1 << 30
-    /// Longest head that is read into memory: the p2m frames of a PV guest of 4 TiB.
-    public static let head = 16 << 20
-    /// Longest pfn table of one PAGE_DATA: 131,071 entries. Xen's savers batch 1,024, and no more
-    /// than 32,704 with contents fit into a record.
-    public static let pageTable = 1 << 20
-    /// Blobs up to this length are read into memory, longer ones stay in the source.
-    public static let blob = 1 << 20
-  }
-
   /// The next part, or nil at the end.
   public mutating func next() throws(StreamError) -> Part? {
     try passOverPayload()
+    if checksum != nil { try readChecksum() }
     switch state {
     case .start: return try begin()
     case .libxlHeader: return try libxlHeader()
@@ -109,6 +101,7 @@ public struct StreamReader {
     case .domainHeader: return try domainHeader()
     case .libxlRecords: return try record(.libxl)
     case .libxcRecords: return try record(.libxc)
+    case .xenopsdRecords: return try record(.xenopsd)
     case .trailing:
       state = .done
       let first: [UInt8]
@@ -126,16 +119,13 @@ public struct StreamReader {
 
   /// Moves what is left of the current record to `sink`.
   public mutating func movePayload(to sink: Sink) throws(StreamError) {
-    let count = waiting
-    waiting = 0
-    let moved: UInt64
-    do { moved = try source.move(count, to: sink) } catch { throw wrap(error) }
-    try checkComplete(moved, of: count)
+    try movePayload(waiting, to: sink)
   }
 
   /// Moves up to `count` octets of what is left of the current record to `sink`.
   public mutating func movePayload(_ count: UInt64, to sink: Sink) throws(StreamError) {
     precondition(count <= waiting)
+    if checksum != nil { return try readPayload(count, to: sink) }
     let moved: UInt64
     do { moved = try source.move(count, to: sink) } catch { throw wrap(error) }
     waiting -= count
@@ -151,12 +141,16 @@ public struct StreamReader {
     let got: Int
     do { got = try source.read(into: arena, offset..<offset + count) } catch { throw wrap(error) }
     waiting -= UInt64(count)
+    if checksum != nil {
+      arena.withBytes(offset..<offset + got) { checksum?.crc.update($0) }
+    }
     try checkComplete(UInt64(got), of: UInt64(count))
   }
 
   /// Passes over `count` octets of what is left of the current record.
   public mutating func skipPayload(_ count: UInt64) throws(StreamError) {
     precondition(count <= waiting)
+    if checksum != nil { return try readPayload(count, to: nil) }
     waiting -= count
     let skipped: UInt64
     do { skipped = try source.skip(count) } catch { throw wrap(error) }
@@ -166,6 +160,38 @@ public struct StreamReader {
   /// Moves everything from here to the end of the source. Returns how many octets.
   public mutating func moveRest(to sink: Sink) throws(StreamError) -> UInt64 {
     do { return try source.move(.max, to: sink) } catch { throw wrap(error) }
+  }
+
+  /// Reads octets that a checksum covers, and writes them to `sink`.
+  private mutating func readPayload(_ count: UInt64, to sink: Sink?) throws(StreamError) {
+    let arena = Arena(capacity: Int(min(count, 1 << 20)))
+    var rest = count
+    while rest > 0, ending == nil {
+      let piece = Int(min(rest, UInt64(arena.capacity)))
+      try loadPayload(piece, into: arena)
+      if let sink {
+        do { try sink.write(arena, 0..<piece) } catch {
+          throw StreamError(error, offset: sink.position)
+        }
+      }
+      rest -= UInt64(piece)
+    }
+  }
+
+  /// Reads the octets behind a record's padding and compares its checksum.
+  private mutating func readChecksum() throws(StreamError) {
+    guard let checksum else { return }
+    self.checksum = nil
+    guard ending != .cutCheckpoint else { return }
+    let offset = source.position
+    let footer = try read(RecordFraming.draftB.footerByteCount, waitingPlace)
+    guard checksum.isValid else { return }
+    let stated = footer.load(0, as: UInt32.self, libxcContext.order)
+    guard stated == checksum.crc.value else {
+      throw fail(
+        .malformed, at: offset, waitingPlace,
+        "checksum: expected \(checksum.crc.value.hex(8)), got \(stated.hex(8))")
+    }
   }
 
   private mutating func passOverPayload() throws(StreamError) {
@@ -196,6 +222,11 @@ public struct StreamReader {
     case .xl: return try xlHeader()
     case .libxl: return try libxlHeader()
     case .libxc: return try imageHeader()
+    case .libvirt: return try libvirtHeader()
+    case .xenopsd:
+      state = .xenopsdRecords
+      let bytes = try head(.xenopsd)
+      return .header(Header(.xenopsd, offset: 0, bytes: bytes, order: .little))
     case .other(let name):
       let isUnknown = name == "no format of saved domains"
       throw fail(
@@ -232,6 +263,29 @@ public struct StreamReader {
     }
     state = .libxlHeader
     return .header(Header(kind, offset: 0, bytes: fixed + data, order: order))
+  }
+
+  private mutating func libvirtHeader() throws(StreamError) -> Part {
+    let kind = HeaderKind.libvirt
+    let fixed = try head(kind)
+    // There is no mark of the order: versions are small numbers.
+    let order: ByteOrder = fixed.load(16, as: UInt32.self) < 1 << 24 ? .little : .big
+    let version = fixed.load(16, as: UInt32.self, order)
+    guard version == 2 else {
+      throw fail(
+        .unsupported, at: 16, kind.title,
+        version == 1
+          ? "version 1: this holds a legacy libxc stream (Xen 4.5 or older), which is not read here"
+          : "version: expected 2, got \(version)")
+    }
+    let count = fixed.load(20, as: UInt32.self, order)
+    guard count <= Limit.head else {
+      throw fail(
+        .limit, at: 20, kind.title, "xml_len: expected at most \(Limit.head), got \(count)")
+    }
+    let xml = try read(Int(count), kind.title)
+    state = .libxlHeader
+    return .header(Header(kind, offset: 0, bytes: fixed + xml, order: order))
   }
 
   private mutating func libxlHeader() throws(StreamError) -> Part {
@@ -272,11 +326,11 @@ public struct StreamReader {
         "id: expected \(Magic.image.hex()), got \(id.hex(8))")
     }
     let version = bytes.load(12, as: UInt32.self, .big)
-    guard version == 2 || version == 3 else {
-      let name = version == 1 ? " (draft B, which is not read here)" : ""
+    guard (1...3).contains(version) else {
+      let name = version > 3 && version < 256 ? " (from a newer release?)" : ""
       throw fail(
         .unsupported, at: offset + 12, kind.title,
-        "version: expected 2 or 3, got \(version)\(name)")
+        "version: expected 2 or 3, or 1 (draft B), got \(version)\(name)")
     }
     self.version = Int(version)
     let isBig = bytes.load(16, as: UInt16.self, .big) & 1 != 0
@@ -287,6 +341,14 @@ public struct StreamReader {
 
   private mutating func domainHeader() throws(StreamError) -> Part {
     let offset = source.position
+    if version == DraftB.version {
+      let bytes = try head(.draftDomain)
+      let arch = UInt32(bytes.load(0, as: UInt16.self, libxcContext.order))
+      let type = UInt32(bytes.load(2, as: UInt16.self, libxcContext.order))
+      guest = GuestType(rawValue: arch == UInt32(DraftB.archX86) ? type : arch << 16 | type)
+      state = .libxcRecords
+      return .header(Header(.draftDomain, offset: offset, bytes: bytes, order: libxcContext.order))
+    }
     let bytes = try head(.domain)
     guest = GuestType(rawValue: bytes.load(0, as: UInt32.self, libxcContext.order))
     state = .libxcRecords
@@ -301,42 +363,53 @@ public struct StreamReader {
 
   private mutating func record(_ expected: Layer) throws(StreamError) -> Part? {
     let offset = source.position
-    let have = try peekCount(8)
+    let framing = framing(expected)
+    let front = framing.headByteCount
+    let have = try peekCount(front)
     if have == 0 && mayEnd(expected) {
       state = .done
       ending = .checkpoint
       return nil
     }
-    guard have == 8 else { return try cut(offset, need: 8, have, expected) }
+    guard have == front else { return try cut(offset, need: front, have, expected) }
     var layer = expected
-    let order = (expected == .libxc ? libxcContext : libxlContext).order
+    let context = context(expected)
+    let order = context.order
+    if framing == .xenopsd { try checkXenopsdHead(offset) }
     let number = source.integer(0, as: UInt32.self, order)
-    let length = source.integer(4, as: UInt32.self, order)
+    // xenopsd's Libxc says a length that means nothing.
+    let isMarker = framing == .xenopsd && number == RecordType.xenopsdLibxc.number
+    let length =
+      isMarker ? 0 : source.integer(framing.numberByteCount, as: UInt32.self, order)
     // COLO: the primary's libxl writes CHECKPOINT_STATE where libxc's next checkpoint begins. Its
     // number is that of a PV vCPU's record in libxc, which an HVM stream cannot hold.
     if expected == .libxc, isAfterCheckpointEnd, number == 5, length == 4, guest == .x86HVM {
       layer = .libxl
     }
-    let type = RecordType(layer, number)
+    let type = framing == .draftB ? DraftB.type(number) : RecordType(layer, number)
     let place = "record \(recordCount + 1) (\(type.name))"
     let limit = layer == .libxc ? Limit.libxcBody : Limit.libxlBody
     guard UInt64(length) <= limit else {
       throw fail(
-        .limit, at: offset + 4, place,
+        .limit, at: offset + UInt64(framing.numberByteCount), place,
         "length: \(length) octets exceed the limit of \(limit >> 20) MiB")
     }
-    let headCount = try headByteCount(type, Int(length), order, offset, place)
-    let total = Int(paddedTo8(UInt64(length)))
+    let headCount = try headByteCount(type, Int(length), order, offset, front, place)
+    let total = Int(length) + framing.paddingByteCount(UInt64(length))
     // The padding is loaded with a body that is loaded whole.
     let loaded = headCount == Int(length) ? total : headCount
     // All of the head is seen before any of it is taken: a checkpoint that is cut in it stays whole
     // for whoever keeps the rest, from a pipe as from a file.
-    let got = try peekCount(8 + loaded)
-    guard got == 8 + loaded else {
-      return try cut(offset, need: 8 + loaded, got, expected, place)
+    let got = try peekCount(front + loaded)
+    guard got == front + loaded else {
+      return try cut(offset, need: front + loaded, got, expected, place)
     }
-    _ = try read(8, place)
+    let frontOctets = try read(front, place)
     let bytes = try read(loaded, place)
+    if framing.hasChecksum {
+      checksum = RecordChecksum(isValid: frontOctets.load(8, as: UInt16.self, order) & 1 != 0)
+      checksum?.crc.update(bytes)
+    }
     recordCount += 1
     waiting = UInt64(total - loaded)
     waitingPlace = place
@@ -346,23 +419,26 @@ public struct StreamReader {
       body: headCount == bytes.count ? bytes : Array(bytes.prefix(headCount)),
       padding: Array(bytes.dropFirst(headCount)),
       payloadByteCount: UInt64(Int(length) - headCount),
-      context: layer == .libxc ? libxcContext : libxlContext, checkpoint: checkpoint)
+      context: self.context(layer), framing: framing, checkpoint: checkpoint)
     follow(record)
+    // What is in memory whole is not handed out before its checksum was looked at.
+    if checksum != nil, waiting == 0 { try readChecksum() }
     return .record(record)
   }
 
   /// How much of a body is read into memory.
   private func headByteCount(
-    _ type: RecordType, _ length: Int, _ order: ByteOrder, _ offset: UInt64, _ place: String
+    _ type: RecordType, _ length: Int, _ order: ByteOrder, _ offset: UInt64, _ front: Int,
+    _ place: String
   ) throws(StreamError) -> Int {
     switch type {
     case .pageData:
-      guard length >= 8, try peekCount(12) == 12 else { return min(length, 8) }
-      let count = Int(source.integer(8, as: UInt32.self, order))
+      guard length >= 8, try peekCount(front + 4) == front + 4 else { return min(length, 8) }
+      let count = Int(source.integer(front, as: UInt32.self, order))
       let table = min(8 + 8 * count, length)
       guard table <= Limit.pageTable else {
         throw fail(
-          .limit, at: offset + 8, place,
+          .limit, at: offset + UInt64(front), place,
           "count: expected at most \(Limit.pageTable / 8 - 1) entries, got \(count)")
       }
       return table
@@ -387,17 +463,24 @@ public struct StreamReader {
     isAfterCheckpointEnd = record.type == .checkpointEnd || record.type == .checkpointState
     switch record.type {
     case .libxcContext:
-      isNested = true
+      outer = .libxl
       state = .imageHeader
-    case .libxlEnd: finish()
+    case .xenopsdLibxc:
+      outer = .xenopsd
+      state = .imageHeader
+    case .libxlEnd, .endOfImage: finish()
     case .checkpointEnd:
       if version != nil { state = .libxcRecords }
       checkpointCount += 1
       checkpoint += 1
     case .end:
-      if isNested { state = .libxlRecords } else { finish() }
+      switch outer {
+      case nil: finish()
+      case .xenopsd: state = .xenopsdRecords
+      default: state = .libxlRecords
+      }
     case .checkpoint:
-      if isNested {
+      if outer == .libxl {
         state = .libxlRecords
       } else {
         checkpointCount += 1
@@ -412,6 +495,42 @@ public struct StreamReader {
       libxcContext.xstate = CPUIDFeatures.xstateComponents(
         fromCPUIDLeaves: CPUIDLeaf.all(in: record.body, libxcContext))
     default: break
+    }
+  }
+
+  private func framing(_ layer: Layer) -> RecordFraming {
+    switch layer {
+    case .xenopsd: .xenopsd
+    case .libxl: .plain
+    case .libxc, .draftB: version == DraftB.version ? .draftB : .plain
+    }
+  }
+
+  private func context(_ layer: Layer) -> BodyContext {
+    switch layer {
+    case .libxc, .draftB: libxcContext
+    case .libxl: libxlContext
+    case .xenopsd: BodyContext()
+    }
+  }
+
+  /// The head of a record of xenopsd's has 64-bit numbers, and streams where others have bodies.
+  private func checkXenopsdHead(_ offset: UInt64) throws(StreamError) {
+    let number = source.integer(0, as: UInt64.self, .little)
+    let length = source.integer(8, as: UInt64.self, .little)
+    let type = RecordType(.xenopsd, UInt32(truncatingIfNeeded: number))
+    let place = "record \(recordCount + 1) (\(type.name))"
+    guard number < 1 << 32 else {
+      throw fail(
+        .malformed, at: offset, place, "type: expected less than 2^32, got \(number.hex())")
+    }
+    guard length <= Limit.libxlBody || type == .xenopsdLibxc else {
+      throw fail(
+        .limit, at: offset + 8, place,
+        "length: \(length) octets exceed the limit of \(Limit.libxlBody >> 20) MiB")
+    }
+    guard type != .libxcLegacy, type != .libxlOfXenopsd else {
+      throw fail(.unsupported, at: offset, place, "a stream of this kind is not read here")
     }
   }
 

@@ -136,11 +136,16 @@ final class LuaImage {
       .property("version", "integer", "Version of the libxc stream: 2 or 3.") {
         image, frame throws(LuaError) in frame.push(try image.index().end.version ?? 0)
       },
-      .property("layer", "string", "The outermost layer: \"xl\", \"libxl\" or \"libxc\".") {
+      .property(
+        "layer", "string",
+        "The outermost layer: \"xl\", \"libvirt\", \"xenopsd\", \"libxl\" or \"libxc\"."
+      ) {
         image, frame throws(LuaError) in
         switch try image.index().end.container {
         case .xl: frame.push("xl")
         case .libxl: frame.push("libxl")
+        case .libvirt: frame.push("libvirt")
+        case .xenopsd: frame.push("xenopsd")
         default: frame.push("libxc")
         }
       },
