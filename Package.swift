@@ -32,11 +32,12 @@ let package = Package(
     swift(
       "Shell",
       [
-        "LuaRuntime", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
+        "LuaRuntime", "Convert", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua"]),
     swift("Legacy", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
+    swift("Convert", ["Image", "Stream", "Format", "SystemIO", "Bytes", "JSON"]),
     swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON"]),
     swift("Stream", ["Format", "SystemIO", "Bytes"]),
     swift("Format", ["Bytes"]),
@@ -53,6 +54,7 @@ let package = Package(
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "TestKit"]),
+    tests("ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("JSONTests", ["JSON"]),
     tests("FormatTests", ["Format", "Bytes"]),
     tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes"]),

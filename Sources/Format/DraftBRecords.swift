@@ -68,7 +68,7 @@ public enum DraftB {
 
   /// The review asked for the saver's release in the domain header; the draft has no place for it.
   static let xenVersion = Layout(
-    .xenVersion, "XEN_VERSION", "The release of the saver's Xen, as the final domain header has it.",
+    .xenVersion, "XEN_VERSION", "The saver's release of Xen, as the final domain header has it.",
     since: 1, length: .exactly(8), [.u32("xen_major"), .u32("xen_minor")])
 
   /// The bits of a pfn in PAGE_DATA: 60, where the final specification has 52.

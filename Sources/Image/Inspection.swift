@@ -141,7 +141,8 @@ final class Inspection {
     _ problem: @autoclosure () -> String
   ) {
     report(
-      offset: record.bodyOffset &+ UInt64(bitPattern: Int64(offset)), place: record.place, field, problem())
+      offset: record.bodyOffset &+ UInt64(bitPattern: Int64(offset)), place: record.place, field,
+      problem())
   }
 
   func report(

@@ -102,7 +102,8 @@ public final class Rewriter {
     guard header.kind != .draftDomain else {
       throw RewriteError(
         .usage,
-        "\(reader.source.path): an image of draft B is not rewritten (convert it to version 3 first)")
+        "\(reader.source.path): an image of draft B is not rewritten (convert it to version 3 first)"
+      )
     }
     var changed = header
     try filter.header(&changed)

@@ -1,0 +1,106 @@
+// What a conversion is asked for, and what it did.
+
+public import Bytes
+internal import Format
+internal import Image
+
+/// What lies around the libxc stream.
+public enum Wrapping: String, Sendable, CaseIterable {
+  /// Nothing: the bare libxc stream.
+  case libxc
+  /// The libxl stream.
+  case libxl
+  /// The libxl stream behind xl's header.
+  case xl
+  /// The libxl stream behind libvirt's header.
+  case libvirt
+  /// xenopsd's suspend image, which has no libxl stream.
+  case xenopsd
+
+  /// Whether the libxl stream is among it.
+  var hasLibxl: Bool { self == .libxl || self == .xl || self == .libvirt }
+}
+
+/// What a conversion is asked for. What is not said stays as it is in the source.
+public struct Conversion: Sendable {
+  /// The outer layers.
+  public var wrapping: Wrapping?
+  /// Version of the image header: 1 (draft B), 2 or 3.
+  public var version: Int?
+  /// Byte order of the libxl and libxc streams.
+  public var order: ByteOrder?
+  /// Whether what the other side cannot hold is left out, instead of being refused.
+  public var isLossy = false
+  /// The configuration for the outer header, without a NUL: xl's JSON, libvirt's XML or xenopsd's
+  /// S-expressions.
+  public var config: [UInt8]?
+  /// The saver's release, for a source that does not say it (draft B); else 0.0.
+  public var xenRelease: XenRelease?
+
+  public init() {}
+
+  /// A format that the command line and Lua can name.
+  public struct Format: Sendable {
+    public let name: String
+    public let doc: String
+    let apply: @Sendable (inout Conversion) -> Void
+  }
+
+  /// All formats, by their names. To add one, add its row here.
+  public static let formats: [Format] = [
+    Format(name: "v3", doc: "version 3, since Xen 4.14") { $0.version = 3 },
+    Format(name: "v2", doc: "version 2, Xen 4.6 to 4.13") { $0.version = 2 },
+    Format(name: "draft-b", doc: "version 1, the draft of February 2014") { $0.version = 1 },
+    Format(name: "libxc", doc: "the bare libxc stream") { $0.wrapping = .libxc },
+    Format(name: "libxl", doc: "the libxl stream") { $0.wrapping = .libxl },
+    Format(name: "xl", doc: "a file of xl save") { $0.wrapping = .xl },
+    Format(name: "libvirt", doc: "a file of virsh save") { $0.wrapping = .libvirt },
+    Format(name: "xenopsd", doc: "a suspend image of xenopsd (XCP-ng)") { $0.wrapping = .xenopsd },
+  ]
+
+  /// Asks for the format of this name. False if there is none.
+  public mutating func add(format name: String) -> Bool {
+    guard let format = Conversion.formats.first(where: { $0.name == name }) else { return false }
+    format.apply(&self)
+    return true
+  }
+}
+
+/// What a conversion did.
+public struct ConversionReport: Sendable {
+  /// Something that the result does not have.
+  public struct Note: Sendable, Equatable {
+    /// "record 4 (X86_CPUID_POLICY)" or a header.
+    public let place: String
+    public let text: String
+    /// Whether it was lost: the source cannot be made from the result again.
+    public let isLoss: Bool
+    public var description: String { "\(place): \(text)" }
+  }
+
+  /// Notes that are kept; `lossCount` goes on.
+  public static let noteLimit = 100
+
+  public internal(set) var recordsRead = 0
+  public internal(set) var recordsWritten = 0
+  public internal(set) var octetsRead: UInt64 = 0
+  public internal(set) var octetsWritten: UInt64 = 0
+  public internal(set) var notes: [Note] = []
+  public internal(set) var lossCount = 0
+
+  mutating func note(_ place: String, _ text: String, isLoss: Bool) {
+    if isLoss { lossCount += 1 }
+    guard notes.count < ConversionReport.noteLimit else { return }
+    notes.append(Note(place: place, text: text, isLoss: isLoss))
+  }
+
+  /// The notes and the counts, one a line.
+  public var text: String {
+    var lines = notes.map(\.description)
+    lines.append(
+      "\(recordsRead) records read, \(recordsWritten) written; "
+        + "\(octetsRead) octets read, \(octetsWritten) written"
+        + (lossCount > 0 ? "; \(lossCount) losses" : ""))
+    return lines.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,226 @@
+// The outer layers: xl's and libvirt's headers, libxl's stream, xenopsd's image.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import Stream
+
+extension Converter {
+  // MARK: - Headers
+
+  mutating func convert(_ header: Header) throws(RewriteError) {
+    switch header.kind {
+    case .xl: try begin(.xl, header)
+    case .libvirt: try begin(.libvirt, header)
+    case .xenopsd:
+      try begin(.xenopsd, header)
+      libxlOrder = conversion.order ?? .little
+      try writeOuterHeaders()
+    case .libxl:
+      if outerHeader == nil { try begin(.libxl, nil) }
+      libxlHeader = header
+      libxlOrder = conversion.order ?? reader.libxlContext.order
+      try writeOuterHeaders()
+    case .image:
+      if reader.container == .libxc { try begin(.libxc, nil) }
+      if !hasBegun { libxlOrder = conversion.order ?? reader.libxcContext.order }
+      try writeOuterHeaders()
+      try writeLibxcMarker()
+      try convertImage(header)
+    case .domain, .draftDomain: try convertDomain(header)
+    }
+  }
+
+  private mutating func begin(_ source: Wrapping, _ header: Header?) throws(RewriteError) {
+    self.source = source
+    target = conversion.wrapping ?? source
+    outerHeader = header
+    guard let header, target != source, header.bytes.count > header.kind.byteCount else { return }
+    report.note(
+      header.kind.title,
+      "left out with its \(header.bytes.count - header.kind.byteCount) octets of configuration",
+      isLoss: false)
+  }
+
+  /// Writes what stands before LIBXC_CONTEXT, or xenopsd's Libxc.
+  private mutating func writeOuterHeaders() throws(RewriteError) {
+    guard !hasBegun else { return }
+    hasBegun = true
+    switch target {
+    case .libxc: return
+    case .libxl: break
+    case .xl: try emitter.put(try xlHeader())
+    case .libvirt: try emitter.put(try libvirtHeader())
+    case .xenopsd:
+      try emitter.put(Magic.xenopsd)
+      if source != .xenopsd || conversion.config != nil { try putXenops(conversion.config ?? []) }
+      return
+    }
+    var header: [UInt8] = []
+    if let libxlHeader {
+      header = libxlHeader.bytes
+    } else {
+      header.append(integer: Magic.libxl, .big)
+      header.append(integer: UInt32(2), .big)
+      header.append(integer: UInt32(0), .big)
+    }
+    header[15] = header[15] & ~1 | (libxlOrder == .big ? 1 : 0)
+    try emitter.put(header)
+  }
+
+  /// The source's header, or one with the configuration that was supplied.
+  private func xlHeader() throws(RewriteError) -> [UInt8] {
+    guard let config = conversion.config else {
+      if let outerHeader, source == .xl { return outerHeader.bytes }
+      return XLHeaderBytes.header(config: nil)
+    }
+    return XLHeaderBytes.header(config: config)
+  }
+
+  private func libvirtHeader() throws(RewriteError) -> [UInt8] {
+    if conversion.config == nil, source == .libvirt, let outerHeader { return outerHeader.bytes }
+    guard let xml = conversion.config, !xml.isEmpty else {
+      throw refusal(
+        "libvirt header", "it holds the domain's XML, which is not in the source: supply it")
+    }
+    var out = Magic.libvirt
+    out.append(integer: UInt32(2))
+    out.append(integer: UInt32(xml.count + 1))
+    return out + [UInt8](repeating: 0, count: 40) + xml + [0]
+  }
+
+  private mutating func putXenops(_ config: [UInt8]) throws(RewriteError) {
+    if config.isEmpty {
+      return report.note(
+        "Xenops", "not written: xenopsd's metadata are not in the source (supply them)",
+        isLoss: false)
+    }
+    try emitter.put(Record(.xenops, body: config, context: BodyContext(), framing: .xenopsd))
+  }
+
+  /// Writes the record that says that a libxc stream follows.
+  private mutating func writeLibxcMarker() throws(RewriteError) {
+    switch target {
+    case .libxc: break
+    case .xenopsd:
+      try emitter.put(Record(.xenopsdLibxc, body: [], context: BodyContext(), framing: .xenopsd))
+    case .libxl, .xl, .libvirt: try putLibxl(.libxcContext)
+    }
+  }
+
+  private mutating func putLibxl(_ type: RecordType) throws(RewriteError) {
+    try emitter.put(Record(type, body: [], context: BodyContext(order: libxlOrder)))
+  }
+
+  // MARK: - Records
+
+  mutating func convertOuter(_ record: Record) throws(RewriteError) {
+    switch record.type {
+    // The target's is written with the image header.
+    case .libxcContext, .xenopsdLibxc: break
+    case .libxlEnd, .endOfImage: try endOuter()
+    case .xenops:
+      if target != .xenopsd {
+        report.note(record.place, "left out: xenopsd's metadata", isLoss: false)
+      } else if conversion.config == nil {
+        try emitter.keep(record, from: &reader)
+      }
+    case .checkpointEnd: if target.hasLibxl { try keepLibxl(record) }
+    case .emulatorContext: try convertEmulator(record)
+    case .qemuTrad, .qemuXen: try convertQEMU(record)
+    default:
+      switch (record.type.layer, target) {
+      case (.xenopsd, .xenopsd): try emitter.keep(record, from: &reader)
+      case (.libxl, .libxl), (.libxl, .xl), (.libxl, .libvirt): try keepLibxl(record)
+      default: try lose(record.place, "\(target.rawValue) has no place for it")
+      }
+    }
+  }
+
+  /// Writes a record of libxl's in the byte order of the result.
+  private mutating func keepLibxl(_ record: Record) throws(RewriteError) {
+    guard record.context.order != libxlOrder else {
+      return try emitter.keep(record, from: &reader)
+    }
+    guard record.hasKnownFields else {
+      return try lose(record.place, "its fields are not known, so its byte order cannot be turned")
+    }
+    try emitter.put(
+      Record(
+        record.type, body: record.body(in: libxlOrder), padding: record.padding,
+        payloadByteCount: record.payloadByteCount, context: BodyContext(order: libxlOrder)),
+      from: &reader)
+  }
+
+  /// EMULATOR_CONTEXT and the emulators of xenopsd: numbers of both.
+  private static let emulators: [(id: UInt32, type: RecordType)] = [
+    (1, .qemuTrad), (2, .qemuXen), (0, .qemuXen),
+  ]
+
+  private mutating func convertEmulator(_ record: Record) throws(RewriteError) {
+    if target.hasLibxl { return try keepLibxl(record) }
+    guard target == .xenopsd, record.body.count >= 8 else {
+      return try lose(record.place, "\(target.rawValue) has no place for a device model's state")
+    }
+    let id = record.body.load(0, as: UInt32.self, record.context.order)
+    guard let row = Converter.emulators.first(where: { $0.id == id }) else {
+      return try lose(record.place, "emulator_id: expected 0, 1 or 2, got \(id)")
+    }
+    try emitter.put(
+      Record(
+        row.type, body: Array(record.body.dropFirst(8)), payloadByteCount: record.payloadByteCount,
+        context: BodyContext(), framing: .xenopsd),
+      from: &reader)
+  }
+
+  private mutating func convertQEMU(_ record: Record) throws(RewriteError) {
+    if target == .xenopsd { return try emitter.keep(record, from: &reader) }
+    guard target.hasLibxl, let row = Converter.emulators.first(where: { $0.type == record.type })
+    else {
+      return try lose(record.place, "\(target.rawValue) has no place for a device model's state")
+    }
+    var body: [UInt8] = []
+    body.append(integer: row.id, libxlOrder)
+    body.append(integer: UInt32(0), libxlOrder)
+    try emitter.put(
+      Record(
+        .emulatorContext, body: body + record.body, payloadByteCount: record.payloadByteCount,
+        context: BodyContext(order: libxlOrder)),
+      from: &reader)
+  }
+
+  /// Ends the outer layers of the result, once.
+  mutating func endOuter() throws(RewriteError) {
+    guard !hasEnded else { return }
+    hasEnded = true
+    switch target {
+    case .libxc: break
+    case .xenopsd:
+      try emitter.put(Record(.endOfImage, body: [], context: BodyContext(), framing: .xenopsd))
+    case .libxl, .xl, .libvirt: try putLibxl(.libxlEnd)
+    }
+  }
+
+  /// What libxl or xenopsd has behind libxc's CHECKPOINT, where the source has nothing there.
+  mutating func endCheckpoint() throws(RewriteError) {
+    if source == .libxc, target.hasLibxl { try putLibxl(.checkpointEnd) }
+  }
+}
+
+/// Making xl's header.
+enum XLHeaderBytes {
+  /// A header that says that libxl's stream follows, with `config` where there is one. Text that
+  /// begins with a brace is JSON, other text is xl.cfg.
+  static func header(config: [UInt8]?) -> [UInt8] {
+    let isJSON = config?.first { $0 > 0x20 } == UInt8(ascii: "{")
+    var out = Magic.xl
+    out.append(integer: Magic.xlByteOrder)
+    out.append(integer: UInt32(2 | (isJSON ? 1 : 0)))
+    out.append(integer: UInt32(0))
+    out.append(integer: UInt32(0))
+    guard let config else { return out }
+    var header = Header(.xl, offset: 0, bytes: out, order: .little)
+    XLConfig.setText(config, in: &header)
+    return header.bytes
+  }
+}

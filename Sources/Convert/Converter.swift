@@ -1,0 +1,103 @@
+// Converting a stream part by part: what comes from the source, and what the target has for it.
+
+internal import Bytes
+internal import Format
+public import Image
+internal import Stream
+public import SystemIO
+
+/// Converts a saved domain between versions, byte orders and outer layers.
+///
+///     source part ──> outer layers (Converter+Layers) ──> sink
+///                └──> libxc stream (Converter+Libxc)  ──┘
+///
+/// Works on files and pipes in one pass. Memory is bounded: a head, a piece of 1 MiB, and where
+/// draft B wants VCPU_INFO first, the state of the vCPUs (16 MiB at most).
+public struct Converter {
+  var reader: StreamReader
+  var emitter: Emitter
+  let conversion: Conversion
+  var report = ConversionReport()
+  private let sink: Sink
+
+  // The layers. `source` is known with the first part.
+  var source = Wrapping.libxc
+  var target = Wrapping.libxc
+  /// Whether the outer headers have been written.
+  var hasBegun = false
+  /// What the source's outer header says; nil for a source without one.
+  var outerHeader: Header?
+  var libxlHeader: Header?
+  /// The byte order that the libxl stream of the result has.
+  var libxlOrder = ByteOrder.little
+  var hasEnded = false
+
+  // The libxc stream.
+  var libxc = LibxcState()
+
+  /// A converter from the source's position on.
+  public init(_ source: Source, to sink: Sink, _ conversion: Conversion) {
+    reader = StreamReader(source)
+    emitter = Emitter(sink, keepingFrom: source)
+    self.sink = sink
+    self.conversion = conversion
+  }
+
+  /// Runs to the end of the source. Where this throws, what was written is no image.
+  public mutating func run() throws(RewriteError) -> ConversionReport {
+    while let part = try next() {
+      switch part {
+      case .header(let header): try convert(header)
+      case .record(let record):
+        report.recordsRead += 1
+        if record.type.layer == .libxc || record.type.layer == .draftB {
+          try convertLibxc(record)
+        } else {
+          try convertOuter(record)
+        }
+      case .trailing(let trailing):
+        guard trailing.kind == .afterEnd else {
+          report.note(
+            "trailing octets", "the record that the stream is cut in is left out", isLoss: false)
+          return try end()
+        }
+        try emitter.keepRest(from: &reader)
+      }
+    }
+    return try end()
+  }
+
+  private mutating func next() throws(RewriteError) -> Part? {
+    do { return try reader.next() } catch { throw RewriteError(error) }
+  }
+
+  private mutating func end() throws(RewriteError) -> ConversionReport {
+    try emitter.finish()
+    let isWhole: Bool
+    do { isWhole = try reader.source.isUnchanged() } catch { throw RewriteError(error) }
+    guard isWhole else {
+      throw RewriteError(
+        StreamError(
+          .truncated, path: reader.source.path, offset: reader.source.position,
+          "the file changed its length while it was read"))
+    }
+    report.recordsWritten = emitter.recordsWritten
+    report.octetsRead = reader.source.position
+    report.octetsWritten = sink.position
+    return report
+  }
+
+  // MARK: - What cannot be held
+
+  /// Notes what the result does not have; refuses it unless the conversion may lose something.
+  mutating func lose(_ place: String, _ reason: String) throws(RewriteError) {
+    guard conversion.isLossy else {
+      throw refusal(place, reason + " (a lossy conversion leaves it out)")
+    }
+    report.note(place, "left out: " + reason, isLoss: true)
+  }
+
+  func refusal(_ place: String, _ reason: String) -> RewriteError {
+    RewriteError(.usage, "\(reader.source.path): \(place): \(reason)")
+  }
+}

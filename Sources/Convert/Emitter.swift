@@ -1,0 +1,129 @@
+// Writing records as the target frames them.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import Stream
+internal import SystemIO
+
+/// Writes the parts of the result: kept ones as they are, others with new heads, and what lies behind
+/// a head moved from the source without being held.
+struct Emitter {
+  private(set) var recordsWritten = 0
+  private let sink: Sink
+  private var writer: StreamWriter
+  /// For payloads that a checksum has to be made of.
+  private lazy var arena = Arena(capacity: 1 << 20)
+
+  init(_ sink: Sink, keepingFrom source: Source) {
+    self.sink = sink
+    writer = StreamWriter(sink, keepingFrom: source)
+  }
+
+  /// Writes octets that are no record.
+  mutating func put(_ bytes: [UInt8]) throws(RewriteError) {
+    try write { writer throws(StreamError) in try writer.put(bytes) }
+  }
+
+  /// Writes the octets of a record (`octets`).
+  mutating func put(record octets: [UInt8]) throws(RewriteError) {
+    recordsWritten += 1
+    try put(octets)
+  }
+
+  mutating func keep(_ header: Header) throws(RewriteError) {
+    try write { writer throws(StreamError) in try writer.keep(header) }
+  }
+
+  /// Writes the reader's record as it is.
+  mutating func keep(
+    _ record: Record, from reader: inout StreamReader
+  ) throws(RewriteError) {
+    if record.framing.hasChecksum { return try put(record, from: &reader) }
+    recordsWritten += 1
+    do { try writer.keep(record, from: &reader) } catch { throw RewriteError(error) }
+  }
+
+  /// Writes a record that has no part in the source.
+  mutating func put(_ record: Record) throws(RewriteError) {
+    precondition(record.payloadByteCount == 0)
+    try put(record: Emitter.octets(record))
+  }
+
+  /// Writes a record whose payload is that of the reader's.
+  mutating func put(
+    _ record: Record, from reader: inout StreamReader
+  ) throws(RewriteError) {
+    guard reader.payloadAndPadding > 0 else { return try put(record) }
+    recordsWritten += 1
+    let isPaddedInSource = reader.payloadAndPadding > record.payloadByteCount
+    let padding = record.framing.paddingByteCount(record.length)
+    if record.framing.hasChecksum {
+      try putSummed(record, from: &reader)
+    } else {
+      try put(record.headBytes)
+      do { try reader.movePayload(record.payloadByteCount, to: sink) } catch {
+        throw RewriteError(error)
+      }
+    }
+    guard reader.ending == nil else { return }
+    if isPaddedInSource {
+      do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
+    }
+    if !record.framing.hasChecksum, padding > 0 { try put([UInt8](repeating: 0, count: padding)) }
+  }
+
+  /// Draft B: the payload passes through memory, a piece at a time.
+  private mutating func putSummed(
+    _ record: Record, from reader: inout StreamReader
+  ) throws(RewriteError) {
+    let head = record.headBytes
+    var checksum = CRC32()
+    checksum.update(Array(head.dropFirst(record.framing.headByteCount)))
+    try put(head)
+    let arena = arena
+    var rest = record.payloadByteCount
+    while rest > 0, reader.ending == nil {
+      let piece = Int(min(rest, UInt64(arena.capacity)))
+      do { try reader.loadPayload(piece, into: arena) } catch { throw RewriteError(error) }
+      guard reader.ending == nil else { return }
+      arena.withBytes(0..<piece) { checksum.update($0) }
+      try write { writer throws(StreamError) in try writer.put([], then: arena, 0..<piece) }
+      rest -= UInt64(piece)
+    }
+    let padding = [UInt8](
+      repeating: 0, count: record.framing.paddingByteCount(record.length))
+    checksum.update(padding)
+    try put(padding + Emitter.footer(checksum, record.context.order))
+  }
+
+  /// All octets of a record that is in memory.
+  static func octets(_ record: Record) -> [UInt8] {
+    let head = record.headBytes
+    guard record.framing.hasChecksum else { return head }
+    var checksum = CRC32()
+    checksum.update(Array(head.dropFirst(record.framing.headByteCount)))
+    return head + footer(checksum, record.context.order)
+  }
+
+  private static func footer(_ checksum: CRC32, _ order: ByteOrder) -> [UInt8] {
+    var out: [UInt8] = []
+    out.append(integer: checksum.value, order)
+    return out + [0, 0, 0, 0]
+  }
+
+  /// Writes all that is left in the source.
+  mutating func keepRest(from reader: inout StreamReader) throws(RewriteError) {
+    do { try writer.keepRest(from: &reader) } catch { throw RewriteError(error) }
+  }
+
+  mutating func finish() throws(RewriteError) {
+    try write { writer throws(StreamError) in try writer.finish() }
+  }
+
+  private mutating func write(
+    _ body: (inout StreamWriter) throws(StreamError) -> Void
+  ) throws(RewriteError) {
+    do { try body(&writer) } catch { throw RewriteError(error) }
+  }
+}

@@ -1,0 +1,75 @@
+// Running conversions on octets and files.
+
+import Convert
+import Glibc
+import Image
+import SystemIO
+
+enum Fixture {
+  static let folder = #filePath.replacing("ConvertTests/Support.swift", with: "Fixtures/")
+  static let names = ["pv-4m-1v-tiny.xlsave", "pvh-4m-1v-tiny.xlsave"]
+}
+
+/// A file with these octets, which goes with this value.
+final class TemporaryFile {
+  let path: String
+  private let output: OutputFile
+
+  init(_ octets: [UInt8] = []) throws {
+    output = try OutputFile(creating: "/tmp/xensave-convert-test")
+    path = output.temporaryPath
+    try output.sink.write(octets)
+  }
+
+  var sink: Sink { output.sink }
+  var octets: [UInt8] {
+    get throws { try Source(opening: path).read(Int(output.sink.position)) }
+  }
+}
+
+/// The conversion that these formats ask for.
+func asking(
+  _ formats: String..., isLossy: Bool = false, change: (inout Conversion) -> Void = { _ in }
+) -> Conversion {
+  var conversion = Conversion()
+  for format in formats { precondition(conversion.add(format: format)) }
+  conversion.isLossy = isLossy
+  change(&conversion)
+  return conversion
+}
+
+/// Converts a file; gives what came out and the report.
+func convert(
+  _ source: Source, _ conversion: Conversion
+) throws -> (octets: [UInt8], report: ConversionReport) {
+  let out = try TemporaryFile()
+  var converter = Converter(source, to: out.sink, conversion)
+  let report = try converter.run()
+  return (try out.octets, report)
+}
+
+func convert(_ octets: [UInt8], _ conversion: Conversion) throws -> [UInt8] {
+  let file = try TemporaryFile(octets)
+  return try convert(Source(opening: file.path), conversion).octets
+}
+
+/// Converts what comes from a pipe: at most 1 MiB.
+func convertPiped(_ octets: [UInt8], _ conversion: Conversion) throws -> [UInt8] {
+  var ends: [Int32] = [0, 0]
+  precondition(pipe(&ends) == 0)
+  _ = fcntl(ends[1], 1031, 1 << 20)  // F_SETPIPE_SZ
+  precondition(octets.count <= 1 << 20 && write(ends[1], octets, octets.count) == octets.count)
+  close(ends[1])
+  let source = try Source(Descriptor(taking: ends[0], path: "pipe"), path: "pipe")
+  return try convert(source, conversion).octets
+}
+
+/// The message that a conversion is refused with.
+func refusal(_ octets: [UInt8], _ conversion: Conversion) -> String {
+  do {
+    _ = try convert(octets, conversion)
+    return "converted"
+  } catch {
+    return "\(error)"
+  }
+}

@@ -1,0 +1,158 @@
+// Streams built octet by octet, without the code that is tested.
+
+/// Octets in the making, in one byte order.
+struct Wire {
+  var isBig = false
+  var octets: [UInt8] = []
+
+  /// The low `width` octets of a number.
+  mutating func put(_ value: UInt64, _ width: Int, big: Bool? = nil) {
+    let ascending = (0..<width).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) }
+    octets += (big ?? isBig) ? ascending.reversed() : ascending
+  }
+
+  mutating func pad(to multiple: Int) {
+    while octets.count % multiple != 0 { octets.append(0) }
+  }
+}
+
+/// "41 42" as octets; anything that is no digit is passed over, and so is the rest of a line from
+/// "#" on.
+func hex(_ text: String) -> [UInt8] {
+  let digits = text.split(separator: "\n").flatMap { line in
+    line.prefix { $0 != "#" }.compactMap { $0.hexDigitValue }
+  }
+  return stride(from: 0, to: digits.count - 1, by: 2).map {
+    UInt8(digits[$0] * 16 + digits[$0 + 1])
+  }
+}
+
+/// CRC-32 a bit at a time.
+func slowCRC(_ octets: [UInt8]) -> UInt32 {
+  var crc = UInt32.max
+  for octet in octets {
+    crc ^= UInt32(octet)
+    for _ in 0..<8 { crc = crc >> 1 ^ (crc & 1 == 0 ? 0 : 0xEDB8_8320) }
+  }
+  return ~crc
+}
+
+/// A libxc stream: which version, order and guest, and its records.
+struct TestImage {
+  var version = 3
+  var isBig = false
+  var type: UInt64 = 2
+  var major: UInt64 = 4
+  var minor: UInt64 = 17
+
+  var wire = Wire()
+
+  init(version: Int = 3, isBig: Bool = false, type: UInt64 = 2) {
+    self.version = version
+    self.isBig = isBig
+    self.type = type
+    wire.isBig = isBig
+  }
+
+  var octets: [UInt8] { wire.octets }
+
+  /// Image header and domain header; draft B's release in a record.
+  mutating func headers() {
+    wire.octets += [UInt8](repeating: 0xFF, count: 8)
+    wire.put(0x5845_4E46, 4, big: true)
+    wire.put(UInt64(version), 4, big: true)
+    wire.put(isBig ? 1 : 0, 2, big: true)
+    wire.put(0, 6)
+    if version == 1 {
+      wire.put(1, 2)  // arch: x86
+      wire.put(type, 2)
+      wire.put(12, 2)
+      wire.put(0, 2)
+      record(0x8000_0000, numbers: [(major, 4), (minor, 4)])
+    } else {
+      wire.put(type, 4)
+      wire.put(12, 2)
+      wire.put(0, 2)
+      wire.put(major, 4)
+      wire.put(minor, 4)
+    }
+  }
+
+  mutating func record(_ type: UInt64, _ body: [UInt8] = []) {
+    wire.put(type, 4)
+    wire.put(UInt64(body.count), 4)
+    if version == 1 {
+      wire.put(1, 2)
+      wire.put(0, 6)
+    }
+    let start = wire.octets.count
+    wire.octets += body
+    while (wire.octets.count - start) % 8 != 0 { wire.octets.append(0) }
+    if version == 1 {
+      wire.put(UInt64(slowCRC(Array(wire.octets[start...]))), 4)
+      wire.put(0, 4)
+    }
+  }
+
+  /// A record of numbers (value, octets), and what follows them whatever the order is.
+  mutating func record(
+    _ type: UInt64, numbers: [(UInt64, Int)], then rest: [UInt8] = []
+  ) {
+    var body = Wire(isBig: isBig)
+    for (value, width) in numbers { body.put(value, width) }
+    record(type, body.octets + rest)
+  }
+
+  /// PAGE_DATA with these entries; pages are filled with the low octet of their place.
+  mutating func pages(_ entries: [UInt64]) {
+    var contents: [UInt8] = []
+    for (index, entry) in entries.enumerated() where entry >> 60 < 0xD {
+      contents += [UInt8](repeating: UInt8(index + 1), count: 4096)
+    }
+    record(
+      1, numbers: [(UInt64(entries.count), 4), (0, 4)] + entries.map { ($0, 8) }, then: contents)
+  }
+}
+
+/// What a small HVM image holds.
+func hvmImage(
+  version: Int = 3, isBig: Bool = false, hasPolicies: Bool = true, contextByteCount: Int = 40
+) -> [UInt8] {
+  var image = TestImage(version: version, isBig: isBig)
+  image.headers()
+  if hasPolicies {
+    image.record(
+      0x11, numbers: [(0x8000_0001, 4), (0xFFFF_FFFF, 4), (1, 4), (2, 4), (3, 4), (4, 4)])
+    image.record(0x12, numbers: [(0xCE, 4), (0, 4), (0x1122_3344_5566_7788, 8)])
+  }
+  if version != 2 { image.record(0x10) }
+  image.pages([0x0, 0x1, 0xF000_0000_0000_00A0, 0x12345])
+  image.record(8, numbers: [(0, 4), (2_500_000, 4), (123_456_789, 8), (1, 4), (0, 4)])
+  // HVM_CONTEXT is Xen's own: the same in any byte order.
+  image.record(9, [1, 0, 0, 0, 24, 0, 0, 0] + [UInt8](repeating: 7, count: contextByteCount - 8))
+  image.record(10, numbers: [(2, 4), (0, 4), (1, 8), (0xFF000, 8), (17, 8), (0xFF001, 8)])
+  image.record(0)
+  return image.octets
+}
+
+/// What a small PV image of two vCPUs holds.
+func pvImage(version: Int = 3, isBig: Bool = false, maxVCPU: UInt64 = 1) -> [UInt8] {
+  var image = TestImage(version: version, isBig: isBig, type: 1)
+  image.headers()
+  image.record(2, [8, 4, 0, 0, 0, 0, 0, 0])
+  if version != 2 { image.record(0x10) }
+  image.record(3, numbers: [(0, 4), (0x3FF, 4), (0x10, 8), (0x11, 8)])
+  image.pages([0x0, 0x4000_0000_0000_0001, 0xE000_0000_0000_0002])
+  image.record(8, numbers: [(0, 4), (2_500_000, 4), (1, 8), (0, 4), (0, 4)])
+  image.record(7, [UInt8](repeating: 0x5A, count: 4096))
+  if version == 1 { image.record(0x13, numbers: [(maxVCPU, 4), (0, 4)]) }
+  for id in 0..<UInt64(2) {
+    image.record(
+      version == 1 ? 0x14 : 4, numbers: [(id, 4), (0, 4)],
+      then: (0..<5168).map { UInt8(truncatingIfNeeded: $0) })
+    image.record(5, numbers: [(id, 4), (0, 4)], then: [UInt8](repeating: 3, count: 64))
+    image.record(12, numbers: [(id, 4), (0, 4)], then: [UInt8](repeating: 9, count: 16))
+  }
+  image.record(0)
+  return image.octets
+}
