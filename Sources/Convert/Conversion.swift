@@ -88,6 +88,10 @@ public struct ConversionReport: Sendable {
   public internal(set) var notes: [Note] = []
   public internal(set) var lossCount = 0
 
+  /// The configuration of the source's outer header, without its NUL, where that header was left
+  /// out or replaced.
+  public internal(set) var config: [UInt8]?
+
   mutating func note(_ place: String, _ text: String, isLoss: Bool) {
     if isLoss { lossCount += 1 }
     guard notes.count < ConversionReport.noteLimit else { return }

@@ -35,7 +35,13 @@ extension Converter {
     self.source = source
     target = conversion.wrapping ?? source
     outerHeader = header
-    guard let header, target != source, header.bytes.count > header.kind.byteCount else { return }
+    guard let header, target != source || conversion.config != nil,
+      header.bytes.count > header.kind.byteCount
+    else { return }
+    report.config =
+      source == .xl
+      ? XLConfig.text(header) : Array(header.bytes.dropFirst(64).prefix { $0 != 0 })
+    guard target != source else { return }
     report.note(
       header.kind.title,
       "left out with its \(header.bytes.count - header.kind.byteCount) octets of configuration",
@@ -120,6 +126,7 @@ extension Converter {
     case .libxcContext, .xenopsdLibxc: break
     case .libxlEnd, .endOfImage: try endOuter()
     case .xenops:
+      if target != .xenopsd || conversion.config != nil { report.config = record.body }
       if target != .xenopsd {
         report.note(record.place, "left out: xenopsd's metadata", isLoss: false)
       } else if conversion.config == nil {

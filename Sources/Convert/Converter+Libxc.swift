@@ -203,8 +203,8 @@ extension Converter {
     }
     try lose(
       record.place,
-      "pfn[\(index)]: reserved bits \(record.pageEntry(index).reservedBits.hex(2)) would be read as "
-        + "part of the pfn")
+      "pfn[\(index)]: reserved bits \(record.pageEntry(index).reservedBits.hex(2)) would be read "
+        + "as part of the pfn")
     var out = body
     for index in 0..<(record.pageEntryCount ?? 0) {
       let entry = record.pageEntry(index)

@@ -69,9 +69,11 @@ struct CheckpointFacts {
 
   mutating func add(_ record: Record) {
     switch record.type {
-    case .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs:
+    case .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs, .vcpuContext:
       if let id = record.vcpuID, id < Survey.vcpuLimit, record.length > 8 {
-        vcpus[record.type, default: []].insert(id)
+        // Draft B has the registers in VCPU_CONTEXT.
+        let type = record.type == .vcpuContext ? .x86PVVCPUBasic : record.type
+        vcpus[type, default: []].insert(id)
       }
       fallthrough
     case .x86TSCInfo, .sharedInfo, .hvmContext:

@@ -70,7 +70,7 @@ final class Inspection {
       libxl.add(record)
       return
     }
-    guard record.type.layer == .libxc else { return }
+    guard record.type.layer != .xenopsd else { return }
     if layout != nil { libxc.add(record, contents) }
     guard record.type == .end || record.type == .checkpoint else { return }
     for (rule, check) in book.completion {

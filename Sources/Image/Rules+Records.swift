@@ -87,7 +87,7 @@ extension Rule {
       "record.version", .error, "A record stands only in versions of the stream that have it.",
       "Spec: libxc-migration-stream, Compatibility with older versions",
       .layer(.libxc) { look, record in
-        guard let version = look.libxc.version, let layout = look.layout,
+        guard let version = look.libxc.version, version >= 2, let layout = look.layout,
           layout.since > version
         else { return }
         look.report(

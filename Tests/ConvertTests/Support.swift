@@ -17,7 +17,7 @@ final class TemporaryFile {
 
   init(_ octets: [UInt8] = []) throws {
     output = try OutputFile(creating: "/tmp/xensave-convert-test")
-    path = output.temporaryPath
+    path = output.readingPath
     try output.sink.write(octets)
   }
 

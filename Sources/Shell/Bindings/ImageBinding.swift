@@ -98,10 +98,11 @@ final class LuaImage {
   static var table: LuaClass<LuaImage> {
     var table = LuaClass<LuaImage>(
       "Image", "A saved domain that is open for reading. `local img <close> = xs.open(path)`.",
-      properties + methods)
+      properties + methods + convertMethods)
     table.index = { image, frame throws(LuaError) in
       guard frame.type(2) == .number else {
-        let names = LuaImage.properties.map(\.name) + LuaImage.methods.map(\.name)
+        let members = LuaImage.properties + LuaImage.methods + LuaImage.convertMethods
+        let names = members.map(\.name)
         let name = frame.text(2)
         throw LuaError("no member '\(name)' in Image" + didYouMean(name, among: names))
       }

@@ -25,6 +25,7 @@ extension ShellContext {
     state.register(LuaVCPU.table)
     state.register(LuaParams.table)
     state.register(LuaCPUID.table)
+    state.register(LuaConversion.table)
 
     let frame = state.frame
     frame.pushTable()

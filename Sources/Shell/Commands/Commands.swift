@@ -34,6 +34,7 @@ struct Commands: ParsableCommand {
 
   static let all: [any ParsableCommand.Type] = [
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
+    ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self,
   ]
 
   static let names: Set<String> = Set(all.map { $0._commandName })

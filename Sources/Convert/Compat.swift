@@ -1,0 +1,274 @@
+// Whether a release of Xen restores an image, and why.
+
+internal import Bytes
+internal import Format
+public import Image
+internal import Stream
+
+/// One thing that speaks for or against a restore.
+public struct CompatReason: Sendable, Equatable, CustomStringConvertible {
+  /// `error`: the release refuses it. `warning`: it may fail, or give another guest. `note`: fine.
+  public let severity: Severity
+  /// What it is about: "version", "HVM_CONTEXT", "xl header".
+  public let subject: String
+  public let text: String
+
+  public var description: String { "\(subject): \(text)" }
+}
+
+/// The compatibility of images with releases. Each check is one row.
+public enum Compat {
+  /// What speaks for and against restoring the image on `release`. The image is compatible where no
+  /// reason is an error.
+  public static func check(_ image: CompatSurvey, for release: XenRelease) -> [CompatReason] {
+    var look = CompatLook(image: image, release: release)
+    if image.legacy != nil {
+      legacy(&look)
+    } else {
+      for check in checks { check(&look) }
+    }
+    return look.reasons
+  }
+
+  /// As above, for what a survey alone knows: not the lengths of HVM_CONTEXT's entries and records.
+  public static func check(_ survey: Survey, for release: XenRelease) -> [CompatReason] {
+    check(CompatSurvey(survey), for: release)
+  }
+
+  /// Whether none of the reasons is against it.
+  public static func isCompatible(_ reasons: [CompatReason]) -> Bool {
+    !reasons.contains { $0.severity == .error }
+  }
+
+  private static let checks: [@Sendable (inout CompatLook) -> Void] = [
+    version, order, container, records, lengths, release, policies, context, params, emulators,
+    checkpoints, ending,
+  ]
+
+  // MARK: - Streams
+
+  private static func legacy(_ look: inout CompatLook) {
+    if look.traits.reads.upperBound == 0 {
+      look.note("version", "Xen \(look.release) reads and writes the legacy format")
+    } else {
+      look.warn(
+        "version",
+        "the legacy format of Xen 4.5 and older: Xen \(look.release) reads it through libxl's "
+          + "converter, if that is installed")
+    }
+  }
+
+  /// Spec: libxc-migration-stream, Image Header: tools read version V, and V - 1 where the release
+  /// before theirs wrote it.
+  private static func version(_ look: inout CompatLook) {
+    guard let version = look.survey.version else {
+      return look.refuse("version", "there is no libxc stream")
+    }
+    let traits = look.traits
+    let before = ReleaseTraits.of(look.release.previous)
+    if version == DraftB.version {
+      look.refuse("version", "no release reads draft B (convert it to version 3)")
+    } else if version == traits.version {
+      look.note("version", "\(version) is what Xen \(look.release) writes")
+    } else if !traits.reads.contains(version) {
+      look.refuse(
+        "version",
+        traits.version == 0
+          ? "\(version), but Xen \(look.release) reads only the legacy format"
+          : "\(version), but Xen \(look.release) reads no stream newer than \(traits.version)")
+    } else if version == before.version {
+      look.note(
+        "version", "\(version) is what the release before, Xen \(look.release.previous), wrote")
+    } else {
+      look.warn(
+        "version",
+        "\(version): Xen \(look.release) reads it, but promises that only for what the release "
+          + "before it wrote (\(before.version))")
+    }
+  }
+
+  private static func order(_ look: inout CompatLook) {
+    for (name, order) in [("libxl", look.survey.libxlOrder), ("libxc", look.survey.libxcOrder)]
+    where order == .big {
+      look.refuse(
+        "byte order",
+        "the \(name) stream is big-endian, which no release reads "
+          + "(convert it to little-endian)")
+    }
+  }
+
+  private static func container(_ look: inout CompatLook) {
+    let headers = look.survey.headers
+    if let flags = headers[.xl]?.number("mandatory_flags") {
+      let unknown = flags & ~look.traits.xlFlags
+      if unknown != 0 {
+        look.refuse(
+          "xl header",
+          "mandatory_flags \(flags.hex()): Xen \(look.release) does not know \(unknown.hex())"
+        )
+      }
+    }
+    if headers[.xenopsd] != nil {
+      look.warn("container", "xenopsd's suspend image: xl and libvirt do not read it (unwrap it)")
+    }
+    if headers[.libvirt] != nil {
+      look.note("container", "libvirt's save file: for virsh restore, not for xl")
+    }
+  }
+
+  /// The first release with a record, where that is not the one with its stream version.
+  private static let since: [RecordType: XenRelease] = [
+    .checkpointDirtyPFNList: XenRelease(4, 7), .checkpointState: XenRelease(4, 7),
+  ]
+
+  private static func records(_ look: inout CompatLook) {
+    for type in look.survey.records.keys.sorted(by: { $0.name < $1.name }) {
+      guard type.layer == .libxc || type.layer == .libxl else { continue }
+      guard let layout = Layouts.of(type) else {
+        if type.layer == .libxc, type.isOptional {
+          look.note(type.name, "an optional record that Xen \(look.release) passes over")
+        } else {
+          look.refuse(type.name, "a record that no release knows")
+        }
+        continue
+      }
+      if type == .toolstack {
+        look.refuse(type.name, "every release refuses it")
+      } else if type.layer == .libxc, look.traits.version > 0, layout.since > look.traits.version {
+        look.refuse(type.name, "not known before Xen 4.14")
+      } else if let first = since[type], look.release < first {
+        look.refuse(type.name, "not known before Xen \(first)")
+      }
+    }
+  }
+
+  private static func lengths(_ look: inout CompatLook) {
+    guard let longest = look.image.longest, longest.byteCount > look.traits.bodyLimit else {
+      return
+    }
+    look.refuse(
+      longest.place,
+      "\(longest.byteCount) octets, but Xen \(look.release) takes at most "
+        + "\(look.traits.bodyLimit >> 20) MiB")
+  }
+
+  // MARK: - State
+
+  private static func release(_ look: inout CompatLook) {
+    guard let said = look.survey.xenVersion else { return }
+    guard said.major > 0 else {
+      return look.warn("release", "a converter made the stream: its saver is not known")
+    }
+    let saver = XenRelease(
+      UInt32(truncatingIfNeeded: said.major), UInt32(truncatingIfNeeded: said.minor))
+    let blobs = look.survey.guest == .x86HVM ? "HVM_CONTEXT and the device model" : "vCPUs' state"
+    if saver == look.release || saver == look.release.previous {
+      look.note("release", "saved by Xen \(saver)")
+    } else if saver > look.release {
+      look.warn(
+        "release",
+        "saved by the newer Xen \(saver): \(blobs) may hold what Xen \(look.release) does not know")
+    } else {
+      look.warn(
+        "release",
+        "saved by Xen \(saver): Xen \(look.release) promises to restore only what Xen "
+          + "\(look.release.previous) saved")
+    }
+  }
+
+  private static func policies(_ look: inout CompatLook) {
+    guard look.traits.version >= 3 else { return }
+    for type in [RecordType.x86CPUIDPolicy, .x86MSRPolicy] where look.survey.count(type) == 0 {
+      look.warn(
+        type.name,
+        "not in the image: the toolstack makes a new one from the host and the "
+          + "configuration, which may differ from what the guest has seen")
+    }
+  }
+
+  /// Xen: xen/common/hvm/save.c, hvm_load_entry: an entry longer than Xen's own is refused; a shorter
+  /// one only where the type allows it.
+  private static func context(_ look: inout CompatLook) {
+    guard look.release.major == 4 else { return }
+    for entry in look.image.entries {
+      guard let layout = HVMRecords.chain.layout(entry.type) else {
+        look.refuse("HVM_CONTEXT", "entry type \(entry.type) is known to no release")
+        continue
+      }
+      guard let own = layout.byteCount(xenMinor: Int(look.release.minor)), own != entry.byteCount
+      else { continue }
+      let place = "HVM_CONTEXT.\(layout.name)"
+      let lengths = "\(entry.byteCount) octets where Xen \(look.release) has \(own)"
+      if entry.byteCount > own {
+        look.refuse(place, lengths + ": longer entries are refused")
+      } else if layout.mayBeShorter {
+        look.note(place, lengths + ": it is filled up with zeros")
+      } else {
+        look.refuse(place, lengths)
+      }
+    }
+  }
+
+  /// HVM_NR_PARAMS by release. Xen: xen/include/public/hvm/params.h.
+  private static let paramCounts: [(since: XenRelease, count: UInt64)] = [
+    (XenRelease(4, 6), 37), (XenRelease(4, 9), 38), (XenRelease(4, 10), 39),
+  ]
+
+  private static func params(_ look: inout CompatLook) {
+    guard let greatest = look.image.greatestParam,
+      let count = paramCounts.last(where: { $0.since <= look.release })?.count, greatest >= count
+    else { return }
+    look.refuse(
+      "HVM_PARAMS", "index \(greatest), but Xen \(look.release) has only \(count) parameters")
+  }
+
+  private static func emulators(_ look: inout CompatLook) {
+    for id in look.image.emulators.sorted() {
+      switch id {
+      case 1 where look.release >= XenRelease(4, 21):
+        look.refuse("EMULATOR_CONTEXT", "qemu-traditional, which Xen 4.21 dropped")
+      case 1: look.note("EMULATOR_CONTEXT", "qemu-traditional has to be installed")
+      case 2:
+        look.note(
+          "EMULATOR_CONTEXT",
+          "QEMU's own format: the QEMU of the target has to be as new as the saver's")
+      default: look.warn("EMULATOR_CONTEXT", "it does not say which device model wrote it")
+      }
+    }
+  }
+
+  private static func checkpoints(_ look: inout CompatLook) {
+    guard look.survey.checkpointCount > 0 else { return }
+    look.warn(
+      "CHECKPOINT",
+      "a checkpointed stream (Remus, COLO): only a receiver of such streams takes it")
+  }
+
+  private static func ending(_ look: inout CompatLook) {
+    if look.survey.ending == nil { look.refuse("END", "the image does not end as it should") }
+  }
+}
+
+/// A check under way.
+struct CompatLook {
+  let image: CompatSurvey
+  let release: XenRelease
+  let traits: ReleaseTraits
+  private(set) var reasons: [CompatReason] = []
+
+  init(image: CompatSurvey, release: XenRelease) {
+    self.image = image
+    self.release = release
+    traits = ReleaseTraits.of(release)
+  }
+
+  var survey: Survey { image.survey }
+
+  mutating func note(_ subject: String, _ text: String) { add(.note, subject, text) }
+  mutating func warn(_ subject: String, _ text: String) { add(.warning, subject, text) }
+  mutating func refuse(_ subject: String, _ text: String) { add(.error, subject, text) }
+
+  private mutating func add(_ severity: Severity, _ subject: String, _ text: String) {
+    reasons.append(CompatReason(severity: severity, subject: subject, text: text))
+  }
+}

@@ -1,0 +1,177 @@
+// Conversions and compatibility as Lua sees them.
+
+internal import Bytes
+internal import Convert
+internal import Format
+internal import Image
+internal import LuaRuntime
+internal import Stream
+
+extension LuaImage {
+  /// The methods of an image that make another one of it, or say where it can be restored.
+  static var convertMethods: [LuaMember<LuaImage>] {
+    [
+      .method(
+        "convert", "(destination: string, options: table): Conversion?, Error?",
+        "Converts the image into a file (written whole, verified and renamed, or not at all) or to "
+          + "\"-\". Options: version = 1 (draft B), 2 or 3; order = \"little\" or \"big\"; layer = "
+          + "\"libxc\", \"libxl\", \"xl\", \"libvirt\" or \"xenopsd\"; config = text for the outer "
+          + "header; xen = the saver's release, where draft B does not say it; lossy = true leaves "
+          + "out what the result cannot hold; unchecked = true leaves out the verification.",
+        example: "assert(img:convert(\"new.img\", { version = 3, layer = \"xl\" }))"
+      ) { image, frame throws(LuaError) in
+        let destination = try frame.string(2)
+        let (conversion, isUnchecked) = try LuaConversion.options(frame, 3)
+        var job = ConvertJob(conversion: conversion, destination: destination)
+        job.isUnchecked = isUnchecked
+        do {
+          frame.push(object: LuaConversion(try job.run(try image.takeSource())))
+          return 1
+        } catch let error as RewriteError {
+          return frame.fail(LuaFailure(error))
+        } catch {
+          throw error as? LuaError ?? LuaError("\(error)")
+        }
+      },
+      .method(
+        "compat", "(release: string): boolean, table[]",
+        "Whether a release of Xen restores the image, and why: a list of tables with severity "
+          + "(\"error\" speaks against it), subject and text.",
+        example: "local ok, reasons = img:compat(\"4.17\")"
+      ) { image, frame throws(LuaError) in
+        guard let release = XenRelease(try frame.string(2)) else {
+          throw frame.argumentError(2, "expected a release such as \"4.17\"")
+        }
+        let source = try image.takeSource()
+        let survey: CompatSurvey
+        do throws(StreamError) { survey = try CompatSurvey(source) } catch {
+          return frame.fail(LuaFailure(error))
+        }
+        let reasons = Compat.check(survey, for: release)
+        frame.push(Compat.isCompatible(reasons))
+        frame.push(
+          LuaValue.list(
+            reasons.map { reason in
+              .table([
+                ("severity", .text(reason.severity.rawValue)), ("subject", .text(reason.subject)),
+                ("text", .text(reason.text)),
+              ])
+            }))
+        return 2
+      },
+    ]
+  }
+}
+
+/// What a conversion did.
+final class LuaConversion {
+  let report: ConversionReport
+  init(_ report: ConversionReport) { self.report = report }
+
+  static var table: LuaClass<LuaConversion> {
+    func count(_ name: String, _ doc: String, _ get: @escaping (ConversionReport) -> Int)
+      -> LuaMember<LuaConversion>
+    {
+      .property(name, "integer", doc) { conversion, frame in frame.push(get(conversion.report)) }
+    }
+    var table = LuaClass<LuaConversion>(
+      "Conversion", "What a conversion did. Printing it gives what was left out, one a line.",
+      [
+        count("records_in", "Records read.") { $0.recordsRead },
+        count("records_out", "Records written.") { $0.recordsWritten },
+        count("octets_in", "Octets read.") { Int(clamping: $0.octetsRead) },
+        count("octets_out", "Octets written.") { Int(clamping: $0.octetsWritten) },
+        count("losses", "What the result does not hold.") { $0.lossCount },
+        .property(
+          "notes", "table[]", "What was left out: place, text, loss (at most 100)."
+        ) { conversion, frame in
+          frame.push(
+            LuaValue.list(
+              conversion.report.notes.map { note in
+                .table([
+                  ("place", .text(note.place)), ("text", .text(note.text)),
+                  ("loss", .boolean(note.isLoss)),
+                ])
+              }))
+        },
+        .property(
+          "config", "string?", "The configuration of an outer header that was left out."
+        ) { conversion, frame in
+          if let config = conversion.report.config {
+            frame.push(config)
+          } else {
+            frame.pushNil()
+          }
+        },
+      ])
+    table.toString = { $0.report.text }
+    return table
+  }
+
+  private typealias Option = @Sendable (LuaFrame, inout Conversion) throws(LuaError) -> Void
+
+  /// The options of `img:convert`; their value is on the top of the frame. To add one, add its row
+  /// here.
+  private static let rows: [(name: String, read: Option)] = [
+    ("version", version), ("order", order), ("layer", layer), ("xen", xen),
+    ("config", { frame, it throws(LuaError) in it.config = Array(try text(frame, "config").utf8) }),
+    ("lossy", { frame, it in it.isLossy = frame.boolean(-1) }),
+  ]
+
+  private static let version: Option = { frame, it throws(LuaError) in
+    guard let number = frame.integerIfAny(-1), (1...3).contains(number) else {
+      throw LuaError("version: expected 1, 2 or 3, got \(frame.text(-1))")
+    }
+    it.version = Int(number)
+  }
+
+  private static let order: Option = { frame, it throws(LuaError) in
+    let name = try text(frame, "order")
+    do throws(Failure) { it.order = try byteOrder(name) } catch { throw LuaError(error.message) }
+  }
+
+  private static let layer: Option = { frame, it throws(LuaError) in
+    let name = try text(frame, "layer")
+    guard let wrapping = Wrapping(rawValue: name) else {
+      throw LuaError(
+        "no layer '\(name)'" + didYouMean(name, among: Wrapping.allCases.map(\.rawValue)))
+    }
+    it.wrapping = wrapping
+  }
+
+  private static let xen: Option = { frame, it throws(LuaError) in
+    guard let release = XenRelease(try text(frame, "xen")) else {
+      throw LuaError("xen: expected a release such as \"4.17\", got \(frame.text(-1))")
+    }
+    it.xenRelease = release
+  }
+
+  private static func text(_ frame: LuaFrame, _ name: String) throws(LuaError) -> String {
+    guard frame.type(-1) == .string, let text = frame.stringIfAny(-1) else {
+      throw LuaError("\(name): expected a string, got \(frame.typeName(-1))")
+    }
+    return text
+  }
+
+  static func options(
+    _ frame: LuaFrame, _ index: Int
+  ) throws(LuaError) -> (conversion: Conversion, isUnchecked: Bool) {
+    var conversion = Conversion()
+    guard frame.type(index) == .table else {
+      throw frame.argumentError(index, "expected a table of options")
+    }
+    let names = rows.map(\.name) + ["unchecked"]
+    for (name, _) in frame.fieldNames(index) where !names.contains(name) {
+      throw LuaError("convert has no option '\(name)'" + didYouMean(name, among: names))
+    }
+    for row in rows {
+      frame.pushField(index, row.name)
+      if frame.type(-1) != .nil { try row.read(frame, &conversion) }
+      frame.pop()
+    }
+    frame.pushField(index, "unchecked")
+    let isUnchecked = frame.boolean(-1)
+    frame.pop()
+    return (conversion, isUnchecked)
+  }
+}

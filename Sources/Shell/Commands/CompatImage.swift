@@ -1,0 +1,60 @@
+// xensave-lua compat
+
+internal import ArgumentParser
+internal import Convert
+internal import Image
+internal import JSON
+internal import Stream
+internal import SystemIO
+
+struct CompatImage: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compat",
+    abstract: "Say whether a release of Xen restores an image, and why.",
+    discussion: """
+      Looks at the stream's version, its records and their lengths, the saver's release, HVM_CONTEXT, \
+      the device model and the outer header. Exit codes: 0 yes, 1 no or a bad image, 2 usage, 3 a \
+      system call failed.
+      """)
+
+  @Argument(help: "The image; \"-\" is standard input.") var image: String
+  @Option(help: ArgumentHelp("The release that is to restore it.", valueName: "M.N"))
+  var xen: String
+  @Flag(help: "Print JSON.") var json = false
+
+  mutating func execute() throws -> Int32 {
+    let release = try xenRelease(xen)
+    let survey: CompatSurvey
+    do { survey = try CompatSurvey(Source(opening: image)) } catch let error as SystemError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    }
+    let reasons = Compat.check(survey, for: release)
+    let isCompatible = Compat.isCompatible(reasons)
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      writer.beginObject()
+      writer.member("image", image)
+      writer.member("xen", "\(release)")
+      writer.member("compatible", isCompatible)
+      writer.key("reasons")
+      writer.beginArray()
+      for reason in reasons {
+        writer.beginObject()
+        writer.member("severity", reason.severity.rawValue)
+        writer.member("subject", reason.subject)
+        writer.member("text", reason.text)
+        writer.endObject()
+      }
+      writer.endArray()
+      writer.endObject()
+      try writeOut(writer.finish() + [10])
+    } else {
+      var out = ""
+      for reason in reasons { out += "\(image): \(reason.severity.rawValue): \(reason)\n" }
+      try writeOut(out + "\(image): Xen \(release): \(isCompatible ? "yes" : "no")\n")
+    }
+    return isCompatible ? ExitCode.good : ExitCode.findings
+  }
+}

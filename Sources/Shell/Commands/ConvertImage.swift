@@ -1,0 +1,97 @@
+// xensave-lua convert
+
+internal import ArgumentParser
+internal import Bytes
+internal import Convert
+internal import Format
+internal import Image
+internal import SystemIO
+
+struct ConvertImage: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Convert an image between versions, byte orders and outer layers.",
+    discussion: """
+      FORMAT is one of: \
+      \(Conversion.formats.map { "\($0.name) (\($0.doc))" }.joined(separator: ", ")). \
+      --to may come twice: once for the version and once for the layers. What is not named stays as \
+      it is. What the result cannot hold is refused by name; --lossy leaves it out and says so.
+
+      Exit codes: 0 done, 1 refused or a bad image, 2 usage, 3 a system call failed.
+      """)
+
+  @Argument(help: "The image; \"-\" is standard input.") var image: String
+  @Argument(help: "The result; \"-\" is standard output.") var output: String
+  @Option(help: ArgumentHelp("What to convert to.", valueName: "format")) var to: [String] = []
+  @OptionGroup var shared: ConvertOptions
+  @Option(help: "Byte order of the streams: little or big.") var order: String?
+  @Option(
+    help: ArgumentHelp(
+      "The release that saved the image, where draft B does not say it.", valueName: "M.N"))
+  var xen: String?
+
+  mutating func execute() throws -> Int32 {
+    var conversion = try shared.conversion()
+    for name in to where !conversion.add(format: name) {
+      throw Failure(
+        ExitCode.usage,
+        "no format '\(name)'" + didYouMean(name, among: Conversion.formats.map(\.name)))
+    }
+    if let order { conversion.order = try byteOrder(order) }
+    if let xen { conversion.xenRelease = try xenRelease(xen) }
+    guard !to.isEmpty || order != nil else {
+      throw Failure(ExitCode.usage, "convert: expected --to or --order")
+    }
+    return try shared.run(image, output, conversion).0
+  }
+}
+
+/// What convert, wrap and unwrap share.
+struct ConvertOptions: ParsableArguments {
+  @Flag(help: "Leave out what the result cannot hold, and say so.") var lossy = false
+  @Flag(help: "Leave out the check of what was written.") var unchecked = false
+  @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
+
+  func conversion() throws(Failure) -> Conversion {
+    var conversion = Conversion()
+    conversion.isLossy = lossy
+    return conversion
+  }
+
+  /// Runs it; the report goes to standard error where the image goes to standard output.
+  func run(
+    _ image: String, _ output: String, _ conversion: Conversion
+  ) throws(Failure) -> (Int32, ConversionReport) {
+    var job = ConvertJob(conversion: conversion, destination: output)
+    job.isUnchecked = unchecked
+    let report: ConversionReport
+    do { report = try job.run(try Source(opening: image)) } catch let error as RewriteError {
+      throw Failure(error)
+    } catch let error as SystemError {
+      throw Failure(error)
+    } catch {
+      throw Failure(ExitCode.fault, "\(error)")
+    }
+    if !quiet {
+      if output == "-" { writeError(report.text + "\n") } else { try writeOut(report.text + "\n") }
+    }
+    return (ExitCode.good, report)
+  }
+}
+
+/// A release from the command line.
+func xenRelease(_ text: String) throws(Failure) -> XenRelease {
+  guard let release = XenRelease(text) else {
+    throw Failure(ExitCode.usage, "a release of Xen: expected MAJOR.MINOR, got '\(text)'")
+  }
+  return release
+}
+
+/// A byte order by its name.
+func byteOrder(_ text: String) throws(Failure) -> ByteOrder {
+  switch text {
+  case "little": return .little
+  case "big": return .big
+  default: throw Failure(ExitCode.usage, "byte order: expected little or big, got '\(text)'")
+  }
+}

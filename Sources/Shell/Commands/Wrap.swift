@@ -1,0 +1,33 @@
+// xensave-lua wrap
+
+internal import ArgumentParser
+internal import Convert
+
+struct Wrap: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "wrap",
+    abstract: "Put the outer layers of a toolstack around an image.",
+    discussion: """
+      The result of unwrap and of tools that write bare streams becomes a file that xl restore (xl), \
+      virsh restore (libvirt) or XCP-ng (xenopsd) take. CONFIG is what their headers hold: JSON as \
+      xl has it, libvirt's XML, or xenopsd's S-expressions.
+      """)
+
+  @Argument(help: "The image; \"-\" is standard input.") var image: String
+  @Argument(help: "The result; \"-\" is standard output.") var output: String
+  @Option(name: .customLong("in"), help: "The layers: xl, libxl, libvirt or xenopsd.")
+  var wrapping = "xl"
+  @Option(help: "A file with the domain's configuration.") var config: String?
+  @OptionGroup var shared: ConvertOptions
+
+  mutating func execute() throws -> Int32 {
+    guard let wrapping = Wrapping(rawValue: wrapping), wrapping != .libxc else {
+      throw Failure(
+        ExitCode.usage, "--in: expected xl, libxl, libvirt or xenopsd, got '\(self.wrapping)'")
+    }
+    var conversion = try shared.conversion()
+    conversion.wrapping = wrapping
+    conversion.config = try config.map { path throws(Failure) in try readSmallFile(path) }
+    return try shared.run(image, output, conversion).0
+  }
+}
