@@ -184,7 +184,13 @@ public struct StreamReader {
     self.checksum = nil
     guard ending != .cutCheckpoint else { return }
     let offset = source.position
-    let footer = try read(RecordFraming.draftB.footerByteCount, waitingPlace)
+    let count = RecordFraming.draftB.footerByteCount
+    if checkpointCount > 0, try peekCount(count) < count {
+      state = .done
+      ending = .cutCheckpoint
+      return
+    }
+    let footer = try read(count, waitingPlace)
     guard checksum.isValid else { return }
     let stated = footer.load(0, as: UInt32.self, libxcContext.order)
     guard stated == checksum.crc.value else {
