@@ -59,7 +59,7 @@ public enum DraftB {
   ///     +-----------------------+-------------------------+
   static let vcpuInfo = Layout(
     .vcpuInfo, "VCPU_INFO", "The greatest vCPU number; a VCPU_CONTEXT follows for each online one.",
-    guests: .pv, since: 1, length: .atLeast(8), [.u32("max_vcpu_id"), .reserved(4)])
+    guests: .pv, since: 1, length: .exactly(8), [.u32("max_vcpu_id"), .reserved(4)])
 
   /// The body of the final X86_PV_VCPU_BASIC.
   static let vcpuContext = Layout(

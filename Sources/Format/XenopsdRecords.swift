@@ -20,7 +20,9 @@ public enum XenopsdRecords {
   private static func row(
     _ type: RecordType, _ name: String, _ doc: String, _ body: String? = nil
   ) -> Layout {
-    Layout(type, name, doc, length: .atLeast(0), body.map { [.opaque($0)] } ?? [])
+    Layout(
+      type, name, doc, length: body == nil ? .exactly(0) : .atLeast(0),
+      body.map { [.opaque($0)] } ?? [])
   }
 }
 

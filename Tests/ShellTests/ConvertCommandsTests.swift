@@ -1,0 +1,102 @@
+// convert, wrap, unwrap and compat as commands, and their counterparts in Lua.
+
+import Testing
+
+@Suite struct ConvertCommandsTests {
+  let image = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
+
+  @Test func throughFilesAndBack() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let draft = Program.run(["convert", image, folder + "/b", "--to", "draft-b"])
+    #expect(draft.exitCode == 0 && draft.errors.isEmpty, "\(draft.errors)")
+    #expect(Program.run(["convert", folder + "/b", folder + "/3", "--to", "v3"]).exitCode == 0)
+    #expect(Program.read(folder + "/3") == Program.read(image))
+    #expect(
+      Program.run(["convert", image, folder + "/be", "--order", "big", "-q"]).output.isEmpty)
+    #expect(
+      Program.run(["convert", folder + "/be", folder + "/le", "--order", "little"]).exitCode == 0)
+    #expect(Program.read(folder + "/le") == Program.read(image))
+  }
+
+  @Test func throughPipes() {
+    let outcome = Program.shell(
+      "cat '\(image)' | xensave-lua convert - - --to draft-b -q"
+        + " | xensave-lua convert - - --to v3 -q | cmp - '\(image)'")
+    #expect(outcome.exitCode == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+  }
+
+  @Test func refusalsLeaveNothingBehind() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let refused = Program.run(["convert", image, folder + "/2", "--to", "v2"])
+    #expect(refused.exitCode == 1 && refused.errors.contains("X86_CPUID_POLICY"))
+    #expect(refused.errors.split(separator: "\n").count == 1)
+    #expect(Program.names(in: folder).isEmpty)
+    let lossy = Program.run(["convert", image, folder + "/2", "--to", "v2", "--lossy"])
+    #expect(lossy.exitCode == 0 && lossy.text.contains("record 2 (X86_CPUID_POLICY): left out"))
+    #expect(Program.run(["verify", "-q", folder + "/2"]).exitCode == 0)
+  }
+
+  @Test func wrapAndUnwrap() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    for layer in ["libxl", "libxc"] {
+      let unwrapped = Program.run([
+        "unwrap", image, folder + "/u", "--layer", layer, "--config", folder + "/c",
+      ])
+      #expect(unwrapped.exitCode == 0, "\(unwrapped.errors)")
+      #expect(
+        Program.run(["wrap", folder + "/u", folder + "/w", "--config", folder + "/c"]).exitCode == 0
+      )
+      #expect(Program.read(folder + "/w") == Program.read(image))
+    }
+    let bare = Program.run(["wrap", folder + "/u", folder + "/v", "--in", "libvirt"])
+    #expect(bare.exitCode == 1 && bare.errors.contains("XML"))
+  }
+
+  @Test func usage() {
+    #expect(Program.run(["convert", image, "/dev/null"]).exitCode == 2)
+    let unknown = Program.run(["convert", image, "/dev/null", "--to", "draft-c"])
+    #expect(unknown.exitCode == 2 && unknown.errors.contains("did you mean 'draft-b'"))
+    #expect(Program.run(["convert", image, "/dev/null", "--order", "middle"]).exitCode == 2)
+    #expect(Program.run(["compat", image, "--xen", "four"]).exitCode == 2)
+    #expect(Program.run(["convert", image, image, "--to", "v3"]).exitCode == 1)
+    #expect(Program.run(["convert", "/nonexistent", "/dev/null", "--to", "v3"]).exitCode == 3)
+  }
+
+  @Test func compat() {
+    let good = Program.run(["compat", image, "--xen", "4.17"])
+    #expect(good.exitCode == 0 && good.text.hasSuffix("Xen 4.17: yes\n"))
+    let bad = Program.run(["compat", image, "--xen", "4.13", "--json"])
+    #expect(bad.exitCode == 1)
+    #expect(bad.text.contains("\"compatible\": false"))
+    #expect(bad.text.contains("\"subject\": \"version\""))
+  }
+
+  @Test func lua() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let script = """
+      local done = assert(img:convert(arg[1] .. "/b", { version = 1, layer = "libxc" }))
+      assert(done.losses == 0 and done.records_out > 10 and done.config:find "c_info")
+      local draft <close> = assert(require "xensave".open(arg[1] .. "/b"))
+      assert(draft.version == 1 and draft.layer == "libxc" and draft.guest == "x86_hvm")
+      assert(draft:convert(arg[1] .. "/3", { version = 3, layer = "xl", config = done.config }))
+      local no, problem = img:convert(arg[1] .. "/2", { version = 2 })
+      assert(no == nil and tostring(problem):find "X86_CPUID_POLICY")
+      assert(#assert(img:convert(arg[1] .. "/2", { version = 2, lossy = true })).notes == 2)
+      assert(not pcall(img.convert, img, "x", { versoin = 2 }))
+      assert(not pcall(img.convert, img, "x", { version = 4 }))
+      assert(not pcall(img.convert, img, "x", { layer = "tar" }))
+      assert(not pcall(img.convert, img, "x", { order = 1 }))
+      local ok, reasons = img:compat("4.17")
+      assert(ok and reasons[1].subject == "version")
+      ok, reasons = img:compat("4.13")
+      assert(not ok and reasons[1].severity == "error")
+      """
+    let outcome = Program.run(["-e", script, image, folder])
+    #expect(outcome.exitCode == 0, "\(outcome.errors)")
+    #expect(Program.read(folder + "/3") == Program.read(image))
+  }
+}
