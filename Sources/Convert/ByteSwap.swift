@@ -43,8 +43,15 @@ private func reverse(_ octets: inout [UInt8], _ offset: Int, _ width: Int) {
 }
 
 extension Record {
-  /// Whether the tables describe every integer of its body.
-  var hasKnownFields: Bool { Layouts.of(type) != nil || length == 0 }
+  /// Whether the tables describe every integer of its body: it is of a known type and length, and
+  /// its counts leave nothing over.
+  var hasKnownFields: Bool {
+    if length == 0 { return true }
+    guard let layout = Layouts.of(type),
+      layout.length.allows(length) || layout.mayBeEmpty && length == 8
+    else { return false }
+    return !self.layout.slots(in: body).contains { $0.field.name == "excess" }
+  }
 
   /// The part of its body in memory in `order`.
   func body(in order: ByteOrder) -> [UInt8] {

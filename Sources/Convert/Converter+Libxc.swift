@@ -12,6 +12,8 @@ struct LibxcState {
   var order = ByteOrder.little
   /// The domain header, while the release that it has to say may still come (draft B).
   var waitingDomain: Header?
+  /// Number of the record that the release was taken from.
+  var releaseIndex: Int?
   /// Whether STATIC_DATA_END has been written.
   var hasStaticDataEnd = false
   /// Records of vCPUs that wait for the VCPU_INFO before them.
@@ -41,6 +43,11 @@ extension Converter {
       throw refusal(
         header.kind.title, "version: expected 1, 2 or 3, got \(conversion.version ?? version)")
     }
+    guard !hasLibxc || self.source == self.target else {
+      throw refusal(
+        header.kind.title, "a second libxc stream, for which \(self.target) has no place")
+    }
+    hasLibxc = true
     libxc = LibxcState()
     libxc.source = source
     libxc.target = target
@@ -90,6 +97,7 @@ extension Converter {
     out.append(integer: reader.guest?.rawValue ?? 0, libxc.order)
     out += header.bytes(in: libxc.order)[4..<8]
     if record.type == .xenVersion, record.length == 8 {
+      libxc.releaseIndex = record.index
       out += record.body(in: libxc.order)
     } else {
       out.append(integer: release.major, libxc.order)
@@ -153,7 +161,8 @@ extension Converter {
     switch record.type {
     case libxc.source.vcpuType: return target.vcpuType
     // Said by the header, and by the vCPUs' own records.
-    case .xenVersion, .vcpuInfo: return nil
+    case .xenVersion where record.index == libxc.releaseIndex: return nil
+    case .vcpuInfo where record.length == 8: return nil
     default: break
     }
     if !target.hasEmptyRecords, record.length <= 8, Layouts.of(record.type)?.mayBeEmpty == true {

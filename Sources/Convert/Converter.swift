@@ -31,6 +31,8 @@ public struct Converter {
   /// The byte order that the libxl stream of the result has.
   var libxlOrder = ByteOrder.little
   var hasEnded = false
+  /// Whether a libxc stream has begun.
+  var hasLibxc = false
 
   // The libxc stream.
   var libxc = LibxcState()
@@ -72,6 +74,7 @@ public struct Converter {
   }
 
   private mutating func end() throws(RewriteError) -> ConversionReport {
+    guard hasLibxc else { throw refusal("the image", "there is no libxc stream in it") }
     try emitter.finish()
     let isWhole: Bool
     do { isWhole = try reader.source.isUnchanged() } catch { throw RewriteError(error) }

@@ -88,6 +88,33 @@ import Testing
     #expect(refusal(image(3), big).contains("record 1 (0x80001234): its fields are not known"))
   }
 
+  /// Octets that no count or length of the tables covers cannot be turned.
+  @Test func fieldsThatAreNotDescribed() {
+    for numbers in [
+      [(1, 4), (0, 4), (1, 8), (2, 8), (3, 8), (4, 8)], [(1, 4), (0, 4), (1, 8), (2, 4)],
+    ] as [[(UInt64, Int)]] {
+      var image = TestImage()
+      image.headers()
+      image.record(0x10)
+      image.pages([1])
+      image.record(10, numbers: numbers)
+      image.record(0)
+      let problem = refusal(image.octets, asking { $0.order = .big })
+      #expect(problem.contains("record 3 (HVM_PARAMS): its fields are not known"))
+    }
+  }
+
+  /// A second release, behind the first, is known nowhere else.
+  @Test func secondReleaseOfDraftB() {
+    var image = TestImage(version: 1)
+    image.headers()
+    image.pages([1])
+    image.record(0x8000_0000, numbers: [(5, 4), (0, 4)])
+    image.record(0)
+    #expect(
+      refusal(image.octets, asking("v3")).contains("record 3 (XEN_VERSION): version 3 has no"))
+  }
+
   @Test func releaseOfDraftB() throws {
     var draft = TestImage(version: 1)
     draft.headers()

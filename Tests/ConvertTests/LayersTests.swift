@@ -120,6 +120,14 @@ import Testing
     #expect(changed(15..<17, [0x10, 0x0F]).contains("record 1 (Demu): libxl has no place for it"))
   }
 
+  @Test func streamsWithoutLibxc() {
+    let empty = Array(Self.libxl.prefix(16)) + [UInt8](repeating: 0, count: 8)
+    #expect(refusal(empty, asking("libxc")).contains("there is no libxc stream in it"))
+    // Two of them are for nobody.
+    let twice = Array(Self.libxl.dropLast(8)) + Self.libxl.dropFirst(16)
+    #expect(refusal(twice, asking("xl")).contains("a second libxc stream"))
+  }
+
   @Test func oldLibvirt() {
     var image = Self.libvirt
     image[16] = 1
