@@ -101,6 +101,6 @@ public struct Converter {
   }
 
   func refusal(_ place: String, _ reason: String) -> RewriteError {
-    RewriteError(.usage, "\(reader.source.path): \(place): \(reason)")
+    RewriteError(.refused, "\(reader.source.path): \(place): \(reason)")
   }
 }

@@ -12,6 +12,8 @@ public struct RewriteError: Error, Sendable, CustomStringConvertible {
     case filter(any Error & Sendable)
     /// What came out would not be restored: the findings of its verification.
     case rejected(count: Int)
+    /// The result has no place for something of the source.
+    case refused
     /// The call itself makes no sense (source and destination are the same, ...).
     case usage
   }

@@ -55,7 +55,7 @@ struct Failure: Error {
     switch error.kind {
     case .stream(let stream): self.init(stream)
     case .filter(let inner as LuaError): self.init(inner)
-    case .filter, .rejected: self.init(ExitCode.findings, error.description)
+    case .filter, .rejected, .refused: self.init(ExitCode.findings, error.description)
     case .usage: self.init(ExitCode.findings, error.description)
     }
   }
@@ -87,6 +87,7 @@ extension LuaFailure {
     case .stream(let stream): self.init(stream)
     case .filter: self.init(error.description, code: "filter")
     case .rejected: self.init(error.description, code: "rejected")
+    case .refused: self.init(error.description, code: "refused")
     case .usage: self.init(error.description, code: "usage")
     }
   }

@@ -85,6 +85,7 @@ import Testing
       assert(draft:convert(arg[1] .. "/3", { version = 3, layer = "xl", config = done.config }))
       local no, problem = img:convert(arg[1] .. "/2", { version = 2 })
       assert(no == nil and tostring(problem):find "X86_CPUID_POLICY")
+      assert(problem.code == "refused")
       assert(#assert(img:convert(arg[1] .. "/2", { version = 2, lossy = true })).notes == 2)
       assert(not pcall(img.convert, img, "x", { versoin = 2 }))
       assert(not pcall(img.convert, img, "x", { version = 4 }))

@@ -177,6 +177,8 @@ final class LuaImage {
       header("libxl_header", .libxl, "The libxl stream header, or nil."),
       header("image_header", .image, "The libxc image header."),
       header("domain_header", .domain, "The libxc domain header."),
+      header("libvirt_header", .libvirt, "libvirt's header, or nil."),
+      header("draft_domain_header", .draftDomain, "The domain header of draft B, or nil."),
       .property(
         "config", "Config?",
         "The domain's configuration in the xl header, as a table that writes back.",
