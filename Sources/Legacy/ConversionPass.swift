@@ -156,9 +156,7 @@ struct ConversionPass {
       return
     }
     // This tail counts unless another checkpoint comes, and that one only if it is complete.
-    do { try reader.spool(into: ScratchFile()) } catch let error as SystemError {
-      throw StreamError(error, offset: reader.offset)
-    } catch let error as StreamError { throw error } catch { fatalError("\(error)") }
+    try reader.spool(into: scratchFile())
     try scan()
   }
 
@@ -193,6 +191,10 @@ struct ConversionPass {
       got.isEmpty ? .truncated : .malformed, item, "device model",
       "expected \"\(LegacySignature.record.rawValue)\", got "
         + (got.isEmpty ? "the end of the stream" : "\"\(got.printable)\""))
+  }
+
+  private func scratchFile() throws(StreamError) -> ScratchFile {
+    do { return try ScratchFile() } catch { throw StreamError(error, offset: reader.offset) }
   }
 
   // MARK: - Tails
@@ -259,10 +261,7 @@ struct ConversionPass {
     }
     var byteCount = count ?? 0
     if count == nil {
-      do { byteCount = try reader.spoolPayload(into: ScratchFile()) } catch let error as SystemError
-      {
-        throw StreamError(error, offset: reader.offset)
-      } catch let error as StreamError { throw error } catch { fatalError("\(error)") }
+      byteCount = try reader.spoolPayload(into: scratchFile())
       try reader.checkDeviceModel(byteCount, item.offset)
     }
     try putXenstoreData()
