@@ -69,8 +69,9 @@ extension Rule {
       "xl-header.config-end", .error,
       "The configuration ends with a NUL: xl parses it as a C string.", xlReader,
       .header(.xl) { look, header in
-        guard let config = ConfigData(header), config.claimed <= config.text.count,
-          let last = config.text.prefix(config.claimed).last, last != 0
+        // The text of an older xl (without the JSON flag) has none.
+        guard XLConfig.isJSON(header), let config = ConfigData(header),
+          config.claimed <= config.text.count, let last = config.text.prefix(config.claimed).last, last != 0
         else { return }
         look.report(
           header, "config", at: 52 + config.claimed - 1,

@@ -188,6 +188,8 @@ extension Inspection {
     case .xl: "an xl header"
     case .libxl: "a libxl header"
     case .libxc: "an image header"
+    case .libvirt: "a libvirt header"
+    case .xenopsd: "a xenopsd signature"
     case .other, .tooShort: nil
     }
   }
