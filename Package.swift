@@ -32,7 +32,7 @@ let package = Package(
     swift(
       "Shell",
       [
-        "LuaRuntime", "Convert", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
+        "LuaRuntime", "Convert", "Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua"]),

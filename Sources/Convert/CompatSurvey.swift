@@ -34,7 +34,7 @@ public struct CompatSurvey: Sendable {
     var reader = StreamReader(source)
     do throws(StreamError) {
       while let part = try reader.next() { add(part) }
-      survey.finish(reader.ending)
+      survey.finish(reader.ending, at: source.position)
     } catch {
       guard error.kind == .unsupported, error.problem.contains("legacy libxc stream") else {
         throw error

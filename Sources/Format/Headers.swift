@@ -192,10 +192,14 @@ public enum Container: Sendable, Equatable {
     let low = first.load(0, as: UInt32.self)
     guard low != 0, low < 1 << 28 else { return nil }
     let high = first.load(4, as: UInt32.self)
-    if high == 0 { return "a legacy libxc stream (Xen 4.5 or older, 64-bit toolstack)" }
+    if high == 0 {
+      return
+        "a legacy libxc stream (Xen 4.5 or older, 64-bit toolstack; xensave-lua convert makes a version 3 stream of it)"
+    }
     // 32-bit toolstack: the next word is a chunk: a page count of 1..1024, or a negative marker.
     if (1...1024).contains(high) || high >= 0xFFFF_FFE0 {
-      return "a legacy libxc stream (Xen 4.5 or older, 32-bit toolstack)"
+      return
+        "a legacy libxc stream (Xen 4.5 or older, 32-bit toolstack; xensave-lua convert makes a version 3 stream of it)"
     }
     return nil
   }

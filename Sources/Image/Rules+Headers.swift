@@ -71,7 +71,8 @@ extension Rule {
       .header(.xl) { look, header in
         // The text of an older xl (without the JSON flag) has none.
         guard XLConfig.isJSON(header), let config = ConfigData(header),
-          config.claimed <= config.text.count, let last = config.text.prefix(config.claimed).last, last != 0
+          config.claimed <= config.text.count, let last = config.text.prefix(config.claimed).last,
+          last != 0
         else { return }
         look.report(
           header, "config", at: 52 + config.claimed - 1,

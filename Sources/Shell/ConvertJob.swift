@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Convert
 internal import Image
+internal import Legacy
 internal import Stream
 internal import SystemIO
 
@@ -14,65 +15,40 @@ struct ConvertJob {
   /// Leaves out the verification of what was written.
   var isUnchecked = false
 
-  /// Runs the conversion. A file appears under its name only once it is complete, verified and on
-  /// the disk.
-  func run(_ source: Source) throws(RewriteError) -> ConversionReport {
-    do {
-      if destination == "-" {
-        let sink = try Sink.standardOutput()
-        guard sink.kind != .file || sink.identity != source.identity else {
-          throw RewriteError(.usage, "\(source.path): standard output is the image itself")
-        }
-        return try convert(source, to: sink)
-      }
-      if let there = try? Source(opening: destination), there.isFile,
-        there.identity == source.identity
-      {
-        throw RewriteError(.usage, "\(destination): the output is the image itself")
-      }
-      if let number = try openIfSpecial(destination) {
-        let descriptor = try Descriptor(taking: number, path: destination)
-        return try convert(source, to: Sink(descriptor, path: destination))
-      }
-      let output = try OutputFile(creating: destination)
-      let report = try convert(source, to: output.sink)
-      if !isUnchecked { try verify(output) }
-      try output.commit()
-      return report
-    } catch let error as RewriteError {
-      throw error
-    } catch let error as SystemError {
-      throw RewriteError(error)
-    } catch {
-      throw RewriteError(.usage, "\(error)")
-    }
-  }
-
-  private func convert(_ source: Source, to sink: Sink) throws(RewriteError) -> ConversionReport {
-    var converter = Converter(source, to: sink, conversion)
-    return try converter.run()
-  }
-
   /// Rules that say no more than that no Xen reads the format that was asked for.
   private static let expected: Set<String> = [
     "image-header.version", "image-header.endianness", "libxl-header.endianness",
   ]
 
-  /// Reads what was written: its framing, and whether Xen would restore it where any Xen could.
-  private func verify(_ output: OutputFile) throws(RewriteError) {
-    let written: Source
-    do { written = try Source(opening: output.readingPath) } catch { throw RewriteError(error) }
-    let report: VerifyReport
-    do { report = try Verifier(written).run() } catch { throw RewriteError(error) }
-    guard
-      let first = report.findings.first(where: {
-        $0.severity == .error && !ConvertJob.expected.contains($0.ruleID)
-      })
-    else { return }
-    throw RewriteError(
-      .rejected(count: report.count(.error)),
-      "\(output.path): not written: the result would not restore: \(first.description)"
-        + "; --unchecked writes it all the same")
+  /// Runs the conversion. Nothing half-written is seen under the destination's name.
+  func run(_ source: Source) throws(RewriteError) -> ConversionReport {
+    let job = OutputJob(
+      destination: Destination(destination), isUnchecked: isUnchecked,
+      expectedRules: ConvertJob.expected)
+    return try job.run(source) { sink throws(RewriteError) in
+      guard let sink else { throw RewriteError(.usage, "a conversion needs a destination") }
+      var converter = Converter(source, to: sink, conversion)
+      return try converter.run()
+    }
+  }
+}
+
+/// An import of a legacy image (Xen 4.5 and older).
+struct LegacyJob {
+  var options = LegacyConverter.Options()
+  let destination: String
+  var isUnchecked = false
+
+  func run(_ source: Source) throws(RewriteError) -> LegacyReport {
+    let job = OutputJob(destination: Destination(destination), isUnchecked: isUnchecked)
+    return try job.run(source) { sink throws(RewriteError) in
+      guard let sink else { throw RewriteError(.usage, "a conversion needs a destination") }
+      do throws(StreamError) {
+        return try LegacyConverter(source, options: options).run(to: sink)
+      } catch {
+        throw RewriteError(error)
+      }
+    }
   }
 }
 

@@ -26,7 +26,7 @@ struct ScriptOptions {
   var destination: Destination? {
     if isDryRun { return Destination.none }
     if isInPlace { return .inPlace }
-    if let output { return output == "-" ? .standardOutput : .file(output) }
+    if let output { return Destination(output) }
     return nil
   }
 

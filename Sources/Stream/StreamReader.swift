@@ -265,7 +265,8 @@ public struct StreamReader {
     if fixed.load(36, as: UInt32.self, order) & 2 == 0 {
       throw fail(
         .unsupported, at: 36, kind.title,
-        "this holds a legacy libxc stream (Xen 4.5 or older), which is not read here")
+        "this holds a legacy libxc stream (Xen 4.5 or older): xensave-lua convert makes a version 3 "
+          + "stream of it")
     }
     state = .libxlHeader
     return .header(Header(kind, offset: 0, bytes: fixed + data, order: order))

@@ -5,6 +5,8 @@ internal import Bytes
 internal import Convert
 internal import Format
 internal import Image
+internal import Legacy
+internal import Stream
 internal import SystemIO
 
 struct ConvertImage: ShellCommand {
@@ -30,7 +32,15 @@ struct ConvertImage: ShellCommand {
       "The release that saved the image, where draft B does not say it.", valueName: "M.N"))
   var xen: String?
 
+  @Option(
+    help:
+      "Word size of a legacy image's toolstack, where it is not to be told from the image: 32 or 64."
+  )
+  var width: Int?
+
   mutating func execute() throws -> Int32 {
+    let source = try opened(image)
+    if let legacy = try importLegacy(source) { return legacy }
     var conversion = try shared.conversion()
     for name in to where !conversion.add(format: name) {
       throw Failure(
@@ -42,7 +52,48 @@ struct ConvertImage: ShellCommand {
     guard !to.isEmpty || order != nil else {
       throw Failure(ExitCode.usage, "convert: expected --to or --order")
     }
-    return try shared.run(image, output, conversion).0
+    return try shared.run(source, output, conversion).0
+  }
+
+  /// Converts a legacy image to version 3; nil where the image is none.
+  private func importLegacy(_ source: Source) throws(Failure) -> Int32? {
+    do {
+      guard try width != nil || LegacyForm.detect(source) != nil else { return nil }
+      guard order == nil, to.allSatisfy({ ["v3", "libxc", "libxl"].contains($0) }) else {
+        throw Failure(
+          ExitCode.usage,
+          "\(image): a legacy image becomes version 3 first: expected --to v3, libxl or libxc")
+      }
+      var job = LegacyJob(destination: output)
+      job.isUnchecked = shared.unchecked
+      if let width {
+        guard width == 32 || width == 64 else {
+          throw Failure(ExitCode.usage, "--width: expected 32 or 64, got \(width)")
+        }
+        job.options.width = width == 32 ? .bits32 : .bits64
+      }
+      if to.contains("libxc") { job.options.wrapping = .libxc }
+      if to.contains("libxl") { job.options.wrapping = .libxl }
+      if let release = try xen.map(xenRelease) {
+        job.options.xenVersion = (UInt32(release.major), UInt32(release.minor))
+      }
+      let report = try job.run(source)
+      if !shared.quiet {
+        writeError(
+          "xensave-lua: legacy \(report.guest.name), \(report.width.rawValue * 8)-bit toolstack: "
+            + "\(report.pageCount.grouped) pages, \(report.byteCount.grouped) octets\n")
+        for note in report.notes { writeError("xensave-lua: note: \(note)\n") }
+      }
+      return ExitCode.good
+    } catch let error as RewriteError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    } catch let error as SystemError {
+      throw Failure(error)
+    } catch {
+      throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
+    }
   }
 }
 
@@ -60,23 +111,22 @@ struct ConvertOptions: ParsableArguments {
 
   /// Runs it; the report goes to standard error where the image goes to standard output.
   func run(
-    _ image: String, _ output: String, _ conversion: Conversion
+    _ source: Source, _ output: String, _ conversion: Conversion
   ) throws(Failure) -> (Int32, ConversionReport) {
     var job = ConvertJob(conversion: conversion, destination: output)
     job.isUnchecked = unchecked
     let report: ConversionReport
-    do { report = try job.run(try Source(opening: image)) } catch let error as RewriteError {
-      throw Failure(error)
-    } catch let error as SystemError {
-      throw Failure(error)
-    } catch {
-      throw Failure(ExitCode.fault, "\(error)")
-    }
+    do { report = try job.run(source) } catch { throw Failure(error) }
     if !quiet {
       if output == "-" { writeError(report.text + "\n") } else { try writeOut(report.text + "\n") }
     }
     return (ExitCode.good, report)
   }
+}
+
+/// An image from the command line.
+func opened(_ path: String) throws(Failure) -> Source {
+  do { return try Source(opening: path) } catch { throw Failure(error) }
 }
 
 /// A release from the command line.

@@ -55,7 +55,7 @@ struct SetFields: ShellCommand {
         return ExitCode.good
       }
       let destination: Destination =
-        dryRun ? .none : inPlace ? .inPlace : output == "-" ? .standardOutput : .file(output ?? "")
+        dryRun ? .none : inPlace ? .inPlace : Destination(output ?? "-")
       let job = RewriteJob(destination: destination, isUnchecked: unchecked)
       let report = try job.run(source.duplicate(), document.edits)
       if dryRun {

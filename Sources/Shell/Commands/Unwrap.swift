@@ -28,7 +28,7 @@ struct Unwrap: ShellCommand {
     }
     var conversion = try shared.conversion()
     conversion.wrapping = wrapping
-    let (code, report) = try shared.run(image, output, conversion)
+    let (code, report) = try shared.run(opened(image), output, conversion)
     guard let path = config else { return code }
     guard let config = report.config else {
       throw Failure(ExitCode.findings, "\(image): no configuration in its outer header")

@@ -28,6 +28,6 @@ struct Wrap: ShellCommand {
     var conversion = try shared.conversion()
     conversion.wrapping = wrapping
     conversion.config = try config.map { path throws(Failure) in try readSmallFile(path) }
-    return try shared.run(image, output, conversion).0
+    return try shared.run(opened(image), output, conversion).0
   }
 }

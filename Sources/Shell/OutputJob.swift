@@ -1,0 +1,110 @@
+// Writing an image to a place: nothing half-written is ever seen there.
+
+internal import Image
+internal import Stream
+internal import SystemIO
+
+/// Where an image goes.
+enum Destination: Equatable {
+  case file(String)
+  /// The source's own file: replaced as a whole, when all is well.
+  case inPlace
+  case standardOutput
+  /// Nowhere: a dry run.
+  case none
+
+  /// The place that a word of the command line means: "-" is standard output.
+  init(_ word: String) { self = word == "-" ? .standardOutput : .file(word) }
+}
+
+/// How every command and Lua function that makes an image out of another writes it.
+struct OutputJob {
+  var destination: Destination
+  /// Leaves out the verification of what was written.
+  var isUnchecked = false
+  /// Rules that the result may break: that no Xen reads a format that was asked for.
+  var expectedRules: Set<String> = []
+
+  /// Runs `body` with the sink. A file appears under its name only once it is complete, verified and
+  /// on the disk; where anything fails it is gone, and the source is as it was.
+  func run<Report>(
+    _ source: Source, _ body: (Sink?) throws(RewriteError) -> Report
+  ) throws(RewriteError) -> Report {
+    switch destination {
+    case .none: return try body(nil)
+    case .standardOutput:
+      let sink: Sink
+      do { sink = try Sink.standardOutput() } catch { throw RewriteError(error) }
+      guard sink.kind != .file || sink.identity != source.identity else {
+        throw RewriteError(
+          .usage, "\(source.path): standard output is the image itself (write to another file)")
+      }
+      return try body(sink)
+    case .inPlace:
+      guard source.isFile else {
+        throw RewriteError(.usage, "\(source.path): only a file can be rewritten in place")
+      }
+      return try write(resolvedPath(source.path), like: source.path, body)
+    case .file(let path):
+      if let there = try? Source(opening: path), there.isFile, there.identity == source.identity {
+        throw RewriteError(
+          .usage, "\(path): the output is the image itself (use --in-place for that)")
+      }
+      return try write(path, like: nil, body)
+    }
+  }
+
+  private func write<Report>(
+    _ path: String, like: String?, _ body: (Sink?) throws(RewriteError) -> Report
+  ) throws(RewriteError) -> Report {
+    do {
+      // A FIFO or a device is written into; it must not be replaced.
+      if let number = try openIfSpecial(path) {
+        return try body(Sink(try Descriptor(taking: number, path: path), path: path))
+      }
+      let output = try OutputFile(creating: path, like: like)
+      let report = try body(output.sink)
+      if !isUnchecked { try verify(output) }
+      try output.commit()
+      return report
+    } catch let error as RewriteError {
+      throw error
+    } catch let error as SystemError {
+      throw RewriteError(error)
+    } catch {
+      throw RewriteError(.usage, "\(error)")
+    }
+  }
+
+  private func verify(_ output: OutputFile) throws(RewriteError) {
+    let written: Source
+    do { written = try Source(opening: output.readingPath) } catch { throw RewriteError(error) }
+    let report: VerifyReport
+    do { report = try Verifier(written).run() } catch { throw RewriteError(error) }
+    let errors = report.findings.filter {
+      $0.severity == .error && !expectedRules.contains($0.ruleID)
+    }
+    guard let first = errors.first else { return }
+    let others = errors.count - 1
+    throw RewriteError(
+      .rejected(count: errors.count),
+      "\(output.path): not written: the result would not restore: \(first.description)"
+        + (others > 0 ? " (and \(others) more)" : "")
+        + "; --unchecked writes it all the same")
+  }
+}
+
+/// A rewrite through a filter, as the command line and `xs.rewrite` run it.
+struct RewriteJob {
+  var destination: Destination
+  var isUnchecked = false
+
+  func run(
+    _ source: Source, _ filter: any RewriteFilter
+  ) throws(RewriteError) -> ChangeReport {
+    try OutputJob(destination: destination, isUnchecked: isUnchecked).run(source) {
+      sink throws(RewriteError) in
+      try Rewriter(source, to: sink, filter: filter).run()
+    }
+  }
+}
