@@ -63,6 +63,25 @@ public final class Arena {
       UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
   }
 
+  /// Writes the octets of `value` in `order` at `offset`; traps outside the memory.
+  @inline(__always)
+  public func store<T: LoadableInteger>(_ offset: Int, _ value: T, _ order: ByteOrder = .little) {
+    precondition(offset >= 0 && capacity - offset >= MemoryLayout<T>.size)
+    // Safety: the precondition holds all of T's octets inside the block.
+    unsafe (base + offset).storeBytes(of: value.ordered(order), as: T.self)
+  }
+
+  /// Copies `bytes` to `offset`, making room for them.
+  public func store(_ offset: Int, _ bytes: RawSpan) {
+    reserve(offset + bytes.byteCount)
+    // Safety: the block has room for all of them, and a span's octets are never its own arena's
+    // that has just grown: `withBytes` borrows them for a closure in which nothing may grow.
+    unsafe bytes.withUnsafeBytes { source in
+      guard let start = source.baseAddress else { return }
+      unsafe (base + offset).copyMemory(from: start, byteCount: source.count)
+    }
+  }
+
   /// Moves octets `range` to the start.
   public func moveToStart(_ range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= capacity)

@@ -7,9 +7,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 ssize_t csystem_splice(int in, int64_t *in_offset, int out, int64_t *out_offset, size_t count) {
@@ -46,6 +48,39 @@ bool csystem_shares_extents(int descriptor) {
 
 int csystem_create(const char *path, unsigned mode) {
     return open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
+}
+
+int csystem_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
+
+uint64_t csystem_monotonic_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int csystem_divert(int descriptor) {
+    int saved = errno;
+    int empty = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (empty < 0) return -1;
+    int result = dup2(empty, descriptor);
+    close(empty);
+    errno = saved;
+    return result < 0 ? -1 : 0;
+}
+
+static atomic_int diverted = -1;
+
+static void on_sigterm(int number) {
+    (void)number;
+    int descriptor = atomic_load(&diverted);
+    if (descriptor >= 0) csystem_divert(descriptor);
+}
+
+int csystem_divert_on_sigterm(int descriptor) {
+    atomic_store(&diverted, descriptor);
+    struct sigaction action = {.sa_handler = on_sigterm}; /* no SA_RESTART: a blocked write wakes */
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGTERM, &action, NULL);
 }
 
 static atomic_int interrupted; /* the signal's number, or 0 */

@@ -73,6 +73,29 @@ public final class Sink {
     }
   }
 
+  /// Writes all pieces of `vectors` in their order, as few system calls as the kernel allows.
+  public func write(_ vectors: WriteVectors) throws(SystemError) {
+    var first = 0
+    var skipped = 0
+    while first < vectors.count {
+      // A piece that was cut goes out by itself; what follows it is gathered again.
+      let done: Int
+      if skipped > 0 {
+        done = try retrying {
+          unsafe vectors.withPiece(first, from: skipped) {
+            unsafe Glibc.write(descriptor.number, $0.baseAddress, $0.count)
+          }
+        }
+      } else {
+        done = try retrying {
+          unsafe vectors.withVectors(from: first) { unsafe writev(descriptor.number, $0, $1) }
+        }
+      }
+      position += UInt64(done)
+      (first, skipped) = vectors.advance(first, skipped, by: done)
+    }
+  }
+
   private func writeAll(_ raw: UnsafeRawBufferPointer) throws(SystemError) {
     var done = 0
     while done < raw.count {

@@ -33,6 +33,20 @@ int csystem_create(const char *path, unsigned mode);
 int csystem_create_unnamed(const char *folder, unsigned mode);
 int csystem_name(int descriptor, const char *path);
 
+/* memfd_create(2) with MFD_CLOEXEC. */
+int csystem_memory_file(const char *name);
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t csystem_monotonic_nanoseconds(void);
+
+/* What SIGTERM does to a save helper (Xen: libxl_save_helper.c, save_signal_handler): puts a
+   descriptor of /dev/null that can only be read in the place of `descriptor`, so that the next
+   write fails with EBADF and the save takes its usual way out. Async-signal-safe. -1 on failure. */
+int csystem_divert(int descriptor);
+
+/* From now on SIGTERM diverts `descriptor`. */
+int csystem_divert_on_sigterm(int descriptor);
+
 /* Requests to stop: the number of SIGINT, SIGTERM or SIGHUP once csystem_watch_interrupts() ran,
    0 for none. A second one while one is pending ends the process, as the default action would. */
 void csystem_watch_interrupts(void);

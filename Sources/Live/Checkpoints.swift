@@ -1,0 +1,34 @@
+// What happens between the checkpoints of a stream that has no end.
+
+internal import SystemIO
+
+/// Whoever takes checkpoints: libxl with Remus, or a program of its own. Xen: struct
+/// save_callbacks, postcopy and checkpoint.
+public protocol Checkpoints: AnyObject {
+  /// Called when CHECKPOINT has been written: the guest may run again. Whoever adds records of its
+  /// own to the stream does it in `checkpoint`. False ends the save; the guest runs then.
+  func postcopy() throws(LiveError) -> Bool
+  /// Called behind `postcopy`, while the guest runs: waits until the next checkpoint is due.
+  /// `count`: how many there are. False ends the save.
+  func checkpoint(_ count: Int) throws(LiveError) -> Bool
+}
+
+/// Checkpoints of one domain without libxl: it runs on by itself, for as long as a function says.
+public final class DomainCheckpoints: Checkpoints {
+  private let domain: any Domain
+  private let wait: (Int) throws(LiveError) -> Bool
+
+  /// `wait` blocks until the next checkpoint is due, and is given how many there are; false ends
+  /// the save.
+  public init(_ domain: any Domain, wait: @escaping (Int) throws(LiveError) -> Bool) {
+    self.domain = domain
+    self.wait = wait
+  }
+
+  public func postcopy() throws(LiveError) -> Bool {
+    try domain.resume()
+    return true
+  }
+
+  public func checkpoint(_ count: Int) throws(LiveError) -> Bool { try wait(count) }
+}

@@ -1,0 +1,72 @@
+// A set of pages of a domain, one bit each.
+
+/// Bits 0 to `count` - 1. Xen's log-dirty bitmaps have the same form: words of 64 bits, lowest first.
+public struct PageBitmap: Sendable, Equatable {
+  /// Pages that the set is over.
+  public let count: Int
+  public private(set) var words: [UInt64]
+
+  /// No page, or all of them.
+  public init(count: Int, full: Bool = false) {
+    self.count = count
+    words = [UInt64](repeating: 0, count: (count + 63) / 64)
+    if full { fill() }
+  }
+
+  public mutating func fill() {
+    for index in words.indices { words[index] = .max }
+    if count % 64 != 0, let last = words.indices.last { words[last] = (1 << (count % 64)) - 1 }
+  }
+
+  public mutating func clear() {
+    for index in words.indices { words[index] = 0 }
+  }
+
+  public subscript(page: Int) -> Bool {
+    get {
+      precondition(page >= 0 && page < count)
+      return words[page >> 6] >> (page & 63) & 1 != 0
+    }
+    set {
+      precondition(page >= 0 && page < count)
+      if newValue { words[page >> 6] |= 1 << (page & 63) } else { words[page >> 6] &= ~(1 << (page & 63)) }
+    }
+  }
+
+  public mutating func formUnion(_ other: PageBitmap) {
+    precondition(other.count == count)
+    for index in words.indices { words[index] |= other.words[index] }
+  }
+
+  /// Makes it the same as `other`, without new memory.
+  public mutating func assign(_ other: PageBitmap) {
+    precondition(other.count == count)
+    for index in words.indices { words[index] = other.words[index] }
+  }
+
+  /// How many pages are in it.
+  public var setCount: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+
+  /// Calls `body` with each page, ascending.
+  @inline(__always)
+  public func forEach<E: Error>(_ body: (Int) throws(E) -> Void) throws(E) {
+    for index in words.indices {
+      var word = words[index]
+      while word != 0 {
+        try body(index << 6 + word.trailingZeroBitCount)
+        word &= word - 1
+      }
+    }
+  }
+
+  /// FNV-1a over the words: tells whether two rounds dirtied the same pages.
+  public var digest: UInt64 {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    for word in words {
+      for shift in stride(from: 0, to: 64, by: 8) {
+        hash = (hash ^ (word >> UInt64(shift) & 0xFF)) &* 0x100_0000_01B3
+      }
+    }
+    return hash
+  }
+}

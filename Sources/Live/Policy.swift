@@ -1,0 +1,139 @@
+// Who decides when the guest is stopped.
+
+/// What a policy says. Xen: XGS_POLICY_*.
+public enum Verdict: Sendable, Equatable {
+  /// Send another round while the guest runs.
+  case proceed
+  /// Suspend the guest and send what is left.
+  case stopAndCopy
+  /// Give up: the guest runs on here. With a reason for people.
+  case abort(String)
+
+  /// Xen's number: -1, 0, 1.
+  public var code: Int {
+    switch self {
+    case .abort: -1
+    case .proceed: 0
+    case .stopAndCopy: 1
+    }
+  }
+
+  /// The verdict of Xen's number; nil for any other.
+  public init?(code: Int) {
+    switch code {
+    case -1: self = .abort("")
+    case 0: self = .proceed
+    case 1: self = .stopAndCopy
+    default: return nil
+    }
+  }
+}
+
+/// What a policy decides on. The first three are Xen's struct precopy_stats.
+public struct PrecopyStats: Sendable, Equatable {
+  /// Rounds that were sent.
+  public var iteration = 0
+  /// Pages that were sent in all of them, those without data too.
+  public var totalWritten = 0
+  /// Pages that are dirty; nil while that is not known (Xen: -1).
+  public var dirtyCount: Int?
+  /// Pages that the domain may have (its p2m size).
+  public var frameCount = 0
+  /// Nanoseconds since the first round began.
+  public var elapsed: UInt64 = 0
+  /// Nanoseconds of the last round; 0 before there is one.
+  public var roundTime: UInt64 = 0
+  /// Pages a second that the last round sent; 0 where it cannot be told.
+  public var bandwidth = 0.0
+  /// Pages a second that the guest dirtied in the last round; 0 where it cannot be told.
+  public var dirtyRate = 0.0
+
+  public init() {}
+
+  /// Whether this is the call before a round is sent (the other one comes behind it).
+  public var isBeforeRound: Bool { dirtyCount != nil }
+  /// Nanoseconds that sending the dirty pages would take; nil where it cannot be told.
+  public var estimatedDowntime: UInt64? {
+    guard let dirtyCount, bandwidth > 0 else { return nil }
+    return UInt64(Double(dirtyCount) / bandwidth * 1e9)
+  }
+}
+
+/// How a save ended, for a policy that wants to know.
+public enum SaveOutcome: Sendable, Equatable {
+  case complete
+  case aborted(String)
+  case failed(String)
+}
+
+/// Decides on precopy. Called from the save's thread, between batches of pages.
+public protocol Policy {
+  /// Called once, before the first `decide`.
+  mutating func begin(_ info: DomainInfo, frameCount: Int)
+  /// Called twice a round: before it is sent (`dirtyCount` known) and behind it (nil).
+  mutating func decide(_ stats: PrecopyStats) -> Verdict
+  /// Called once when the guest stands still, and not when a policy aborts.
+  mutating func suspended(_ stats: PrecopyStats)
+  /// Called once at the end of every save for which `begin` was called.
+  mutating func end(_ outcome: SaveOutcome)
+}
+
+extension Policy {
+  public mutating func begin(_ info: DomainInfo, frameCount: Int) {}
+  public mutating func suspended(_ stats: PrecopyStats) {}
+  public mutating func end(_ outcome: SaveOutcome) {}
+}
+
+/// What Xen does by itself. Xen: tools/libs/guest/xg_sr_save.c, simple_precopy_policy; the same
+/// limits stood in the code without a callback in 4.6 to 4.9.
+public struct BuiltinPolicy: Policy, Sendable {
+  public static let dirtyLimit = 50
+  public static let roundLimit = 5
+
+  public init() {}
+
+  public func decide(_ stats: PrecopyStats) -> Verdict {
+    if let dirty = stats.dirtyCount, dirty < BuiltinPolicy.dirtyLimit { return .stopAndCopy }
+    return stats.iteration >= BuiltinPolicy.roundLimit ? .stopAndCopy : .proceed
+  }
+}
+
+/// Stops when the guest would stand still for no longer than it may; gives up when rounds stop
+/// getting smaller.
+public struct DowntimePolicy: Policy, Sendable {
+  /// Nanoseconds for which the guest may stand still.
+  public var budget: UInt64
+  /// Rounds after which it is stopped anyway.
+  public var roundLimit: Int
+  /// Rounds without a new least number of dirty pages after which the save is given up; nil: never.
+  public var patience: Int?
+  private var least = Int.max
+  private var stale = 0
+
+  public init(budget: UInt64, roundLimit: Int = 12, patience: Int? = 3) {
+    self.budget = budget
+    self.roundLimit = roundLimit
+    self.patience = patience
+  }
+
+  public mutating func begin(_ info: DomainInfo, frameCount: Int) { (least, stale) = (.max, 0) }
+
+  public mutating func decide(_ stats: PrecopyStats) -> Verdict {
+    guard let dirty = stats.dirtyCount else { return .proceed }
+    // Before the first round there is no bandwidth to go by.
+    if let time = stats.estimatedDowntime, time <= budget { return .stopAndCopy }
+    if stats.iteration >= roundLimit { return .stopAndCopy }
+    if dirty < least { (least, stale) = (dirty, 0) } else { stale += 1 }
+    if let patience, stale >= patience {
+      return .abort("pages are dirtied faster than they are sent")
+    }
+    return .proceed
+  }
+}
+
+/// A policy that is a function.
+public struct FunctionPolicy: Policy {
+  private let function: (PrecopyStats) -> Verdict
+  public init(_ function: @escaping (PrecopyStats) -> Verdict) { self.function = function }
+  public func decide(_ stats: PrecopyStats) -> Verdict { function(stats) }
+}

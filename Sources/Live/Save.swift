@@ -1,0 +1,369 @@
+// Saving a domain: the protocol on one screen. Xen: tools/libs/guest/xg_sr_save.c.
+
+internal import Bytes
+internal import Format
+public import SystemIO
+internal import Stream
+
+/// One save of one domain into one sink.
+///
+/// However it ends, log-dirty is off and the device model no longer reports; a domain that the save
+/// suspended runs again if the save failed. After a save that is complete it stands still: the copy
+/// is the domain from now on, unless the caller resumes it.
+public final class Save {
+  public enum Mode {
+    /// Rounds while the guest runs, as the policy says.
+    case live(any Policy)
+    /// The guest stands still from the start.
+    case nonLive
+    /// Live, and then one checkpoint after another, until `Checkpoints` says no. No END.
+    case checkpointed(any Policy, any Checkpoints)
+  }
+
+  /// Where a save is, for people.
+  public struct Progress: Sendable, Equatable {
+    /// Xen's words: "Frames iteration 0".
+    public let what: String
+    /// Pages looked at, of those of this round; 0 of 0 for an event.
+    public let done: Int
+    public let total: Int
+  }
+
+  private let domain: any Domain
+  private let sink: Sink
+  private let mode: Mode
+  private let isVerifying: Bool
+  private let clock: any SaveClock
+  private let progress: (Progress) -> Void
+
+  private var step = Step.setup
+  private var isDone = false
+  private var info: DomainInfo
+  private var guest = Guest.hvm
+  private var sender: PageSender
+  private var bitmap = PageBitmap(count: 0)
+  private var trace = Trace()
+  private var policy: any Policy = BuiltinPolicy()
+  private var hasBegunPolicy = false
+  private var wasSuspended = false
+  private var mustSwitchEmulator = false
+  private var mustDisableLogDirty = false
+  private var start: UInt64 = 0
+  private var checkpointCount = 0
+  private var verifyDirtyCount: Int?
+
+  /// A save that has not begun. `isVerifying` sends all pages a second time for the restorer to
+  /// compare (plain saves only). `progress` is called from the save's thread.
+  public init(
+    _ domain: any Domain, to sink: Sink, mode: Mode, isVerifying: Bool = false,
+    clock: any SaveClock = MonotonicClock(), progress: @escaping (Progress) -> Void = { _ in }
+  ) {
+    self.domain = domain
+    self.sink = sink
+    self.mode = mode
+    self.isVerifying = isVerifying
+    self.clock = clock
+    self.progress = progress
+    info = DomainInfo(
+      id: 0, guest: .x86HVM, pageCount: 0, onlineVCPUs: [], xenMajor: 0, xenMinor: 0)
+    sender = PageSender(domain, info, .hvm, frameCount: 0, sink: sink, clock: clock)
+  }
+
+  /// Saves. Call it once.
+  public func run() throws(LiveError) -> SaveResult {
+    precondition(!isDone, "a save runs once")
+    isDone = true
+    start = clock.now
+    do throws(LiveError) {
+      try setup()
+      try writeHeaders()
+      try writeRecords(guest.staticData, .staticData)
+      try write(.staticDataEnd)
+      try writeRecords(guest.startOfStream, .startOfStream)
+      repeat {
+        try sendMemory()
+        try writeRecords(guest.endOfCheckpoint, .endOfCheckpoint)
+        try writeVCPURecords()
+      } while try nextCheckpoint()
+      if !isCheckpointed {
+        step = .end
+        try write(.end)
+      }
+    } catch {
+      throw cleanUp(after: error)
+    }
+    return finish()
+  }
+
+  // MARK: - Phases
+
+  private func setup() throws(LiveError) {
+    info = try domain.info()
+    guard let guest = Guest.of(info.guest) else {
+      throw LiveError(.unsuitable, "a guest of \(info.guest.name) cannot be saved")
+    }
+    self.guest = guest
+    wasSuspended = info.isSuspended
+    let frameCount = try domain.frameCount()
+    if guest.hasEmulator {
+      try domain.switchEmulatorLogDirty(true)
+      mustSwitchEmulator = true
+    }
+    bitmap = PageBitmap(count: frameCount)
+    sender = PageSender(domain, info, guest, frameCount: frameCount, sink: sink, clock: clock)
+    trace = Trace(guest: info.guest, frameCount: frameCount, pageCount: info.pageCount)
+    switch mode {
+    case .live(let policy), .checkpointed(let policy, _): self.policy = policy
+    case .nonLive: return
+    }
+    policy.begin(info, frameCount: frameCount)
+    hasBegunPolicy = true
+  }
+
+  private func writeHeaders() throws(LiveError) {
+    step = .headers
+    var bytes: [UInt8] = []
+    bytes.append(integer: UInt64.max, .big)
+    bytes.append(integer: Magic.image, .big)
+    bytes.append(integer: UInt32(3), .big)
+    bytes += [UInt8](repeating: 0, count: 8)
+    bytes.append(integer: info.guest.rawValue)
+    bytes.append(integer: UInt16(12))
+    bytes.append(integer: UInt16(0))
+    bytes.append(integer: info.xenMajor)
+    bytes.append(integer: info.xenMinor)
+    try put(bytes)
+    progress(Progress(what: "Start of stream", done: 0, total: 0))
+  }
+
+  private func sendMemory() throws(LiveError) {
+    switch mode {
+    case .nonLive: try sendStanding()
+    case .live: try sendLive()
+    case .checkpointed:
+      if checkpointCount == 0 { try sendLive() } else { try sendDirty(.checkpoint) }
+    }
+  }
+
+  /// Everything, while the guest stands still.
+  private func sendStanding() throws(LiveError) {
+    try suspend()
+    step = .finalRound
+    bitmap.fill()
+    try send(.standing, 0, dirtyCount: bitmap.count, "Frames")
+    try verify()
+  }
+
+  /// Round after round while the guest runs, and then the rest.
+  private func sendLive() throws(LiveError) {
+    try enableLogDirty()
+    bitmap.fill()
+    var precopy = Precopy(frameCount: bitmap.count)
+    let verdict = try precopy.run(&policy, now: { clock.now }) {
+      number, dirty throws(LiveError) in
+      step = .precopy(round: number)
+      try send(.live, number, dirtyCount: dirty, "Frames iteration \(number)")
+    } clean: { () throws(LiveError) in
+      try clean(isFinal: false)
+    }
+    if case .abort(let reason) = verdict {
+      throw LiveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))
+    }
+    try sendDirty(.final, stats: precopy.stats)
+    try verify()
+  }
+
+  /// What is dirty when the guest stands still, and what was put off.
+  private func sendDirty(_ kind: Trace.Kind, stats: PrecopyStats? = nil) throws(LiveError) {
+    try suspend()
+    if let stats { policy.suspended(stats) }
+    step = .finalRound
+    _ = try clean(isFinal: true)
+    bitmap.formUnion(sender.deferred)
+    sender.deferred.clear()
+    let number = kind == .checkpoint ? checkpointCount : (stats?.iteration ?? 0)
+    try send(
+      kind, number, dirtyCount: bitmap.setCount,
+      kind == .checkpoint ? "Checkpointed save" : "Frames iteration \(number)")
+  }
+
+  /// Everything again, for the restorer to compare.
+  private func verify() throws(LiveError) {
+    guard isVerifying, !isCheckpointed else { return }
+    step = .verify
+    try write(.verify)
+    bitmap.fill()
+    try send(.verify, 0, dirtyCount: bitmap.count, "Frames verify")
+    // Only where there was log-dirty; what is dirty now was written by nobody that stood still.
+    if mustDisableLogDirty {
+      verifyDirtyCount = try domain.peekLogDirty(into: &bitmap).dirtyCount
+    }
+  }
+
+  /// Ends a checkpoint of a checkpointed stream; whether there is another one.
+  private func nextCheckpoint() throws(LiveError) -> Bool {
+    guard case .checkpointed(_, let checkpoints) = mode else { return false }
+    step = .checkpoint(checkpointCount)
+    try write(.checkpoint)
+    checkpointCount += 1
+    guard try checkpoints.postcopy() else { return false }
+    sender.isFinal = false
+    return try checkpoints.checkpoint(checkpointCount)
+  }
+
+  // MARK: - Pieces
+
+  private var isCheckpointed: Bool { if case .checkpointed = mode { true } else { false } }
+
+  private func suspend() throws(LiveError) {
+    step = .suspend
+    let begin = clock.now
+    try domain.suspend()
+    let info = try domain.info()
+    guard info.isSuspended else {
+      throw LiveError(
+        .notSuspended, "expected the domain to be shut down with reason suspend, got "
+          + (info.shutdown.map { "\($0)" } ?? "a domain that runs"))
+    }
+    self.info.onlineVCPUs = info.onlineVCPUs
+    sender.isFinal = true
+    trace.suspends.append(.init(begin: begin - start, end: clock.now - start))
+    progress(Progress(what: "Domain now suspended", done: 0, total: 0))
+  }
+
+  private func enableLogDirty() throws(LiveError) {
+    step = .enableLogDirty
+    mustDisableLogDirty = true
+    do throws(LiveError) { try domain.enableLogDirty() } catch {
+      // Somebody may have left it on: once more, from off.
+      do throws(LiveError) { try domain.disableLogDirty() } catch {}
+      try domain.enableLogDirty()
+    }
+  }
+
+  private func clean(isFinal: Bool) throws(LiveError) -> Int {
+    let counts = try domain.cleanLogDirty(into: &bitmap, isFinal: isFinal)
+    guard counts.frameCount == bitmap.count else {
+      throw LiveError(
+        .logDirtyLength, "expected dirty bits of \(bitmap.count) pages, got \(counts.frameCount)")
+    }
+    return counts.dirtyCount
+  }
+
+  private func send(
+    _ kind: Trace.Kind, _ number: Int, dirtyCount: Int, _ what: String
+  ) throws(LiveError) {
+    let (begin, octets, pages) = (clock.now, sink.position, sender.pageCount)
+    let total = bitmap.setCount
+    progress(Progress(what: what, done: 0, total: total))
+    try sender.send(bitmap) { progress(Progress(what: what, done: $0, total: total)) }
+    if total % PageSender.batchLimit != 0 || total == 0 {
+      progress(Progress(what: what, done: total, total: total))
+    }
+    trace.rounds.append(
+      Trace.Round(
+        kind: kind, number: number, dirtyCount: dirtyCount, digest: bitmap.digest,
+        sentCount: sender.pageCount - pages, octets: sink.position - octets,
+        begin: begin - start, end: clock.now - start))
+  }
+
+  private func writeRecords(_ types: [RecordType], _ step: Step) throws(LiveError) {
+    self.step = step
+    for type in types {
+      if let body = try domain.state(type, vcpu: nil) { try write(type, body) }
+    }
+  }
+
+  private func writeVCPURecords() throws(LiveError) {
+    for vcpu in info.onlineVCPUs where !guest.eachVCPU.isEmpty {
+      for type in guest.eachVCPU {
+        if let body = try domain.state(type, vcpu: vcpu) { try write(type, body) }
+      }
+    }
+  }
+
+  private func write(_ type: RecordType, _ body: [UInt8] = []) throws(LiveError) {
+    try put(Record(type, body: body, context: BodyContext()).headBytes)
+  }
+
+  private func put(_ bytes: [UInt8]) throws(LiveError) {
+    do { try sink.write(bytes) } catch { throw LiveError(error) }
+    clock.didWrite(bytes.count)
+  }
+
+  // MARK: - Ends
+
+  /// Puts everything back; failures are told in words.
+  private func putBack(resuming: Bool) -> [String] {
+    var aftermath: [String] = []
+    func attempt(_ what: String, _ body: () throws(LiveError) -> Void) {
+      do throws(LiveError) { try body() } catch { aftermath.append("\(what) failed: \(error)") }
+    }
+    if mustDisableLogDirty { attempt("switching log-dirty off") { () throws(LiveError) in try domain.disableLogDirty() } }
+    if mustSwitchEmulator {
+      attempt("switching the device model's log-dirty off") { () throws(LiveError) in
+        try domain.switchEmulatorLogDirty(false)
+      }
+    }
+    if resuming, !wasSuspended {
+      attempt("resuming the domain") { () throws(LiveError) in
+        if try domain.info().isSuspended { try domain.resume() }
+      }
+    }
+    return aftermath
+  }
+
+  private func cleanUp(after error: LiveError) -> LiveError {
+    var error = error
+    error.step = step
+    error.aftermath = putBack(resuming: true)
+    if hasBegunPolicy {
+      if case .aborted = error.kind {
+        policy.end(.aborted(error.problem))
+      } else {
+        policy.end(.failed(error.description))
+      }
+    }
+    return error
+  }
+
+  private func finish() -> SaveResult {
+    // A checkpointed save that was ended leaves the guest running; a plain one leaves it standing.
+    let aftermath = putBack(resuming: isCheckpointed)
+    progress(Progress(what: "End of stream", done: 0, total: 0))
+    if hasBegunPolicy { policy.end(.complete) }
+    trace.end = clock.now - start
+    trace.outcome = "complete"
+    return SaveResult(
+      trace: trace, byteCount: sink.position, pageCount: sender.pageCount,
+      pageRecordCount: sender.recordCount, checkpointCount: checkpointCount,
+      verifyDirtyCount: verifyDirtyCount, aftermath: aftermath)
+  }
+
+  /// What has been recorded so far: after `run` has thrown, how far the save came.
+  public var partialTrace: Trace {
+    var trace = trace
+    if trace.outcome.isEmpty { trace.outcome = "failed" }
+    return trace
+  }
+}
+
+/// What a save has done.
+public struct SaveResult: Sendable {
+  public let trace: Trace
+  /// Octets in the sink.
+  public let byteCount: UInt64
+  /// Pages that were sent with their contents, each as often as it was sent.
+  public let pageCount: Int
+  public let pageRecordCount: Int
+  public let checkpointCount: Int
+  /// Pages that were dirty behind a verify round of a live save.
+  public let verifyDirtyCount: Int?
+  /// What could not be put back as it was; the image is good all the same.
+  public let aftermath: [String]
+
+  /// Rounds that were sent while the guest ran.
+  public var liveRoundCount: Int { trace.rounds.count { $0.kind == .live } }
+  /// Nanoseconds from the guest standing still to the end of a plain stream.
+  public var downtime: UInt64 { trace.downtime }
+}

@@ -1,0 +1,84 @@
+// Pieces of memory that go out in one system call.
+
+public import Bytes
+internal import Glibc
+
+/// A list of pieces of memory for `Sink.write(_:)`. Pieces that touch become one: Linux takes at
+/// most 1024 in a call. Whoever appends a piece keeps its memory alive until `removeAll()`.
+@safe
+public final class WriteVectors {
+  /// Pieces that one call takes (IOV_MAX).
+  static let limit = 1024
+
+  private var pieces: [iovec] = unsafe []
+  /// Octets of all pieces.
+  public private(set) var byteCount = 0
+
+  public init() {
+    unsafe pieces.reserveCapacity(WriteVectors.limit + 1)
+  }
+
+  /// How many pieces there are, merged ones counted once.
+  public var count: Int { unsafe pieces.count }
+
+  /// Forgets all pieces.
+  public func removeAll() {
+    unsafe pieces.removeAll(keepingCapacity: true)
+    byteCount = 0
+  }
+
+  /// Appends octets `range` of `arena`, which must not grow before they are written.
+  public func append(_ arena: Arena, _ range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    // Safety: the range lies inside the arena.
+    unsafe append(UnsafeRawPointer(arena.pointer(range.lowerBound)), range.count)
+  }
+
+  /// Appends `count` octets at `start`.
+  @unsafe
+  @inline(__always)
+  public func append(_ start: UnsafeRawPointer, _ count: Int) {
+    guard count > 0 else { return }
+    byteCount += count
+    let last = unsafe pieces.count - 1
+    if last >= 0 {
+      let end = unsafe pieces[last].iov_base + pieces[last].iov_len
+      if unsafe UnsafeRawPointer(end) == start {
+        unsafe pieces[last].iov_len += count
+        return
+      }
+    }
+    // writev does not write through the addresses, whatever its C type says.
+    unsafe pieces.append(iovec(iov_base: UnsafeMutableRawPointer(mutating: start), iov_len: count))
+  }
+
+  /// Calls `body` with the pieces from `first` on, no more than one call takes.
+  func withVectors(from first: Int, _ body: (UnsafePointer<iovec>, Int32) -> Int) -> Int {
+    unsafe pieces.withUnsafeBufferPointer { buffer in
+      guard let start = buffer.baseAddress else { return 0 }
+      // Safety: first is below the count.
+      return unsafe body(start + first, Int32(min(buffer.count - first, WriteVectors.limit)))
+    }
+  }
+
+  /// Calls `body` with what piece `index` has behind its first `skipped` octets.
+  func withPiece(
+    _ index: Int, from skipped: Int, _ body: (UnsafeRawBufferPointer) -> Int
+  ) -> Int {
+    let piece = unsafe pieces[index]
+    // Safety: skipped is below the piece's length.
+    return unsafe body(
+      UnsafeRawBufferPointer(
+        start: piece.iov_base + skipped, count: piece.iov_len - skipped))
+  }
+
+  /// Where `done` octets behind octet `skipped` of piece `first` are.
+  func advance(_ first: Int, _ skipped: Int, by done: Int) -> (Int, Int) {
+    var (first, rest) = (first, skipped + done)
+    while first < count, rest >= (unsafe pieces[first].iov_len) {
+      rest -= unsafe pieces[first].iov_len
+      first += 1
+    }
+    return (first, rest)
+  }
+}
