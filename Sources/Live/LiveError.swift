@@ -65,8 +65,6 @@ public struct LiveError: Error, Sendable, CustomStringConvertible {
     case logDirtyLength
     /// The stream is not one that this domain can be restored from.
     case unsuitable
-    /// A page differs from what a VERIFY round says.
-    case differs
     case system(SystemError)
     case stream(StreamError)
   }
@@ -101,7 +99,6 @@ public struct LiveError: Error, Sendable, CustomStringConvertible {
     case .unknownPageType: "page_type"
     case .logDirtyLength: "log_dirty"
     case .unsuitable: "unsuitable"
-    case .differs: "differs"
     case .system(let error): error.symbol
     case .stream(let error): error.code
     }

@@ -29,7 +29,11 @@ public struct PageBitmap: Sendable, Equatable {
     }
     set {
       precondition(page >= 0 && page < count)
-      if newValue { words[page >> 6] |= 1 << (page & 63) } else { words[page >> 6] &= ~(1 << (page & 63)) }
+      if newValue {
+        words[page >> 6] |= 1 << (page & 63)
+      } else {
+        words[page >> 6] &= ~(1 << (page & 63))
+      }
     }
   }
 

@@ -131,7 +131,8 @@ final class PageSender {
     case .foreign(let entry, let frame):
       throw LiveError(
         .hook(.machineFrame, number: 34),
-        "pfn \(pfns[index].hex()), entry \(entry): machine frame \(frame.hex()) is not the domain's")
+        "pfn \(pfns[index].hex()), entry \(entry): machine frame \(frame.hex()) is not the domain's"
+      )
     case .superpage(let entry):
       throw LiveError(
         .hook(.machineFrame, number: 7),
@@ -139,7 +140,8 @@ final class PageSender {
     case .badLevel:
       throw LiveError(
         .unknownPageType,
-        "pfn \(pfns[index].hex()): a table of level \(level) in a guest of width \(info.guestWidth)")
+        "pfn \(pfns[index].hex()): a table of level \(level) in a guest of width \(info.guestWidth)"
+      )
     }
   }
 

@@ -27,6 +27,12 @@ public final class Save {
     /// Pages looked at, of those of this round; 0 of 0 for an event.
     public let done: Int
     public let total: Int
+
+    public init(what: String, done: Int, total: Int) {
+      self.what = what
+      self.done = done
+      self.total = total
+    }
   }
 
   private let domain: any Domain
@@ -222,7 +228,8 @@ public final class Save {
     let info = try domain.info()
     guard info.isSuspended else {
       throw LiveError(
-        .notSuspended, "expected the domain to be shut down with reason suspend, got "
+        .notSuspended,
+        "expected the domain to be shut down with reason suspend, got "
           + (info.shutdown.map { "\($0)" } ?? "a domain that runs"))
     }
     self.info.onlineVCPUs = info.onlineVCPUs
@@ -299,7 +306,9 @@ public final class Save {
     func attempt(_ what: String, _ body: () throws(LiveError) -> Void) {
       do throws(LiveError) { try body() } catch { aftermath.append("\(what) failed: \(error)") }
     }
-    if mustDisableLogDirty { attempt("switching log-dirty off") { () throws(LiveError) in try domain.disableLogDirty() } }
+    if mustDisableLogDirty {
+      attempt("switching log-dirty off") { () throws(LiveError) in try domain.disableLogDirty() }
+    }
     if mustSwitchEmulator {
       attempt("switching the device model's log-dirty off") { () throws(LiveError) in
         try domain.switchEmulatorLogDirty(false)

@@ -1,0 +1,158 @@
+// What a policy would have done in a save that was recorded.
+
+/// Replays a trace in virtual time against a link of another speed, with any policy.
+///
+/// The model: the guest's time line is the trace's. In the interval of a recorded round it dirties
+/// pages at an even rate, so that at the interval's end there are as many as were found; behind the
+/// last interval its rate goes on. Pages of two intervals are taken to be different ones, up to all
+/// pages of the domain: a round longer than the recorded ones is an upper bound. Pages behind the
+/// first round all have contents. A round of `d` pages of which `p` have contents takes
+/// 16 * ceil(d / 1024) + 8 * d + 4096 * p octets.
+public struct Replay: Sendable {
+  /// What came of it. Times in nanoseconds.
+  public struct Result: Sendable, Equatable {
+    public var outcome: SaveOutcome
+    /// Rounds that were sent while the guest ran.
+    public var liveRounds: Int
+    public var octets: UInt64
+    /// From the guest standing still to the last octet; 0 if the policy gave up.
+    public var downtime: UInt64
+    public var total: UInt64
+    /// The dirty pages of each round, the final one included.
+    public var dirtyCounts: [Int]
+    /// Octets sent, in relation to sending all pages with contents once.
+    public var sentRatio: Double
+  }
+
+  private struct Interval: Sendable {
+    let begin: Double
+    let end: Double
+    let rate: Double
+  }
+
+  private let trace: Trace
+  private let octetsPerSecond: Double
+  private let firstDataCount: Int
+  private let suspendTime: UInt64
+  private let intervals: [Interval]
+
+  /// A replay of `trace` over a link of `octetsPerSecond`. The trace must be of a save that came at
+  /// least to the end of its first round; nil otherwise.
+  public init?(_ trace: Trace, octetsPerSecond: UInt64) {
+    let rounds = trace.rounds.filter { $0.kind == .live || $0.kind == .final }
+    guard let first = rounds.first, first.kind == .live, octetsPerSecond > 0 else { return nil }
+    self.trace = trace
+    self.octetsPerSecond = Double(octetsPerSecond)
+    firstDataCount = first.sentCount
+    suspendTime = trace.suspends.first.map { $0.end - $0.begin } ?? 0
+    var intervals: [Interval] = []
+    for (round, next) in zip(rounds, rounds.dropFirst()) {
+      let end = next.kind == .final ? trace.suspends.first?.end ?? next.begin : next.begin
+      guard end > round.begin else { continue }
+      let span = Double(end - round.begin)
+      intervals.append(
+        Interval(
+          begin: Double(round.begin - first.begin), end: Double(end - first.begin),
+          rate: Double(next.dirtyCount) / span))
+    }
+    self.intervals = intervals
+  }
+
+  /// Pages that the guest dirties from `begin` to `end`.
+  public func dirtied(from begin: UInt64, to end: UInt64) -> Int {
+    let (begin, end) = (Double(begin), Double(end))
+    var count = 0.0
+    for interval in intervals {
+      count += max(0, min(end, interval.end) - max(begin, interval.begin)) * interval.rate
+    }
+    if let last = intervals.last { count += max(0, end - max(begin, last.end)) * last.rate }
+    return min(trace.frameCount, Int(count.rounded()))
+  }
+
+  /// Octets of a round of `dirty` pages, of which `data` have contents.
+  public static func octets(dirty: Int, data: Int) -> UInt64 {
+    UInt64(16 * ((dirty + 1023) / 1024) + 8 * dirty + 4096 * data)
+  }
+
+  /// Runs `policy` on it.
+  public func run(_ policy: any Policy) -> Result {
+    var policy = policy
+    let info = DomainInfo(
+      id: 0, guest: trace.guest, pageCount: trace.pageCount, onlineVCPUs: [], xenMajor: 0,
+      xenMinor: 0)
+    policy.begin(info, frameCount: trace.frameCount)
+    var now: UInt64 = 0
+    var lastClean: UInt64 = 0
+    var sent: UInt64 = 0
+    var rounds = 0
+    var dirtyCounts: [Int] = []
+    func send(_ dirty: Int, _ data: Int) {
+      let octets = Replay.octets(dirty: dirty, data: data)
+      sent += octets
+      now += UInt64((Double(octets) / octetsPerSecond * 1e9).rounded())
+      dirtyCounts.append(dirty)
+    }
+    func result(_ outcome: SaveOutcome, _ downtime: UInt64) -> Result {
+      policy.end(outcome)
+      let whole = Replay.octets(dirty: trace.frameCount, data: firstDataCount)
+      return Result(
+        outcome: outcome, liveRounds: rounds, octets: sent, downtime: downtime, total: now,
+        dirtyCounts: dirtyCounts, sentRatio: Double(sent) / Double(max(whole, 1)))
+    }
+    func clean() -> Int {
+      defer { lastClean = now }
+      return dirtied(from: lastClean, to: now)
+    }
+    var precopy = Precopy(frameCount: trace.frameCount)
+    let verdict: Verdict
+    do throws(LiveError) {
+      verdict = try precopy.run(&policy, now: { now }) { number, dirty in
+        send(dirty, number == 0 ? firstDataCount : dirty)
+        rounds += 1
+      } clean: {
+        clean()
+      }
+    } catch { return result(.failed(error.description), 0) }
+    if case .abort(let reason) = verdict { return result(.aborted(reason), 0) }
+    now += suspendTime
+    let dirty = clean()
+    policy.suspended(precopy.stats)
+    let stopped = now
+    send(dirty, dirty)
+    return result(.complete, now - stopped)
+  }
+
+  /// The best that a policy could have done, knowing everything: of stopping behind 1, 2, ...
+  /// `roundLimit` rounds, the soonest end among those whose downtime is within `downtimeLimit`; if
+  /// there is none, the least downtime.
+  public func hindsight(
+    downtimeLimit: UInt64, roundLimit: Int = 30
+  ) -> (rounds: Int, result: Result) {
+    precondition(roundLimit > 0)
+    var best = (rounds: 1, result: run(StopBehind(rounds: 1)))
+    for rounds in 2..<max(roundLimit + 1, 2) {
+      let result = run(StopBehind(rounds: rounds))
+      // Rounds with nothing to send are not sent: more of them change nothing.
+      guard result.liveRounds == rounds else { break }
+      let isWithin = result.downtime <= downtimeLimit
+      let wasWithin = best.result.downtime <= downtimeLimit
+      let isBetter =
+        isWithin == wasWithin
+        ? (isWithin
+          ? result.total < best.result.total : result.downtime < best.result.downtime)
+        : isWithin
+      if isBetter { best = (rounds, result) }
+    }
+    return best
+  }
+}
+
+/// Stops when this many rounds have been sent, whatever is dirty.
+public struct StopBehind: Policy, Sendable {
+  public var rounds: Int
+  public init(rounds: Int) { self.rounds = rounds }
+
+  public func decide(_ stats: PrecopyStats) -> Verdict {
+    !stats.isBeforeRound && stats.iteration >= rounds ? .stopAndCopy : .proceed
+  }
+}

@@ -1,0 +1,111 @@
+// Checkpointed saves: one stream, many states, and what is left when it stops.
+
+import Bytes
+import Format
+import Glibc
+import Live
+import SimDomain
+import Stream
+import SystemIO
+import Testing
+
+@Suite struct CheckpointTests {
+  /// A save of `count` checkpoints, with copies of the domain as it was at each.
+  func save(_ count: Int) throws -> (SimDomain, Scratch, SaveResult, [UInt64]) {
+    let domain = try SimDomain(.small(.steady(writesPerSecond: 50_000)))
+    let scratch = Scratch()
+    let sink = try scratch.sink()
+    var ends: [UInt64] = []
+    let checkpoints = DomainCheckpoints(domain) { done in
+      ends.append(sink.position)
+      domain.clock.advance(by: 4_000_000)
+      return done < count
+    }
+    let result = try Save(
+      domain, to: sink, mode: .checkpointed(BuiltinPolicy(), checkpoints), clock: domain.clock
+    ).run()
+    return (domain, scratch, result, ends)
+  }
+
+  @Test func streamHasCheckpointsAndNoEnd() throws {
+    let (domain, scratch, result, _) = try save(3)
+    #expect(result.checkpointCount == 3)
+    #expect(domain.shutdown == nil, "it runs on")
+    expectClean(domain)
+    #expect(try scratch.complaints() == "")
+    let names = try scratch.records().map(\.type.name)
+    #expect(names.count { $0 == "CHECKPOINT" } == 3)
+    #expect(names.last == "CHECKPOINT")
+    #expect(names.count { $0 == "HVM_CONTEXT" } == 3)
+    #expect(names.count { $0 == "STATIC_DATA_END" } == 1)
+    #expect(result.trace.rounds.filter { $0.kind == .checkpoint }.count == 2)
+    #expect(result.trace.suspends.count == 3)
+    #expect(domain.callCounts[.enableLogDirty] == 1)
+  }
+
+  /// Cut anywhere, the last complete checkpoint is what is restored.
+  @Test func failOverToTheLastComplete() throws {
+    let (_, scratch, _, ends) = try save(4)
+    let bytes = try scratch.bytes()
+    // What each checkpoint's domain looked like: restored from a stream that ends with it.
+    let whole = try ends.map { end in
+      let (_, domain) = try restore(bytes.prefix(Int(end)))
+      return domain
+    }
+    #expect(whole[0].differences(from: whole[1]) != [])
+    var random = Seed()
+    var cuts = (0..<12).map { _ in Int(ends[0]) + random.below(Int(ends[3] - ends[0])) }
+    cuts += ends.dropFirst().map { Int($0) - 1 } + ends.dropLast().map { Int($0) + 1 }
+    for cut in cuts {
+      let complete = ends.count { $0 <= UInt64(cut) }
+      let (result, domain) = try restore(bytes.prefix(cut))
+      #expect(result.checkpointCount == complete, "cut at \(cut)")
+      #expect(result.hasFailedOver)
+      #expect(domain.differences(from: whole[complete - 1]) == [], "cut at \(cut)")
+      #expect(domain.isComplete)
+    }
+  }
+
+  /// Before the first checkpoint there is nothing to fall back to.
+  @Test func cutBeforeTheFirst() throws {
+    let (_, scratch, _, ends) = try save(1)
+    let bytes = try scratch.bytes()
+    for cut in [0, 30, 5000, Int(ends[0]) - 1] {
+      let error = #expect(throws: LiveError.self) { try restore(bytes.prefix(cut)) }
+      #expect(error?.code == "truncated")
+    }
+  }
+
+  @Test func plainRestoreRefusesCheckpoints() throws {
+    let (domain, scratch, _, _) = try save(1)
+    let copy = try SimDomain(blank: domain.configuration)
+    let error = #expect(throws: LiveError.self) {
+      try Restore(scratch.source(), into: copy).run()
+    }
+    #expect(error?.code == "unsuitable")
+    #expect(copy.isDiscarded)
+  }
+
+  /// libxl says no in `postcopy`: the guest, which still stands, is let go.
+  @Test func stopInPostcopy() throws {
+    final class Refusing: Checkpoints {
+      func postcopy() throws(LiveError) -> Bool { false }
+      func checkpoint(_ count: Int) throws(LiveError) -> Bool { true }
+    }
+    let domain = try SimDomain(.small())
+    let result = try Save(
+      domain, to: nowhere(), mode: .checkpointed(BuiltinPolicy(), Refusing()), clock: domain.clock
+    ).run()
+    #expect(result.checkpointCount == 1)
+    #expect(domain.shutdown == nil)
+    expectClean(domain)
+  }
+
+  private func restore(_ bytes: ArraySlice<UInt8>) throws -> (RestoreResult, SimDomain) {
+    let scratch = Scratch()
+    try scratch.sink().write(Array(bytes))
+    let domain = try SimDomain(blank: .small())
+    let result = try Restore(scratch.source(), into: domain, isCheckpointed: true).run()
+    return (result, domain)
+  }
+}
