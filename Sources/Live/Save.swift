@@ -93,6 +93,7 @@ public final class Save {
       } while try nextCheckpoint()
       if !isCheckpointed {
         step = .end
+        progress(Progress(what: "End of stream", done: 0, total: 0))
         try write(.end)
       }
     } catch {
@@ -262,7 +263,7 @@ public final class Save {
   ) throws(LiveError) {
     let (begin, octets, pages) = (clock.now, sink.position, sender.pageCount)
     let total = bitmap.setCount
-    progress(Progress(what: what, done: 0, total: total))
+    if total > 0 { progress(Progress(what: what, done: 0, total: total)) }
     try sender.send(bitmap) { progress(Progress(what: what, done: $0, total: total)) }
     if total % PageSender.batchLimit != 0 || total == 0 {
       progress(Progress(what: what, done: total, total: total))
@@ -337,9 +338,9 @@ public final class Save {
   }
 
   private func finish() -> SaveResult {
+    progress(Progress(what: "Complete", done: 0, total: 0))
     // A checkpointed save that was ended leaves the guest running; a plain one leaves it standing.
     let aftermath = putBack(resuming: isCheckpointed)
-    progress(Progress(what: "End of stream", done: 0, total: 0))
     if hasBegunPolicy { policy.end(.complete) }
     trace.end = clock.now - start
     trace.outcome = "complete"

@@ -213,6 +213,9 @@ public final class SimDomain {
   /// Whether two domains have the same records.
   public func hasSameState(as other: SimDomain) -> Bool { states == other.states }
 
+  /// The type of a page, as a save would be told it.
+  public func type(of page: Int) -> PageType { hasPage(page) ? types[page] : .xtab }
+
   /// A copy of a page's octets.
   public func page(_ page: Int) -> [UInt8] {
     memory.withBytes(page * pageByteCount..<(page + 1) * pageByteCount) { span in

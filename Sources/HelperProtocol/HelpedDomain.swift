@@ -1,0 +1,102 @@
+// A domain whose manager is libxl: what libxl does is asked of it, the rest of the hypervisor.
+
+public import Format
+public import Live
+internal import SystemIO
+
+/// A domain that is saved on behalf of libxl. Suspending, the device model and checkpoints are
+/// libxl's: it is asked through the channel. When the save fails, libxl resumes the domain.
+public final class HelpedDomain: Domain {
+  private let base: any Domain
+  private let channel: HelperChannel
+  private let id: UInt32
+
+  /// `base` does all that is the hypervisor's.
+  public init(_ base: any Domain, id: UInt32, channel: HelperChannel) {
+    self.base = base
+    self.id = id
+    self.channel = channel
+  }
+
+  public func suspend() throws(LiveError) {
+    guard try channel.ask(.suspend, .suspend) != 0 else {
+      throw LiveError(.suspend, 0, "libxl could not suspend the domain")
+    }
+  }
+
+  public func switchEmulatorLogDirty(_ isOn: Bool) throws(LiveError) {
+    let message = HelperMessage.switchQEMULogDirty(domain: id, isOn: isOn)
+    guard try channel.ask(message, .switchEmulatorLogDirty) == 0 else {
+      throw LiveError(.switchEmulatorLogDirty, 0, "libxl could not tell the device model")
+    }
+  }
+
+  /// libxl does it when it hears that the save has failed.
+  public func resume() throws(LiveError) {}
+
+  public func info() throws(LiveError) -> DomainInfo { try base.info() }
+  public func frameCount() throws(LiveError) -> Int { try base.frameCount() }
+  public func checkUnchanged() throws(LiveError) { try base.checkUnchanged() }
+  public func enableLogDirty() throws(LiveError) { try base.enableLogDirty() }
+  public func disableLogDirty() throws(LiveError) { try base.disableLogDirty() }
+  public func map(_ frames: [UInt64]) throws(LiveError) -> PageLease { try base.map(frames) }
+
+  public func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws(LiveError) {
+    try base.frames(of: pfns, into: &frames)
+  }
+
+  public func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws(LiveError) {
+    try base.pageTypes(of: frames, into: &types)
+  }
+
+  public func pageNumber(ofMachineFrame frame: UInt64) -> UInt64? {
+    base.pageNumber(ofMachineFrame: frame)
+  }
+
+  public func cleanLogDirty(
+    into bitmap: inout PageBitmap, isFinal: Bool
+  ) throws(LiveError) -> LogDirtyCounts {
+    try base.cleanLogDirty(into: &bitmap, isFinal: isFinal)
+  }
+
+  public func peekLogDirty(into bitmap: inout PageBitmap) throws(LiveError) -> LogDirtyCounts {
+    try base.peekLogDirty(into: &bitmap)
+  }
+
+  public func state(_ type: RecordType, vcpu: Int?) throws(LiveError) -> [UInt8]? {
+    try base.state(type, vcpu: vcpu)
+  }
+}
+
+/// Checkpoints that libxl takes. Between two of them it writes its own records to the stream, which
+/// is why nothing may be held back then.
+public final class HelperCheckpoints: Checkpoints {
+  private let channel: HelperChannel
+
+  public init(_ channel: HelperChannel) { self.channel = channel }
+
+  public func postcopy() throws(LiveError) -> Bool { try channel.ask(.postcopy, .postcopy) > 0 }
+
+  public func checkpoint(_ count: Int) throws(LiveError) -> Bool {
+    try channel.ask(.checkpoint, .checkpoint) > 0
+  }
+}
+
+extension HelperChannel {
+  /// Calls libxl; a broken pipe fails the hook.
+  fileprivate func ask(_ message: HelperMessage, _ hook: Hook) throws(LiveError) -> Int32 {
+    do throws(HelperError) { return try call(message) } catch {
+      if case .system(let error) = error.kind {
+        throw LiveError(hook, error.number, error.description)
+      }
+      throw LiveError(hook, 0, error.description)
+    }
+  }
+
+  /// Tells libxl how far a save is. A failure shows at the next call that has an answer.
+  public func report(_ progress: Save.Progress) {
+    do throws(HelperError) {
+      try send(.progress(progress.what, done: progress.done, total: progress.total))
+    } catch {}
+  }
+}

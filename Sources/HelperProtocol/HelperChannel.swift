@@ -1,0 +1,135 @@
+// The two ends of the pipes between libxl and its helper.
+
+internal import Bytes
+internal import CSystem
+public import SystemIO
+
+/// Why a helper cannot go on talking.
+public struct HelperError: Error, Sendable, CustomStringConvertible {
+  public enum Kind: Sendable, Equatable {
+    case arguments
+    /// libxl is gone: the end of standard input where an answer was due. Exit status 254.
+    case noReply
+    /// A message that cannot be sent or understood.
+    case message
+    case system(SystemError)
+  }
+
+  public let kind: Kind
+  public let problem: String
+
+  init(_ kind: Kind, _ problem: String) {
+    self.kind = kind
+    self.problem = problem
+  }
+
+  init(_ error: SystemError) { self.init(.system(error), error.description) }
+
+  /// With what the stock helper would exit: -2 or -1.
+  public var exitStatus: Int32 { kind == .noReply ? 254 : 255 }
+  public var description: String { problem }
+}
+
+/// The helper's end: messages go to standard output, answers come from standard input. Nothing else
+/// may be written there.
+public final class HelperChannel {
+  public let release: HelperRelease
+  /// What libxl answers; nothing else may be asked.
+  public let callbacks: Set<HelperMessageKind>
+  private let output: Sink
+  private let input: Source
+
+  public init(
+    output: Sink, input: Source, release: HelperRelease, callbacks: Set<HelperMessageKind>
+  ) {
+    self.output = output
+    self.input = input
+    self.release = release
+    self.callbacks = callbacks
+  }
+
+  /// Sends a message that has no answer.
+  public func send(_ message: HelperMessage) throws(HelperError) {
+    precondition(!message.hasReply, "an answer to \(message.kind) has to be waited for")
+    try put(message)
+  }
+
+  /// Sends a message and waits for the answer. `complete` may always be sent; other callbacks only
+  /// where libxl has asked for them.
+  public func call(_ message: HelperMessage) throws(HelperError) -> Int32 {
+    precondition(message.hasReply, "\(message.kind) has no answer")
+    precondition(
+      message.kind == .complete || callbacks.contains(message.kind),
+      "libxl does not answer \(message.kind)")
+    try put(message)
+    let reply: [UInt8]
+    do { reply = try input.read(4) } catch { throw HelperError(error) }
+    guard reply.count == 4 else {
+      throw HelperError(.noReply, "libxl did not answer \(message.kind.rawValue)")
+    }
+    return Int32(bitPattern: reply.load(0, as: UInt32.self, .native))
+  }
+
+  private func put(_ message: HelperMessage) throws(HelperError) {
+    guard let bytes = message.encoded(release) else {
+      throw HelperError(
+        .message, "\(message.kind.rawValue) cannot be said to this release of libxl")
+    }
+    do { try output.write(bytes) } catch { throw HelperError(error) }
+  }
+}
+
+/// libxl's end: for a program that runs another helper, and for tests.
+public final class HelperPeer {
+  public let release: HelperRelease
+  private let input: Source
+  private let output: Sink
+
+  /// `input`: the helper's standard output; `output`: its standard input.
+  public init(input: Source, output: Sink, release: HelperRelease) {
+    self.input = input
+    self.output = output
+    self.release = release
+  }
+
+  /// The next message, and its octets with the length; nil when the helper has ended.
+  public func next() throws(HelperError) -> (message: HelperMessage, bytes: [UInt8])? {
+    let head = try read(2)
+    if head.isEmpty { return nil }
+    let count = head.count == 2 ? Int(head.load(0, as: UInt16.self, .native)) : 0
+    let body = try read(count)
+    guard head.count == 2, body.count == count else {
+      throw HelperError(.message, "the helper's output ends inside a message")
+    }
+    do { return (try HelperMessage(decoding: body, release), head + body) } catch {
+      throw HelperError(.message, error.description)
+    }
+  }
+
+  private func read(_ count: Int) throws(HelperError) -> [UInt8] {
+    do { return try input.read(count) } catch { throw HelperError(error) }
+  }
+
+  public func reply(_ value: Int32) throws(HelperError) {
+    var bytes: [UInt8] = []
+    bytes.append(integer: UInt32(bitPattern: value), .native)
+    do { try output.write(bytes) } catch { throw HelperError(error) }
+  }
+}
+
+/// What SIGTERM means to a helper that saves: libxl has given the save up. It must not just die:
+/// log-dirty has to be switched off. The stream's descriptor is replaced by one that cannot be
+/// written to, so that the next write fails with EBADF and the save ends in its usual way.
+/// (A helper that restores dies of SIGTERM.)
+public enum HelperAbort {
+  /// From now on SIGTERM diverts `descriptor`; blocked writes wake up. Once a process.
+  public static func onSIGTERM(_ descriptor: Int32) throws(HelperError) {
+    guard csystem_divert_on_sigterm(descriptor) == 0 else {
+      throw HelperError(
+        .system(SystemError("sigaction", 22, "SIGTERM")), "SIGTERM cannot be caught")
+    }
+  }
+
+  /// What the signal does. Async-signal-safe.
+  public static func divert(_ descriptor: Int32) -> Bool { csystem_divert(descriptor) == 0 }
+}
