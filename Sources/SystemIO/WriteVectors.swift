@@ -1,6 +1,7 @@
 // Pieces of memory that go out in one system call.
 
 public import Bytes
+internal import CSystem
 internal import Glibc
 
 /// A list of pieces of memory for `Sink.write(_:)`. Pieces that touch become one: Linux takes at

@@ -178,7 +178,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
 
   /// A reader that goes away: EPIPE at any write.
   @Test(arguments: [0, 1, 40, 100_000, 5_000_000]) func brokenPipe(octets: Int) throws {
-    ignoreBrokenPipeSignal()
+    ignoreWriteSignals()
     let domain = try SimDomain(.small(FaultTests.busy))
     var ends: [Int32] = [-1, -1]
     #expect(pipe(&ends) == 0)
