@@ -32,10 +32,11 @@ let package = Package(
     swift(
       "Shell",
       [
-        "LuaRuntime", "Convert", "Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
+        "LuaRuntime", "Convert", "Legacy", "Pages", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua"]),
+    swift("Pages", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Legacy", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Convert", ["Image", "Stream", "Format", "SystemIO", "Bytes", "JSON"]),
     swift("HelperProtocol", ["Live", "Format", "SystemIO", "Bytes", "CSystem"]),
@@ -54,6 +55,7 @@ let package = Package(
 
     .target(name: "TestKit", path: "Tests/TestKit", swiftSettings: house),
     tests("ShellTests", ["Shell", "xensave-lua"]),
+    tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "TestKit"]),

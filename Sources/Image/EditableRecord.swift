@@ -19,6 +19,8 @@ public final class EditableRecord {
   public private(set) var isPayloadChanged = false
   /// Whether the record came from a stream (and not from a script).
   public let isFromStream: Bool
+  /// What writes the record where its payload gets another shape; nil where it is written as it is.
+  public var streamer: (any RecordStreamer)?
   /// Reads the payload while the record is the current one of its stream.
   private var loader: ((Arena, Int) throws(StreamError) -> Void)?
   /// Whether the record is still the current one of its stream, or stands by itself.
@@ -47,7 +49,9 @@ public final class EditableRecord {
   }
 
   /// Whether anything in it differs from what was read.
-  public var isChanged: Bool { original != nil && original != record.body || isPayloadChanged }
+  public var isChanged: Bool {
+    original != nil && original != record.body || isPayloadChanged || streamer?.isChanging == true
+  }
 
   /// Replaces the head's octets.
   public func setBody(_ body: [UInt8]) {

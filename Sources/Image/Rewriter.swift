@@ -196,6 +196,9 @@ public final class Rewriter {
             kind: .changed, place: record.place, offset: record.offset, field: "", before: "pages",
             after: "changed pages"))
       }
+      if let streamer = current.streamer, streamer.isChanging {
+        return try keep(record, by: streamer)
+      }
     } else {
       report.kept += 1
     }
@@ -209,6 +212,20 @@ public final class Rewriter {
       try writer.put(record.headBytes, then: payload, 0..<current.payloadByteCount)
       if padding > 0 { try writer.put([UInt8](repeating: 0, count: padding)) }
     }
+    do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
+  }
+
+  /// Writes the current record as `streamer` does.
+  private func keep(
+    _ record: Record, by streamer: any RecordStreamer
+  ) throws(RewriteError) {
+    report.note(
+      ChangeReport.Change(
+        kind: .changed, place: record.place, offset: record.offset, field: "", before: "pages",
+        after: streamer.change))
+    guard var current = writer else { return }
+    defer { writer = current }
+    try streamer.write(record, from: &reader, to: &current)
     do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
   }
 

@@ -1,0 +1,201 @@
+// Questions about all pages of an image: which, how many, how random, and what stands in them.
+
+internal import Bytes
+public import Format
+internal import Glibc
+
+extension PageImage {
+  /// Calls `body` for all pages that the image mentions, in batches of at most 1024.
+  public func forEachBatch(
+    in pages: PageSet? = nil, _ body: (PageBatch) throws(PagesError) -> Void
+  ) throws(PagesError) {
+    let batch = PageBatch()
+    var entries: [PageEntry] = []
+    /// Runs of contents of this batch: number of the first data page, count, offset in the file.
+    var pieces: [(first: Int, count: Int, offset: UInt64)] = []
+    var dataCount = 0
+    func flush() throws(PagesError) {
+      guard !entries.isEmpty else { return }
+      let held = pieces
+      batch.begin(entries) { (range, arena, place) throws(PagesError) in
+        for piece in held
+        where piece.first < range.upperBound && piece.first + piece.count > range.lowerBound {
+          let first = max(piece.first, range.lowerBound)
+          let last = min(piece.first + piece.count, range.upperBound)
+          try self.read(
+            piece.offset + UInt64((first - piece.first) * pageByteCount),
+            (last - first) * pageByteCount, into: arena,
+            at: place + (first - range.lowerBound) * pageByteCount)
+        }
+      }
+      try body(batch)
+      entries.removeAll(keepingCapacity: true)
+      pieces.removeAll(keepingCapacity: true)
+      dataCount = 0
+    }
+    for whole in index.runs {
+      for run in PageImage.cut(whole, to: pages) {
+        var done = 0
+        while done < Int(run.pageCount) {
+          let count = min(Int(run.pageCount) - done, BatchMask.capacity - entries.count)
+          let pfn = run.pfn + UInt64(done)
+          for number in 0..<count { entries.append(PageEntry(run.type, pfn: pfn + UInt64(number))) }
+          if run.hasData {
+            pieces.append((dataCount, count, run.offset(of: pfn)))
+            dataCount += count
+          }
+          done += count
+          if entries.count == BatchMask.capacity { try flush() }
+        }
+      }
+    }
+    try flush()
+  }
+
+  /// The parts of a run that lie in `pages`.
+  private static func cut(_ run: PageRun, to pages: PageSet?) -> [PageRun] {
+    guard let pages else { return [run] }
+    var out: [PageRun] = []
+    var number = pages.index(of: run.pfn)
+    while number < pages.ranges.count, pages.ranges[number].lowerBound < run.end {
+      out.append(run.part(pages.ranges[number]))
+      number += 1
+    }
+    return out
+  }
+
+  /// The pfns of the pages that a selector is true of.
+  public func select(_ program: SelectorProgram) throws(PagesError) -> PageSet {
+    var set = PageSet()
+    try forEachBatch { batch throws(PagesError) in
+      try program.run(batch).forEach { set.append(batch.entries[$0].pfn..<batch.entries[$0].pfn + 1) }
+    }
+    return set
+  }
+
+  public func select(_ selector: Selector) throws(PagesError) -> PageSet {
+    try select(SelectorProgram(selector))
+  }
+
+  /// How many pages each of the selectors is true of, in one pass.
+  public func count(_ programs: [SelectorProgram]) throws(PagesError) -> [UInt64] {
+    var counts = [UInt64](repeating: 0, count: programs.count)
+    try forEachBatch { batch throws(PagesError) in
+      for (number, program) in programs.enumerated() {
+        counts[number] += UInt64(try program.run(batch).count)
+      }
+    }
+    return counts
+  }
+
+  /// The pages of zeros among those with contents.
+  public func zeroPages() throws(PagesError) -> PageSet {
+    var set = PageSet()
+    try forEachPiece { pfn, bytes, count throws(PagesError) in
+      for page in 0..<count where PageLoops.isZero(bytes, at: page * pageByteCount) {
+        set.append(pfn + UInt64(page)..<pfn + UInt64(page) + 1)
+      }
+    }
+    return set
+  }
+
+  /// The hash of every page with contents, ascending by pfn; 8 octets a page for who keeps them.
+  public func forEachHash(_ body: (_ pfn: UInt64, _ hash: UInt64) -> Void) throws(PagesError) {
+    try forEachPiece { pfn, bytes, count throws(PagesError) in
+      for page in 0..<count {
+        body(pfn + UInt64(page), PageLoops.hash(bytes, at: page * pageByteCount))
+      }
+    }
+  }
+
+  /// The entropy of every page with contents, in bits an octet: 0 for one value only, near 8 for what
+  /// is compressed or encrypted.
+  public func forEachEntropy(
+    in pages: PageSet? = nil, _ body: (_ pfn: UInt64, _ bits: Double) -> Void
+  ) throws(PagesError) {
+    let table = Entropy()
+    try forEachPiece(in: pages) { pfn, bytes, count throws(PagesError) in
+      for page in 0..<count {
+        body(pfn + UInt64(page), table.bits(bytes, at: page * pageByteCount))
+      }
+    }
+  }
+}
+
+/// Entropy of pages, by a table of n log2 n.
+public struct Entropy {
+  private let terms: [Double]
+
+  public init() { terms = (0...pageByteCount).map { $0 == 0 ? 0 : Double($0) * log2(Double($0)) } }
+
+  /// Bits an octet of the page at `offset`, from 0 to 8.
+  public func bits(_ bytes: RawSpan, at offset: Int) -> Double {
+    let counts = PageLoops.histogram(bytes, at: offset)
+    var sum = 0.0
+    for octet in 0..<256 { sum += terms[Int(counts[octet])] }
+    return max(0, log2(Double(pageByteCount)) - sum / Double(pageByteCount))
+  }
+}
+
+/// What a search has found.
+public struct SearchResult: Sendable, Equatable {
+  /// Guest-physical addresses of the first octets, ascending; at most as many as were asked for.
+  public internal(set) var addresses: [UInt64] = []
+  /// Occurrences in all. Overlapping ones count.
+  public internal(set) var count: UInt64 = 0
+  public init() {}
+}
+
+/// Text as it stands in memory.
+public enum SearchText {
+  public static func utf8(_ text: String) -> [UInt8] { Array(text.utf8) }
+  /// Little-endian, as Windows keeps it.
+  public static func utf16(_ text: String) -> [UInt8] {
+    text.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] }
+  }
+}
+
+extension PageImage {
+  /// Finds octets in the guest's physical memory, across page boundaries where the pfns are
+  /// consecutive. Keeps at most `limit` addresses.
+  public func search(
+    _ octets: [UInt8], limit: Int = 1000, in pages: PageSet? = nil
+  ) throws(PagesError) -> SearchResult {
+    guard !octets.isEmpty, octets.count <= pageByteCount else {
+      throw PagesError(
+        .usage, "expected 1 to \(pageByteCount) octets to search for, got \(octets.count)")
+    }
+    let needle = Needle(octets)
+    var result = SearchResult()
+    // The last octets of the piece before, where this one goes on with the next pfn.
+    let overlap = octets.count - 1
+    let arena = Arena(capacity: pageByteCount + PageImage.pieceByteCount)
+    var carried = 0
+    var nextPFN: UInt64 = .max
+    try forEachRun(in: pages) { run throws(PagesError) in
+      var done = 0
+      while done < Int(run.pageCount) {
+        let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
+        let pfn = run.pfn + UInt64(done)
+        if pfn != nextPFN { carried = 0 }
+        try read(run.offset(of: pfn), count * pageByteCount, into: arena, at: carried)
+        let end = carried + count * pageByteCount
+        arena.withBytes(0..<end) { bytes in
+          var position = 0
+          while let hit = needle.first(in: bytes, position..<end) {
+            result.count += 1
+            if result.addresses.count < limit {
+              result.addresses.append(pfn << 12 &+ UInt64(hit) &- UInt64(carried))
+            }
+            position = hit + 1
+          }
+        }
+        arena.moveToStart(end - overlap..<end)
+        carried = overlap
+        nextPFN = pfn + UInt64(count)
+        done += count
+      }
+    }
+    return result
+  }
+}

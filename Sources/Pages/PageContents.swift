@@ -1,0 +1,105 @@
+// Reading the contents of pages, a piece at a time.
+
+internal import Bytes
+internal import Format
+internal import Stream
+public import SystemIO
+
+/// An image in a file: its index, and a reader of contents with a position of its own.
+public final class PageImage {
+  public let index: PageIndex
+  /// What contents are read from.
+  let source: Source
+
+  /// Octets that are read in one go: they fit the processor's second cache.
+  static let pieceByteCount = 256 << 10
+
+  /// Indexes the image at `path`.
+  public convenience init(
+    opening path: String, options: PageIndex.Options = PageIndex.Options()
+  ) throws(PagesError) {
+    try self.init(io { () throws(SystemError) in try Source(opening: path) }, options: options)
+  }
+
+  /// Indexes what is in `source`, which stays the caller's but loses its position.
+  public init(
+    _ source: Source, options: PageIndex.Options = PageIndex.Options()
+  ) throws(PagesError) {
+    index = try PageIndex(source, options: options)
+    self.source = try io { () throws(SystemError) in try source.duplicate() }
+  }
+
+  public var path: String { source.path }
+  /// Device and inode of the file.
+  public var identity: FileIdentity { source.identity }
+  /// Octets of the file when it was opened.
+  public var byteCount: UInt64 { source.byteCount ?? 0 }
+
+  /// Reads `count` octets from `offset` on into `arena` at `place`.
+  func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int = 0) throws(PagesError)
+  {
+    arena.reserve(place + count)
+    source.seek(offset)
+    let got = try io { () throws(SystemError) in
+      try source.read(into: arena, place..<place + count)
+    }
+    guard got == count else { throw shorter(source) }
+  }
+
+  /// Calls `body` for all last occurrences with contents, in the order of their pfns: the first pfn
+  /// of a piece, its octets, and how many pages they are. `pages` limits it to a set.
+  public func forEachPiece(
+    in pages: PageSet? = nil,
+    _ body: (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) throws(PagesError) -> Void
+  ) throws(PagesError) {
+    let arena = Arena(capacity: PageImage.pieceByteCount)
+    try forEachRun(in: pages) { run throws(PagesError) in
+      var done = 0
+      while done < Int(run.pageCount) {
+        let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
+        let pfn = run.pfn + UInt64(done)
+        try read(run.offset(of: pfn), count * pageByteCount, into: arena)
+        try arena.withBytes(0..<count * pageByteCount) { bytes throws(PagesError) in
+          try body(pfn, bytes, count)
+        }
+        done += count
+      }
+    }
+  }
+
+  /// Calls `body` for the runs with contents, cut to `pages`.
+  func forEachRun(
+    in pages: PageSet?, _ body: (PageRun) throws(PagesError) -> Void
+  ) throws(PagesError) {
+    for run in index.runs where run.hasData {
+      guard let pages else {
+        try body(run)
+        continue
+      }
+      var number = pages.index(of: run.pfn)
+      while number < pages.ranges.count, pages.ranges[number].lowerBound < run.end {
+        try body(run.part(pages.ranges[number]))
+        number += 1
+      }
+    }
+  }
+
+  /// The contents of the last occurrence of a page.
+  public func contents(of pfn: UInt64) throws(PagesError) -> [UInt8] {
+    guard let page = index.page(pfn) else {
+      throw PagesError(.notFound, "\(path): page \(pfn.hex()) is not in the image")
+    }
+    guard let offset = page.offset else {
+      throw PagesError(
+        .notFound, "\(path): page \(pfn.hex()) is \(page.type.name): it has no contents")
+    }
+    return try contents(at: offset)
+  }
+
+  /// The contents of one occurrence, by the offset that the index gave.
+  public func contents(at offset: UInt64) throws(PagesError) -> [UInt8] {
+    let arena = Arena(capacity: pageByteCount)
+    try read(offset, pageByteCount, into: arena)
+    return arena.copy(0..<pageByteCount)
+  }
+}

@@ -1,0 +1,386 @@
+// Where the pages of an image are, as a restore would see them.
+
+internal import Bytes
+public import Format
+public import Stream
+public import SystemIO
+
+/// A page's place in an image.
+public struct PageOccurrence: Sendable, Equatable {
+  public let pfn: UInt64
+  public let type: PageType
+  /// Octets from the start of the source to its contents; nil where it has none.
+  public let offset: UInt64?
+  /// The pass over the guest's memory, from 0.
+  public let round: Int
+  /// The checkpoint of a checkpointed stream, from 0.
+  public let checkpoint: Int
+  /// Whether it counts: it is not superseded, complete, and not there to be compared (VERIFY).
+  public let isLast: Bool
+}
+
+/// A record other than PAGE_DATA that counts, and where it lies.
+public struct RecordSpot: Sendable, Equatable {
+  public let type: RecordType
+  public let index: Int
+  public let offset: UInt64
+  /// Octets with header and padding.
+  public let byteCount: UInt64
+}
+
+/// The last occurrence of every pfn and the records that count, from one pass over the heads.
+///
+/// "Last" is what a restore ends up with: of a checkpointed stream only complete checkpoints count,
+/// and pages behind VERIFY do not. Needs a file.
+///
+/// Memory: 24 octets a run of consecutive pages (of one type, contents one behind the other), at
+/// most 48 while rounds are merged. A plain image of 1 GiB has some 300 runs: 0.03 octets a pfn; the
+/// worst live stream has one run a page: 24 octets for every 4104 of the file. What a forged file
+/// can do is bounded by its own length too: an entry of 8 octets gives at most one run.
+/// Time: O(entries), and O(runs log runs) to merge rounds.
+public struct PageIndex: Sendable {
+  public struct Options: Sendable {
+    /// Keeps every occurrence for `history(of:)`: 40 more octets a run.
+    public var keepsHistory: Bool
+    public init(keepsHistory: Bool = false) { self.keepsHistory = keepsHistory }
+  }
+
+  /// The source's name, for messages.
+  public let path: String
+  /// The last occurrences, ascending and disjoint.
+  public private(set) var runs: [PageRun] = []
+  public private(set) var headers: [Header] = []
+  /// The records that count, in the order of the stream: those before the pages, and the tail of
+  /// the last complete checkpoint.
+  public private(set) var records: [RecordSpot] = []
+  public private(set) var container: Container?
+  public private(set) var guest: GuestType?
+  public private(set) var version: Int?
+  /// Byte order and guest width of the libxc stream, and those of the libxl stream around it.
+  public private(set) var context = BodyContext()
+  public private(set) var libxlContext = BodyContext()
+  public private(set) var ending: StreamReader.Ending?
+  public private(set) var checkpointCount = 0
+  public private(set) var hasVerify = false
+  /// Passes over the guest's memory.
+  public private(set) var roundCount = 0
+  /// Entries of PAGE_DATA whose contents are in the file, superseded ones too.
+  public private(set) var dataCountInFile: UInt64 = 0
+
+  private struct Moment: Sendable {
+    let run: PageRun
+    let checkpoint: Int32
+    let counts: Bool
+  }
+  private var moments: [Moment] = []
+
+  /// pfns are below 2^40: readers of Xen allocate up to the greatest one.
+  public static let pfnLimit: UInt64 = 1 << 40
+
+  /// Walks over `source` from its start. The position that it had is lost.
+  public init(_ source: Source, options: Options = Options()) throws(PagesError) {
+    guard source.isFile else {
+      throw PagesError(.usage, "\(source.path): a pipe cannot be indexed (expected a file)")
+    }
+    path = source.path
+    source.seek(0)
+    var builder = PageIndexBuilder(path: source.path, keepsHistory: options.keepsHistory)
+    var reader = StreamReader(source)
+    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+      switch part {
+      case .header(let header): headers.append(header)
+      case .record(let record):
+        try builder.add(record)
+        builder.checkpoints(reader.checkpointCount)
+      case .trailing: break
+      }
+    }
+    guard reader.guest != nil else {
+      throw PagesError(.invalid, "\(source.path): there is no libxc stream in it")
+    }
+    builder.finish(checkpointCount: reader.checkpointCount)
+    runs = builder.committed.take()
+    records = builder.records
+    roundCount = builder.roundCount
+    hasVerify = builder.hasVerify
+    dataCountInFile = builder.dataCount
+    if options.keepsHistory {
+      moments = builder.moments.map {
+        Moment(run: $0.run, checkpoint: $0.checkpoint, counts: $0.counts)
+      }
+    }
+    container = reader.container
+    guest = reader.guest
+    version = reader.version
+    context = reader.libxcContext
+    libxlContext = reader.libxlContext
+    ending = reader.ending
+    checkpointCount = reader.checkpointCount
+  }
+
+  // MARK: - Looking up
+
+  /// The run that `pfn` is in, or nil.
+  public func run(of pfn: UInt64) -> PageRun? {
+    let index = runs.firstIndex(endingAbove: pfn)
+    return index < runs.count && runs[index].pfn <= pfn ? runs[index] : nil
+  }
+
+  /// Offset of the contents of `pfn` and its type; nil where the image does not mention it.
+  public func page(_ pfn: UInt64) -> (offset: UInt64?, type: PageType)? {
+    guard let run = run(of: pfn) else { return nil }
+    return (run.hasData ? run.offset(of: pfn) : nil, run.type)
+  }
+
+  /// Every occurrence of a pfn in the order of the stream; needs `keepsHistory`. O(runs).
+  public func history(of pfn: UInt64) -> [PageOccurrence] {
+    let last = run(of: pfn)
+    return moments.filter { $0.run.pfns.contains(pfn) }.map { moment in
+      let run = moment.run
+      return PageOccurrence(
+        pfn: pfn, type: run.type, offset: run.hasData ? run.offset(of: pfn) : nil,
+        round: Int(run.round), checkpoint: Int(moment.checkpoint),
+        isLast: moment.counts && last?.type == run.type && last?.round == run.round
+          && last?.offset(of: pfn) == run.offset(of: pfn))
+    }
+  }
+
+  /// pfns that the image mentions; with `hasData`, only those with contents.
+  public func pfns(hasData: Bool = false) -> PageSet {
+    var set = PageSet()
+    for run in runs where !hasData || run.hasData { set.append(run.pfns) }
+    return set
+  }
+
+  public var pageCount: UInt64 { runs.reduce(0) { $0 + UInt64($1.pageCount) } }
+  /// Pages with contents that a restore ends up with.
+  public var dataCount: UInt64 { runs.reduce(0) { $0 + ($1.hasData ? UInt64($1.pageCount) : 0) } }
+  /// Octets that the index takes.
+  public var byteCount: Int {
+    runs.count * MemoryLayout<PageRun>.stride + records.count * MemoryLayout<RecordSpot>.stride
+      + moments.count * MemoryLayout<Moment>.stride
+  }
+
+  /// The body of a record, of at most `limit` octets.
+  public func body(
+    of spot: RecordSpot, _ source: Source, limit: Int = StreamReader.Limit.head
+  ) throws(PagesError) -> [UInt8] {
+    let context = spot.type.layer == .libxc ? context : libxlContext
+    source.seek(spot.offset)
+    let head = try io { () throws(SystemError) in try source.read(8) }
+    guard head.count == 8 else { throw shorter(source) }
+    let length = Int(head.load(4, as: UInt32.self, context.order))
+    guard length <= limit else {
+      throw PagesError(
+        .invalid,
+        "\(path): record \(spot.index) (\(spot.type.name)): \(length) octets exceed the limit of "
+          + "\(limit)")
+    }
+    let body = try io { () throws(SystemError) in try source.read(length) }
+    guard body.count == length else { throw shorter(source) }
+    return body
+  }
+
+  /// The last record of a type that counts.
+  public func last(_ type: RecordType) -> RecordSpot? { records.last { $0.type == type } }
+}
+
+/// The file lost octets since it was indexed.
+func shorter(_ source: Source) -> PagesError {
+  PagesError(
+    StreamError(
+      .truncated, path: source.path, offset: source.position,
+      "the file became shorter while it was read"))
+}
+
+extension RecordType {
+  /// Whether a stream has it once, before its first pages, and not at each checkpoint.
+  var isStatic: Bool {
+    switch self {
+    case .x86PVInfo, .x86PVP2MFrames, .x86CPUIDPolicy, .x86MSRPolicy, .staticDataEnd,
+      .libxcContext: true
+    default: false
+    }
+  }
+}
+
+/// Puts an index together, part by part.
+struct PageIndexBuilder {
+  struct Moment {
+    let run: PageRun
+    let checkpoint: Int32
+    var counts: Bool
+  }
+
+  let path: String
+  let keepsHistory: Bool
+  var committed = PageRunMap()
+  private(set) var records: [RecordSpot] = []
+  private(set) var moments: [Moment] = []
+  private(set) var roundCount = 0
+  private(set) var hasVerify = false
+  private(set) var dataCount: UInt64 = 0
+  private var pending = PageRunMap()
+  private var pendingRecords: [RecordSpot] = []
+  private var pendingMoments = 0
+  private var commitCount = 0
+  private var isVerifying = false
+  private var lastPFN: UInt64?
+
+  init(path: String, keepsHistory: Bool) {
+    self.path = path
+    self.keepsHistory = keepsHistory
+  }
+
+  mutating func add(_ record: Record) throws(PagesError) {
+    guard record.type == .pageData else {
+      if record.type == .verify {
+        isVerifying = true
+        hasVerify = true
+      }
+      pendingRecords.append(
+        RecordSpot(
+          type: record.type, index: record.index, offset: record.offset,
+          byteCount: record.totalByteCount))
+      return
+    }
+    let runs = try self.runs(of: record)
+    if keepsHistory {
+      for run in runs {
+        moments.append(
+          Moment(run: run, checkpoint: Int32(record.checkpoint), counts: !isVerifying))
+      }
+    }
+    if !isVerifying { pending.push(runs) }
+  }
+
+  /// Notes how many checkpoints are complete: what came before the last one counts.
+  mutating func checkpoints(_ count: Int) {
+    guard count > commitCount else { return }
+    commit()
+    commitCount = count
+  }
+
+  /// At the end: what came behind the last complete checkpoint does not count, END or not.
+  /// Xen: tools/libs/guest/xg_sr_restore.c, restore (buffered records are dropped).
+  mutating func finish(checkpointCount: Int) {
+    if checkpointCount == 0 {
+      commit()
+    } else {
+      for index in pendingMoments..<moments.count { moments[index].counts = false }
+    }
+  }
+
+  private mutating func commit() {
+    committed.push(pending.take())
+    if commitCount > 0 { records.removeAll { !$0.type.isStatic } }
+    records += pendingRecords
+    pendingRecords = []
+    pendingMoments = moments.count
+    isVerifying = false
+  }
+
+  /// The runs of one record, ascending and disjoint.
+  private mutating func runs(of record: Record) throws(PagesError) -> [PageRun] {
+    guard let count = record.pageEntryCount, let summary = record.pageTable else {
+      throw broken(record, "the pfn table does not lie in the body")
+    }
+    guard !summary.hasReservedType else { throw broken(record, "an entry has a reserved page type") }
+    guard record.payloadByteCount == UInt64(summary.dataCount) * UInt64(pageByteCount) else {
+      throw broken(
+        record,
+        "expected \(summary.dataCount) pages of contents, got \(record.payloadByteCount) octets")
+    }
+    guard count == 0 || summary.highestPFN < PageIndex.pfnLimit else {
+      throw broken(
+        record,
+        "expected pfns below \(PageIndex.pfnLimit.hex()), got \(summary.highestPFN.hex())")
+    }
+    dataCount += UInt64(summary.dataCount)
+    guard count > 0 else { return [] }
+    let first = record.pageEntry(0).pfn
+    if let lastPFN, first <= lastPFN { roundCount += 1 }
+    if roundCount == 0 { roundCount = 1 }
+    lastPFN = record.pageEntry(count - 1).pfn
+    let round = UInt32(roundCount - 1)
+    let start = record.offset + 8 + UInt64(record.body.count)
+    if summary.isAscending {
+      return record.withPageWords(count) { word in
+        PageIndexBuilder.collect(count, start, round, word)
+      }
+    }
+    // A pfn that stands twice: a reader fills its page twice, so the later entry counts.
+    var entries: [(word: UInt64, offset: UInt64)] = []
+    var offset = start
+    for index in 0..<count {
+      let entry = record.pageEntry(index)
+      entries.append((PageEntry(entry.type, pfn: entry.pfn).rawValue, offset))
+      if entry.type.hasData { offset += UInt64(pageByteCount) }
+    }
+    let order = (0..<count).sorted {
+      let (a, b) = (entries[$0].word & PageEntry.pfnMask, entries[$1].word & PageEntry.pfnMask)
+      return a != b ? a < b : $0 < $1
+    }
+    var out: [PageRun] = []
+    for (place, index) in order.enumerated() {
+      let entry = PageEntry(rawValue: entries[index].word)
+      if place + 1 < count, entries[order[place + 1]].word & PageEntry.pfnMask == entry.pfn {
+        continue
+      }
+      out.appendJoining(
+        PageRun(
+          entry.type, pfn: entry.pfn, count: 1,
+          offset: entry.type.hasData ? entries[index].offset : 0, round: round))
+    }
+    return out
+  }
+
+  /// Runs of ascending entries.
+  private static func collect(
+    _ count: Int, _ start: UInt64, _ round: UInt32, _ word: (Int) -> UInt64
+  ) -> [PageRun] {
+    var out: [PageRun] = []
+    var offset = start
+    var index = 0
+    while index < count {
+      let first = PageEntry(rawValue: word(index))
+      let type = first.type
+      let key = first.rawValue & ~(0xFF << 52)
+      var length = 1
+      while index + length < count,
+        word(index + length) & ~(0xFF << 52) == key &+ UInt64(length)
+      {
+        length += 1
+      }
+      out.append(
+        PageRun(
+          type, pfn: first.pfn, count: UInt32(length), offset: type.hasData ? offset : 0,
+          round: round))
+      if type.hasData { offset += UInt64(length * pageByteCount) }
+      index += length
+    }
+    return out
+  }
+
+  private func broken(_ record: Record, _ problem: String) -> PagesError {
+    PagesError(
+      StreamError(
+        .malformed, path: path, offset: record.offset, place: record.place, problem))
+  }
+}
+
+extension Record {
+  /// Lends the words of PAGE_DATA's table, whose `count` entries are in the body.
+  func withPageWords<R>(_ count: Int, _ body: ((Int) -> UInt64) -> R) -> R {
+    let order = context.order
+    return unsafe self.body.withUnsafeBytes { raw in
+      precondition(raw.count >= 8 && (raw.count - 8) / 8 >= count)
+      return body { index in
+        precondition(index < count)
+        // Safety: the preconditions hold the entry inside the body.
+        return unsafe raw.loadUnaligned(fromByteOffset: 8 + 8 * index, as: UInt64.self)
+          .ordered(order)
+      }
+    }
+  }
+}
