@@ -1,7 +1,7 @@
 // Questions about all pages of an image: which, how many, how random, and what stands in them.
 
 internal import Bytes
-public import Format
+internal import Format
 internal import Glibc
 
 extension PageImage {

@@ -122,6 +122,21 @@ public final class Sink {
     }
   }
 
+  /// Passes over `count` octets of a new file, which read as zeros and take no space; writes zeros
+  /// where that cannot be. Something has to be written behind them.
+  public func leaveHole(_ count: UInt64) throws(SystemError) {
+    if kind == .file, lseek(descriptor.number, off_t(clamping: count), SEEK_CUR) >= 0 {
+      position += count
+      return
+    }
+    var left = count
+    while left > 0 {
+      let piece = Int(min(left, 1 << 16))
+      try write([UInt8](repeating: 0, count: piece))
+      left -= UInt64(piece)
+    }
+  }
+
   /// Counts octets that were written inside the kernel.
   func advance(_ count: UInt64) { position += count }
 

@@ -1,0 +1,239 @@
+// Writing an image anew: only what counts, in the order of pfns.
+
+internal import Bytes
+internal import Format
+internal import Stream
+public import SystemIO
+
+/// How the pages of a new image are laid out.
+public enum PageLayout: Sendable {
+  /// Records of 1024 pages, as savers write them.
+  case plain
+  /// Records of 1022 entries, whose heads are two pages long, behind an xl header that is padded so
+  /// that contents begin at multiples of 4096 octets; pages of zeros are holes of the file. Readers
+  /// need not know of it. At most the last 509 entries are not aligned.
+  case aligned
+
+  /// Entries of the records for `count` entries.
+  func batches(_ count: Int) -> [Int] {
+    var left = count
+    var out: [Int] = []
+    for size in self == .plain ? [1024] : [1022, 510] {
+      while left >= size {
+        out.append(size)
+        left -= size
+        if size == 510 { break }
+      }
+    }
+    if left > 0 { out.append(left) }
+    return out
+  }
+}
+
+/// What a compaction has done.
+public struct CompactionReport: Sendable, Equatable {
+  public internal(set) var entryCount: UInt64 = 0
+  public internal(set) var pageCount: UInt64 = 0
+  /// Contents in the source that were superseded, incomplete or only there to be compared.
+  public internal(set) var dropped: UInt64 = 0
+  /// Pages that became holes of the file.
+  public internal(set) var holes: UInt64 = 0
+  public internal(set) var octetsRead: UInt64 = 0
+  public internal(set) var octetsWritten: UInt64 = 0
+}
+
+extension PageImage {
+  /// Writes a plain image of what a restore of this one gives: each page once, ascending; the tail
+  /// of the last complete checkpoint; no VERIFY, no CHECKPOINT; and END.
+  public func compact(
+    to sink: Sink, layout: PageLayout = .plain
+  ) throws(PagesError) -> CompactionReport {
+    var report = CompactionReport()
+    report.octetsRead = byteCount
+    try checkShape()
+    let isNested = index.container != .libxc
+    let before = index.records.filter { $0.type.isStatic && $0.type.layer == .libxc }
+    let tail = index.records.filter {
+      !$0.type.isStatic && $0.type.layer == .libxc
+        && ![.end, .verify, .checkpoint].contains($0.type)
+    }
+    let outer = index.records.filter {
+      $0.type.layer == .libxl && !$0.type.isStatic
+        && ![.libxlEnd, .checkpointEnd, .checkpointState].contains($0.type)
+    }
+    let headByteCount =
+      index.headers.reduce(0) { $0 + UInt64($1.bytes.count) } + (isNested ? 8 : 0)
+      + before.reduce(0) { $0 + $1.byteCount }
+    // Headers, innermost last; the libxl record that the libxc stream hangs on stands between.
+    for header in index.headers {
+      if header.kind == .image, isNested {
+        try put(Record(.libxcContext, body: [], context: index.libxlContext).headBytes, sink)
+      }
+      var bytes = header.bytes
+      if header.kind == .xl, layout == .aligned {
+        let padding = Int((4096 - headByteCount % 4096) % 4096)
+        let length = bytes.load(44, as: UInt32.self, header.order)
+        bytes.store(44, length + UInt32(padding), header.order)
+        bytes += [UInt8](repeating: 0, count: padding)
+      }
+      try put(bytes, sink)
+    }
+    if layout == .aligned, index.container != .xl {
+      throw PagesError(
+        .usage, "\(path): the aligned layout needs an xl header, whose length can be padded")
+    }
+    for spot in before { try copy(spot.offset, spot.byteCount, sink) }
+    try writePages(sink, layout, &report)
+    for spot in tail { try copy(spot.offset, spot.byteCount, sink) }
+    try put(Record(.end, body: [], context: index.context).headBytes, sink)
+    if isNested {
+      for spot in outer { try copy(spot.offset, spot.byteCount, sink) }
+      try put(Record(.libxlEnd, body: [], context: index.libxlContext).headBytes, sink)
+    }
+    report.dropped = index.dataCountInFile - report.pageCount
+    report.octetsWritten = sink.position
+    return report
+  }
+
+  /// Streams that hold one header of each kind, in their order.
+  private func checkShape() throws(PagesError) {
+    let kinds = index.headers.map(\.kind)
+    let expected: [HeaderKind] =
+      switch index.container {
+      case .xl: [.xl, .libxl, .image, .domain]
+      case .libxl: [.libxl, .image, .domain]
+      default: [.image, .domain]
+      }
+    guard kinds == expected else {
+      throw PagesError(
+        .invalid,
+        "\(path): expected the headers \(expected.map(\.rawValue)), got \(kinds.map(\.rawValue))")
+    }
+  }
+
+  private func put(_ bytes: [UInt8], _ sink: Sink) throws(PagesError) {
+    try io { () throws(SystemError) in try sink.write(bytes) }
+  }
+
+  private func copy(_ offset: UInt64, _ count: UInt64, _ sink: Sink) throws(PagesError) {
+    let moved = try io { () throws(SystemError) in
+      try source.copy(from: offset, count, to: sink)
+    }
+    guard moved == count else { throw shorter(source) }
+  }
+
+  private func writePages(
+    _ sink: Sink, _ layout: PageLayout, _ report: inout CompactionReport
+  ) throws(PagesError) {
+    let arena = Arena(capacity: 1 << 20)
+    var number = 0
+    var done: UInt64 = 0
+    for count in layout.batches(Int(index.pageCount)) {
+      // Takes `count` entries from the runs.
+      var parts: [PageRun] = []
+      var left = UInt64(count)
+      while left > 0 {
+        let run = index.runs[number]
+        let part = run.part(run.pfn + done..<min(run.end, run.pfn + done + left))
+        parts.append(part)
+        left -= UInt64(part.pageCount)
+        done += UInt64(part.pageCount)
+        if done == UInt64(run.pageCount) {
+          number += 1
+          done = 0
+        }
+      }
+      var body: [UInt8] = []
+      body.reserveCapacity(16 + 8 * count)
+      body.append(integer: UInt32(count), index.context.order)
+      body.append(integer: UInt32(0), index.context.order)
+      var dataCount: UInt64 = 0
+      for part in parts {
+        for pfn in part.pfns {
+          body.append(integer: PageEntry(part.type, pfn: pfn).rawValue, index.context.order)
+        }
+        if part.hasData { dataCount += UInt64(part.pageCount) }
+      }
+      try put(
+        Record(
+          .pageData, body: body, payloadByteCount: dataCount * UInt64(pageByteCount),
+          context: index.context
+        ).headBytes, sink)
+      report.entryCount += UInt64(count)
+      report.pageCount += dataCount
+      if layout == .aligned {
+        report.holes += try writeSparse(parts, sink, arena)
+      } else {
+        try writeDense(parts, sink, arena)
+      }
+    }
+  }
+
+  /// Contents of runs: long ones by the kernel's cheapest way, short ones gathered.
+  private func writeDense(
+    _ parts: [PageRun], _ sink: Sink, _ arena: Arena
+  ) throws(PagesError) {
+    var filled = 0
+    func flush() throws(PagesError) {
+      guard filled > 0 else { return }
+      try io { () throws(SystemError) in try sink.write(arena, 0..<filled) }
+      filled = 0
+    }
+    for part in parts where part.hasData {
+      let octets = Int(part.pageCount) * pageByteCount
+      if octets >= 1 << 20 {
+        try flush()
+        try copy(part.offset, UInt64(octets), sink)
+        continue
+      }
+      if filled + octets > arena.capacity { try flush() }
+      try read(part.offset, octets, into: arena, at: filled)
+      filled += octets
+    }
+    try flush()
+  }
+
+  /// Contents of runs with holes for pages of zeros. Returns how many.
+  private func writeSparse(
+    _ parts: [PageRun], _ sink: Sink, _ arena: Arena
+  ) throws(PagesError) -> UInt64 {
+    var holes: UInt64 = 0
+    for part in parts where part.hasData {
+      var done = 0
+      while done < Int(part.pageCount) {
+        let count = min(Int(part.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
+        let pfn = part.pfn + UInt64(done)
+        try read(part.offset(of: pfn), count * pageByteCount, into: arena)
+        holes += try PageImage.write(count, arena, sink)
+        done += count
+      }
+    }
+    return holes
+  }
+
+  /// Writes `count` pages from the start of `arena`, leaving out those of zeros. Returns how many.
+  static func write(_ count: Int, _ arena: Arena, _ sink: Sink) throws(PagesError) -> UInt64 {
+    var holes: UInt64 = 0
+    var page = 0
+    while page < count {
+      var end = page
+      let isZero = arena.withBytes(0..<count * pageByteCount) { bytes in
+        let first = PageLoops.isZero(bytes, at: page * pageByteCount)
+        repeat { end += 1 } while end < count
+          && PageLoops.isZero(bytes, at: end * pageByteCount) == first
+        return first
+      }
+      let range = page * pageByteCount..<end * pageByteCount
+      if isZero { holes += UInt64(end - page) }
+      try io { () throws(SystemError) in
+        if isZero {
+          try sink.leaveHole(UInt64(range.count))
+        } else {
+          try sink.write(arena, range)
+        }
+      }
+      page = end
+    }
+    return holes
+  }
+}

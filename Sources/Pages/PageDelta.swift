@@ -1,0 +1,307 @@
+// Deltas: an image as what differs from another one.
+
+internal import Bytes
+internal import Format
+internal import Stream
+public import SystemIO
+
+/// The format of a delta, little-endian throughout. There is no compression in it.
+///
+///      0     1     2     3     4     5     6     7 octet
+///     +-------------------------------------------------+
+///     | magic "XSLDELTA"                                |
+///     +-----------------------+-------------------------+
+///     | version (1)           | (reserved, 0)           |
+///     +-----------------------+-------------------------+
+///     | base_octets                                     |
+///     +-------------------------------------------------+
+///     | base_hash                                       |
+///     +-------------------------------------------------+
+///     | new_octets                                      |
+///     +-------------------------------------------------+
+///     | new_hash                                        |
+///     +-------------------------------------------------+
+///     | changed_pages                                   |
+///     +-------------------------------------------------+
+///     | head_hash, of the 56 octets before it           |
+///     +-------------------------------------------------+
+///
+/// Then steps, each a word: bit 63 clear, the rest a count of octets to copy from the base, whose
+/// offset is the next word; bit 63 set, the rest a count of octets that follow (and zeros to a
+/// multiple of 8). A word of 0 ends them, and the file. Together the steps make the new image,
+/// octet for octet. Hashes are `ContentHash`: they recognise files, they do not prove who made them.
+public enum PageDelta {
+  static let magic: UInt64 = 0x4154_4C45_444C_5358  // "XSLDELTA"
+  static let version: UInt32 = 1
+  static let headByteCount = 64
+  static let literalBit: UInt64 = 1 << 63
+
+  /// What making or applying a delta has done.
+  public struct Report: Sendable, Equatable {
+    /// Pages with contents whose contents stand in the delta.
+    public internal(set) var changedPages: UInt64 = 0
+    /// Octets of the new image that come from the base, and those that stand in the delta.
+    public internal(set) var copied: UInt64 = 0
+    public internal(set) var literal: UInt64 = 0
+    /// Octets of what was written: the delta, or the new image.
+    public internal(set) var octetsWritten: UInt64 = 0
+  }
+
+  struct Head: Equatable {
+    var baseByteCount: UInt64
+    var baseHash: UInt64
+    var newByteCount: UInt64
+    var newHash: UInt64
+    var changedPages: UInt64
+
+    var bytes: [UInt8] {
+      var out: [UInt8] = []
+      out.append(integer: PageDelta.magic)
+      out.append(integer: PageDelta.version)
+      out.append(integer: UInt32(0))
+      for word in [baseByteCount, baseHash, newByteCount, newHash, changedPages] {
+        out.append(integer: word)
+      }
+      out.append(integer: PageDelta.hash(out))
+      return out
+    }
+  }
+
+  static func hash(_ bytes: [UInt8]) -> UInt64 {
+    // Safety: UInt8 has no padding, so every octet of the span is initialised.
+    unsafe PageLoops.hash(bytes.span.bytes, 0..<bytes.count, seed: UInt64(version))
+  }
+}
+
+/// The hash of a file's contents: of pieces of 256 KiB one after another, seeded by the one before.
+struct ContentHash {
+  private var state: UInt64 = 0x5845_4E46
+  private var byteCount: UInt64 = 0
+  private let pending = Arena(capacity: PageImage.pieceByteCount)
+  private var filled = 0
+
+  /// Takes in octets of a span.
+  mutating func add(_ bytes: RawSpan) {
+    var done = 0
+    while done < bytes.byteCount {
+      let count = min(bytes.byteCount - done, PageImage.pieceByteCount - filled)
+      if filled == 0, count == PageImage.pieceByteCount {
+        state = PageLoops.hash(bytes, done..<done + count, seed: state)
+      } else {
+        unsafe bytes.withUnsafeBytes { raw in
+          // Safety: count was bounded by both ends.
+          unsafe pending.pointer(filled).copyMemory(
+            from: raw.baseAddress.unsafelyUnwrapped + done, byteCount: count)
+        }
+        filled += count
+        if filled == PageImage.pieceByteCount {
+          state = pending.withBytes(0..<filled) { PageLoops.hash($0, 0..<filled, seed: state) }
+          filled = 0
+        }
+      }
+      done += count
+    }
+    byteCount += UInt64(bytes.byteCount)
+  }
+
+  func finished() -> UInt64 {
+    let last = pending.withBytes(0..<filled) { PageLoops.hash($0, 0..<filled, seed: state) }
+    return PageLoops.mix(last, byteCount)
+  }
+
+  /// The hash of a whole file.
+  static func of(_ source: Source) throws(PagesError) -> UInt64 {
+    var hash = ContentHash()
+    let arena = Arena(capacity: PageImage.pieceByteCount)
+    source.seek(0)
+    while true {
+      let got = try io { () throws(SystemError) in
+        try source.read(into: arena, 0..<PageImage.pieceByteCount)
+      }
+      if got == 0 { break }
+      arena.withBytes(0..<got) { hash.add($0) }
+    }
+    return hash.finished()
+  }
+}
+
+// MARK: - Making
+
+extension PageDelta {
+  /// Writes the delta that makes `new` from `base`. Both are read whole.
+  public static func make(
+    from base: PageImage, to new: PageImage, _ sink: Sink
+  ) throws(PagesError) -> Report {
+    var head = Head(
+      baseByteCount: base.byteCount, baseHash: try ContentHash.of(base.source),
+      newByteCount: new.byteCount, newHash: try ContentHash.of(new.source), changedPages: 0)
+    // The number of changed pages stands before them, so the steps are found first: 24 octets each.
+    var plan = DeltaPlan(base: base, new: new)
+    try plan.run()
+    head.changedPages = plan.changedPages
+    var report = Report()
+    report.changedPages = plan.changedPages
+    try io { () throws(SystemError) in try sink.write(head.bytes) }
+    for step in plan.steps {
+      var words: [UInt8] = []
+      if let offset = step.baseOffset {
+        words.append(integer: step.count)
+        words.append(integer: offset)
+        report.copied += step.count
+        try io { () throws(SystemError) in try sink.write(words) }
+        continue
+      }
+      report.literal += step.count
+      words.append(integer: step.count | literalBit)
+      try io { () throws(SystemError) in try sink.write(words) }
+      let moved = try io { () throws(SystemError) in
+        try new.source.copy(from: step.newOffset, step.count, to: sink)
+      }
+      guard moved == step.count else { throw shorter(new.source) }
+      let padding = Int(paddedTo8(step.count) - step.count)
+      if padding > 0 {
+        try io { () throws(SystemError) in
+          try sink.write([UInt8](repeating: 0, count: padding))
+        }
+      }
+    }
+    try io { () throws(SystemError) in try sink.write([UInt8](repeating: 0, count: 8)) }
+    report.octetsWritten = sink.position
+    return report
+  }
+}
+
+/// Finds the steps that make one image from another: pages by their pfns, all else by its place.
+struct DeltaPlan {
+  struct Step {
+    let newOffset: UInt64
+    var count: UInt64
+    /// Where the octets stand in the base; nil where they stand only in the new image.
+    let baseOffset: UInt64?
+  }
+
+  let base: PageImage
+  let new: PageImage
+  private(set) var steps: [Step] = []
+  private(set) var changedPages: UInt64 = 0
+  private let mine = Arena(capacity: PageImage.pieceByteCount)
+  private let theirs = Arena(capacity: PageImage.pieceByteCount)
+  /// Where the base's octets would stand that belong to those of the new image at this place.
+  private var shift: Int64 = 0
+
+  init(base: PageImage, new: PageImage) {
+    self.base = base
+    self.new = new
+  }
+
+  mutating func run() throws(PagesError) {
+    let source = try io { () throws(SystemError) in try new.source.duplicate() }
+    var reader = StreamReader(source)
+    var end: UInt64 = 0
+    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+      guard case .record(let record) = part else { continue }
+      guard record.type == .pageData, let count = record.pageEntryCount else { continue }
+      let headEnd = record.offset + 8 + UInt64(record.body.count)
+      // The table stands in the base before the same pages.
+      if let first = (0..<count).first(where: { record.pageEntry($0).type.hasData }),
+        let offset = base.index.page(record.pageEntry(first).pfn)?.offset
+      {
+        let before = (0..<first).reduce(0) { $0 + (record.pageEntry($1).type.hasData ? 1 : 0) }
+        shift = Int64(offset) - Int64(headEnd) - Int64(before * pageByteCount)
+      }
+      try compare(end, headEnd - end)
+      var offset = headEnd
+      var index = 0
+      while index < count {
+        let entry = record.pageEntry(index)
+        guard entry.type.hasData else {
+          index += 1
+          continue
+        }
+        guard let run = base.index.run(of: entry.pfn), run.hasData else {
+          append(offset, UInt64(pageByteCount), nil)
+          changedPages += 1
+          offset += UInt64(pageByteCount)
+          index += 1
+          continue
+        }
+        var length = 1
+        while index + length < count, length < PageImage.pieceByteCount / pageByteCount,
+          record.pageEntry(index + length).type.hasData,
+          record.pageEntry(index + length).pfn == entry.pfn + UInt64(length),
+          entry.pfn + UInt64(length) < run.end
+        {
+          length += 1
+        }
+        try pages(offset, run.offset(of: entry.pfn), length)
+        offset += UInt64(length * pageByteCount)
+        index += length
+      }
+      shift = Int64(run(before: offset)) - Int64(offset)
+      end = offset
+    }
+    // What is behind the last pages mostly stands at the end of the base too.
+    shift = Int64(base.byteCount) - Int64(new.byteCount)
+    try compare(end, new.byteCount - end)
+  }
+
+  /// The base's offset behind the octets that the last step copied.
+  private func run(before offset: UInt64) -> UInt64 {
+    guard let last = steps.last, let base = last.baseOffset else { return offset }
+    return base + last.count
+  }
+
+  private mutating func append(_ offset: UInt64, _ count: UInt64, _ baseOffset: UInt64?) {
+    guard count > 0 else { return }
+    if let last = steps.last, last.newOffset + last.count == offset {
+      let goesOn =
+        last.baseOffset == nil
+        ? baseOffset == nil : baseOffset == last.baseOffset.map { $0 + last.count }
+      if goesOn {
+        steps[steps.count - 1].count += count
+        return
+      }
+    }
+    steps.append(Step(newOffset: offset, count: count, baseOffset: baseOffset))
+  }
+
+  /// Pages that stand in the base too: copies those that are the same.
+  private mutating func pages(
+    _ offset: UInt64, _ baseOffset: UInt64, _ count: Int
+  ) throws(PagesError) {
+    try new.read(offset, count * pageByteCount, into: mine)
+    try base.read(baseOffset, count * pageByteCount, into: theirs)
+    for page in 0..<count {
+      let place = page * pageByteCount
+      let isSame = mine.withBytes(0..<count * pageByteCount) { a in
+        theirs.withBytes(0..<count * pageByteCount) { b in
+          PageLoops.isEqual(a, at: place, b, at: place)
+        }
+      }
+      if !isSame { changedPages += 1 }
+      append(
+        offset + UInt64(place), UInt64(pageByteCount), isSame ? baseOffset + UInt64(place) : nil)
+    }
+  }
+
+  /// Octets that are no pages: copies them where the base has them at the expected place.
+  private mutating func compare(_ offset: UInt64, _ count: UInt64) throws(PagesError) {
+    var done: UInt64 = 0
+    while done < count {
+      let piece = Int(min(count - done, UInt64(PageImage.pieceByteCount)))
+      let there = Int64(offset + done) + shift
+      var isSame = false
+      if there >= 0, UInt64(there) + UInt64(piece) <= base.byteCount {
+        try new.read(offset + done, piece, into: mine)
+        try base.read(UInt64(there), piece, into: theirs)
+        isSame = mine.withBytes(0..<piece) { a in
+          theirs.withBytes(0..<piece) { b in
+            PageLoops.isEqual(a, at: 0, b, at: 0, count: piece)
+          }
+        }
+      }
+      append(offset + done, UInt64(piece), isSame ? UInt64(there) : nil)
+      done += UInt64(piece)
+    }
+  }
+}
