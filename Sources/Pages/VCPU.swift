@@ -1,7 +1,7 @@
 // The registers of a vCPU, from whichever record carries them.
 
 public import Bytes
-public import Format
+internal import Format
 internal import Stream
 
 /// How a vCPU turns virtual addresses into physical ones.
@@ -41,12 +41,12 @@ public struct VCPU: Sendable, Equatable {
   // MARK: - PV
 
   /// Places in struct cpu_user_regs of a 64-bit guest, at 520 of its context.
-  private static let places64: [(String, Int)] = [
+  static let places64: [(String, Int)] = [
     ("r15", 0), ("r14", 8), ("r13", 16), ("r12", 24), ("rbp", 32), ("rbx", 40), ("r11", 48),
     ("r10", 56), ("r9", 64), ("r8", 72), ("rax", 80), ("rcx", 88), ("rdx", 96), ("rsi", 104),
     ("rdi", 112), ("rip", 128), ("rflags", 144), ("rsp", 152),
   ]
-  private static let segments64: [(String, Int)] = [
+  static let segments64: [(String, Int)] = [
     ("cs", 136), ("ss", 160), ("es", 168), ("ds", 176), ("fs", 184), ("gs", 192),
   ]
   /// The same of a 32-bit guest, at 516.

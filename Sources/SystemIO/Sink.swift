@@ -125,7 +125,10 @@ public final class Sink {
   /// Passes over `count` octets of a new file, which read as zeros and take no space; writes zeros
   /// where that cannot be. Something has to be written behind them.
   public func leaveHole(_ count: UInt64) throws(SystemError) {
-    if kind == .file, lseek(descriptor.number, off_t(clamping: count), SEEK_CUR) >= 0 {
+    if kind == .file {
+      guard lseek(descriptor.number, off_t(clamping: count), SEEK_CUR) >= 0 else {
+        throw SystemError("lseek", errno, path)
+      }
       position += count
       return
     }

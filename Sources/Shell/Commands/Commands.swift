@@ -35,6 +35,7 @@ struct Commands: ParsableCommand {
   static let all: [any ParsableCommand.Type] = [
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
     ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self,
+    PagesCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self, Export.self,
   ]
 
   static let names: Set<String> = Set(all.map { $0._commandName })

@@ -1,0 +1,146 @@
+// Writing the guest's memory in the formats of forensic and debugging tools.
+
+internal import Bytes
+internal import Format
+public import SystemIO
+
+/// A format of memory dumps.
+public enum ExportFormat: String, Sendable, CaseIterable {
+  /// File offset = physical address; what the image has no contents of, and zeros, are holes.
+  case raw
+  /// LiME: a head of 32 octets before each range of physical addresses.
+  case lime
+  /// Xen's core format of `xl dump-core`. Xen: docs/misc/dump-core-format.txt, version 0.1.
+  case xenCore = "xen-core"
+  /// An ELF core with the vCPUs' registers that gdb opens.
+  case elfCore = "elf-core"
+}
+
+/// What an export has done.
+public struct ExportReport: Sendable, Equatable {
+  public internal(set) var pageCount: UInt64 = 0
+  public internal(set) var vcpuCount = 0
+  /// Ranges of physical addresses, or segments of an ELF core.
+  public internal(set) var rangeCount = 0
+  /// Whether all mappings of the page tables found their place (ELF core only).
+  public internal(set) var hasAllMappings = true
+  public internal(set) var octetsWritten: UInt64 = 0
+}
+
+extension GuestMemory {
+  /// Physical memory of a dump ends here: 8 TiB, what file systems hold in one file.
+  static let exportLimit: UInt64 = 1 << 43
+
+  /// Writes the guest's memory. Into a file, zeros take no space (except with LiME).
+  public func export(_ format: ExportFormat, to sink: Sink) throws(PagesError) -> ExportReport {
+    var report = ExportReport()
+    let ranges = image.index.pfns(hasData: true).ranges
+    report.pageCount = image.index.dataCount
+    report.rangeCount = ranges.count
+    let out = DumpWriter(image, sink)
+    switch format {
+    case .raw:
+      if let end = ranges.last?.upperBound, end << 12 > GuestMemory.exportLimit {
+        throw PagesError(
+          .refused,
+          "\(image.path): page \((end - 1).hex()) would make a raw dump larger than 8 TiB (use lime)")
+      }
+      var position: UInt64 = 0
+      for range in ranges {
+        out.hole((range.lowerBound - position) << 12)
+        try out.pages(range)
+        position = range.upperBound
+      }
+    case .lime:
+      for range in ranges {
+        var head: [UInt8] = []
+        head.append(integer: UInt32(0x4C69_4D45))
+        head.append(integer: UInt32(1))
+        head.append(integer: range.lowerBound << 12)
+        head.append(integer: range.upperBound << 12 - 1)
+        head.append(integer: UInt64(0))
+        try out.put(head)
+        try out.pages(range, isSparse: false)
+      }
+    case .xenCore:
+      report.vcpuCount = try writeXenCore(out, ranges)
+    case .elfCore:
+      report.vcpuCount = vcpus.count
+      (report.rangeCount, report.hasAllMappings) = try writeELFCore(out, ranges)
+    }
+    try out.finish()
+    report.octetsWritten = sink.position
+    return report
+  }
+}
+
+/// Writes pages with holes for zeros, and makes sure that a file does not end in one.
+final class DumpWriter {
+  private let image: PageImage
+  private let sink: Sink
+  private var pending: UInt64 = 0
+  private let arena = Arena(capacity: PageImage.pieceByteCount)
+
+  init(_ image: PageImage, _ sink: Sink) {
+    self.image = image
+    self.sink = sink
+  }
+
+  /// Octets so far.
+  var position: UInt64 { sink.position + pending }
+
+  func hole(_ count: UInt64) { pending += count }
+
+  func put(_ bytes: [UInt8]) throws(PagesError) {
+    try flush()
+    try io { () throws(SystemError) in try sink.write(bytes) }
+  }
+
+  /// Zeros up to a multiple of `alignment`.
+  func align(_ alignment: UInt64) { hole((alignment - position % alignment) % alignment) }
+
+  /// The contents of pages that all have some.
+  func pages(_ range: Range<UInt64>, isSparse: Bool = true) throws(PagesError) {
+    try image.forEachPiece(in: PageSet(range)) { _, bytes, count throws(PagesError) in
+      // The piece is copied: the writer writes from memory of its own.
+      unsafe bytes.withUnsafeBytes { raw in
+        // Safety: a piece has at most `pieceByteCount` octets.
+        unsafe arena.pointer().copyMemory(
+          from: raw.baseAddress.unsafelyUnwrapped, byteCount: count * pageByteCount)
+      }
+      var page = 0
+      while page < count {
+        var end = page + 1
+        let isZero = isSparse && PageLoops.isZero(bytes, at: page * pageByteCount)
+        while end < count,
+          (isSparse && PageLoops.isZero(bytes, at: end * pageByteCount)) == isZero
+        {
+          end += 1
+        }
+        if isZero {
+          hole(UInt64((end - page) * pageByteCount))
+        } else {
+          try flush()
+          try io { () throws(SystemError) in
+            try sink.write(arena, page * pageByteCount..<end * pageByteCount)
+          }
+        }
+        page = end
+      }
+    }
+  }
+
+  private func flush() throws(PagesError) {
+    guard pending > 0 else { return }
+    let count = pending
+    pending = 0
+    try io { () throws(SystemError) in try sink.leaveHole(count) }
+  }
+
+  /// Ends the file: its last octet is written.
+  func finish() throws(PagesError) {
+    guard pending > 0 else { return }
+    pending -= 1
+    try put([0])
+  }
+}

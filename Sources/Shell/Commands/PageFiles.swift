@@ -1,0 +1,201 @@
+// xensave-lua compact, delta, apply and export: new files made from the pages of images.
+
+internal import ArgumentParser
+internal import Bytes
+internal import Format
+internal import Image
+internal import JSON
+internal import Pages
+internal import Stream
+internal import SystemIO
+
+/// Writes a new file with `body`; it appears only when all is well. "-" is standard output.
+private func writingFile<R>(
+  _ path: String, butNot inputs: [FileIdentity],
+  check: (String) throws(Failure) -> Void = { _ throws(Failure) in },
+  _ body: (Sink) throws(PagesError) -> R
+) throws(Failure) -> R {
+  do {
+    if path == "-" { return try body(Sink.standardOutput()) }
+    if let there = try? Source(opening: path), there.isFile, inputs.contains(there.identity) {
+      throw Failure(ExitCode.usage, "\(path): the output is one of the inputs")
+    }
+    if let number = try openIfSpecial(path) {
+      return try body(Sink(Descriptor(taking: number, path: path), path: path))
+    }
+    let output = try OutputFile(creating: path)
+    let result = try body(output.sink)
+    try check(output.temporaryPath)
+    try output.commit()
+    return result
+  } catch let failure as Failure {
+    throw failure
+  } catch let error as SystemError {
+    throw Failure(error)
+  } catch let error as PagesError {
+    throw Failure(error)
+  } catch {
+    throw Failure(ExitCode.fault, "\(error)")
+  }
+}
+
+private func opening(_ path: String) throws(Failure) -> PageImage {
+  do { return try PageImage(opening: path) } catch { throw Failure(error) }
+}
+
+/// Prints numbers as JSON, or as one line.
+private func report(
+  json: Bool, _ path: String, _ members: KeyValuePairs<String, UInt64>
+) throws(Failure) {
+  // A report beside an image on standard output goes nowhere.
+  guard path != "-" else { return }
+  if json {
+    var writer = JSONWriter(style: .pretty)
+    writer.beginObject()
+    writer.member("output", path)
+    for (key, value) in members { writer.member(key, value) }
+    writer.endObject()
+    return try writeOut(writer.finish() + [10])
+  }
+  let text = members.map { "\($0.key.replacing("_", with: " ")) \($0.value.grouped)" }
+  try writeOut("\(path): \(text.joined(separator: ", "))\n")
+}
+
+struct Compact: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compact",
+    abstract: "Write an image with each page once.",
+    discussion: """
+      Drops what a live or checkpointed stream has superseded; the result is a plain image of the \
+      last complete checkpoint.
+      """)
+
+  @Argument(help: "The image, a file.") var image: String
+  @Argument(help: "The new image; \"-\" is standard output.") var output: String
+  @Flag(help: "Begin contents at multiples of 4096 octets, and make zeros holes of the file.")
+  var aligned = false
+  @Flag(help: "Leave out the check of what was written.") var unchecked = false
+  @Flag(help: "Print JSON.") var json = false
+
+  mutating func execute() throws -> Int32 {
+    let image = try opening(self.image)
+    let layout = aligned ? PageLayout.aligned : .plain
+    let done = try writingFile(output, butNot: [image.identity], check: check) {
+      sink throws(PagesError) in try image.compact(to: sink, layout: layout)
+    }
+    try report(
+      json: json, output,
+      [
+        "pages": done.pageCount, "dropped": done.dropped, "holes": done.holes,
+        "octets_read": done.octetsRead, "octets_written": done.octetsWritten,
+      ])
+    return ExitCode.good
+  }
+
+  private func check(_ path: String) throws(Failure) {
+    if unchecked { return }
+    let found: VerifyReport
+    do { found = try Verifier(Source(opening: path)).run() } catch let error as SystemError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    } catch {
+      throw Failure(ExitCode.fault, "\(error)")
+    }
+    guard let first = found.findings.first(where: { $0.severity == .error }) else { return }
+    throw Failure(
+      ExitCode.findings,
+      "\(output): not written: the result would not restore: \(first.description); --unchecked "
+        + "writes it all the same")
+  }
+}
+
+struct MakeDelta: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "delta", abstract: "Write what of an image differs from another one.")
+
+  @Argument(help: "The image to start from.") var base: String
+  @Argument(help: "The image to reach.") var new: String
+  @Argument(help: "The delta; \"-\" is standard output.") var output: String
+  @Flag(help: "Print JSON.") var json = false
+
+  mutating func execute() throws -> Int32 {
+    let (base, new) = (try opening(self.base), try opening(self.new))
+    let done = try writingFile(output, butNot: [base.identity, new.identity]) {
+      sink throws(PagesError) in try PageDelta.make(from: base, to: new, sink)
+    }
+    try report(
+      json: json, output,
+      [
+        "changed_pages": done.changedPages, "octets_from_base": done.copied,
+        "octets_in_delta": done.literal, "octets_written": done.octetsWritten,
+      ])
+    return ExitCode.good
+  }
+}
+
+struct ApplyDelta: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "apply", abstract: "Make an image from another one and a delta.")
+
+  @Argument(help: "The image that the delta starts from.") var base: String
+  @Argument(help: "The delta.") var delta: String
+  @Argument(help: "The new image; \"-\" is standard output.") var output: String
+  @Flag(help: "Print JSON.") var json = false
+
+  mutating func execute() throws -> Int32 {
+    let base: Source
+    let delta: Source
+    do {
+      base = try Source(opening: self.base)
+      delta = try Source(opening: self.delta)
+    } catch { throw Failure(error) }
+    let done = try writingFile(output, butNot: [base.identity, delta.identity]) {
+      sink throws(PagesError) in try PageDelta.apply(delta, to: base, sink)
+    }
+    try report(
+      json: json, output,
+      ["changed_pages": done.changedPages, "octets_written": done.octetsWritten])
+    return ExitCode.good
+  }
+}
+
+struct Export: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export",
+    abstract: "Write the guest's memory for other tools.",
+    discussion: """
+      raw: file offset = physical address, for forensic tools; lime: the same in ranges; xen-core: \
+      what xl dump-core writes; elf-core: for gdb, with the registers of the vCPUs and the mappings \
+      of the first one's page tables.
+      """)
+
+  @Argument(help: "The image, a file.") var image: String
+  @Argument(help: "The dump; \"-\" is standard output.") var output: String
+  @Option(help: "raw, lime, xen-core or elf-core.") var format: String
+  @Flag(help: "Print JSON.") var json = false
+
+  mutating func execute() throws -> Int32 {
+    let names = ExportFormat.allCases.map(\.rawValue)
+    guard let format = ExportFormat(rawValue: format) else {
+      throw Failure(
+        ExitCode.usage,
+        "no format '\(format)': expected one of \(names.joined(separator: ", "))"
+          + didYouMean(format, among: names))
+    }
+    let image = try opening(self.image)
+    let done = try writingFile(output, butNot: [image.identity]) { sink throws(PagesError) in
+      try GuestMemory(image).export(format, to: sink)
+    }
+    if !done.hasAllMappings {
+      writeError("xensave-lua: warning: not all mappings of the page tables are in \(output)\n")
+    }
+    try report(
+      json: json, output,
+      [
+        "pages": done.pageCount, "vcpus": UInt64(done.vcpuCount), "ranges": UInt64(done.rangeCount),
+        "octets_written": done.octetsWritten,
+      ])
+    return ExitCode.good
+  }
+}
