@@ -189,7 +189,9 @@ public final class GuestMemory {
 
   /// What a vCPU's page tables map, ascending by virtual address; neighbours are joined. Stops at
   /// `limit` mappings, or `tableLimit` tables looked at (tables that refer to one another can map
-  /// far more than there is memory): then `isComplete` is false. Tables that cannot be read map nothing.
+  /// far more than there is memory): then `isComplete` is false. Of ranges that begin with the same
+  /// page only the first 16 are kept (Linux maps its espfix pages 65536 times). Tables that cannot
+  /// be read map nothing.
   public func mappings(
     _ vcpu: VCPU, limit: Int, tableLimit: Int = 1 << 18
   ) -> (mappings: [Mapping], isComplete: Bool) {
@@ -215,6 +217,14 @@ private struct MappingWalk {
   var tablesLeft: Int
   var out: [GuestMemory.Mapping] = []
   var isComplete = true
+  /// How often a range began with a page.
+  private var aliases: [UInt64: UInt8] = [:]
+
+  init(vcpu: VCPU, limit: Int, tablesLeft: Int) {
+    self.vcpu = vcpu
+    self.limit = limit
+    self.tablesLeft = tablesLeft
+  }
 
   mutating func visit(
     _ table: UInt64, _ level: Int, _ base: UInt64, _ page: (UInt64) -> [UInt8]?
@@ -265,10 +275,12 @@ private struct MappingWalk {
       out[out.count - 1].byteCount += count
       return
     }
+    guard aliases[physical, default: 0] < 16 else { return }
     guard out.count < limit else {
       isComplete = false
       return
     }
+    aliases[physical, default: 0] += 1
     out.append(GuestMemory.Mapping(virtual: virtual, physical: physical, byteCount: count))
   }
 }
