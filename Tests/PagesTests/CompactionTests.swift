@@ -1,0 +1,92 @@
+import Format
+import Image
+import Pages
+import Stream
+import SystemIO
+import Testing
+
+@Suite struct CompactionTests {
+  static let fixtures = #filePath.replacing("PagesTests/CompactionTests.swift", with: "Fixtures/")
+
+  func compact(_ path: String, _ layout: PageLayout = .plain) throws -> TemporaryFile {
+    let out = TemporaryFile()
+    let file = try OutputFile(creating: out.path)
+    _ = try PageImage(opening: path).compact(to: file.sink, layout: layout)
+    try file.commit()
+    return out
+  }
+
+  @Test(arguments: ["pv-4m-1v-tiny.xlsave", "pvh-4m-1v-tiny.xlsave"], [PageLayout.plain, .aligned])
+  func fixtures(name: String, layout: PageLayout) throws {
+    let path = CompactionTests.fixtures + name
+    let out = try compact(path, layout)
+    let report = try Verifier(Source(opening: out.path)).run()
+    #expect(report.isGood)
+    var differences = 0
+    let image = try PageImage(opening: out.path)
+    try PageImage(opening: path).forEachDifference(to: image) { _ in differences += 1 }
+    #expect(differences == 0)
+    if layout == .aligned {
+      var unaligned: UInt64 = 0
+      for run in image.index.runs where run.hasData && run.offset % 4096 != 0 {
+        unaligned += UInt64(run.pageCount)
+      }
+      #expect(unaligned < 510)
+      #expect(unaligned * 4 < image.index.dataCount)
+    }
+  }
+
+  @Test func randomRoundsBecomeOne() throws {
+    var random = SeededGenerator(printedSeed())
+    for _ in 0..<8 {
+      var last: [UInt64: Entry] = [:]
+      var batches: [[Entry]] = []
+      for _ in 0..<6 {
+        let batch = randomEntries(&random, count: 700, below: 2500)
+        for entry in batch { last[entry.pfn] = entry }
+        batches.append(batch)
+      }
+      let input = TemporaryFile(xl(hvm(batches)))
+      let sorted = last.values.sorted { $0.pfn < $1.pfn }
+      let expected = stride(from: 0, to: sorted.count, by: 1024).map {
+        Array(sorted[$0..<min($0 + 1024, sorted.count)])
+      }
+      #expect(try compact(input.path).bytes == xl(hvm(expected)))
+    }
+  }
+
+  @Test func checkpointsBecomeTheLastCompleteOne() throws {
+    let later = record(0x08, [1] + [UInt8](repeating: 0, count: 23))
+    let bytes =
+      headers(2) + staticDataEnd + pageData([Entry(1, page(1)), Entry(2, page(1))]) + tscInfo
+      + checkpoint + pageData([Entry(1, page(2))]) + later + checkpoint
+      + pageData([Entry(1, page(3))])
+    let out = try compact(TemporaryFile(bytes).keptPath())
+    #expect(
+      out.bytes
+        == headers(2) + staticDataEnd + pageData([Entry(1, page(2)), Entry(2, page(1))]) + later
+        + end)
+  }
+
+  @Test func verifyIsDropped() throws {
+    let bytes =
+      headers(2) + staticDataEnd + pageData([Entry(1, page(1))]) + verify
+      + pageData([Entry(1, page(7))]) + tscInfo + end
+    #expect(try compact(TemporaryFile(bytes).keptPath()).bytes == hvm([[Entry(1, page(1))]]))
+  }
+
+  @Test func alignedNeedsAnXLHeader() throws {
+    let path = TemporaryFile(hvm([[Entry(1, page(1))]])).keptPath()
+    #expect(throws: PagesError.self) { try self.compact(path, .aligned) }
+  }
+}
+
+extension TemporaryFile {
+  nonisolated(unsafe) private static var kept: [TemporaryFile] = []
+  /// The path of a file that stays until the tests end.
+  func keptPath() -> String {
+    let copy = TemporaryFile(bytes)
+    TemporaryFile.kept.append(copy)
+    return copy.path
+  }
+}
