@@ -219,7 +219,9 @@ extension PageImage {
       var end = page
       let isZero = arena.withBytes(0..<count * pageByteCount) { bytes in
         let first = PageLoops.isZero(bytes, at: page * pageByteCount)
-        repeat { end += 1 } while end < count
+        repeat {
+          end += 1
+        } while end < count
           && PageLoops.isZero(bytes, at: end * pageByteCount) == first
         return first
       }

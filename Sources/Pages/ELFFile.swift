@@ -167,8 +167,9 @@ extension VCPU {
     var out = [UInt8](repeating: 0, count: 336)
     out.store(32, UInt32(number + 1))
     let names = [
-      "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi",
-      "rdi", "", "rip", "cs", "rflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+      "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx",
+      "rsi", "rdi", "", "rip", "cs", "rflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs",
+      "gs",
     ]
     for (index, name) in names.enumerated() {
       let value = name.isEmpty ? UInt64.max : registers[name] ?? segments[name] ?? 0

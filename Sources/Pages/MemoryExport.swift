@@ -43,7 +43,8 @@ extension GuestMemory {
       if let end = ranges.last?.upperBound, end << 12 > GuestMemory.exportLimit {
         throw PagesError(
           .refused,
-          "\(image.path): page \((end - 1).hex()) would make a raw dump larger than 8 TiB (use lime)")
+          "\(image.path): page \((end - 1).hex()) would make a raw dump larger than 8 TiB (use lime)"
+        )
       }
       var position: UInt64 = 0
       for range in ranges {

@@ -68,7 +68,10 @@ extension PageImage {
   public func select(_ program: SelectorProgram) throws(PagesError) -> PageSet {
     var set = PageSet()
     try forEachBatch { batch throws(PagesError) in
-      try program.run(batch).forEach { set.append(batch.entries[$0].pfn..<batch.entries[$0].pfn + 1) }
+      try program.run(batch).forEach {
+        let pfn = batch.entries[$0].pfn
+        set.append(pfn..<pfn + 1)
+      }
     }
     return set
   }

@@ -332,7 +332,9 @@ public final class PageEdits: RecordStreamer {
     var left = octets
     while left > 0 {
       let piece: Int
-      if case .fill = contents { piece = min(left, PageEdits.pieceByteCount) } else {
+      if case .fill = contents {
+        piece = min(left, PageEdits.pieceByteCount)
+      } else {
         piece = pageByteCount
       }
       do throws(StreamError) { try writer.put([], then: arena, 0..<piece) } catch {

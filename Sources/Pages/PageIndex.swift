@@ -198,7 +198,8 @@ extension RecordType {
   var isStatic: Bool {
     switch self {
     case .x86PVInfo, .x86PVP2MFrames, .x86CPUIDPolicy, .x86MSRPolicy, .staticDataEnd,
-      .libxcContext: true
+      .libxcContext:
+      true
     default: false
     }
   }
@@ -285,7 +286,9 @@ struct PageIndexBuilder {
     guard let count = record.pageEntryCount, let summary = record.pageTable else {
       throw broken(record, "the pfn table does not lie in the body")
     }
-    guard !summary.hasReservedType else { throw broken(record, "an entry has a reserved page type") }
+    guard !summary.hasReservedType else {
+      throw broken(record, "an entry has a reserved page type")
+    }
     guard record.payloadByteCount == UInt64(summary.dataCount) * UInt64(pageByteCount) else {
       throw broken(
         record,

@@ -97,10 +97,8 @@ private struct SelectorParser {
           throw fail(column, "expected a number, got '\(word)'")
         }
       default:
-        let two = bytes[index...].prefix(2).elementsEqual([0x2E, 0x2E]) ? ".."
-          : bytes[index...].prefix(2).elementsEqual([0x21, 0x3D]) ? "!="
-            : bytes[index...].prefix(2).elementsEqual([0x3D, 0x3D]) ? "==" : nil
-        if let two {
+        let two = String(decoding: bytes[index...].prefix(2), as: UTF8.self)
+        if ["..", "!=", "=="].contains(two) {
           tokens.append((.symbol(two == "==" ? "=" : two), column))
           index += 2
         } else if Array("=(){}[],|&-~!/".utf8).contains(octet) {
@@ -152,7 +150,8 @@ private struct SelectorParser {
 
   private mutating func takes(_ symbols: String...) -> Bool {
     switch token {
-    case .word(let word) where symbols.contains(word), .symbol(let word) where symbols.contains(word):
+    case .word(let word) where symbols.contains(word),
+      .symbol(let word) where symbols.contains(word):
       position += 1
       return true
     default: return false

@@ -71,11 +71,11 @@ final class TemporaryFile {
 
   init(_ bytes: [UInt8] = []) {
     var template = Array("/tmp/xensave-pages-XXXXXX".utf8CString)
-    let number = template.withUnsafeMutableBufferPointer { mkstemp($0.baseAddress!) }
-    path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    let number = mkstemp(&template)
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     var done = 0
     while done < bytes.count {
-      done += bytes.withUnsafeBytes { write(number, $0.baseAddress! + done, $0.count - done) }
+      done += bytes[done...].withUnsafeBytes { write(number, $0.baseAddress, $0.count) }
     }
     close(number)
   }

@@ -16,7 +16,8 @@ import Testing
     return out
   }
 
-  @Test(arguments: ["pv-4m-1v-tiny.xlsave", "pvh-4m-1v-tiny.xlsave"], [PageLayout.plain, .aligned])
+  @Test(
+    arguments: ["pv-4m-1v-tiny.xlsave", "pvh-4m-1v-tiny.xlsave"], [PageLayout.plain, .aligned])
   func fixtures(name: String, layout: PageLayout) throws {
     let path = CompactionTests.fixtures + name
     let out = try compact(path, layout)

@@ -7,9 +7,10 @@ import Testing
     var random = SeededGenerator(printedSeed())
     for _ in 0..<200 {
       func some() -> Set<UInt64> {
-        Set((0..<Int.random(in: 0..<30, using: &random)).map { _ in
-          UInt64.random(in: 0..<40, using: &random)
-        })
+        Set(
+          (0..<Int.random(in: 0..<30, using: &random)).map { _ in
+            UInt64.random(in: 0..<40, using: &random)
+          })
       }
       let (a, b) = (some(), some())
       let (x, y) = (PageSet(a), PageSet(b))

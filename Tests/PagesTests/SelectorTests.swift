@@ -7,7 +7,8 @@ import Testing
     "pfn in 0x100..0x1ff and not zero", "type = L1TAB or contains \"abc\"", "any",
     "type in {L1TAB, L4TAB_PIN}", "pfn in {0x1, 0x5..0x9}", "pfn = 0x5",
     "byte[0x10] = 0xff", "u64[0x8] & 0xff = 0x7", "u64[0x8] = 0x7", "sample(0.25, 7)",
-    "has_data and (zero or pfn = 0x1)", "any minus zero and has_data", "(any minus zero) and has_data",
+    "has_data and (zero or pfn = 0x1)", "any minus zero and has_data",
+    "(any minus zero) and has_data",
     "any minus (zero minus has_data)", "hash in {0x0000000000000001}",
     "contains \"a\\\"\\x00\\\\\"", "not (zero and any)", "not not zero",
   ])
@@ -83,7 +84,8 @@ import Testing
     let seed = printedSeed()
     var random = SeededGenerator(seed)
     let entries = randomEntries(&random, count: 220, below: 300)
-    let file = TemporaryFile(hvm(stride(from: 0, to: 220, by: 50).map { Array(entries[$0..<min($0 + 50, 220)]) }))
+    let batches = stride(from: 0, to: 220, by: 50).map { Array(entries[$0..<min($0 + 50, 220)]) }
+    let file = TemporaryFile(hvm(batches))
     let image = try PageImage(opening: file.path)
     for _ in 0..<150 {
       let selector = SelectorTests.randomSelector(&random, 4)
