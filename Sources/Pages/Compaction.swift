@@ -71,8 +71,10 @@ extension PageImage {
       }
       var bytes = header.bytes
       if header.kind == .xl, layout == .aligned {
-        let padding = Int((4096 - headByteCount % 4096) % 4096)
+        var padding = Int((4096 - headByteCount % 4096) % 4096)
         let length = bytes.load(44, as: UInt32.self, header.order)
+        // Optional data begin with a length of 4 octets, or are not there at all.
+        if length == 0, (1..<4).contains(padding) { padding += 4096 }
         bytes.store(44, length + UInt32(padding), header.order)
         bytes += [UInt8](repeating: 0, count: padding)
       }
