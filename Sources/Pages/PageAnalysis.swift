@@ -111,6 +111,13 @@ extension PageImage {
     }
   }
 
+  /// The hashes of the pages with contents, for `Selector.hashIn`: 8 octets a page.
+  public func hashes() throws(PagesError) -> HashSet {
+    var all: [UInt64] = []
+    try forEachHash { all.append($1) }
+    return HashSet(all)
+  }
+
   /// The entropy of every page with contents, in bits an octet: 0 for one value only, near 8 for what
   /// is compressed or encrypted.
   public func forEachEntropy(
@@ -164,11 +171,10 @@ extension PageImage {
   public func search(
     _ octets: [UInt8], limit: Int = 1000, in pages: PageSet? = nil
   ) throws(PagesError) -> SearchResult {
-    guard !octets.isEmpty, octets.count <= pageByteCount else {
+    guard let needle = Needle(octets) else {
       throw PagesError(
         .usage, "expected 1 to \(pageByteCount) octets to search for, got \(octets.count)")
     }
-    let needle = Needle(octets)
     var result = SearchResult()
     // The last octets of the piece before, where this one goes on with the next pfn.
     let overlap = octets.count - 1

@@ -135,9 +135,9 @@ public struct Needle: Sendable, Equatable {
   /// Which of them is looked for first.
   private let anchor: Int
 
-  /// A needle of 1 to 4096 octets.
-  public init(_ octets: [UInt8]) {
-    precondition(!octets.isEmpty && octets.count <= pageByteCount)
+  /// A needle of 1 to 4096 octets; nil of others.
+  public init?(_ octets: [UInt8]) {
+    guard !octets.isEmpty, octets.count <= pageByteCount else { return nil }
     self.octets = octets
     // Zeros, all-ones, blanks and the usual letters are everywhere in memory.
     func rarity(_ octet: UInt8) -> Int {

@@ -50,6 +50,49 @@ public indirect enum Selector: Sendable, Equatable {
   }
 }
 
+extension Selector {
+  /// Deepest nesting of a selector that is run; sides of `and`, `or` and `minus` count.
+  public static let depthLimit = 1000
+
+  /// The selector, if it makes sense: offsets inside a page, pfns of 52 bits, and no deeper than
+  /// `depthLimit`. What a script has put together has to be checked at every step: a deeper tree
+  /// would exhaust the stack when it goes. `SelectorProgram` traps on what would not pass.
+  public func checked() throws(PagesError) -> Selector {
+    try check(Selector.depthLimit)
+    return self
+  }
+
+  private func check(_ depth: Int) throws(PagesError) {
+    func fail(_ problem: String) -> PagesError { PagesError(.usage, "selector: \(problem)") }
+    guard depth > 0 else {
+      throw fail("nested more than \(Selector.depthLimit) deep (use sets of pfns or types)")
+    }
+    switch self {
+    case .any, .hasData, .zero, .contains, .hashIn, .pfns, .type: break
+    case .pfn(let range):
+      guard range.upperBound < PageSet.limit else {
+        throw fail("expected pfns below \(PageSet.limit.hex()), got \(range.upperBound.hex())")
+      }
+    case .byte(let offset, _):
+      guard (0..<pageByteCount).contains(offset) else {
+        throw fail("expected an offset from 0 to \(pageByteCount - 1), got \(offset)")
+      }
+    case .u64(let offset, _, _):
+      guard (0...pageByteCount - 8).contains(offset) else {
+        throw fail("expected an offset from 0 to \(pageByteCount - 8), got \(offset)")
+      }
+    case .sample(let share, _):
+      guard (0...1).contains(share) else {
+        throw fail("expected a share from 0 to 1, got \(share)")
+      }
+    case .and(let a, let b), .or(let a, let b), .minus(let a, let b):
+      try a.check(depth - 1)
+      try b.check(depth - 1)
+    case .not(let a): try a.check(depth - 1)
+    }
+  }
+}
+
 /// A set of page hashes.
 public struct HashSet: Sendable, Equatable {
   /// Ascending.

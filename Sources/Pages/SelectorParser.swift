@@ -20,7 +20,7 @@ extension Selector {
   /// Numbers are decimal or 0x; "!=" stands for "not ... =". Strings have \n, \t, \0, \\, \", \xNN.
   public init(parsing text: String) throws(PagesError) {
     var parser = try SelectorParser(text)
-    self = try parser.whole()
+    self = try parser.whole().checked()
   }
 }
 
@@ -243,11 +243,11 @@ private struct SelectorParser {
       return try negated(negates, .u64(offset: offset, mask: mask, value: number()))
     case "contains":
       guard case .string(let octets) = token else { throw expected("a string") }
-      guard !octets.isEmpty, octets.count <= pageByteCount else {
+      guard let needle = Needle(octets) else {
         throw fail(column, "expected a string of 1 to \(pageByteCount) octets")
       }
       position += 1
-      return .contains(Needle(octets))
+      return .contains(needle)
     case "hash":
       if takes("in") {
         var hashes: [UInt64] = []

@@ -161,6 +161,7 @@ public final class SelectorProgram {
   private var operations: [Operation] = []
   private let clock = ContinuousClock()
 
+  /// Compiles a selector that `checked()` lets pass.
   public init(_ selector: Selector) {
     self.selector = selector
     compile(selector)

@@ -39,7 +39,7 @@ import Testing
 
   @Test func randomRoundsBecomeOne() throws {
     var random = SeededGenerator(printedSeed())
-    for _ in 0..<8 {
+    for _ in 0..<2 {
       var last: [UInt64: Entry] = [:]
       var batches: [[Entry]] = []
       for _ in 0..<6 {

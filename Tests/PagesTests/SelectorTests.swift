@@ -23,7 +23,24 @@ import Testing
     #expect(try Selector(parsing: "zero&~any|any") == .or(.and(.zero, .not(.any)), .any))
     #expect(try Selector(parsing: "pfn != 3") == .not(.pfn(3...3)))
     #expect(try Selector(parsing: "sample(1/64)") == .sample(1.0 / 64, seed: 0))
-    #expect(try Selector(parsing: "contains 'x'") == .contains(Needle([0x78])))
+    #expect(try Selector(parsing: "contains 'x'") == .contains(#require(Needle([0x78]))))
+  }
+
+  @Test func treesAreChecked() throws {
+    for wrong: Selector in [
+      .byte(offset: 4096, value: 0), .byte(offset: -1, value: 0),
+      .u64(offset: 4089, mask: 1, value: 1), .not(.sample(.nan, seed: 0)),
+      .any & .pfn(0...PageSet.limit),
+    ] {
+      #expect(throws: PagesError.self) { try wrong.checked() }
+    }
+    var deep = Selector.any
+    for _ in 0..<1000 { deep = deep & .zero }
+    #expect(throws: PagesError.self) { try deep.checked() }
+    #expect(Needle([]) == nil)
+    #expect(throws: PagesError.self) {
+      try Selector(parsing: "any" + String(repeating: " or zero", count: 2000))
+    }
   }
 
   @Test(arguments: [
@@ -67,7 +84,7 @@ import Testing
         offset: Int.random(in: 0..<4096, using: &random), value: UInt8(pfn() % 4))
     case 7:
       return .u64(offset: Int.random(in: 0...4088, using: &random), mask: pfn(), value: pfn() % 4)
-    case 8: return .contains(Needle([UInt8(pfn() % 4), UInt8(pfn() % 4)]))
+    case 8: return Needle([UInt8(pfn() % 4), UInt8(pfn() % 4)]).map { .contains($0) } ?? .any
     case 9: return .hashIn(HashSet([0, 1, 2].map { hash(page($0)) }))
     case 10: return .sample(0.5, seed: pfn())
     case 11, 12: return randomSelector(&random, depth - 1) & randomSelector(&random, depth - 1)
