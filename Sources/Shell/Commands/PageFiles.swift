@@ -25,7 +25,7 @@ private func writingFile<R>(
     }
     let output = try OutputFile(creating: path)
     let result = try body(output.sink)
-    try check(output.temporaryPath)
+    try check(output.readingPath)
     try output.commit()
     return result
   } catch let failure as Failure {
