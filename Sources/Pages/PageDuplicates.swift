@@ -6,8 +6,8 @@ internal import Format
 /// Finds pages with the same contents. Feed it images one after another.
 ///
 /// A hash table finds candidates, and every candidate is compared octet by octet with the first page
-/// of its kind: what counts as a duplicate is one. Memory: 32 octets a distinct page at most half of
-/// a table's places used, so 64.
+/// of its kind: what counts as a duplicate is one. Memory: a table with places of 32 octets of which a
+/// quarter to a half are used, so 64 to 128 octets a distinct page.
 public final class PageDuplicates {
   /// Pages of one content.
   public struct Group: Sendable, Equatable {

@@ -24,7 +24,9 @@ public final class PageEdits: RecordStreamer {
     case image(PageImage)
   }
 
-  private unowned let editable: EditableRecord
+  /// The record; it holds these edits, not they it.
+  private weak var record: EditableRecord?
+  private let place: String
   private let source: Source
   private let guards: PageGuard
   private let entries: [PageEntry]
@@ -48,7 +50,8 @@ public final class PageEdits: RecordStreamer {
       throw PagesError(
         .usage, "\(record.record.place): expected PAGE_DATA with a complete pfn table")
     }
-    editable = record
+    self.record = record
+    place = record.record.place
     self.source = source
     self.guards = guards
     entries = (0..<count).map { record.record.pageEntry($0) }
@@ -63,6 +66,14 @@ public final class PageEdits: RecordStreamer {
     isDropped = [Bool](repeating: false, count: count)
     contents = [UInt16](repeating: 0, count: count)
     record.streamer = self
+  }
+
+  /// The record, while it is the current one of its stream.
+  private func current() throws(PagesError) -> EditableRecord {
+    guard let record, record.isValid else {
+      throw PagesError(.usage, "\(place): the record is no longer the current one of its stream")
+    }
+    return record
   }
 
   // MARK: - Edits
@@ -137,7 +148,7 @@ public final class PageEdits: RecordStreamer {
 
   private func add(_ contents: Contents) throws(PagesError) -> UInt16 {
     guard newContents.count < Int(UInt16.max) else {
-      throw PagesError(.usage, "\(editable.record.place): more than 65535 edits of one record")
+      throw PagesError(.usage, "\(place): more than 65535 edits of one record")
     }
     newContents.append(contents)
     return UInt16(newContents.count)
@@ -150,7 +161,7 @@ public final class PageEdits: RecordStreamer {
       guard let reason = problem(entries[index]) else { continue }
       throw PagesError(
         .refused,
-        "\(editable.record.place): page \(entries[index].pfn.hex()) \(what): \(reason)")
+        "\(place): page \(entries[index].pfn.hex()) \(what): \(reason)")
     }
   }
 
@@ -158,12 +169,13 @@ public final class PageEdits: RecordStreamer {
 
   /// The entries that a selector is true of, without those that were dropped.
   public func select(_ program: SelectorProgram) throws(PagesError) -> [Int] {
+    let editable = try current()
     var out: [Int] = []
     let batch = PageBatch()
     var dataBefore = 0
     var first = 0
     let start = editable.record.offset + 8 + UInt64(editable.record.body.count)
-    let loaded = try loadedPayload(program)
+    let loaded = try loadedPayload(program, editable)
     while first < entries.count {
       let slice = Array(entries[first..<min(first + BatchMask.capacity, entries.count)])
       let base = dataBefore
@@ -194,13 +206,15 @@ public final class PageEdits: RecordStreamer {
   }
 
   /// The payload where it is in memory already, or has to be.
-  private func loadedPayload(_ program: SelectorProgram) throws(PagesError) -> Arena? {
+  private func loadedPayload(
+    _ program: SelectorProgram, _ editable: EditableRecord
+  ) throws(PagesError) -> Arena? {
     if let loaded = editable.loadedPayload { return loaded }
     guard program.needsContents, !source.isFile else { return nil }
     guard editable.payloadByteCount <= PageEdits.loadLimit else {
       throw PagesError(
         .refused,
-        "\(editable.record.place): \(editable.payloadByteCount) octets of contents in a pipe "
+        "\(place): \(editable.payloadByteCount) octets of contents in a pipe "
           + "(at most \(PageEdits.loadLimit) are loaded)")
     }
     return try streaming { () throws(StreamError) in try editable.payload() }
@@ -295,7 +309,7 @@ public final class PageEdits: RecordStreamer {
     _ writer: inout StreamWriter
   ) throws(PagesError) {
     let octets = count * pageByteCount
-    let loaded = editable.loadedPayload
+    let loaded = record?.loadedPayload
     if fate.isWritten, fate.number == 0 {
       let sink = writer.sink
       do throws(StreamError) {
