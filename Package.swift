@@ -32,7 +32,8 @@ let package = Package(
     swift(
       "Shell",
       [
-        "LuaRuntime", "Convert", "Legacy", "Pages", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
+        "LuaRuntime", "Terminal", "Convert", "Legacy", "Pages", "Image", "Stream", "Format",
+        "SystemIO", "Bytes", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua"]),
@@ -42,6 +43,7 @@ let package = Package(
     swift("HelperProtocol", ["Live", "Format", "SystemIO", "Bytes", "CSystem"]),
     swift("SimDomain", ["Live", "Format", "SystemIO", "Bytes"]),
     swift("Live", ["Stream", "Format", "SystemIO", "Bytes"]),
+    swift("Terminal"),
     swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON"]),
     swift("Stream", ["Format", "SystemIO", "Bytes"]),
     swift("Format", ["Bytes"]),
@@ -64,6 +66,7 @@ let package = Package(
     tests(
       "HelperProtocolTests",
       ["HelperProtocol", "Live", "SimDomain", "Format", "SystemIO", "Bytes"]),
+    tests("TerminalTests", ["Terminal"]),
     tests("JSONTests", ["JSON"]),
     tests("FormatTests", ["Format", "Bytes"]),
     tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes"]),

@@ -1,0 +1,175 @@
+// The line editor as a pure state machine: octets in, edits, octets for the screen out.
+
+/// Edits one block of text. Knows no descriptors and no clock: a driver feeds it the octets of the
+/// terminal, tells it the size, and writes what `draw()` returns.
+struct Editor {
+  /// What the driver has to do after a key.
+  enum Effect: Equatable {
+    case submit(String)
+    case interrupt
+    case endOfInput
+    /// Stop the process: write what `pause()` returns before, and call `restart()` after.
+    case suspend
+  }
+
+  enum Mode {
+    case editing
+    case searching(HistorySearch)
+    case choosing(CompletionMenu)
+  }
+
+  /// What one block leaves for the next.
+  struct Memory {
+    var killed = ""
+    var query = ""
+  }
+
+  let options: LineEditorOptions
+  var memory: Memory
+  var browser: HistoryBrowser
+  var buffer = EditBuffer()
+  var mode = Mode.editing
+  var undoLog = UndoLog()
+  /// The command before this one; nil after text. Joins kills, and typed text into undo steps.
+  var previousCommand: Command?
+  var isTyping = false
+  /// The column that up and down try to keep.
+  var goalColumn: Int?
+
+  private(set) var size: TerminalSize
+  private var decoder = KeyDecoder()
+  private var painter: Painter
+  private var firstVisibleRow = 0
+  private var rings = false
+  private var coloured: (text: String, runs: [StyledRun])?
+
+  init(
+    options: LineEditorOptions, entries: [String] = [], size: TerminalSize = .standard,
+    memory: Memory = Memory()
+  ) {
+    self.options = options
+    self.memory = memory
+    self.size = size
+    browser = HistoryBrowser(entries: entries)
+    painter = Painter(usesColour: options.usesColour)
+    painter.beginRow(columns: layoutColumns)
+  }
+
+  /// The width that rows are wrapped at: wide characters need 2 columns at least.
+  private var layoutColumns: Int { max(2, size.columns) }
+
+  // MARK: Input
+
+  /// Takes octets from the front of `bytes` up to the first key that ends or suspends editing.
+  mutating func feed(_ bytes: inout ArraySlice<UInt8>) -> Effect? {
+    while let byte = bytes.popFirst() {
+      for key in decoder.decode(byte) {
+        if let effect = handle(key) { return effect }
+      }
+    }
+    return nil
+  }
+
+  /// Whether an escape sequence has begun; if nothing follows within a moment, call `endEscape()`.
+  var isInsideEscape: Bool { decoder.isInsideEscape }
+
+  /// Takes a lone ESC as the Escape key.
+  mutating func endEscape() {
+    if let key = decoder.endEscape() { _ = handle(key) }
+  }
+
+  /// Takes the size of the terminal; the frame is painted anew if it has changed.
+  mutating func resize(to size: TerminalSize) {
+    guard size != self.size else { return }
+    painter.erase(columns: size.columns)
+    self.size = size
+  }
+
+  /// The octets that leave the frame on the screen and the cursor at the start of the row below it.
+  mutating func pause() -> [UInt8] {
+    painter.leave()
+    return painter.takeOutput()
+  }
+
+  /// Starts painting anew below whatever other output there has been.
+  mutating func restart() { painter.beginRow(columns: layoutColumns) }
+
+  mutating func clearScreen() { painter.clearScreen() }
+
+  mutating func ring() { rings = true }
+
+  // MARK: Output
+
+  /// The octets that bring the screen up to date.
+  mutating func draw() -> [UInt8] {
+    painter.paint(frame())
+    if rings { painter.emit("\u{7}") }
+    rings = false
+    return painter.takeOutput()
+  }
+
+  /// The octets that leave the whole text on the screen and the cursor at the start of the row
+  /// below it. `mark` is written after the text.
+  mutating func finish(mark: String = "") -> [UInt8] {
+    mode = .editing
+    buffer.move(to: buffer.count)
+    let text = textFrame()
+    // With rows out of view, write all of the text from the top of what is shown.
+    if text.rows.count > size.rows { painter.erase(columns: layoutColumns) }
+    painter.paint(text)
+    painter.emit(mark)
+    painter.leave()
+    return painter.takeOutput()
+  }
+
+  /// What the screen is to show.
+  mutating func frame() -> Frame {
+    let limit = size.rows - 1
+    switch mode {
+    case .editing: return visible(textFrame(), extra: [])
+    case .searching(let search):
+      return visible(textFrame(), extra: limit > 0 ? [search.row(columns: layoutColumns)] : [])
+    case .choosing(var menu):
+      let rows = menu.rows(columns: layoutColumns, limit: min(limit, max(2, size.rows / 2)))
+      mode = .choosing(menu)
+      return visible(textFrame(), extra: rows)
+    }
+  }
+
+  /// The part of `text` that fits on the screen above `extra` rows and holds the cursor.
+  private mutating func visible(_ text: Frame, extra: [Row]) -> Frame {
+    let height = min(text.rows.count, max(1, size.rows - extra.count))
+    firstVisibleRow = min(firstVisibleRow, text.cursorRow, text.rows.count - height)
+    firstVisibleRow = max(firstVisibleRow, text.cursorRow - height + 1)
+    let shown = text.rows[firstVisibleRow..<firstVisibleRow + height]
+    return Frame(
+      rows: Array(shown) + extra, cursorRow: text.cursorRow - firstVisibleRow,
+      cursorColumn: text.cursorColumn)
+  }
+
+  private mutating func textFrame() -> Frame {
+    TextLayout.frame(
+      text: buffer.text, cursor: buffer.cursor,
+      prompt: Cell.cells(of: options.prompt.text, style: options.prompt.style),
+      continuation: Cell.cells(
+        of: options.continuationPrompt.text, style: options.continuationPrompt.style),
+      runs: styledRuns(), columns: layoutColumns)
+  }
+
+  private mutating func styledRuns() -> [StyledRun] {
+    guard options.usesColour else { return [] }
+    var runs: [StyledRun] = []
+    if let colouring = options.colouring {
+      if let coloured, coloured.text.utf8.elementsEqual(buffer.text.utf8) {
+        runs = coloured.runs
+      } else {
+        runs = colouring(buffer.text)
+        coloured = (buffer.text, runs)
+      }
+    }
+    if case .searching(let search) = mode, let match = search.match {
+      runs.append(StyledRun(match, Style(underline: true)))
+    }
+    return runs
+  }
+}
