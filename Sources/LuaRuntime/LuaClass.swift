@@ -5,7 +5,7 @@ internal import CLuaShim
 /// What is said of a member for people: one row of documentation.
 public struct LuaDeclaration: Sendable, Equatable {
   public enum Kind: String, Sendable {
-    case `class`, property, method, function, metamethod
+    case module, `class`, property, method, function, metamethod
   }
   public let kind: Kind
   /// The class or module ("Record", "xs").
@@ -189,9 +189,23 @@ extension LuaState {
   public func addFunctions(_ functions: [LuaModuleFunction]) {
     for function in functions {
       frame.push(function: function.declaration.name, function.body)
+      if let address = frame.identity(-1) { declared[address] = function.declaration }
       frame.setField(function.declaration.name)
       declarations.append(function.declaration)
     }
+  }
+
+  /// Declares the table on the top of the frame: a module, or a part of one.
+  public func declareTop(_ declaration: LuaDeclaration) {
+    if let address = frame.identity(-1) { declared[address] = declaration }
+    declarations.append(declaration)
+  }
+
+  /// Sets a field of the table on the top of the frame to a plain value, and declares it.
+  public func addField(_ declaration: LuaDeclaration, _ value: LuaValue) {
+    frame.push(value)
+    frame.setField(declaration.name)
+    declarations.append(declaration)
   }
 
   /// Makes the table on the top of the frame what `require(name)` gives, and pops it.

@@ -17,6 +17,10 @@ public final class LuaState {
   private var classNames: [ObjectIdentifier: String] = [:]
   /// The declarations of everything that is bound, for help and documentation.
   public internal(set) var declarations: [LuaDeclaration] = []
+  /// The declarations of bound functions and module tables, by the addresses of these.
+  var declared: [UInt: LuaDeclaration] = [:]
+  /// What the script is looking at, for messages: "record 8 (X86_TSC_INFO) at 0x1a40".
+  public var place: (() -> String)?
 
   /// A new state. `memoryLimit` in octets, 0 for none; without `allLibraries` there is no io, os,
   /// debug or package.

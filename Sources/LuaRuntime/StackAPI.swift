@@ -53,6 +53,32 @@ struct Stack: Equatable {
     return unsafe Unmanaged<Object>.fromOpaque(object).takeUnretainedValue()
   }
 
+  func address(_ index: Int) -> UInt {
+    UInt(bitPattern: unsafe lua_topointer(raw, Int32(index)))
+  }
+  /// Upvalue `number` of a C function, if it is a string.
+  func upvalueText(_ index: Int, _ number: Int32) -> String? {
+    guard unsafe lua_iscfunction(raw, Int32(index)) != 0,
+      unsafe lua_getupvalue(raw, Int32(index), number) != nil
+    else { return nil }
+    defer { pop(1) }
+    return bytes(-1).map { String(decoding: $0, as: UTF8.self) }
+  }
+  /// "file:line" of a Lua function.
+  func functionSource(_ index: Int) -> String? {
+    guard type(index) == LUA_TFUNCTION, unsafe lua_iscfunction(raw, Int32(index)) == 0 else {
+      return nil
+    }
+    var info = unsafe lua_Debug()
+    push(copyOf: index)
+    guard unsafe lua_getinfo(raw, ">S", &info) != 0 else { return nil }
+    // Safety: short_src is an array that ends in NUL; it is copied at once.
+    let name = unsafe withUnsafeBytes(of: &info.short_src) {
+      unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    return unsafe "\(name):\(info.linedefined)"
+  }
+
   func pushNil() { unsafe lua_pushnil(raw) }
   func push(_ value: Bool) { unsafe lua_pushboolean(raw, value ? 1 : 0) }
   func push(_ value: Int64) { unsafe lua_pushinteger(raw, value) }

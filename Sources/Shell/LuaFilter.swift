@@ -1,5 +1,6 @@
 // A Lua function or table as the filter of a rewrite.
 
+internal import Bytes
 internal import Format
 internal import Image
 internal import LuaRuntime
@@ -37,6 +38,7 @@ final class LuaFilter: RewriteFilter {
   /// Whether the value at `index` could be a filter.
   static func isFilter(_ frame: LuaFrame, _ index: Int) -> Bool {
     frame.type(index) == .function || frame.type(index) == .table
+      || frame.objectIfAny(index, as: LuaChain.self) != nil
   }
 
   private func readTable(_ index: Int) throws(LuaError) {
@@ -99,7 +101,8 @@ final class LuaFilter: RewriteFilter {
   func record(_ editable: EditableRecord) throws(RewriteError) -> FilterResult {
     guard let function = byType[editable.type.name] ?? record else { return .keep }
     let object = LuaRecord(editable)
-    return try calling(editable.record.place) { () throws(LuaError) in
+    return try calling("\(editable.record.place) at \(editable.record.offset.hex())") {
+      () throws(LuaError) in
       let before = frame.count
       shell.made.removeAll()
       frame.push(function)

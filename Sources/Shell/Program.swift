@@ -24,6 +24,8 @@ private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
   case "--version", "-v", "-V":
     try writeOut("xensave-lua \(productVersion) (\(LuaState.release), libxc streams 2 and 3)\n")
     return ExitCode.good
+  case nil where Surroundings.isTerminal(0) && Surroundings.isTerminal(1):
+    return try ScriptRunner(options: ScriptOptions.session).run()
   case nil, "--help", "-h", "help":
     return try runCommand(words.first == "help" ? words : ["--help"])
   case let first? where Commands.names.contains(first): return try runCommand(words)

@@ -1,5 +1,10 @@
 // The command line of a script: xensave-lua [options] SCRIPT [IMAGE [ARGUMENT...]].
 
+internal import Format
+internal import Stream
+internal import SystemIO
+internal import Terminal
+
 /// What the user asked for when the first word is no sub-command.
 struct ScriptOptions {
   /// What to run, in order.
@@ -21,6 +26,11 @@ struct ScriptOptions {
   var isUnchecked = false
   var isJSON = false
   var isQuiet = false
+  /// -i: a session after the script.
+  var isInteractive = false
+  /// -l NAME or -l GLOBAL=NAME.
+  var modules: [(name: String, global: String)] = []
+  var colour = ColourChoice.auto
 
   /// Where the output of a returned filter goes; nil where the user has not said.
   var destination: Destination? {
@@ -40,9 +50,26 @@ struct ScriptOptions {
     }
   }
 
-  static let names = [
-    "-e", "-o", "--output", "--in-place", "--dry-run", "--unchecked", "--json", "--quiet", "-q",
-    "--help", "-h", "--version",
+  /// The path of the script file; "" where the code is from elsewhere.
+  var scriptPath: String {
+    if case .file(let path) = chunks.first { path } else { "" }
+  }
+
+  /// Our options with what they take ("" for nothing), for suggestions and completions.
+  static let all: [(name: String, value: String, help: String)] = [
+    ("-e", "CODE", "Run this code; may be given several times."),
+    ("-i", "", "Go on with a session."),
+    ("-l", "MODULE", "Load a module into a global."),
+    ("-o", "OUT", "Write the filtered image here; - is standard output."),
+    ("--output", "OUT", "The same as -o."),
+    ("--in-place", "", "Replace the image by the filtered one."),
+    ("--dry-run", "", "Say what the filter would change."),
+    ("--unchecked", "", "Leave out the check of what was written."),
+    ("--json", "", "Print reports as JSON."),
+    ("--quiet", "", "Print only warnings and errors."),
+    ("--color", "WHEN", "Colours: auto, always or never."),
+    ("--help", "", "Say how the program is used."),
+    ("--version", "", "Print the version."),
   ]
 
   /// Reads the words. Our options may stand anywhere before "--"; words that begin with "-" and are
@@ -71,23 +98,32 @@ struct ScriptOptions {
       case "--unchecked": isUnchecked = true
       case "--json": isJSON = true
       case "-q", "--quiet": isQuiet = true
+      case "-i": isInteractive = true
+      case "-l": modules.append(try module(value(word)))
+      case "--color": colour = try ScriptOptions.colour(value(word))
       default:
         if word.hasPrefix("--output=") {
           output = String(word.dropFirst(9))
+        } else if word.hasPrefix("--color=") {
+          colour = try ScriptOptions.colour(String(word.dropFirst(8)))
         } else if word.hasPrefix("-"), word != "-", positional.isEmpty, !hasCode {
+          let near = didYouMean(word, among: ScriptOptions.all.map(\.name))
           throw Failure(
-            ExitCode.usage, "unknown option '\(word)' (xensave-lua --help lists them)")
+            ExitCode.usage, "unknown option '\(word)'\(near) (xensave-lua --help lists them)")
         } else {
           positional.append(word)
         }
       }
     }
-    if !hasCode {
+    if !hasCode, !isInteractive || positional.first.map(ScriptOptions.isScript) == true {
       guard !positional.isEmpty else { throw Failure(ExitCode.usage, "expected a script") }
       let script = positional.removeFirst()
       chunks.append(script == "-" ? .standardInput : .file(script))
     }
-    if !positional.isEmpty { image = positional.removeFirst() }
+    // Words that begin with "-" are the script's options, wherever they stand.
+    if let place = positional.firstIndex(where: { !$0.hasPrefix("-") || $0 == "-" }) {
+      image = positional.remove(at: place)
+    }
     arguments = positional
     let places = [output != nil, isInPlace, isDryRun].filter { $0 }.count
     guard places <= 1 else {
@@ -96,6 +132,42 @@ struct ScriptOptions {
     if chunks == [.standardInput], image == "-" {
       throw Failure(
         ExitCode.usage, "standard input cannot be both the script and the image")
+    }
+  }
+
+  /// A session without a script or an image.
+  static var session: ScriptOptions {
+    get throws(Failure) { try ScriptOptions(["-i"]) }
+  }
+
+  private func module(_ word: String) throws(Failure) -> (name: String, global: String) {
+    let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
+    let name = parts.last ?? ""
+    guard !name.isEmpty else { throw Failure(ExitCode.usage, "-l: expected a module's name") }
+    let last = name.split(separator: ".").last.map(String.init) ?? name
+    return (name, parts.count > 1 ? parts[0] : last)
+  }
+
+  static func colour(_ word: String) throws(Failure) -> ColourChoice {
+    guard let choice = ColourChoice(rawValue: word) else {
+      let all = ColourChoice.allCases.map(\.rawValue)
+      throw Failure(
+        ExitCode.usage,
+        "--color: expected \(all.joined(separator: ", ")), got '\(word)'"
+          + didYouMean(word, among: all))
+    }
+    return choice
+  }
+
+  /// Whether a word of `-i` is a script, by what the file begins with, and not an image.
+  private static func isScript(_ path: String) -> Bool {
+    if path.hasSuffix(".lua") { return true }
+    guard path != "-", let source = try? Source(opening: path), source.isFile,
+      let first = try? source.read(Container.peekByteCount)
+    else { return false }
+    switch Container(first) {
+    case .xl, .libxl, .libxc: return false
+    default: return true
     }
   }
 }

@@ -19,10 +19,12 @@ struct ScriptRunner {
       try shell.bind()
     } catch { throw Failure(error) }
     if options.isQuiet { shell.logLevel = .warning }
+    shell.colour = options.colour
     shell.printsToStandardError = options.output == "-"
     shell.state.makeActive()
     defer { shell.state.close() }
     let image = try openImage()
+    if options.isInteractive { return try converse(shell, image) }
     do {
       try shell.prepare(options, image)
       return try runChunks(shell, image)
@@ -31,6 +33,35 @@ struct ScriptRunner {
     } catch {
       throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
     }
+  }
+
+  /// Runs the script, if there is one, and then a session; errors do not end it.
+  private func converse(_ shell: ShellContext, _ image: LuaImage?) throws(Failure) -> Int32 {
+    let repl = Repl(shell)
+    shell.sessionNames = ["local xs = require \"xensave\""]
+    if let image {
+      shell.sessionNames.append("img = assert(xs.open \(luaQuoted(image.path)))")
+    }
+    do {
+      try shell.prepare(options, image)
+      for chunk in options.chunks {
+        try load(chunk, shell)
+        for word in options.arguments { shell.state.frame.push(word) }
+        try shell.state.call(options.arguments.count, results: 1)
+        // A filter that the script returned can be tried out.
+        if LuaFilter.isFilter(shell.state.frame, -1) {
+          shell.state.setGlobalFromTop("filter")
+          shell.sessionNames.append("filter = dofile \(luaQuoted(options.scriptName))")
+        } else {
+          shell.state.frame.pop()
+        }
+      }
+    } catch let error as LuaError {
+      try repl.show(error)
+    } catch {
+      throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
+    }
+    return try repl.run(shell.sessionNames)
   }
 
   private func openImage() throws(Failure) -> LuaImage? {
@@ -82,12 +113,12 @@ struct ScriptRunner {
       throw Failure(
         ExitCode.usage, "\(options.scriptName) returned a filter: expected an image to apply it to")
     }
-    return try apply(shell, try LuaFilter(frame, frame.count, shell), image)
+    return try apply(shell, try shell.filter(frame, frame.count), image)
   }
 
   /// Writes the image with what the script changed in it, and passes that through its filter.
   private func apply(
-    _ shell: ShellContext, _ returned: LuaFilter?, _ image: LuaImage
+    _ shell: ShellContext, _ returned: (any RewriteFilter)?, _ image: LuaImage
   ) throws -> Int32 {
     guard let destination = options.destination else {
       throw Failure(
@@ -97,7 +128,7 @@ struct ScriptRunner {
     }
     let filter: any RewriteFilter =
       switch (image.edits, returned) {
-      case (let edits?, let returned?): ChainedFilter(edits, then: returned)
+      case (let edits?, let returned?): ChainFilter([edits, returned])
       case (let edits?, nil): edits
       case (nil, let returned?): returned
       case (nil, nil): throw Failure(ExitCode.fault, "nothing to apply")
@@ -113,7 +144,7 @@ struct ScriptRunner {
         // The filter's own message says where in the script; the place says where in the image.
         throw Failure(
           inner.code == "usage" ? ExitCode.usage : ExitCode.findings,
-          "\(image.path): \(error.description)", detail: inner.traceback)
+          "\(image.path): \(error.description)", detail: shell.traceback(inner))
       }
       throw Failure(error)
     }
@@ -173,7 +204,11 @@ struct ScriptRunner {
   private func end(_ shell: ShellContext, _ error: LuaError) throws(Failure) -> Int32 {
     if let code = shell.exitCode { return code }
     if error.code == "usage" { throw Failure(ExitCode.usage, error.message) }
-    throw Failure(error)
+    var failure = Failure(error)
+    failure.detail = [shell.state.place.map { "while at \($0())" }, shell.traceback(error)]
+      .compactMap { $0 }.joined(separator: "\n")
+    if failure.detail == "" { failure.detail = nil }
+    throw failure
   }
 }
 

@@ -28,11 +28,15 @@ extension ShellContext {
       return 0
     }
     let isCode = options.chunks.contains { if case .text = $0 { true } else { false } }
-    try run(bootstrap, named: "=xensave-lua", [isCode ? "code" : "file", modulePath])
+    let mode = options.isInteractive ? "repl" : isCode ? "code" : "file"
+    try run(bootstrap, named: "=xensave-lua", [mode, ModulePaths.path(script: options.scriptPath)])
+    for module in options.modules {
+      try run(loadModule, named: "=xensave-lua", [module.name, module.global])
+    }
   }
 
   /// Writes a script's output.
-  private func write(_ text: String) throws(LuaError) {
+  func write(_ text: String) throws(LuaError) {
     if printsToStandardError { return writeError(text) }
     do { try writeOut(text) } catch {
       throw LuaError(error.message, code: error.exitCode == ExitCode.brokenPipe ? "epipe" : "eio")
@@ -46,10 +50,13 @@ extension ShellContext {
     for argument in arguments { state.frame.push(argument) }
     try state.call(arguments.count)
   }
-
-  /// Where `require` looks for Lua modules.
-  var modulePath: String { "./?.lua;" + ModulePaths.installed.joined(separator: ";") }
 }
+
+/// -l: the module becomes a global.
+private let loadModule = #"""
+  local name, global = ...
+  rawset(_G, global, require(name))
+  """#
 
 /// Lua's own part of the set-up. Globals are strict: reading or assigning one that was never
 /// declared at the top of a chunk is nearly always a misspelling.
@@ -57,7 +64,8 @@ private let bootstrap = #"""
   local mode, path = ...
   package.path = path
   package.cpath = ""
-  if mode == "code" then xs = require "xensave" end
+  if mode ~= "file" then xs = require "xensave" end
+  if mode == "repl" then return end
   local declared = {}
   for name in pairs(_G) do declared[name] = true end
   declared._PROMPT, declared._PROMPT2, declared.xs, declared.img, declared.dom = true, true, true, true, true

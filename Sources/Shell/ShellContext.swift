@@ -2,6 +2,7 @@
 
 internal import LuaRuntime
 internal import SystemIO
+internal import Terminal
 
 /// How loud a message is.
 enum LogLevel: Int, Comparable {
@@ -32,7 +33,33 @@ final class ShellContext {
   /// What a script passed to os.exit, where that ended it.
   var exitCode: Int32?
 
-  init() throws(LuaError) { state = try LuaState() }
+  /// --color.
+  var colour = ColourChoice.auto
+  /// The Lua that made the names which a session begins with.
+  var sessionNames: [String] = []
+
+  /// A context whose scripts SIGINT stops.
+  init() throws(LuaError) {
+    state = try LuaState()
+    state.makeActive()
+  }
+
+  /// Whether standard output gets colours.
+  var usesColour: Bool { colour.isEnabled(descriptor: 1) }
+
+  /// Prints values for standard output.
+  var printer: PrettyPrinter {
+    let size = TerminalSize.current(of: 1) ?? .standard
+    return PrettyPrinter(width: max(20, size.columns - 1), usesColour: usesColour)
+  }
+
+  /// An error's traceback without the parts that are not the script's; nil where nothing is left.
+  func traceback(_ error: LuaError) -> String? {
+    guard let all = error.traceback else { return nil }
+    var lines = all.split(separator: "\n").map(String.init)
+    while let last = lines.last, last.hasSuffix("[C]: in ?") { lines.removeLast() }
+    return lines.count > 1 ? lines.joined(separator: "\n") : nil
+  }
 
   /// Writes a message to standard error, if it is loud enough.
   func log(_ level: LogLevel, _ message: String) {

@@ -117,6 +117,27 @@ final class LuaConfig {
     self.path = path
   }
 
+  /// The part as JSON text.
+  func text() throws(LuaError) -> String {
+    String(decoding: (try document()[path] ?? .null).text(.libxl), as: UTF8.self)
+  }
+
+  /// The names of an object's members, and how many elements an array has; neither for others.
+  func members() throws(LuaError) -> (names: [String], count: Int) {
+    let all = try children()
+    let names = all.compactMap { if case .name(let name) = $0.key { name } else { nil } }
+    return (names, all.count)
+  }
+
+  /// The part under a name or number (from 1), if that is an object or array too.
+  func child(_ key: JSONKey) throws(LuaError) -> LuaConfig? {
+    let place = path.appending(key)
+    switch try document()[place] {
+    case .object, .array: return LuaConfig(header, place)
+    default: return nil
+    }
+  }
+
   private func document() throws(LuaError) -> JSONDocument {
     guard let document = try header.config() else { throw LuaError("there is no configuration") }
     return document
@@ -172,7 +193,7 @@ final class LuaConfig {
         .method(
           "json", "(): string", "The part as JSON text."
         ) { config, frame throws(LuaError) in
-          frame.push((try config.document()[config.path] ?? .null).text(.libxl))
+          frame.push(try config.text())
           return 1
         },
         .method(

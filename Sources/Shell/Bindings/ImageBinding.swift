@@ -89,6 +89,18 @@ final class LuaImage {
     }
   }
 
+  /// Whether records can be looked at without a pass over the image.
+  var hasIndex: Bool { cachedIndex != nil }
+
+  /// What the image is, in a few words, as far as it can be told without consuming a pipe.
+  var overview: String {
+    guard let source else { return "closed image \(path)" }
+    guard source.isFile, let index = try? index() else { return "image \(path)" }
+    let end = index.end
+    return "image \(path): \(end.guest?.name ?? "unknown guest"), version \(end.version ?? 0), "
+      + "\(index.entries.count) records"
+  }
+
   /// The number of a record type given by name or number, for searches.
   static func types(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> [RecordType]? {
     if frame.isMissing(index) { return nil }
@@ -222,9 +234,11 @@ final class LuaImage {
                 try reader.loadPayload(count, into: arena)
               })
             current = next
+            frame.state.place = { "\(record.place) at \(record.offset.hex())" }
             frame.push(object: next)
             return 1
           }
+          frame.state.place = nil
           frame.pushNil()
           return 1
         }

@@ -26,18 +26,30 @@ extension ShellContext {
     state.register(LuaParams.table)
     state.register(LuaCPUID.table)
     state.register(LuaConversion.table)
+    state.register(LuaChain.table)
 
     let frame = state.frame
     frame.pushTable()
-    state.addFunctions(imageFunctions + recordFunctions + textFunctions)
+    state.declareTop(
+      LuaDeclaration(
+        .module, owner: "", "xs", "",
+        "What `require \"xensave\"` gives: opening, rewriting and checking saved domains."))
+    state.addFunctions(imageFunctions + recordFunctions + textFunctions + scriptFunctions)
     frame.pushTable()
+    state.declareTop(
+      LuaDeclaration(.module, owner: "", "xs.log", "", "Messages on standard error."))
     state.addFunctions(logFunctions)
     frame.setField("log")
     frame.pushTable()
+    state.declareTop(
+      LuaDeclaration(
+        .module, owner: "", "xs.cpuid", "", "CPUID features by Xen's names, without an image."))
     state.addFunctions(cpuidFunctions())
     frame.setField("cpuid")
-    frame.push(productVersion)
-    frame.setField("version")
+    state.addField(
+      LuaDeclaration(
+        .property, owner: "xs", "version", "string", "The release of this program.",
+        example: "print(xs.version)"), .text(productVersion))
     state.provideModuleFromTop("xensave")
   }
 
@@ -111,7 +123,7 @@ extension ShellContext {
       job.destination = path == "-" ? .standardOutput : .file(path)
       if path == "-" { printsToStandardError = true }
     }
-    let filter = try LuaFilter(frame, 3, self)
+    let filter = try self.filter(frame, 3)
     if frame.type(4) == .table {
       for (name, _) in frame.fieldNames(4) where name != "unchecked" {
         throw LuaError("rewrite has no option '\(name)'" + didYouMean(name, among: ["unchecked"]))

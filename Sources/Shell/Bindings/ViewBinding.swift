@@ -35,6 +35,11 @@ final class LuaView {
     return start..<start + Int(count)
   }
 
+  /// A copy of the view's octets.
+  func octets() throws(LuaError) -> [UInt8] {
+    Array(owner.fieldBytes[try place(0, Int64(range.count))])
+  }
+
   private static func number(_ width: Int, isSigned: Bool) -> LuaMember<LuaView> {
     let name = (isSigned ? "i" : "u") + "\(8 * width)"
     return .method(

@@ -130,6 +130,16 @@ struct DumpItem {
   var record: Record?
   var header: Header?
 
+  /// One place of a header or record.
+  init(title: String, bytes: [UInt8], layout: BodyLayout, only: Slot) {
+    self.title = title
+    offset = 0
+    length = UInt64(bytes.count)
+    self.bytes = bytes
+    self.layout = layout
+    self.only = only
+  }
+
   init(_ header: Header, only: Slot? = nil) {
     title = header.kind.title
     offset = header.offset
@@ -178,6 +188,22 @@ struct TextDumper: Dumping {
   }
 
   mutating func finish() -> [UInt8] { take() }
+
+  /// A part with its fields, as the REPL prints it.
+  static func text(_ part: Part) -> String {
+    var dumper = TextDumper(showsHex: false, showsAll: false)
+    dumper.add(part)
+    return dumper.out
+  }
+
+  /// One place of a header or record with all that is inside.
+  static func text(_ slot: Slot, of owner: any FieldOwner) -> String {
+    var dumper = TextDumper(showsHex: false, showsAll: false)
+    dumper.add(
+      DumpItem(
+        title: owner.fieldTitle, bytes: owner.fieldBytes, layout: owner.fieldLayout, only: slot))
+    return dumper.out
+  }
 
   mutating func add(_ item: DumpItem) {
     if let only = item.only {
