@@ -20,6 +20,8 @@ struct ScriptRunner {
     } catch { throw Failure(error) }
     if options.isQuiet { shell.logLevel = .warning }
     shell.colour = options.colour
+    shell.isJSON = options.isJSON
+    shell.scriptPath = options.scriptPath
     shell.printsToStandardError = options.output == "-"
     shell.state.makeActive()
     defer { shell.state.close() }

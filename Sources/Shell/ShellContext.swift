@@ -33,6 +33,10 @@ final class ShellContext {
   /// What a script passed to os.exit, where that ended it.
   var exitCode: Int32?
 
+  /// --json.
+  var isJSON = false
+  /// The script's file, or "".
+  var scriptPath = ""
   /// --color.
   var colour = ColourChoice.auto
   /// The Lua that made the names which a session begins with.

@@ -27,6 +27,7 @@ extension ShellContext {
     state.register(LuaCPUID.table)
     state.register(LuaConversion.table)
     state.register(LuaChain.table)
+    state.register(LuaSynth.table)
 
     let frame = state.frame
     frame.pushTable()
@@ -34,7 +35,8 @@ extension ShellContext {
       LuaDeclaration(
         .module, owner: "", "xs", "",
         "What `require \"xensave\"` gives: opening, rewriting and checking saved domains."))
-    state.addFunctions(imageFunctions + recordFunctions + textFunctions + scriptFunctions)
+    state.addFunctions(imageFunctions + recordFunctions + textFunctions + scriptFunctions
+        + optionFunctions + synthFunctions)
     frame.pushTable()
     state.declareTop(
       LuaDeclaration(.module, owner: "", "xs.log", "", "Messages on standard error."))
@@ -50,6 +52,11 @@ extension ShellContext {
       LuaDeclaration(
         .property, owner: "xs", "version", "string", "The release of this program.",
         example: "print(xs.version)"), .text(productVersion))
+    state.addField(
+      LuaDeclaration(
+        .property, owner: "xs", "opts", "table",
+        "The values of the script's options, as xs.options has read them.",
+        example: "if xs.opts.json then print(xs.json(out)) end"), .table([]))
     state.provideModuleFromTop("xensave")
   }
 
