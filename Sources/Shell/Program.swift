@@ -28,6 +28,9 @@ private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
     return try ScriptRunner(options: ScriptOptions.session).run()
   case nil, "--help", "-h", "help":
     return try runCommand(words.first == "help" ? words : ["--help"])
+  case "run":
+    if let code = try Run.dispatch(Array(words.dropFirst())) { return code }
+    return try runCommand(words)
   case let first? where Commands.names.contains(first): return try runCommand(words)
   default: return try ScriptRunner(options: ScriptOptions(words)).run()
   }

@@ -12,7 +12,8 @@ internal import SystemIO
 struct ScriptRunner {
   let options: ScriptOptions
 
-  func run() throws(Failure) -> Int32 {
+  /// A Lua state with our module, set up as the options say.
+  func makeShell() throws(Failure) -> ShellContext {
     let shell: ShellContext
     do {
       shell = try ShellContext()
@@ -24,6 +25,11 @@ struct ScriptRunner {
     shell.scriptPath = options.scriptPath
     shell.printsToStandardError = options.output == "-"
     shell.state.makeActive()
+    return shell
+  }
+
+  func run() throws(Failure) -> Int32 {
+    let shell = try makeShell()
     defer { shell.state.close() }
     let image = try openImage()
     if options.isInteractive { return try converse(shell, image) }
@@ -168,7 +174,7 @@ struct ScriptRunner {
     }
   }
 
-  private func load(_ chunk: ScriptOptions.Chunk, _ shell: ShellContext) throws {
+  func load(_ chunk: ScriptOptions.Chunk, _ shell: ShellContext) throws {
     switch chunk {
     case .text(let text): try shell.state.load(Array(text.utf8), name: "=(command line)")
     case .standardInput: try load(path: "-", name: "=stdin", shell)

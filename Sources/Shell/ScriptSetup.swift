@@ -43,7 +43,8 @@ extension ShellContext {
     }
   }
 
-  private func run(
+  /// Runs our own Lua, with arguments.
+  func run(
     _ text: String, named name: String, _ arguments: [String]
   ) throws(LuaError) {
     try state.load(Array(text.utf8), name: name)

@@ -23,7 +23,8 @@ struct SyntheticImage {
   var vcpuCount = 1
   var layer = Container.xl
   var version = 3
-  var xen: (major: UInt64, minor: UInt64) = (4, 17)
+  /// The saver's release; nil for one that writes this version.
+  var xen: (major: UInt64, minor: UInt64)?
   /// Contents by pfn, a page each.
   var pages: [UInt64: [UInt8]] = [:]
   /// Pages of zeros from pfn 0 on.
@@ -95,7 +96,8 @@ struct SyntheticImage {
       of: HeaderKind.domain.fields,
       .group([
         ("type", .unsigned(UInt64(guest.rawValue))), ("page_shift", .unsigned(12)),
-        ("xen_major", .unsigned(xen.major)), ("xen_minor", .unsigned(xen.minor)),
+        ("xen_major", .unsigned(xen?.major ?? 4)),
+        ("xen_minor", .unsigned(xen?.minor ?? (version >= 3 ? 17 : 12))),
       ]))
     return image + domain
   }

@@ -16,6 +16,7 @@ struct Commands: ParsableCommand {
     commandName: "xensave-lua",
     abstract: "Look into, check and rewrite saved domains of Xen.",
     usage: """
+      xensave-lua [-i] [IMAGE]
       xensave-lua SCRIPT.lua IMAGE [ARGUMENT...] [-o OUT | --in-place | --dry-run]
       xensave-lua -e CODE IMAGE [ARGUMENT...] [-o OUT | --in-place | --dry-run]
       xensave-lua COMMAND ...
@@ -36,6 +37,7 @@ struct Commands: ParsableCommand {
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
     ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self,
     PagesCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self, Export.self,
+    Run.self, New.self, Test.self, InternalDocs.self,
   ]
 
   static let names: Set<String> = Set(all.map { $0._commandName })

@@ -1,0 +1,41 @@
+// xensave-lua run: a script that comes with the program.
+
+internal import ArgumentParser
+internal import SystemIO
+
+struct Run: ShellCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Run a script that comes with the program.",
+    discussion: """
+      "run --list" names the scripts; "run NAME --help" explains one. What stands behind the name is \
+      as for a script of one's own: IMAGE, arguments, -o OUT and so on.
+      """)
+
+  @Flag(help: "List the scripts.") var list = false
+  @Argument(
+    parsing: .allUnrecognized, help: "The script's name, the image, and words for the script.",
+    completion: .custom { _, _, _ in ScriptLibrary.all.map(\.name) })
+  var words: [String] = []
+
+  mutating func execute() throws -> Int32 {
+    if list { return try Run.printList() }
+    throw Failure(ExitCode.usage, "run: expected a script's name (xensave-lua run --list)")
+  }
+
+  /// Runs the words behind "run": the parser would take the script's options for its own.
+  static func dispatch(_ words: [String]) throws(Failure) -> Int32? {
+    guard let name = words.first, !name.hasPrefix("-") else { return nil }
+    let script = try ScriptLibrary.script(name)
+    return try ScriptRunner(options: ScriptOptions([script.path] + words.dropFirst())).run()
+  }
+
+  private static func printList() throws(Failure) -> Int32 {
+    let all = ScriptLibrary.all
+    let column = (all.map(\.name.count).max() ?? 0) + 2
+    for script in all {
+      let gap = String(repeating: " ", count: column - script.name.count)
+      try writeOut(script.name + gap + script.summary + "\n")
+    }
+    return ExitCode.good
+  }
+}

@@ -1,0 +1,102 @@
+// The manual pages: xensave-lua(1) and xensave-lua-api(7).
+
+internal import ArgumentParser
+internal import LuaRuntime
+
+/// Writes manual pages in roff's man macros.
+struct ManualPage {
+  /// xensave-lua(1): the command line.
+  static var program: String {
+    var page = ManualPage("XENSAVE-LUA", 1)
+    page.section("NAME")
+    page.text("xensave-lua - look into, check and rewrite saved domains of Xen with Lua")
+    page.section("SYNOPSIS")
+    for line in [
+      "xensave-lua [OPTION...] SCRIPT.lua [IMAGE [ARGUMENT...]]",
+      "xensave-lua [OPTION...] -e CODE [IMAGE [ARGUMENT...]]",
+      "xensave-lua -i [SCRIPT.lua] [IMAGE]", "xensave-lua COMMAND [ARGUMENT...]",
+    ] {
+      page.line(line)
+      page.macro(".br")
+    }
+    page.section("DESCRIPTION")
+    page.text(Commands.configuration.discussion)
+    page.section("OPTIONS")
+    for option in ScriptOptions.all {
+      page.item(option.name + (option.value.isEmpty ? "" : " " + option.value), option.help)
+    }
+    page.section("COMMANDS")
+    for command in Commands.all where command.configuration.shouldDisplay {
+      let configuration = command.configuration
+      page.item(configuration.commandName ?? "", configuration.abstract)
+    }
+    page.section("EXIT STATUS")
+    for (code, meaning) in [
+      ("0", "Good."), ("1", "The image has findings, or a script failed."),
+      ("2", "The command line is wrong."), ("3", "A system call failed."),
+      ("70", "A fault of this program."), ("130", "Interrupted."),
+    ] { page.item(code, meaning) }
+    page.section("ENVIRONMENT")
+    page.item(
+      "XENSAVE_LUA_PATH",
+      "Folders with modules, separated by colons. Not for root. LUA_PATH, LUA_CPATH and LUA_INIT "
+        + "have no effect.")
+    page.item("VISUAL, EDITOR", "What .edit of a session starts.")
+    page.item("NO_COLOR, CLICOLOR, CLICOLOR_FORCE", "Whether --color=auto gives colours.")
+    page.section("FILES")
+    page.item("~/.local/share/xensave-lua/?.lua", "The user's modules. Not for root.")
+    page.item("PREFIX/share/xensave-lua/", "The shipped modules and scripts.")
+    page.item("~/.local/state/xensave-lua/history", "The history of sessions.")
+    page.section("SEE ALSO")
+    page.text("xensave-lua-api(7), xl(1)")
+    return page.out
+  }
+
+  /// xensave-lua-api(7): the declarations.
+  static func api(_ state: LuaState) -> String {
+    var page = ManualPage("XENSAVE-LUA-API", 7)
+    page.section("NAME")
+    page.text("xensave-lua-api - the Lua module xensave")
+    for declaration in state.declarations
+    where declaration.kind == .module || declaration.kind == .class {
+      page.section((declaration.kind == .module ? "MODULE " : "CLASS ") + declaration.name)
+      page.text(declaration.doc)
+      for member in state.members(of: declaration.name) {
+        page.item(member.call, member.doc)
+        if !member.example.isEmpty {
+          page.macro(".IP")
+          page.macro(".EX")
+          page.line(member.example)
+          page.macro(".EE")
+        }
+      }
+    }
+    page.section("SEE ALSO")
+    page.text("xensave-lua(1)")
+    return page.out
+  }
+
+  private var out: String
+
+  private init(_ title: String, _ number: Int) {
+    out = ".TH \(title) \(number) \"\" \"xensave-lua \(productVersion)\"\n"
+  }
+
+  private mutating func macro(_ text: String) { out += text + "\n" }
+  private mutating func section(_ title: String) { out += ".SH \(escaped(title))\n" }
+  private mutating func line(_ text: String) { out += escaped(text) + "\n" }
+  private mutating func text(_ text: String) {
+    for paragraph in text.split(separator: "\n\n") { out += ".PP\n" + escaped(String(paragraph)) + "\n" }
+  }
+  private mutating func item(_ term: String, _ text: String) {
+    out += ".TP\n.B \(escaped(term))\n\(escaped(text))\n"
+  }
+
+  /// Text that roff prints as it is.
+  private func escaped(_ text: String) -> String {
+    text.replacing("\\", with: "\\e").replacing("-", with: "\\-").split(
+      separator: "\n", omittingEmptySubsequences: false
+    ).map { $0.hasPrefix(".") || $0.hasPrefix("'") ? "\\&" + $0 : String($0) }
+      .joined(separator: "\n")
+  }
+}

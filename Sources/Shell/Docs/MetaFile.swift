@@ -1,0 +1,137 @@
+// lua/meta/xensave.lua: the declarations for the Lua language server.
+
+internal import Format
+internal import LuaRuntime
+
+/// Writes the definition file that editors complete and check scripts with.
+struct MetaFile {
+  private let state: LuaState
+  private var out = ""
+
+  init(_ state: LuaState) { self.state = state }
+
+  /// The whole file.
+  static func text(_ state: LuaState) -> String {
+    var file = MetaFile(state)
+    file.write()
+    return file.out
+  }
+
+  private mutating func write() {
+    out += """
+      ---@meta xensave
+      -- The module `xensave` for the Lua language server.
+      -- Made from the program's declarations by `xensave-lua internal-docs meta`.
+      -- luacheck: ignore
+
+      ---@alias xensave.FilterResult nil|false|"keep"|"drop"|"stop"|xensave.Record
+      ---@alias xensave.FilterFunction fun(rec: xensave.Record): xensave.FilterResult, ...
+      ---@alias xensave.Filter xensave.FilterFunction|table<string, function|string>|xensave.Chain
+
+      ---The second result of what failed because of the world outside.
+      ---@class xensave.Error
+      ---@field message string
+      ---@field code string One word: "enoent", "truncated", "bad_stream".
+      ---@field path string?
+      ---@field offset integer?
+      ---@field record string?
+      ---@field errno integer?
+
+      """
+    let classes = state.declarations.filter { $0.kind == .class }
+    for table in classes { write(class: table) }
+    for layout in Layouts.all { write(layout) }
+    for module in state.declarations where module.kind == .module { write(module: module) }
+    out += "\nreturn xs\n"
+  }
+
+  private mutating func write(class table: LuaDeclaration) {
+    out += "\n" + comment(table.doc)
+    out += "---@class xensave.\(table.name)\n"
+    let members = state.members(of: table.name)
+    for member in members where member.kind == .property {
+      out += "---@field \(member.name) \(type(member.type)) \(member.doc)\n"
+    }
+    out += "local \(table.name) = {}\n"
+    for member in members where member.kind == .method { write(function: member) }
+  }
+
+  private mutating func write(function: LuaDeclaration) {
+    out += "\n" + comment(function.doc)
+    if !function.example.isEmpty {
+      out += "---\n---```lua\n---\(function.example)\n---```\n"
+    }
+    let parameters = function.parameters
+    for parameter in parameters {
+      let mark = parameter.isOptional ? "?" : ""
+      out += "---@param \(parameter.name)\(mark) \(type(parameter.type))\n"
+    }
+    for result in function.results { out += "---@return \(type(result))\n" }
+    let names = parameters.map(\.name).joined(separator: ", ")
+    out += "function \(function.fullName)(\(names)) end\n"
+  }
+
+  private mutating func write(module: LuaDeclaration) {
+    out += "\n" + comment(module.doc)
+    let members = state.members(of: module.name)
+    out += "---@class \(module.name == "xs" ? "xensave" : "xensave." + module.name.dropFirst(3))\n"
+    for member in members where member.kind == .property {
+      out += "---@field \(member.name) \(type(member.type)) \(member.doc)\n"
+    }
+    out += "\(module.name == "xs" ? "local " : "")\(module.name) = {}\n"
+    for member in members where member.kind == .function { write(function: member) }
+  }
+
+  private mutating func write(_ layout: Layout) {
+    // END stands in both layers.
+    guard layout.type != .libxlEnd else { return }
+    out += "\n" + comment(layout.doc)
+    out += "---@class xensave.\(layout.name): xensave.Record\n"
+    for field in layout.forms.last?.fields ?? [] {
+      if case .reserved = field.kind { continue }
+      guard LuaLexer.isIdentifier(field.name), state.member(field.name, of: "Record") == nil else {
+        continue
+      }
+      let note = [field.unit.isEmpty ? "" : "In \(field.unit).", field.doc]
+        .filter { !$0.isEmpty }.joined(separator: " ")
+      out += "---@field \(field.name) \(field.luaType)\(note.isEmpty ? "" : " " + note)\n"
+    }
+  }
+
+  private func comment(_ text: String) -> String {
+    wrapped(text, indent: 0, width: 92).split(separator: "\n").map { "---\($0)\n" }.joined()
+  }
+
+  /// A declared type with the names of classes as the file has them.
+  private func type(_ text: String) -> String {
+    var out = ""
+    var word = ""
+    func end() {
+      let isOurs = state.isClass(word) || ["Filter", "Error"].contains(word)
+      out += (isOurs ? "xensave." : "") + word
+      word = ""
+    }
+    for character in text + " " {
+      if LuaLexer.isName(character.utf8.first ?? 0) {
+        word.append(character)
+      } else {
+        end()
+        out.append(character)
+      }
+    }
+    return out.trimmed
+  }
+}
+
+extension Field {
+  /// What a script gets for the field.
+  var luaType: String {
+    switch kind {
+    case .unsigned where isEnumeration:
+      names.sorted { $0.key < $1.key }.map { "\"\($0.value)\"" }.joined(separator: "|")
+    case .unsigned, .signed: "integer"
+    case .reserved, .octets, .opaque, .text: "string"
+    case .group, .array, .chain, .keyValues: "xensave.Fields"
+    }
+  }
+}

@@ -1,0 +1,50 @@
+// The scripts that come with the program.
+
+internal import Format
+internal import SystemIO
+
+/// A script of the library.
+struct LibraryScript {
+  let name: String
+  let path: String
+  /// The first line of its comment.
+  let summary: String
+}
+
+enum ScriptLibrary {
+  /// Folders with scripts, below those of ModulePaths.shipped.
+  private static let folders = ["xensave/filters", "xensave/reports", "examples"]
+
+  /// All scripts, by folder and name; where two have one name the nearer stands.
+  static var all: [LibraryScript] {
+    var out: [LibraryScript] = []
+    for base in ModulePaths.shipped {
+      for folder in folders {
+        for name in Surroundings.names(in: "\(base)/\(folder)") ?? [] where name.hasSuffix(".lua") {
+          let short = String(name.dropLast(4))
+          guard !out.contains(where: { $0.name == short }) else { continue }
+          let path = "\(base)/\(folder)/\(name)"
+          out.append(LibraryScript(name: short, path: path, summary: summary(path)))
+        }
+      }
+    }
+    return out
+  }
+
+  static func script(_ name: String) throws(Failure) -> LibraryScript {
+    let all = all
+    if let found = all.first(where: { $0.name == name }) { return found }
+    throw Failure(
+      ExitCode.usage,
+      "no script '\(name)'\(didYouMean(name, among: all.map(\.name))) (xensave-lua run --list)")
+  }
+
+  private static func summary(_ path: String) -> String {
+    guard let source = try? Source(opening: path), let octets = try? source.read(4096) else {
+      return ""
+    }
+    let summary = ScriptHeader(String(decoding: octets, as: UTF8.self)).summary
+    // "name - what it does", as in a manual page.
+    return summary.firstRange(of: " - ").map { String(summary[$0.upperBound...]) } ?? summary
+  }
+}
