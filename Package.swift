@@ -55,8 +55,11 @@ let package = Package(
       name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .target(name: "CSystem"),
 
-    .target(name: "TestKit", path: "Tests/TestKit", swiftSettings: house),
-    tests("ShellTests", ["Shell", "xensave-lua"]),
+    // What tests of several targets share.
+    .target(
+      name: "TestKit", dependencies: ["Terminal"], path: "Tests/TestKit",
+      swiftSettings: Array(house.dropFirst())),
+    tests("ShellTests", ["Shell", "LuaRuntime", "TestKit", "xensave-lua"]),
     tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
@@ -66,7 +69,7 @@ let package = Package(
     tests(
       "HelperProtocolTests",
       ["HelperProtocol", "Live", "SimDomain", "Format", "SystemIO", "Bytes"]),
-    tests("TerminalTests", ["Terminal"]),
+    tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),
     tests("FormatTests", ["Format", "Bytes"]),
     tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes"]),

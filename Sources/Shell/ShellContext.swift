@@ -62,7 +62,8 @@ final class ShellContext {
     guard let all = error.traceback else { return nil }
     var lines = all.split(separator: "\n").map(String.init)
     while let last = lines.last, last.hasSuffix("[C]: in ?") { lines.removeLast() }
-    return lines.count > 1 ? lines.joined(separator: "\n") : nil
+    return lines.count > 1
+      ? lines.map { $0.replacing("\t", with: "  ") }.joined(separator: "\n") : nil
   }
 
   /// Writes a message to standard error, if it is loud enough.

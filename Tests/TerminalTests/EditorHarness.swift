@@ -1,5 +1,6 @@
 // An editor connected to a virtual screen.
 
+import TestKit
 @testable import Terminal
 
 /// Types keys into an editor and shows them on a screen.

@@ -257,7 +257,7 @@ final class LuaImage {
         frame.push(object: try image.record(number + 1))
         return 1
       },
-      .method("verify", "(): Report", "Checks the image; see xs.verify.") {
+      .method("verify", "(): Verification", "Checks the image; see xs.verify.") {
         image, frame throws(LuaError) in
         try pushVerification(of: try image.takeSource(), frame)
       },

@@ -35,7 +35,8 @@ extension ShellContext {
       LuaDeclaration(
         .module, owner: "", "xs", "",
         "What `require \"xensave\"` gives: opening, rewriting and checking saved domains."))
-    state.addFunctions(imageFunctions + recordFunctions + textFunctions + scriptFunctions
+    state.addFunctions(
+      imageFunctions + recordFunctions + textFunctions + scriptFunctions
         + optionFunctions + synthFunctions)
     frame.pushTable()
     state.declareTop(
@@ -99,7 +100,7 @@ extension ShellContext {
         try self.rewrite(frame)
       },
       LuaModuleFunction(
-        "xs", "verify", "(source: string|Image): Report?, Error?",
+        "xs", "verify", "(source: string|Image): Verification?, Error?",
         "Checks an image as Xen would on a restore, and more. Reads heads only.",
         example: "for _, finding in ipairs(xs.verify \"vm.img\") do print(finding) end"
       ) { frame throws(LuaError) in

@@ -25,7 +25,8 @@ struct ScriptOption {
 
   init(_ value: LuaValue) throws(LuaError) {
     guard case .table(let fields) = value else {
-      throw LuaError("options: expected a list of tables such as { name = \"json\", help = \"...\" }")
+      throw LuaError(
+        "options: expected a list of tables such as { name = \"json\", help = \"...\" }")
     }
     for (key, value) in fields {
       switch (key, value) {
@@ -126,7 +127,8 @@ struct ScriptOptionParser {
       if option.isRequired, !wantsHelp {
         throw LuaError("expected --\(option.name) (--help explains)", code: "usage")
       }
-      values[option.field] = option.kind == .flag && option.fallback == .none
+      values[option.field] =
+        option.kind == .flag && option.fallback == .none
         ? .boolean(false) : option.fallback
     }
   }
@@ -163,7 +165,9 @@ struct ScriptOptionParser {
 
   /// The text of --help: the script's own first comment, then the options.
   func help(_ header: String) -> String {
-    var lines = options.map { ($0.usage, $0.help + ($0.fallback.isPlain ? " (default \($0.fallback.shown))" : "")) }
+    var lines = options.map {
+      ($0.usage, $0.help + ($0.fallback.isPlain ? " (default \($0.fallback.shown))" : ""))
+    }
     lines.append(("-h, --help", "Say this."))
     let column = (lines.map(\.0.count).max() ?? 0) + 4
     var out = header.isEmpty ? "" : header + "\n"

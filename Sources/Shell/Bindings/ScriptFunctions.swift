@@ -87,7 +87,8 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "table", "(rows: any[][], options?: table)",
         "Prints rows in columns; numbers stand on the right. Options: header, a row of titles.",
-        example: "xs.table({ { \"kept\", 14 }, { \"dropped\", 1 } }, { header = { \"what\", \"n\" } })"
+        example:
+          "xs.table({ { \"kept\", 14 }, { \"dropped\", 1 } }, { header = { \"what\", \"n\" } })"
       ) { [unowned self] frame throws(LuaError) in
         try self.write(try columns(frame))
         return 0

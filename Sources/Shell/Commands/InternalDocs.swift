@@ -60,5 +60,6 @@ private struct CompletionRoot: ParsableCommand {
   @Flag(help: "Print only warnings and errors.") var quiet = false
   @Option(help: "Colours.", completion: .list(["auto", "always", "never"])) var color: String?
   @Argument(help: "A script.", completion: .file(extensions: ["lua"])) var script: String?
-  @Argument(help: "An image, and words for the script.", completion: .file()) var words: [String] = []
+  @Argument(help: "An image, and words for the script.", completion: .file()) var words: [String] =
+    []
 }

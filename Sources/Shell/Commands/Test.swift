@@ -53,6 +53,7 @@ struct Test: ShellCommand {
     let runner = ScriptRunner(options: options)
     let shell = try runner.makeShell()
     defer { shell.state.close() }
+    shell.logLevel = .warning
     let frame = shell.state.frame
     do throws(LuaError) {
       try shell.prepare(options, nil)

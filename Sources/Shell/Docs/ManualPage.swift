@@ -86,7 +86,9 @@ struct ManualPage {
   private mutating func section(_ title: String) { out += ".SH \(escaped(title))\n" }
   private mutating func line(_ text: String) { out += escaped(text) + "\n" }
   private mutating func text(_ text: String) {
-    for paragraph in text.split(separator: "\n\n") { out += ".PP\n" + escaped(String(paragraph)) + "\n" }
+    for paragraph in text.split(separator: "\n\n") {
+      out += ".PP\n" + escaped(String(paragraph)) + "\n"
+    }
   }
   private mutating func item(_ term: String, _ text: String) {
     out += ".TP\n.B \(escaped(term))\n\(escaped(text))\n"

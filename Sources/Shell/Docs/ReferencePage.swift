@@ -49,7 +49,8 @@ struct ReferencePage {
     var out = "\n## Record types\n\nTheir fields are members of a Record, by these names.\n"
     for layout in Layouts.all {
       let number = "\(layout.type.layer.rawValue) \(layout.type.number.hex())"
-      out += "\n### \(layout.name) (\(number))\n\n\(layout.doc) Body: \(layout.length.description).\n"
+      out +=
+        "\n### \(layout.name) (\(number))\n\n\(layout.doc) Body: \(layout.length.description).\n"
       out += table(layout.forms.last?.fields ?? [])
     }
     out += "\n## Entries of HVM_CONTEXT\n\n"

@@ -205,7 +205,9 @@ struct Completer {
     }
     var out: [Completion] = []
     frame.forEachEntry(-1) { key in
-      if case .name(let name) = key { out.append(Completion(String(decoding: name, as: UTF8.self))) }
+      if case .name(let name) = key {
+        out.append(Completion(String(decoding: name, as: UTF8.self)))
+      }
       return true
     }
     return out.sorted { $0.replacement < $1.replacement }

@@ -175,14 +175,16 @@ struct Help {
       }
     }
     for bits in found.bits {
-      out += "  bit \(bits.low)\(bits.width > 1 ? "..\(bits.low + bits.width - 1)" : "")  "
+      out +=
+        "  bit \(bits.low)\(bits.width > 1 ? "..\(bits.low + bits.width - 1)" : "")  "
         + "\(bits.name)\n"
     }
     return out + rows(fields)
   }
 
   private func text(_ layout: Layout) -> String {
-    var out = "record type \(layout.name) (\(layout.type.layer.rawValue) \(layout.type.number.hex()))\n"
+    var out =
+      "record type \(layout.name) (\(layout.type.layer.rawValue) \(layout.type.number.hex()))\n"
     out += sentence(layout.doc)
     out += "  body: \(layout.length.description)"
     switch layout.guests {
@@ -206,7 +208,9 @@ struct Help {
     if declaration.kind == .class { return classText(declaration.name) }
     var out = declaration.call + "\n" + sentence(declaration.doc)
     if declaration.kind == .module { out += members(of: declaration.name) }
-    if declaration.kind == .property, !declaration.isReadOnly { out += "  It can be assigned to.\n" }
+    if declaration.kind == .property, !declaration.isReadOnly {
+      out += "  It can be assigned to.\n"
+    }
     if !declaration.example.isEmpty { out += "  example: \(declaration.example)\n" }
     return out
   }

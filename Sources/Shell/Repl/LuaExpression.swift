@@ -21,8 +21,15 @@ struct LuaExpression {
   /// The whole of `tokens` as such an expression; nil if it is anything else.
   init?(_ tokens: some Collection<LuaToken>) {
     var rest = Array(tokens)[...]
-    guard let root = rest.popFirst(), root.kind == .name || root.isString else { return nil }
+    guard var root = rest.popFirst() else { return nil }
     var steps: [LuaStep] = []
+    if root.isSymbol("(") {
+      guard let inside = LuaExpression.balanced(&rest, "(", ")"),
+        let expression = LuaExpression(inside)
+      else { return nil }
+      (root, steps) = (expression.root, expression.steps)
+    }
+    guard root.kind == .name || root.isString else { return nil }
     while let token = rest.popFirst() {
       if token.isSymbol(".") || token.isSymbol(":") {
         guard let name = rest.popFirst(), name.kind == .name else { return nil }

@@ -94,9 +94,11 @@ struct LuaLexer {
       let octet = bytes[place]
       let isSign = octet == UInt8(ascii: "+") || octet == UInt8(ascii: "-")
       let isExponent = "eEpP".utf8.contains(at(place - 1)) && place > start
-      let isHexDigitE = text(start..<min(start + 2, bytes.count)).lowercased() == "0x"
+      let isHexDigitE =
+        text(start..<min(start + 2, bytes.count)).lowercased() == "0x"
         && "eE".utf8.contains(at(place - 1))
-      guard Self.isName(octet) || octet == UInt8(ascii: ".") || (isSign && isExponent && !isHexDigitE)
+      guard
+        Self.isName(octet) || octet == UInt8(ascii: ".") || (isSign && isExponent && !isHexDigitE)
       else { break }
       if octet == UInt8(ascii: "."), at(place + 1) == UInt8(ascii: ".") { break }
       place += 1

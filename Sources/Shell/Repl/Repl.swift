@@ -210,6 +210,8 @@ final class Repl {
     if error.kind == .interrupted {
       shell.state.endStop()
       Interrupt.isRequested = false
+      // The terminal has shown ^C where the cursor was.
+      if editor.isInteractive { try say("") }
     }
     if shell.exitCode != nil { return }
     try say(escapeForDisplay(error.message).replacing("\\n", with: "\n"), LuaColouring.error)
@@ -226,7 +228,8 @@ final class Repl {
     case .quit: isDone = true
     case .help:
       if rest.isEmpty {
-        let width = (DotCommand.allCases.map { $0.rawValue.count + $0.argument.count }.max() ?? 0) + 3
+        let width =
+          (DotCommand.allCases.map { $0.rawValue.count + $0.argument.count }.max() ?? 0) + 3
         for command in DotCommand.allCases {
           let name = ".\(command.rawValue)\(command.argument)"
           try say(name + String(repeating: " ", count: width - name.count) + command.note)

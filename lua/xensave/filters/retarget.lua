@@ -5,8 +5,8 @@
 --                    [--mac=NUMBER:ADDRESS]... (-o OUT | --in-place | --dry-run)
 --
 -- A disk is named by what the guest calls it (xvda); a bridge by its name on the old host, or "*"
--- for all; a network card by its number from 0. A disk or bridge that the domain does not have is an
--- error, and nothing is written.
+-- for all; a network card by its number from 0. A disk or bridge that the domain does not have is
+-- an error, and nothing is written.
 --
 -- In a script: require "xensave.filters.retarget".filter { disks = { xvda = "/dev/vg/web" } }
 local xs = require "xensave"
@@ -76,7 +76,7 @@ local function pairs_of(list, name)
   local out = {}
   for _, word in ipairs(list or {}) do
     local key, value = word:match "^([^:]+):(.+)$"
-    if not key then xs.usage("--%s: expected two words with ':' between them, got %s", name, word) end
+    if not key then xs.usage("--%s: expected two words with ':' between, got %s", name, word) end
     out[key] = value
   end
   return out

@@ -1,59 +1,59 @@
 // A terminal in memory: interprets what the editor writes, so that tests see what a reader sees.
 
-import Terminal
+internal import Terminal
 
 /// A screen with scrollback that wraps long rows when it becomes narrower, as VTE does. Sequences
 /// that it does not know are collected in `unknown`: the editor must not send any.
-struct VirtualScreen {
-  struct Glyph: Equatable {
-    var text = " "
+package struct VirtualScreen {
+  package struct Glyph: Equatable {
+    package var text = " "
     /// 0 is the right half of a wide glyph.
-    var columns = 1
-    var attributes = ""
+    package var columns = 1
+    package var attributes = ""
   }
 
-  struct Line {
-    var glyphs: [Glyph] = []
+  package struct Line {
+    package var glyphs: [Glyph] = []
     /// Whether the text goes on in the next line, because the terminal wrapped it.
-    var wraps = false
+    package var wraps = false
   }
 
-  private(set) var columns: Int
-  private(set) var rows: Int
-  private(set) var scrollback: [Line] = []
+  package private(set) var columns: Int
+  package private(set) var rows: Int
+  package private(set) var scrollback: [Line] = []
   private var lines: [Line]
-  private(set) var row = 0
-  private(set) var column = 0
-  private(set) var bells = 0
-  private(set) var bracketsPaste = false
-  private(set) var unknown: [String] = []
+  package private(set) var row = 0
+  package private(set) var column = 0
+  package private(set) var bells = 0
+  package private(set) var bracketsPaste = false
+  package private(set) var unknown: [String] = []
   private var isAboutToWrap = false
   private var attributes = ""
   private var sequence: [UInt8] = []
   private var scalarBytes: [UInt8] = []
 
-  init(columns: Int = 40, rows: Int = 10) {
+  package init(columns: Int = 40, rows: Int = 10) {
     self.columns = columns
     self.rows = rows
     lines = Array(repeating: Line(), count: rows)
   }
 
   /// The visible rows without blanks at their ends and without empty rows at the bottom.
-  var text: [String] {
+  package var text: [String] {
     var result = lines.map(Self.text)
     while result.last == "" { result.removeLast() }
     return result
   }
 
   /// All text, scrollback included.
-  var everything: [String] { scrollback.map(Self.text) + text }
+  package var everything: [String] { scrollback.map(Self.text) + text }
 
   /// The attributes of the glyph at a place, SGR parameters as they were set; "" if none.
-  func attributes(row: Int, column: Int) -> String {
+  package func attributes(row: Int, column: Int) -> String {
     column < lines[row].glyphs.count ? lines[row].glyphs[column].attributes : ""
   }
 
-  var isCursorInside: Bool { (0..<rows).contains(row) && (0..<columns).contains(column) }
+  package var isCursorInside: Bool { (0..<rows).contains(row) && (0..<columns).contains(column) }
 
   private static func text(_ line: Line) -> String {
     var text = line.glyphs.map { $0.columns == 0 ? "" : $0.text }.joined()
@@ -63,7 +63,7 @@ struct VirtualScreen {
 
   // MARK: Input
 
-  mutating func write(_ bytes: [UInt8]) {
+  package mutating func write(_ bytes: [UInt8]) {
     for byte in bytes { write(byte) }
   }
 
@@ -158,7 +158,7 @@ struct VirtualScreen {
   // MARK: Resizing
 
   /// Changes the size; text is wrapped anew, and the cursor stays with its text.
-  mutating func resize(columns newColumns: Int, rows newRows: Int) {
+  package mutating func resize(columns newColumns: Int, rows newRows: Int) {
     var all = scrollback + lines
     let cursorLine = scrollback.count + row
     while all.count > cursorLine + 1, all[all.count - 1].glyphs.isEmpty { all.removeLast() }

@@ -1,0 +1,135 @@
+// Everything that is bound is declared, and the committed documents are those of the declarations.
+
+import LuaRuntime
+import Testing
+
+@testable import Shell
+
+@Suite struct DeclarationTests {
+  private func bound() throws -> ShellContext {
+    let shell = try ShellContext()
+    try shell.bind()
+    return shell
+  }
+
+  @Test(arguments: [
+    ("meta", "lua/meta/xensave.lua"), ("api", "Sources/Shell/Shell.docc/LuaReference.md"),
+  ])
+  func committedDocumentsAreUpToDate(kind: String, file: String) {
+    let outcome = Program.run(["internal-docs", kind])
+    #expect(outcome.exitCode == 0)
+    #expect(
+      outcome.output == Program.read(Program.checkout + "/" + file),
+      "scripts/docs makes \(file) anew")
+  }
+
+  @Test func everyMemberHasATypeAndADocumentation() throws {
+    let shell = try bound()
+    defer { shell.state.close() }
+    for declaration in shell.state.declarations {
+      #expect(declaration.doc.hasSuffix("."), "\(declaration.fullName): no sentence")
+      switch declaration.kind {
+      case .module: continue
+      case .function, .method:
+        #expect(declaration.type.hasPrefix("("), "\(declaration.fullName): \(declaration.type)")
+        #expect(declaration.type.closingParenthesis != nil, "\(declaration.fullName)")
+      default: #expect(!declaration.type.isEmpty, "\(declaration.fullName)")
+      }
+    }
+    let names = shell.state.declarations.map(\.fullName)
+    #expect(Set(names).count == names.count, "declared twice")
+  }
+
+  /// Types in declarations are Lua's own, our classes, or the aliases of the definition file.
+  @Test func everyTypeIsKnown() throws {
+    let shell = try bound()
+    defer { shell.state.close() }
+    let known: Set<String> = [
+      "string", "integer", "number", "boolean", "table", "any", "fun", "nil", "Filter", "Error",
+    ]
+    func check(_ type: String, _ name: String) {
+      for word in type.split(whereSeparator: { !$0.isLetter }).map(String.init) {
+        #expect(known.contains(word) || shell.state.isClass(word), "\(name): \(word)")
+      }
+    }
+    for declaration in shell.state.declarations {
+      for parameter in declaration.parameters {
+        check(parameter.type, declaration.fullName)
+      }
+      for result in declaration.results { check(result, declaration.fullName) }
+      if declaration.kind == .property { check(declaration.type, declaration.fullName) }
+    }
+  }
+
+  /// Walks the module's tables as a script sees them.
+  @Test func nothingIsBoundWithoutBeingDeclared() throws {
+    let shell = try bound()
+    defer { shell.state.close() }
+    let frame = shell.state.frame
+    func walk(_ owner: String) {
+      for (name, type) in frame.fieldNames(-1) {
+        frame.pushField(-1, name)
+        defer { frame.pop() }
+        let full = "\(owner).\(name)"
+        let isModule = shell.state.declarations.contains { $0.name == full && $0.kind == .module }
+        if type == .table, isModule {
+          walk(full)
+        } else {
+          #expect(shell.state.member(name, of: owner) != nil, "\(full) is not declared")
+        }
+        if type == .function { #expect(frame.declaration(-1)?.fullName == full) }
+      }
+    }
+    #expect(frame.pushLoaded("xensave") == .table)
+    walk("xs")
+  }
+
+  @Test func everythingDeclaredIsThere() throws {
+    let shell = try bound()
+    defer { shell.state.close() }
+    let frame = shell.state.frame
+    frame.pushLoaded("xensave")
+    for member in shell.state.members(of: "xs") {
+      #expect(frame.pushField(-1, member.name) != .nil, "xs.\(member.name)")
+      frame.pop()
+    }
+  }
+
+  /// The examples are Lua.
+  @Test func examplesCompile() throws {
+    let shell = try bound()
+    defer { shell.state.close() }
+    for declaration in shell.state.declarations where !declaration.example.isEmpty {
+      let example = declaration.example.split(separator: "  -->").first.map(String.init) ?? ""
+      let compiles = [example, "return " + example].contains { text in
+        (try? shell.state.load(Array(text.utf8), name: "=example")) != nil
+      }
+      #expect(compiles, "\(declaration.fullName): \(declaration.example)")
+    }
+  }
+
+  @Test func theDefinitionFileIsLua() {
+    let outcome = Program.run(["-e", "assert(loadfile 'lua/meta/xensave.lua')"])
+    #expect(outcome.exitCode == 0, "\(outcome.errors)")
+  }
+
+  @Test func manualPagesAreCleanRoff() {
+    for kind in ["man", "api-man"] {
+      let outcome = Program.shell(
+        "xensave-lua internal-docs \(kind) | if command -v groff >/dev/null; "
+          + "then groff -man -Tutf8 -ww -z; else grep -c '^.TH' >/dev/null; fi")
+      #expect(outcome.exitCode == 0)
+      #expect(outcome.errors.isEmpty, "\(outcome.errors)")
+    }
+  }
+
+  @Test(arguments: ["bash", "zsh", "fish"])
+  func completionsNameCommandsAndOptions(shell: String) {
+    let text = Program.run(["internal-docs", shell]).text
+    for word in ["verify", "dump", "dry-run", "in-place", "lua"] {
+      #expect(text.contains(word), "\(shell): \(word)")
+    }
+    guard shell == "bash" else { return }
+    #expect(Program.shell("xensave-lua internal-docs bash | bash -n").exitCode == 0)
+  }
+}

@@ -1,0 +1,109 @@
+// The program on a terminal of its own: the test is the keyboard, and sees the screen.
+
+import Glibc
+import TestKit
+
+/// A run of the program on a pseudo terminal.
+final class Session {
+  private let keyboard: Int32
+  private let child: pid_t
+  private(set) var screen: VirtualScreen
+  private var isReaped = false
+
+  /// Starts the program with these words; `home` holds its history and is the working folder.
+  init(
+    _ words: [String], home: String, columns: Int = 80, rows: Int = 40,
+    environment: [String] = []
+  ) {
+    var ends: (Int32, Int32) = (-1, -1)
+    var size = winsize(
+      ws_row: UInt16(rows), ws_col: UInt16(columns), ws_xpixel: 0, ws_ypixel: 0)
+    precondition(openpty(&ends.0, &ends.1, nil, nil, &size) == 0)
+    for end in [ends.0, ends.1] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    defer { close(ends.1) }
+    keyboard = ends.0
+    var name = [CChar](repeating: 0, count: 128)
+    precondition(ttyname_r(ends.1, &name, name.count) == 0)
+    screen = VirtualScreen(columns: columns, rows: rows)
+
+    // A session leader that opens a terminal gets it as its own.
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
+    posix_spawn_file_actions_adddup2(&actions, 0, 1)
+    posix_spawn_file_actions_adddup2(&actions, 0, 2)
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    // POSIX_SPAWN_SETSID, which Glibc shows only under _GNU_SOURCE.
+    posix_spawnattr_setflags(&attributes, 0x80 | Int16(POSIX_SPAWN_SETSIGMASK))
+
+    let settings = ["TERM=xterm", "HOME=\(home)", "NO_COLOR=1", "PATH=/usr/bin:/bin"] + environment
+    let command = ["sh", "-c", "cd \"$0\" && exec \"$@\"", home, Program.path] + words
+    var arguments = command.map { strdup($0) } + [nil]
+    var variables = settings.map { strdup($0) } + [nil]
+    var child: pid_t = 0
+    let result = posix_spawn(&child, "/bin/sh", &actions, &attributes, &arguments, &variables)
+    precondition(result == 0, "posix_spawn: \(result)")
+    for text in arguments + variables { free(text) }
+    self.child = child
+  }
+
+  deinit {
+    if !isReaped {
+      kill(child, SIGKILL)
+      waitpid(child, nil, 0)
+    }
+    close(keyboard)
+  }
+
+  func type(_ keys: String) {
+    var bytes = Array(keys.utf8)[...]
+    while !bytes.isEmpty {
+      let count = bytes.withUnsafeBytes { write(keyboard, $0.baseAddress, $0.count) }
+      if count > 0 { bytes = bytes.dropFirst(count) } else if errno != EINTR { return }
+    }
+  }
+
+  /// Shows output until `condition` holds; false after 8 s.
+  func wait(until condition: (VirtualScreen) -> Bool) -> Bool {
+    for _ in 0..<800 {
+      drain()
+      if condition(screen) { return true }
+    }
+    return false
+  }
+
+  /// Waits until the rows at the end of the screen are these.
+  func ends(with rows: [String]) -> Bool {
+    wait { $0.text.suffix(rows.count).elementsEqual(rows) }
+  }
+
+  /// Waits for a new prompt at the end of the screen.
+  func isReady() -> Bool { wait { $0.text.last == ">" } }
+
+  /// The exit code, once the program has ended; nil after 8 s, or where a signal ended it.
+  func exitCode() -> Int32? {
+    for _ in 0..<800 {
+      drain()
+      var status: Int32 = 0
+      if waitpid(child, &status, WNOHANG) == child {
+        isReaped = true
+        return status & 0x7F == 0 ? status >> 8 & 0xFF : nil
+      }
+    }
+    return nil
+  }
+
+  private func drain() {
+    var wanted = pollfd(fd: keyboard, events: Int16(POLLIN), revents: 0)
+    guard poll(&wanted, 1, 10) > 0 else { return }
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let count = read(keyboard, &bytes, bytes.count)
+    if count > 0 { screen.write(Array(bytes[..<count])) } else { usleep(10_000) }
+  }
+}

@@ -1,0 +1,712 @@
+---@meta xensave
+-- The module `xensave` for the Lua language server.
+-- Made from the program's declarations by `xensave-lua internal-docs meta`.
+-- luacheck: ignore
+
+---@alias xensave.FilterResult nil|false|"keep"|"drop"|"stop"|xensave.Record
+---@alias xensave.FilterFunction fun(rec: xensave.Record): xensave.FilterResult, ...
+---@alias xensave.Filter xensave.FilterFunction|table<string, function|string>|xensave.Chain
+
+---The second result of what failed because of the world outside.
+---@class xensave.Error
+---@field message string
+---@field code string One word: "enoent", "truncated", "bad_stream".
+---@field path string?
+---@field offset integer?
+---@field record string?
+---@field errno integer?
+
+---A saved domain that is open for reading. `local img <close> = xs.open(path)`.
+---@class xensave.Image
+---@field path string The file's name, as it was given.
+---@field guest string "x86_pv", or "x86_hvm" for HVM and PVH guests.
+---@field version integer Version of the libxc stream: 2 or 3.
+---@field layer string The outermost layer: "xl", "libxl" or "libxc".
+---@field xl_header xensave.Header? The xl header, or nil.
+---@field libxl_header xensave.Header? The libxl stream header, or nil.
+---@field image_header xensave.Header? The libxc image header.
+---@field domain_header xensave.Header? The libxc domain header.
+---@field config xensave.Config? The domain's configuration in the xl header (to read).
+local Image = {}
+
+---Iterates over the records (of one type) in the order of the stream. Each is valid until the
+---next.
+---
+---```lua
+---for rec in img:records() do print(rec) end
+---```
+---@param type? string|integer
+---@return fun(): xensave.Record
+function Image:records(type) end
+
+---The first record of a type, or nil.
+---
+---```lua
+---local params = img:first "HVM_PARAMS"
+---```
+---@param type string|integer
+---@return xensave.Record?
+function Image:first(type) end
+
+---Checks the image; see xs.verify.
+---@return xensave.Verification
+function Image:verify() end
+
+---Closes the file. Later use of the image raises.
+function Image:close() end
+
+---A record. Besides the members below it has the fields of its type by their names in the
+---specification; assigning to one writes it. Valid during the call of the filter that got it;
+---a copy stays.
+---@class xensave.Record
+---@field type string The record type's name in the specification; a number in hexadecimal if it is unknown.
+---@field type_id integer The record type's number.
+---@field layer string "libxc" or "libxl": whose record it is.
+---@field index integer Position in the stream, from 1; 0 for a new one.
+---@field offset integer Octets from the start of the image to the record's header.
+---@field length integer Octets of the body, without padding.
+---@field optional boolean Whether a reader that does not know it may ignore it.
+---@field checkpoint integer Number of the checkpoint, from 0; 0 in plain streams.
+---@field body xensave.View The body's octets: all of it, or (PAGE_DATA, large blobs) the head before the bulk.
+local Record = {}
+
+---The field at a path such as "param[0].value": for names that are also members.
+---
+---```lua
+---rec:get("index")
+---```
+---@param path string
+---@return any
+function Record:get(path) end
+
+---Writes the field at a path. Values that do not fit raise.
+---
+---```lua
+---rec:set("param[0].value", 0xff000)
+---```
+---@param path string
+---@param value any
+function Record:set(path, value) end
+
+---All fields of the body with their values, as a table.
+---@return table
+function Record:fields() end
+
+---Iterates over the record's elements: params, leaves, msrs, entries of HVM_CONTEXT (with a
+---name: only those of that type).
+---
+---```lua
+---for cpu in rec:each "CPU" do print(cpu.instance, cpu.rip) end
+---```
+---@param name? string
+---@return fun(): xensave.Fields
+function Record:each(name) end
+
+---The first element whose fields have these values, or nil.
+---
+---```lua
+---local leaf7 = rec:find { leaf = 7, subleaf = 0 }
+---```
+---@param fields table
+---@return xensave.Fields?
+function Record:find(fields) end
+
+---A new record with the same body, which can be kept, changed and returned. Loads the pages.
+---@return xensave.Record
+function Record:copy() end
+
+---The octets behind the head (pages of PAGE_DATA, the rest of a large blob) as a string: the
+---one call that copies them all. Nil where there are none.
+---@return string?
+function Record:payload() end
+
+---The head as lines of hexadecimal octets and text.
+---@return string
+function Record:hexdump() end
+
+---A header. Besides the members below it has the fields of its kind by their names in the
+---specification; assigning to one writes it.
+---@class xensave.Header
+---@field kind string "xl", "libxl", "image" or "domain".
+---@field offset integer Octets from the start of the image.
+---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back. Nil for other headers, and where the configuration is not JSON.
+---@field config_text string? The configuration's text, without its NUL.
+---@field body xensave.View The header's octets.
+local Header = {}
+
+---A part of the domain's configuration. Members by name, elements from 1; assigning writes the
+---configuration back with everything else as it was; nil removes.
+---@class xensave.Config
+local Config = {}
+
+---The part as JSON text.
+---@return string
+function Config:json() end
+
+---Iterates over names (or numbers from 1) and values, in the order of the text.
+---
+---```lua
+---for name, value in h.config.c_info:each() do print(name, value) end
+---```
+---@return fun(): string|integer
+---@return any
+function Config:each() end
+
+---Fields that belong together: a group, an array (elements from 1, or by the name of their
+---key), or an entry of HVM_CONTEXT. Assigning writes to the record.
+---@class xensave.Fields
+local Fields = {}
+
+---Iterates over the elements or fields, in their order.
+---
+---```lua
+---for p in rec.param:each() do print(p.name, p.value) end
+---```
+---@return fun(): any
+function Fields:each() end
+
+---The octets of all the fields together.
+---@return string
+function Fields:bytes() end
+
+---The names of the fields, in their order.
+---@return string[]
+function Fields:names() end
+
+---The page numbers (batch.pfn) or page types (batch.pftype) of PAGE_DATA, from 1.
+---@class xensave.PageColumn
+local PageColumn = {}
+
+---Octets of a record, without a copy. Offsets count from 0.
+---@class xensave.View
+local View = {}
+
+---The unsigned integer of 1 octet at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function View:u8(offset, value) end
+
+---The signed integer of 1 octet at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function View:i8(offset, value) end
+
+---The unsigned integer of 2 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function View:u16(offset, value) end
+
+---The signed integer of 2 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function View:i16(offset, value) end
+
+---The unsigned integer of 4 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function View:u32(offset, value) end
+
+---The signed integer of 4 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function View:i32(offset, value) end
+
+---The unsigned integer of 8 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function View:u64(offset, value) end
+
+---The signed integer of 8 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function View:i64(offset, value) end
+
+---The same octets, read as big-endian integers.
+---@return xensave.View
+function View:be() end
+
+---The same octets, read as little-endian integers.
+---@return xensave.View
+function View:le() end
+
+---A part of the view.
+---@param offset integer
+---@param count? integer
+---@return xensave.View
+function View:sub(offset, count) end
+
+---The octets as a string: the one call that copies.
+---@param offset? integer
+---@param count? integer
+---@return string
+function View:bytes(offset, count) end
+
+---Writes the octets of a string at an offset.
+---@param offset integer
+---@param octets string
+function View:put(offset, octets) end
+
+---Sets every octet of the view.
+---@param octet integer
+function View:fill(octet) end
+
+---Whether the octets are the same.
+---@param other xensave.View|string
+---@return boolean
+function View:equal(other) end
+
+---Whether every octet is zero.
+---@return boolean
+function View:iszero() end
+
+---The offset of the first occurrence of a string, or nil.
+---@param octets string
+---@param from? integer
+---@return integer?
+function View:find(octets, from) end
+
+---Lines of hexadecimal octets and text.
+---@return string
+function View:hexdump() end
+
+---What a rewrite did. Printing it gives the changes, one a line.
+---@class xensave.Report
+---@field records_in integer Records read.
+---@field records_out integer Records written.
+---@field kept integer Records written as they were.
+---@field changed integer Records written with changes.
+---@field dropped integer Records left out.
+---@field inserted integer Records that the filter made.
+---@field headers_changed integer Headers written with changes.
+---@field octets_in integer Octets read.
+---@field octets_out integer Octets written.
+---@field changes table[] Every change: kind, place, offset, field, before, after (at most 1000).
+local Report = {}
+
+---The findings of a verification, from 1; `ok` says whether a restore may be tried.
+---@class xensave.Verification
+---@field ok boolean Whether there are no errors.
+---@field errors integer Findings that a restore would fail on.
+---@field warnings integer Findings that are suspicious.
+local Verification = {}
+
+---Something wrong with an image.
+---@class xensave.Finding
+---@field rule string The rule's id.
+---@field severity string "error", "warning" or "note".
+---@field place string The record or header.
+---@field field string The field, or "".
+---@field problem string What was expected and what was found.
+---@field offset integer Octets from the start of the image.
+local Finding = {}
+
+---Filters one behind the other, as xs.chain makes them. It is a filter itself.
+---@class xensave.Chain
+local Chain = {}
+
+---An image of a guest that never ran, for tests: xs.synth makes it.
+---@class xensave.Synth
+local Synth = {}
+
+---Puts a record before END, behind the guest's state. Gives the image again.
+---
+---```lua
+---xs.synth { }:add(xs.record("VERIFY")):save(path)
+---```
+---@param record xensave.Record
+---@return xensave.Synth
+function Synth:add(record) end
+
+---Leaves all records of a type out: for images that are wrong on purpose.
+---
+---```lua
+---xs.synth { }:omit "HVM_PARAMS":save(path)
+---```
+---@param type string|integer
+---@return xensave.Synth
+function Synth:omit(type) end
+
+---Writes the image to a file, and gives its path. Nil and an error where that fails.
+---
+---```lua
+---local path = assert(xs.synth { guest = "x86_pv" }:save "pv.img")
+---```
+---@param path string
+---@return string?
+---@return xensave.Error?
+function Synth:save(path) end
+
+---End of the image.
+---@class xensave.END: xensave.Record
+
+---Page numbers, types and the contents of pages that have some.
+---@class xensave.PAGE_DATA: xensave.Record
+---@field count integer Entries of pfn.
+---@field pfn xensave.Fields Bits 63-60 are the type, 51-0 the page number.
+
+---Word size and page-table levels of a PV guest.
+---@class xensave.X86_PV_INFO: xensave.Record
+---@field guest_width integer In octets. Octets of a word of the guest: 4 or 8.
+---@field pt_levels integer Page-table levels: 3 (guest_width 4) or 4 (guest_width 8).
+
+---The pages that hold the guest's p2m table.
+---@class xensave.X86_PV_P2M_FRAMES: xensave.Record
+---@field p2m_start_pfn integer First pfn that the frames cover.
+---@field p2m_end_pfn integer Last pfn that they cover: the guest's greatest.
+---@field p2m_pfn xensave.Fields Page numbers of the p2m pages.
+
+---Registers and tables of a PV vCPU.
+---@class xensave.X86_PV_VCPU_BASIC: xensave.Record
+---@field vcpu_id integer
+---@field context string
+
+---Callbacks and machine-check state of a PV vCPU.
+---@class xensave.X86_PV_VCPU_EXTENDED: xensave.Record
+---@field vcpu_id integer
+---@field vcpu integer The vCPU that Xen sets; the record's vcpu_id says the same.
+---@field size integer In octets.
+---@field syscall32_callback_eip integer
+---@field sysenter_callback_eip integer
+---@field syscall32_callback_cs integer
+---@field sysenter_callback_cs integer
+---@field syscall32_disables_events integer
+---@field sysenter_disables_events integer
+---@field _pad0 string
+---@field vmce xensave.Fields
+---@field _rest string
+
+---Extended processor state of a PV vCPU.
+---@class xensave.X86_PV_VCPU_XSAVE: xensave.Record
+---@field vcpu_id integer
+---@field xcr0 integer
+---@field xcr0_accum integer All that XCR0 has ever had.
+---@field save_area xensave.Fields
+
+---The page that a PV guest shares with Xen.
+---@class xensave.SHARED_INFO: xensave.Record
+---@field vcpu_info xensave.Fields
+---@field evtchn_pending xensave.Fields
+---@field evtchn_mask xensave.Fields
+---@field wc_version integer
+---@field wc_sec integer In s.
+---@field wc_nsec integer In ns.
+---@field wc_sec_hi integer Bits 63 to 32 of wc_sec.
+---@field arch xensave.Fields
+---@field _tail string The page behind struct shared_info.
+
+---The domain's time-stamp counter.
+---@class xensave.X86_TSC_INFO: xensave.Record
+---@field mode "default"|"always_emulate"|"never_emulate"|"pvrdtscp" How RDTSC works.
+---@field khz integer In kHz. Frequency that the guest sees.
+---@field nsec integer In ns. Time elapsed.
+---@field incarnation integer How often the counter's parameters have changed.
+
+---State of vCPUs and platform devices, as Xen saved it.
+---@class xensave.HVM_CONTEXT: xensave.Record
+---@field entry xensave.Fields
+
+---HVM parameters that are not zero.
+---@class xensave.HVM_PARAMS: xensave.Record
+---@field count integer Entries of param.
+---@field param xensave.Fields Parameters by number.
+
+---Deprecated: no release wrote it, restorers refuse it.
+---@class xensave.TOOLSTACK: xensave.Record
+---@field data string
+
+---Model-specific registers of a PV vCPU.
+---@class xensave.X86_PV_VCPU_MSRS: xensave.Record
+---@field vcpu_id integer
+---@field msr xensave.Fields
+
+---From here on pages are compared, not loaded.
+---@class xensave.VERIFY: xensave.Record
+
+---End of a checkpoint of a checkpointed stream.
+---@class xensave.CHECKPOINT: xensave.Record
+
+---Pages that the secondary dirtied (COLO's back channel only).
+---@class xensave.CHECKPOINT_DIRTY_PFN_LIST: xensave.Record
+---@field pfn xensave.Fields
+
+---End of what the saver knows before the guest runs.
+---@class xensave.STATIC_DATA_END: xensave.Record
+
+---What CPUID tells the guest.
+---@class xensave.X86_CPUID_POLICY: xensave.Record
+---@field leaf xensave.Fields
+
+---Read-only MSRs that the guest sees.
+---@class xensave.X86_MSR_POLICY: xensave.Record
+---@field msr xensave.Fields
+
+---A libxc stream follows, without a length.
+---@class xensave.LIBXC_CONTEXT: xensave.Record
+
+---Keys that the device model needs in xenstore.
+---@class xensave.EMULATOR_XENSTORE_DATA: xensave.Record
+---@field emulator_id "UNKNOWN"|"QEMU_TRADITIONAL"|"QEMU_UPSTREAM"
+---@field data xensave.Fields
+
+---State of the device model, as it saved it.
+---@class xensave.EMULATOR_CONTEXT: xensave.Record
+---@field emulator_id "UNKNOWN"|"QEMU_TRADITIONAL"|"QEMU_UPSTREAM"
+---@field emulator_ctx string
+
+---End of a checkpoint: libxc records follow.
+---@class xensave.CHECKPOINT_END: xensave.Record
+
+---Where the two sides of COLO are.
+---@class xensave.CHECKPOINT_STATE: xensave.Record
+---@field control_id "NEW"|"SVM_SUSPENDED"|"SVM_READY"|"SVM_RESUMED"
+
+---What `require "xensave"` gives: opening, rewriting and checking saved domains.
+---@class xensave
+---@field version string The release of this program.
+---@field opts table The values of the script's options, as xs.options has read them.
+local xs = {}
+
+---Opens a saved domain; "-" is standard input. Nil and an error where it cannot be opened or
+---is no saved domain.
+---
+---```lua
+---local img <close> = assert(xs.open "vm.img")
+---```
+---@param path string
+---@return xensave.Image?
+---@return xensave.Error?
+function xs.open(path) end
+
+---Passes every part of an image through a filter. The destination is a file (written whole,
+---verified and renamed, or not at all), "-" for standard output, or nil for a dry run.
+---Options: unchecked = true leaves out the verification. What the filter raises is raised.
+---
+---```lua
+---assert(xs.rewrite("in", "out", { TOOLSTACK = function() return false end }))
+---```
+---@param source string|xensave.Image
+---@param destination string?
+---@param filter xensave.Filter
+---@param options? table
+---@return xensave.Report?
+---@return xensave.Error?
+function xs.rewrite(source, destination, filter, options) end
+
+---Checks an image as Xen would on a restore, and more. Reads heads only.
+---
+---```lua
+---for _, finding in ipairs(xs.verify "vm.img") do print(finding) end
+---```
+---@param source string|xensave.Image
+---@return xensave.Verification?
+---@return xensave.Error?
+function xs.verify(source) end
+
+---Makes a record from a table of fields by their names in the specification (what is not given
+---is zero, counts follow from lists), or from the octets of its body.
+---
+---```lua
+---xs.record("HVM_PARAMS", { param = { { index = "STORE_PFN", value = 0xff000 } } })
+---```
+---@param type string|integer
+---@param fields? table|string
+---@param layer? string
+---@return xensave.Record
+function xs.record(type, fields, layer) end
+
+---The number of a record type: "TOOLSTACK", "0xb" and 11 are all accepted.
+---
+---```lua
+---xs.record_type "HVM_PARAMS"  --> 10
+---```
+---@param name string|integer
+---@return integer
+function xs.record_type(name) end
+
+---An unsigned value in hexadecimal with 0x, with at least so many digits.
+---
+---```lua
+---xs.hex(-1)  --> 0xffffffffffffffff
+---```
+---@param value integer
+---@param digits? integer
+---@return string
+function xs.hex(value, digits) end
+
+---The decimal digits of an unsigned value.
+---
+---```lua
+---xs.u64(-1)  --> 18446744073709551615
+---```
+---@param value integer
+---@return string
+function xs.u64(value) end
+
+---A plain Lua value as JSON text.
+---
+---```lua
+---print(xs.json { a = 1 })
+---```
+---@param value any
+---@return string
+function xs.json(value) end
+
+---Ends the script with a message about its arguments and exit code 2.
+---
+---```lua
+---if #arg < 1 then xs.usage "expected a name" end
+---```
+---@param format string
+---@param ... any
+function xs.usage(format, ...) end
+
+---One filter out of several: each sees what the one before it has written, records that it
+---inserted too.
+---
+---```lua
+---return xs.chain(strip { "TOOLSTACK" }, rename "web1")
+---```
+---@param filter xensave.Filter
+---@param ... any
+---@return xensave.Filter
+function xs.chain(filter, ...) end
+
+---Whether the file that calls it is the script that was started, and not a module that
+---`require` loads: a file can then be both.
+---
+---```lua
+---if not xs.is_main() then return M end
+---```
+---@return boolean
+function xs.is_main() end
+
+---The paths that match a pattern of the shell, sorted; folders end in "/".
+---
+---```lua
+---for _, path in ipairs(xs.glob "/var/lib/xen/*.save") do print(path) end
+---```
+---@param pattern string
+---@return string[]
+function xs.glob(pattern) end
+
+---Explains a value, or what is called so: a function, class, record type or field. The same as
+---help in a session.
+---
+---```lua
+---xs.help "HVM_PARAMS"
+---```
+---@param topic? any
+function xs.help(topic) end
+
+---Lists functions, record types and fields whose name or description has the word in it.
+---
+---```lua
+---xs.apropos "tsc"
+---```
+---@param word string
+function xs.apropos(word) end
+
+---A value as a session prints it: tables with their entries, records as their fields. Options:
+---depth, width, items.
+---
+---```lua
+---print(xs.repr(rec:fields()))
+---```
+---@param value any
+---@param options? table
+---@return string
+function xs.repr(value, options) end
+
+---Prints rows in columns; numbers stand on the right. Options: header, a row of titles.
+---
+---```lua
+---xs.table({ { "kept", 14 }, { "dropped", 1 } }, { header = { "what", "n" } })
+---```
+---@param rows any[][]
+---@param options? table
+function xs.table(rows, options) end
+
+---Iterates over a table in the order of its keys: numbers, then names.
+---
+---```lua
+---for name, value in xs.sorted(params) do print(name, value) end
+---```
+---@param t table
+---@return fun(): any
+---@return any
+function xs.sorted(t) end
+
+---Declares the script's options and reads them from `arg`, where only the other words stay.
+---The values are in xs.opts. An option is a table: name, help, type ("flag", "string",
+---"integer", "number" or "list" for one that may be given several times), short, placeholder,
+---choices, default, required. --help prints the script's first comment and the options, and
+---ends it.
+---
+---```lua
+---xs.options { { name = "json", type = "flag", help = "Print JSON." } }
+---```
+---@param options table[]
+---@return table
+function xs.options(options) end
+
+---A small valid image for tests. Options: guest ("x86_hvm" or "x86_pv"), pages (how many, or a
+---table of contents by pfn: a string, or an octet to fill the page with), name, vcpus, layer
+---("xl", "libxl" or "libxc"), version (3 or 2), xen ("4.17"), config (parts of the
+---configuration).
+---
+---```lua
+---xs.synth { guest = "x86_hvm", pages = { [0x10] = "secret" } }:save(path)
+---```
+---@param options? table
+---@return xensave.Synth
+function xs.synth(options) end
+
+---Messages on standard error.
+---@class xensave.log
+xs.log = {}
+
+---Writes a message to standard error, formatted as string.format does.
+---
+---```lua
+---xs.log.debug("%s at %#x", rec.type, rec.offset)
+---```
+---@param format string
+---@param ... any
+function xs.log.debug(format, ...) end
+
+---Writes a message to standard error, formatted as string.format does.
+---
+---```lua
+---xs.log.info("%s at %#x", rec.type, rec.offset)
+---```
+---@param format string
+---@param ... any
+function xs.log.info(format, ...) end
+
+---Writes a message to standard error, formatted as string.format does.
+---
+---```lua
+---xs.log.warn("%s at %#x", rec.type, rec.offset)
+---```
+---@param format string
+---@param ... any
+function xs.log.warn(format, ...) end
+
+---Writes a message to standard error, formatted as string.format does.
+---
+---```lua
+---xs.log.error("%s at %#x", rec.type, rec.offset)
+---```
+---@param format string
+---@param ... any
+function xs.log.error(format, ...) end
+
+return xs
