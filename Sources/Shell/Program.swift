@@ -28,6 +28,9 @@ private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
     return try ScriptRunner(options: ScriptOptions.session).run()
   case nil, "--help", "-h", "help":
     return try runCommand(words.first == "help" ? words : ["--help"])
+  case "--generate-completion-script" where words.count == 2:
+    return try runCommand(["internal-docs", words[1]])
+  case let first? where first.hasPrefix("---completion"): return try runCommand(words)
   case "run":
     if let code = try Run.dispatch(Array(words.dropFirst())) { return code }
     return try runCommand(words)

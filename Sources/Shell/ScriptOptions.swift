@@ -129,6 +129,9 @@ struct ScriptOptions {
     guard places <= 1 else {
       throw Failure(ExitCode.usage, "-o, --in-place and --dry-run exclude each other")
     }
+    if isInteractive, chunks == [.standardInput] || image == "-" {
+      throw Failure(ExitCode.usage, "-i: standard input is the session's, and cannot be a file")
+    }
     if chunks == [.standardInput], image == "-" {
       throw Failure(
         ExitCode.usage, "standard input cannot be both the script and the image")

@@ -15,10 +15,7 @@ public enum ColourChoice: String, Sendable, CaseIterable {
   ///
   /// `auto` looks, in this order, at NO_COLOR (set and not empty: no), CLICOLOR_FORCE (set, not
   /// empty, not "0": yes), whether the output is a terminal (no: no), TERM (unset, empty or "dumb":
-  /// no) and CLICOLOR ("0": no).
-  /// - Parameters:
-  ///   - isTerminal: whether the output is a terminal.
-  ///   - environment: the value of a variable, nil when it is not set.
+  /// no) and CLICOLOR ("0": no). `environment` gives the value of a variable, nil when it is not set.
   public func isEnabled(isTerminal: Bool, environment: (String) -> String?) -> Bool {
     switch self {
     case .always: return true

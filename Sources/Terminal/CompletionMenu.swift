@@ -26,8 +26,8 @@ struct CompletionMenu {
     selected = (selected + step % candidates.count + candidates.count) % candidates.count
   }
 
-  /// The rows below the text: candidates in columns, and the note of the selected one.
-  /// - Parameter limit: rows available, 0 or more.
+  /// The rows below the text: candidates in columns, and the note of the selected one. `limit` rows
+  /// are available, 0 or more.
   mutating func rows(columns: Int, limit: Int) -> [Row] {
     guard limit > 0 else { return [] }
     let names = candidates.map { escapeForDisplay($0.display) }

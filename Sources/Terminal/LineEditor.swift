@@ -36,7 +36,7 @@ public final class LineEditor {
   private static let escapeTimeout: CInt = 50
 
   /// An editor on the open descriptors `input` and `output`, which stay the caller's.
-  /// - Parameter terminalName: the kind of the terminal; by default the value of TERM.
+  /// `terminalName` is the kind of the terminal; by default the value of TERM.
   public init(
     options: LineEditorOptions = LineEditorOptions(), history: History = History(),
     input: CInt = 0, output: CInt = 1, terminalName: String? = nil

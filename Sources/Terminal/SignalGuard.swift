@@ -76,9 +76,7 @@ private let deadly = [
   /// The descriptor that is readable when `wakes()` has something to tell; -1 if there is none.
   static var descriptor: CInt { wakeOutput }
 
-  /// Begins to catch signals.
-  /// - Parameters:
-  ///   - saved: the modes of the terminal `input` to go back to.
+  /// Begins to catch signals; `saved` are the modes of the terminal `input` to go back to.
   init(input: CInt, output: CInt, saved: termios) {
     _ = Self.descriptor
     _ = registerAtExit

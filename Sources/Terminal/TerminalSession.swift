@@ -97,8 +97,7 @@ private let isInUse = Atomic<Bool>(false)
     try writeAll(bytes, to: output)
   }
 
-  /// Waits for keys or signals.
-  /// - Parameter milliseconds: how long; negative is for ever.
+  /// Waits for keys or signals; where `milliseconds` is negative, for ever.
   func wait(milliseconds: CInt) throws(TerminalError) -> Event {
     var wanted = [
       pollfd(fd: input, events: Int16(POLLIN), revents: 0),

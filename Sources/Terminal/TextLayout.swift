@@ -15,10 +15,8 @@ struct TextLayout {
 
   private init(columns: Int) { self.columns = columns }
 
-  /// The frame of `text`.
-  /// - Parameters:
-  ///   - cursor: octet offset of the cursor, on the boundary of a character.
-  ///   - columns: the width of the screen, 2 or more.
+  /// The frame of `text`. `cursor` is an octet offset on the boundary of a character; the screen is
+  /// `columns` wide, 2 or more.
   static func frame(
     text: String, cursor: Int, prompt: [Cell], continuation: [Cell], runs: [StyledRun], columns: Int
   ) -> Frame {

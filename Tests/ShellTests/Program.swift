@@ -22,9 +22,9 @@ enum Program {
   static let path: String = {
     var buffer = [UInt8](repeating: 0, count: 4096)
     let count = buffer.withUnsafeMutableBytes { raw in
-      readlink(
-        "/proc/self/exe", raw.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: CChar.self),
-        raw.count)
+      raw.withMemoryRebound(to: CChar.self) { text in
+        text.baseAddress.map { readlink("/proc/self/exe", $0, text.count) } ?? 0
+      }
     }
     let own = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
     let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own
@@ -34,9 +34,8 @@ enum Program {
   /// A new empty folder; the caller removes it with `remove`.
   static func temporaryFolder() -> String {
     var template = Array("/tmp/xensave-test-XXXXXX".utf8CString)
-    return template.withUnsafeMutableBufferPointer {
-      String(cString: mkdtemp($0.baseAddress.unsafelyUnwrapped))
-    }
+    precondition(mkdtemp(&template) != nil)
+    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
   static func remove(_ folder: String) { _ = shell("rm -rf '\(folder)'") }

@@ -122,10 +122,10 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       session.type("print \"again\" while true do end\r")
       #expect(session.ends(with: ["again"]))
       session.type("\u{3}")
+      // The signal may come while print is still running, which the traceback then names.
       #expect(
-        session.ends(with: [
-          "interrupted", "stack traceback:", "  repl:1: in main chunk", ">",
-        ]), "\(session.screen.text)")
+        session.ends(with: ["  repl:1: in main chunk", ">"]), "\(session.screen.text)")
+      #expect(session.screen.text.count { $0 == "interrupted" } == 2)
       expect(session, "1 + 1", ["2"])
     }
   }

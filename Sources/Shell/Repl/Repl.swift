@@ -11,11 +11,13 @@ final class Repl {
   let shell: ShellContext
   private let editor: LineEditor
   private let usesColour: Bool
-  private var timesEverything = false
+  /// Whether the time of every input is printed.
+  var timesEverything = false
   /// Inputs that ran without an error, for .save.
-  private var transcript: [String] = []
-  private var lastInput = ""
-  private var isDone = false
+  var transcript: [String] = []
+  /// The last input, for .edit.
+  var lastInput = ""
+  var isDone = false
 
   init(_ shell: ShellContext) {
     self.shell = shell
@@ -71,7 +73,8 @@ final class Repl {
     }
   }
 
-  private func say(_ text: String, _ style: Style = .plain) throws(Failure) {
+  /// Prints a line.
+  func say(_ text: String, _ style: Style = .plain) throws(Failure) {
     try writeOut(style.applied(to: text, isEnabled: usesColour) + "\n")
   }
 
@@ -140,7 +143,7 @@ final class Repl {
   // MARK: - Running
 
   /// Runs an input and prints its values or its error.
-  private func evaluate(_ text: String, isTimed: Bool) throws(Failure) {
+  func evaluate(_ text: String, isTimed: Bool) throws(Failure) {
     lastInput = text
     let state = shell.state
     let frame = state.frame
@@ -159,6 +162,8 @@ final class Repl {
       return try show(error)
     }
     let nanoseconds = Surroundings.nanoseconds - start
+    // A call of ours that was interrupted may have returned that as a failure.
+    endInterrupt()
     try printValues(base, code)
     if isTimed { try say("\(milliseconds(nanoseconds)) ms", LuaColouring.comment) }
     transcript.append(text)
@@ -207,9 +212,8 @@ final class Repl {
 
   /// Prints an error with its traceback, and makes scripts able to run again after an interrupt.
   func show(_ error: LuaError) throws(Failure) {
+    endInterrupt()
     if error.kind == .interrupted {
-      shell.state.endStop()
-      Interrupt.isRequested = false
       // The terminal has shown ^C where the cursor was.
       if editor.isInteractive { try say("") }
     }
@@ -221,92 +225,8 @@ final class Repl {
     }
   }
 
-  // MARK: - Commands
-
-  private func run(_ command: DotCommand, _ rest: String) throws(Failure) {
-    switch command {
-    case .quit: isDone = true
-    case .help:
-      if rest.isEmpty {
-        let width =
-          (DotCommand.allCases.map { $0.rawValue.count + $0.argument.count }.max() ?? 0) + 3
-        for command in DotCommand.allCases {
-          let name = ".\(command.rawValue)\(command.argument)"
-          try say(name + String(repeating: " ", count: width - name.count) + command.note)
-        }
-      } else {
-        try say(Help(shell).text(about: rest).droppingLineBreak)
-      }
-    case .time:
-      if !rest.isEmpty { return try evaluate(rest, isTimed: true) }
-      timesEverything.toggle()
-      try say("times are \(timesEverything ? "printed" : "not printed")")
-    case .load:
-      guard !rest.isEmpty else { return try say("expected: .load FILE", LuaColouring.error) }
-      try evaluate("dofile \(luaQuoted(rest))", isTimed: timesEverything)
-    case .save: try save(rest)
-    case .edit: try edit(rest)
-    }
+  private func endInterrupt() {
+    shell.state.endStop()
+    Interrupt.isRequested = false
   }
-
-  private func save(_ path: String) throws(Failure) {
-    guard !path.isEmpty else { return try say("expected: .save FILE", LuaColouring.error) }
-    let text = (shell.sessionNames + transcript).joined(separator: "\n") + "\n"
-    do {
-      try Surroundings.create(path, text)
-      try say("\(transcript.count) inputs written to \(path)")
-    } catch let error as SystemError {
-      try say("\(error)", LuaColouring.error)
-    } catch {
-      throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
-    }
-  }
-
-  private func edit(_ path: String) throws(Failure) {
-    let command =
-      Surroundings.variable("VISUAL") ?? Surroundings.variable("EDITOR") ?? "vi"
-    let folder: String
-    do { folder = try Surroundings.temporaryFolder() } catch {
-      return try say("\(error)", LuaColouring.error)
-    }
-    let file = path.isEmpty ? folder + "/input.lua" : path
-    defer {
-      if path.isEmpty { Surroundings.remove(file) }
-      Surroundings.remove(folder)
-    }
-    do {
-      if path.isEmpty { try Surroundings.create(file, lastInput + "\n", mode: 0o600) }
-    } catch { return try say("\(error)", LuaColouring.error) }
-    guard Surroundings.run("\(command) \(shellQuoted(file))") == 0 else {
-      return try say("\(command) failed: nothing was run", LuaColouring.error)
-    }
-    let text: [UInt8]
-    do {
-      let source = try Source(opening: file)
-      text = try source.read(Int(clamping: min(source.byteCount ?? 0, 1 << 20)))
-    } catch { return try say("\(error)", LuaColouring.error) }
-    let code = String(decoding: text, as: UTF8.self).droppingLineBreak
-    guard !code.trimmed.isEmpty else { return }
-    try say(code, LuaColouring.comment)
-    try evaluate(code, isTimed: timesEverything)
-  }
-}
-
-/// A string literal of Lua.
-func luaQuoted(_ text: String) -> String {
-  var out = "\""
-  for octet in text.utf8 {
-    switch octet {
-    case UInt8(ascii: "\""): out += "\\\""
-    case UInt8(ascii: "\\"): out += "\\\\"
-    case 0..<0x20, 0x7F...: out += "\\x" + [octet].hexDigits
-    default: out.unicodeScalars.append(Unicode.Scalar(octet))
-    }
-  }
-  return out + "\""
-}
-
-/// One word of the shell.
-func shellQuoted(_ text: String) -> String {
-  "'" + text.replacing("'", with: "'\\''") + "'"
 }
