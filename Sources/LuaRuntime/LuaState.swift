@@ -167,7 +167,12 @@ public final class LuaState {
       if frame.pushField(-1, "code") == .string { code = frame.stringIfAny(-1) ?? "" }
       frame.pop()
     }
-    let message = isStopped ? "interrupted" : frame.text(-1)
+    // error() may be given anything; a table without a text says nothing but its address.
+    let isText = frame.type(-1) != .table || frame.hasMetafield(-1, "__tostring")
+    let message =
+      isStopped
+      ? "interrupted"
+      : isText ? frame.text(-1) : "(error object is a table)" + (code.isEmpty ? "" : ": \(code)")
     frame.pop()
     var error = LuaError(
       message,

@@ -159,11 +159,11 @@ final class LuaFilter: RewriteFilter {
   }
 
   private func calling<R>(
-    _ place: String, _ body: () throws(LuaError) -> R
+    _ place: @autoclosure () -> String, _ body: () throws(LuaError) -> R
   ) throws(RewriteError) -> R {
     do { return try body() } catch {
       throw RewriteError(
-        .filter(error), error.kind == .interrupted ? "interrupted" : "\(place): \(error.message)")
+        .filter(error), error.kind == .interrupted ? "interrupted" : "\(place()): \(error.message)")
     }
   }
 }

@@ -212,6 +212,7 @@ struct ScriptRunner {
   private func end(_ shell: ShellContext, _ error: LuaError) throws(Failure) -> Int32 {
     if let code = shell.exitCode { return code }
     if error.code == "usage" { throw Failure(ExitCode.usage, error.message) }
+    if error.code == "epipe" { throw Failure(ExitCode.brokenPipe, error.message) }
     var failure = Failure(error)
     failure.detail = [shell.state.place.map { "while at \($0())" }, shell.traceback(error)]
       .compactMap { $0 }.joined(separator: "\n")

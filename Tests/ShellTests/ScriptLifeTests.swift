@@ -152,6 +152,18 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     #expect(outcome.errors.contains("interrupted"), "\(outcome.errors)")
   }
 
+  @Test func aReaderThatIsGoneEndsAScriptQuietly() {
+    let outcome = Program.shell(
+      "(xensave-lua -e 'for i = 1, 1e5 do print(i) end'; echo $? >&2) | head -1 >/dev/null")
+    #expect(outcome.errors == "141\n")
+  }
+
+  @Test func errorsThatAreTables() {
+    let outcome = Program.run(["-e", "error { code = 'mine' }"])
+    #expect(outcome.exitCode == 1)
+    #expect(outcome.errors.contains("(error object is a table): mine"), "\(outcome.errors)")
+  }
+
   @Test func tablesOfRows() {
     let outcome = Program.run([
       "-e", "xs.table({ { 'a', 1 }, { 'bbb', 200 } }, { header = { 'what', 'n' } })",
