@@ -130,6 +130,32 @@ import Testing
       #expect(text.contains(word), "\(shell): \(word)")
     }
     guard shell == "bash" else { return }
-    #expect(Program.shell("xensave-lua internal-docs bash | bash -n").exitCode == 0)
+    // Bash is asked as it asks at a Tab.
+    let ask = """
+      source <(xensave-lua internal-docs bash)
+      ask() {
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMPREPLY=()
+        COMP_POINT=${#COMP_LINE}
+        _xensave-lua xensave-lua "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        echo "${COMPREPLY[*]}"
+      }
+      ask xensave-lua ver
+      ask xensave-lua --dr
+      ask xensave-lua lua/examples/rena
+      ask xensave-lua lua/examples/rename.lua Tests/Fixtures/pv-
+      ask xensave-lua verify Tests/Fixtures/pv-
+      ask xensave-lua run set
+      """
+    let outcome = Program.shell("bash -s", input: Array(ask.utf8))
+    #expect(
+      outcome.text == """
+        verify
+        --dry-run
+        lua/examples/rename.lua
+        Tests/Fixtures/pv-4m-1v-tiny.xlsave
+        Tests/Fixtures/pv-4m-1v-tiny.xlsave
+        set-version
+
+        """, "\(outcome.text)\(outcome.errors)")
   }
 }

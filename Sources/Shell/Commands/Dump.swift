@@ -19,7 +19,7 @@ struct Dump: ShellCommand {
       everything is printed; of PAGE_DATA only the counts.
       """)
 
-  @Argument(help: "The image; \"-\" is standard input.") var image: String
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Argument(help: "What to print.") var parts: [String] = []
   @Flag(help: "Print JSON: one array of headers and records.") var json = false
   @Flag(help: "Print the octets in hexadecimal too.") var hex = false

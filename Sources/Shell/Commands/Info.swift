@@ -12,7 +12,7 @@ struct Info: ShellCommand {
   static let configuration = CommandConfiguration(
     commandName: "info", abstract: "Show on one screen what an image holds.")
 
-  @Argument(help: "The image; \"-\" is standard input.") var image: String
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Count pages of zeros too; this reads all page contents.") var pages = false
 

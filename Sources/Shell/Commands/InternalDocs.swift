@@ -33,15 +33,15 @@ struct InternalDocs: ShellCommand {
     case .api: ReferencePage.text(state)
     case .man: ManualPage.program
     case .apiMan: ManualPage.api(state)
-    case .bash: CompletionRoot.completionScript(for: .bash)
-    case .zsh: CompletionRoot.completionScript(for: .zsh)
-    case .fish: CompletionRoot.completionScript(for: .fish)
+    case .bash: CompletionRoot.script(.bash)
+    case .zsh: CompletionRoot.script(.zsh)
+    case .fish: CompletionRoot.script(.fish)
     }
   }
 }
 
-/// The command line with both its modes, for completion scripts only: a first word that is no
-/// command is a script.
+/// The command line with both its modes, for completion scripts only. Positional words of its
+/// own would hide the commands: `CompletionRoot.script` adds script mode.
 private struct CompletionRoot: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "xensave-lua", abstract: Commands.configuration.abstract,
@@ -59,7 +59,37 @@ private struct CompletionRoot: ParsableCommand {
   @Flag(help: "Print reports as JSON.") var json = false
   @Flag(help: "Print only warnings and errors.") var quiet = false
   @Option(help: "Colours.", completion: .list(["auto", "always", "never"])) var color: String?
-  @Argument(help: "A script.", completion: .file(extensions: ["lua"])) var script: String?
-  @Argument(help: "An image, and words for the script.", completion: .file()) var words: [String] =
-    []
+}
+
+extension CompletionRoot {
+  /// The completion script of a shell, which also completes scripts as first words and files as
+  /// further ones where the first word is no command.
+  static func script(_ shell: CompletionShell) -> String {
+    let text = completionScript(for: shell)
+    switch shell {
+    case .bash:
+      let offer = "        # Offer subcommand completions\n"
+      return text.replacing(
+        offer,
+        with: """
+                  # A script, or words for one
+                  if [[ "${#unparsed_words[@]}" -gt 0 ]]; then
+                      __xensave-lua_add_completions -f
+                      return
+                  fi
+                  __xensave-lua_add_completions -o plusdirs -fX '!*.lua'
+
+          """ + offer)
+    case .zsh:
+      let describe = "_describe -V subcommand subcommands && ret=0\n"
+      let arguments = "\"_xensave-lua_${words[1]}\" && ret=0\n            ;;\n"
+      return text.replacing(describe, with: describe + "        _files && ret=0\n").replacing(
+        arguments, with: arguments + "        *) _files && ret=0 ;;\n")
+    case .fish:
+      let names = Commands.names.sorted().joined(separator: " ")
+      return text
+        + "\ncomplete -c 'xensave-lua' -n 'not __fish_seen_subcommand_from \(names) help' -F\n"
+    default: return text
+    }
+  }
 }

@@ -15,7 +15,7 @@ struct Verify: ShellCommand {
       call failed.
       """)
 
-  @Argument(help: "The image; \"-\" is standard input.") var image: String?
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String?
   @Flag(help: "Print the findings as JSON.") var json = false
   @Flag(help: "Count warnings as errors.") var strict = false
   @Flag(name: .shortAndLong, help: "Print nothing; the exit code says it.") var quiet = false
