@@ -24,7 +24,6 @@ struct ScriptRunner {
     shell.isJSON = options.isJSON
     shell.scriptPath = options.scriptPath
     shell.printsToStandardError = options.output == "-"
-    shell.state.makeActive()
     return shell
   }
 

@@ -90,7 +90,7 @@ final class LuaImage {
   }
 
   /// Whether records can be looked at without a pass over the image.
-  var hasIndex: Bool { cachedIndex != nil }
+  var hasIndex: Bool { cachedDocument != nil }
 
   /// What the image is, in a few words, as far as it can be told without consuming a pipe.
   var overview: String {

@@ -60,7 +60,7 @@ final class Repl {
     while !isDone {
       switch try read() {
       case .text(let text): try take(text)
-      case .interrupted: Interrupt.isRequested = false
+      case .interrupted: Interrupt.clear()
       case .endOfInput: isDone = true
       }
     }
@@ -227,6 +227,6 @@ final class Repl {
 
   private func endInterrupt() {
     shell.state.endStop()
-    Interrupt.isRequested = false
+    Interrupt.clear()
   }
 }
