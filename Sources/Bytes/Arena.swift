@@ -71,6 +71,16 @@ public final class Arena {
     unsafe (base + offset).storeBytes(of: value.ordered(order), as: T.self)
   }
 
+  /// Writes `words`, little-endian, from octet `offset` on; traps outside the memory.
+  public func store(_ offset: Int, words: [UInt64]) {
+    precondition(offset >= 0 && (capacity - offset) / 8 >= words.count)
+    let start = unsafe base + offset
+    for index in words.indices {
+      // Safety: the precondition holds all words inside the block.
+      unsafe (start + 8 * index).storeBytes(of: words[index].littleEndian, as: UInt64.self)
+    }
+  }
+
   /// Copies `bytes` to `offset`, making room for them.
   public func store(_ offset: Int, _ bytes: RawSpan) {
     reserve(offset + bytes.byteCount)

@@ -23,7 +23,7 @@ public struct PageBitmap: Sendable, Equatable {
   }
 
   public subscript(page: Int) -> Bool {
-    get {
+    @inlinable get {
       precondition(page >= 0 && page < count)
       return words[page >> 6] >> (page & 63) & 1 != 0
     }

@@ -22,6 +22,11 @@ public struct PageLease: ~Copyable {
   /// How many pages there are.
   public var count: Int { unsafe addresses.count }
 
+  /// Appends all pages to what is written next. Valid until the lease goes.
+  func append(to vectors: WriteVectors) {
+    unsafe vectors.append(addresses, each: pageByteCount)
+  }
+
   /// Appends page `index` to what is written next. Valid until the lease goes.
   @inline(__always)
   func append(_ index: Int, to vectors: WriteVectors) {

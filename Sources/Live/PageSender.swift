@@ -23,7 +23,6 @@ final class PageSender {
   private let head = Arena(capacity: 16 + 8 * batchLimit)
   private let copies: Arena
   private let vectors = WriteVectors()
-  private var pfns: [UInt64] = []
   private var frames: [UInt64] = []
   private var types: [PageType] = []
   private var mapped: [UInt64] = []
@@ -47,60 +46,79 @@ final class PageSender {
     self.clock = clock
     deferred = PageBitmap(count: frameCount)
     copies = Arena(capacity: guest.normalises ? PageSender.batchLimit * pageByteCount : 0)
-    pfns.reserveCapacity(PageSender.batchLimit)
   }
 
   /// Sends all pages of `bitmap`, ascending. `progress` is called behind each batch with how many
   /// have been looked at.
   func send(_ bitmap: PageBitmap, progress: (Int) -> Void) throws(LiveError) {
     var done = 0
-    pfns.removeAll(keepingCapacity: true)
+    var pfns: [UInt64] = []
+    pfns.reserveCapacity(PageSender.batchLimit)
     try bitmap.forEach { page throws(LiveError) in
       pfns.append(UInt64(page))
       if pfns.count == PageSender.batchLimit {
-        try flush()
+        try flush(pfns)
+        pfns.removeAll(keepingCapacity: true)
         done += PageSender.batchLimit
         progress(done)
       }
     }
-    try flush()
+    try flush(pfns)
     try domain.checkUnchanged()
   }
 
-  private func flush() throws(LiveError) {
+  private func flush(_ pfns: [UInt64]) throws(LiveError) {
     guard !pfns.isEmpty else { return }
     do { try Interrupt.check(sink.path) } catch { throw LiveError(error) }
     try domain.frames(of: pfns, into: &frames)
-    for (index, frame) in frames.enumerated() where frame == invalidFrame {
-      deferred[Int(pfns[index])] = true
-    }
     try domain.pageTypes(of: frames, into: &types)
     precondition(frames.count == pfns.count && types.count == pfns.count)
+    // Local copies of the references: a property of a class is checked at every access.
+    let (frames, types) = (frames, types)
+    var mapped = mapped
+    self.mapped = []
     mapped.removeAll(keepingCapacity: true)
-    for (index, type) in types.enumerated() {
+    for index in types.indices {
+      if frames[index] == invalidFrame { deferred[Int(pfns[index])] = true }
+      let type = types[index]
       guard !type.isReserved else {
         throw LiveError(
           .unknownPageType, "pfn \(pfns[index].hex()): the hypervisor gives type \(type.rawValue)")
       }
       if type.hasData { mapped.append(frames[index]) }
     }
-    if mapped.isEmpty { return try write(dataCount: 0) }
+    self.mapped = mapped
+    vectors.removeAll()
+    vectors.append(head, 0..<16 + 8 * pfns.count)
+    if mapped.isEmpty { return try write(pfns, types, dataCount: 0) }
     // The lease ends with this scope: behind the write, which takes the pages straight from it.
     let lease = try domain.map(mapped)
     precondition(lease.count == mapped.count)
-    try write(lease)
+    if guest.normalises {
+      try write(pfns, types, normalising: lease)
+    } else {
+      lease.append(to: vectors)
+      try write(pfns, types, dataCount: lease.count)
+    }
   }
 
-  private func write(_ lease: borrowing PageLease) throws(LiveError) {
-    vectors.removeAll()
-    vectors.append(head, 0..<16 + 8 * pfns.count)
+  /// PV: as above, but page tables are sent from their translated copies.
+  private func write(
+    _ pfns: [UInt64], _ types: [PageType], normalising lease: borrowing PageLease
+  ) throws(LiveError) {
+    var types = types
     var next = 0
     var dataCount = 0
     for index in types.indices where types[index].hasData {
       let page = next
       next += 1
-      if guest.normalises, let level = types[index].tableLevel {
-        guard try normalise(lease, page, index, level) else { continue }
+      if let level = types[index].tableLevel {
+        guard try normalise(lease, page, pfns[index], level) else {
+          // The guest is just changing it: it is looked at again when it stands still.
+          types[index] = .xtab
+          deferred[Int(pfns[index])] = true
+          continue
+        }
         let offset = page * pageByteCount
         vectors.append(copies, offset..<offset + pageByteCount)
       } else {
@@ -108,12 +126,12 @@ final class PageSender {
       }
       dataCount += 1
     }
-    try write(dataCount: dataCount)
+    try write(pfns, types, dataCount: dataCount)
   }
 
   /// Makes the stream's form of a page table; false where it has been put off.
   private func normalise(
-    _ lease: borrowing PageLease, _ page: Int, _ index: Int, _ level: Int
+    _ lease: borrowing PageLease, _ page: Int, _ pfn: UInt64, _ level: Int
   ) throws(LiveError) -> Bool {
     let result = lease.withPage(page) {
       PVPageTable.normalise(
@@ -123,48 +141,39 @@ final class PageSender {
     }
     switch result {
     case .done: return true
-    case .foreign where !isFinal:
-      // The guest is just changing it: it will be dirty again, or right when it stands still.
-      types[index] = .xtab
-      deferred[Int(pfns[index])] = true
-      return false
+    case .foreign where !isFinal: return false
     case .foreign(let entry, let frame):
       throw LiveError(
         .hook(.machineFrame, number: 34),
-        "pfn \(pfns[index].hex()), entry \(entry): machine frame \(frame.hex()) is not the domain's"
+        "pfn \(pfn.hex()), entry \(entry): machine frame \(frame.hex()) is not the domain's"
       )
     case .superpage(let entry):
       throw LiveError(
         .hook(.machineFrame, number: 7),
-        "pfn \(pfns[index].hex()), entry \(entry): a PV guest's table maps a superpage")
+        "pfn \(pfn.hex()), entry \(entry): a PV guest's table maps a superpage")
     case .badLevel:
       throw LiveError(
         .unknownPageType,
-        "pfn \(pfns[index].hex()): a table of level \(level) in a guest of width \(info.guestWidth)"
+        "pfn \(pfn.hex()): a table of level \(level) in a guest of width \(info.guestWidth)"
       )
     }
   }
 
-  /// Writes the record of the batch; with data, `vectors` holds head and pages.
-  private func write(dataCount: Int) throws(LiveError) {
+  /// Writes the record of the batch: `vectors` holds the head's place, and pages.
+  private func write(
+    _ pfns: [UInt64], _ types: [PageType], dataCount: Int
+  ) throws(LiveError) {
     let body = 8 + 8 * pfns.count + pageByteCount * dataCount
     head.store(0, RecordType.pageData.number)
     head.store(4, UInt32(body))
     head.store(8, UInt32(pfns.count))
     head.store(12, UInt32(0))
-    for index in pfns.indices {
-      head.store(16 + 8 * index, PageEntry(types[index], pfn: pfns[index]).rawValue)
-    }
-    do throws(SystemError) {
-      if dataCount == 0 {
-        try sink.write(head, 0..<16 + 8 * pfns.count)
-      } else {
-        try sink.write(vectors)
-      }
-    } catch { throw LiveError(error) }
+    var words = pfns
+    for index in words.indices { words[index] |= UInt64(types[index].rawValue) << 60 }
+    head.store(16, words: words)
+    do { try sink.write(vectors) } catch { throw LiveError(error) }
     recordCount += 1
     pageCount += dataCount
-    pfns.removeAll(keepingCapacity: true)
     clock.didWrite(8 + body)
   }
 }

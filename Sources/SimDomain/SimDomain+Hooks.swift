@@ -42,11 +42,16 @@ extension SimDomain: Domain {
   public func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws(LiveError) {
     try enter(.pageTypes)
     types.removeAll(keepingCapacity: true)
-    for frame in frames {
-      if let page = pageIndex(frame), present[page] {
-        types.append(self.types[page])
-      } else {
-        types.append(.xtab)
+    let (present, kinds) = (present, self.types)
+    if configuration.guest == .x86PV {
+      for frame in frames {
+        let page = pageIndex(frame).flatMap { present[$0] ? $0 : nil }
+        types.append(page.map { kinds[$0] } ?? .xtab)
+      }
+    } else {
+      for frame in frames {
+        let hasPage = frame < UInt64(present.count) && present[Int(frame)]
+        types.append(hasPage ? kinds[Int(frame)] : .xtab)
       }
     }
     if faults.pass(.unknownType) != nil, !types.isEmpty { types[0] = PageType(rawValue: 5) }
@@ -63,11 +68,16 @@ extension SimDomain: Domain {
   func lend(_ frames: [UInt64], _ hook: Hook) throws(LiveError) -> PageLease {
     var addresses: [UnsafeMutableRawPointer] = unsafe []
     unsafe addresses.reserveCapacity(frames.count)
+    let present = present
+    let base = unsafe memory.pointer(0)
+    let isPV = configuration.guest == .x86PV
     for frame in frames {
-      guard let page = pageIndex(frame), present[page] else {
+      let page = isPV ? pageIndex(frame) ?? .max : Int(clamping: frame)
+      guard page < present.count, present[page] else {
         throw LiveError(hook, 22, "frame \(frame.hex()): no such page")
       }
-      unsafe addresses.append(memory.pointer(page * pageByteCount))
+      // Safety: the memory holds `present.count` pages.
+      unsafe addresses.append(base + page * pageByteCount)
     }
     openLeaseCount += 1
     // Safety: the memory lives as long as the domain, which the closure holds.

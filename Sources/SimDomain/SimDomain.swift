@@ -148,7 +148,8 @@ public final class SimDomain {
   public func catchUp() {
     let now = clock.now
     defer { lastTime = now }
-    guard !runningVCPUs.isEmpty, !isDead, now > lastTime else { return }
+    guard !runningVCPUs.isEmpty, !isDead, now > lastTime, configuration.workload != .idle
+    else { return }
     let pages =
       writable ?? (0..<configuration.frameCount).filter { present[$0] && types[$0] == .notab }
     writable = pages

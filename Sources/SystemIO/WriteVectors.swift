@@ -53,6 +53,27 @@ public final class WriteVectors {
     unsafe pieces.append(iovec(iov_base: UnsafeMutableRawPointer(mutating: start), iov_len: count))
   }
 
+  /// Appends the `byteCount` octets at each of `starts`.
+  @unsafe
+  public func append(_ starts: [UnsafeMutableRawPointer], each byteCount: Int) {
+    // Taken out for the loop: appending to a local array is several times as fast.
+    var local = unsafe pieces
+    unsafe pieces = []
+    var last = unsafe local.popLast() ?? iovec(iov_base: nil, iov_len: 0)
+    for index in unsafe starts.indices {
+      let start = unsafe starts[index]
+      if let base = unsafe last.iov_base, unsafe base + last.iov_len == start {
+        unsafe last.iov_len += byteCount
+      } else {
+        if unsafe last.iov_len > 0 { unsafe local.append(last) }
+        unsafe last = iovec(iov_base: start, iov_len: byteCount)
+      }
+    }
+    if unsafe last.iov_len > 0 { unsafe local.append(last) }
+    unsafe pieces = local
+    self.byteCount += byteCount * (unsafe starts.count)
+  }
+
   /// Calls `body` with the pieces from `first` on, no more than one call takes.
   func withVectors(from first: Int, _ body: (UnsafePointer<iovec>, Int32) -> Int) -> Int {
     unsafe pieces.withUnsafeBufferPointer { buffer in
