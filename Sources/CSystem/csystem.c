@@ -86,12 +86,18 @@ int csystem_divert_on_sigterm(int descriptor) {
 static atomic_int interrupted; /* the signal's number, or 0 */
 static void (*_Atomic interrupt_function)(void);
 
+static _Atomic uint64_t interrupted_at;
+
 static void on_signal(int number) {
+    uint64_t now = csystem_monotonic_nanoseconds();
     if (atomic_exchange(&interrupted, number)) {
+        /* timeout(1) and terminals may deliver one wish twice at once. */
+        if (now - atomic_load(&interrupted_at) < 300000000u) return;
         signal(number, SIG_DFL);
         raise(number);
         return;
     }
+    atomic_store(&interrupted_at, now);
     void (*function)(void) = atomic_load(&interrupt_function);
     if (function) function();
 }

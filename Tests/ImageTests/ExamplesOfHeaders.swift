@@ -47,6 +47,9 @@ extension Example {
       $0.poke("libxl", 12, be32(0x10000))
     },
     Example("libxl-header.legacy", .hvm(), at: "libxl", 12) { $0.poke("libxl", 12, be32(2)) },
+    Example("image-header.version", .hvm(), at: "image", 12) {
+      $0.poke("image", 12, be32(1))
+    },
     Example("image-header.endianness", .hvm(), at: "image", 16) { $0.poke("image", 16, [0, 1]) },
     Example("image-header.reserved-options", .hvm(), at: "image", 16) {
       $0.poke("image", 16, [0, 2])

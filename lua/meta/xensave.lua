@@ -21,12 +21,17 @@
 ---@field path string The file's name, as it was given.
 ---@field guest string "x86_pv", or "x86_hvm" for HVM and PVH guests.
 ---@field version integer Version of the libxc stream: 2 or 3.
----@field layer string The outermost layer: "xl", "libxl" or "libxc".
+---@field layer string The outermost layer: "xl", "libvirt", "xenopsd", "libxl" or "libxc".
+---@field vcpu xensave.VCPUs The vCPUs by number, with their registers.
+---@field hvm_params xensave.HVMParams? The HVM parameters by name; nil for PV guests.
+---@field cpuid xensave.CPUID? What CPUID tells the guest; nil where the image has no policy.
 ---@field xl_header xensave.Header? The xl header, or nil.
 ---@field libxl_header xensave.Header? The libxl stream header, or nil.
 ---@field image_header xensave.Header? The libxc image header.
 ---@field domain_header xensave.Header? The libxc domain header.
----@field config xensave.Config? The domain's configuration in the xl header (to read).
+---@field libvirt_header xensave.Header? libvirt's header, or nil.
+---@field draft_domain_header xensave.Header? The domain header of draft B, or nil.
+---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back.
 local Image = {}
 
 ---Iterates over the records (of one type) in the order of the stream. Each is valid until the
@@ -54,6 +59,32 @@ function Image:verify() end
 
 ---Closes the file. Later use of the image raises.
 function Image:close() end
+
+---Converts the image into a file (written whole, verified and renamed, or not at all) or to
+---"-". Options: version = 1 (draft B), 2 or 3; order = "little" or "big"; layer = "libxc",
+---"libxl", "xl", "libvirt" or "xenopsd"; config = text for the outer header; xen = the saver's
+---release, where draft B does not say it; lossy = true leaves out what the result cannot hold;
+---unchecked = true leaves out the verification.
+---
+---```lua
+---assert(img:convert("new.img", { version = 3, layer = "xl" }))
+---```
+---@param destination string
+---@param options table
+---@return xensave.Conversion?
+---@return xensave.Error?
+function Image:convert(destination, options) end
+
+---Whether a release of Xen restores the image, and why: a list of tables with severity
+---("error" speaks against it), subject and text.
+---
+---```lua
+---local ok, reasons = img:compat("4.17")
+---```
+---@param release string
+---@return boolean
+---@return table[]
+function Image:compat(release) end
 
 ---A record. Besides the members below it has the fields of its type by their names in the
 ---specification; assigning to one writes it. Valid during the call of the filter that got it;
@@ -308,6 +339,75 @@ local Verification = {}
 ---@field offset integer Octets from the start of the image.
 local Finding = {}
 
+---The vCPUs of an image, by number from 0; # counts them.
+---@class xensave.VCPUs
+local VCPUs = {}
+
+---Iterates over numbers and vCPUs.
+---@return fun(): integer
+---@return xensave.VCPU
+function VCPUs:each() end
+
+---The registers of a vCPU by their names in Xen's headers: of HVM guests those of struct
+---hvm_hw_cpu, of PV guests those of vcpu_guest_context and its user_regs.
+---@class xensave.VCPU
+---@field id integer The vCPU's number.
+local VCPU = {}
+
+---HVM parameters by name (STORE_PFN or HVM_PARAM_STORE_PFN) or number. What is not in the
+---image is nil; assigning adds it, nil removes it.
+---@class xensave.HVMParams
+local HVMParams = {}
+
+---The CPUID policy of an image: leaves, and feature bits by Xen's names.
+---@class xensave.CPUID
+---@field record xensave.Record The X86_CPUID_POLICY record itself.
+local CPUID = {}
+
+---A leaf with its registers a, b, c, d (eax, ebx, ecx, edx are the same), or nil.
+---
+---```lua
+---print(xs.hex(img.cpuid:leaf(7, 0).ebx))
+---```
+---@param leaf integer
+---@param subleaf? integer
+---@return xensave.Fields?
+function CPUID:leaf(leaf, subleaf) end
+
+---Whether a feature is there.
+---
+---```lua
+---if img.cpuid:has "avx512f" then print "needs AVX-512" end
+---```
+---@param name string
+---@return boolean
+function CPUID:has(name) end
+
+---Gives the guest a feature or takes it away. False where the policy has no such leaf.
+---
+---```lua
+---img.cpuid:set("avx2", false)
+---```
+---@param name string
+---@param on boolean
+---@return boolean
+function CPUID:set(name, on) end
+
+---The names of all features that are there, sorted.
+---@return string[]
+function CPUID:features() end
+
+---What a conversion did. Printing it gives what was left out, one a line.
+---@class xensave.Conversion
+---@field records_in integer Records read.
+---@field records_out integer Records written.
+---@field octets_in integer Octets read.
+---@field octets_out integer Octets written.
+---@field losses integer What the result does not hold.
+---@field notes table[] What was left out: place, text, loss (at most 100).
+---@field config string? The configuration of an outer header that was left out.
+local Conversion = {}
+
 ---Filters one behind the other, as xs.chain makes them. It is a filter itself.
 ---@class xensave.Chain
 local Chain = {}
@@ -467,6 +567,60 @@ function Synth:save(path) end
 ---Where the two sides of COLO are.
 ---@class xensave.CHECKPOINT_STATE: xensave.Record
 ---@field control_id "NEW"|"SVM_SUSPENDED"|"SVM_READY"|"SVM_RESUMED"
+
+---The greatest vCPU number; a VCPU_CONTEXT follows for each online one.
+---@class xensave.VCPU_INFO: xensave.Record
+---@field max_vcpu_id integer
+
+---Registers and tables of a vCPU.
+---@class xensave.VCPU_CONTEXT: xensave.Record
+---@field vcpu_id integer
+---@field context string
+
+---The saver's release of Xen, as the final domain header has it.
+---@class xensave.XEN_VERSION: xensave.Record
+---@field xen_major integer
+---@field xen_minor integer
+
+---What xenopsd knows of the domain, as S-expressions.
+---@class xensave.Xenops: xensave.Record
+---@field data string
+
+---A libxc stream follows, without a length.
+---@class xensave.Libxc: xensave.Record
+
+---A libxl stream follows (never implemented).
+---@class xensave.Libxl: xensave.Record
+
+---A legacy libxc stream follows, without a length.
+---@class xensave.Libxc_legacy: xensave.Record
+
+---State of qemu-traditional.
+---@class xensave.Qemu_trad: xensave.Record
+---@field data string
+
+---State of upstream QEMU.
+---@class xensave.Qemu_xen: xensave.Record
+---@field data string
+
+---State of the emulator of a virtual GPU.
+---@class xensave.Demu: xensave.Record
+---@field data string
+
+---State of the store of UEFI variables.
+---@class xensave.Varstored: xensave.Record
+---@field data string
+
+---State of the TPM emulator.
+---@class xensave.Swtpm0: xensave.Record
+---@field data string
+
+---State of the TPM emulator.
+---@class xensave.Swtpm: xensave.Record
+---@field data string
+
+---End of the suspend image.
+---@class xensave.End_of_image: xensave.Record
 
 ---What `require "xensave"` gives: opening, rewriting and checking saved domains.
 ---@class xensave
@@ -708,5 +862,35 @@ function xs.log.warn(format, ...) end
 ---@param format string
 ---@param ... any
 function xs.log.error(format, ...) end
+
+---CPUID features by Xen's names, without an image.
+---@class xensave.cpuid
+xs.cpuid = {}
+
+---Where a feature is: leaf, subleaf (nil where there are none), register "a" to "d", bit,
+---mask; or msr, bit, mask.
+---
+---```lua
+---xs.cpuid.bit("avx2").leaf  --> 7
+---```
+---@param name string
+---@return table
+function xs.cpuid.bit(name) end
+
+---The names of the features in a register, by bit number.
+---
+---```lua
+---xs.cpuid.names(7, 0, "b")[5]  --> avx2
+---```
+---@param leaf integer
+---@param subleaf integer?
+---@param register string
+---@return table
+function xs.cpuid.names(leaf, subleaf, register) end
+
+---The names of the features in an MSR, by bit number.
+---@param msr integer
+---@return table
+function xs.cpuid.msr_names(msr) end
 
 return xs

@@ -48,7 +48,8 @@ int csystem_divert(int descriptor);
 int csystem_divert_on_sigterm(int descriptor);
 
 /* Requests to stop: the number of SIGINT, SIGTERM or SIGHUP once csystem_watch_interrupts() ran,
-   0 for none. A second one while one is pending ends the process, as the default action would. */
+   0 for none. A second one while one is pending (and not at once behind it) ends the process, as
+   the default action would. */
 void csystem_watch_interrupts(void);
 int csystem_interrupted(void);
 void csystem_clear_interrupted(void);
