@@ -59,6 +59,15 @@ wait_beats() {
   done
 }
 
+# boot_guest NAME pv|pvh|hvm starts a guest and waits for its first heartbeats.
+boot_guest() {
+  local config=/tmp/$1.cfg log
+  log=$(console_log "$1" "$2")
+  rm -f "$log"
+  guest_config "$1" "$2" > "$config"
+  timeout 120 xl create "$config" && wait_beats "$log" 3 600
+}
+
 # guest_names prints the names of all running domains but dom0.
 guest_names() {
   xl list | awk 'NR > 1 && $2 > 0 { print $1 }'

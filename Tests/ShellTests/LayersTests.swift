@@ -1,0 +1,46 @@
+// The arrows between targets go downwards only.
+
+import Testing
+
+@Suite struct LayersTests {
+  /// Targets in the order of Package.swift, with what they depend on.
+  private let targets: [(name: String, dependencies: [String])] = {
+    let text = String(
+      decoding: Program.read(Program.checkout + "/Package.swift"), as: UTF8.self)
+    let body = text[(text.firstRange(of: "  targets: [")?.upperBound ?? text.startIndex)...]
+    var out: [(name: String, dependencies: [String])] = []
+    // swift("Name", ["A", "B"]), .target(name: "Name", dependencies: ["A"]), with line breaks.
+    for match in body.matches(
+      of:
+        #/(?:swift\(|\.(?:executableTarget|target|systemLibrary)\()\s*(?:name: )?"([^"]+)"([^\]\)]*)/#
+    ) {
+      let quoted = match.output.2.matches(of: #/"([A-Za-z]+)"/#).map { String($0.output.1) }
+      out.append((String(match.output.1), quoted))
+    }
+    return out
+  }()
+
+  @Test func everyArrowPointsDown() {
+    #expect(targets.count > 15)
+    let order = Dictionary(uniqueKeysWithValues: targets.enumerated().map { ($1.name, $0) })
+    for (position, target) in targets.enumerated() where target.name != "TestKit" {
+      for name in target.dependencies {
+        guard let below = order[name] else { continue }
+        #expect(below > position || name == "CLua", "\(target.name) -> \(name)")
+      }
+    }
+  }
+
+  @Test func targetsImportOnlyWhatTheyDeclare() {
+    let names = Set(targets.map(\.name))
+    for target in targets where target.name != "TestKit" {
+      let folder = "\(Program.checkout)/Sources/\(target.name)"
+      let imports = Program.shell(
+        "grep -rhoE '^(public |internal |package )?import [A-Za-z]+' \(folder) --include=*.swift "
+          + "| awk '{print $NF}' | sort -u")
+      for name in imports.text.split(separator: "\n").map(String.init) where names.contains(name) {
+        #expect(target.dependencies.contains(name), "\(target.name) imports \(name)")
+      }
+    }
+  }
+}
