@@ -6,7 +6,8 @@
 ---   return level.filter(host)              -- mask the image down to the host
 ---
 --- A *level* is a table of leaves and MSRs:
----   { leaves = { { leaf=7, subleaf=0, a=, b=, c=, d= }, ... }, msrs = { { index=0x10a, value= } } }
+---   { leaves = { { leaf=7, subleaf=0, a=, b=, c=, d= }, ... },
+---     msrs = { { index=0x10a, value= }, ... } }
 --- A leaf without subleaves has no `subleaf`. What a level does not mention is not limited by it.
 local xs = require "xensave"
 
@@ -66,8 +67,9 @@ function M.of_table(t)
   for i, leaf in ipairs(t.leaves or {}) do
     if not leaf.leaf then error(("leaves[%d]: expected a field 'leaf'"):format(i), 2) end
     level.leaves[i] = {
-      leaf = number(leaf.leaf), subleaf = number(leaf.subleaf), a = number(leaf.a or leaf.eax),
-      b = number(leaf.b or leaf.ebx), c = number(leaf.c or leaf.ecx), d = number(leaf.d or leaf.edx),
+      leaf = number(leaf.leaf), subleaf = number(leaf.subleaf),
+      a = number(leaf.a or leaf.eax), b = number(leaf.b or leaf.ebx),
+      c = number(leaf.c or leaf.ecx), d = number(leaf.d or leaf.edx),
     }
   end
   for i, msr in ipairs(t.msrs or {}) do
