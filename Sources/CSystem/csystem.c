@@ -102,15 +102,23 @@ static void on_signal(int number) {
     if (function) function();
 }
 
-void csystem_watch_interrupts(void) {
+void csystem_watch_interrupts(bool ignored_too) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: blocked reads wake */
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction old;
         /* What nohup or a shell's background job ignores stays ignored. */
-        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN) continue;
+        if (!ignored_too && sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN) {
+            continue;
+        }
         sigaction(numbers[i], &action, NULL);
+    }
+    if (ignored_too) {
+        sigset_t set;
+        sigemptyset(&set);
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaddset(&set, numbers[i]);
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
     }
 }
 

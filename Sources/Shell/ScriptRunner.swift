@@ -44,6 +44,7 @@ struct ScriptRunner {
 
   /// Runs the script, if there is one, and then a session; errors do not end it.
   private func converse(_ shell: ShellContext, _ image: LuaImage?) throws(Failure) -> Int32 {
+    Interrupt.watchAtTerminal()
     let repl = Repl(shell)
     shell.sessionNames = ["local xs = require \"xensave\""]
     if let image {

@@ -108,8 +108,12 @@ public enum Interrupt {
   /// instead of ending the process; a second one ends it.
   public static func watch(_ handler: @escaping @convention(c) () -> Void) {
     csystem_on_interrupt(handler)
-    csystem_watch_interrupts()
+    csystem_watch_interrupts(false)
   }
+
+  /// Takes the signals even where they were ignored when the program began: for sessions at a
+  /// terminal, where Ctrl-C must work.
+  public static func watchAtTerminal() { csystem_watch_interrupts(true) }
 
   public static var isRequested: Bool { csystem_interrupted() != 0 }
 

@@ -49,8 +49,9 @@ int csystem_divert_on_sigterm(int descriptor);
 
 /* Requests to stop: the number of SIGINT, SIGTERM or SIGHUP once csystem_watch_interrupts() ran,
    0 for none. A second one while one is pending (and not at once behind it) ends the process, as
-   the default action would. */
-void csystem_watch_interrupts(void);
+   the default action would. Signals that were ignored when the program began stay so, unless
+   ignored_too: somebody sits at a terminal and presses Ctrl-C. */
+void csystem_watch_interrupts(bool ignored_too);
 int csystem_interrupted(void);
 void csystem_clear_interrupted(void);
 
