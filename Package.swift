@@ -65,14 +65,16 @@ let package = Package(
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "TestKit"]),
     tests("ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
-    tests("LiveTests", ["Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
+    tests(
+      "LiveTests",
+      ["Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "HelperProtocolTests",
       ["HelperProtocol", "Live", "SimDomain", "Format", "SystemIO", "Bytes"]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),
-    tests("FormatTests", ["Format", "Bytes"]),
-    tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
+    tests("FormatTests", ["Format", "Bytes", "TestKit"]),
+    tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
   ],
   swiftLanguageModes: [.v6]
 )

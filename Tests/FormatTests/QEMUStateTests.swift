@@ -3,6 +3,8 @@
 import Bytes
 import Testing
 
+import struct TestKit.Seed
+
 @testable import Format
 
 @Suite struct QEMUStateTests {

@@ -4,31 +4,9 @@ import Bytes
 import Glibc
 import Testing
 
+import struct TestKit.Seed
+
 @testable import Format
-
-/// Numbers from a seed that is printed, so that a failure can be repeated: paste the printed line
-/// over the one that made the seed.
-struct Seed: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ state: UInt64 = UInt64.random(in: 0...UInt64.max), _ place: String = #function) {
-    self.state = state
-    print("// \(place): var random = Seed(\(state.hex(16)))")
-  }
-
-  /// SplitMix64.
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
-  }
-
-  mutating func octets(_ count: Int) -> [UInt8] {
-    (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) }
-  }
-}
 
 /// Rows and a length of body that they are for.
 struct Table: Sendable, CustomTestStringConvertible {

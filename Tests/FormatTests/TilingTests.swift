@@ -2,6 +2,8 @@
 
 import Testing
 
+import struct TestKit.Seed
+
 @testable import Format
 
 @Suite struct TilingTests {

@@ -6,6 +6,8 @@ import Stream
 import SystemIO
 import Testing
 
+import struct TestKit.Seed
+
 @testable import Legacy
 
 @Suite struct DamageTests {

@@ -7,26 +7,6 @@ import Testing
 
 @testable import Legacy
 
-/// Numbers from a seed that is printed, so that a failure can be repeated: paste the printed line
-/// over the one that made the seed.
-struct Seed: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ state: UInt64 = UInt64.random(in: 0...UInt64.max), _ place: String = #function) {
-    self.state = state
-    print("// \(place): var random = Seed(0x\(String(state, radix: 16)))")
-  }
-
-  /// SplitMix64.
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
-  }
-}
-
 /// The checkout, found from this file's place.
 let checkout = #filePath.replacing("/Tests/LegacyTests/Support.swift", with: "")
 

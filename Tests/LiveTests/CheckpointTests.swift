@@ -9,6 +9,8 @@ import Stream
 import SystemIO
 import Testing
 
+import struct TestKit.Seed
+
 @Suite struct CheckpointTests {
   /// A save of `count` checkpoints, with copies of the domain as it was at each.
   func save(_ count: Int) throws -> (SimDomain, Scratch, SaveResult, [UInt64]) {

@@ -8,6 +8,8 @@ import Stream
 import SystemIO
 import Testing
 
+import struct TestKit.Seed
+
 @Suite struct PVPageTableTests {
   /// A table with these entries; machine frame 0x1000 + n is pfn n, below 16.
   func normalise(

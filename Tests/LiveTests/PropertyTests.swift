@@ -6,6 +6,8 @@ import SimDomain
 import SystemIO
 import Testing
 
+import struct TestKit.Seed
+
 @Suite struct PropertyTests {
   static func configuration(_ random: inout Seed) -> SimDomain.Configuration {
     var configuration = SimDomain.Configuration(frameCount: 1 + random.below(3000))

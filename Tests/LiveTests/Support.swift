@@ -13,30 +13,6 @@ import Testing
 /// The folder of the fixtures, found from this file's place.
 let fixtures = #filePath.replacing("LiveTests/Support.swift", with: "Fixtures/")
 
-/// Numbers from a seed that is printed, so that a failure can be repeated: paste the printed line
-/// over the one that made the seed.
-struct Seed: RandomNumberGenerator {
-  let start: UInt64
-  private var state: UInt64
-
-  init(_ state: UInt64 = UInt64.random(in: 0...UInt64.max), _ place: String = #function) {
-    start = state
-    self.state = state
-    print("// \(place): var random = Seed(\(state.hex(16)))")
-  }
-
-  /// SplitMix64.
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
-  }
-
-  mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
-}
-
 /// A file without a name elsewhere: it goes with the value.
 final class Scratch {
   let path: String
