@@ -32,11 +32,11 @@ let package = Package(
     swift(
       "Shell",
       [
-        "LuaRuntime", "Terminal", "Convert", "Legacy", "Pages", "Image", "Stream", "Format",
-        "SystemIO", "Bytes", "JSON",
+        "LuaRuntime", "Terminal", "Convert", "Legacy", "SimDomain", "Live", "Pages", "Image",
+        "Stream", "Format", "SystemIO", "Bytes", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    swift("LuaRuntime", ["CLuaShim", "CLua"]),
+    swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
     swift("Pages", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Legacy", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Convert", ["Image", "Stream", "Format", "SystemIO", "Bytes", "JSON"]),

@@ -1,6 +1,9 @@
 /* See CLuaShim.h. */
 #include "CLuaShim.h"
 
+#include "sandbox.h"
+
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,6 +24,8 @@ typedef struct {
     lua_State *main;
     int traceback;          /* registry reference of the last traceback */
 } context;
+
+static _Thread_local lua_State *own; /* the state of this thread, for its stop signal */
 
 static context *context_of(lua_State *L) { return *(context **)lua_getextraspace(L); }
 
@@ -340,14 +345,40 @@ static int co_resume(lua_State *L) {
     return results + 1;
 }
 
+/* Closes what is still to be closed in it: code of the script, on its own stack. */
+static int close_coroutine(lua_State *L, lua_State *co) {
+    context *c = context_of(L);
+    lua_State *was = c->running;
+    c->running = co;
+    if (c->stopping) arm(co);
+    int status = lua_resetthread(co);
+    c->running = was;
+    return status;
+}
+
+static int co_close(lua_State *L) {
+    lua_State *co = check_coroutine(L);
+    lua_Debug ar;
+    bool is_suspended = lua_status(co) == LUA_YIELD ||
+                        (lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar) == 0);
+    if (co == L || (!is_suspended && lua_status(co) == LUA_OK)) {
+        return luaL_error(L, "cannot close a %s coroutine", co == L ? "running" : "normal");
+    }
+    if (close_coroutine(L, co) == LUA_OK) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_pushboolean(L, 0);
+    lua_xmove(co, L, 1);
+    return 2;
+}
+
 static int wrapped(lua_State *L) {
     lua_State *co = lua_tothread(L, lua_upvalueindex(1));
     int results = resume(L, co, lua_gettop(L));
     if (results >= 0) return results;
     int status = lua_status(co);
-    if (status != LUA_OK && status != LUA_YIELD) {
-        lua_resetthread(co);
-    }
+    if (status != LUA_OK && status != LUA_YIELD) close_coroutine(L, co);
     if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
         luaL_where(L, 1);
         lua_insert(L, -2);
@@ -407,7 +438,7 @@ static int open_libraries(lua_State *L) {
                                         {LUA_STRLIBNAME, luaopen_string},
                                         {LUA_MATHLIBNAME, luaopen_math},
                                         {LUA_UTF8LIBNAME, luaopen_utf8}};
-    if (lua_toboolean(L, 1)) {
+    if (lua_tointeger(L, 1) == clua_all_libraries) {
         luaL_openlibs(L);
     } else {
         for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
@@ -418,12 +449,15 @@ static int open_libraries(lua_State *L) {
     lua_getglobal(L, LUA_COLIBNAME);
     lua_pushcfunction(L, co_resume), lua_setfield(L, -2, "resume");
     lua_pushcfunction(L, co_wrap), lua_setfield(L, -2, "wrap");
+    lua_pushcfunction(L, co_close), lua_setfield(L, -2, "close");
+    lua_pop(L, 1);
     lua_pushcfunction(L, guarded_xpcall), lua_setglobal(L, "xpcall");
+    if (lua_tointeger(L, 1) == clua_sandbox) clua_restrict(L);
     return 0;
 }
 
 lua_State *clua_new(size_t memory_limit, clua_entry entry, clua_release release_function,
-                    void *host, bool libraries) {
+                    void *host, clua_libraries libraries) {
     context *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->entry = entry;
@@ -440,7 +474,7 @@ lua_State *clua_new(size_t memory_limit, clua_entry entry, clua_release release_
     c->traceback = LUA_NOREF;
     lua_atpanic(L, panic);
     lua_pushcfunction(L, open_libraries);
-    lua_pushboolean(L, libraries);
+    lua_pushinteger(L, libraries);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
         clua_close(L);
         return NULL;
@@ -450,6 +484,7 @@ lua_State *clua_new(size_t memory_limit, clua_entry entry, clua_release release_
 }
 
 void clua_close(lua_State *L) {
+    if (own == L) own = NULL;
     context *c = context_of(L);
     c->stopping = 0;
     lua_close(L);
@@ -534,4 +569,32 @@ void clua_set_active(lua_State *L) { atomic_store(&active, L); }
 void clua_stop_active(void) {
     lua_State *L = atomic_load(&active);
     if (L) clua_stop(L);
+}
+
+/* ---- the thread of a state ---- */
+
+static void on_stop(int number) {
+    (void)number;
+    lua_State *L = own;
+    if (L) clua_stop(L);
+}
+
+int clua_stop_signal(void) { return SIGRTMIN + 5; }
+
+void clua_take_thread(lua_State *L) {
+    own = L;
+    if (!L) return;
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(clua_stop_signal(), &action, NULL);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, clua_stop_signal());
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int clua_file_descriptor(lua_State *L, int index) {
+    luaL_Stream *stream = luaL_testudata(L, index, LUA_FILEHANDLE);
+    if (!stream || !stream->closef || !stream->f || fflush(stream->f) != 0) return -1;
+    return fileno(stream->f);
 }

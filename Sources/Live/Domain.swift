@@ -25,10 +25,13 @@ public struct DomainInfo: Sendable, Equatable {
   /// PV, 32-bit: the first machine frame of Xen's compatibility M2P table, by which the L2 that
   /// maps it is known; nil where there is none.
   public var compatM2PFrame: UInt64?
+  /// Whether its vCPUs were stopped from outside.
+  public var isPaused: Bool
 
   public init(
     id: UInt32, guest: GuestType, shutdown: Shutdown? = nil, pageCount: Int, onlineVCPUs: [Int],
-    xenMajor: UInt32, xenMinor: UInt32, guestWidth: Int = 0, compatM2PFrame: UInt64? = nil
+    xenMajor: UInt32, xenMinor: UInt32, guestWidth: Int = 0, compatM2PFrame: UInt64? = nil,
+    isPaused: Bool = false
   ) {
     self.id = id
     self.guest = guest
@@ -39,6 +42,7 @@ public struct DomainInfo: Sendable, Equatable {
     self.xenMinor = xenMinor
     self.guestWidth = guestWidth
     self.compatM2PFrame = compatM2PFrame
+    self.isPaused = isPaused
   }
 
   public var isSuspended: Bool { shutdown == .suspend }

@@ -8,6 +8,7 @@ public enum Hook: String, Sendable, CaseIterable {
   case info, frameCount, frames, pageTypes, map, machineFrame, checkUnchanged
   case switchEmulatorLogDirty, enableLogDirty, cleanLogDirty, peekLogDirty, disableLogDirty
   case suspend, resume, state
+  case pause, unpause, store
   case postcopy, checkpoint
   case staticDataDone, populate, setTypes, mapForWriting, setState, complete
 }

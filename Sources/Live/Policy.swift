@@ -47,6 +47,10 @@ public struct PrecopyStats: Sendable, Equatable {
   public var bandwidth = 0.0
   /// Pages a second that the guest dirtied in the last round; 0 where it cannot be told.
   public var dirtyRate = 0.0
+  /// The same two, smoothed over the rounds: each new one counts half, and a bandwidth by how much
+  /// was sent.
+  public var smoothBandwidth = 0.0
+  public var smoothDirtyRate = 0.0
 
   public init() {}
 
@@ -74,6 +78,11 @@ public protocol Policy {
   mutating func decide(_ stats: PrecopyStats) -> Verdict
   /// Called once when the guest stands still, and not when a policy aborts.
   mutating func suspended(_ stats: PrecopyStats)
+  /// Called when the guest of a checkpointed save runs again, behind each checkpoint.
+  mutating func postcopy()
+  /// Called behind `postcopy`, before the wait for the next checkpoint; `count`: how many there are.
+  /// False ends the save; the guest runs then.
+  mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool
   /// Called once at the end of every save for which `begin` was called.
   mutating func end(_ outcome: SaveOutcome)
 }
@@ -81,6 +90,8 @@ public protocol Policy {
 extension Policy {
   public mutating func begin(_ info: DomainInfo, frameCount: Int) {}
   public mutating func suspended(_ stats: PrecopyStats) {}
+  public mutating func postcopy() {}
+  public mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool { true }
   public mutating func end(_ outcome: SaveOutcome) {}
 }
 

@@ -33,12 +33,23 @@ struct Precopy {
       let ended = now()
       stats.roundTime = ended - began
       stats.bandwidth = rate(dirty, stats.roundTime)
+      if stats.bandwidth > 0 {
+        // A round of a few pages says little of the link; one of a batch or more counts half.
+        let weight = 0.5 * min(1, Double(dirty) / Double(PageSender.batchLimit))
+        stats.smoothBandwidth =
+          stats.smoothBandwidth == 0
+          ? stats.bandwidth
+          : (1 - weight) * stats.smoothBandwidth + weight * stats.bandwidth
+      }
       stats.elapsed = ended - start
       verdict = policy.decide(stats)
       if verdict != .proceed { return verdict }
       let dirtied = try clean()
       stats.dirtyCount = dirtied
       stats.dirtyRate = rate(dirtied, now() - began)
+      stats.smoothDirtyRate =
+        stats.smoothDirtyRate == 0
+        ? stats.dirtyRate : 0.5 * (stats.smoothDirtyRate + stats.dirtyRate)
     }
   }
 

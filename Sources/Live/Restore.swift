@@ -1,15 +1,26 @@
 // Restoring a domain from a stream. Xen: tools/libs/guest/xg_sr_restore.c.
 
 internal import Bytes
-internal import Format
+public import Format
 internal import Stream
 public import SystemIO
+
+/// Whoever wants to know how a restore goes on.
+public protocol RestoreObserver: AnyObject {
+  /// Called once, when the stream's headers have been read.
+  func begin(_ guest: GuestType, xenMajor: UInt32, xenMinor: UInt32)
+  /// Called once, before the builder is told: static data that the stream does not have.
+  func staticDataDone(missing: [RecordType])
+  /// Called once at the end of every restore.
+  func end(_ outcome: SaveOutcome)
+}
 
 /// One restore of one stream into one domain.
 public final class Restore {
   private let source: Source
   private let builder: any DomainBuilder
   private let isCheckpointed: Bool
+  private let observer: (any RestoreObserver)?
   private var reader: StreamReader
   private var populated: [UInt64] = []
   private var seen: Set<RecordType> = []
@@ -23,7 +34,11 @@ public final class Restore {
 
   /// A restore that has not begun. `isCheckpointed`: the stream has no END, but checkpoints; when it
   /// stops, the last one that is complete counts.
-  public init(_ source: Source, into builder: any DomainBuilder, isCheckpointed: Bool = false) {
+  public init(
+    _ source: Source, into builder: any DomainBuilder, isCheckpointed: Bool = false,
+    observer: (any RestoreObserver)? = nil
+  ) {
+    self.observer = observer
     self.source = source
     self.builder = builder
     self.isCheckpointed = isCheckpointed
@@ -40,8 +55,10 @@ public final class Restore {
       builder.discard()
       var error = error
       error.step = error.step ?? .restore
+      observer?.end(.failed(error.description))
       throw error
     }
+    observer?.end(.complete)
     return result
   }
 
@@ -82,6 +99,9 @@ public final class Restore {
         .unsuitable,
         "expected a stream of an \(builder.guestType.name) guest, got one of type \(type)")
     }
+    observer?.begin(
+      builder.guestType, xenMajor: UInt32(clamping: header.number("xen_major") ?? 0),
+      xenMinor: UInt32(clamping: header.number("xen_minor") ?? 0))
   }
 
   /// Applies a record, or keeps it for the end of its checkpoint.
@@ -154,8 +174,9 @@ public final class Restore {
   private func endStaticData() throws(LiveError) {
     guard !hasStaticData else { return }
     hasStaticData = true
-    try builder.staticDataDone(
-      missing: [.x86CPUIDPolicy, .x86MSRPolicy].filter { !seen.contains($0) })
+    let missing = [RecordType.x86CPUIDPolicy, .x86MSRPolicy].filter { !seen.contains($0) }
+    observer?.staticDataDone(missing: missing)
+    try builder.staticDataDone(missing: missing)
   }
 
   private func applyPages(_ record: Record, _ arena: Arena) throws(LiveError) {

@@ -57,6 +57,7 @@ public final class Save {
   private var start: UInt64 = 0
   private var checkpointCount = 0
   private var verifyDirtyCount: Int?
+  private var stats = PrecopyStats()
 
   /// A save that has not begun. `isVerifying` sends all pages a second time for the restorer to
   /// compare (plain saves only). `progress` is called from the save's thread.
@@ -176,7 +177,8 @@ public final class Save {
     if case .abort(let reason) = verdict {
       throw LiveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))
     }
-    try sendDirty(.final, stats: precopy.stats)
+    stats = precopy.stats
+    try sendDirty(.final, stats: stats)
     try verify()
   }
 
@@ -215,6 +217,8 @@ public final class Save {
     checkpointCount += 1
     guard try checkpoints.postcopy() else { return false }
     sender.isFinal = false
+    policy.postcopy()
+    guard policy.checkpoint(stats, count: checkpointCount) else { return false }
     return try checkpoints.checkpoint(checkpointCount)
   }
 

@@ -193,6 +193,13 @@ public struct LuaFrame {
     return stringIfAny(-1) ?? ""
   }
 
+  /// The descriptor of the open file handle at `index`, with what was buffered written out; nil for
+  /// anything else.
+  public func fileDescriptor(_ index: Int) -> Int32? {
+    let number = L.fileDescriptor(index)
+    return number < 0 ? nil : number
+  }
+
   /// A reference that keeps the value at `index` beyond the call.
   public func reference(_ index: Int) -> LuaReference {
     L.push(copyOf: index)

@@ -22,9 +22,19 @@ public final class LuaState {
   /// What the script is looking at, for messages: "record 8 (X86_TSC_INFO) at 0x1a40".
   public var place: (() -> String)?
 
-  /// A new state. `memoryLimit` in octets, 0 for none; without `allLibraries` there is no io, os,
-  /// debug or package.
-  public init(memoryLimit: Int = 0, allLibraries: Bool = true) throws(LuaError) {
+  /// What scripts find.
+  public enum Libraries: Sendable {
+    /// All of Lua's own.
+    case all
+    /// None of io, os, debug and package.
+    case harmless
+    /// Those, read-only, without what can be turned against the program: binary chunks, finalizers,
+    /// addresses. Of os only the clocks.
+    case sandbox
+  }
+
+  /// A new state. `memoryLimit` in octets, 0 for none.
+  public init(memoryLimit: Int = 0, _ libraries: Libraries = .all) throws(LuaError) {
     // Safety: the entry is called only while this object lives: `deinit` closes the state.
     let host = unsafe Unmanaged.passUnretained(self).toOpaque()
     let raw = unsafe clua_new(
@@ -32,7 +42,7 @@ public final class LuaState {
       { object in
         guard let object = unsafe object else { return }
         unsafe Unmanaged<AnyObject>.fromOpaque(object).release()
-      }, host, allLibraries)
+      }, host, libraries.kind)
     guard let raw = unsafe raw else { throw LuaError("not enough memory", kind: .memory) }
     stack = unsafe Stack(raw)
   }
@@ -200,9 +210,25 @@ public final class LuaState {
   /// Ends a stop: scripts may run again.
   public func endStop() { frame.L.endStop() }
 
+  /// Makes the calling thread the state's: `stopSignal`, sent to the thread, stops the script.
+  public func takeThread() { frame.L.takeThread() }
+
+  /// The signal that `takeThread` lets through.
+  public static var stopSignal: Int32 { clua_stop_signal() }
+
   /// Octets that the state holds.
   public var memory: Int { frame.L.memory }
 
   /// Collects what no script can reach.
   public func collectGarbage() { frame.L.collect() }
+}
+
+extension LuaState.Libraries {
+  fileprivate var kind: clua_libraries {
+    switch self {
+    case .all: clua_all_libraries
+    case .harmless: clua_harmless_libraries
+    case .sandbox: clua_sandbox
+    }
+  }
 }

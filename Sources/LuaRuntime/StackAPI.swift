@@ -163,6 +163,8 @@ struct Stack: Equatable {
   }
   var isStopping: Bool { unsafe clua_is_stopping(raw) }
   func endStop() { unsafe clua_end_stop(raw) }
+  func takeThread() { unsafe clua_take_thread(raw) }
+  func fileDescriptor(_ index: Int) -> Int32 { unsafe clua_file_descriptor(raw, Int32(index)) }
   func makeActive() { unsafe clua_set_active(raw) }
   static func clearActive() { clua_set_active(nil) }
   var memory: Int { Int(unsafe clua_memory(raw)) }

@@ -24,7 +24,7 @@ extension SimDomain: Domain {
     return DomainInfo(
       id: configuration.id, guest: configuration.guest, shutdown: shutdown,
       pageCount: present.setCount, onlineVCPUs: onlineVCPUs, xenMajor: 4, xenMinor: 17,
-      guestWidth: Int(width))
+      guestWidth: Int(width), isPaused: isPaused)
   }
 
   public func frameCount() throws(LiveError) -> Int {
@@ -151,6 +151,8 @@ extension SimDomain: Domain {
   public func suspend() throws(LiveError) {
     try enter(.suspend)
     guard shutdown == nil else { return }
+    // Whoever is paused answers nobody.
+    guard !isPaused else { throw LiveError(.suspend, 110, "the guest is paused") }
     // The guest goes on working until its last vCPU has come to the hypercall.
     clock.advance(by: configuration.suspendTime)
     catchUp()
@@ -170,7 +172,7 @@ extension SimDomain: Domain {
     let isStatic = Guest.of(configuration.guest).map {
       $0.staticData.contains(type) || $0.startOfStream.contains(type)
     }
-    guard isStatic == true || shutdown == .suspend else {
+    guard isStatic == true || isPaused || shutdown == .suspend else {
       throw LiveError(.state, 16, "\(type.name) was asked for while the guest runs")
     }
     return states[StateKey(type: type, vcpu: vcpu)]

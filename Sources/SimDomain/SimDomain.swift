@@ -12,6 +12,7 @@ public import SystemIO
 public final class SimDomain {
   public struct Configuration: Sendable {
     public var id: UInt32 = 1
+    public var name = "simulated"
     public var guest = GuestType.x86HVM
     public var frameCount: Int
     /// Frames without a page, such as the hole below 4 GiB.
@@ -43,6 +44,10 @@ public final class SimDomain {
   public internal(set) var isLogDirtyOn = false
   public internal(set) var isEmulatorLogDirtyOn = false
   public internal(set) var shutdown: DomainInfo.Shutdown?
+  /// Whether somebody outside has stopped the vCPUs.
+  public internal(set) var isPaused = false
+  /// The domain's part of xenstore, by path.
+  var store: [String: [UInt8]] = [:]
   /// vCPUs that are running; a domain that stands still has none.
   public internal(set) var runningVCPUs: Set<Int> = []
   /// Writes that the guest has done.
@@ -84,6 +89,9 @@ public final class SimDomain {
     runner = WorkloadRunner(configuration.workload, seed: configuration.seed)
     lastTime = clock.now
     if configuration.guest == .x86PV { scatterFrames() }
+    store[storePath("name")] = Array(configuration.name.utf8)
+    store[storePath("domid")] = Array("\(configuration.id)".utf8)
+    store[storePath("memory/target")] = Array("\(count * pageByteCount / 1024)".utf8)
   }
 
   /// A running HVM domain with synthetic contents and records.
@@ -148,7 +156,7 @@ public final class SimDomain {
   public func catchUp() {
     let now = clock.now
     defer { lastTime = now }
-    guard !runningVCPUs.isEmpty, !isDead, now > lastTime, configuration.workload != .idle
+    guard !runningVCPUs.isEmpty, !isPaused, !isDead, now > lastTime, configuration.workload != .idle
     else { return }
     let pages =
       writable ?? (0..<configuration.frameCount).filter { present[$0] && types[$0] == .notab }
@@ -227,6 +235,15 @@ public final class SimDomain {
   /// Writes to a page as the guest does.
   public func write(_ page: Int, _ word: UInt64) {
     memory.store(page * pageByteCount, word)
+    touch(page)
+  }
+
+  /// Writes octets to a page from `offset` on, as the guest does. They end within the page.
+  public func write(_ page: Int, at offset: Int, _ octets: [UInt8]) {
+    precondition(offset >= 0 && offset + octets.count <= pageByteCount)
+    for (index, octet) in octets.enumerated() {
+      memory.store(page * pageByteCount + offset + index, octet)
+    }
     touch(page)
   }
 }

@@ -24,10 +24,16 @@ typedef int (*clua_entry)(lua_State *L, intptr_t number, void *host);
 /* Swift's side: gives up the reference that a userdata held. */
 typedef void (*clua_release)(void *object);
 
-/* A state with the standard libraries `libraries` (1: all; 0: none of io, os, debug and package).
-   memory_limit in bytes, 0 for none. NULL when there is no memory. */
+typedef enum {
+    clua_harmless_libraries, /* none of io, os, debug and package */
+    clua_all_libraries,
+    clua_sandbox, /* harmless ones that cannot be changed, without what scripts that nobody trusts
+                     must not have; see sandbox.c */
+} clua_libraries;
+
+/* A state with these libraries. memory_limit in bytes, 0 for none. NULL when there is no memory. */
 lua_State *clua_new(size_t memory_limit, clua_entry entry, clua_release release, void *host,
-                    bool libraries);
+                    clua_libraries libraries);
 void clua_close(lua_State *L);
 
 /* Pushes a Lua function that calls Swift's function `number`. */
@@ -69,6 +75,15 @@ bool clua_is_stopping(lua_State *L);
 /* Which state clua_stop_active stops: for signal handlers. NULL for none. */
 void clua_set_active(lua_State *L);
 void clua_stop_active(void);
+
+/* The signal that stops the state of the thread which it is sent to. */
+int clua_stop_signal(void);
+/* Makes the calling thread the one of L (NULL: of none), and lets the signal through. */
+void clua_take_thread(lua_State *L);
+
+/* The descriptor of the open file handle (io.open) at `index`, with what was buffered written out;
+   -1 for anything else. */
+int clua_file_descriptor(lua_State *L, int index);
 
 /* ---- the macros and variadic functions of lua.h ---- */
 void clua_pop(lua_State *L, int count);

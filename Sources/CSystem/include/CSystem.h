@@ -9,6 +9,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "CSystemThreads.h"
+
 /* splice(2) with SPLICE_F_MOVE; a NULL offset means the descriptor's own position. */
 ssize_t csystem_splice(int in, int64_t *in_offset, int out, int64_t *out_offset, size_t count);
 

@@ -1,0 +1,176 @@
+// A Lua state on a thread of its own: what runs there cannot keep its caller waiting.
+
+internal import CSystem
+
+/// Runs scripts that nobody trusts. The state has a memory limit and the sandbox's libraries; the
+/// thread is sealed by the kernel (no new privileges, a seccomp filter), so that even a script that
+/// breaks out of Lua can open no file and start no program. Each call has a deadline: when it has
+/// passed, the script is stopped; where it cannot be stopped (it is inside one long search), it is
+/// left behind and the caller goes on.
+///
+/// `Resident` is what lives on the thread: it is made there, is only ever given to functions that
+/// run there, and goes there. The object itself belongs to one caller at a time.
+public final class SandboxThread<Resident> {
+  /// What the thread may do besides computing.
+  public enum Boundary: Sendable {
+    /// Nothing.
+    case compute
+    /// Read and write descriptors that are open already.
+    case streams
+    /// Everything: for tests of the Lua side alone.
+    case none
+  }
+
+  /// Nanoseconds for which a script that was told to stop may take to do it.
+  public static var grace: UInt64 { 50_000_000 }
+
+  private let core: Core<Resident>
+  private let worker: Worker
+  /// Why the kernel did not seal the thread (an errno); 0 where it did.
+  public private(set) var sealError: Int32 = 0
+
+  /// Starts the thread. `prepare` binds what scripts find there, and may open files; then the thread
+  /// is sealed, and `make` runs with `deadline` nanoseconds. Both run on the thread. Throws what
+  /// they throw; code "deadline" where `make` took too long.
+  public init(
+    memoryLimit: Int = 32 << 20, boundary: Boundary = .compute, deadline: UInt64 = 1_000_000_000,
+    prepare: @escaping @Sendable (LuaState) throws(LuaError) -> Void,
+    make: @escaping @Sendable (LuaState) throws(LuaError) -> Resident
+  ) throws(LuaError) {
+    core = Core()
+    worker = try Worker()
+    let core = core
+    sealError = try run(60_000_000_000) { () throws(LuaError) -> Int32 in
+      let state = try LuaState(memoryLimit: memoryLimit, .sandbox)
+      core.state = state
+      state.takeThread()
+      try prepare(state)
+      switch boundary {
+      case .none: return 0
+      case .compute: return csystem_seal_thread(csystem_seal_compute)
+      case .streams: return csystem_seal_thread(csystem_seal_streams)
+      }
+    }
+    try run(deadline) { () throws(LuaError) in
+      guard let state = core.state else { return }
+      core.resident = try make(state)
+    }
+  }
+
+  deinit {
+    let core = core
+    // Where it is still busy, everything stays with the thread for ever.
+    _ = worker.perform(1_000_000_000) {
+      core.resident = nil
+      core.state?.close()
+      core.state = nil
+    }
+  }
+
+  /// Runs `body` on the thread and waits for it. Throws what it throws; an error of kind interrupted
+  /// with code "deadline" when it had to be stopped after `deadline` nanoseconds, and with code
+  /// "stuck" when it did not stop (and at once, as long as it goes on).
+  public func call<R: Sendable>(
+    deadline: UInt64, _ body: @escaping @Sendable (Resident, LuaState) throws(LuaError) -> R
+  ) throws(LuaError) -> R {
+    let core = core
+    return try run(deadline) { () throws(LuaError) -> R in
+      guard let state = core.state, let resident = core.resident else {
+        throw LuaError("the sandbox is closed")
+      }
+      return try body(resident, state)
+    }
+  }
+
+  private func run<R: Sendable>(
+    _ deadline: UInt64, _ body: @escaping @Sendable () throws(LuaError) -> R
+  ) throws(LuaError) -> R {
+    let (core, answer) = (core, Answer<R>())
+    let isPosted = worker.post {
+      // A stop that came too late for the last call is not meant for this one.
+      core.state?.endStop()
+      do throws(LuaError) { answer.result = .success(try body()) } catch {
+        answer.result = .failure(error)
+      }
+    }
+    guard isPosted else {
+      throw LuaError("an earlier call has not ended", kind: .interrupted, code: "stuck")
+    }
+    if !worker.wait(deadline) {
+      worker.stop()
+      guard worker.wait(SandboxThread.grace) else {
+        worker.makeIdle()
+        throw LuaError(
+          "no answer within \(deadline / 1_000_000) ms, and it does not stop", kind: .interrupted,
+          code: "stuck")
+      }
+      if case .success(let value)? = answer.result { return value }
+      throw LuaError(
+        "no answer within \(deadline / 1_000_000) ms", kind: .interrupted, code: "deadline")
+    }
+    guard let result = answer.result else { throw LuaError("the sandbox is closed") }
+    return try result.get()
+  }
+}
+
+/// What lives on the thread.
+private final class Core<Resident>: @unchecked Sendable {
+  // Safe to send: both are touched by jobs only, which run one after another on one thread.
+  var state: LuaState?
+  var resident: Resident?
+}
+
+/// Where a job leaves its result.
+private final class Answer<R: Sendable>: @unchecked Sendable {
+  // Safe to send: written before the job ends, read behind it. Nobody reads it if it never ends.
+  var result: Result<R, LuaError>?
+}
+
+/// The thread itself.
+@safe
+private final class Worker {
+  private final class Box: @unchecked Sendable {
+    // Safe to send: set while no job runs, called by the thread's one job.
+    var job: (@Sendable () -> Void)?
+  }
+
+  private let raw: OpaquePointer
+  private let box = Box()
+
+  init() throws(LuaError) {
+    // Safety: the thread holds this reference until `deinit` has seen it idle.
+    let context = unsafe Unmanaged.passRetained(box).toOpaque()
+    let made = unsafe csystem_worker_start(
+      { context in
+        guard let context = unsafe context else { return }
+        unsafe Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().job?()
+      }, context)
+    guard let made = unsafe made else {
+      unsafe Unmanaged<Box>.fromOpaque(context).release()
+      throw LuaError("the system gives no thread")
+    }
+    unsafe raw = made
+  }
+
+  deinit {
+    if unsafe csystem_worker_wait(raw, 0) {
+      unsafe Unmanaged.passUnretained(box).release()
+    }
+    unsafe csystem_worker_finish(raw)
+  }
+
+  func post(_ job: @escaping @Sendable () -> Void) -> Bool {
+    guard unsafe csystem_worker_wait(raw, 0) else { return false }
+    box.job = job
+    return unsafe csystem_worker_post(raw)
+  }
+
+  func wait(_ nanoseconds: UInt64) -> Bool { unsafe csystem_worker_wait(raw, nanoseconds) }
+  func stop() { unsafe csystem_worker_signal(raw, LuaState.stopSignal) }
+  func makeIdle() { unsafe csystem_worker_make_idle(raw) }
+
+  func perform(_ deadline: UInt64, _ job: @escaping @Sendable () -> Void) -> Bool {
+    guard post(job) else { return false }
+    return wait(deadline)
+  }
+}

@@ -1,0 +1,33 @@
+// Where domains come from: the one list of back ends.
+
+internal import Format
+internal import Live
+internal import SimDomain
+
+/// The back ends of one run of the program. To add one, add it to `all`.
+final class Backends {
+  let simulated = SimBackend()
+
+  /// In the order in which a domain is looked for.
+  private(set) lazy var all: [any DomainBackend] = [simulated]
+
+  /// All domains with their back ends.
+  func list() throws(LiveError) -> [(summary: DomainSummary, backend: any DomainBackend)] {
+    var out: [(summary: DomainSummary, backend: any DomainBackend)] = []
+    for backend in all {
+      for summary in try backend.list() { out.append((summary, backend)) }
+    }
+    return out
+  }
+
+  /// The domain of a number, name or UUID; nil where there is none.
+  func open(
+    _ word: String
+  ) throws(LiveError) -> (summary: DomainSummary, domain: any ManagedDomain)? {
+    for (summary, backend) in try list()
+    where summary.name == word || summary.uuid == word.lowercased() || "\(summary.id)" == word {
+      if let domain = try backend.open(summary.id) { return (summary, domain) }
+    }
+    return nil
+  }
+}
