@@ -47,6 +47,13 @@ public struct Converter {
 
   /// Runs to the end of the source. Where this throws, what was written is no image.
   public mutating func run() throws(RewriteError) -> ConversionReport {
+    let source = reader.source
+    return try Progress.phase("converting", of: source.byteCount, done: { source.position }) {
+      () throws(RewriteError) in try convert()
+    }
+  }
+
+  private mutating func convert() throws(RewriteError) -> ConversionReport {
     while let part = try next() {
       switch part {
       case .header(let header): try convert(header)

@@ -22,16 +22,25 @@ public struct RecordIndex {
   /// Walks over `source` from its start.
   public init(_ source: Source) throws(StreamError) {
     var reader = StreamReader(source)
-    while let part = try reader.next() {
-      switch part {
-      case .header(let header): headers.append(header)
-      case .record(let record):
-        entries.append(
-          Entry(
-            offset: record.offset, type: record.type, checkpoint: Int32(record.checkpoint)))
-      case .trailing(let trailing): self.trailing = trailing
+    var entries: [Entry] = []
+    var headers: [Header] = []
+    var trailing: Trailing?
+    try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
+      () throws(StreamError) in
+      while let part = try reader.next() {
+        switch part {
+        case .header(let header): headers.append(header)
+        case .record(let record):
+          entries.append(
+            Entry(
+              offset: record.offset, type: record.type, checkpoint: Int32(record.checkpoint)))
+        case .trailing(let found): trailing = found
+        }
       }
     }
+    self.entries = entries
+    self.headers = headers
+    self.trailing = trailing
     end = reader
   }
 

@@ -48,6 +48,14 @@ public final class Rewriter {
 
   /// Runs to the end of the source.
   public func run() throws(RewriteError) -> ChangeReport {
+    let (source, sink) = (reader.source, sink)
+    return try Progress.phase(
+      sink == nil ? "reading" : "writing", of: source.byteCount,
+      done: { sink?.position ?? source.position }
+    ) { () throws(RewriteError) in try rewrite() }
+  }
+
+  private func rewrite() throws(RewriteError) -> ChangeReport {
     try filter.begin()
     while let part = try next() {
       switch part {

@@ -37,6 +37,13 @@ public struct Verifier {
 
   /// Walks over the whole image. What is wrong with it is in the report: only the system throws.
   public func run() throws(StreamError) -> VerifyReport {
+    let source = source
+    return try Progress.phase("checking", of: source.byteCount, done: { source.position }) {
+      () throws(StreamError) in try walk()
+    }
+  }
+
+  private func walk() throws(StreamError) -> VerifyReport {
     var reader = StreamReader(source)
     let inspection = Inspection()
     do throws(StreamError) {

@@ -43,8 +43,12 @@ struct ConversionPass {
 
   mutating func run() throws(StreamError) -> LegacyReport {
     let start = writer.sink.position
-    if reader.source.isFile { try scan() }
-    while !isDone, let item = try reader.next() { try take(item) }
+    let source = reader.source
+    if source.isFile { try scan() }
+    try Progress.phase("converting", of: source.byteCount, done: { source.position }) {
+      () throws(StreamError) in
+      while !isDone, let item = try reader.next() { try take(item) }
+    }
     try writer.finish()
     report.byteCount = writer.sink.position - start
     noteRest()

@@ -85,7 +85,10 @@ extension PageImage {
         .usage, "\(path): the aligned layout needs an xl header, whose length can be padded")
     }
     for spot in before { try copy(spot.offset, spot.byteCount, sink) }
-    try writePages(sink, layout, &report)
+    try Progress.phase("writing", of: dataByteCount + 8 * index.pageCount, done: { sink.position })
+    {
+      () throws(PagesError) in try writePages(sink, layout, &report)
+    }
     for spot in tail { try copy(spot.offset, spot.byteCount, sink) }
     try put(Record(.end, body: [], context: index.context).headBytes, sink)
     if isNested {

@@ -19,7 +19,8 @@ extension PageDelta {
     }
     let head = try readHead(delta)
     try forEachStep(delta, head) { _ throws(PagesError) in }
-    guard base.byteCount == head.baseByteCount, try ContentHash.of(base) == head.baseHash else {
+    guard base.byteCount == head.baseByteCount, try ContentHash.of(base, "base") == head.baseHash
+    else {
       throw PagesError(
         .invalid, "\(base.path): is not the image that \(delta.path) was made from")
     }
@@ -27,20 +28,23 @@ extension PageDelta {
     report.changedPages = head.changedPages
     var hash = ContentHash()
     let arena = Arena(capacity: 1 << 20)
-    try forEachStep(delta, head) { step throws(PagesError) in
-      let source = step.isLiteral ? delta : base
-      if step.isLiteral { report.literal += step.count } else { report.copied += step.count }
-      var done: UInt64 = 0
-      while done < step.count {
-        let piece = Int(min(step.count - done, UInt64(arena.capacity)))
-        source.seek(step.offset + done)
-        let got = try io { () throws(SystemError) in
-          try source.read(into: arena, 0..<piece)
+    try Progress.phase("writing", of: head.newByteCount, done: { sink.position }) {
+      () throws(PagesError) in
+      try forEachStep(delta, head) { step throws(PagesError) in
+        let source = step.isLiteral ? delta : base
+        if step.isLiteral { report.literal += step.count } else { report.copied += step.count }
+        var done: UInt64 = 0
+        while done < step.count {
+          let piece = Int(min(step.count - done, UInt64(arena.capacity)))
+          source.seek(step.offset + done)
+          let got = try io { () throws(SystemError) in
+            try source.read(into: arena, 0..<piece)
+          }
+          guard got == piece else { throw shorter(source) }
+          arena.withBytes(0..<piece) { hash.add($0) }
+          try io { () throws(SystemError) in try sink.write(arena, 0..<piece) }
+          done += UInt64(piece)
         }
-        guard got == piece else { throw shorter(source) }
-        arena.withBytes(0..<piece) { hash.add($0) }
-        try io { () throws(SystemError) in try sink.write(arena, 0..<piece) }
-        done += UInt64(piece)
       }
     }
     guard hash.finished() == head.newHash else {

@@ -33,6 +33,12 @@ extension GuestMemory {
 
   /// Writes the guest's memory. Into a file, zeros take no space (except with LiME).
   public func export(_ format: ExportFormat, to sink: Sink) throws(PagesError) -> ExportReport {
+    try image.reading("writing memory", image.dataByteCount) { () throws(PagesError) in
+      try write(format, to: sink)
+    }
+  }
+
+  private func write(_ format: ExportFormat, to sink: Sink) throws(PagesError) -> ExportReport {
     var report = ExportReport()
     let ranges = image.index.pfns(hasData: true).ranges
     report.pageCount = image.index.dataCount

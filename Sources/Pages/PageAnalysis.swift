@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Format
 internal import Glibc
+internal import SystemIO
 
 extension PageImage {
   /// Calls `body` for all pages that the image mentions, in batches of at most 1024.
@@ -33,23 +34,32 @@ extension PageImage {
       pieces.removeAll(keepingCapacity: true)
       dataCount = 0
     }
-    for whole in index.runs {
-      for run in PageImage.cut(whole, to: pages) {
-        var done = 0
-        while done < Int(run.pageCount) {
-          let count = min(Int(run.pageCount) - done, BatchMask.capacity - entries.count)
-          let pfn = run.pfn + UInt64(done)
-          for number in 0..<count { entries.append(PageEntry(run.type, pfn: pfn + UInt64(number))) }
-          if run.hasData {
-            pieces.append((dataCount, count, run.offset(of: pfn)))
-            dataCount += count
+    // How much of the contents a selector looks at is its own affair: entries are counted.
+    let given = ProgressCounter()
+    let total = pages == nil ? index.pageCount : nil
+    try Progress.phase("looking at pages", of: total, unit: "pages", done: { given.value }) {
+      () throws(PagesError) in
+      for whole in index.runs {
+        for run in PageImage.cut(whole, to: pages) {
+          var done = 0
+          while done < Int(run.pageCount) {
+            let count = min(Int(run.pageCount) - done, BatchMask.capacity - entries.count)
+            let pfn = run.pfn + UInt64(done)
+            for number in 0..<count {
+              entries.append(PageEntry(run.type, pfn: pfn + UInt64(number)))
+            }
+            if run.hasData {
+              pieces.append((dataCount, count, run.offset(of: pfn)))
+              dataCount += count
+            }
+            done += count
+            given.value += UInt64(count)
+            if entries.count == BatchMask.capacity { try flush() }
           }
-          done += count
-          if entries.count == BatchMask.capacity { try flush() }
         }
       }
+      try flush()
     }
-    try flush()
   }
 
   /// The parts of a run that lie in `pages`.
@@ -181,28 +191,30 @@ extension PageImage {
     let arena = Arena(capacity: pageByteCount + PageImage.pieceByteCount)
     var carried = 0
     var nextPFN: UInt64 = .max
-    try forEachRun(in: pages) { run throws(PagesError) in
-      var done = 0
-      while done < Int(run.pageCount) {
-        let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
-        let pfn = run.pfn + UInt64(done)
-        if pfn != nextPFN { carried = 0 }
-        try read(run.offset(of: pfn), count * pageByteCount, into: arena, at: carried)
-        let end = carried + count * pageByteCount
-        arena.withBytes(0..<end) { bytes in
-          var position = 0
-          while let hit = needle.first(in: bytes, position..<end) {
-            result.count += 1
-            if result.addresses.count < limit {
-              result.addresses.append(pfn << 12 &+ UInt64(hit) &- UInt64(carried))
+    try reading("searching", pages == nil ? dataByteCount : nil) { () throws(PagesError) in
+      try forEachRun(in: pages) { run throws(PagesError) in
+        var done = 0
+        while done < Int(run.pageCount) {
+          let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
+          let pfn = run.pfn + UInt64(done)
+          if pfn != nextPFN { carried = 0 }
+          try read(run.offset(of: pfn), count * pageByteCount, into: arena, at: carried)
+          let end = carried + count * pageByteCount
+          arena.withBytes(0..<end) { bytes in
+            var position = 0
+            while let hit = needle.first(in: bytes, position..<end) {
+              result.count += 1
+              if result.addresses.count < limit {
+                result.addresses.append(pfn << 12 &+ UInt64(hit) &- UInt64(carried))
+              }
+              position = hit + 1
             }
-            position = hit + 1
           }
+          arena.moveToStart(end - overlap..<end)
+          carried = overlap
+          nextPFN = pfn + UInt64(count)
+          done += count
         }
-        arena.moveToStart(end - overlap..<end)
-        carried = overlap
-        nextPFN = pfn + UInt64(count)
-        done += count
       }
     }
     return result

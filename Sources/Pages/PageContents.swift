@@ -46,6 +46,18 @@ public final class PageImage {
     guard got == count else { throw shorter(source) }
   }
 
+  /// Runs `body`, which reads `count` octets of the image, as a phase of long work. Whoever reads
+  /// only some of the pages does not know how many: nil.
+  func reading<R>(
+    _ name: String, _ count: UInt64?, _ body: () throws(PagesError) -> R
+  ) throws(PagesError) -> R {
+    let source = source
+    return try Progress.phase(name, of: count, done: { source.bytesRead }, body)
+  }
+
+  /// Octets of all contents that count.
+  var dataByteCount: UInt64 { index.dataCount * UInt64(pageByteCount) }
+
   /// Calls `body` for all last occurrences with contents, in the order of their pfns: the first pfn
   /// of a piece, its octets, and how many pages they are. `pages` limits it to a set.
   public func forEachPiece(
@@ -53,16 +65,18 @@ public final class PageImage {
     _ body: (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) throws(PagesError) -> Void
   ) throws(PagesError) {
     let arena = Arena(capacity: PageImage.pieceByteCount)
-    try forEachRun(in: pages) { run throws(PagesError) in
-      var done = 0
-      while done < Int(run.pageCount) {
-        let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
-        let pfn = run.pfn + UInt64(done)
-        try read(run.offset(of: pfn), count * pageByteCount, into: arena)
-        try arena.withBytes(0..<count * pageByteCount) { bytes throws(PagesError) in
-          try body(pfn, bytes, count)
+    try reading("reading pages", pages == nil ? dataByteCount : nil) { () throws(PagesError) in
+      try forEachRun(in: pages) { run throws(PagesError) in
+        var done = 0
+        while done < Int(run.pageCount) {
+          let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
+          let pfn = run.pfn + UInt64(done)
+          try read(run.offset(of: pfn), count * pageByteCount, into: arena)
+          try arena.withBytes(0..<count * pageByteCount) { bytes throws(PagesError) in
+            try body(pfn, bytes, count)
+          }
+          done += count
         }
-        done += count
       }
     }
   }

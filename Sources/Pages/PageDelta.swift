@@ -109,17 +109,20 @@ struct ContentHash {
     return PageLoops.mix(last, byteCount)
   }
 
-  /// The hash of a whole file.
-  static func of(_ source: Source) throws(PagesError) -> UInt64 {
+  /// The hash of a whole file. `name` says of progress what is being read.
+  static func of(_ source: Source, _ name: String) throws(PagesError) -> UInt64 {
     var hash = ContentHash()
     let arena = Arena(capacity: PageImage.pieceByteCount)
     source.seek(0)
-    while true {
-      let got = try io { () throws(SystemError) in
-        try source.read(into: arena, 0..<PageImage.pieceByteCount)
+    try Progress.phase("reading the \(name)", of: source.byteCount, done: { source.position }) {
+      () throws(PagesError) in
+      while true {
+        let got = try io { () throws(SystemError) in
+          try source.read(into: arena, 0..<PageImage.pieceByteCount)
+        }
+        if got == 0 { break }
+        arena.withBytes(0..<got) { hash.add($0) }
       }
-      if got == 0 { break }
-      arena.withBytes(0..<got) { hash.add($0) }
     }
     return hash.finished()
   }
@@ -133,16 +136,28 @@ extension PageDelta {
     from base: PageImage, to new: PageImage, _ sink: Sink
   ) throws(PagesError) -> Report {
     var head = Head(
-      baseByteCount: base.byteCount, baseHash: try ContentHash.of(base.source),
-      newByteCount: new.byteCount, newHash: try ContentHash.of(new.source), changedPages: 0)
+      baseByteCount: base.byteCount, baseHash: try ContentHash.of(base.source, "base"),
+      newByteCount: new.byteCount, newHash: try ContentHash.of(new.source, "new image"),
+      changedPages: 0)
     // The number of changed pages stands before them, so the steps are found first: 24 octets each.
     var plan = DeltaPlan(base: base, new: new)
-    try plan.run()
+    try new.reading("comparing", new.byteCount) { () throws(PagesError) in try plan.run() }
     head.changedPages = plan.changedPages
     var report = Report()
     report.changedPages = plan.changedPages
     try io { () throws(SystemError) in try sink.write(head.bytes) }
-    for step in plan.steps {
+    let literals = plan.steps.reduce(0) { $0 + ($1.baseOffset == nil ? $1.count : 0) }
+    try Progress.phase("writing", of: literals, done: { sink.position }) { () throws(PagesError) in
+      try write(plan.steps, of: new, sink, &report)
+    }
+    report.octetsWritten = sink.position
+    return report
+  }
+
+  private static func write(
+    _ steps: [DeltaPlan.Step], of new: PageImage, _ sink: Sink, _ report: inout Report
+  ) throws(PagesError) {
+    for step in steps {
       var words: [UInt8] = []
       if let offset = step.baseOffset {
         words.append(integer: step.count)
@@ -166,8 +181,6 @@ extension PageDelta {
       }
     }
     try io { () throws(SystemError) in try sink.write([UInt8](repeating: 0, count: 8)) }
-    report.octetsWritten = sink.position
-    return report
   }
 }
 

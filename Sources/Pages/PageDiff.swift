@@ -29,6 +29,14 @@ extension PageImage {
   public func forEachDifference(
     to other: PageImage, _ body: (PageDifference) -> Void
   ) throws(PagesError) {
+    try reading("comparing pages", dataByteCount) { () throws(PagesError) in
+      try compare(to: other, body)
+    }
+  }
+
+  private func compare(
+    to other: PageImage, _ body: (PageDifference) -> Void
+  ) throws(PagesError) {
     var pending: PageDifference?
     func note(
       _ kind: PageDifference.Kind, _ pfns: Range<UInt64>, _ types: [PageType] = []

@@ -86,13 +86,16 @@ public struct PageIndex: Sendable {
     source.seek(0)
     var builder = PageIndexBuilder(path: source.path, keepsHistory: options.keepsHistory)
     var reader = StreamReader(source)
-    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
-      switch part {
-      case .header(let header): headers.append(header)
-      case .record(let record):
-        try builder.add(record)
-        builder.checkpoints(reader.checkpointCount)
-      case .trailing: break
+    try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
+      () throws(PagesError) in
+      while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+        switch part {
+        case .header(let header): headers.append(header)
+        case .record(let record):
+          try builder.add(record)
+          builder.checkpoints(reader.checkpointCount)
+        case .trailing: break
+        }
       }
     }
     guard reader.guest != nil else {

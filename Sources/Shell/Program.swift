@@ -6,6 +6,7 @@ internal import SystemIO
 
 /// Runs the program with these words (without its own name) and returns its exit code.
 public func runShell(_ words: [String]) -> Int32 {
+  defer { ProgressDisplay.clear() }
   ignoreWriteSignals()
   Interrupt.watch(LuaState.stopActive)
   do throws(Failure) {
@@ -43,6 +44,9 @@ private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
 private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
   do {
     var command = try Commands.parseAsRoot(words)
+    if let long = (command as? any LongCommand)?.long {
+      ProgressDisplay.begin(long.progress, isQuiet: long.quiet)
+    }
     if var shellCommand = command as? any ShellCommand { return try shellCommand.execute() }
     try command.run()
     return ExitCode.good

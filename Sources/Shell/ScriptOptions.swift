@@ -31,6 +31,8 @@ struct ScriptOptions {
   /// -l NAME or -l GLOBAL=NAME.
   var modules: [(name: String, global: String)] = []
   var colour = ColourChoice.auto
+  /// --progress; nil for a bar where that can be shown.
+  var progress: ProgressStyle?
 
   /// Where the output of a returned filter goes; nil where the user has not said.
   var destination: Destination? {
@@ -68,6 +70,7 @@ struct ScriptOptions {
     ("--json", "", "Print reports as JSON."),
     ("--quiet", "", "Print only warnings and errors."),
     ("--color", "WHEN", "Colours: auto, always or never."),
+    ("--progress", "STYLE", "How progress is shown: bar, plain, json or none."),
     ("--help", "", "Say how the program is used."),
     ("--version", "", "Print the version."),
   ]
@@ -101,11 +104,14 @@ struct ScriptOptions {
       case "-i": isInteractive = true
       case "-l": modules.append(try module(value(word)))
       case "--color": colour = try ScriptOptions.colour(value(word))
+      case "--progress": progress = try ScriptOptions.progress(value(word))
       default:
         if word.hasPrefix("--output=") {
           output = String(word.dropFirst(9))
         } else if word.hasPrefix("--color=") {
           colour = try ScriptOptions.colour(String(word.dropFirst(8)))
+        } else if word.hasPrefix("--progress=") {
+          progress = try ScriptOptions.progress(String(word.dropFirst(11)))
         } else if word.hasPrefix("-"), word != "-", positional.isEmpty, !hasCode {
           let near = didYouMean(word, among: ScriptOptions.all.map(\.name))
           throw Failure(
@@ -160,6 +166,17 @@ struct ScriptOptions {
           + didYouMean(word, among: all))
     }
     return choice
+  }
+
+  static func progress(_ word: String) throws(Failure) -> ProgressStyle {
+    guard let style = ProgressStyle(rawValue: word) else {
+      let all = ProgressStyle.allCases.map(\.rawValue)
+      throw Failure(
+        ExitCode.usage,
+        "--progress: expected \(all.joined(separator: ", ")), got '\(word)'"
+          + didYouMean(word, among: all))
+    }
+    return style
   }
 
   /// Whether a word of `-i` is a script, by what the file begins with, and not an image.

@@ -24,6 +24,7 @@ struct ScriptRunner {
     shell.isJSON = options.isJSON
     shell.scriptPath = options.scriptPath
     shell.printsToStandardError = options.output == "-"
+    ProgressDisplay.begin(options.progress, isQuiet: options.isQuiet)
     return shell
   }
 

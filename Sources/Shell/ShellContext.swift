@@ -77,12 +77,12 @@ final class ShellContext {
 func writeOut(_ text: String) throws(Failure) { try writeOut(Array(text.utf8)) }
 
 func writeOut(_ bytes: [UInt8]) throws(Failure) {
+  ProgressDisplay.clear()
   do { try Sink.standardOutput().write(bytes) } catch { throw Failure(error) }
 }
 
 /// Writes text to standard error; failures have nowhere to go.
 func writeError(_ text: String) {
-  let name = "standard error"
-  guard let descriptor = try? Descriptor(taking: 2, path: name, isOwned: false) else { return }
-  try? Sink(descriptor, path: name).write(Array(text.utf8))
+  ProgressDisplay.clear()
+  writeToStandardError(Array(text.utf8))
 }

@@ -123,8 +123,9 @@ public enum Interrupt {
   /// Forgets the request: whoever asked has been answered.
   public static func clear() { csystem_clear_interrupted() }
 
-  /// Throws where the user asked for an end.
+  /// Throws where the user asked for an end. Called between any two pieces of work.
   public static func check(_ path: String) throws(SystemError) {
+    Progress.beat()
     if csystem_interrupted() != 0 { throw SystemError.interrupted(path) }
   }
 }

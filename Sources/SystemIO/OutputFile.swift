@@ -44,7 +44,9 @@ public final class OutputFile {
 
   /// Puts the file under its final name, replacing what was there.
   public func commit() throws(SystemError) {
-    try sink.synchronize()
+    try Progress.phase("bringing to the disk", of: nil, done: { 0 }) { () throws(SystemError) in
+      try sink.synchronize()
+    }
     if !isNamed {
       guard unsafe csystem_name(sink.number, temporaryPath) == 0 else {
         throw SystemError("linkat", errno, path)

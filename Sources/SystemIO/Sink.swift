@@ -112,6 +112,7 @@ public final class Sink {
   /// Repeats a write that a signal or a full non-blocking pipe stopped.
   private func retrying(_ call: () -> Int) throws(SystemError) -> Int {
     while true {
+      Progress.beat()
       let result = call()
       if result >= 0 { return result }
       switch errno {

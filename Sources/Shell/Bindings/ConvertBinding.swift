@@ -17,20 +17,22 @@ extension LuaImage {
           + "\"-\". Options: version = 1 (draft B), 2 or 3; order = \"little\" or \"big\"; layer = "
           + "\"libxc\", \"libxl\", \"xl\", \"libvirt\" or \"xenopsd\"; config = text for the outer "
           + "header; xen = the saver's release, where draft B does not say it; lossy = true leaves "
-          + "out what the result cannot hold; unchecked = true leaves out the verification.",
+          + "out what the result cannot hold; unchecked = true leaves out the verification; progress = "
+          + "xs.progress(title).",
         example: "assert(img:convert(\"new.img\", { version = 3, layer = \"xl\" }))"
       ) { image, frame throws(LuaError) in
         let destination = try frame.string(2)
         let (conversion, isUnchecked) = try LuaConversion.options(frame, 3)
         var job = ConvertJob(conversion: conversion, destination: destination)
         job.isUnchecked = isUnchecked
-        do {
-          frame.push(object: LuaConversion(try job.run(try image.takeSource())))
-          return 1
-        } catch let error as RewriteError {
-          return frame.fail(LuaFailure(error))
-        } catch {
-          throw error as? LuaError ?? LuaError("\(error)")
+        let source = try image.takeSource()
+        return try titled(frame, 3) { () throws(LuaError) in
+          do throws(RewriteError) {
+            frame.push(object: LuaConversion(try job.run(source)))
+            return 1
+          } catch {
+            return frame.fail(LuaFailure(error))
+          }
         }
       },
       .method(
@@ -160,7 +162,7 @@ final class LuaConversion {
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
     }
-    let names = rows.map(\.name) + ["unchecked"]
+    let names = rows.map(\.name) + ["unchecked", "progress"]
     for (name, _) in frame.fieldNames(index) where !names.contains(name) {
       throw LuaError("convert has no option '\(name)'" + didYouMean(name, among: names))
     }

@@ -28,6 +28,7 @@ extension ShellContext {
     state.register(LuaConversion.table)
     state.register(LuaChain.table)
     state.register(LuaSynth.table)
+    state.register(LuaProgress.table)
 
     let frame = state.frame
     frame.pushTable()
@@ -37,7 +38,7 @@ extension ShellContext {
         "What `require \"xensave\"` gives: opening, rewriting and checking saved domains."))
     state.addFunctions(
       imageFunctions + recordFunctions + textFunctions + scriptFunctions
-        + optionFunctions + synthFunctions)
+        + optionFunctions + synthFunctions + progressFunctions)
     frame.pushTable()
     state.declareTop(
       LuaDeclaration(.module, owner: "", "xs.log", "", "Messages on standard error."))
@@ -94,7 +95,7 @@ extension ShellContext {
         "(source: string|Image, destination: string?, filter: Filter, options?: table): Report?, Error?",
         "Passes every part of an image through a filter. The destination is a file (written whole, "
           + "verified and renamed, or not at all), \"-\" for standard output, or nil for a dry run. "
-          + "Options: unchecked = true leaves out the verification. What the filter raises is raised.",
+          + "Options: unchecked = true leaves out the verification, progress = xs.progress(title). What the filter raises is raised.",
         example: "assert(xs.rewrite(\"in\", \"out\", { TOOLSTACK = function() return false end }))"
       ) { [unowned self] frame throws(LuaError) in
         try self.rewrite(frame)
@@ -133,19 +134,22 @@ extension ShellContext {
     }
     let filter = try self.filter(frame, 3)
     if frame.type(4) == .table {
-      for (name, _) in frame.fieldNames(4) where name != "unchecked" {
-        throw LuaError("rewrite has no option '\(name)'" + didYouMean(name, among: ["unchecked"]))
+      let known = ["unchecked", "progress"]
+      for (name, _) in frame.fieldNames(4) where !known.contains(name) {
+        throw LuaError("rewrite has no option '\(name)'" + didYouMean(name, among: known))
       }
       frame.pushField(4, "unchecked")
       job.isUnchecked = frame.boolean(-1)
       frame.pop()
     }
-    do {
-      frame.push(object: LuaReport(try job.run(source, filter)))
-      return 1
-    } catch {
-      if case .filter(let inner as LuaError) = error.kind { throw inner }
-      return frame.fail(LuaFailure(error))
+    return try titled(frame, 4) { () throws(LuaError) in
+      do throws(RewriteError) {
+        frame.push(object: LuaReport(try job.run(source, filter)))
+        return 1
+      } catch {
+        if case .filter(let inner as LuaError) = error.kind { throw inner }
+        return frame.fail(LuaFailure(error))
+      }
     }
   }
 

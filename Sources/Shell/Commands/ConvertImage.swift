@@ -9,7 +9,7 @@ internal import Legacy
 internal import Stream
 internal import SystemIO
 
-struct ConvertImage: ShellCommand {
+struct ConvertImage: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
     abstract: "Convert an image between versions, byte orders and outer layers.",
@@ -37,6 +37,8 @@ struct ConvertImage: ShellCommand {
       "Word size of a legacy image's toolstack, where it is not to be told from the image: 32 or 64."
   )
   var width: Int?
+
+  var long: ProgressOptions { shared.long }
 
   mutating func execute() throws -> Int32 {
     let source = try opened(image)
@@ -78,7 +80,7 @@ struct ConvertImage: ShellCommand {
         job.options.xenVersion = (UInt32(release.major), UInt32(release.minor))
       }
       let report = try job.run(source)
-      if !shared.quiet {
+      if !shared.long.quiet {
         writeError(
           "xensave-lua: legacy \(report.guest.name), \(report.width.rawValue * 8)-bit toolstack: "
             + "\(report.pageCount.grouped) pages, \(report.byteCount.grouped) octets\n")
@@ -101,7 +103,7 @@ struct ConvertImage: ShellCommand {
 struct ConvertOptions: ParsableArguments {
   @Flag(help: "Leave out what the result cannot hold, and say so.") var lossy = false
   @Flag(help: "Leave out the check of what was written.") var unchecked = false
-  @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
+  @OptionGroup var long: ProgressOptions
 
   func conversion() throws(Failure) -> Conversion {
     var conversion = Conversion()
@@ -117,7 +119,7 @@ struct ConvertOptions: ParsableArguments {
     job.isUnchecked = unchecked
     let report: ConversionReport
     do { report = try job.run(source) } catch { throw Failure(error) }
-    if !quiet {
+    if !long.quiet {
       if output == "-" { writeError(report.text + "\n") } else { try writeOut(report.text + "\n") }
     }
     return (ExitCode.good, report)

@@ -8,7 +8,7 @@ internal import JSON
 internal import Stream
 internal import SystemIO
 
-struct Diff: ShellCommand {
+struct Diff: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff",
     abstract: "Show how two images differ: fields by path, records, configuration.",
@@ -22,6 +22,7 @@ struct Diff: ShellCommand {
   @Argument(help: "The second image: a file.") var b: String
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Print a Lua filter that turns A into B.") var asFilter = false
+  @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
     do {
@@ -32,7 +33,7 @@ struct Diff: ShellCommand {
         try writeOut(DiffFilter(one, other, differences, pathB: b).text())
       } else if json {
         try writeOut(Diff.json(differences))
-      } else {
+      } else if !long.quiet {
         for difference in differences { try writeOut(difference.description + "\n") }
       }
       return differences.isEmpty ? ExitCode.good : ExitCode.findings

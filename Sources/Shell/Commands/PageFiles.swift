@@ -45,10 +45,11 @@ private func opening(_ path: String) throws(Failure) -> PageImage {
 
 /// Prints numbers as JSON, or as one line.
 private func report(
-  json: Bool, _ path: String, _ members: KeyValuePairs<String, UInt64>
+  _ command: some LongCommand, _ json: Bool, _ path: String,
+  _ members: KeyValuePairs<String, UInt64>
 ) throws(Failure) {
   // A report beside an image on standard output goes nowhere.
-  guard path != "-" else { return }
+  guard path != "-", !command.long.quiet || json else { return }
   if json {
     var writer = JSONWriter(style: .pretty)
     writer.beginObject()
@@ -61,7 +62,7 @@ private func report(
   try writeOut("\(path): \(text.joined(separator: ", "))\n")
 }
 
-struct Compact: ShellCommand {
+struct Compact: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "compact",
     abstract: "Write an image with each page once.",
@@ -76,6 +77,7 @@ struct Compact: ShellCommand {
   var aligned = false
   @Flag(help: "Leave out the check of what was written.") var unchecked = false
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
     let image = try opening(self.image)
@@ -84,7 +86,7 @@ struct Compact: ShellCommand {
       sink throws(PagesError) in try image.compact(to: sink, layout: layout)
     }
     try report(
-      json: json, output,
+      self, json, output,
       [
         "pages": done.pageCount, "dropped": done.dropped, "holes": done.holes,
         "octets_read": done.octetsRead, "octets_written": done.octetsWritten,
@@ -110,7 +112,7 @@ struct Compact: ShellCommand {
   }
 }
 
-struct MakeDelta: ShellCommand {
+struct MakeDelta: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "delta", abstract: "Write what of an image differs from another one.")
 
@@ -118,6 +120,7 @@ struct MakeDelta: ShellCommand {
   @Argument(help: "The image to reach.") var new: String
   @Argument(help: "The delta; \"-\" is standard output.") var output: String
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
     let (base, new) = (try opening(self.base), try opening(self.new))
@@ -125,7 +128,7 @@ struct MakeDelta: ShellCommand {
       sink throws(PagesError) in try PageDelta.make(from: base, to: new, sink)
     }
     try report(
-      json: json, output,
+      self, json, output,
       [
         "changed_pages": done.changedPages, "octets_from_base": done.copied,
         "octets_in_delta": done.literal, "octets_written": done.octetsWritten,
@@ -134,7 +137,7 @@ struct MakeDelta: ShellCommand {
   }
 }
 
-struct ApplyDelta: ShellCommand {
+struct ApplyDelta: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "apply", abstract: "Make an image from another one and a delta.")
 
@@ -142,6 +145,7 @@ struct ApplyDelta: ShellCommand {
   @Argument(help: "The delta.") var delta: String
   @Argument(help: "The new image; \"-\" is standard output.") var output: String
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
     let base: Source
@@ -154,13 +158,13 @@ struct ApplyDelta: ShellCommand {
       sink throws(PagesError) in try PageDelta.apply(delta, to: base, sink)
     }
     try report(
-      json: json, output,
+      self, json, output,
       ["changed_pages": done.changedPages, "octets_written": done.octetsWritten])
     return ExitCode.good
   }
 }
 
-struct Export: ShellCommand {
+struct Export: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "export",
     abstract: "Write the guest's memory for other tools.",
@@ -174,6 +178,7 @@ struct Export: ShellCommand {
   @Argument(help: "The dump; \"-\" is standard output.") var output: String
   @Option(help: "raw, lime, xen-core or elf-core.") var format: String
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
     let names = ExportFormat.allCases.map(\.rawValue)
@@ -191,7 +196,7 @@ struct Export: ShellCommand {
       writeError("xensave-lua: warning: not all mappings of the page tables are in \(output)\n")
     }
     try report(
-      json: json, output,
+      self, json, output,
       [
         "pages": done.pageCount, "vcpus": UInt64(done.vcpuCount), "ranges": UInt64(done.rangeCount),
         "octets_written": done.octetsWritten,

@@ -6,7 +6,7 @@ internal import Format
 internal import JSON
 internal import Pages
 
-struct PagesCommand: ShellCommand {
+struct PagesCommand: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "pages",
     abstract: "Count, list and search the pages of an image.",
@@ -24,6 +24,7 @@ struct PagesCommand: ShellCommand {
   @Option(help: "Find text in the guest's memory, as UTF-8 and as UTF-16.") var find: String?
   @Flag(help: "With --where: how the selector ran.") var explain = false
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
     do throws(PagesError) {

@@ -7,7 +7,7 @@ internal import Image
 internal import Stream
 internal import SystemIO
 
-struct SetFields: ShellCommand {
+struct SetFields: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "set",
     abstract: "Change fields of an image without a script.",
@@ -29,7 +29,7 @@ struct SetFields: ShellCommand {
   @Flag(help: "Change the image itself.") var inPlace = false
   @Flag(help: "Print what would change.") var dryRun = false
   @Flag(help: "Leave out the check of the result.") var unchecked = false
-  @Flag(name: .shortAndLong, help: "Print only warnings and errors.") var quiet = false
+  @OptionGroup var long: ProgressOptions
 
   mutating func validate() throws {
     guard [output != nil, inPlace, dryRun].filter({ $0 }).count == 1 else {
@@ -49,7 +49,7 @@ struct SetFields: ShellCommand {
         if !unchecked { try check(document) }
         try PatchJournal.apply(patches, to: image)
         let count = patches.reduce(0) { $0 + $1.after.count }
-        if !quiet {
+        if !long.quiet {
           writeError("xensave-lua: \(image): \(count) octets changed in place\n")
         }
         return ExitCode.good
@@ -60,7 +60,7 @@ struct SetFields: ShellCommand {
       let report = try job.run(source.duplicate(), document.edits)
       if dryRun {
         try writeOut(report.text + "\n")
-      } else if !quiet {
+      } else if !long.quiet {
         writeError("xensave-lua: \(report.text)\n")
       }
       return ExitCode.good

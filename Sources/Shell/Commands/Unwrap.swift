@@ -3,7 +3,7 @@
 internal import ArgumentParser
 internal import Convert
 
-struct Unwrap: ShellCommand {
+struct Unwrap: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "unwrap",
     abstract: "Take the outer layers of a toolstack off an image.",
@@ -18,6 +18,7 @@ struct Unwrap: ShellCommand {
   @Option(help: "What is left: libxl or libxc.") var layer = "libxl"
   @Option(help: "Where the domain's configuration goes.") var config: String?
   @OptionGroup var shared: ConvertOptions
+  var long: ProgressOptions { shared.long }
 
   mutating func execute() throws -> Int32 {
     guard let wrapping = Wrapping(rawValue: layer), wrapping == .libxc || wrapping == .libxl else {

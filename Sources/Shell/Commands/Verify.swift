@@ -6,20 +6,20 @@ internal import JSON
 internal import Stream
 internal import SystemIO
 
-struct Verify: ShellCommand {
+struct Verify: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract: "Check an image as Xen would on a restore, and more.",
     discussion: """
-      Reads heads only, never page contents. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
+      Reads heads only, never page contents. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
       call failed.
       """)
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String?
   @Flag(help: "Print the findings as JSON.") var json = false
   @Flag(help: "Count warnings as errors.") var strict = false
-  @Flag(name: .shortAndLong, help: "Print nothing; the exit code says it.") var quiet = false
   @Flag(help: "List the rules instead of checking an image.") var rules = false
+  @OptionGroup var long: ProgressOptions
 
   mutating func validate() throws {
     if image == nil, !rules { throw ValidationError("expected an image") }
@@ -42,7 +42,7 @@ struct Verify: ShellCommand {
       var writer = JSONWriter(style: .pretty)
       report.write(to: &writer, path: path)
       try writeOut(writer.finish() + [10])
-    } else if !quiet {
+    } else if !long.quiet {
       try writeOut(text(report, path))
     }
     return report.isGood ? ExitCode.good : ExitCode.findings

@@ -3,7 +3,7 @@
 internal import ArgumentParser
 internal import Convert
 
-struct Wrap: ShellCommand {
+struct Wrap: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "wrap",
     abstract: "Put the outer layers of a toolstack around an image.",
@@ -19,6 +19,7 @@ struct Wrap: ShellCommand {
   var wrapping = "xl"
   @Option(help: "A file with the domain's configuration.") var config: String?
   @OptionGroup var shared: ConvertOptions
+  var long: ProgressOptions { shared.long }
 
   mutating func execute() throws -> Int32 {
     guard let wrapping = Wrapping(rawValue: wrapping), wrapping != .libxc else {
