@@ -64,7 +64,7 @@ function Image:close() end
 ---"-". Options: version = 1 (draft B), 2 or 3; order = "little" or "big"; layer = "libxc",
 ---"libxl", "xl", "libvirt" or "xenopsd"; config = text for the outer header; xen = the saver's
 ---release, where draft B does not say it; lossy = true leaves out what the result cannot hold;
----unchecked = true leaves out the verification.
+---unchecked = true leaves out the verification; progress = xs.progress(title).
 ---
 ---```lua
 ---assert(img:convert("new.img", { version = 3, layer = "xl" }))
@@ -444,6 +444,31 @@ function Synth:omit(type) end
 ---@return xensave.Error?
 function Synth:save(path) end
 
+---Long work that is shown on standard error as --progress says. xs.progress makes it.
+---@class xensave.Progress
+---@field title string What the work is called.
+---@field done integer How much is done.
+local Progress = {}
+
+---Says how much is done in all.
+---
+---```lua
+---p:update(rec.offset)
+---```
+---@param done integer
+function Progress:update(done) end
+
+---Says that so much more is done; 1 where it is not said.
+---
+---```lua
+---for rec in img:records() do p:add() end
+---```
+---@param count? integer
+function Progress:add(count) end
+
+---Ends the work; so does the end of a <close> variable's scope.
+function Progress:close() end
+
 ---End of the image.
 ---@class xensave.END: xensave.Record
 
@@ -641,7 +666,8 @@ function xs.open(path) end
 
 ---Passes every part of an image through a filter. The destination is a file (written whole,
 ---verified and renamed, or not at all), "-" for standard output, or nil for a dry run.
----Options: unchecked = true leaves out the verification. What the filter raises is raised.
+---Options: unchecked = true leaves out the verification, progress = xs.progress(title). What
+---the filter raises is raised.
 ---
 ---```lua
 ---assert(xs.rewrite("in", "out", { TOOLSTACK = function() return false end }))
@@ -822,6 +848,19 @@ function xs.options(options) end
 ---@param options? table
 ---@return xensave.Synth
 function xs.synth(options) end
+
+---Long work that is shown as it goes on: a bar on a terminal, or what --progress says. The
+---total is in octets, or in what `unit` names. Functions that take long are shown anyway;
+---those with an option `progress` are called by its title.
+---
+---```lua
+---local p <close> = xs.progress("counting", #img, "records")
+---```
+---@param title string
+---@param total? integer
+---@param unit? string
+---@return xensave.Progress
+function xs.progress(title, total, unit) end
 
 ---Messages on standard error.
 ---@class xensave.log
