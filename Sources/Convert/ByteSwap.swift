@@ -15,7 +15,7 @@ func swapped(_ body: [UInt8], _ fields: [Field], _ context: BodyContext) -> [UIn
 }
 
 private func swap(_ slot: Slot, _ layout: BodyLayout, _ body: [UInt8], _ out: inout [UInt8]) {
-  guard !slot.field.isNative else { return }
+  guard slot.field.ownOrder == nil else { return }
   switch slot.field.kind {
   case .unsigned(let width), .signed(let width): reverse(&out, slot.offset, width)
   case .array(let element, _):
@@ -28,7 +28,7 @@ private func swap(_ slot: Slot, _ layout: BodyLayout, _ body: [UInt8], _ out: in
     }
   case .group: for child in layout.children(of: slot, in: body) { swap(child, layout, body, &out) }
   // Chains are Xen's own; the rest has no order.
-  case .chain, .keyValues, .reserved, .octets, .opaque, .text: break
+  case .chain, .keyValues, .qemu, .reserved, .octets, .opaque, .text: break
   }
 }
 

@@ -27,7 +27,8 @@ extension BodyLayout {
       var value = given[field.name]
       if value == nil { value = count(for: field, among: fields, given) }
       try append(
-        field, value, to: &body, path: path + field.name, context, native: native || field.isNative)
+        field, value, to: &body, path: path + field.name, context,
+        native: native || field.ownOrder != nil)
     }
   }
 
@@ -81,9 +82,9 @@ extension BodyLayout {
       for index in 0..<wanted {
         try append(
           element, index < list.count ? list[index] : nil, to: &body, path: "\(path)[\(index)]",
-          context, native: native || element.isNative)
+          context, native: native || element.ownOrder != nil)
       }
-    case .chain, .opaque:
+    case .chain, .opaque, .qemu:
       switch value {
       case nil: break
       case .octets(let octets)?: body += octets

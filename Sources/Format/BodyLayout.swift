@@ -21,18 +21,18 @@ public struct BodyLayout: Sendable {
 
   /// The places of the top level, in order. Fields behind the end of a short body are left out.
   public func slots(in body: [UInt8]) -> [Slot] {
-    children(of: fields, at: 0, end: body.count, prefix: "", native: false, body)
+    children(of: fields, at: 0, end: body.count, prefix: "", order: nil, body)
   }
 
   /// The places inside `slot`; none for a single value.
   public func children(of slot: Slot, in body: [UInt8]) -> [Slot] {
     let end = slot.offset + slot.byteCount
-    let native = slot.field.isNative || slot.order != context.order
+    let order = inherited(slot)
     switch slot.field.kind {
     case .group(let fields):
       return children(
         of: slot.field.rows?(context) ?? fields, at: slot.offset, end: end, prefix: slot.path + ".",
-        native: native, body)
+        order: order, body)
     case .array(let element, _):
       guard let stride = element.fixedByteCount, stride > 0 else { return [] }
       return (0..<slot.byteCount / stride).map { index in
@@ -46,14 +46,15 @@ public struct BodyLayout: Sendable {
         let field = Field(name, .group(fields ?? [.opaque("data")]))
         return self.slot(
           field, path: "\(name)[\(entry.instance)]", at: entry.offset, count: entry.byteCount,
-          native: true)
+          order: .little)
       }
     case .keyValues:
       return keyValues(in: body, slot.offset..<end).map { pair in
         self.slot(
           Field(pair.key, .text(pair.range.count)), path: "\(slot.path)[\"\(pair.key)\"]",
-          at: pair.range.lowerBound, count: pair.range.count, native: native)
+          at: pair.range.lowerBound, count: pair.range.count, order: order)
       }
+    case .qemu: return sections(of: slot, in: body)
     default: return []
     }
   }
@@ -117,7 +118,7 @@ public struct BodyLayout: Sendable {
     case .array: return .list(children(of: slot, in: body).map { value(of: $0, in: body) })
     case .chain:
       return .group(children(of: slot, in: body).map { ($0.path, value(of: $0, in: body)) })
-    case .keyValues:
+    case .keyValues, .qemu:
       return .group(
         children(of: slot, in: body).map { ($0.field.name, value(of: $0, in: body)) })
     default: return slot.value(in: body)
@@ -192,11 +193,14 @@ public struct BodyLayout: Sendable {
   private func keyed(
     _ name: String, of slot: Slot, in body: [UInt8]
   ) throws(FormatError) -> Slot {
-    if case .keyValues = slot.field.kind {
-      if let found = children(of: slot, in: body).first(where: { $0.field.name == name }) {
-        return found
-      }
-      throw FormatError(.unknownName, field: slot.path, "no key '\(name)'")
+    switch slot.field.kind {
+    case .keyValues, .qemu:
+      let all = children(of: slot, in: body)
+      if let found = all.first(where: { $0.field.name == name }) { return found }
+      throw FormatError(
+        .unknownName, field: slot.path,
+        "no key '\(name)'" + didYouMean(name, among: all.map(\.field.name)))
+    default: break
     }
     guard let key = slot.field.key, case .array(let element, _) = slot.field.kind,
       case .group(let fields) = element.kind,
@@ -224,19 +228,25 @@ public struct BodyLayout: Sendable {
   private func slot(_ element: Field, index: Int, stride: Int, of array: Slot) -> Slot {
     slot(
       element, path: "\(array.path)[\(index)]", at: array.offset + index * stride,
-      count: stride, native: array.field.isNative || array.order != context.order)
+      count: stride, order: inherited(array))
   }
 
-  private func slot(
-    _ field: Field, path: String, at offset: Int, count: Int, native: Bool
+  func slot(
+    _ field: Field, path: String, at offset: Int, count: Int, order: ByteOrder?
   ) -> Slot {
     Slot(
       path: path, field: field, offset: offset, byteCount: count,
-      order: native || field.isNative ? .little : context.order)
+      order: field.ownOrder ?? order ?? context.order)
+  }
+
+  /// The byte order that what is inside `slot` takes over from it; nil for the stream's.
+  private func inherited(_ slot: Slot) -> ByteOrder? {
+    slot.field.ownOrder ?? (slot.order != context.order ? slot.order : nil)
   }
 
   private func children(
-    of fields: [Field], at start: Int, end: Int, prefix: String, native: Bool, _ body: [UInt8]
+    of fields: [Field], at start: Int, end: Int, prefix: String, order: ByteOrder?,
+    _ body: [UInt8]
   ) -> [Slot] {
     var out: [Slot] = []
     out.reserveCapacity(fields.count)
@@ -246,6 +256,9 @@ public struct BodyLayout: Sendable {
       var count = byteCount(of: field, at: offset, end: end, siblings: out, body)
       let isCut = count > end - offset
       var there = field
+      if case .qemu = field.kind, !QEMUState.isThere(body, at: offset) {
+        there = .opaque(field.name)
+      }
       if isCut {
         // A body that ends inside a field: a group or array keeps what is whole of it, a single
         // value becomes the octets that are there.
@@ -256,7 +269,7 @@ public struct BodyLayout: Sendable {
         default: there = .octets(field.name, count)
         }
       }
-      out.append(slot(there, path: prefix + field.name, at: offset, count: count, native: native))
+      out.append(slot(there, path: prefix + field.name, at: offset, count: count, order: order))
       offset += count
       if isCut { break }
     }
@@ -264,7 +277,7 @@ public struct BodyLayout: Sendable {
       out.append(
         slot(
           .octets("excess", end - offset), path: prefix + "excess", at: offset,
-          count: end - offset, native: native))
+          count: end - offset, order: order))
     }
     return out
   }

@@ -1,5 +1,7 @@
 // One row of a record's table.
 
+public import Bytes
+
 /// A field of a record: its name, how many octets it takes and how people read it.
 ///
 /// The rows of a record are the format. Reading, writing, checking, printing, comparing and
@@ -27,6 +29,9 @@ public struct Field: Sendable {
     case chain(Chain)
     /// NUL-terminated keys and values in turn, to the end of the body.
     case keyValues
+    /// A migration stream of QEMU to the end of the body, as `QEMUState` splits it. Octets that are
+    /// none are `opaque`.
+    case qemu
   }
 
   /// How many elements an array has.
@@ -82,8 +87,11 @@ public struct Field: Sendable {
   public var key: String?
   /// For groups: the rows to use instead where the stream around the body says which.
   public var rows: (@Sendable (BodyContext) -> [Field]?)?
-  /// Guest or hypervisor state: little-endian on x86 whatever the stream's byte order is.
-  public var isNative = false
+  /// The byte order of another program's state, whatever the stream's is: little-endian for guests
+  /// and hypervisors on x86, big-endian for QEMU. Nil for the stream's own fields.
+  public var ownOrder: ByteOrder?
+  /// Whether where the field ends was guessed from its octets.
+  public var isGuess = false
 
   public init(_ name: String, _ kind: Kind) {
     self.name = name
@@ -122,7 +130,7 @@ extension Field {
   }
 
   public var hex: Field { with { $0.isHex = true } }
-  public var native: Field { with { $0.isNative = true } }
+  public var native: Field { with { $0.ownOrder = .little } }
   public func unit(_ unit: String) -> Field { with { $0.unit = unit } }
   public func doc(_ sentence: String) -> Field { with { $0.doc = sentence } }
   public func names(_ names: [UInt64: String]) -> Field { with { $0.names = names } }
@@ -157,7 +165,7 @@ extension Field {
   public var fixedByteCount: Int? {
     switch kind {
     case .unsigned(let n), .signed(let n), .reserved(let n), .octets(let n), .text(let n): n
-    case .opaque, .chain, .keyValues: nil
+    case .opaque, .chain, .keyValues, .qemu: nil
     case .group(let fields): Field.fixedByteCount(of: fields)
     case .array(let element, .fixed(let n)): element.fixedByteCount.map { $0 * n }
     case .array: nil

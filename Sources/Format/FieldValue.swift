@@ -75,7 +75,7 @@ extension Slot {
   /// Whether the field is a single value, and not one made of others.
   public var isLeaf: Bool {
     switch field.kind {
-    case .group, .array, .chain, .keyValues: false
+    case .group, .array, .chain, .keyValues, .qemu: false
     default: true
     }
   }
@@ -218,6 +218,7 @@ extension Field {
     case .array(let element, _): "array of \(element.kindName)"
     case .chain: "entries"
     case .keyValues: "keys and values"
+    case .qemu: "octets to the end of the body, or sections of QEMU's state"
     }
   }
 

@@ -28,7 +28,7 @@ public enum LibxlRecords {
   ///     | emulator_ctx                                    |
   static let emulatorContext = Layout(
     .emulatorContext, "EMULATOR_CONTEXT", "State of the device model, as it saved it.",
-    guests: .hvm, length: .atLeast(8), emulator([.opaque("emulator_ctx")]))
+    guests: .hvm, length: .atLeast(8), emulator([Field("emulator_ctx", .qemu)]))
 
   static let checkpointEnd = Layout(
     .checkpointEnd, "CHECKPOINT_END", "End of a checkpoint: libxc records follow.",

@@ -29,7 +29,15 @@ public struct Difference: Sendable {
   public var anchor = 0
   /// The field's place in the second image, for writing it into the first.
   public var slot: Slot?
+  /// What a field holds in the second image, and in the first.
   public var value: FieldValue?
+  public var valueBefore: FieldValue?
+
+  /// Whether it is about a record or header that only one image has.
+  public var isWholeRecord: Bool {
+    (kind == .missing || kind == .added) && isWhole
+  }
+  var isWhole = false
 
   public var description: String {
     switch kind {
@@ -65,6 +73,7 @@ public struct ImageDiff {
         var difference = Difference(
           kind: .missing, path: key.title, before: "\(try a.record(number).length) octets",
           after: "")
+        difference.isWhole = true
         difference.recordA = number
         try visit(difference)
         continue
@@ -74,6 +83,7 @@ public struct ImageDiff {
     for (position, (key, number)) in keysB.enumerated() where !seen.contains(key) {
       var difference = Difference(
         kind: .added, path: key.title, before: "", after: "\(try b.record(number).length) octets")
+      difference.isWhole = true
       difference.recordB = number
       if let next = keysB[position...].first(where: { seen.contains($0.key) }) {
         difference.anchor = keysA.first { $0.key == next.key }?.number ?? 0
@@ -114,10 +124,11 @@ public struct ImageDiff {
   private func headers(_ kind: HeaderKind, _ visit: (Difference) throws -> Void) throws {
     guard let one = a.header(kind), let other = b.header(kind) else {
       if (a.header(kind) == nil) != (b.header(kind) == nil) {
-        try visit(
-          Difference(
-            kind: a.header(kind) == nil ? .added : .missing, path: "\(kind.rawValue)_header",
-            before: "", after: ""))
+        var difference = Difference(
+          kind: a.header(kind) == nil ? .added : .missing, path: "\(kind.rawValue)_header",
+          before: "", after: "")
+        difference.isWhole = true
+        try visit(difference)
       }
       return
     }
@@ -137,14 +148,9 @@ public struct ImageDiff {
   ) throws {
     let range = slot.offset..<slot.offset + slot.byteCount
     guard before[range] != after[range] else { return }
-    var difference = Difference(
-      kind: .field, path: prefix + slot.path, before: slot.field.text(of: slot.value(in: before)),
-      after: slot.field.text(of: slot.value(in: after)))
-    difference.recordA = numberA
-    difference.recordB = numberB
-    difference.slot = slot
-    difference.value = slot.value(in: after)
-    try visit(difference)
+    try visit(
+      Difference(
+        prefix + slot.path, slot, slot.value(in: before), slot.value(in: after), numberA, numberB))
   }
 
   private func config(_ visit: (Difference) throws -> Void) throws {
@@ -237,8 +243,11 @@ public struct ImageDiff {
 
   /// Whether the record is a list whose elements say what they are about.
   private func isKeyed(_ record: Record) -> Bool {
-    [.hvmParams, .x86CPUIDPolicy, .x86MSRPolicy, .hvmContext, .x86PVVCPUMSRs]
-      .contains(record.type)
+    [
+      .hvmParams, .x86CPUIDPolicy, .x86MSRPolicy, .hvmContext, .x86PVVCPUMSRs, .emulatorContext,
+      .emulatorXenstoreData,
+    ]
+    .contains(record.type)
   }
 
   /// Compares lists: by the names of their elements.
@@ -256,23 +265,21 @@ public struct ImageDiff {
           kind: .missing, path: "\(key.title).\(leaf.path)", before: leaf.text, after: "")
         difference.recordA = numberA
         difference.recordB = numberB
+        difference.valueBefore = leaf.value
         try visit(difference)
         continue
       }
       guard mate.text != leaf.text || mate.value != leaf.value else { continue }
-      var difference = Difference(
-        kind: .field, path: "\(key.title).\(leaf.path)", before: leaf.text, after: mate.text)
-      difference.recordA = numberA
-      difference.recordB = numberB
-      difference.slot = leaf.slot
-      difference.value = mate.value
-      try visit(difference)
+      try visit(
+        Difference(
+          "\(key.title).\(leaf.path)", leaf.slot, leaf.value, mate.value, numberA, numberB))
     }
     for leaf in after where !beforePaths.contains(leaf.path) {
       var difference = Difference(
         kind: .added, path: "\(key.title).\(leaf.path)", before: "", after: leaf.text)
       difference.recordA = numberA
       difference.recordB = numberB
+      difference.value = leaf.value
       try visit(difference)
     }
   }
@@ -298,7 +305,7 @@ public struct ImageDiff {
       for child in record.layout.children(of: slot, in: record.body) {
         if case .array = slot.field.kind {
           add(child, path + "[\(name(child, record))]")
-        } else if case .chain = slot.field.kind {
+        } else if slot.field.isSelfNaming {
           add(child, child.path)
         } else {
           add(child, path + "." + child.field.name)
@@ -327,5 +334,46 @@ public struct ImageDiff {
     let path = element.path
     guard let open = path.lastIndex(of: "[") else { return path }
     return String(path[path.index(after: open)...].dropLast())
+  }
+}
+
+extension Field {
+  /// Whether the paths of what is inside say by themselves what it is about.
+  fileprivate var isSelfNaming: Bool {
+    switch kind {
+    case .chain, .keyValues, .qemu: true
+    default: false
+    }
+  }
+}
+
+extension Difference {
+  fileprivate init(
+    _ path: String, _ slot: Slot, _ before: FieldValue, _ after: FieldValue, _ recordA: Int,
+    _ recordB: Int
+  ) {
+    let texts = Difference.texts(slot.field, before, after)
+    self.init(kind: .field, path: path, before: texts.before, after: texts.after)
+    self.recordA = recordA
+    self.recordB = recordB
+    self.slot = slot
+    value = after
+    valueBefore = before
+  }
+
+  /// What people read: of long octets that differ, the part where they begin to.
+  private static func texts(
+    _ field: Field, _ before: FieldValue, _ after: FieldValue
+  ) -> (before: String, after: String) {
+    guard case .octets(let x) = before, case .octets(let y) = after, max(x.count, y.count) > 32,
+      let first = (0..<max(x.count, y.count)).first(where: {
+        $0 >= x.count || $0 >= y.count || x[$0] != y[$0]
+      })
+    else { return (field.text(of: before), field.text(of: after)) }
+    let guess = field.isGuess ? "; where it ends is a guess" : ""
+    func text(_ octets: [UInt8]) -> String {
+      "\(octets.dropFirst(first).prefix(16).hexDigits) at +\(first.hex()) of \(octets.count) octets"
+    }
+    return (text(x), text(y) + guess)
   }
 }

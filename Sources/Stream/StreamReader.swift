@@ -453,8 +453,9 @@ public struct StreamReader {
       if length <= Limit.blob { return length }
       let layout = Layouts.of(type)
       let fields = layout?.fields(byteCount: length, guestWidth: 0) ?? [.opaque("body")]
-      if case .opaque? = fields.last?.kind {
-        return Field.fixedByteCount(of: fields.dropLast()) ?? 0
+      switch fields.last?.kind {
+      case .opaque?, .qemu?: return Field.fixedByteCount(of: fields.dropLast()) ?? 0
+      default: break
       }
       guard length <= Limit.head else {
         throw fail(

@@ -112,4 +112,70 @@ import struct TestKit.Seed
     }
     if state.end != offset..<body.count { Issue.record("end of \(body.count)") }
   }
+
+  /// EMULATOR_CONTEXT by path: every octet is in a named place, and what is set lands there.
+  @Test func sectionsAreReachableByPath() throws {
+    var body =
+      Self.emulator + Self.head()
+      + Self.section(0, "timer", 0, 2, data: [1, 2, 3])
+      + Self.section(3, "0000:00:01.1/ide", 1, 3, data: [9], hasFooter: true)
+      + Self.section(4, "hpet", 0, 2, data: [7, 7]) + [0]
+    let layout = BodyLayout(.emulatorContext, body: body, BodyContext())
+    var end = 0
+    layout.walk(body) { leaf in
+      #expect(leaf.offset == end, "\(leaf.path)")
+      end = leaf.offset + leaf.byteCount
+      if let found = layout.find(leaf.path, in: body) {
+        #expect(found.offset == leaf.offset && found.order == leaf.order, "\(leaf.path)")
+      } else {
+        Issue.record("\(leaf.path) leads nowhere")
+      }
+    }
+    #expect(end == body.count)
+    func value(_ path: String) throws -> FieldValue {
+      try layout.slot(path, in: body).value(in: body)
+    }
+    #expect(try value("emulator_ctx.version") == .unsigned(3))
+    #expect(try value("emulator_ctx[\"timer\"].version_id") == .unsigned(2))
+    #expect(try value("emulator_ctx[\"0000:00:01.1/ide#1\"].section_id") == .unsigned(3))
+    #expect(try value("emulator_ctx[\"0000:00:01.1/ide#1\"].data") == .octets([9]))
+    #expect(try value("emulator_ctx[hpet].data") == .octets([7, 7]))
+    let guessed = try layout.slot("emulator_ctx[\"hpet\"]", in: body).field.isGuess
+    let certain = try layout.slot("emulator_ctx[\"0000:00:01.1/ide#1\"]", in: body).field.isGuess
+    #expect(guessed && !certain)
+    #expect(throws: FormatError.self) { try layout.slot("emulator_ctx[\"hpte\"]", in: body) }
+    let before = body
+    let slot = try layout.slot("emulator_ctx[\"timer\"].version_id", in: body)
+    try slot.set(.unsigned(0x0102_0304), in: &body)
+    #expect(Array(body[slot.offset..<slot.offset + 4]) == [1, 2, 3, 4])
+    #expect(zip(before, body).filter { $0 != $1 }.count == 4)
+    // A blob of another program is one place.
+    let other = Self.emulator + [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    #expect(
+      try BodyLayout(.emulatorContext, body: other, BodyContext()).slot("emulator_ctx", in: other)
+        .isLeaf)
+  }
+
+  /// Any octets behind the magic: places tile, reading and writing back changes nothing.
+  @Test(arguments: 0..<40) func anyOctetsTile(_: Int) throws {
+    var random = Seed()
+    var body = Self.emulator + Self.head()
+    for id in 0..<UInt32.random(in: 0...5, using: &random) {
+      let data = random.octets(Int.random(in: 0...40, using: &random))
+      body += Self.section(
+        id, "dev", UInt32.random(in: 0...1, using: &random), data: data,
+        hasFooter: Bool.random(using: &random))
+    }
+    body += random.octets(Int.random(in: 0...9, using: &random))
+    let layout = BodyLayout(.emulatorContext, body: body, BodyContext())
+    var end = 0
+    var copy = body
+    try layout.walk(body) { leaf in
+      #expect(leaf.offset == end, "\(leaf.path)")
+      end = leaf.offset + leaf.byteCount
+      try leaf.set(leaf.value(in: copy), in: &copy)
+      #expect(copy == body, "\(leaf.path)")
+    }
+    #expect(end == body.count)
+  }
 }

@@ -121,6 +121,49 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
+  /// The fixture's last pages have contents: what is written there differs, and nothing else.
+  @Test func diffFindsRunsOfPages() {
+    inFolder { folder in
+      let image = folder + "/image"
+      // Pages 0x3fd to 0x3ff of the PV guest are the last of its 4 MiB; PAGE_DATA ends at 4208779.
+      _ = Program.shell(
+        "cp \(pv) \(image); for offset in 4200000 4196000; do "
+          + "printf x | dd of=\(image) bs=1 seek=$offset conv=notrunc status=none; done")
+      let text = Program.run(["diff", pv, image])
+      #expect(text.exitCode == 1, "\(text.errors)")
+      #expect(text.text.hasPrefix("pages 0x"), "\(text.text)")
+      #expect(text.text.hasSuffix(": 2 pages with other contents\n"), "\(text.text)")
+      let json = Program.run(["diff", "--json", pv, image])
+      for member in ["\"kind\": \"pages\"", "\"how\": \"contents\"", "\"count\": 2"] {
+        #expect(json.text.contains(member), "\(json.text)")
+      }
+      let none = Program.run(["diff", "--no-pages", pv, image])
+      #expect(none.exitCode == 0 && none.text.isEmpty, "\(none.text)")
+      let lua = Program.run(["lua/examples/diff.lua", pv, image])
+      #expect(lua.text.hasPrefix("pages 0x"), "\(lua.errors)")
+      #expect(lua.text.hasSuffix("  2 differ (contents)\n"), "\(lua.text)")
+    }
+  }
+
+  @Test func diffInLuaGivesFieldsAndRecords() {
+    let outcome = Program.shell(
+      """
+      f=$(mktemp -d); xensave-lua set \(pvh) vcpu[0].rip=0x77 config.c_info.name=other \
+        -o $f/a -q && xensave-lua lua/examples/strip.lua $f/a X86_MSR_POLICY -o $f/b -q &&
+      xensave-lua -e 'for d in xs.diff(img, arg[1], { context = 1 }) do
+        print(d.kind, d.path, d.a, d.b, d.context[2]) end
+        print(pcall(xs.diff, img, img, { page = true }))' \(pvh) $f/b; rm -r $f
+      """)
+    #expect(
+      outcome.text == """
+        field	config.c_info.name	tpvh	other	nil
+        record	X86_MSR_POLICY	X86_MSR_POLICY	nil	record 3 (X86_MSR_POLICY)
+        field	HVM_CONTEXT.CPU[0].rip	1048777	119	record 1026 (HVM_CONTEXT)
+        false	diff has no option 'page' (did you mean 'pages'?)
+
+        """, "\(outcome.errors)")
+  }
+
   @Test func anEditOfTheImageObjectIsWritten() {
     inFolder { folder in
       let out = folder + "/out"
@@ -150,6 +193,16 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     #expect(avx.text.contains("leaf[13].a: 0x7 -> 0x3"), "\(avx.errors)")
     let check = Program.run(["lua/examples/level.lua", pv, "--check", pv])
     #expect(check.text == "yes: nothing is missing\n", "\(check.errors)")
+    // A level by name, and the policies of another image as JSON.
+    let named = Program.run(["lua/examples/level.lua", pv, "--check", "--named", "haswell"])
+    #expect(named.text.hasPrefix("no: missing adx, clflushopt, xgetbv1\n"), "\(named.errors)")
+    let json = Program.shell(
+      "xensave-lua dump \(pv) X86_CPUID_POLICY X86_MSR_POLICY --json >/tmp/level-$$.json; "
+        + "xensave-lua lua/examples/level.lua \(pvh) --check --from /tmp/level-$$.json; "
+        + "xensave-lua lua/examples/level.lua \(pv) --check --from /tmp/level-$$.json; "
+        + "rm /tmp/level-$$.json")
+    #expect(json.text.contains("no: missing "), "\(json.errors)")
+    #expect(json.text.hasSuffix("\nyes: nothing is missing\n"), "\(json.text) \(json.errors)")
     // A guest that has turned YMM on keeps it: Xen would refuse the image.
     inFolder { folder in
       let used = Program.shell(

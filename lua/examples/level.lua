@@ -1,22 +1,41 @@
 #!/usr/bin/env xensave-lua
--- Mask what CPUID tells the guest down to another image's level, or take features away by name.
--- usage: xensave-lua level.lua IMAGE (--like OTHER | FEATURE...) (-o OUT | --in-place | --dry-run)
---        xensave-lua level.lua IMAGE --check OTHER     would IMAGE restore where OTHER was saved?
+-- Mask what CPUID tells the guest down to a level: another image's, that of a JSON of leaves, one by
+-- name ("haswell", "x86-64-v2", "zen3"), or the image's own without some features.
+-- usage: xensave-lua level.lua IMAGE LEVEL (-o OUT | --in-place | --dry-run)
+--        xensave-lua level.lua IMAGE --check LEVEL     would IMAGE restore there? what would it lose?
+-- LEVEL: --like OTHER | --from FILE.json | --named NAME | FEATURE... (what to take away)
 local xs = require "xensave"
 local cpuid = require "xensave.cpuid"
 
 local img = img or xs.usage "expected an image"
-if arg[1] == "--check" then
-  local other <close> = assert(xs.open(arg[2] or xs.usage "expected another image"))
-  local missing = cpuid.missing(img, cpuid.of_image(other))
-  if #missing == 0 then print "yes: nothing is missing" else
-    print("no: missing " .. table.concat(missing, ", "))
+local words = table.move(arg, 1, #arg, 1, {})
+local is_check = words[1] == "--check"
+if is_check then
+  table.remove(words, 1)
+  if words[1] and not words[1]:match "^%-%-" then table.insert(words, 1, "--like") end
+end
+
+local function level()
+  local kind, name = words[1], words[2]
+  if kind == "--like" then
+    local other <close> = assert(xs.open(name or xs.usage "expected another image"))
+    return cpuid.of_image(other)
+  elseif kind == "--from" then
+    return assert(cpuid.of_file(name or xs.usage "expected a file"))
+  elseif kind == "--named" then
+    return cpuid.named(name or xs.usage("expected one of %s", table.concat(cpuid.names(), ", ")))
+  elseif kind then
+    return cpuid.without(img, table.unpack(words))
   end
-elseif arg[1] == "--like" then
-  local other <close> = assert(xs.open(arg[2] or xs.usage "expected another image"))
-  return cpuid.filter(cpuid.of_image(other))
-elseif arg[1] then
-  return cpuid.filter(cpuid.without(img, table.unpack(arg)))
+  xs.usage "expected --like OTHER, --from FILE.json, --named NAME or names of features"
+end
+
+if is_check then
+  local wanted = level()
+  local ok, reasons = cpuid.check(img, wanted)
+  if ok then return print "yes: nothing is missing" end
+  print("no: missing " .. table.concat(reasons, ", "))
+  print("levelled, the guest would lose:\n" .. cpuid.report(img, wanted))
 else
-  xs.usage "expected --like OTHER, --check OTHER or names of features"
+  return cpuid.filter(level())
 end

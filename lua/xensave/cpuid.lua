@@ -2,14 +2,18 @@
 ---
 ---   local level = require "xensave.cpuid"
 ---   local host = level.of_image(xs.open "saved-on-the-old-host.img")
----   print(level.missing(img, host))        -- features that the guest has and the host lacks
+---   local host = level.of_file "old-host.json"     -- a JSON of leaves and MSRs
+---   local host = level.named "haswell"             -- or "x86-64-v3", "zen2"; level.names() lists them
+---   print(level.check(img, host))          -- would it restore there? and if not, why
+---   print(level.report(img, host))         -- what the guest loses
 ---   return level.filter(host)              -- mask the image down to the host
 ---
---- A *level* is a table of leaves and MSRs:
+--- A *level* is a table of leaves and MSRs, and of features by name that it lacks:
 ---   { leaves = { { leaf=7, subleaf=0, a=, b=, c=, d= }, ... },
----     msrs = { { index=0x10a, value= }, ... } }
+---     msrs = { { index=0x10a, value= }, ... }, lacks = { "avx2", ... } }
 --- A leaf without subleaves has no `subleaf`. What a level does not mention is not limited by it.
 local xs = require "xensave"
+local levels = require "xensave.cpu_levels"
 
 local M = {}
 
@@ -41,7 +45,7 @@ end
 
 --- The level that an image's policies describe: what its guest was given.
 function M.of_image(img)
-  local level = { leaves = {}, msrs = {} }
+  local level = { leaves = {}, msrs = {}, lacks = {} }
   local policy = img:first "X86_CPUID_POLICY"
   if policy then
     for leaf in policy:each() do
@@ -60,22 +64,99 @@ function M.of_image(img)
   return level
 end
 
---- The level of a table as xs.json writes it: numbers may be text ("0x1c0f").
+-- A number of a table that came from JSON, where 64 bits are text ("0x1c0f").
+local function number(value, what, optional)
+  if value == nil and optional then return nil end
+  local n = math.tointeger(type(value) == "string" and tonumber(value) or value)
+  if not n then error(("%s: expected an integer, got %s"):format(what, xs.repr(value)), 0) end
+  return n
+end
+
+local function word(value, what)
+  local n = number(value, what, true)
+  if n and (n < 0 or n > 0xffffffff) then
+    error(("%s: expected 32 bits, got %s"):format(what, xs.hex(n)), 0)
+  end
+  return n
+end
+
+--- The level of a plain table. Leaves may name their registers a to d or eax to edx; numbers may be
+--- text. What is no level raises, and says which part.
 function M.of_table(t)
-  local function number(v) return type(v) == "string" and math.tointeger(tonumber(v)) or v end
-  local level = { leaves = {}, msrs = {} }
+  local level = { leaves = {}, msrs = {}, lacks = {} }
+  if type(t) ~= "table" then error("expected a table of leaves", 0) end
+  -- What `xensave-lua dump --json` prints of the policies: records with their fields.
+  if t[1] and t[1].fields then
+    local merged = { leaves = {}, msrs = {} }
+    for _, part in ipairs(t) do
+      for _, leaf in ipairs(part.fields.leaf or {}) do table.insert(merged.leaves, leaf) end
+      for _, msr in ipairs(part.fields.msr or {}) do table.insert(merged.msrs, msr) end
+    end
+    t = merged
+  elseif t[1] and t[1].leaf then
+    t = { leaves = t }
+  end
+  for name in pairs(t) do
+    if name ~= "leaves" and name ~= "msrs" and name ~= "lacks" then
+      error(("a level has leaves, msrs and lacks, and no '%s'"):format(tostring(name)), 0)
+    end
+  end
   for i, leaf in ipairs(t.leaves or {}) do
-    if not leaf.leaf then error(("leaves[%d]: expected a field 'leaf'"):format(i), 2) end
+    local what = ("leaves[%d]"):format(i)
+    local subleaf = word(leaf.subleaf, what .. ".subleaf")
     level.leaves[i] = {
-      leaf = number(leaf.leaf), subleaf = number(leaf.subleaf),
-      a = number(leaf.a or leaf.eax), b = number(leaf.b or leaf.ebx),
-      c = number(leaf.c or leaf.ecx), d = number(leaf.d or leaf.edx),
+      leaf = word(leaf.leaf, what .. ".leaf") or error(what .. ": expected a field 'leaf'", 0),
+      subleaf = subleaf ~= 0xffffffff and subleaf or nil,
+      a = word(leaf.a or leaf.eax or 0, what .. ".a"), b = word(leaf.b or leaf.ebx or 0, what .. ".b"),
+      c = word(leaf.c or leaf.ecx or 0, what .. ".c"), d = word(leaf.d or leaf.edx or 0, what .. ".d"),
     }
   end
   for i, msr in ipairs(t.msrs or {}) do
-    level.msrs[i] = { index = number(msr.index), value = number(msr.value) }
+    local what = ("msrs[%d]"):format(i)
+    level.msrs[i] = {
+      index = word(msr.index, what .. ".index") or error(what .. ": expected a field 'index'", 0),
+      value = number(msr.value, what .. ".value"),
+    }
+  end
+  for i, name in ipairs(t.lacks or {}) do
+    xs.cpuid.bit(name) -- raises for names that do not exist
+    level.lacks[i] = name
   end
   return level
+end
+
+--- The level of a JSON text: an object as of_table takes it, a list of leaves, or what
+--- `xensave-lua dump IMAGE X86_CPUID_POLICY X86_MSR_POLICY --json` prints. Nil and an error for what
+--- is no JSON; what is JSON and no level raises.
+function M.of_json(text)
+  local t, err = xs.from_json(text)
+  if t == nil then return nil, err or "expected a table of leaves, got null" end
+  return M.of_table(t)
+end
+
+--- The level of a file with JSON in it. Nil and an error where it cannot be read.
+function M.of_file(path)
+  local file, err = io.open(path, "rb")
+  if not file then return nil, err end
+  local text = file:read "a"
+  file:close()
+  local level, problem = M.of_json(text)
+  if not level then return nil, ("%s: %s"):format(path, tostring(problem)) end
+  return level
+end
+
+--- The names of the levels that `named` knows.
+M.names = levels.names
+
+--- A level by name: "x86-64-v2", "haswell", "zen3". It lacks what later generations of its family
+--- added, and limits nothing else. Raises for names that it does not know.
+function M.named(name)
+  local lacks = levels.lacks(name)
+  if not lacks then
+    error(("no level '%s': expected one of %s"):format(
+      tostring(name), table.concat(levels.names(), ", ")), 2)
+  end
+  return { leaves = {}, msrs = {}, lacks = lacks }
 end
 
 local function find(level, leaf, subleaf)
@@ -93,13 +174,38 @@ local function highest(level, base)
   return top
 end
 
+-- The bits of a feature word that the names in `level.lacks` take away.
+local function lacking(level, leaf, subleaf, register)
+  local mask = 0
+  for _, name in ipairs(level.lacks or {}) do
+    local bit = xs.cpuid.bit(name)
+    if bit.leaf == leaf and bit.register == register and (bit.subleaf or subleaf) == subleaf then
+      mask = mask | bit.mask
+    end
+  end
+  return mask
+end
+
 -- The bits of a feature word that `level` allows; nil where it says nothing of it.
 local function allowed(level, leaf, subleaf, register)
   local l = find(level, leaf, subleaf)
-  if l then return l[register] end
-  -- A policy that has leaves of this range, but not this one, has none of its features.
-  return highest(level, leaf & 0xffff0000) and 0 or nil
+  local bits
+  if l then
+    bits = l[register]
+  elseif highest(level, leaf & 0xffff0000) then
+    bits = 0 -- a policy that has leaves of this range, but not this one, has none of its features
+  end
+  local lost = lacking(level, leaf, subleaf, register)
+  if lost == 0 then return bits end
+  return (bits or 0xffffffff) & ~lost
 end
+
+-- The registers that say how far leaves go. Xen refuses a guest's policy that goes further than the
+-- host's. Xen: xen/lib/x86/policy.c, x86_cpu_policies_are_compatible.
+local TOPS = { { 0, nil }, { 7, 0 }, { 0x80000000, nil } }
+
+-- The MSRs that say what the host can do, and must not say more than it can.
+local LIMITING_MSRS = { [0xce] = true, [0x10a] = true }
 
 local function names_of(leaf, subleaf, register, bits)
   local names, out = xs.cpuid.names(leaf, subleaf, register), {}
@@ -137,6 +243,40 @@ function M.missing(img, level)
   end
   table.sort(out)
   return out
+end
+
+--- Whether an image would restore on a host of this level, and a list of what speaks against it:
+--- missing features, states of XCR0 in use, leaves and MSRs that go further than the host's.
+function M.check(img, level)
+  local reasons = M.missing(img, level)
+  local cpuid = img.cpuid
+  for _, top in ipairs(TOPS) do
+    local mine, theirs = cpuid and cpuid:leaf(top[1], top[2]), find(level, top[1], top[2])
+    if mine and theirs and mine.a > theirs.a then
+      reasons[#reasons + 1] = ("CPUID %s: goes to %s, the host's to %s"):format(
+        xs.hex(top[1]), xs.hex(mine.a), xs.hex(theirs.a))
+    end
+  end
+  local policy = img:first "X86_MSR_POLICY"
+  for msr in policy and policy:each() or function() end do
+    for _, limit in ipairs(level.msrs) do
+      local more = limit.index == msr.index and LIMITING_MSRS[msr.index] and msr.value & ~limit.value
+      if more and more ~= 0 then
+        reasons[#reasons + 1] = ("%s: bits %s"):format(msr.name or xs.hex(msr.index), xs.hex(more))
+      end
+    end
+  end
+  return #reasons == 0, reasons
+end
+
+--- What the guest of an image loses on the way to a level, as text: one line each, "" for nothing.
+--- The image is not changed.
+function M.report(img, level)
+  local lines = {}
+  local policy, msrs = img:first "X86_CPUID_POLICY", img:first "X86_MSR_POLICY"
+  if policy then table.move(M.mask(policy:copy(), level), 1, 1000, 1, lines) end
+  if msrs then table.move(M.mask_msrs(msrs:copy(), level), 1, 1000, #lines + 1, lines) end
+  return table.concat(lines, "\n")
 end
 
 --- The states of XCR0 that any vCPU of the image has turned on so far (xcr0_accum), or nil.
@@ -196,6 +336,31 @@ local function repair_xstate(rec, report)
   report[#report + 1] = ("xcr0 %#x -> %#x"):format(before, after)
 end
 
+-- Takes `mask` from one register of a leaf and reports the names; bits that say something of the
+-- running system stay.
+local function take(element, leaf, subleaf, register, mask, report)
+  local lost = element[register] & mask & ~(DYNAMIC[key(leaf, subleaf, register)] or 0)
+  if lost == 0 then return end
+  element[register] = element[register] & ~lost
+  for _, name in ipairs(names_of(leaf, subleaf, register, lost)) do report[#report + 1] = name end
+end
+
+-- What cannot be without something that the policy has lost. Only features that were taken away
+-- here count: what never was there may hide what the hardware has.
+local function repair_dependents(rec, report)
+  local lost = {}
+  for _, name in ipairs(report) do lost[#lost + 1] = name end
+  for _, name in ipairs(levels.with_dependents(lost)) do
+    local ok, bit = pcall(xs.cpuid.bit, name)
+    for leaf in rec:each() do
+      local subleaf = leaf.subleaf ~= 0xffffffff and leaf.subleaf or nil
+      if ok and bit.leaf == leaf.leaf and (bit.subleaf or subleaf) == subleaf then
+        take(leaf, bit.leaf, subleaf, bit.register, bit.mask, report)
+      end
+    end
+  end
+end
+
 --- Masks a policy record down to a level. Returns a list of what the guest loses.
 function M.mask(rec, level)
   local report = {}
@@ -204,18 +369,19 @@ function M.mask(rec, level)
     for _, w in ipairs(FEATURE_WORDS) do
       if w[1] == leaf.leaf and (w[2] == subleaf or w[2] == nil or subleaf == nil) then
         local limit = allowed(level, w[1], w[2], w[3])
-        if limit then
-          local lost = leaf[w[3]] & ~limit & ~(DYNAMIC[key(w[1], w[2], w[3])] or 0)
-          if lost ~= 0 then
-            leaf[w[3]] = leaf[w[3]] & ~lost
-            for _, name in ipairs(names_of(w[1], w[2], w[3], lost)) do
-              report[#report + 1] = name
-            end
-          end
-        end
+        if limit then take(leaf, w[1], w[2], w[3], ~limit, report) end
+      end
+    end
+    for _, top in ipairs(TOPS) do
+      local limit = top[1] == leaf.leaf and top[2] == subleaf and find(level, top[1], top[2])
+      if limit and leaf.a > limit.a then
+        report[#report + 1] = ("CPUID %s: goes to %s -> %s"):format(
+          xs.hex(top[1]), xs.hex(leaf.a), xs.hex(limit.a))
+        leaf.a = limit.a
       end
     end
   end
+  repair_dependents(rec, report)
   repair_xstate(rec, report)
   return report
 end
@@ -273,7 +439,7 @@ end
 --- A level without the named features: everything else is as the image has it.
 function M.without(img, ...)
   local level = M.of_image(img)
-  for _, name in ipairs { ... } do
+  for _, name in ipairs(levels.with_dependents { ... }) do
     local bit = xs.cpuid.bit(name)
     if bit.leaf then
       local l = find(level, bit.leaf, bit.subleaf)

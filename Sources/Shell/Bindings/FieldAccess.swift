@@ -119,6 +119,12 @@ final class FieldNode {
     owner.fieldLayout.children(of: try place(), in: owner.fieldBytes)
   }
 
+  /// What `each` of a record gives: the children, of QEMU's state only the sections.
+  func elements() throws(LuaError) -> [Slot] {
+    guard case .qemu = field.kind else { return try children() }
+    return try children().filter { !$0.isLeaf }
+  }
+
   var isArray: Bool { if case .array = field.kind { true } else { false } }
   var isKeyed: Bool { field.key != nil }
 
@@ -168,7 +174,8 @@ final class FieldNode {
     var table = LuaClass<FieldNode>(
       "Fields",
       "Fields that belong together: a group, an array (elements from 1, or by the name of their "
-        + "key), or an entry of HVM_CONTEXT. Assigning writes to the record.",
+        + "key), an entry of HVM_CONTEXT, or a section of QEMU's state (by its device; is_certain says "
+        + "whether where it ends is known or a guess). Assigning writes to the record.",
       [
         .method(
           "each", "(): fun(): any", "Iterates over the elements or fields, in their order.",
@@ -217,6 +224,9 @@ final class FieldNode {
           return 1
         case "path":
           frame.push(node.path)
+          return 1
+        case "is_certain":
+          frame.push(!node.field.isGuess)
           return 1
         default: break
         }

@@ -259,28 +259,3 @@ final class LuaConfig {
     return table
   }
 }
-
-/// Plain Lua data as JSON. Octets that are not UTF-8 are refused.
-func jsonValue(_ value: LuaValue) throws(LuaError) -> JSONValue {
-  switch value {
-  case .none: return .null
-  case .boolean(let flag): return .bool(flag)
-  case .integer(let number): return .number(JSONNumber(number))
-  case .number(let number):
-    guard let json = JSONNumber(number) else { throw LuaError("JSON has no number \(number)") }
-    return .number(json)
-  case .string(let octets):
-    guard let text = String(validating: octets, as: UTF8.self) else {
-      throw LuaError("expected UTF-8 text, got octets \(octets.prefix(16).hexDigits)")
-    }
-    return .string(text)
-  case .list(let values):
-    var items: [JSONValue] = []
-    for value in values { items.append(try jsonValue(value)) }
-    return .array(items)
-  case .table(let fields):
-    var object = JSONObject()
-    for field in fields { object[field.name] = try jsonValue(field.value) }
-    return .object(object)
-  }
-}

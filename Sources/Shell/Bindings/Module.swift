@@ -3,7 +3,6 @@
 internal import Bytes
 internal import Format
 internal import Image
-internal import JSON
 internal import LuaRuntime
 internal import Stream
 internal import SystemIO
@@ -38,7 +37,7 @@ extension ShellContext {
         "What `require \"xensave\"` gives: opening, rewriting and checking saved domains."))
     state.addFunctions(
       imageFunctions + recordFunctions + textFunctions + scriptFunctions
-        + optionFunctions + synthFunctions + progressFunctions)
+        + optionFunctions + synthFunctions + progressFunctions + jsonFunctions + diffFunctions)
     frame.pushTable()
     state.declareTop(
       LuaDeclaration(.module, owner: "", "xs.log", "", "Messages on standard error."))
@@ -207,16 +206,6 @@ extension ShellContext {
         example: "xs.u64(-1)  --> 18446744073709551615"
       ) { frame throws(LuaError) in
         frame.push(String(UInt64(bitPattern: try frame.integer(1))))
-        return 1
-      },
-      LuaModuleFunction(
-        "xs", "json", "(value: any): string", "A plain Lua value as JSON text.",
-        example: "print(xs.json { a = 1 })"
-      ) { frame throws(LuaError) in
-        guard let value = frame.value(1) else {
-          throw frame.argumentError(1, "expected plain data")
-        }
-        frame.push(try jsonValue(value).text())
         return 1
       },
       LuaModuleFunction(

@@ -147,11 +147,11 @@ final class LuaRecord: FieldOwner {
       .method(
         "each", "(name?: string): fun(): Fields",
         "Iterates over the record's elements: params, leaves, msrs, entries of HVM_CONTEXT (with a "
-          + "name: only those of that type).",
+          + "name: only those of that type), sections of EMULATOR_CONTEXT (by device).",
         example: "for cpu in rec:each \"CPU\" do print(cpu.instance, cpu.rip) end"
       ) { record, frame throws(LuaError) in
         let wanted = frame.stringIfAny(2)
-        let slots = try record.collection().children().filter {
+        let slots = try record.collection().elements().filter {
           wanted == nil || $0.field.name == wanted
         }
         var next = 0
@@ -175,7 +175,7 @@ final class LuaRecord: FieldOwner {
           throw frame.argumentError(2, "expected a table of fields")
         }
         let bytes = record.fieldBytes
-        for element in try record.collection().children() {
+        for element in try record.collection().elements() {
           let children = record.fieldLayout.children(of: element, in: bytes)
           var matches = true
           for (name, value) in wanted {

@@ -5,14 +5,18 @@ internal import Bytes
 internal import Format
 internal import Image
 internal import JSON
+internal import Pages
 internal import Stream
 internal import SystemIO
 
 struct Diff: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff",
-    abstract: "Show how two images differ: fields by path, records, configuration.",
+    abstract: "Show how two images differ: fields by path, records, configuration, runs of pages.",
     discussion: """
+      Pages are compared as a restore would see them: of a page that was sent several times the last \
+      version counts. --no-pages leaves their contents out, which is all that takes long.
+
       Exit codes: 0 no difference, 1 differences, 2 usage, 3 a system call failed. With \
       --as-filter, a Lua filter that turns A into B is printed; what cannot be said as a filter is \
       a comment in it.
@@ -22,24 +26,29 @@ struct Diff: LongCommand {
   @Argument(help: "The second image: a file.") var b: String
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Print a Lua filter that turns A into B.") var asFilter = false
+  @Flag(help: "Do not compare pages.") var noPages = false
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
     do {
       let (one, other) = (try document(a), try document(b))
-      var differences: [Difference] = []
+      var (differences, pages): ([Difference], [PageDifference]) = ([], [])
       try ImageDiff(one, other).run { differences.append($0) }
+      if !noPages { pages = try pageDifferences(one.source, other.source) }
       if asFilter {
-        try writeOut(DiffFilter(one, other, differences, pathB: b).text())
+        try writeOut(DiffFilter(one, other, differences, pages, pathB: b).text())
       } else if json {
-        try writeOut(Diff.json(differences))
+        try writeOut(Diff.json(differences, pages))
       } else if !long.quiet {
         for difference in differences { try writeOut(difference.description + "\n") }
+        for difference in pages { try writeOut(difference.description + "\n") }
       }
-      return differences.isEmpty ? ExitCode.good : ExitCode.findings
+      return differences.isEmpty && pages.isEmpty ? ExitCode.good : ExitCode.findings
     } catch let error as SystemError {
       throw Failure(error)
     } catch let error as StreamError {
+      throw Failure(error)
+    } catch let error as PagesError {
       throw Failure(error)
     } catch let error as ImagePathError {
       throw Failure(ExitCode.findings, error.description)
@@ -54,7 +63,7 @@ struct Diff: LongCommand {
     return try ImageDocument(source)
   }
 
-  private static func json(_ differences: [Difference]) -> [UInt8] {
+  private static func json(_ differences: [Difference], _ pages: [PageDifference]) -> [UInt8] {
     var writer = JSONWriter(style: .pretty)
     writer.beginArray()
     for difference in differences {
@@ -65,120 +74,44 @@ struct Diff: LongCommand {
       writer.member("b", difference.after)
       writer.endObject()
     }
+    for difference in pages {
+      writer.beginObject()
+      writer.member("kind", "pages")
+      writer.member("how", difference.kind.rawValue)
+      writer.member("first", hex: difference.first)
+      writer.member("last", hex: difference.last)
+      writer.member("count", difference.pageCount)
+      if let a = difference.types.first, let b = difference.types.last {
+        writer.member("a", a.name)
+        writer.member("b", b.name)
+      }
+      writer.endObject()
+    }
     writer.endArray()
     return writer.finish() + [10]
   }
 }
 
-/// Differences as the text of a Lua filter.
-struct DiffFilter {
-  private let one: ImageDocument
-  private let other: ImageDocument
-  private let differences: [Difference]
-  private let pathB: String
+/// The pages in which the images of two sources differ, as runs. Costs 56 octets a run.
+func pageDifferences(_ a: Source, _ b: Source) throws -> [PageDifference] {
+  var out: [PageDifference] = []
+  let one = try PageImage(try a.duplicate())
+  try one.forEachDifference(to: try PageImage(try b.duplicate())) { out.append($0) }
+  return out
+}
 
-  init(_ one: ImageDocument, _ other: ImageDocument, _ differences: [Difference], pathB: String) {
-    self.one = one
-    self.other = other
-    self.differences = differences
-    self.pathB = pathB
-  }
-
-  func text() throws -> String {
-    var header = ""
-    if let config = other.header(.xl), differences.contains(where: { $0.path.hasPrefix("config") })
-    {
-      let text = XLConfig.text(config) ?? []
-      header += "  xl_header = function(h)\n    h.config_text = \(quoted(text))\n  end,\n"
+extension PageDifference {
+  /// One line for people.
+  var description: String {
+    let pages = first == last ? "page \(first.hex())" : "pages \(first.hex())..\(last.hex())"
+    let count = "\(pageCount.grouped) page\(pageCount == 1 ? "" : "s")"
+    switch kind {
+    case .onlyInFirst: return "- \(pages): \(count)"
+    case .onlyInSecond: return "+ \(pages): \(count)"
+    case .contents: return "\(pages): \(count) with other contents"
+    case .type:
+      let names = types.map(\.name).joined(separator: " -> ")
+      return "\(pages): \(names), \(count)"
     }
-    for kind in HeaderKind.allCases {
-      let name = "\(kind.rawValue)_header"
-      let fields = differences.filter { $0.path.hasPrefix(name + ".") && $0.kind == .field }
-      guard !fields.isEmpty, kind != .xl else { continue }
-      header += "  \(name) = function(h)\n"
-      for field in fields {
-        header += "    h.\(field.path.dropFirst(name.count + 1)) = \(literal(field.value))\n"
-      }
-      header += "  end,\n"
-    }
-    return """
-      -- Turns the first image into the second.
-      local xs = require "xensave"
-      local change = {
-      \(try records())}
-      return {
-      \(header)  record = function(rec)
-          local f = change[rec.index]
-          if f then return f(rec) end
-        end,
-      }
-
-      """
-  }
-
-  /// A function for each record of the first image that changes; its number is the key.
-  private func records() throws -> String {
-    var out = ""
-    let touched = Set(differences.flatMap { [$0.recordA, $0.anchor] }).subtracting([0])
-    for number in touched.sorted() {
-      let record = try one.record(number)
-      let all = differences.filter { $0.recordA == number }
-      out += "  [\(number)] = function(rec)  -- \(record.type.name)\n"
-      let inserted = try differences.filter { $0.anchor == number }.map { try made($0.recordB) }
-      if !inserted.isEmpty {
-        for field in all {
-          guard let slot = field.slot, field.kind == .field else { continue }
-          out += "    rec:set(\(quoted(Array(slot.path.utf8))), \(literal(field.value)))\n"
-        }
-        out += "    return \((inserted + ["rec"]).joined(separator: ", "))\n"
-      } else if all.contains(where: { $0.kind == .missing && $0.recordB == 0 && $0.slot == nil })
-        && all.count == 1
-      {
-        out += "    return false\n"
-      } else if all.allSatisfy({ $0.kind == .field && $0.slot != nil }) {
-        for field in all {
-          guard let slot = field.slot else { continue }
-          out += "    rec:set(\(quoted(Array(slot.path.utf8))), \(literal(field.value)))"
-          out += "  -- \(field.before) -> \(field.after)\n"
-        }
-      } else if let mate = all.map(\.recordB).first(where: { $0 > 0 }) {
-        // Elements came or went: the body as a whole.
-        out += "    return \(try made(mate))\n"
-      }
-      out += "  end,\n"
-    }
-    return out
-  }
-
-  /// The text that makes a record of the second image.
-  private func made(_ number: Int) throws -> String {
-    let record = try other.record(number)
-    return "xs.record(\(record.type.number), \(quoted(record.body)), \"\(record.type.layer)\")"
-  }
-
-  private func literal(_ value: FieldValue?) -> String {
-    switch value {
-    case .unsigned(let number)?: return "0x" + String(number, radix: 16)
-    case .signed(let number)?: return "\(number)"
-    case .text(let text)?: return quoted(Array(text.utf8))
-    case .octets(let octets)?: return quoted(octets)
-    default: return "nil"
-    }
-  }
-
-  /// A Lua string of these octets.
-  private func quoted(_ octets: [UInt8]) -> String {
-    var out = "\""
-    for octet in octets {
-      switch octet {
-      case 0x22, 0x5C:
-        out += "\\"
-        out.unicodeScalars.append(Unicode.Scalar(octet))
-      case 0x20..<0x7F: out.unicodeScalars.append(Unicode.Scalar(octet))
-      case 0x0A: out += "\\n"
-      default: out += "\\x" + [octet].hexDigits
-      }
-    }
-    return out + "\""
   }
 }

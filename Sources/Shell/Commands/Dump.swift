@@ -248,7 +248,8 @@ struct TextDumper: Dumping {
       return
     }
     let children = item.layout.children(of: slot, in: item.bytes)
-    out += "\(indent)\(name):\(children.isEmpty ? " none" : "")\n"
+    let note = children.isEmpty ? " none" : slot.field.isGuess ? " (where it ends is a guess)" : ""
+    out += "\(indent)\(name):\(note)\n"
     let limit = showsAll ? Int.max : Self.limit(slot)
     for child in children.prefix(limit) {
       let suffix =
@@ -351,8 +352,9 @@ struct JSONDumper: Dumping {
       writer.beginArray()
       for child in item.layout.children(of: slot, in: item.bytes) { write(child, item) }
       writer.endArray()
-    case .group, .chain, .keyValues:
+    case .group, .chain, .keyValues, .qemu:
       writer.beginObject()
+      if slot.field.isGuess { writer.member("end_is_guess", true) }
       for child in item.layout.children(of: slot, in: item.bytes) {
         if case .chain = slot.field.kind {
           writer.key(child.path)

@@ -131,7 +131,7 @@ extension Field {
       names.sorted { $0.key < $1.key }.map { "\"\($0.value)\"" }.joined(separator: "|")
     case .unsigned, .signed: "integer"
     case .reserved, .octets, .opaque, .text: "string"
-    case .group, .array, .chain, .keyValues: "xensave.Fields"
+    case .group, .array, .chain, .keyValues, .qemu: "xensave.Fields"
     }
   }
 }

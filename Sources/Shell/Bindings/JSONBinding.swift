@@ -1,0 +1,78 @@
+// JSON as Lua reads and writes it.
+
+internal import Bytes
+internal import JSON
+internal import LuaRuntime
+
+extension ShellContext {
+  var jsonFunctions: [LuaModuleFunction] {
+    [
+      LuaModuleFunction(
+        "xs", "json", "(value: any): string", "A plain Lua value as JSON text.",
+        example: "print(xs.json { a = 1 })"
+      ) { frame throws(LuaError) in
+        guard let value = frame.value(1) else {
+          throw frame.argumentError(1, "expected plain data")
+        }
+        frame.push(try jsonValue(value).text())
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "from_json", "(text: string): any, Error?",
+        "The value of a JSON text: objects and arrays as tables, integers up to 64 bits as integers "
+          + "(unsigned ones by bit pattern), null as nil. Nil and an error for what is no JSON.",
+        example: "local t = assert(xs.from_json(io.open(\"level.json\"):read \"a\"))"
+      ) { frame throws(LuaError) in
+        let text = try frame.bytes(1)
+        do throws(JSONError) { frame.push(luaValue(try JSONDocument(text).root)) } catch {
+          return frame.fail(LuaFailure("\(error)", code: "bad_json"))
+        }
+        return 1
+      },
+    ]
+  }
+}
+
+/// Plain Lua data as JSON. Octets that are not UTF-8 are refused.
+func jsonValue(_ value: LuaValue) throws(LuaError) -> JSONValue {
+  switch value {
+  case .none: return .null
+  case .boolean(let flag): return .bool(flag)
+  case .integer(let number): return .number(JSONNumber(number))
+  case .number(let number):
+    guard let json = JSONNumber(number) else { throw LuaError("JSON has no number \(number)") }
+    return .number(json)
+  case .string(let octets):
+    guard let text = String(validating: octets, as: UTF8.self) else {
+      throw LuaError("expected UTF-8 text, got octets \(octets.prefix(16).hexDigits)")
+    }
+    return .string(text)
+  case .list(let values):
+    var items: [JSONValue] = []
+    for value in values { items.append(try jsonValue(value)) }
+    return .array(items)
+  case .table(let fields):
+    var object = JSONObject()
+    for field in fields { object[field.name] = try jsonValue(field.value) }
+    return .object(object)
+  }
+}
+
+/// JSON as plain Lua data.
+func luaValue(_ value: JSONValue) -> LuaValue {
+  switch value {
+  case .null: .none
+  case .bool(let flag): .boolean(flag)
+  case .number(let number):
+    if let integer = number.int64 {
+      .integer(integer)
+    } else if let unsigned = number.uint64 {
+      .unsigned(unsigned)
+    } else {
+      .number(number.double ?? .nan)
+    }
+  case .string(let text): .text(text)
+  case .array(let items): .list(items.map(luaValue))
+  case .object(let object): .table(object.members.map { ($0.name, luaValue($0.value)) })
+  }
+}
