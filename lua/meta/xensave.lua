@@ -124,7 +124,7 @@ function Record:set(path, value) end
 function Record:fields() end
 
 ---Iterates over the record's elements: params, leaves, msrs, entries of HVM_CONTEXT (with a
----name: only those of that type).
+---name: only those of that type), sections of EMULATOR_CONTEXT (by device).
 ---
 ---```lua
 ---for cpu in rec:each "CPU" do print(cpu.instance, cpu.rip) end
@@ -184,7 +184,8 @@ function Config:json() end
 function Config:each() end
 
 ---Fields that belong together: a group, an array (elements from 1, or by the name of their
----key), or an entry of HVM_CONTEXT. Assigning writes to the record.
+---key), an entry of HVM_CONTEXT, or a section of QEMU's state (by its device; is_certain says
+---whether where it ends is known or a guess). Assigning writes to the record.
 ---@class xensave.Fields
 local Fields = {}
 
@@ -584,7 +585,7 @@ function Progress:close() end
 ---State of the device model, as it saved it.
 ---@class xensave.EMULATOR_CONTEXT: xensave.Record
 ---@field emulator_id "UNKNOWN"|"QEMU_TRADITIONAL"|"QEMU_UPSTREAM"
----@field emulator_ctx string
+---@field emulator_ctx xensave.Fields
 
 ---End of a checkpoint: libxc records follow.
 ---@class xensave.CHECKPOINT_END: xensave.Record
@@ -730,15 +731,6 @@ function xs.hex(value, digits) end
 ---@return string
 function xs.u64(value) end
 
----A plain Lua value as JSON text.
----
----```lua
----print(xs.json { a = 1 })
----```
----@param value any
----@return string
-function xs.json(value) end
-
 ---Ends the script with a message about its arguments and exit code 2.
 ---
 ---```lua
@@ -861,6 +853,42 @@ function xs.synth(options) end
 ---@param unit? string
 ---@return xensave.Progress
 function xs.progress(title, total, unit) end
+
+---A plain Lua value as JSON text.
+---
+---```lua
+---print(xs.json { a = 1 })
+---```
+---@param value any
+---@return string
+function xs.json(value) end
+
+---The value of a JSON text: objects and arrays as tables, integers up to 64 bits as integers
+---(unsigned ones by bit pattern), null as nil. Nil and an error for what is no JSON.
+---
+---```lua
+---local t = assert(xs.from_json(io.open("level.json"):read "a"))
+---```
+---@param text string
+---@return any
+---@return xensave.Error?
+function xs.from_json(text) end
+
+---Iterates over the differences between two images in files, changes by the script included.
+---Each is a table with kind: "field" (path, a, b: values, nil where there is none), "record"
+---(a or b: the name of a record or header that only one image has) or "pages" (first, last,
+---count, how: "contents", "type" with a and b, "only_in_first", "only_in_second"). Options:
+---pages = true compares pages too; context = N adds a list, context, of N records of the first
+---image around the place.
+---
+---```lua
+---for d in xs.diff(a, b, { pages = true }) do print(d.kind, d.path) end
+---```
+---@param a xensave.Image|string
+---@param b xensave.Image|string
+---@param options? table
+---@return fun(): table
+function xs.diff(a, b, options) end
 
 ---Messages on standard error.
 ---@class xensave.log
