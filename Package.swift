@@ -32,14 +32,15 @@ let package = Package(
     swift(
       "Shell",
       [
-        "LuaRuntime", "Terminal", "Convert", "Legacy", "SimDomain", "Live", "Pages", "Image",
-        "Stream", "Format", "SystemIO", "Bytes", "JSON",
+        "LuaRuntime", "Terminal", "Convert", "Legacy", "XenDomain", "HelperProtocol", "SimDomain",
+        "Live", "Pages", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
     swift("Pages", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Legacy", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Convert", ["Image", "Stream", "Format", "SystemIO", "Bytes", "JSON"]),
+    swift("XenDomain", ["Live", "Format", "SystemIO", "Bytes", "CXen"]),
     swift("HelperProtocol", ["Live", "Format", "SystemIO", "Bytes", "CSystem"]),
     swift("SimDomain", ["Live", "Format", "SystemIO", "Bytes"]),
     swift("Live", ["Stream", "Format", "SystemIO", "Bytes"]),
@@ -53,6 +54,7 @@ let package = Package(
     .target(name: "CLuaShim", dependencies: ["CLua"]),
     .systemLibrary(
       name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+    .target(name: "CXen", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CSystem"),
 
     // What tests of several targets share.
@@ -71,6 +73,9 @@ let package = Package(
     tests(
       "HelperProtocolTests",
       ["HelperProtocol", "Live", "SimDomain", "Format", "SystemIO", "Bytes"]),
+    tests(
+      "XenDomainTests",
+      ["XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),
     tests("FormatTests", ["Format", "Bytes", "TestKit"]),

@@ -95,8 +95,6 @@ extension HelperChannel {
 
   /// Tells libxl how far a save is. A failure shows at the next call that has an answer.
   public func report(_ progress: Save.Progress) {
-    do throws(HelperError) {
-      try send(.progress(progress.what, done: progress.done, total: progress.total))
-    } catch {}
+    report(progress.what, done: progress.done, total: progress.total)
   }
 }

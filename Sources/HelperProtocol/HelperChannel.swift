@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import CSystem
+internal import Synchronization
 public import SystemIO
 
 /// Why a helper cannot go on talking.
@@ -23,7 +24,7 @@ public struct HelperError: Error, Sendable, CustomStringConvertible {
     self.problem = problem
   }
 
-  init(_ error: SystemError) { self.init(.system(error), error.description) }
+  public init(_ error: SystemError) { self.init(.system(error), error.description) }
 
   /// With what the stock helper would exit: -2 or -1.
   public var exitStatus: Int32 { kind == .noReply ? 254 : 255 }
@@ -38,6 +39,10 @@ public final class HelperChannel {
   public let callbacks: Set<HelperMessageKind>
   private let output: Sink
   private let input: Source
+  /// Held while a message goes out: lines for the log come from other threads too.
+  private let isSending = Mutex(())
+  /// Why libxl cannot be talked to any more; nil while it can. Set by `call`.
+  public private(set) var lost: HelperError?
 
   public init(
     output: Sink, input: Source, release: HelperRelease, callbacks: Set<HelperMessageKind>
@@ -61,13 +66,38 @@ public final class HelperChannel {
     precondition(
       message.kind == .complete || callbacks.contains(message.kind),
       "libxl does not answer \(message.kind)")
-    try put(message)
-    let reply: [UInt8]
-    do { reply = try input.read(4) } catch { throw HelperError(error) }
-    guard reply.count == 4 else {
-      throw HelperError(.noReply, "libxl did not answer \(message.kind.rawValue)")
+    do throws(HelperError) {
+      try put(message)
+      let reply: [UInt8]
+      do { reply = try input.read(4) } catch { throw HelperError(error) }
+      guard reply.count == 4 else {
+        throw HelperError(.noReply, "libxl did not answer \(message.kind.rawValue)")
+      }
+      return Int32(bitPattern: reply.load(0, as: UInt32.self, .native))
+    } catch {
+      lost = lost ?? error
+      throw error
     }
-    return Int32(bitPattern: reply.load(0, as: UInt32.self, .native))
+  }
+
+  /// A line for libxl's log, from any thread. A failure shows at the next call that has an answer.
+  public func log(
+    _ level: HelperMessage.Level, number: Int32 = -1, context: String = "xensave-lua",
+    _ text: String
+  ) {
+    // The length of a message has 16 bits; a line of a log should not need them.
+    let short =
+      text.utf8.count <= 4096 ? text : String(decoding: text.utf8.prefix(4096), as: UTF8.self)
+    do throws(HelperError) {
+      try send(.log(level, number: number, context: context, short))
+    } catch {}
+  }
+
+  /// Tells libxl how far something is. A failure shows at the next call that has an answer.
+  public func report(context: String = "xc", _ what: String, done: Int, total: Int) {
+    do throws(HelperError) {
+      try send(.progress(context: context, what, done: done, total: total))
+    } catch {}
   }
 
   private func put(_ message: HelperMessage) throws(HelperError) {
@@ -75,7 +105,12 @@ public final class HelperChannel {
       throw HelperError(
         .message, "\(message.kind.rawValue) cannot be said to this release of libxl")
     }
-    do { try output.write(bytes) } catch { throw HelperError(error) }
+    let output = output
+    let problem = isSending.withLock { _ -> SystemError? in
+      do throws(SystemError) { try output.write(bytes) } catch { return error }
+      return nil
+    }
+    if let problem { throw HelperError(problem) }
   }
 }
 

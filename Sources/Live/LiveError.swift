@@ -66,6 +66,8 @@ public struct LiveError: Error, Sendable, CustomStringConvertible {
     case logDirtyLength
     /// The stream is not one that this domain can be restored from.
     case unsuitable
+    /// There is no hypervisor that could be asked, or one that is not known. `number`: errno.
+    case noHypervisor(number: Int32)
     case system(SystemError)
     case stream(StreamError)
   }
@@ -100,6 +102,7 @@ public struct LiveError: Error, Sendable, CustomStringConvertible {
     case .unknownPageType: "page_type"
     case .logDirtyLength: "log_dirty"
     case .unsuitable: "unsuitable"
+    case .noHypervisor: "no_hypervisor"
     case .system(let error): error.symbol
     case .stream(let error): error.code
     }
@@ -108,7 +111,7 @@ public struct LiveError: Error, Sendable, CustomStringConvertible {
   /// errno, where the failure has one.
   public var number: Int32? {
     switch kind {
-    case .hook(_, let number): number == 0 ? nil : number
+    case .hook(_, let number), .noHypervisor(let number): number == 0 ? nil : number
     case .system(let error): error.number
     default: nil
     }

@@ -48,6 +48,14 @@ public struct PageBitmap: Sendable, Equatable {
     for index in words.indices { words[index] = other.words[index] }
   }
 
+  /// Calls `body` with the words, to be filled by a hypervisor; bits behind `count` are then dropped.
+  @unsafe
+  public mutating func withWords<R>(_ body: (UnsafeMutablePointer<UInt64>?) -> R) -> R {
+    let result = unsafe words.withUnsafeMutableBufferPointer { unsafe body($0.baseAddress) }
+    if count % 64 != 0, let last = words.indices.last { words[last] &= (1 << (count % 64)) - 1 }
+    return result
+  }
+
   /// How many pages are in it.
   public var setCount: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
 

@@ -3,4 +3,6 @@
 import Glibc
 import Shell
 
-exit(runShell(Array(CommandLine.arguments.dropFirst())))
+let words = Array(CommandLine.arguments.dropFirst())
+if let words = helperWords(CommandLine.arguments[0], words) { exit(runHelper(words)) }
+exit(runShell(words))

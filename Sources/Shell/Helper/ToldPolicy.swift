@@ -1,0 +1,46 @@
+// A policy whose decisions stand in libxl's log.
+
+internal import HelperProtocol
+internal import Live
+
+/// Passes everything on to another policy, and writes a line for each decision.
+struct ToldPolicy: Policy {
+  private var base: any Policy
+  private let name: String
+  private let channel: HelperChannel
+
+  init(_ base: any Policy, name: String, _ channel: HelperChannel) {
+    self.base = base
+    self.name = name
+    self.channel = channel
+  }
+
+  mutating func begin(_ info: DomainInfo, frameCount: Int) {
+    channel.log(.debug, "policy \(name) decides on domain \(info.id), \(frameCount) pages")
+    base.begin(info, frameCount: frameCount)
+  }
+
+  mutating func decide(_ stats: PrecopyStats) -> Verdict {
+    let verdict = base.decide(stats)
+    let word =
+      switch verdict {
+      case .proceed: "continue"
+      case .stopAndCopy: "stop and copy"
+      case .abort(let reason): "abort" + (reason.isEmpty ? "" : ": " + reason)
+      }
+    channel.log(
+      .debug,
+      "policy \(name): \(stats.isBeforeRound ? "before" : "after") round "
+        + "\(stats.isBeforeRound ? stats.iteration : stats.iteration - 1), "
+        + (stats.dirtyCount.map { "\($0) dirty, " } ?? "")
+        + "\(stats.totalWritten) written, \(stats.elapsed / 1_000_000) ms: \(word)")
+    return verdict
+  }
+
+  mutating func suspended(_ stats: PrecopyStats) { base.suspended(stats) }
+  mutating func postcopy() { base.postcopy() }
+  mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
+    base.checkpoint(stats, count: count)
+  }
+  mutating func end(_ outcome: SaveOutcome) { base.end(outcome) }
+}

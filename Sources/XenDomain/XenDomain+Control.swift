@@ -1,0 +1,77 @@
+// Stopping and starting a domain without libxl.
+
+internal import CXen
+internal import Glibc
+public import Live
+internal import SystemIO
+
+extension XenDomain: ManagedDomain {
+  /// Seconds for which a guest may take its time, as with libxl.
+  static let patience = 60
+
+  public func pause() throws(LiveError) {
+    guard unsafe cxen_pause(host.xen, id) == 0 else { throw failure(.suspend, "pausing") }
+  }
+
+  public func unpause() throws(LiveError) {
+    guard unsafe cxen_unpause(host.xen, id) == 0 else { throw failure(.resume, "unpausing") }
+  }
+
+  /// A guest with PV drivers is asked through xenstore and stands still by itself; one without is
+  /// stopped by Xen. Xen: tools/libs/light/libxl_dom_suspend.c.
+  public func suspend() throws(LiveError) {
+    let info = try xenInfo()
+    if info.shutdown == .suspend { return }
+    guard info.shutdown == nil else {
+      throw LiveError(.suspend, ENODEV, "the domain is shut down already")
+    }
+    if info.isHVM {
+      let (callback, sleeping) = (try param(0), try param(14))
+      if callback == 0 || sleeping != 0 {
+        guard unsafe cxen_shutdown_for_suspend(host.xen, id) == 0 else {
+          throw failure(.suspend, "suspending")
+        }
+        return
+      }
+    }
+    let control = "control/shutdown"
+    try writeStore(control, Array("suspend".utf8))
+    do throws(LiveError) {
+      try wait("the guest does not answer the request to suspend") {
+        () throws(LiveError) in try readStore(control) != Array("suspend".utf8)
+      }
+      try wait("the guest does not stand still") { () throws(LiveError) in
+        try xenInfo().shutdown != nil
+      }
+    } catch {
+      // It must not suspend behind our back.
+      if (try? readStore(control)) == Array("suspend".utf8) { try? writeStore(control, []) }
+      throw error
+    }
+  }
+
+  public func resume() throws(LiveError) {
+    guard unsafe cxen_resume(host.xen, id, true) == 0 else { throw failure(.resume, "resuming") }
+    _ = unsafe cxen_store_resume(host.xen, id)
+  }
+
+  /// PVH and PV domains have no device model that writes to memory. That of an HVM domain is libxl's
+  /// to talk to: live saves of those are done as its helper.
+  public func switchEmulatorLogDirty(_ isOn: Bool) throws(LiveError) {
+    let info = try xenInfo()
+    guard isOn, info.isHVM, !info.isPVH else { return }
+    throw LiveError(
+      .switchEmulatorLogDirty, ENOTSUP,
+      "the domain has a device model, which only libxl can tell to note dirty pages")
+  }
+
+  private func wait(
+    _ problem: String, _ condition: () throws(LiveError) -> Bool
+  ) throws(LiveError) {
+    let end = monotonicNanoseconds() + UInt64(XenDomain.patience) * 1_000_000_000
+    while try !condition() {
+      guard monotonicNanoseconds() < end else { throw LiveError(.suspend, ETIMEDOUT, problem) }
+      sleep(nanoseconds: 5_000_000)
+    }
+  }
+}

@@ -1,0 +1,219 @@
+// The Xen on this machine: which release, which domains, and its libraries.
+
+internal import CXen
+internal import Glibc
+public import Live
+internal import SystemIO
+
+/// A line that Xen's libraries have for the log.
+public struct XenMessage: Sendable {
+  /// Xen's XTL_* number: 1 debug ... 8 error, 9 critical.
+  public let level: UInt32
+  /// errno, -1 for none.
+  public let number: Int32
+  public let context: String
+  public let text: String
+}
+
+/// How far Xen's libraries are with something.
+public struct XenProgress: Sendable {
+  public let context: String
+  public let what: String
+  public let done: Int
+  public let total: Int
+}
+
+/// The hypervisor of this machine, through libxenctrl, libxenguest, libxenforeignmemory and
+/// libxenstore, which are opened at run time: the ones of the release that runs. Releases 4.14 to
+/// 4.20 are known; others are refused by name, because the libraries have another interface in each.
+///
+/// Not thread-safe: one thread at a time.
+@safe
+public final class XenHost {
+  /// The minor number of the running Xen 4.x.
+  public let minor: Int
+  let xen: OpaquePointer
+  private let log: Log
+
+  /// Receives what the libraries say. The C side holds it as a bare pointer.
+  private final class Log {
+    let message: (XenMessage) -> Void
+    let progress: (XenProgress) -> Void
+    init(_ message: @escaping (XenMessage) -> Void, _ progress: @escaping (XenProgress) -> Void) {
+      self.message = message
+      self.progress = progress
+    }
+  }
+
+  /// Opens the libraries and the hypervisor. `message` and `progress` get what the libraries say,
+  /// on the thread that calls them. `release` and `folder` are for tests: the release that is taken
+  /// for the running one, and where the libraries are.
+  public init(
+    message: @escaping (XenMessage) -> Void = { _ in },
+    progress: @escaping (XenProgress) -> Void = { _ in }, release: Int? = nil, folder: String? = nil
+  ) throws(LiveError) {
+    log = Log(message, progress)
+    // Safety: the log lives as long as this object, and this object as long as the C side.
+    let table = unsafe cxen_log(
+      message: { data, level, number, context, text in
+        guard let data = unsafe data, let context = unsafe context, let text = unsafe text else {
+          return
+        }
+        let log = unsafe Unmanaged<Log>.fromOpaque(data).takeUnretainedValue()
+        let message = unsafe XenMessage(
+          level: UInt32(level), number: number, context: String(cString: context),
+          text: String(cString: text))
+        log.message(message)
+      },
+      progress: { data, context, what, done, total in
+        guard let data = unsafe data, let context = unsafe context, let what = unsafe what else {
+          return
+        }
+        let log = unsafe Unmanaged<Log>.fromOpaque(data).takeUnretainedValue()
+        let progress = unsafe XenProgress(
+          context: String(cString: context), what: String(cString: what), done: Int(clamping: done),
+          total: Int(clamping: total))
+        log.progress(progress)
+      },
+      data: Unmanaged.passUnretained(log).toOpaque())
+    var problem = [CChar](repeating: 0, count: 512)
+    var opened: OpaquePointer?
+    var number: Int32 = 0
+    let candidates = try XenHost.candidates(release)
+    for candidate in candidates {
+      var reason = problem
+      unsafe opened = cxen_open(Int32(candidate), folder, table, &reason, reason.count)
+      if unsafe opened != nil { break }
+      // Where libraries are there, their problem says more than that others are not.
+      if number == 0 || errno != ENOENT { (number, problem) = (errno, reason) }
+      if errno != ENOENT { break }
+    }
+    guard let opened = unsafe opened else {
+      throw LiveError(
+        .noHypervisor(number: number),
+        "Xen cannot be reached: "
+          + String(
+            decoding: problem.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+    }
+    unsafe xen = opened
+    var (major, minor): (Int32, Int32) = (0, 0)
+    guard unsafe cxen_version(opened, &major, &minor) == 0 else {
+      let number = errno
+      unsafe cxen_close(opened)
+      throw LiveError(.noHypervisor(number: number), "Xen does not tell its release")
+    }
+    self.minor = Int(minor)
+    guard major == 4, candidates.contains(Int(minor)),
+      candidates.count > 1 || candidates == [Int(minor)]
+    else {
+      unsafe cxen_close(opened)
+      throw XenHost.unknown("Xen \(major).\(minor)")
+    }
+  }
+
+  deinit { unsafe cxen_close(xen) }
+
+  /// The releases that are known, by their minor numbers.
+  public static var knownReleases: [Int] {
+    var minors: [Int] = []
+    while let row = unsafe cxen_release_at(Int32(minors.count)) {
+      minors.append(Int(unsafe row.pointee.minor))
+    }
+    return minors
+  }
+
+  /// The releases to be tried: the one that the kernel names, else all that are known, newest first.
+  private static func candidates(_ release: Int?) throws(LiveError) -> [Int] {
+    if let release {
+      guard knownReleases.contains(release) else { throw unknown("Xen 4.\(release)") }
+      return [release]
+    }
+    let folder = "/sys/hypervisor/version/"
+    guard let major = number(folder + "major"), let minor = number(folder + "minor") else {
+      return knownReleases.reversed()
+    }
+    guard major == 4, knownReleases.contains(minor) else { throw unknown("Xen \(major).\(minor)") }
+    return [minor]
+  }
+
+  private static func unknown(_ name: String) -> LiveError {
+    let known = knownReleases
+    return LiveError(
+      .noHypervisor(number: ENOTSUP),
+      "\(name) is not known here: expected 4.\(known.first ?? 0) to 4.\(known.last ?? 0)")
+  }
+
+  /// The number in a file of /sys.
+  private static func number(_ path: String) -> Int? {
+    guard let source = try? Source(opening: path), let octets = try? source.read(16) else {
+      return nil
+    }
+    return Int(String(decoding: octets.prefix { $0 > 32 }, as: UTF8.self))
+  }
+
+  // MARK: - Domains
+
+  /// All domains but that of the machine itself, ascending.
+  public func domains() throws(LiveError) -> [XenDomainInfo] {
+    var found: [XenDomainInfo] = []
+    var first: UInt32 = 1
+    while true {
+      let page = try rows(first, 64)
+      found += page
+      guard page.count == 64, let last = page.last else { return found }
+      first = last.id + 1
+    }
+  }
+
+  /// What Xen says of one domain; nil if there is none of that number.
+  public func info(_ id: UInt32) throws(LiveError) -> XenDomainInfo? {
+    try rows(id, 1).first { $0.id == id }
+  }
+
+  private func rows(_ first: UInt32, _ count: Int) throws(LiveError) -> [XenDomainInfo] {
+    var rows = [cxen_domain](repeating: cxen_domain(), count: count)
+    let found = unsafe cxen_domains(xen, first, Int32(count), &rows)
+    guard found >= 0 else { throw LiveError(.info, errno, "Xen does not list its domains") }
+    return rows.prefix(Int(found)).map(XenDomainInfo.init)
+  }
+
+  /// A domain by its number.
+  public func domain(_ id: UInt32) throws(LiveError) -> XenDomain {
+    guard try info(id) != nil else { throw LiveError(.info, ESRCH, "there is no domain \(id)") }
+    return XenDomain(self, id)
+  }
+}
+
+/// What Xen says of a domain. Xen: struct xen_domctl_getdomaininfo.
+public struct XenDomainInfo: Sendable {
+  public let id: UInt32
+  public let uuid: [UInt8]
+  public let isHVM: Bool
+  /// HVM without a device model: Xen emulates nothing, or the local APIC only.
+  public let isPVH: Bool
+  public let isPaused: Bool
+  public let isDying: Bool
+  /// nil while it runs or is paused.
+  public let shutdown: DomainInfo.Shutdown?
+  public let pageCount: Int
+  public let maxPageCount: Int
+  public let onlineVCPUCount: Int
+  /// The greatest number of a vCPU.
+  public let maxVCPU: Int
+
+  init(_ row: cxen_domain) {
+    id = row.id
+    uuid = unsafe withUnsafeBytes(of: row.uuid) { unsafe Array($0) }
+    isHVM = row.flags & 2 != 0
+    isPVH = isHVM && row.emulation_flags & ~1 == 0
+    isPaused = row.flags & 8 != 0
+    isDying = row.flags & 1 != 0
+    shutdown =
+      row.flags & 4 == 0
+      ? nil : DomainInfo.Shutdown(rawValue: Int(row.flags >> 16 & 0xFF)) ?? .crash
+    pageCount = Int(clamping: row.page_count)
+    maxPageCount = Int(clamping: row.max_page_count)
+    onlineVCPUCount = Int(row.online_vcpu_count)
+    maxVCPU = row.max_vcpu_id == .max ? -1 : Int(row.max_vcpu_id)
+  }
+}

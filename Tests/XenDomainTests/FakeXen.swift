@@ -1,0 +1,68 @@
+// Xen's libraries as Tests/Fixtures/fake-xen.c makes them.
+
+import Glibc
+import Live
+import XenDomain
+
+/// The fake libraries of one release, built for the time of a test.
+final class FakeXen {
+  static let hasCompiler = system("command -v cc >/dev/null 2>&1") == 0
+  static let source =
+    #filePath.replacing("XenDomainTests/FakeXen.swift", with: "Fixtures/fake-xen.c")
+
+  let minor: Int
+  let folder: String
+  private let handle: UnsafeMutableRawPointer
+
+  struct Failed: Error { let what: String }
+
+  init(minor: Int) throws {
+    self.minor = minor
+    var template = Array("/tmp/xensave-lua-xen.XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw Failed(what: "mkdtemp") }
+    folder =
+      String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) + "/"
+    // Each library is the same file under its release's name.
+    let store = minor < 16 ? "libxenstore.so.3.0" : "libxenstore.so.4"
+    let command =
+      "cd \(folder) && cc -shared -fPIC -w -DMINOR=\(minor) '\(FakeXen.source)' -o fake && "
+      + "for name in libxenctrl.so.4.\(minor) libxenguest.so.4.\(minor) "
+      + "libxenforeignmemory.so.1 \(store); do ln -s fake $name; done"
+    guard system(command) == 0, let handle = dlopen(folder + "fake", RTLD_NOW) else {
+      throw Failed(what: command)
+    }
+    self.handle = handle
+  }
+
+  deinit {
+    dlclose(handle)
+    _ = system("rm -r '\(folder)'")
+  }
+
+  /// A number that the libraries hold: log_dirty, mappings, interfaces, paused, suspended, resumed.
+  func number(_ name: String) -> Int {
+    typealias Function = @convention(c) () -> Int32
+    guard let symbol = dlsym(handle, "fake_" + name) else { return -1 }
+    return Int(unsafeBitCast(symbol, to: Function.self)())
+  }
+
+  /// Has the guest write to a frame.
+  func write(_ frame: Int) {
+    typealias Function = @convention(c) (UInt32) -> Void
+    guard let symbol = dlsym(handle, "fake_write") else { return }
+    unsafeBitCast(symbol, to: Function.self)(UInt32(frame))
+  }
+
+  func octet(_ frame: Int, _ offset: Int) -> UInt8 {
+    typealias Function = @convention(c) (UInt32) -> UnsafeMutablePointer<UInt8>?
+    guard let symbol = dlsym(handle, "fake_page") else { return 0 }
+    return unsafeBitCast(symbol, to: Function.self)(UInt32(frame))?[offset] ?? 0
+  }
+
+  func host(
+    _ messages: @escaping (XenMessage) -> Void = { _ in },
+    _ progress: @escaping (XenProgress) -> Void = { _ in }
+  ) throws -> XenHost {
+    try XenHost(message: messages, progress: progress, release: minor, folder: folder)
+  }
+}

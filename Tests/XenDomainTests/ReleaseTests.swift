@@ -1,0 +1,246 @@
+// What each release of Xen has: the table of functions, and calls to each release's libraries.
+
+import CXen
+import Format
+import Glibc
+import Image
+import Live
+import SimDomain
+import SystemIO
+import Testing
+import XenDomain
+
+@Suite struct TableTests {
+  /// From Xen's headers of the releases: symbol, library, releases in which it has the form, how
+  /// many parameters it has then.
+  static let forms: [(symbol: String, library: Int, releases: ClosedRange<Int>, count: Int)] = [
+    ("xc_interface_open", 0, 14...20, 3), ("xc_interface_close", 0, 14...20, 1),
+    ("xc_version", 0, 14...20, 3), ("xc_domain_getinfolist", 0, 14...20, 4),
+    ("xc_domain_nr_gpfns", 0, 14...20, 3), ("xc_domain_pause", 0, 14...20, 2),
+    ("xc_domain_unpause", 0, 14...20, 2), ("xc_domain_shutdown", 0, 14...20, 3),
+    ("xc_domain_resume", 1, 14...20, 3), ("xc_vcpu_getinfo", 0, 14...20, 4),
+    ("xc_domain_get_guest_width", 0, 14...20, 3), ("xc_get_pfn_type_batch", 0, 14...20, 4),
+    ("xc__hypercall_buffer_alloc_pages", 0, 14...20, 3),
+    ("xc__hypercall_buffer_free_pages", 0, 14...20, 3), ("xc_shadow_control", 0, 14...15, 8),
+    ("xc_shadow_control", 0, 16...20, 5), ("xc_logdirty_control", 0, 16...20, 7),
+    ("xc_domain_get_tsc_info", 0, 14...20, 6), ("xc_domain_hvm_getcontext", 0, 14...20, 4),
+    ("xc_hvm_param_get", 0, 14...20, 4), ("xc_get_cpu_policy_size", 1, 14...15, 3),
+    ("xc_get_domain_cpu_policy", 1, 14...15, 6), ("xc_cpu_policy_init", 1, 16...20, 1),
+    ("xc_cpu_policy_destroy", 1, 16...20, 1), ("xc_cpu_policy_get_size", 1, 16...20, 3),
+    ("xc_cpu_policy_get_domain", 1, 16...20, 3), ("xc_cpu_policy_serialise", 1, 16...20, 6),
+    ("xc_domain_save", 1, 14...14, 7), ("xc_domain_save", 1, 15...20, 7),
+    ("xc_domain_restore", 1, 14...20, 12), ("xenforeignmemory_open", 2, 14...20, 2),
+    ("xenforeignmemory_close", 2, 14...20, 1), ("xenforeignmemory_map", 2, 14...20, 6),
+    ("xenforeignmemory_unmap", 2, 14...20, 3), ("xs_open", 3, 14...20, 1),
+    ("xs_close", 3, 14...20, 1), ("xs_read", 3, 14...20, 4), ("xs_write", 3, 14...20, 5),
+    ("xs_directory", 3, 14...20, 4), ("xs_resume_domain", 3, 14...20, 2),
+    ("xs_watch", 3, 14...20, 3), ("xs_unwatch", 3, 14...20, 3), ("xs_check_watch", 3, 14...20, 1),
+  ]
+
+  @Test func functionsByRelease() {
+    var row = cxen_row()
+    var index: Int32 = 0
+    var found: [String] = []
+    while cxen_row(index, &row) {
+      let parameters = String(cString: row.parameters)
+      let count = parameters.split(separator: ",").count
+      found.append(
+        "\(String(cString: row.symbol)) \(row.library) \(row.first)...\(row.last) \(count)")
+      index += 1
+    }
+    #expect(found.sorted() == Self.forms.map { "\($0) \($1) \($2) \($3)" }.sorted())
+  }
+
+  @Test func releases() {
+    #expect(XenHost.knownReleases == Array(14...20))
+    for minor in 14...20 {
+      let release = cxen_release(Int32(minor))?.pointee
+      #expect(
+        release.map { String(cString: $0.store) }
+          == (minor < 16 ? "libxenstore.so.3.0" : "libxenstore.so.4"))
+      #expect(release?.domain_info_size == (minor < 16 ? 104 : 112))
+      #expect(release?.arch_config == (minor < 16 ? 96 : 104))
+    }
+    #expect(cxen_release(13) == nil && cxen_release(21) == nil)
+  }
+
+  @Test(arguments: [13, 21, 22]) func unknownReleases(minor: Int) throws {
+    let error = #expect(throws: LiveError.self) {
+      try XenHost(release: minor, folder: "/nonexistent/")
+    }
+    #expect(error?.code == "no_hypervisor")
+    #expect(
+      error?.description == "Xen 4.\(minor) is not known here: expected 4.14 to 4.20")
+  }
+}
+
+@Suite(.enabled(if: FakeXen.hasCompiler, "needs a C compiler called cc")) struct ReleaseTests {
+  /// The libraries are there, but of another release than the one that runs.
+  @Test func wrongRelease() throws {
+    let xen = try FakeXen(minor: 16)
+    #expect(
+      system(
+        "cd \(xen.folder) && ln -s fake libxenctrl.so.4.17 && "
+          + "ln -s fake libxenguest.so.4.17") == 0)
+    let error = #expect(throws: LiveError.self) { try XenHost(release: 17, folder: xen.folder) }
+    #expect(error?.description == "Xen 4.16 is not known here: expected 4.14 to 4.20")
+    #expect(xen.number("interfaces") == 0)
+  }
+
+  @Test func missingFunction() throws {
+    let xen = try FakeXen(minor: 15)
+    #expect(
+      system(
+        "cd \(xen.folder) && ln -s fake libxenctrl.so.4.18 && "
+          + "ln -s fake libxenguest.so.4.18 && ln -s fake libxenstore.so.4") == 0)
+    let error = #expect(throws: LiveError.self) { try XenHost(release: 18, folder: xen.folder) }
+    #expect(error?.description.hasSuffix("libxenctrl.so.4.18 has no xc_logdirty_control") == true)
+  }
+
+  @Test(arguments: 14...20) func lists(minor: Int) throws {
+    let xen = try FakeXen(minor: minor)
+    var lines: [String] = []
+    let host = try xen.host { lines.append("\($0.level) \($0.number) \($0.context) \($0.text)") }
+    #expect(lines == ["1 -1 fake opened \(minor)"])
+    #expect(host.minor == minor)
+    let domains = try host.domains()
+    #expect(domains.map(\.id) == [5, 6])
+    #expect(domains.map(\.isPVH) == [true, false])
+    #expect(domains.allSatisfy { $0.isHVM && $0.pageCount == 590 && $0.maxPageCount == 700 })
+    #expect(domains.map { Array($0.uuid.prefix(4)) } == [[1, 2, 3, 5], [1, 2, 3, 6]])
+    #expect(try host.name(5) == "web" && host.name(6) == nil)
+    #expect(throws: LiveError.self) { try host.domain(7) }
+    let domain = try host.domain(5)
+    let info = try domain.info()
+    #expect(info.onlineVCPUs == [0, 2] && info.xenMinor == UInt32(minor))
+    try domain.pause()
+    #expect(xen.number("paused") == 1)
+    try domain.unpause()
+    #expect(xen.number("paused") == 0)
+    #expect(try host.list().map(\.uuid).first == "01020305-0000-0000-0000-000000000000")
+    #expect(try host.list().map(\.name) == ["web", nil])
+    #expect(try domain.readStore("name") == Array("web".utf8) && domain.readStore("none") == nil)
+    #expect(try domain.listStore("/local/domain") == ["0", "5"])
+    #expect(try domain.watchStore("control", timeout: 1_000_000) == nil)
+    try domain.writeStore("control/shutdown", [])
+    #expect(
+      try domain.watchStore("control", timeout: 1_000_000) == "/local/domain/5/control/shutdown")
+    try domain.suspend()
+    #expect(try domain.info().isSuspended)
+    try domain.resume()
+    #expect(xen.number("suspended") == 0 && xen.number("resumed") == 1)
+  }
+
+  /// A live save through each release's calls; what it wrote is a good image of that memory.
+  @Test(arguments: 14...20) func saves(minor: Int) throws {
+    let xen = try FakeXen(minor: minor)
+    let host = try xen.host()
+    let path = xen.folder + "image"
+    // The guest writes while the first round is sent, and again at the end.
+    let policy = FunctionPolicy { stats in
+      if !stats.isBeforeRound { for frame in [3, 77, 599] { xen.write(frame) } }
+      return stats.iteration >= 2 ? .stopAndCopy : .proceed
+    }
+    let number = open(path, O_RDWR | O_CREAT, 0o600)
+    let sink = Sink(try Descriptor(taking: number, path: path), path: path)
+    let result = try Save(try host.domain(5), to: sink, mode: .live(policy)).run()
+    #expect(result.trace.rounds.map(\.dirtyCount) == [600, 3, 3])
+    #expect(result.aftermath.isEmpty)
+    #expect(xen.number("log_dirty") == 0 && xen.number("mappings") == 0)
+    #expect(xen.number("suspended") == 1)
+    let report = try Verifier(Source(opening: path)).run()
+    #expect(report.findings.filter { $0.severity == .error }.map(\.description) == [])
+    let copy = try SimDomain(
+      restoring: Source(opening: path), SimDomain.Configuration(frameCount: 600))
+    for frame in 0..<600 {
+      let isThere = !(100..<110).contains(frame)
+      #expect(copy.hasPage(frame) == isThere)
+      guard isThere else { continue }
+      let page = copy.page(frame)
+      #expect(page[0] == xen.octet(frame, 0) && page[8] == xen.octet(frame, 8), "frame \(frame)")
+    }
+    #expect(copy.page(3)[8] == 3 * 7 + 1 + 2)
+  }
+
+  /// Each function of Xen's fails in turn: the error names the hook, and all is put back.
+  @Test(arguments: [
+    ("xc_domain_getinfolist", "info"), ("xc_domain_nr_gpfns", "frameCount"),
+    ("xc_get_pfn_type_batch", "pageTypes"), ("xenforeignmemory_map", "map"),
+    ("xc_shadow_control", "enableLogDirty"), ("xc_logdirty_control", "cleanLogDirty"),
+    ("xc_domain_get_tsc_info", "state"), ("xc_domain_hvm_getcontext", "state"),
+    ("xc_hvm_param_get", "suspend or state"), ("xc_cpu_policy_init", "state"),
+    ("xc_cpu_policy_get_size", "state"), ("xc_cpu_policy_get_domain", "state"),
+    ("xc_cpu_policy_serialise", "state"), ("xc__hypercall_buffer_alloc_pages", "cleanLogDirty"),
+  ])
+  func failures(function: String, code: String) throws {
+    let xen = try FakeXen(minor: 17)
+    let host = try xen.host()
+    let domain = try host.domain(5)
+    let sink = Sink(try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
+    setenv("FAKE_XEN_FAIL", function, 1)
+    defer { unsetenv("FAKE_XEN_FAIL") }
+    let error = #expect(throws: LiveError.self) {
+      try Save(domain, to: sink, mode: .live(BuiltinPolicy())).run()
+    }
+    #expect(code.split(separator: " ").contains { $0 == error?.code ?? "" }, "\(error?.code ?? "")")
+    #expect(error?.number == EIO)
+    unsetenv("FAKE_XEN_FAIL")
+    #expect(xen.number("mappings") == 0 && xen.number("log_dirty") == 0)
+    #expect(xen.number("suspended") == 0)
+  }
+
+  /// xc_domain_save and its callbacks: 4.14 passes the statistics in another form.
+  @Test(arguments: 14...20) func delegatedSaves(minor: Int) throws {
+    let xen = try FakeXen(minor: minor)
+    var progress: [String] = []
+    let host = try xen.host({ _ in }) { progress.append("\($0.what) \($0.done) \($0.total)") }
+    var seen: [String] = []
+    let policy = FunctionPolicy { stats in
+      seen.append("\(stats.iteration) \(stats.totalWritten) \(stats.dirtyCount ?? -1)")
+      return stats.isBeforeRound ? .proceed : .stopAndCopy
+    }
+    var callbacks = ManagerCallbacks()
+    callbacks.suspend = { true }
+    callbacks.checkpoint = { 2 }
+    callbacks.switchEmulatorLogDirty = { $0 ? 0 : -1 }
+    var save = DelegatedSave(isLive: true)
+    save.isVerifying = true
+    save.streamType = .remus
+    let pipe = try Pipe()
+    try save.run(host.domain(5), to: pipe.writing.number, policy: policy, callbacks)
+    #expect(seen == ["0 0 600", "1 600 -1"])
+    #expect(progress == ["Frames 3 600"])
+    var text = [UInt8](repeating: 0, count: 256)
+    let count = read(pipe.reading.number, &text, 256)
+    #expect(
+      String(decoding: text.prefix(count), as: UTF8.self)
+        == "flags 3 type 1 back -1 policy 0 1 suspend 1 postcopy -9 checkpoint 2 wait -9 switch 0\n"
+    )
+  }
+
+  @Test(arguments: [14, 17]) func delegatedAborts(minor: Int) throws {
+    let xen = try FakeXen(minor: minor)
+    let policy = FunctionPolicy { $0.isBeforeRound ? .proceed : .abort("no hope") }
+    let error = #expect(throws: LiveError.self) {
+      try DelegatedSave(isLive: true).run(
+        xen.host().domain(5), to: 2, policy: policy, ManagerCallbacks())
+    }
+    #expect(error?.code == "aborted" && error?.problem == "the policy gave up: no hope")
+  }
+
+  @Test(arguments: 14...20) func delegatedRestores(minor: Int) throws {
+    let xen = try FakeXen(minor: minor)
+    var told: [UInt64] = []
+    var callbacks = ManagerCallbacks()
+    callbacks.staticDataDone = { Int32($0) * 1000 }
+    callbacks.restoreResults = { told = [$0, $1] }
+    var restore = DelegatedRestore(
+      storeChannel: 1, storeDomain: 2, consoleChannel: 3, consoleDomain: 4)
+    restore.streamType = .colo
+    restore.backDescriptor = 8
+    let result = try restore.run(xen.host(), domain: 5, from: 77, callbacks)
+    #expect(told == [0x111, 0x222])
+    #expect(result.store == 77 + 3000)
+    #expect(result.console == 1_234_209)
+  }
+}
