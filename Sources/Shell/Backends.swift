@@ -3,13 +3,14 @@
 internal import Format
 internal import Live
 internal import SimDomain
+internal import XenDomain
 
 /// The back ends of one run of the program. To add one, add it to `all`.
 final class Backends {
   let simulated = SimBackend()
 
   /// In the order in which a domain is looked for.
-  private(set) lazy var all: [any DomainBackend] = [simulated]
+  private(set) lazy var all: [any DomainBackend] = [XenBackend(), simulated]
 
   /// All domains with their back ends.
   func list() throws(LiveError) -> [(summary: DomainSummary, backend: any DomainBackend)] {

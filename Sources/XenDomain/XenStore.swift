@@ -56,7 +56,7 @@ extension XenDomain {
     }
     defer { unsafe free(names) }
     // Safety: xs_directory gives that many strings, in one piece of memory with the list.
-    return unsafe (0..<Int(count)).compactMap { index in
+    return (0..<Int(count)).compactMap { index in
       unsafe names[index].map { unsafe String(cString: $0) }
     }
   }
@@ -88,26 +88,6 @@ extension XenDomain {
 
   func forgetWatches() {
     for path in watched { _ = unsafe cxen_store_unwatch(host.xen, path) }
-  }
-}
-
-extension XenHost: DomainBackend {
-  public var name: String { "xen" }
-
-  public func list() throws(LiveError) -> [DomainSummary] {
-    var summaries: [DomainSummary] = []
-    for info in try domains() {
-      summaries.append(
-        DomainSummary(
-          id: info.id, name: try name(info.id), uuid: info.uuidText,
-          guest: info.isHVM ? .x86HVM : .x86PV, isPaused: info.isPaused, pageCount: info.pageCount,
-          vcpuCount: info.onlineVCPUCount))
-    }
-    return summaries
-  }
-
-  public func open(_ id: UInt32) throws(LiveError) -> (any ManagedDomain)? {
-    try info(id) == nil ? nil : XenDomain(self, id)
   }
 }
 
