@@ -3,6 +3,7 @@
 public import Bytes
 public import Format
 public import Stream
+public import SystemIO
 
 /// A record on its way through a rewrite, or one made from nothing.
 ///
@@ -19,6 +20,8 @@ public final class EditableRecord {
   public private(set) var isPayloadChanged = false
   /// Whether the record came from a stream (and not from a script).
   public let isFromStream: Bool
+  /// What it was read from, for who reads its payload from a file without loading it.
+  public let source: Source?
   /// What writes the record where its payload gets another shape; nil where it is written as it is.
   public var streamer: (any RecordStreamer)?
   /// Reads the payload while the record is the current one of its stream.
@@ -28,9 +31,11 @@ public final class EditableRecord {
 
   /// A record that was read; `loader` reads its payload into memory.
   public init(
-    reading record: Record, loader: ((Arena, Int) throws(StreamError) -> Void)? = nil
+    reading record: Record, from source: Source? = nil,
+    loader: ((Arena, Int) throws(StreamError) -> Void)? = nil
   ) {
     self.record = record
+    self.source = source
     self.loader = loader
     isFromStream = true
   }
@@ -39,6 +44,7 @@ public final class EditableRecord {
   public init(making type: RecordType, body: [UInt8], _ context: BodyContext) {
     record = Record(type, body: body, context: context)
     isFromStream = false
+    source = nil
   }
 
   public var type: RecordType { record.type }

@@ -136,7 +136,7 @@ public final class Rewriter {
       try write { writer throws(StreamError) in try writer.keep(record, from: &self.reader) }
       return false
     }
-    let current = EditableRecord(reading: record) {
+    let current = EditableRecord(reading: record, from: reader.source) {
       [unowned self] (arena: Arena, count: Int) throws(StreamError) in
       try self.reader.loadPayload(count, into: arena)
     }

@@ -208,6 +208,12 @@ extension LuaState {
     declarations.append(declaration)
   }
 
+  /// Sets a field of the table below the top to the top, pops it, and declares it.
+  public func addTopField(_ declaration: LuaDeclaration) {
+    frame.setField(declaration.name)
+    declarations.append(declaration)
+  }
+
   /// Makes the table on the top of the frame what `require(name)` gives, and pops it.
   public func provideModuleFromTop(_ name: String) {
     let L = frame.L

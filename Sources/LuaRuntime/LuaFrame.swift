@@ -255,9 +255,9 @@ public struct LuaFrame {
   /// A copy of the value at `index`.
   public func push(copyOf index: Int) { L.push(copyOf: index) }
 
-  /// A Swift closure as a Lua function.
+  /// A Swift closure as a Lua function; it is freed with the last reference of Lua's.
   public func push(function name: String, _ body: @escaping LuaFunction) {
-    L.pushFunction(state.add(name, isMethod: false, body))
+    state.push(L, function: name, body)
   }
 
   /// An empty table.

@@ -12,6 +12,8 @@ public final class LuaState {
   /// The state itself; nil once it is closed.
   private(set) var stack: Stack?
   private var functions: [(name: String, isMethod: Bool, body: LuaFunction)] = []
+  /// Numbers of functions that nothing can call any more.
+  private var freeNumbers: [Int] = []
   private(set) var currentName = "?"
   private(set) var currentIsMethod = false
   private var classNames: [ObjectIdentifier: String] = [:]
@@ -45,6 +47,10 @@ public final class LuaState {
       }, host, libraries.kind)
     guard let raw = unsafe raw else { throw LuaError("not enough memory", kind: .memory) }
     stack = unsafe Stack(raw)
+    frame.L.newClass(
+      FunctionNumber.className,
+      clua_metamethods(
+        index: -1, newindex: -1, length: -1, tostring: -1, call: -1, close: -1, equal: -1))
   }
 
   deinit { close() }
@@ -99,8 +105,24 @@ public final class LuaState {
 
   /// Adds a Swift function; its number for C.
   func add(_ name: String, isMethod: Bool, _ body: @escaping LuaFunction) -> Int {
+    if let number = freeNumbers.popLast() {
+      functions[number] = (name, isMethod, body)
+      return number
+    }
     functions.append((name, isMethod, body))
     return functions.count - 1
+  }
+
+  /// Forgets a function that nothing can call any more.
+  fileprivate func remove(_ number: Int) {
+    functions[number] = ("", false, { _ in 0 })
+    freeNumbers.append(number)
+  }
+
+  /// Pushes a Swift function as a value of Lua, which goes when nothing can call it any more.
+  func push(_ L: Stack, function name: String, _ body: @escaping LuaFunction) {
+    let number = add(name, isMethod: false, body)
+    L.pushFunction(number, owning: FunctionNumber(self, number), FunctionNumber.className)
   }
 
   /// Makes a Swift function a global.
@@ -231,4 +253,18 @@ extension LuaState.Libraries {
     case .sandbox: clua_sandbox
     }
   }
+}
+
+/// What a Lua function of a Swift closure holds: the closure goes with it.
+private final class FunctionNumber {
+  static let className = "xensave.function"
+  private weak var state: LuaState?
+  private let number: Int
+
+  init(_ state: LuaState, _ number: Int) {
+    self.state = state
+    self.number = number
+  }
+
+  deinit { state?.remove(number) }
 }

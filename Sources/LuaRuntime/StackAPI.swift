@@ -85,6 +85,12 @@ struct Stack: Equatable {
   func push(_ value: Double) { unsafe lua_pushnumber(raw, value) }
   func push(copyOf index: Int) { unsafe lua_pushvalue(raw, Int32(index)) }
   func pushFunction(_ number: Int) { unsafe clua_push_function(raw, number) }
+  /// A function that gives `object` up once nothing can call it.
+  func pushFunction<Object: AnyObject>(_ number: Int, owning object: Object, _ name: String) {
+    // Safety: the release function balances this retain, once.
+    unsafe clua_push_owned_function(
+      raw, number, name, Unmanaged.passRetained(object).toOpaque())
+  }
   func pushText(of index: Int) { unsafe clua_push_text(raw, Int32(index)) }
 
   func push(_ bytes: [UInt8]) {
@@ -142,6 +148,38 @@ struct Stack: Equatable {
   }
   func addProperty(_ owner: String, _ name: String, _ getter: Int, _ setter: Int) {
     unsafe clua_add_property(raw, owner, name, getter, setter)
+  }
+
+  // Views of memory.
+  func newViewClass(_ name: String) { unsafe clua_new_view_class(raw, name) }
+  /// Pushes a cell with `owned` octets of its own.
+  @unsafe func pushCell(_ owned: Int) -> UnsafeMutablePointer<clua_cell> {
+    unsafe clua_push_cell(raw, owned)
+  }
+  func pushCell(copying octets: [UInt8]) {
+    let cell = unsafe pushCell(max(1, octets.count))
+    // Safety: the cell has as many octets of its own.
+    unsafe octets.withUnsafeBytes { source in
+      guard let start = source.baseAddress else { return }
+      unsafe UnsafeMutableRawPointer(cell.pointee.base)
+        .copyMemory(from: start, byteCount: source.count)
+    }
+  }
+  func pushView(cell: Int32, _ count: Int, _ address: UInt64, reason: Int32) {
+    unsafe clua_push_view(raw, cell, 0, count, address, reason)
+  }
+  /// Pushes the items of a loop.
+  func pushItems(_ count: Int, _ item: (Int) -> clua_item) {
+    let items = unsafe clua_push_items(raw, count)
+    // Safety: there are `count` of them.
+    for index in 0..<count { unsafe items?[index] = item(index) }
+  }
+  func pushLoop(cell: Int32) { unsafe clua_push_loop(raw, cell) }
+  @unsafe func view(_ index: Int) -> (bytes: UnsafeRawBufferPointer, address: UInt64)? {
+    var count = 0
+    var address: UInt64 = 0
+    guard let start = unsafe clua_view(raw, Int32(index), &count, &address) else { return nil }
+    return unsafe (UnsafeRawBufferPointer(start: start, count: count), address)
   }
 
   // Calls.

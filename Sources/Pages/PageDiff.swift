@@ -23,81 +23,116 @@ public struct PageDifference: Sendable, Equatable {
   public var pageCount: UInt64 { last - first + 1 }
 }
 
+/// Goes over the pages in which two images differ, ascending by pfn, at the caller's pace;
+/// neighbours of one kind are one run. Reads both images once, in pieces.
+public struct PageDifferences {
+  private let first: PageImage
+  private let second: PageImage
+  private let mine = Arena(capacity: pieceByteCount)
+  private let theirs = Arena(capacity: pieceByteCount)
+  /// The runs of both that come next, and the pfn up to which all has been looked at.
+  private var a = 0
+  private var b = 0
+  private var position: UInt64 = 0
+  /// Runs that are complete, and the last one, which may go on.
+  private var complete: [PageDifference] = []
+  private var pending: PageDifference?
+
+  private static let pieceByteCount = PageImage.pieceByteCount / 2
+
+  public init(_ first: PageImage, _ second: PageImage) {
+    self.first = first
+    self.second = second
+  }
+
+  /// The next run; nil at the end.
+  public mutating func next() throws(PagesError) -> PageDifference? {
+    while complete.isEmpty {
+      guard a < first.index.runs.count || b < second.index.runs.count else {
+        defer { pending = nil }
+        return pending
+      }
+      try step()
+    }
+    return complete.removeFirst()
+  }
+
+  private mutating func note(
+    _ kind: PageDifference.Kind, _ pfns: Range<UInt64>, _ types: [PageType] = []
+  ) {
+    if var run = pending {
+      if run.kind == kind, run.last + 1 == pfns.lowerBound, run.types == types {
+        run.last = pfns.upperBound - 1
+        pending = run
+        return
+      }
+      complete.append(run)
+    }
+    pending = PageDifference(
+      kind: kind, first: pfns.lowerBound, last: pfns.upperBound - 1, types: types)
+  }
+
+  /// Looks at what comes next: a run of one image only, or a piece of both.
+  private mutating func step() throws(PagesError) {
+    let (left, right) = (first.index.runs, second.index.runs)
+    let mine = a < left.count ? max(left[a].pfn, position) : .max
+    let theirs = b < right.count ? max(right[b].pfn, position) : .max
+    position = min(mine, theirs)
+    if mine != theirs {
+      let isMine = mine < theirs
+      let end = min((isMine ? left[a] : right[b]).end, max(mine, theirs))
+      note(isMine ? .onlyInFirst : .onlyInSecond, position..<end)
+      position = end
+    } else {
+      let (x, y) = (left[a], right[b])
+      let end = min(x.end, y.end)
+      if x.type != y.type {
+        note(.type, position..<end, [x.type, y.type])
+        position = end
+      } else if !x.hasData {
+        position = end
+      } else {
+        try compare(x, y, end)
+      }
+    }
+    if a < left.count, left[a].end <= position { a += 1 }
+    if b < right.count, right[b].end <= position { b += 1 }
+  }
+
+  /// Compares the contents of two runs from `position` on, a piece of them.
+  private mutating func compare(
+    _ x: PageRun, _ y: PageRun, _ end: UInt64
+  ) throws(PagesError) {
+    let count = Int(
+      min(end - position, UInt64(PageDifferences.pieceByteCount / pageByteCount)))
+    let octets = count * pageByteCount
+    try first.read(x.offset(of: position), octets, into: mine)
+    try second.read(y.offset(of: position), octets, into: theirs)
+    let (mine, theirs) = (self.mine, self.theirs)
+    let differing = mine.withBytes(0..<octets) { p -> [Int] in
+      theirs.withBytes(0..<octets) { q -> [Int] in
+        if PageLoops.isEqual(p, at: 0, q, at: 0, count: octets) { return [] }
+        return (0..<count).filter {
+          !PageLoops.isEqual(p, at: $0 * pageByteCount, q, at: $0 * pageByteCount)
+        }
+      }
+    }
+    for page in differing {
+      let pfn = position + UInt64(page)
+      note(.contents, pfn..<pfn + 1)
+    }
+    position += UInt64(count)
+  }
+}
+
 extension PageImage {
-  /// Calls `body` for the differences to `other`, ascending by pfn; neighbours of one kind are one
-  /// run. Reads both images once, in pieces.
+  /// Calls `body` for the differences to `other`, as `PageDifferences` gives them.
   public func forEachDifference(
     to other: PageImage, _ body: (PageDifference) -> Void
   ) throws(PagesError) {
+    var walk = PageDifferences(self, other)
     try reading("comparing pages", dataByteCount) { () throws(PagesError) in
-      try compare(to: other, body)
+      while let next = try walk.next() { body(next) }
     }
-  }
-
-  private func compare(
-    to other: PageImage, _ body: (PageDifference) -> Void
-  ) throws(PagesError) {
-    var pending: PageDifference?
-    func note(
-      _ kind: PageDifference.Kind, _ pfns: Range<UInt64>, _ types: [PageType] = []
-    ) {
-      if var run = pending {
-        if run.kind == kind, run.last + 1 == pfns.lowerBound, run.types == types {
-          run.last = pfns.upperBound - 1
-          pending = run
-          return
-        }
-        body(run)
-      }
-      pending = PageDifference(
-        kind: kind, first: pfns.lowerBound, last: pfns.upperBound - 1, types: types)
-    }
-    let mine = Arena(capacity: PageImage.pieceByteCount / 2)
-    let theirs = Arena(capacity: PageImage.pieceByteCount / 2)
-    let piece = UInt64(PageImage.pieceByteCount / 2 / pageByteCount)
-    var a = 0
-    var b = 0
-    var position: UInt64 = 0
-    let (left, right) = (index.runs, other.index.runs)
-    while a < left.count || b < right.count {
-      let first = a < left.count ? max(left[a].pfn, position) : .max
-      let second = b < right.count ? max(right[b].pfn, position) : .max
-      position = min(first, second)
-      if first != second {
-        let isFirst = first < second
-        let run = isFirst ? left[a] : right[b]
-        let end = min(run.end, max(first, second))
-        note(isFirst ? .onlyInFirst : .onlyInSecond, position..<end)
-        position = end
-      } else {
-        let (x, y) = (left[a], right[b])
-        let end = min(x.end, y.end)
-        if x.type != y.type {
-          note(.type, position..<end, [x.type, y.type])
-          position = end
-        } else if !x.hasData {
-          position = end
-        }
-        while position < end {
-          let count = Int(min(end - position, piece))
-          try read(x.offset(of: position), count * pageByteCount, into: mine)
-          try other.read(y.offset(of: position), count * pageByteCount, into: theirs)
-          mine.withBytes(0..<count * pageByteCount) { p in
-            theirs.withBytes(0..<count * pageByteCount) { q in
-              if PageLoops.isEqual(p, at: 0, q, at: 0, count: count * pageByteCount) { return }
-              for page in 0..<count
-              where !PageLoops.isEqual(p, at: page * pageByteCount, q, at: page * pageByteCount) {
-                let pfn = position + UInt64(page)
-                note(.contents, pfn..<pfn + 1)
-              }
-            }
-          }
-          position += UInt64(count)
-        }
-      }
-      if a < left.count, left[a].end <= position { a += 1 }
-      if b < right.count, right[b].end <= position { b += 1 }
-    }
-    if let pending { body(pending) }
   }
 }

@@ -4,6 +4,7 @@ internal import Bytes
 internal import Format
 internal import Image
 internal import LuaRuntime
+internal import Pages
 internal import Stream
 
 /// Runs a script's filter. A function gets every record; a table has functions by record type, and
@@ -15,6 +16,8 @@ final class LuaFilter: RewriteFilter {
   private var record: LuaReference?
   private var byType: [String: LuaReference] = [:]
   private var hooks: [String: LuaReference] = [:]
+  /// What may not be done to pages.
+  private let guards = PageGuard()
   /// What messages call it: the table's `name`, or "filter".
   private(set) var name = "filter"
 
@@ -96,11 +99,14 @@ final class LuaFilter: RewriteFilter {
       }
       header = object.header
     }
+    guards.observe(header)
   }
 
   func record(_ editable: EditableRecord) throws(RewriteError) -> FilterResult {
+    do { try guards.observe(editable.record) } catch { throw error.rewriteError }
     guard let function = byType[editable.type.name] ?? record else { return .keep }
-    let object = LuaRecord(editable)
+    let object = LuaRecord(editable, guards)
+    defer { object.pages.end() }
     return try calling("\(editable.record.place) at \(editable.record.offset.hex())") {
       () throws(LuaError) in
       let before = frame.count

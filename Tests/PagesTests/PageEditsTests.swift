@@ -21,7 +21,7 @@ final class EditFilter: RewriteFilter {
   func finish() {}
   func header(_ header: inout Header) { guards.observe(header) }
   func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
-    guards.observe(record.record)
+    do throws(PagesError) { try guards.observe(record.record) } catch { throw error.rewriteError }
     guard record.type == .pageData else { return .keep }
     do throws(PagesError) { try edit(PageEdits(record, source, guards)) } catch {
       throw error.rewriteError
@@ -142,12 +142,13 @@ final class EditFilter: RewriteFilter {
       let expected = batches.map { entries in
         var out: [Entry?] = entries
         for (kind, selector, octet) in choices {
-          for (index, entry) in entries.enumerated() where out[index] != nil {
+          for index in entries.indices {
+            guard let entry = out[index] else { continue }
             let isChosen = selector.matches(
               PageEntry(PageType(rawValue: UInt8(entry.type)), pfn: entry.pfn), entry.contents)
             switch kind {
             case 0, 1:
-              if isChosen, entry.contents != nil, out[index]?.contents != nil {
+              if isChosen, entry.contents != nil {
                 out[index]?.contents = page(octet)
               }
             case 2: if isChosen { out[index] = nil }

@@ -38,6 +38,8 @@ void clua_close(lua_State *L);
 
 /* Pushes a Lua function that calls Swift's function `number`. */
 void clua_push_function(lua_State *L, intptr_t number);
+/* The same; `object`, of class `name`, is given up when nothing can call the function any more. */
+void clua_push_owned_function(lua_State *L, intptr_t number, const char *name, void *object);
 
 /* ---- classes ----
    clua_new_class pushes nothing; afterwards the registry knows `name`. `index` and `newindex` are
@@ -98,5 +100,7 @@ void clua_push_text(lua_State *L, int index);
 void clua_push_where(lua_State *L, int level);
 /* lua_next in protected mode is not needed for raw tables; this is lua_next itself. */
 int clua_next(lua_State *L, int index);
+
+#include "CLuaView.h"
 
 #endif

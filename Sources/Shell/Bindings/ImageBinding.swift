@@ -5,6 +5,7 @@ internal import Format
 internal import Image
 internal import JSON
 internal import LuaRuntime
+internal import Pages
 internal import Stream
 internal import SystemIO
 
@@ -13,6 +14,9 @@ final class LuaImage {
   let path: String
   private(set) var source: Source?
   private var cachedDocument: ImageDocument?
+  private var cachedPages: PageImage?
+  private var cachedHistory: PageIndex?
+  private var cachedMemory: GuestMemory?
   /// Whether a pipe's octets have been taken already.
   private(set) var isConsumed = false
 
@@ -21,7 +25,42 @@ final class LuaImage {
     self.source = source
   }
 
-  func close() { source = nil }
+  func close() {
+    source = nil
+    cachedPages = nil
+    cachedHistory = nil
+    cachedMemory = nil
+  }
+
+  /// The guest's memory; only for files.
+  func memory() throws(PagesError) -> GuestMemory {
+    if let cachedMemory { return cachedMemory }
+    let memory = try GuestMemory(asPages())
+    cachedMemory = memory
+    return memory
+  }
+
+  /// The index of all occurrences of its pages; only for files.
+  func historyIndex() throws(PagesError) -> PageIndex {
+    if let cachedHistory { return cachedHistory }
+    let pass: Source
+    do { pass = try takeSource() } catch { throw PagesError(.usage, error.message) }
+    let index = try PageIndex(pass, options: PageIndex.Options(keepsHistory: true))
+    cachedHistory = index
+    return index
+  }
+
+  /// The image by its pages; only for files.
+  func pages() throws(LuaError) -> PageImage {
+    if let cachedPages { return cachedPages }
+    guard source?.isFile == true else {
+      throw LuaError("\(path): only an image in a file has an index of its pages")
+    }
+    let pass = try takeSource()
+    let pages = try paging { () throws(PagesError) in try PageImage(pass) }
+    cachedPages = pages
+    return pages
+  }
 
   /// The source, for one pass from its start.
   func takeSource() throws(LuaError) -> Source {
@@ -61,7 +100,8 @@ final class LuaImage {
     let record = try raising { () throws(StreamError) in try document.record(number) }
     let source = try takeSource()
     let object = LuaRecord(
-      EditableRecord(reading: record) { (arena: Arena, count: Int) throws(StreamError) in
+      EditableRecord(reading: record, from: source) {
+        (arena: Arena, count: Int) throws(StreamError) in
         var reader = document.index.reader(at: number, source)
         _ = try reader.next()
         try reader.loadPayload(count, into: arena)
@@ -110,11 +150,10 @@ final class LuaImage {
   static var table: LuaClass<LuaImage> {
     var table = LuaClass<LuaImage>(
       "Image", "A saved domain that is open for reading. `local img <close> = xs.open(path)`.",
-      properties + methods + convertMethods)
+      allMembers)
     table.index = { image, frame throws(LuaError) in
       guard frame.type(2) == .number else {
-        let members = LuaImage.properties + LuaImage.methods + LuaImage.convertMethods
-        let names = members.map(\.name)
+        let names = LuaImage.allMembers.map(\.name)
         let name = frame.text(2)
         throw LuaError("no member '\(name)' in Image" + didYouMean(name, among: names))
       }
@@ -136,6 +175,10 @@ final class LuaImage {
       return 0
     }
     return table
+  }
+
+  private static var allMembers: [LuaMember<LuaImage>] {
+    properties + methods + convertMethods + pageMethods + memoryMethods
   }
 
   private static var properties: [LuaMember<LuaImage>] {
@@ -225,12 +268,14 @@ final class LuaImage {
         var reader = StreamReader(try image.takeSource())
         var current: LuaRecord?
         frame.push(function: "records") { frame throws(LuaError) in
+          current?.pages.end()
           current?.editable.invalidate()
           while let part = try raising({ () throws(StreamError) in try reader.next() }) {
             guard case .record(let record) = part else { continue }
             if let wanted, !wanted.contains(record.type) { continue }
             let next = LuaRecord(
-              EditableRecord(reading: record) { (arena: Arena, count: Int) throws(StreamError) in
+              EditableRecord(reading: record, from: reader.source) {
+                (arena: Arena, count: Int) throws(StreamError) in
                 try reader.loadPayload(count, into: arena)
               })
             current = next

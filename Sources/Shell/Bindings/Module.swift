@@ -28,6 +28,10 @@ extension ShellContext {
     state.register(LuaChain.table)
     state.register(LuaSynth.table)
     state.register(LuaProgress.table)
+    state.register(LuaSelector.table)
+    state.register(LuaPageSet.table)
+    state.register(LuaDuplicates.table)
+    bindPageViews()
 
     let frame = state.frame
     frame.pushTable()
@@ -49,6 +53,7 @@ extension ShellContext {
         .module, owner: "", "xs.cpuid", "", "CPUID features by Xen's names, without an image."))
     state.addFunctions(cpuidFunctions())
     frame.setField("cpuid")
+    try bindPages()
     state.addField(
       LuaDeclaration(
         .property, owner: "xs", "version", "string", "The release of this program.",

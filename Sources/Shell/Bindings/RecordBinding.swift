@@ -4,15 +4,22 @@ internal import Bytes
 internal import Format
 internal import Image
 internal import LuaRuntime
+internal import Pages
 internal import Stream
 
 /// A record in a script's hands: one that passes a filter, was read from an image, or was made.
 final class LuaRecord: FieldOwner {
   let editable: EditableRecord
+  /// Its pages, where it is PAGE_DATA.
+  let pages: RecordPages
   /// Called when a script changes the record: an image notes what to write.
   var onChange: (() throws(LuaError) -> Void)?
 
-  init(_ editable: EditableRecord) { self.editable = editable }
+  /// `guards`: those of the filter that the record passes.
+  init(_ editable: EditableRecord, _ guards: PageGuard? = nil) {
+    self.editable = editable
+    pages = RecordPages(guards)
+  }
 
   var record: Record { editable.record }
   var fieldBytes: [UInt8] { editable.body }
@@ -46,12 +53,16 @@ final class LuaRecord: FieldOwner {
       "A record. Besides the members below it has the fields of its type by their names in the "
         + "specification; assigning to one writes it. Valid during the call of the filter that got "
         + "it; a copy stays.",
-      properties + methods)
+      properties + methods + batchMethods)
     table.index = { record, frame throws(LuaError) in
       try record.checkValid()
       let name = try frame.string(2)
       if record.record.type == .pageData, name == "pfn" || name == "pftype" {
         frame.push(object: PageColumn(record, isType: name == "pftype"))
+        return 1
+      }
+      if name == "count", record.record.type == .pageData, let count = record.pageCount {
+        frame.push(count)
         return 1
       }
       let slots = record.fieldLayout.slots(in: record.fieldBytes)
@@ -96,7 +107,7 @@ final class LuaRecord: FieldOwner {
         record, frame in frame.push(record.record.offset)
       },
       .property("length", "integer", "Octets of the body, without padding.") { record, frame in
-        frame.push(record.record.length)
+        frame.push(record.pages.begun(record.editable)?.byteCount ?? record.record.length)
       },
       .property("optional", "boolean", "Whether a reader that does not know it may ignore it.") {
         record, frame in frame.push(record.record.type.isOptional)
@@ -145,11 +156,20 @@ final class LuaRecord: FieldOwner {
         return 1
       },
       .method(
-        "each", "(name?: string): fun(): Fields",
+        "each", "(what?: string|Selector|PageSet): fun(): any, PageView",
         "Iterates over the record's elements: params, leaves, msrs, entries of HVM_CONTEXT (with a "
-          + "name: only those of that type), sections of EMULATOR_CONTEXT (by device).",
+          + "name: only those of that type), sections of EMULATOR_CONTEXT (by device). Of PAGE_DATA "
+          + "over the selected pages that have contents: pfn and a view, which in a filter may be "
+          + "written to.",
         example: "for cpu in rec:each \"CPU\" do print(cpu.instance, cpu.rip) end"
       ) { record, frame throws(LuaError) in
+        if record.record.type == .pageData {
+          try record.checkValid()
+          let selector =
+            frame.isMissing(2) ? try LuaSelector(.any) : try LuaSelector.at(frame, 2)
+          try record.pages.pushLoop(frame, record.editable, selector.program)
+          return 1
+        }
         let wanted = frame.stringIfAny(2)
         let slots = try record.collection().elements().filter {
           wanted == nil || $0.field.name == wanted
@@ -195,10 +215,18 @@ final class LuaRecord: FieldOwner {
         return 1
       },
       .method(
-        "copy", "(): Record",
+        "copy", "(selector?: Selector|PageSet|string, image?: Image): Record",
         "A new record with the same body, which can be kept, changed and returned. Loads the pages."
       ) { record, frame throws(LuaError) in
         try record.checkValid()
+        if !frame.isMissing(2) { return try record.copyPages(frame) }
+        if let edits = record.pages.begun(record.editable) {
+          let body = try paging { () throws(PagesError) in try edits.wholeBody() }
+          frame.push(
+            object: LuaRecord(
+              EditableRecord(making: record.record.type, body: body, record.record.context)))
+          return 1
+        }
         let copy = try raising { () throws(StreamError) in try record.editable.copy() }
         frame.push(object: LuaRecord(copy))
         return 1
@@ -209,6 +237,11 @@ final class LuaRecord: FieldOwner {
           + "one call that copies them all. Nil where there are none."
       ) { record, frame throws(LuaError) in
         try record.checkValid()
+        if let edits = record.pages.begun(record.editable) {
+          let body = try paging { () throws(PagesError) in try edits.wholeBody() }
+          frame.push(Array(body.dropFirst(8 + 8 * edits.kept.count)))
+          return 1
+        }
         let arena = try raising { () throws(StreamError) in try record.editable.payload() }
         guard let arena else {
           frame.pushNil()
@@ -236,78 +269,5 @@ func luaValue(_ value: FieldValue) -> LuaValue {
   case .text(let text): .text(text)
   case .list(let values): .list(values.map(luaValue))
   case .group(let fields): .table(fields.map { ($0.name, luaValue($0.value)) })
-  }
-}
-
-/// The pfns or the page types of PAGE_DATA, by number from 1.
-final class PageColumn {
-  let record: LuaRecord
-  let isType: Bool
-
-  init(_ record: LuaRecord, isType: Bool) {
-    self.record = record
-    self.isType = isType
-  }
-
-  private func position(_ frame: LuaFrame) throws(LuaError) -> Int {
-    try record.checkValid()
-    let count = record.record.pageEntryCount ?? 0
-    return try frame.integer(2, in: 1...Int64(max(count, 1))) - 1
-  }
-
-  private func set(_ entry: PageEntry, _ position: Int) throws(LuaError) {
-    var bytes = record.fieldBytes
-    bytes.store(8 + 8 * position, entry.rawValue, record.record.context.order)
-    try record.setFieldBytes(bytes)
-  }
-
-  static var table: LuaClass<PageColumn> {
-    var table = LuaClass<PageColumn>(
-      "PageColumn",
-      "The page numbers (batch.pfn) or page types (batch.pftype) of PAGE_DATA, from 1.", [])
-    table.index = { column, frame throws(LuaError) in
-      guard frame.type(2) == .number else {
-        throw LuaError("expected a number from 1 to \(column.record.record.pageEntryCount ?? 0)")
-      }
-      let number = try frame.integer(2)
-      guard number >= 1, number <= column.record.record.pageEntryCount ?? 0 else {
-        frame.pushNil()
-        return 1
-      }
-      try column.record.checkValid()
-      let entry = column.record.record.pageEntry(Int(number) - 1)
-      if column.isType { frame.push(entry.type.name) } else { frame.push(entry.pfn) }
-      return 1
-    }
-    table.newIndex = { column, frame throws(LuaError) in
-      let position = try column.position(frame)
-      let entry = column.record.record.pageEntry(position)
-      if column.isType {
-        let name = try frame.string(3)
-        guard let type = PageType(name: name) else {
-          throw LuaError(
-            "no page type '\(name)'"
-              + didYouMean(name, among: PageType.names.filter { !$0.isEmpty }))
-        }
-        guard type.hasData == entry.type.hasData else {
-          throw LuaError(
-            "pfn \(entry.pfn.hex()): \(entry.type.name) cannot become \(type.name) here: "
-              + "one has a page in the stream and the other has none")
-        }
-        try column.set(PageEntry(type, pfn: entry.pfn), position)
-      } else {
-        let pfn = UInt64(bitPattern: try frame.integer(3))
-        guard pfn <= PageEntry.pfnMask else {
-          throw LuaError("expected a pfn of at most 52 bits, got \(pfn.hex())")
-        }
-        try column.set(PageEntry(entry.type, pfn: pfn), position)
-      }
-      return 0
-    }
-    table.length = { column, frame in
-      frame.push(column.record.record.pageEntryCount ?? 0)
-      return 1
-    }
-    return table
   }
 }

@@ -36,12 +36,12 @@ final class LuaVCPUs {
       guard let slot = context.fieldLayout.find("CPU[\(id)]", in: context.fieldBytes),
         FieldNode(context, slot).instance == id
       else { return nil }
-      return LuaVCPU(id, [(context, "CPU[\(id)].")])
+      return LuaVCPU(image, id, [(context, "CPU[\(id)].")])
     }
     for number in document.numbers(of: .x86PVVCPUBasic).reversed() {
       let record = try image.record(number)
       if record.record.number("vcpu_id") == UInt64(id) {
-        return LuaVCPU(id, [(record, ""), (record, "user_regs.")])
+        return LuaVCPU(image, id, [(record, ""), (record, "user_regs.")])
       }
     }
     return nil
@@ -86,11 +86,13 @@ final class LuaVCPUs {
 
 /// One vCPU: its registers by the names that Xen's headers give them.
 final class LuaVCPU {
+  let image: LuaImage
   let id: Int
   /// Where its fields are looked for, in turn.
   private let places: [(owner: LuaRecord, prefix: String)]
 
-  init(_ id: Int, _ places: [(owner: LuaRecord, prefix: String)]) {
+  init(_ image: LuaImage, _ id: Int, _ places: [(owner: LuaRecord, prefix: String)]) {
+    self.image = image
     self.id = id
     self.places = places
   }
@@ -110,7 +112,8 @@ final class LuaVCPU {
       "VCPU",
       "The registers of a vCPU by their names in Xen's headers: of HVM guests those of "
         + "struct hvm_hw_cpu, of PV guests those of vcpu_guest_context and its user_regs.",
-      [.property("id", "integer", "The vCPU's number.") { vcpu, frame in frame.push(vcpu.id) }])
+      [.property("id", "integer", "The vCPU's number.") { vcpu, frame in frame.push(vcpu.id) }]
+        + memoryMethods)
     table.index = { vcpu, frame throws(LuaError) in
       let (owner, slot) = try vcpu.find(try frame.string(2))
       owner.push(slot, frame)

@@ -171,16 +171,18 @@ final class LuaView {
 }
 
 /// Octets as lines of offset, hexadecimal and text.
-func hexdump(_ bytes: [UInt8], base: Int = 0) -> String {
+func hexdump(_ bytes: [UInt8], base: UInt64 = 0, width: Int = 16) -> String {
   var out = ""
-  for start in stride(from: 0, to: bytes.count, by: 16) {
-    let line = bytes[start..<min(start + 16, bytes.count)]
-    let offset = String(base + start, radix: 16)
+  for start in stride(from: 0, to: bytes.count, by: width) {
+    let line = bytes[start..<min(start + width, bytes.count)]
+    let offset = String(base &+ UInt64(start), radix: 16)
     out += String(repeating: "0", count: max(0, 8 - offset.count)) + offset + "  "
     for (index, octet) in line.enumerated() {
-      out += [octet].hexDigits + (index == 7 ? "  " : " ")
+      out += [octet].hexDigits + (index == width / 2 - 1 ? "  " : " ")
     }
-    out += String(repeating: " ", count: 3 * (16 - line.count) + (line.count < 8 ? 1 : 0)) + " |"
+    out +=
+      String(
+        repeating: " ", count: 3 * (width - line.count) + (line.count < width / 2 ? 1 : 0)) + " |"
     for octet in line {
       out.unicodeScalars.append((0x20..<0x7F).contains(octet) ? Unicode.Scalar(octet) : ".")
     }

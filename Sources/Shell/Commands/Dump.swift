@@ -210,7 +210,7 @@ struct TextDumper: Dumping {
       append(only, item, indent: "", label: only.path)
       if showsHex {
         out += hexdump(
-          Array(item.bytes[only.offset..<only.offset + only.byteCount]), base: only.offset)
+          Array(item.bytes[only.offset..<only.offset + only.byteCount]), base: UInt64(only.offset))
       }
       return
     }

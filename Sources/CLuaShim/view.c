@@ -1,0 +1,444 @@
+/* See CLuaView.h. Everything here runs in Lua's own frames and may raise, but for the functions
+   that the header declares: those are called from Swift and do not. */
+#include "CLuaView.h"
+#include "CLuaShim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    clua_cell *cell; /* first: the shim's methods take NULL here for a closed object */
+    uint64_t generation, address;
+    size_t offset, length;
+    bool is_big, is_read_only;
+} view;
+
+typedef struct {
+    size_t count, position;
+    uint64_t generation;
+    clua_item items[];
+} item_list;
+
+static const char class_key = 0;
+
+/* ---- views ---- */
+
+static view *self(lua_State *L) {
+    view *v = lua_touserdata(L, 1);
+    if (v == NULL || !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1))) {
+        luaL_error(L, "expected a PageView before the ':', got %s", luaL_typename(L, 1));
+    }
+    lua_pop(L, 1);
+    return v;
+}
+
+static view *view_at(lua_State *L, int index) {
+    if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? lua_touserdata(L, index) : NULL;
+}
+
+static bool is_live(const view *v) {
+    return v->cell->generation == v->generation && v->cell->base != NULL;
+}
+
+static uint8_t *octets(lua_State *L, const view *v) {
+    if (!is_live(v)) {
+        luaL_error(L, "stale view: what it showed is gone (a view is valid until the next record or "
+                      "batch; view:bytes() makes a copy)");
+    }
+    return v->cell->base + v->offset;
+}
+
+static size_t place(lua_State *L, const view *v, lua_Integer offset, lua_Integer count) {
+    if (offset < 0 || count < 0 || (lua_Unsigned)offset > v->length ||
+        (lua_Unsigned)count > v->length - (size_t)offset) {
+        luaL_error(L, "octets %I..%I are outside this view of %I octets", offset, offset + count,
+                   (lua_Integer)v->length);
+    }
+    return (size_t)offset;
+}
+
+/* Says why where it cannot be written; notes that `count` octets from `offset` on are. */
+static void check_writable(lua_State *L, view *v, size_t offset, size_t count) {
+    if (v->is_read_only) {
+        lua_getiuservalue(L, 1, 2);
+        luaL_error(L, "this view cannot be written: %s",
+                   lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?");
+    }
+    v->cell->is_written = true;
+    if (v->cell->written == NULL || count == 0) return;
+    size_t first = (v->offset + offset) >> 12, last = (v->offset + offset + count - 1) >> 12;
+    for (size_t page = first; page <= last && page < 64 * CLUA_WRITTEN_WORDS; page++) {
+        v->cell->written[page >> 6] |= (uint64_t)1 << (page & 63);
+    }
+}
+
+/* upvalues: metatable, width, whether it is signed */
+static int number(lua_State *L) {
+    view *v = self(L);
+    size_t width = (size_t)lua_tointeger(L, lua_upvalueindex(2));
+    bool is_signed = lua_toboolean(L, lua_upvalueindex(3));
+    size_t offset = place(L, v, luaL_checkinteger(L, 2), (lua_Integer)width);
+    uint8_t *start = octets(L, v) + offset;
+    uint64_t value = 0;
+    if (!lua_isnoneornil(L, 3)) {
+        lua_Integer given = luaL_checkinteger(L, 3);
+        int bits = (int)(8 * width);
+        if (width < 8 && (given < -((lua_Integer)1 << (bits - 1)) ||
+                          given >= (lua_Integer)1 << bits)) {
+            return luaL_error(L, "expected a value of %d bits, got %I", bits, given);
+        }
+        check_writable(L, v, offset, width);
+        for (size_t i = 0; i < width; i++) {
+            size_t shift = 8 * (v->is_big ? width - 1 - i : i);
+            start[i] = (uint8_t)((uint64_t)given >> shift);
+        }
+    }
+    for (size_t i = 0; i < width; i++) {
+        size_t shift = 8 * (v->is_big ? width - 1 - i : i);
+        value |= (uint64_t)start[i] << shift;
+    }
+    if (is_signed && width < 8 && value >> (8 * width - 1)) value |= ~(uint64_t)0 << (8 * width);
+    lua_pushinteger(L, (lua_Integer)value);
+    return 1;
+}
+
+static bool is_zero(const uint8_t *start, size_t count) {
+    while (count >= 64) {
+        uint64_t words[8], sum = 0;
+        memcpy(words, start, 64);
+        for (int i = 0; i < 8; i++) sum |= words[i];
+        if (sum) return false;
+        start += 64, count -= 64;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (start[i]) return false;
+    }
+    return true;
+}
+
+static int iszero(lua_State *L) {
+    view *v = self(L);
+    lua_pushboolean(L, is_zero(octets(L, v), v->length));
+    return 1;
+}
+
+static int bytes(lua_State *L) {
+    view *v = self(L);
+    lua_Integer offset = luaL_optinteger(L, 2, 0);
+    lua_Integer count = luaL_optinteger(L, 3, (lua_Integer)v->length - offset);
+    size_t start = place(L, v, offset, count);
+    lua_pushlstring(L, (const char *)octets(L, v) + start, (size_t)count);
+    return 1;
+}
+
+static int put(lua_State *L) {
+    view *v = self(L);
+    size_t count;
+    lua_Integer offset = luaL_checkinteger(L, 2);
+    luaL_checktype(L, 3, LUA_TSTRING);
+    const char *text = lua_tolstring(L, 3, &count);
+    size_t start = place(L, v, offset, (lua_Integer)count);
+    uint8_t *base = octets(L, v);
+    check_writable(L, v, start, count);
+    memcpy(base + start, text, count);
+    return 0;
+}
+
+static int fill(lua_State *L) {
+    view *v = self(L);
+    lua_Integer octet = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, octet >= 0 && octet <= 255, 2, "expected an octet from 0 to 255");
+    uint8_t *base = octets(L, v);
+    check_writable(L, v, 0, v->length);
+    memset(base, (int)octet, v->length);
+    return 0;
+}
+
+static int equal(lua_State *L) {
+    view *v = self(L);
+    const uint8_t *mine = octets(L, v);
+    view *other = view_at(L, 2);
+    size_t count;
+    const uint8_t *theirs;
+    if (other) {
+        theirs = octets(L, other);
+        count = other->length;
+    } else {
+        luaL_checktype(L, 2, LUA_TSTRING);
+        theirs = (const uint8_t *)lua_tolstring(L, 2, &count);
+    }
+    lua_pushboolean(L, count == v->length && memcmp(mine, theirs, count) == 0);
+    return 1;
+}
+
+static int find(lua_State *L) {
+    view *v = self(L);
+    size_t count;
+    luaL_checktype(L, 2, LUA_TSTRING);
+    const char *text = lua_tolstring(L, 2, &count);
+    lua_Integer from = luaL_optinteger(L, 3, 0);
+    size_t start = place(L, v, from, 0);
+    const uint8_t *base = octets(L, v);
+    const uint8_t *rest = base + start;
+    size_t left = v->length - start;
+    while (left >= count) {
+        const uint8_t *hit = count == 0 ? rest : memchr(rest, text[0], left - count + 1);
+        if (hit == NULL) break;
+        if (memcmp(hit, text, count) == 0) {
+            lua_pushinteger(L, hit - base);
+            return 1;
+        }
+        left -= (size_t)(hit + 1 - rest);
+        rest = hit + 1;
+    }
+    lua_pushnil(L);
+    return 1;
+}
+
+/* Pushes a view of a part, or with another byte order. */
+static int derived(lua_State *L, const view *v, size_t offset, size_t length, bool is_big) {
+    view *part = lua_newuserdatauv(L, sizeof *part, v->is_read_only ? 2 : 1);
+    *part = *v;
+    part->offset += offset;
+    part->address += offset;
+    part->length = length;
+    part->is_big = is_big;
+    for (int i = 1; i <= (v->is_read_only ? 2 : 1); i++) {
+        lua_getiuservalue(L, 1, i);
+        lua_setiuservalue(L, -2, i);
+    }
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_setmetatable(L, -2);
+    return 1;
+}
+
+static int sub(lua_State *L) {
+    view *v = self(L);
+    lua_Integer offset = luaL_checkinteger(L, 2);
+    lua_Integer count = luaL_optinteger(L, 3, (lua_Integer)v->length - offset);
+    size_t start = place(L, v, offset, count);
+    octets(L, v);
+    return derived(L, v, start, (size_t)count, v->is_big);
+}
+
+static int big_endian(lua_State *L) {
+    view *v = self(L);
+    return derived(L, v, 0, v->length, true);
+}
+
+static int little_endian(lua_State *L) {
+    view *v = self(L);
+    return derived(L, v, 0, v->length, false);
+}
+
+/* upvalues: metatable, string.unpack as it was when the state was made */
+static int unpack(lua_State *L) {
+    view *v = self(L);
+    luaL_checktype(L, 2, LUA_TSTRING);
+    lua_Integer offset = luaL_optinteger(L, 3, 0);
+    size_t start = place(L, v, offset, 0);
+    const uint8_t *base = octets(L, v);
+    /* What string.unpack may look at is copied; formats of more octets are not what it is for. */
+    size_t rest = v->length - start;
+    lua_settop(L, 2);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 2);
+    lua_pushlstring(L, (const char *)base + start, rest < 65536 ? rest : 65536);
+    lua_call(L, 2, LUA_MULTRET);
+    /* Its last result counts from 1 in the copy; ours from 0 in the view. */
+    lua_Integer next = lua_tointeger(L, -1) - 1 + offset;
+    lua_pop(L, 1);
+    lua_pushinteger(L, next);
+    return lua_gettop(L) - 1;
+}
+
+static int length(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)self(L)->length);
+    return 1;
+}
+
+static int text(lua_State *L) {
+    view *v = self(L);
+    char out[80];
+    snprintf(out, sizeof out, "%sview of %zu octets at 0x%llx", is_live(v) ? "" : "stale ",
+             v->length, (unsigned long long)v->address);
+    lua_pushstring(L, out);
+    return 1;
+}
+
+/* ---- loops ---- */
+
+/* upvalues: cell, items, metatable, reasons, refill */
+static int next_item(lua_State *L) {
+    for (;;) {
+        item_list *list = lua_touserdata(L, lua_upvalueindex(2));
+        clua_cell *cell = lua_touserdata(L, lua_upvalueindex(1));
+        if (list == NULL) return 0;
+        if (list->generation != cell->generation || cell->base == NULL) {
+            return luaL_error(L, "stale loop: the pages that it went over are gone (it is valid "
+                                 "until the next record)");
+        }
+        if (list->position < list->count) {
+            const clua_item *item = &list->items[list->position++];
+            lua_pushinteger(L, (lua_Integer)item->key);
+            view *v = lua_newuserdatauv(L, sizeof *v, item->reason ? 2 : 1);
+            v->cell = cell;
+            v->generation = cell->generation;
+            v->address = item->address;
+            v->offset = item->offset;
+            v->length = item->length;
+            v->is_big = false;
+            v->is_read_only = item->reason != 0;
+            lua_pushvalue(L, lua_upvalueindex(1));
+            lua_setiuservalue(L, -2, 1);
+            if (item->reason) {
+                lua_rawgeti(L, lua_upvalueindex(4), (lua_Integer)item->reason);
+                lua_setiuservalue(L, -2, 2);
+            }
+            lua_pushvalue(L, lua_upvalueindex(3));
+            lua_setmetatable(L, -2);
+            return 2;
+        }
+        if (lua_isnil(L, lua_upvalueindex(5))) return 0;
+        lua_pushvalue(L, lua_upvalueindex(5));
+        lua_call(L, 0, 1);
+        bool more = lua_type(L, -1) == LUA_TUSERDATA;
+        if (!more) {
+            lua_pushnil(L);
+            lua_replace(L, lua_upvalueindex(5));
+        }
+        lua_replace(L, lua_upvalueindex(2));
+        if (!more) return 0;
+        item_list *fresh = lua_touserdata(L, lua_upvalueindex(2));
+        fresh->generation = cell->generation;
+    }
+}
+
+/* ---- for Swift ---- */
+
+void clua_push_owned_function(lua_State *L, intptr_t number, const char *name, void *object) {
+    clua_push_function(L, number);
+    lua_CFunction call = lua_tocfunction(L, -1);
+    lua_pop(L, 1);
+    lua_pushinteger(L, number);
+    clua_push_object(L, name, object);
+    lua_pushcclosure(L, call, 2);
+}
+
+static void add(lua_State *L, int members, int metatable, const char *name,
+                lua_CFunction function) {
+    lua_pushstring(L, name);
+    lua_pushvalue(L, metatable);
+    lua_pushcclosure(L, function, 1);
+    lua_rawset(L, members);
+}
+
+void clua_new_view_class(lua_State *L, const char *name) {
+    luaL_checkstack(L, 12, NULL);
+    clua_metamethods none = {-1, -1, -1, -1, -1, -1, -1};
+    clua_new_class(L, name, &none);
+    lua_getfield(L, LUA_REGISTRYINDEX, name);
+    int metatable = lua_gettop(L);
+    lua_pushnil(L), lua_setfield(L, metatable, "__gc");
+    lua_pushvalue(L, metatable);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &class_key);
+    add(L, metatable, metatable, "__len", length);
+    add(L, metatable, metatable, "__tostring", text);
+    lua_getfield(L, metatable, "members");
+    int members = lua_gettop(L);
+    static const struct {
+        const char *name;
+        lua_CFunction function;
+    } methods[] = {{"iszero", iszero}, {"bytes", bytes},   {"put", put},
+                   {"fill", fill},     {"equal", equal},   {"find", find},
+                   {"sub", sub},       {"be", big_endian}, {"le", little_endian}};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        add(L, members, metatable, methods[i].name, methods[i].function);
+    }
+    static const char *const numbers[] = {"u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"};
+    for (int i = 0; i < 8; i++) {
+        lua_pushstring(L, numbers[i]);
+        lua_pushvalue(L, metatable);
+        lua_pushinteger(L, 1 << (i & 3));
+        lua_pushboolean(L, i >= 4);
+        lua_pushcclosure(L, number, 3);
+        lua_rawset(L, members);
+    }
+    lua_pushstring(L, "unpack");
+    lua_pushvalue(L, metatable);
+    lua_getglobal(L, LUA_STRLIBNAME);
+    lua_getfield(L, -1, "unpack");
+    lua_remove(L, -2);
+    lua_pushcclosure(L, unpack, 2);
+    lua_rawset(L, members);
+    lua_settop(L, metatable - 1);
+}
+
+clua_cell *clua_push_cell(lua_State *L, size_t owned) {
+    size_t head = (sizeof(clua_cell) + 15) & ~(size_t)15;
+    size_t bits = owned ? 0 : CLUA_WRITTEN_WORDS * sizeof(uint64_t);
+    clua_cell *cell = lua_newuserdatauv(L, head + owned + bits, 0);
+    *cell = (clua_cell){.generation = 1};
+    uint8_t *rest = (uint8_t *)cell + head;
+    memset(rest, 0, owned + bits);
+    if (owned) {
+        cell->base = rest;
+        cell->length = owned;
+    } else {
+        cell->written = (uint64_t *)(void *)rest;
+    }
+    return cell;
+}
+
+void clua_push_view(lua_State *L, int cell, size_t offset, size_t length, uint64_t address,
+                    int reason) {
+    cell = lua_absindex(L, cell);
+    if (reason) reason = lua_absindex(L, reason);
+    clua_cell *c = lua_touserdata(L, cell);
+    view *v = lua_newuserdatauv(L, sizeof *v, reason ? 2 : 1);
+    *v = (view){.cell = c, .generation = c->generation, .address = address, .offset = offset,
+                .length = length, .is_read_only = reason != 0};
+    lua_pushvalue(L, cell);
+    lua_setiuservalue(L, -2, 1);
+    if (reason) {
+        lua_pushvalue(L, reason);
+        lua_setiuservalue(L, -2, 2);
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
+    lua_setmetatable(L, -2);
+}
+
+clua_item *clua_push_items(lua_State *L, size_t count) {
+    item_list *list = lua_newuserdatauv(L, sizeof *list + count * sizeof *list->items, 0);
+    *list = (item_list){.count = count};
+    return list->items;
+}
+
+void clua_push_loop(lua_State *L, int cell) {
+    cell = lua_absindex(L, cell);
+    /* refill, items, reasons -> cell, items, metatable, reasons, refill */
+    clua_cell *c = lua_touserdata(L, cell);
+    item_list *list = lua_touserdata(L, -2);
+    if (list) list->generation = c->generation;
+    lua_pushvalue(L, cell);
+    lua_pushvalue(L, -3);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
+    lua_pushvalue(L, -4);
+    lua_pushvalue(L, -7);
+    lua_pushcclosure(L, next_item, 5);
+    lua_insert(L, -4);
+    lua_pop(L, 3);
+}
+
+uint8_t *clua_view(lua_State *L, int index, size_t *length, uint64_t *address) {
+    view *v = view_at(L, index);
+    if (v == NULL || !is_live(v)) return NULL;
+    *length = v->length;
+    *address = v->address;
+    return v->cell->base + v->offset;
+}

@@ -1,0 +1,235 @@
+// Memory of Swift's that scripts see without a copy.
+
+internal import CLuaShim
+
+/// Memory that is lent to scripts. Views of it become stale at `end`, at the latest when this object
+/// goes; whoever lends ends before the memory moves or means something else.
+@safe
+public final class LuaMemory {
+  private weak var state: LuaState?
+  private let cell: UnsafeMutablePointer<clua_cell>
+  /// Keeps the cell.
+  private let reference: LuaReference
+  /// Keeps the memory.
+  private var owner: AnyObject?
+
+  /// Nothing yet.
+  public init(_ frame: LuaFrame) {
+    state = frame.state
+    // Safety: Lua keeps the cell as long as the reference lives and the state is open.
+    unsafe cell = frame.L.pushCell(0)
+    reference = frame.reference(-1)
+    frame.pop()
+  }
+
+  deinit { end() }
+
+  private var isOpen: Bool { state?.stack != nil }
+
+  /// Lends `count` octets from `base` on, which `owner` keeps in their place. What was lent before
+  /// ends.
+  public func lend(_ base: UnsafeMutableRawPointer, _ count: Int, owner: AnyObject) {
+    end()
+    guard isOpen else { return }
+    self.owner = owner
+    // Safety: the state is open, so the cell is there; the caller vouches for the octets.
+    unsafe cell.pointee.base = base.assumingMemoryBound(to: UInt8.self)
+    unsafe cell.pointee.length = count
+    unsafe cell.pointee.is_written = false
+    for word in 0..<Int(CLUA_WRITTEN_WORDS) {
+      // Safety: a cell without octets of its own has as many words.
+      unsafe cell.pointee.written[word] = 0
+    }
+  }
+
+  /// Makes all views stale.
+  public func end() {
+    owner = nil
+    guard isOpen else { return }
+    // Safety: as in `lend`.
+    unsafe cell.pointee.base = nil
+    unsafe cell.pointee.length = 0
+    unsafe cell.pointee.generation += 1
+  }
+
+  /// Whether a script has written to what is lent.
+  public var isWritten: Bool {
+    guard isOpen else { return false }
+    return unsafe cell.pointee.is_written
+  }
+
+  /// The numbers of the parts of 4096 octets, among the first 32 MiB, that were written to.
+  public var writtenPages: [Int] {
+    guard isWritten else { return [] }
+    return (0..<64 * Int(CLUA_WRITTEN_WORDS)).filter { page in
+      // Safety: as in `lend`.
+      unsafe cell.pointee.written[page >> 6] >> UInt64(page & 63) & 1 != 0
+    }
+  }
+
+  /// One round of a loop over memory.
+  public struct Item {
+    /// The loop's first value.
+    public let key: UInt64
+    /// The address that the view's first octet has for people.
+    public let address: UInt64
+    /// Where its octets are in the lent memory, and how many.
+    public let range: Range<Int>
+    /// The number (from 1) of the reason why it cannot be written; 0 where it can.
+    public let reason: Int
+
+    public init(key: UInt64, address: UInt64, range: Range<Int>, reason: Int) {
+      self.key = key
+      self.address = address
+      self.range = range
+      self.reason = reason
+    }
+  }
+
+  /// Pushes a function for a generic `for`: key and view of each item. Behind the last one it asks
+  /// `refill`, which may lend other memory, for more; nil ends the loop.
+  public func pushLoop(
+    _ frame: LuaFrame, _ items: [Item], reasons: [String],
+    refill: (() throws(LuaError) -> [Item]?)? = nil
+  ) {
+    if let refill {
+      frame.push(function: "next") { [self] frame throws(LuaError) in
+        guard let items = try refill() else {
+          frame.pushNil()
+          return 1
+        }
+        push(items, frame)
+        return 1
+      }
+    } else {
+      frame.pushNil()
+    }
+    push(items, frame)
+    frame.push(LuaValue.list(reasons.map { .text($0) }))
+    frame.push(reference)
+    frame.L.rotate(-4, 1)
+    frame.L.pushLoop(cell: -4)
+    frame.L.rotate(-2, 1)
+    frame.pop()
+  }
+
+  private func push(_ items: [Item], _ frame: LuaFrame) {
+    let length = unsafe cell.pointee.length
+    frame.L.pushItems(items.count) { index in
+      let item = items[index]
+      precondition(item.range.lowerBound >= 0 && item.range.upperBound <= length)
+      return clua_item(
+        key: item.key, address: item.address, offset: item.range.lowerBound,
+        length: UInt32(item.range.count), reason: UInt32(item.reason))
+    }
+  }
+}
+
+extension LuaFrame {
+  /// Pushes a view of a copy of these octets, which nothing makes stale. It cannot be written;
+  /// `reason` says why.
+  public func push(viewOfCopy octets: [UInt8], address: UInt64, reason: String) {
+    push(reason)
+    L.pushCell(copying: octets)
+    L.pushView(cell: -1, octets.count, address, reason: -2)
+    L.rotate(-3, 1)
+    pop(2)
+  }
+
+  /// The octets of the view at `index`, and the address of the first.
+  public func withView<R>(
+    _ index: Int, _ body: (RawSpan, UInt64) throws(LuaError) -> R
+  ) throws(LuaError) -> R {
+    guard let view = unsafe L.view(index) else {
+      throw type(index) == .userdata && typeName(index) == LuaState.viewClassName
+        ? LuaError("stale view: what it showed is gone (a view is valid until the next record)")
+        : argumentError(index, "expected a \(LuaState.viewClassName)")
+    }
+    // Safety: the view is live, and nothing that `body` may do ends what was lent.
+    return try body(unsafe RawSpan(_unsafeBytes: view.bytes), unsafe view.address)
+  }
+}
+
+/// A method of views that Swift has: its octets, and the address of the first.
+public struct LuaViewMethod {
+  let declaration: LuaDeclaration
+  let body: (RawSpan, UInt64, LuaFrame) throws(LuaError) -> Int32
+
+  public init(
+    _ name: String, _ type: String, _ doc: String, example: String = "",
+    _ body: @escaping (RawSpan, UInt64, LuaFrame) throws(LuaError) -> Int32
+  ) {
+    declaration = LuaDeclaration(
+      .method, owner: LuaState.viewClassName, name, type, doc, example: example)
+    self.body = body
+  }
+}
+
+extension LuaState {
+  public static let viewClassName = "PageView"
+
+  /// Makes views of memory known, with further methods.
+  public func registerViews(_ doc: String, _ methods: [LuaViewMethod]) {
+    let name = LuaState.viewClassName
+    let L = frame.L
+    L.newViewClass(name)
+    declarations.append(LuaDeclaration(.class, owner: name, name, name, doc))
+    for method in methods {
+      L.addMethod(
+        name, method.declaration.name,
+        add(method.declaration.name, isMethod: true) { frame throws(LuaError) in
+          try frame.withView(1) { bytes, address throws(LuaError) in
+            try method.body(bytes, address, frame)
+          }
+        })
+    }
+    let native = LuaState.nativeViewMethods.map { name, type, doc in
+      LuaDeclaration(.method, owner: LuaState.viewClassName, name, type, doc)
+    }
+    // Methods of C are told by their addresses.
+    _ = L.newMetatable(name)
+    frame.pushField(-1, "members")
+    for declaration in native {
+      frame.pushField(-1, declaration.name)
+      if let address = frame.identity(-1) { declared[address] = declaration }
+      frame.pop()
+    }
+    frame.pop(2)
+    declarations += native + methods.map(\.declaration)
+  }
+
+  /// The methods that CLuaShim has.
+  private static var nativeViewMethods: [(name: String, type: String, doc: String)] {
+    let numbers = [1, 2, 4, 8].flatMap { width in
+      [("u", "unsigned"), ("i", "signed")].map { letter, word in
+        (
+          "\(letter)\(8 * width)", "(offset: integer, value?: integer): integer",
+          "The \(word) integer of \(width) octet\(width > 1 ? "s" : "") at an offset; with a value, "
+            + "writes it."
+        )
+      }
+    }
+    return numbers + [
+      ("be", "(): PageView", "The same octets, read as big-endian integers."),
+      ("le", "(): PageView", "The same octets, read as little-endian integers."),
+      ("sub", "(offset: integer, count?: integer): PageView", "A part of the view."),
+      (
+        "bytes", "(offset?: integer, count?: integer): string",
+        "The octets as a string: the one call that copies."
+      ),
+      ("put", "(offset: integer, octets: string)", "Writes the octets of a string at an offset."),
+      ("fill", "(octet: integer)", "Sets every octet of the view."),
+      ("equal", "(other: PageView|string): boolean", "Whether the octets are the same."),
+      ("iszero", "(): boolean", "Whether every octet is zero."),
+      (
+        "find", "(octets: string, from?: integer): integer?",
+        "The offset of the first occurrence of a string, or nil."
+      ),
+      (
+        "unpack", "(format: string, offset?: integer): any",
+        "Values at an offset by a format of string.unpack, and the offset behind them. Looks at "
+          + "65,536 octets at most."
+      ),
+    ]
+  }
+}

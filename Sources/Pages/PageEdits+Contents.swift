@@ -1,0 +1,261 @@
+// The contents of an edited record: selecting by them, having them in memory, writing them.
+
+public import Bytes
+internal import Format
+internal import Image
+internal import Stream
+internal import SystemIO
+
+extension PageEdits {
+  /// The numbers of the entries that a selector is true of, without those that were dropped.
+  public func select(_ program: SelectorProgram) throws(PagesError) -> [Int] {
+    let editable = try current()
+    var out: [Int] = []
+    let loaded = try payload(editable, if: program.needsContents && !source.isFile)
+    // With contents no more than fits the processor's cache.
+    let capacity = program.needsContents ? 64 : BatchMask.capacity
+    // The batch would keep these edits, which keep it.
+    defer { guards.batch.begin([]) { _, _, _ in } }
+    var first = 0
+    while first < kept.count {
+      let slice = Array(kept[first..<min(first + capacity, kept.count)])
+      begin(slice, loaded, editable)
+      try program.run(guards.batch).forEach { out.append(slice[$0]) }
+      first += slice.count
+    }
+    return out
+  }
+
+  /// Those of them that have contents.
+  func dataEntries(_ program: SelectorProgram) throws(PagesError) -> [Int] {
+    try select(program).filter { entries[$0].type.hasData }
+  }
+
+  /// Makes entries `slice` the batch.
+  private func begin(_ slice: [Int], _ loaded: Arena?, _ editable: EditableRecord) {
+    // The pages of the slice in the payload: they ascend, but dropped ones leave gaps.
+    let places = slice.filter { entries[$0].type.hasData }
+    let start = editable.record.bodyOffset + UInt64(editable.record.body.count)
+    guards.batch.begin(slice.map { entries[$0] }) {
+      [self] (range, arena, place) throws(PagesError) in
+      arena.reserve(place + range.count * pageByteCount)
+      var index = range.lowerBound
+      while index < range.upperBound {
+        let data = Int(dataIndex[places[index]])
+        var count = 1
+        while index + count < range.upperBound,
+          Int(dataIndex[places[index + count]]) == data + count
+        {
+          count += 1
+        }
+        let target = place + (index - range.lowerBound) * pageByteCount
+        if let loaded {
+          let from = data * pageByteCount
+          precondition(from + count * pageByteCount <= loaded.capacity)
+          // Safety: both ranges lie in their arenas: the one was reserved, the other just checked.
+          unsafe arena.pointer(target)
+            .copyMemory(from: loaded.pointer(from), byteCount: count * pageByteCount)
+        } else {
+          try read(start + UInt64(data * pageByteCount), count * pageByteCount, arena, target)
+        }
+        for number in index..<index + count where contents[places[number]] > 0 {
+          try put(
+            places[number], arena, at: place + (number - range.lowerBound) * pageByteCount)
+        }
+        index += count
+      }
+    }
+  }
+
+  private func read(
+    _ offset: UInt64, _ count: Int, _ arena: Arena, _ place: Int
+  ) throws(PagesError) {
+    let here = source.position
+    defer { source.seek(here) }
+    source.seek(offset)
+    let got = try io { () throws(SystemError) in
+      try source.read(into: arena, place..<place + count)
+    }
+    guard got == count else { throw shorter(source) }
+  }
+
+  // MARK: - In memory
+
+  /// The payload with all edits of contents in it, where it is in memory, or has to be.
+  private func payload(
+    _ editable: EditableRecord, if isNeeded: Bool
+  ) throws(PagesError) -> Arena? {
+    guard editable.loadedPayload != nil || (isNeeded && editable.payloadByteCount > 0) else {
+      return nil
+    }
+    if editable.loadedPayload == nil {
+      guard editable.payloadByteCount <= PageEdits.loadLimit else {
+        throw PagesError(
+          .refused,
+          "\(place): \(editable.payloadByteCount) octets of contents "
+            + "(at most \(PageEdits.loadLimit) are loaded)")
+      }
+      _ = try streaming { () throws(StreamError) in try editable.payload() }
+    }
+    try settle(editable)
+    return editable.loadedPayload
+  }
+
+  /// Brings new contents into the payload, which is in memory.
+  func settle(_ editable: EditableRecord) throws(PagesError) {
+    guard !newContents.isEmpty, let arena = editable.loadedPayload else { return }
+    for index in entries.indices where contents[index] > 0 {
+      try put(index, arena, at: Int(dataIndex[index]) * pageByteCount)
+      contents[index] = 0
+    }
+    newContents = []
+  }
+
+  /// Writes the new contents of an entry into an arena.
+  private func put(_ index: Int, _ arena: Arena, at place: Int) throws(PagesError) {
+    precondition(place >= 0 && arena.capacity - place >= pageByteCount)
+    switch newContents[Int(contents[index]) - 1] {
+    case .fill(let octet):
+      // Safety: the precondition holds the page inside the arena.
+      unsafe arena.pointer(place)
+        .initializeMemory(as: UInt8.self, repeating: octet, count: pageByteCount)
+    case .octets(let page):
+      // Safety: UInt8 has no padding, so every octet of the span is initialised.
+      unsafe arena.store(place, page.span.bytes)
+    case .image(let image):
+      try image.read(
+        image.index.page(entries[index].pfn)?.offset ?? 0, pageByteCount, into: arena, at: place)
+    }
+  }
+
+  /// A page of the record in memory.
+  public struct LentPage {
+    public let pfn: UInt64
+    /// Octets from the start of the payload.
+    public let offset: Int
+    /// Why it may not be written to; nil where it may.
+    public let problem: String?
+  }
+
+  /// Brings the selected pages that have contents into memory, where they stay until the record is
+  /// written. What is written there counts once `noteWritten` was called. Gives nil for no page.
+  public func lend(
+    _ program: SelectorProgram
+  ) throws(PagesError) -> (arena: Arena, count: Int, pages: [LentPage])? {
+    let chosen = try dataEntries(program)
+    let editable = try current()
+    guard !chosen.isEmpty, let arena = try payload(editable, if: true) else { return nil }
+    try guards.lookUp(source)
+    let pages = chosen.map { index in
+      LentPage(
+        pfn: entries[index].pfn, offset: Int(dataIndex[index]) * pageByteCount,
+        problem: guards.contentsProblem(entries[index]))
+    }
+    return (arena, editable.payloadByteCount, pages)
+  }
+
+  /// Notes that lent pages, by their numbers in the payload, were written to.
+  public func noteWritten(_ numbers: some Sequence<Int>) {
+    record?.markPayloadChanged()
+    let numbers = Set(numbers)
+    for index in entries.indices where numbers.contains(Int(dataIndex[index])) {
+      guards.note(entries[index])
+    }
+  }
+
+  /// The body as it would be written, all of it in memory.
+  public func wholeBody() throws(PagesError) -> [UInt8] {
+    let editable = try current()
+    let arena = try payload(editable, if: true)
+    var out = head(editable.record)
+    for index in kept where entries[index].type.hasData {
+      let start = Int(dataIndex[index]) * pageByteCount
+      if let arena { out += arena.copy(start..<start + pageByteCount) }
+    }
+    return out
+  }
+
+  // MARK: - Writing
+
+  /// Count and pfn table as they are now.
+  private func head(_ record: Record) -> [UInt8] {
+    let order = record.context.order
+    var body: [UInt8] = []
+    body.reserveCapacity(8 + 8 * kept.count)
+    body.append(integer: UInt32(kept.count), order)
+    body += record.body[4..<8]
+    for index in kept {
+      // Reserved bits stay what they were.
+      let reserved = record.pageEntry(index).rawValue & 0xFF << 52
+      body.append(
+        integer: PageEntry(entries[index].type, pfn: entries[index].pfn).rawValue | reserved, order)
+    }
+    return body
+  }
+
+  func putHead(_ record: Record, _ writer: inout StreamWriter) throws(StreamError) {
+    // A record without an entry is none.
+    guard !kept.isEmpty else { return }
+    let dataCount = kept.reduce(0) { $0 + (entries[$1].type.hasData ? 1 : 0) }
+    let head = Record(
+      .pageData, body: head(record), payloadByteCount: UInt64(dataCount * pageByteCount),
+      context: record.context)
+    try writer.put(head.headBytes)
+  }
+
+  /// What becomes of a page of the payload.
+  private struct Fate: Equatable {
+    let isWritten: Bool
+    let number: UInt16
+  }
+
+  private func fate(_ index: Int) -> Fate {
+    let isWritten = !isDropped[index] && entries[index].type.hasData
+    return Fate(isWritten: isWritten, number: isWritten ? contents[index] : 0)
+  }
+
+  func putPages(
+    _ editable: EditableRecord, _ reader: inout StreamReader, _ writer: inout StreamWriter
+  ) throws(PagesError) {
+    let loaded = editable.loadedPayload
+    let pages = entries.indices.filter { dataIndex[$0] >= 0 }
+    let arena = Arena(capacity: PageEdits.pieceByteCount)
+    var first = 0
+    while first < pages.count {
+      let fate = self.fate(pages[first])
+      var last = first + 1
+      while last < pages.count, self.fate(pages[last]) == fate { last += 1 }
+      let octets = (last - first) * pageByteCount
+      defer { first = last }
+      if fate.isWritten, fate.number == 0 {
+        let sink = writer.sink
+        try streaming { () throws(StreamError) in
+          if let loaded {
+            let start = first * pageByteCount
+            try writer.put([], then: loaded, start..<start + octets)
+          } else {
+            try writer.put([])
+            try reader.movePayload(UInt64(octets), to: sink)
+          }
+        }
+        continue
+      }
+      if loaded == nil {
+        try streaming { () throws(StreamError) in try reader.skipPayload(UInt64(octets)) }
+      }
+      guard fate.isWritten else { continue }
+      // New contents, a piece at a time.
+      var page = first
+      while page < last {
+        let count = min(last - page, PageEdits.pieceByteCount / pageByteCount)
+        for number in 0..<count {
+          try put(pages[page + number], arena, at: number * pageByteCount)
+        }
+        try streaming { () throws(StreamError) in
+          try writer.put([], then: arena, 0..<count * pageByteCount)
+        }
+        page += count
+      }
+    }
+  }
+}
