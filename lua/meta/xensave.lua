@@ -86,6 +86,113 @@ function Image:convert(destination, options) end
 ---@return table[]
 function Image:compat(release) end
 
+---The pages that a selector is true of, as a restore would see them: the last occurrence of
+---each. One native pass.
+---
+---```lua
+---local zeros = img:select(xs.pages.zero)
+---```
+---@param selector xensave.Selector|xensave.PageSet|string
+---@return xensave.PageSet
+function Image:select(selector) end
+
+---How many pages a selector is true of (all without one); with a table of selectors by name, a
+---table of numbers by the same names. One native pass for all.
+---
+---```lua
+---local n = img:count { data = xs.pages.has_data, zero = xs.pages.zero }
+---```
+---@param selectors? table|xensave.Selector|xensave.PageSet|string
+---@return any
+function Image:count(selectors) end
+
+---Iterates over the selected pages that have contents, ascending: pfn and a view, which is
+---valid until the loop has gone 64 pages further. Cannot be written.
+---
+---```lua
+---for pfn, view in img:each(xs.pages.pfn(0, 0xff)) do print(pfn, view:u8(0)) end
+---```
+---@param selector? xensave.Selector|xensave.PageSet|string
+---@return fun(): integer
+---@return xensave.PageView
+function Image:each(selector) end
+
+---Finds pages with the same contents; every match is compared octet by octet. Options: with (a
+---list of further images to count in). 64 to 128 octets of memory a distinct page.
+---
+---```lua
+---print(img:dedupe().distinct)
+---```
+---@param options? table
+---@return xensave.Duplicates
+function Image:dedupe(options) end
+
+---Iterates over the pages in which two images differ, as runs of one kind: first, last, count,
+---kind ("contents", "type", "only_in_first", "only_in_second"), and types where these differ.
+---
+---```lua
+---for d in a:diff_pages(b) do print(xs.hex(d.first), d.count, d.kind) end
+---```
+---@param other xensave.Image
+---@return fun(): table?
+function Image:diff_pages(other) end
+
+---The contents of a page as a restore would see it. Options: version (which of its occurrences
+---in the stream, from 1; see history). Nil and an error where the image has no such contents.
+---
+---```lua
+---print(img:page(0x10):hexdump())
+---```
+---@param pfn integer
+---@param options? table
+---@return xensave.PageView?
+---@return xensave.Error?
+function Image:page(pfn, options) end
+
+---Every occurrence of a page in the stream, as a list: type, offset (of its contents in the
+---file), round, checkpoint, and last (whether a restore ends up with it).
+---
+---```lua
+---for n, h in ipairs(img:history(0x10)) do print(n, h.type, h.round) end
+---```
+---@param pfn integer
+---@return table
+function Image:history(pfn) end
+
+---Where octets stand in the guest's physical memory: a list of addresses (at most limit,
+---1000), and in count how many there are. Options: encoding ("octets", or "utf16" for UTF-8
+---text as Windows keeps it), where (a selector), limit.
+---
+---```lua
+---for _, address in ipairs(img:search "root:") do print(xs.hex(address)) end
+---```
+---@param text string
+---@param options? table
+---@return table
+function Image:search(text, options) end
+
+---The entropy of the selected pages that have contents, in bits an octet: count, mean, least,
+---most, and histogram (nine numbers: how many pages have 0 to 1 bits, 1 to 2, ... and 8).
+---
+---```lua
+---print(img:entropy(xs.pages.has_data).mean)
+---```
+---@param selector? xensave.Selector|xensave.PageSet|string
+---@return table
+function Image:entropy(selector) end
+
+---Octets of the guest's memory by their physical address, at most 64 MiB. Nil and an error
+---where the image does not have them.
+---
+---```lua
+---print(img:physical(0x1000, 64):hexdump())
+---```
+---@param address integer
+---@param count integer
+---@return xensave.PageView?
+---@return xensave.Error?
+function Image:physical(address, count) end
+
 ---A record. Besides the members below it has the fields of its type by their names in the
 ---specification; assigning to one writes it. Valid during the call of the filter that got it;
 ---a copy stays.
@@ -124,14 +231,16 @@ function Record:set(path, value) end
 function Record:fields() end
 
 ---Iterates over the record's elements: params, leaves, msrs, entries of HVM_CONTEXT (with a
----name: only those of that type), sections of EMULATOR_CONTEXT (by device).
+---name: only those of that type), sections of EMULATOR_CONTEXT (by device). Of PAGE_DATA over
+---the selected pages that have contents: pfn and a view, which in a filter may be written to.
 ---
 ---```lua
 ---for cpu in rec:each "CPU" do print(cpu.instance, cpu.rip) end
 ---```
----@param name? string
----@return fun(): xensave.Fields
-function Record:each(name) end
+---@param what? string|xensave.Selector|xensave.PageSet
+---@return fun(): any
+---@return xensave.PageView
+function Record:each(what) end
 
 ---The first element whose fields have these values, or nil.
 ---
@@ -143,8 +252,10 @@ function Record:each(name) end
 function Record:find(fields) end
 
 ---A new record with the same body, which can be kept, changed and returned. Loads the pages.
+---@param selector? xensave.Selector|xensave.PageSet|string
+---@param image? xensave.Image
 ---@return xensave.Record
-function Record:copy() end
+function Record:copy(selector, image) end
 
 ---The octets behind the head (pages of PAGE_DATA, the rest of a large blob) as a string: the
 ---one call that copies them all. Nil where there are none.
@@ -154,6 +265,69 @@ function Record:payload() end
 ---The head as lines of hexadecimal octets and text.
 ---@return string
 function Record:hexdump() end
+
+---PAGE_DATA: the pages that a selector is true of, as a set.
+---
+---```lua
+---local set = rec:select(xs.pages.zero)
+---```
+---@param selector xensave.Selector|xensave.PageSet|string
+---@return xensave.PageSet
+function Record:select(selector) end
+
+---PAGE_DATA, in a filter: fills the selected pages that have contents with an octet, and says
+---how many. Page tables and other pages that a PV guest's restore needs raise.
+---
+---```lua
+---rec:fill(xs.pages.pfn(0x100, 0x1ff), 0)
+---```
+---@param selector xensave.Selector|xensave.PageSet|string
+---@param octet integer
+---@return integer
+function Record:fill(selector, octet) end
+
+---PAGE_DATA, in a filter: leaves the selected pages out, and says how many. Count and length
+---follow.
+---
+---```lua
+---rec:drop(xs.pages.pfn(0x100, 0x1ff))
+---```
+---@param selector xensave.Selector|xensave.PageSet|string
+---@return integer
+function Record:drop(selector) end
+
+---PAGE_DATA, in a filter: leaves all but the selected pages out, and says how many it left
+---out.
+---
+---```lua
+---rec:keep(xs.pages.pfn(0, 0xff))
+---```
+---@param selector xensave.Selector|xensave.PageSet|string
+---@return integer
+function Record:keep(selector) end
+
+---PAGE_DATA, in a filter: gives the selected pages another type, and says how many had
+---another. A type without contents takes them away.
+---
+---```lua
+---rec:retype(xs.pages.type "BROKEN", "XTAB")
+---```
+---@param selector xensave.Selector|xensave.PageSet|string
+---@param type string
+---@return integer
+function Record:retype(selector, type) end
+
+---PAGE_DATA, in a filter: gives the selected pages that have contents those of the same pages
+---in another image (or these 4096 octets), and says how many. rec:copy(selector, image) is the
+---same.
+---
+---```lua
+---rec:copy_pages(xs.pages.pfn(0x100), golden)
+---```
+---@param selector xensave.Selector|xensave.PageSet|string
+---@param source xensave.Image|string
+---@return integer
+function Record:copy_pages(selector, source) end
 
 ---A header. Besides the members below it has the fields of its kind by their names in the
 ---specification; assigning to one writes it.
@@ -355,6 +529,51 @@ function VCPUs:each() end
 ---@field id integer The vCPU's number.
 local VCPU = {}
 
+---Octets of memory by the address that the vCPU uses: its page tables are walked (4-level,
+---5-level, PAE and 32-bit, with large pages). Nil and an error where nothing is mapped.
+---
+---```lua
+---print(img.vcpu[0]:virtual(img.vcpu[0].rip, 16):hexdump())
+---```
+---@param address integer
+---@param count integer
+---@return xensave.PageView?
+---@return xensave.Error?
+function VCPU:virtual(address, count) end
+
+---Where a virtual address is: physical, page_size (octets of the page that maps it), writable
+---and user. Nil and an error where nothing is mapped.
+---
+---```lua
+---print(xs.hex(img.vcpu[0]:translate(img.vcpu[0].rip).physical))
+---```
+---@param address integer
+---@return table?
+---@return xensave.Error?
+function VCPU:translate(address) end
+
+---Iterates over what the vCPU's page tables map, ascending: address, physical and count of
+---octets; at most limit (65,536) of them.
+---
+---```lua
+---for m in img.vcpu[0]:mappings() do print(xs.hex(m.address), m.count) end
+---```
+---@param limit? integer
+---@return fun(): table?
+function VCPU:mappings(limit) end
+
+---Where octets stand in what the vCPU's page tables map: as img:search, with virtual
+---addresses. Options: encoding, limit, first and last (addresses between which to look). Its
+---field complete is false where the page tables map too much to look at all of it.
+---
+---```lua
+---print(#img.vcpu[0]:search("root:"))
+---```
+---@param text string
+---@param options? table
+---@return table
+function VCPU:search(text, options) end
+
 ---HVM parameters by name (STORE_PFN or HVM_PARAM_STORE_PFN) or number. What is not in the
 ---image is nil; assigning adds it, nil removes it.
 ---@class xensave.HVMParams
@@ -469,6 +688,206 @@ function Progress:add(count) end
 
 ---Ends the work; so does the end of a <close> variable's scope.
 function Progress:close() end
+
+---Which pages: a predicate that runs natively. Combine with & | - and ~; a PageSet or the text
+---form may stand on either side. What looks at contents is false of pages without any.
+---@class xensave.Selector
+local Selector = {}
+
+---The order in which its tests run; after a run, how many pages each looked at, how many it is
+---true of, and its time per page.
+---
+---```lua
+---print(sel:explain())
+---```
+---@return string
+function Selector:explain() end
+
+---A set of page numbers. Combine with & | - and ~ (all others); # counts. Wherever a selector
+---is expected, a set may stand.
+---@class xensave.PageSet
+local PageSet = {}
+
+---Whether a page is in it.
+---@param pfn integer
+---@return boolean
+function PageSet:has(pfn) end
+
+---Iterates over its ranges, ascending: the first and the last page of each.
+---
+---```lua
+---for first, last in set:ranges() do print(xs.hex(first), xs.hex(last)) end
+---```
+---@return fun(): integer
+---@return integer
+function PageSet:ranges() end
+
+---Iterates over its pages, ascending.
+---
+---```lua
+---for pfn in set:each() do print(pfn) end
+---```
+---@return fun(): integer
+function PageSet:each() end
+
+---The lowest page, or nil of an empty set.
+---@return integer?
+function PageSet:first() end
+
+---The highest page, or nil of an empty set.
+---@return integer?
+function PageSet:last() end
+
+---Writes a file of lines "0x100" or "0x100..0x1ff", which P.load reads. Gives the path.
+---@param path string
+---@return string?
+---@return xensave.Error?
+function PageSet:save(path) end
+
+---Pages with the same contents, as img:dedupe has found them.
+---@class xensave.Duplicates
+---@field pages integer Pages with contents.
+---@field distinct integer Different contents.
+---@field zero integer Pages of zeros.
+local Duplicates = {}
+
+---The contents that most pages have (10 of them), most first, as a list: count, first_pfn,
+---zero, and image (its number, where further images were counted in).
+---
+---```lua
+---for _, d in ipairs(img:dedupe():top(3)) do print(d.count, d.first_pfn) end
+---```
+---@param count? integer
+---@return table
+function Duplicates:top(count) end
+
+---Octets of a page or of the guest's memory, without a copy. Offsets count from 0. A view of a
+---record's page is valid until the next record; in a filter it may be written to, where the
+---page may change.
+---@class xensave.PageView
+local PageView = {}
+
+---The unsigned integer of 1 octet at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function PageView:u8(offset, value) end
+
+---The signed integer of 1 octet at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function PageView:i8(offset, value) end
+
+---The unsigned integer of 2 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function PageView:u16(offset, value) end
+
+---The signed integer of 2 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function PageView:i16(offset, value) end
+
+---The unsigned integer of 4 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function PageView:u32(offset, value) end
+
+---The signed integer of 4 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function PageView:i32(offset, value) end
+
+---The unsigned integer of 8 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function PageView:u64(offset, value) end
+
+---The signed integer of 8 octets at an offset; with a value, writes it.
+---@param offset integer
+---@param value? integer
+---@return integer
+function PageView:i64(offset, value) end
+
+---The same octets, read as big-endian integers.
+---@return xensave.PageView
+function PageView:be() end
+
+---The same octets, read as little-endian integers.
+---@return xensave.PageView
+function PageView:le() end
+
+---A part of the view.
+---@param offset integer
+---@param count? integer
+---@return xensave.PageView
+function PageView:sub(offset, count) end
+
+---The octets as a string: the one call that copies.
+---@param offset? integer
+---@param count? integer
+---@return string
+function PageView:bytes(offset, count) end
+
+---Writes the octets of a string at an offset.
+---@param offset integer
+---@param octets string
+function PageView:put(offset, octets) end
+
+---Sets every octet of the view.
+---@param octet integer
+function PageView:fill(octet) end
+
+---Whether the octets are the same.
+---@param other xensave.PageView|string
+---@return boolean
+function PageView:equal(other) end
+
+---Whether every octet is zero.
+---@return boolean
+function PageView:iszero() end
+
+---The offset of the first occurrence of a string, or nil.
+---@param octets string
+---@param from? integer
+---@return integer?
+function PageView:find(octets, from) end
+
+---Values at an offset by a format of string.unpack, and the offset behind them. Looks at
+---65,536 octets at most.
+---@param format string
+---@param offset? integer
+---@return any
+function PageView:unpack(format, offset) end
+
+---The guest's address of the first octet.
+---@return integer
+function PageView:address() end
+
+---Lines of addresses, hexadecimal octets and text. Options: width (octets a line, 16), base
+---(the address of the first octet; the guest's).
+---
+---```lua
+---print(view:sub(0, 64):hexdump())
+---```
+---@param options? table
+---@return string
+function PageView:hexdump(options) end
+
+---A hash of a page's 4096 octets, as P.hash_in takes it. Not cryptographic.
+---@return integer
+function PageView:hash() end
+
+---Bits of entropy an octet of a whole page: 0 of one value only, near 8 of what is compressed
+---or encrypted.
+---@return number
+function PageView:entropy() end
 
 ---End of the image.
 ---@class xensave.END: xensave.Record
@@ -959,5 +1378,123 @@ function xs.cpuid.names(leaf, subleaf, register) end
 ---@param msr integer
 ---@return table
 function xs.cpuid.msr_names(msr) end
+
+---Selectors of pages, which run natively. `local P = xs.pages`.
+---@class xensave.pages
+---@field any xensave.Selector Every page.
+---@field has_data xensave.Selector Pages that have contents in the stream.
+---@field zero xensave.Selector Pages of nothing but zeros.
+xs.pages = {}
+
+---The page with this number, or those from the first to the last number.
+---
+---```lua
+---P.pfn(0x100, 0x1ff)
+---```
+---@param first integer
+---@param last? integer
+---@return xensave.Selector
+function xs.pages.pfn(first, last) end
+
+---The pages of a set, or of a list of numbers.
+---
+---```lua
+---P.pfns { 0x10, 0x12 }
+---```
+---@param set xensave.PageSet|table
+---@return xensave.Selector
+function xs.pages.pfns(set) end
+
+---Pages of one of these types ("NOTAB", "L1TAB", ...).
+---
+---```lua
+---P.type("L1TAB", "L1TAB_PIN")
+---```
+---@param name string
+---@param ... any
+---@return xensave.Selector
+function xs.pages.type(name, ...) end
+
+---A share of all pages from 0 to 1, chosen by their numbers and the seed: always the same
+---ones.
+---
+---```lua
+---P.sample(1 / 64)
+---```
+---@param share number
+---@param seed? integer
+---@return xensave.Selector
+function xs.pages.sample(share, seed) end
+
+---The selector of a text, as --where of the command pages takes it. A wrong text raises.
+---
+---```lua
+---P.parse "pfn in 0x100..0x1ff and not zero"
+---```
+---@param text string
+---@return xensave.Selector
+function xs.pages.parse(text) end
+
+---Pages whose octet at an offset has this value.
+---
+---```lua
+---P.byte(0, 0x7f)
+---```
+---@param offset integer
+---@param value integer
+---@return xensave.Selector
+function xs.pages.byte(offset, value) end
+
+---Pages whose 8 octets at an offset, little-endian and masked, have this value. With two
+---arguments the second is the value, and nothing is masked.
+---
+---```lua
+---P.u64(0, 0xffff, 0x457f)
+---```
+---@param offset integer
+---@param mask integer
+---@param value? integer
+---@return xensave.Selector
+function xs.pages.u64(offset, mask, value) end
+
+---Pages in which these octets stand, from 1 to 4096 of them.
+---
+---```lua
+---P.contains "password="
+---```
+---@param octets string
+---@return xensave.Selector
+function xs.pages.contains(octets) end
+
+---Pages whose contents have one of these hashes (view:hash() gives one), or, with an image,
+---those of any of its pages: 8 octets of memory for each.
+---
+---```lua
+---img:count(P.hash_in(golden) & ~P.zero)
+---```
+---@param hashes table|xensave.Image
+---@return xensave.Selector
+function xs.pages.hash_in(hashes) end
+
+---A set: of one page, of those from first to last, of a list of numbers, or of a text of lines
+---as set:save writes them. Without arguments it is empty.
+---
+---```lua
+---P.set(0x100, 0x1ff) | P.set { 0x300, 0x302 }
+---```
+---@param first? integer|table|string
+---@param last? integer
+---@return xensave.PageSet
+function xs.pages.set(first, last) end
+
+---Reads a set from a file that set:save or a person wrote.
+---
+---```lua
+---local free = assert(P.load "free-pages.txt")
+---```
+---@param path string
+---@return xensave.PageSet?
+---@return xensave.Error?
+function xs.pages.load(path) end
 
 return xs
