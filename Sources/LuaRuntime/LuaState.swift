@@ -227,7 +227,7 @@ public final class LuaState {
   public static var stopActive: @convention(c) () -> Void { { clua_stop_active() } }
 
   /// "Lua 5.4".
-  public static let release = "Lua \(LUA_VERSION_MAJOR).\(LUA_VERSION_MINOR)"
+  public static let release = "Lua \(LUA_VERSION_MAJOR).\(LUA_VERSION_MINOR).\(LUA_VERSION_RELEASE)"
 
   /// Ends a stop: scripts may run again.
   public func endStop() { frame.L.endStop() }

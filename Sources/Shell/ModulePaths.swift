@@ -21,6 +21,16 @@ enum ModulePaths {
     return folders
   }
 
+  /// The folder with the definition file for editors.
+  static var definitions: String? {
+    shipped.map { $0 + "/meta" }.first { Surroundings.exists($0 + "/xensave.lua") }
+  }
+
+  /// Folders of the machine's administrator and of Debian's Lua modules: before and behind what is
+  /// shipped.
+  private static let site = "/etc/xen/xensave.d"
+  private static let system = "/usr/share/lua/5.4"
+
   /// Folders that belong to the user: none for root, who must not run what others can write.
   static var own: [String] {
     guard !Surroundings.isRoot else { return [] }
@@ -29,7 +39,8 @@ enum ModulePaths {
     return ["."] + (named ?? []) + (home.map { [$0] } ?? [])
   }
 
-  /// What `package.path` is: the script's own folder, the user's, then the shipped modules. The
+  /// What `package.path` is: the script's own folder, the user's, the administrator's, then the
+  /// shipped modules and Debian's. The
   /// variables LUA_PATH, LUA_CPATH and LUA_INIT have no say.
   static func path(script: String) -> String {
     var folders: [String] = []
@@ -38,7 +49,7 @@ enum ModulePaths {
     } else if script.hasSuffix(".lua") {
       folders.append(".")
     }
-    folders += own.filter { !folders.contains($0) } + shipped
+    folders += own.filter { !folders.contains($0) } + [site] + shipped + [system]
     return folders.flatMap { folder in
       // An entry may be a template itself, as in LUA_PATH.
       folder.contains("?") ? [folder] : ["\(folder)/?.lua", "\(folder)/?/init.lua"]

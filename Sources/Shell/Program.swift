@@ -23,7 +23,7 @@ public func runShell(_ words: [String]) -> Int32 {
 private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
   switch words.first {
   case "--version", "-v", "-V":
-    try writeOut("xensave-lua \(productVersion) (\(LuaState.release), libxc streams 2 and 3)\n")
+    try writeOut("xensave-lua \(versionLine)\n")
     return ExitCode.good
   case nil where Surroundings.isTerminal(0) && Surroundings.isTerminal(1):
     return try ScriptRunner(options: ScriptOptions.session).run()
@@ -53,12 +53,16 @@ private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
   } catch let failure as Failure {
     throw failure
   } catch {
-    let text = Commands.fullMessage(for: error)
     if Commands.exitCode(for: error) == .success {
-      try writeOut(text + "\n")
+      try writeOut(Commands.fullMessage(for: error) + "\n")
       return ExitCode.good
     }
-    writeError(text + "\n")
-    return ExitCode.usage
+    // One line: what is wrong, and where to read on.
+    let name = words.first.flatMap { Commands.names.contains($0) ? $0 : nil }
+    let message = Commands.message(for: error).split(separator: "\n").joined(separator: " ")
+    throw Failure(
+      ExitCode.usage,
+      (name.map { "\($0): " } ?? "") + message.prefix(1).lowercased() + message.dropFirst()
+        + " (xensave-lua \(name.map { "\($0) " } ?? "")--help)")
   }
 }

@@ -13,7 +13,9 @@ struct LibraryScript {
 
 enum ScriptLibrary {
   /// Folders with scripts, below those of ModulePaths.shipped.
-  private static let folders = ["xensave/filters", "xensave/reports", "examples"]
+  private static let folders = [
+    "xensave/filters", "xensave/reports", "xensave/converters", "xensave/policies", "examples",
+  ]
 
   /// All scripts, by folder and name; where two have one name the nearer stands.
   static var all: [LibraryScript] {
@@ -37,6 +39,13 @@ enum ScriptLibrary {
     throw Failure(
       ExitCode.usage,
       "no script '\(name)'\(didYouMean(name, among: all.map(\.name))) (xensave-lua run --list)")
+  }
+
+  /// What a word that names no file may have meant: a command, or a script of the library.
+  static func hint(_ word: String) -> String {
+    let names = all.map(\.name)
+    if names.contains(word) { return " (did you mean: xensave-lua run \(word)?)" }
+    return didYouMean(word, among: Commands.names.sorted() + names)
   }
 
   private static func summary(_ path: String) -> String {

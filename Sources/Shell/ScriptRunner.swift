@@ -7,6 +7,7 @@ internal import JSON
 internal import LuaRuntime
 internal import Stream
 internal import SystemIO
+internal import Terminal
 
 /// Runs the chunks of a command line in one Lua state, and applies the filter that one returns.
 struct ScriptRunner {
@@ -29,6 +30,14 @@ struct ScriptRunner {
   }
 
   func run() throws(Failure) -> Int32 {
+    // A word without a path that is no file: a command, misspelt.
+    if case .file(let word) = options.chunks.first, !word.contains("/"), !word.hasSuffix(".lua"),
+      !Surroundings.exists(word)
+    {
+      throw Failure(
+        ExitCode.usage,
+        "no command and no script '\(word)'\(ScriptLibrary.hint(word)) (xensave-lua --help)")
+    }
     let shell = try makeShell()
     defer { shell.state.close() }
     let image = try openImage()
@@ -161,15 +170,12 @@ struct ScriptRunner {
 
   private func show(_ report: ChangeReport, _ destination: Destination) throws(Failure) {
     if options.isJSON, destination != .standardOutput {
-      var writer = JSONWriter(style: .pretty)
-      report.write(to: &writer)
-      try writeOut(writer.finish() + [10])
-      return
+      return try writeOut(report.json)
     }
     guard !options.isQuiet else { return }
     // The report of a dry run is its result; that of a rewrite is a message beside it.
     if destination == .none {
-      try writeOut(report.text + "\n")
+      try writeOut(Ink(isOn: options.colour.isEnabled(descriptor: 1)).report(report) + "\n")
     } else {
       writeError("xensave-lua: \(report.summary)\n")
     }
@@ -223,6 +229,13 @@ struct ScriptRunner {
 }
 
 extension ChangeReport {
+  /// The report for programs.
+  var json: [UInt8] {
+    var writer = JSONWriter(style: .pretty)
+    write(to: &writer)
+    return writer.finish() + [10]
+  }
+
   func write(to writer: inout JSONWriter) {
     writer.beginObject()
     writer.member("records_in", recordsRead)

@@ -33,6 +33,9 @@ final class ShellContext {
   /// What a script passed to os.exit, where that ended it.
   var exitCode: Int32?
 
+  /// Takes the options of a script that is asked for its --help, instead of printing them.
+  var onHelp: (([ScriptOption]) -> Void)?
+
   /// --json.
   var isJSON = false
   /// The script's file, or "".

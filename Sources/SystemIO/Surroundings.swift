@@ -65,6 +65,11 @@ public enum Surroundings {
     try Sink(try Descriptor(taking: number, path: path), path: path).write(Array(text.utf8))
   }
 
+  /// Makes a folder; one that is there already is an error (EEXIST).
+  public static func createFolder(_ path: String) throws(SystemError) {
+    guard unsafe mkdir(path, 0o777) == 0 else { throw SystemError("mkdir", errno, path) }
+  }
+
   /// A new empty folder for temporary files, only for this user.
   public static func temporaryFolder() throws(SystemError) -> String {
     let base = variable("TMPDIR") ?? "/tmp"

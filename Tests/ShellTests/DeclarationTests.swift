@@ -23,6 +23,74 @@ import Testing
       "scripts/docs makes \(file) anew")
   }
 
+  /// One page a format, and none left over from a format that is gone.
+  @Test func pagesOfFormatsAreUpToDate() {
+    let names = Program.run(["internal-docs", "formats"]).text.split(separator: "\n").map(
+      String.init)
+    #expect(names.count >= 8)
+    let folder = Program.checkout + "/Sources/Shell/Shell.docc/Formats"
+    #expect(Program.names(in: folder) == names.map { $0 + ".md" }.sorted())
+    for name in names {
+      let page = Program.run(["internal-docs", "format", name])
+      #expect(
+        page.output == Program.read("\(folder)/\(name).md"), "scripts/docs makes \(name) anew")
+      // Every line of a picture fits on a page.
+      for line in page.text.split(separator: "\n") where line.hasPrefix("|") && line.contains("  |")
+      {
+        #expect(line.count == 65 || line.count < 65 && line.hasSuffix("|"), "\(name): \(line)")
+      }
+    }
+    #expect(Program.run(["internal-docs", "format", "FormatX"]).exitCode == 2)
+  }
+
+  /// Against pictures drawn by hand from the specification.
+  @Test(arguments: [
+    (
+      "FormatLibxc",
+      """
+      +-------+-------+-----------------------------------------------+
+      | guest_| pt_   | (reserved)                                    |
+      | width | levels|                                               |
+      +-------+-------+-----------------------------------------------+
+      """
+    ),
+    (
+      "FormatLibxc",
+      """
+      +-------------------------------+-------------------------------+
+      | mode                          | khz                           |
+      +-------------------------------+-------------------------------+
+      | nsec                                                          |
+      +-------------------------------+-------------------------------+
+      | incarnation                   | (reserved)                    |
+      +-------------------------------+-------------------------------+
+      """
+    ),
+    (
+      "FormatXenopsd",
+      """
+      +---------------------------------------------------------------+
+      | signature, 15 octets                                          |
+      |                                                       +-------+
+      |                                                       |
+      +-------------------------------------------------------+
+      """
+    ),
+    (
+      "FormatHVMContext",
+      """
+      +---------------+---------------+-------------------------------+
+      | typecode      | instance      | length                        |
+      +---------------+---------------+-------------------------------+
+      | data ...                                                      |
+      +---------------------------------------------------------------+
+      """
+    ),
+  ])
+  func picturesAreAsDrawnByHand(page: String, picture: String) {
+    #expect(Program.run(["internal-docs", "format", page]).text.contains(picture + "\n"))
+  }
+
   @Test func everyMemberHasATypeAndADocumentation() throws {
     let shell = try bound()
     defer { shell.state.close() }
@@ -108,13 +176,44 @@ import Testing
     }
   }
 
+  /// scripts/check-lua-fields reads the definition file as an editor does.
+  @Test func luaUsesOnlyFieldsThatThereAre() {
+    let found = Program.shell("scripts/check-lua-fields")
+    #expect(found.exitCode == 0, "\(found.text)\(found.errors)")
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let wrong = """
+      local xs = require "xensave"
+      xs.log.warning("no such level")
+      print(img.gest, img:frist "END", img.config.anything, img.vcpu[0].rip)
+      local other <close> = assert(xs.open(arg[1]))
+      print(other.guset)
+      for rec in other:records() do print(rec.khz, rec.kzh) end
+      return { X86_TSC_INFO = function(r) r.khzz = r.khz end }
+      """
+    Program.write(Array(wrong.utf8), to: folder + "/wrong.lua")
+    let outcome = Program.shell("scripts/check-lua-fields \(folder)/wrong.lua")
+    #expect(outcome.exitCode == 1)
+    let lines = outcome.text.split(separator: "\n").map {
+      $0.drop { $0 != ":" }.prefix { $0 != "(" }
+    }
+    #expect(
+      lines.map(String.init) == [
+        ":2: no 'warning' in xensave.log ", ":3: no 'gest' in xensave.Image ",
+        ":3: no 'frist' in xensave.Image ", ":5: no 'guset' in xensave.Image ",
+        ":6: no 'kzh' in xensave.Record ", ":7: no 'khzz' in xensave.X86_TSC_INFO ",
+      ], "\(outcome.text)")
+  }
+
   @Test func theDefinitionFileIsLua() {
     let outcome = Program.run(["-e", "assert(loadfile 'lua/meta/xensave.lua')"])
     #expect(outcome.exitCode == 0, "\(outcome.errors)")
   }
 
   @Test func manualPagesAreCleanRoff() {
-    for kind in ["man", "api-man"] {
+    let scripts = Program.shell("ls lua/xensave/*s/*.lua").text.split(separator: "\n")
+    #expect(scripts.count >= 7)
+    for kind in ["man", "api-man"] + scripts.map({ "script-man \($0)" }) {
       let outcome = Program.shell(
         "xensave-lua internal-docs \(kind) | if command -v groff >/dev/null; "
           + "then groff -man -Tutf8 -ww -z; else grep -c '^.TH' >/dev/null; fi")

@@ -2,6 +2,8 @@
 
 import Testing
 
+private let docs = "Sources/Shell/Shell.docc/"
+
 @Suite struct DocumentTests {
   /// Code blocks of a Markdown file: language and text.
   private func blocks(_ path: String) -> [(language: String, text: String)] {
@@ -26,7 +28,7 @@ import Testing
 
   /// Every "$ command" of a document runs in a folder that looks like the checkout, and prints what
   /// stands below it. A Lua block whose first line is "-- NAME.lua: ..." is that file.
-  @Test(arguments: ["README.md"])
+  @Test(arguments: ["README.md", docs + "Tour.md", docs + "Cookbook.md"])
   func commandsPrintWhatTheDocumentSays(document: String) {
     let folder = Program.temporaryFolder()
     defer { Program.remove(folder) }

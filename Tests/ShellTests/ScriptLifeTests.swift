@@ -51,7 +51,11 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
   @Test func shippedScriptsRunByName() {
     let list = Program.run(["run", "--list"]).text
-    for name in ["rename", "strip", "set-version", "retarget", "summary", "registers", "compare"] {
+    for name in [
+      "rename", "strip", "set-version", "retarget", "cpuid-level", "summary", "registers",
+      "compare",
+      "for-xen",
+    ] {
       #expect(list.contains(name + " "))
       let help = Program.run(["run", name, "--help"])
       #expect(help.exitCode == 0)

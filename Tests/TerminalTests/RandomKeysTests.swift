@@ -40,17 +40,11 @@ import Testing
     return options
   }
 
-  /// Seeds that every run takes; XENSAVE_RANDOM_TESTS adds a new one.
+  /// Seeds that every run takes; XENSAVE_RANDOM_TESTS adds a new one. The last exchanges an "é" of
+  /// one scalar with one of two, which look alike.
   private static let seeds: [UInt64] =
-    [1, 2, 3, 0x5EED] + (getenv("XENSAVE_RANDOM_TESTS") == nil ? [] : [SeededGenerator.newSeed()])
-
-  /// Found by chance and not understood yet: on a screen of one row, screen and editor disagree.
-  private static let knownIssues: [UInt64] = [0x8452_0AD7_803C_2DB6]
-
-  @Test(arguments: knownIssues)
-  func `known issues of the screen`(seed: UInt64) {
-    withKnownIssue { play(seed) }
-  }
+    [1, 2, 3, 0x5EED, 0x8452_0AD7_803C_2DB6]
+    + (getenv("XENSAVE_RANDOM_TESTS") == nil ? [] : [SeededGenerator.newSeed()])
 
   @Test(arguments: seeds)
   func `keep screen and editor equal and the cursor inside`(seed: UInt64) { play(seed) }

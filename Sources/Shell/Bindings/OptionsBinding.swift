@@ -39,7 +39,7 @@ extension ShellContext {
     frame.pop()
     var parser = try ScriptOptionParser(options, words)
     if parser.wantsHelp {
-      try write(parser.help(scriptHeader))
+      if let onHelp { onHelp(options) } else { try write(parser.help(scriptHeader)) }
       exitCode = ExitCode.good
       throw LuaError("help was printed", code: "exit")
     }

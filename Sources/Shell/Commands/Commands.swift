@@ -30,14 +30,14 @@ struct Commands: ParsableCommand {
       Exit codes: 0 good, 1 findings or a failed script, 2 usage, 3 a system call failed, \
       70 a fault of this program, 130 interrupted.
       """,
-    version: productVersion,
+    version: "xensave-lua \(versionLine)",
     subcommands: all)
 
   static let all: [any ParsableCommand.Type] = [
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
     ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self,
     PagesCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self, Export.self,
-    Run.self, New.self, Test.self, InternalDocs.self,
+    Run.self, New.self, Test.self, Init.self, InternalDocs.self,
   ]
 
   static let names: Set<String> = Set(all.map { $0._commandName })

@@ -20,6 +20,7 @@ struct CompatImage: ShellCommand {
   @Argument(help: "The image; \"-\" is standard input.") var image: String
   @Option(help: ArgumentHelp("The release that is to restore it.", valueName: "M.N"))
   var xen: String
+  @OptionGroup var colour: ColourOption
   @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
@@ -51,9 +52,13 @@ struct CompatImage: ShellCommand {
       writer.endObject()
       try writeOut(writer.finish() + [10])
     } else {
+      let ink = colour.ink
       var out = ""
-      for reason in reasons { out += "\(image): \(reason.severity.rawValue): \(reason)\n" }
-      try writeOut(out + "\(image): Xen \(release): \(isCompatible ? "yes" : "no")\n")
+      for reason in reasons {
+        out += "\(image): \(ink.severity(reason.severity.rawValue)): \(reason)\n"
+      }
+      let verdict = ink.verdict(isCompatible ? "yes" : "no", isGood: isCompatible)
+      try writeOut(out + "\(image): Xen \(release): \(verdict)\n")
     }
     return isCompatible ? ExitCode.good : ExitCode.findings
   }

@@ -80,7 +80,9 @@ struct ConvertImage: LongCommand {
         job.options.xenVersion = (UInt32(release.major), UInt32(release.minor))
       }
       let report = try job.run(source)
-      if !shared.long.quiet {
+      if shared.json, output != "-" {
+        try writeOut(report.json)
+      } else if !shared.long.quiet {
         writeError(
           "xensave-lua: legacy \(report.guest.name), \(report.width.rawValue * 8)-bit toolstack: "
             + "\(report.pageCount.grouped) pages, \(report.byteCount.grouped) octets\n")
@@ -103,6 +105,7 @@ struct ConvertImage: LongCommand {
 struct ConvertOptions: ParsableArguments {
   @Flag(help: "Leave out what the result cannot hold, and say so.") var lossy = false
   @Flag(help: "Leave out the check of what was written.") var unchecked = false
+  @Flag(help: "Print the report as JSON.") var json = false
   @OptionGroup var long: ProgressOptions
 
   func conversion() throws(Failure) -> Conversion {
@@ -119,7 +122,9 @@ struct ConvertOptions: ParsableArguments {
     job.isUnchecked = unchecked
     let report: ConversionReport
     do { report = try job.run(source) } catch { throw Failure(error) }
-    if !long.quiet {
+    if json, output != "-" {
+      try writeOut(report.json)
+    } else if !long.quiet {
       if output == "-" { writeError(report.text + "\n") } else { try writeOut(report.text + "\n") }
     }
     return (ExitCode.good, report)

@@ -25,6 +25,7 @@ struct Diff: LongCommand {
   @Argument(help: "The first image: a file.") var a: String
   @Argument(help: "The second image: a file.") var b: String
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var colour: ColourOption
   @Flag(help: "Print a Lua filter that turns A into B.") var asFilter = false
   @Flag(help: "Do not compare pages.") var noPages = false
   @OptionGroup var long: ProgressOptions
@@ -40,7 +41,8 @@ struct Diff: LongCommand {
       } else if json {
         try writeOut(Diff.json(differences, pages))
       } else if !long.quiet {
-        for difference in differences { try writeOut(difference.description + "\n") }
+        let ink = colour.ink
+        for difference in differences { try writeOut(ink.line(difference) + "\n") }
         for difference in pages { try writeOut(difference.description + "\n") }
       }
       return differences.isEmpty && pages.isEmpty ? ExitCode.good : ExitCode.findings

@@ -22,11 +22,14 @@ struct Dump: ShellCommand {
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Argument(help: "What to print.") var parts: [String] = []
   @Flag(help: "Print JSON: one array of headers and records.") var json = false
+  @OptionGroup var colour: ColourOption
   @Flag(help: "Print the octets in hexadecimal too.") var hex = false
   @Flag(help: "Print arrays whole, however long.") var all = false
 
   mutating func execute() throws -> Int32 {
-    var dumper: any Dumping = json ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all)
+    var dumper: any Dumping =
+      json
+      ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all, ink: colour.ink)
     do {
       let source = try Source(opening: image)
       if parts.isEmpty {
@@ -166,10 +169,12 @@ struct DumpItem {
 struct TextDumper: Dumping {
   let showsHex: Bool
   let showsAll: Bool
+  private let ink: Ink
   private var out = ""
   private static let arrayLimit = 16
 
-  init(showsHex: Bool, showsAll: Bool) {
+  init(showsHex: Bool, showsAll: Bool, ink: Ink = .none) {
+    self.ink = ink
     self.showsHex = showsHex
     self.showsAll = showsAll
   }
@@ -179,7 +184,7 @@ struct TextDumper: Dumping {
   }
 
   mutating func add(_ value: JSONValue, path: String) {
-    out += "\(path): \(String(decoding: value.text(.pretty), as: UTF8.self))\n"
+    out += "\(ink.key(path)): \(String(decoding: value.text(.pretty), as: UTF8.self))\n"
   }
 
   mutating func take() -> [UInt8] {
@@ -214,7 +219,7 @@ struct TextDumper: Dumping {
       }
       return
     }
-    out += "\(item.title) at \(item.offset.hex()), \(item.length) octets\n"
+    out += ink.title("\(item.title) at \(item.offset.hex()), \(item.length) octets") + "\n"
     if item.isBrief, let table = item.record?.pageTable {
       let types = table.counts.enumerated().filter { $0.element > 0 }
         .map { "\(PageType(rawValue: UInt8($0.offset)).name) \($0.element)" }
@@ -230,7 +235,7 @@ struct TextDumper: Dumping {
   private mutating func append(
     _ slot: Slot, _ item: DumpItem, indent: String, label: String? = nil
   ) {
-    let name = label ?? (slot.field.name.isEmpty ? slot.path : slot.field.name)
+    let name = ink.key(label ?? (slot.field.name.isEmpty ? slot.path : slot.field.name))
     if slot.isLeaf {
       let value = slot.value(in: item.bytes)
       // Reserved octets are printed only where they are not what they should be.

@@ -14,6 +14,7 @@ struct Info: ShellCommand {
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var colour: ColourOption
   @Flag(help: "Count pages of zeros too; this reads all page contents.") var pages = false
 
   mutating func execute() throws -> Int32 {
@@ -26,7 +27,7 @@ struct Info: ShellCommand {
       summary.write(to: &writer, path: image)
       try writeOut(writer.finish() + [10])
     } else {
-      try writeOut(summary.text(path: image))
+      try writeOut(summary.text(path: image, colour.ink))
     }
     return ExitCode.good
   }
@@ -82,10 +83,13 @@ struct Summary {
     }
   }
 
-  func text(path: String) -> String {
-    var out = "\(path): saved domain\(name.map { " \"\(Array($0.utf8).printable)\"" } ?? "")\n"
+  func text(path: String, _ ink: Ink = .none) -> String {
+    let title = name.map { " \"\(Array($0.utf8).printable)\"" } ?? ""
+    var out = ink.title("\(path): saved domain\(title)") + "\n"
     func line(_ label: String, _ value: String) {
-      out += "  " + label + String(repeating: " ", count: max(1, 12 - label.count)) + value + "\n"
+      out +=
+        "  " + ink.key(label) + String(repeating: " ", count: max(1, 12 - label.count)) + value
+        + "\n"
     }
     var layers = survey.layers.joined(separator: " > ")
     if let version = survey.version { layers += " v\(version)" }
@@ -119,7 +123,7 @@ struct Summary {
     if survey.trailingByteCount > 0 || survey.trailing != nil {
       line("trailing", "octets behind the end")
     }
-    out += "  records\n"
+    out += "  \(ink.key("records"))\n"
     for (type, tally) in records {
       let name = type.layer == .libxl ? "libxl \(type.name)" : type.name
       let count = tally.count.grouped

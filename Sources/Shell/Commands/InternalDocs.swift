@@ -7,6 +7,10 @@ struct InternalDocs: ShellCommand {
   enum Kind: String, CaseIterable, ExpressibleByArgument {
     case meta, api, man
     case apiMan = "api-man"
+    /// The manual page of the script whose path is NAME.
+    case scriptMan = "script-man"
+    /// The names of the pages about formats, and the page called NAME.
+    case formats, format
     case bash, zsh, fish
   }
 
@@ -15,8 +19,30 @@ struct InternalDocs: ShellCommand {
     shouldDisplay: false)
 
   @Argument(help: "Which document.") var kind: Kind
+  @Argument(help: "Which script or page.") var name: String?
+
+  mutating func validate() throws {
+    if name == nil, kind == .scriptMan || kind == .format {
+      throw ValidationError("expected a name")
+    }
+  }
 
   mutating func execute() throws -> Int32 {
+    switch kind {
+    case .formats:
+      for page in FormatPage.all { try writeOut(page.name + "\n") }
+      return ExitCode.good
+    case .format:
+      guard let page = FormatPage.named(name ?? "") else {
+        throw Failure(ExitCode.usage, "no page '\(name ?? "")' (internal-docs formats)")
+      }
+      try writeOut(page.text)
+      return ExitCode.good
+    case .scriptMan:
+      try writeOut(ScriptManual(path: name ?? "").page)
+      return ExitCode.good
+    default: break
+    }
     let shell: ShellContext
     do {
       shell = try ShellContext()
@@ -36,6 +62,7 @@ struct InternalDocs: ShellCommand {
     case .bash: CompletionRoot.script(.bash)
     case .zsh: CompletionRoot.script(.zsh)
     case .fish: CompletionRoot.script(.fish)
+    case .scriptMan, .formats, .format: ""
     }
   }
 }

@@ -1,6 +1,7 @@
 // xensave-lua run: a script that comes with the program.
 
 internal import ArgumentParser
+internal import JSON
 internal import SystemIO
 
 struct Run: ShellCommand {
@@ -12,13 +13,14 @@ struct Run: ShellCommand {
       """)
 
   @Flag(help: "List the scripts.") var list = false
+  @Flag(help: "With --list: as JSON.") var json = false
   @Argument(
     parsing: .allUnrecognized, help: "The script's name, the image, and words for the script.",
     completion: .custom { _, _, _ in ScriptLibrary.all.map(\.name) })
   var words: [String] = []
 
   mutating func execute() throws -> Int32 {
-    if list { return try Run.printList() }
+    if list { return try printList() }
     throw Failure(ExitCode.usage, "run: expected a script's name (xensave-lua run --list)")
   }
 
@@ -29,8 +31,22 @@ struct Run: ShellCommand {
     return try ScriptRunner(options: ScriptOptions([script.path] + words.dropFirst())).run()
   }
 
-  private static func printList() throws(Failure) -> Int32 {
+  private func printList() throws(Failure) -> Int32 {
     let all = ScriptLibrary.all
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      writer.beginArray()
+      for script in all {
+        writer.beginObject()
+        writer.member("name", script.name)
+        writer.member("summary", script.summary)
+        writer.member("path", script.path)
+        writer.endObject()
+      }
+      writer.endArray()
+      try writeOut(writer.finish() + [10])
+      return ExitCode.good
+    }
     let column = (all.map(\.name.count).max() ?? 0) + 2
     for script in all {
       let gap = String(repeating: " ", count: column - script.name.count)

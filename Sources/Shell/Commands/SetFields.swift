@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import Bytes
 internal import Format
 internal import Image
+internal import JSON
 internal import Stream
 internal import SystemIO
 
@@ -29,6 +30,8 @@ struct SetFields: LongCommand {
   @Flag(help: "Change the image itself.") var inPlace = false
   @Flag(help: "Print what would change.") var dryRun = false
   @Flag(help: "Leave out the check of the result.") var unchecked = false
+  @Flag(help: "Print the report as JSON.") var json = false
+  @OptionGroup var colour: ColourOption
   @OptionGroup var long: ProgressOptions
 
   mutating func validate() throws {
@@ -49,7 +52,14 @@ struct SetFields: LongCommand {
         if !unchecked { try check(document) }
         try PatchJournal.apply(patches, to: image)
         let count = patches.reduce(0) { $0 + $1.after.count }
-        if !long.quiet {
+        if json {
+          var writer = JSONWriter(style: .pretty)
+          writer.beginObject()
+          writer.member("image", image)
+          writer.member("octets_changed_in_place", count)
+          writer.endObject()
+          try writeOut(writer.finish() + [10])
+        } else if !long.quiet {
           writeError("xensave-lua: \(image): \(count) octets changed in place\n")
         }
         return ExitCode.good
@@ -58,8 +68,10 @@ struct SetFields: LongCommand {
         dryRun ? .none : inPlace ? .inPlace : Destination(output ?? "-")
       let job = RewriteJob(destination: destination, isUnchecked: unchecked)
       let report = try job.run(source.duplicate(), document.edits)
-      if dryRun {
-        try writeOut(report.text + "\n")
+      if json, destination != .standardOutput {
+        try writeOut(report.json)
+      } else if dryRun {
+        try writeOut(colour.ink.report(report) + "\n")
       } else if !long.quiet {
         writeError("xensave-lua: \(report.text)\n")
       }

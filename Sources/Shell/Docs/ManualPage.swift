@@ -1,4 +1,4 @@
-// The manual pages: xensave-lua(1) and xensave-lua-api(7).
+// The manual pages: xensave-lua(1), xensave-lua-api(7) and those of shipped scripts.
 
 internal import ArgumentParser
 internal import LuaRuntime
@@ -30,11 +30,22 @@ struct ManualPage {
       let configuration = command.configuration
       page.item(configuration.commandName ?? "", configuration.abstract)
     }
+    page.text("xensave-lua COMMAND --help explains a command.")
+    for command in Commands.all where command.configuration.shouldDisplay {
+      page.section("COMMAND " + (command.configuration.commandName ?? ""))
+      for line in Commands.helpMessage(for: command, columns: 76).split(
+        separator: "\n", omittingEmptySubsequences: false)
+      {
+        page.helpLine(String(line))
+      }
+      page.endHelp()
+    }
     page.section("EXIT STATUS")
     for (code, meaning) in [
       ("0", "Good."), ("1", "The image has findings, or a script failed."),
       ("2", "The command line is wrong."), ("3", "A system call failed."),
       ("70", "A fault of this program."), ("130", "Interrupted."),
+      ("141", "The reader of the output is gone."),
     ] { page.item(code, meaning) }
     page.section("ENVIRONMENT")
     page.item(
@@ -48,7 +59,7 @@ struct ManualPage {
     page.item("PREFIX/share/xensave-lua/", "The shipped modules and scripts.")
     page.item("~/.local/state/xensave-lua/history", "The history of sessions.")
     page.section("SEE ALSO")
-    page.text("xensave-lua-api(7), xl(1)")
+    page.text("xensave-lua-api(7), xl(1); the manual pages of the scripts: xensave-lua-NAME(1)")
     return page.out
   }
 
@@ -76,22 +87,36 @@ struct ManualPage {
     return page.out
   }
 
-  private var out: String
+  private(set) var out: String
 
-  private init(_ title: String, _ number: Int) {
+  init(_ title: String, _ number: Int) {
     out = ".TH \(title) \(number) \"\" \"xensave-lua \(productVersion)\"\n"
   }
 
-  private mutating func macro(_ text: String) { out += text + "\n" }
-  private mutating func section(_ title: String) { out += ".SH \(escaped(title))\n" }
-  private mutating func line(_ text: String) { out += escaped(text) + "\n" }
-  private mutating func text(_ text: String) {
+  mutating func macro(_ text: String) { out += text + "\n" }
+  mutating func section(_ title: String) { out += ".SH \(escaped(title))\n" }
+  mutating func line(_ text: String) { out += escaped(text) + "\n" }
+  mutating func text(_ text: String) {
     for paragraph in text.split(separator: "\n\n") {
       out += ".PP\n" + escaped(String(paragraph)) + "\n"
     }
   }
-  private mutating func item(_ term: String, _ text: String) {
+  mutating func item(_ term: String, _ text: String) {
     out += ".TP\n.B \(escaped(term))\n\(escaped(text))\n"
+  }
+
+  private var isInHelp = false
+
+  /// A line as it is, in the letters of a typewriter.
+  mutating func helpLine(_ text: String) {
+    if !isInHelp { macro(".PP\n.nf") }
+    isInHelp = true
+    line(text)
+  }
+
+  mutating func endHelp() {
+    if isInHelp { macro(".fi") }
+    isInHelp = false
   }
 
   /// Text that roff prints as it is.

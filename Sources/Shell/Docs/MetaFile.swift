@@ -26,7 +26,8 @@ struct MetaFile {
 
       ---@alias xensave.FilterResult nil|false|"keep"|"drop"|"stop"|xensave.Record
       ---@alias xensave.FilterFunction fun(rec: xensave.Record): xensave.FilterResult, ...
-      ---@alias xensave.Filter xensave.FilterFunction|table<string, function|string>|xensave.Chain
+      ---@alias xensave.Filter xensave.FilterFunction|xensave.FilterTable|xensave.Chain
+      ---@alias xensave.HeaderFunction fun(header: xensave.Header)
 
       ---The second result of what failed because of the world outside.
       ---@class xensave.Error
@@ -41,8 +42,18 @@ struct MetaFile {
     let classes = state.declarations.filter { $0.kind == .class }
     for table in classes { write(class: table) }
     for layout in Layouts.all { write(layout) }
+    writeFilterTable()
     for module in state.declarations where module.kind == .module { write(module: module) }
-    out += "\nreturn xs\n"
+    out += """
+
+      ---The image of the command line; nil without one.
+      ---@type xensave.Image?
+      img = nil
+
+      return xs
+
+      """
+
   }
 
   private mutating func write(class table: LuaDeclaration) {
@@ -52,8 +63,51 @@ struct MetaFile {
     for member in members where member.kind == .property {
       out += "---@field \(member.name) \(type(member.type)) \(member.doc)\n"
     }
+    if table.name == "Header" { writeHeaderFields() }
+    if let index = MetaFile.indexes[table.name] { out += "---@field \(index)\n" }
     out += "local \(table.name) = {}\n"
     for member in members where member.kind == .method { write(function: member) }
+  }
+
+  /// What classes whose members come from the image give for a name or number.
+  private static let indexes: [String: String] = [
+    "Config": "[string|integer] any", "Fields": "[string|integer] any",
+    "VCPUs": "[integer] xensave.VCPU", "VCPU": "[string] any",
+    "HVMParams": "[string|integer] integer?", "PageColumn": "[integer] integer|string",
+  ]
+
+  /// The fields of all headers: which of them there are depends on the kind.
+  private mutating func writeHeaderFields() {
+    var seen: Set<String> = []
+    for kind in HeaderKind.allCases {
+      for field in kind.fields where seen.insert(field.name).inserted {
+        if case .reserved = field.kind { continue }
+        guard state.member(field.name, of: "Header") == nil else { continue }
+        out += "---@field \(field.name) \(field.luaType) Of the \(kind.title). \(field.doc)".trimmed
+        out += "\n"
+      }
+    }
+  }
+
+  /// A filter's table with the record that each function gets.
+  private mutating func writeFilterTable() {
+    out += """
+
+      ---A filter as a table: functions by record type, and what is called around them.
+      ---@class xensave.FilterTable
+      ---@field name? string
+      ---@field record? xensave.FilterFunction All records without a function of their own.
+      ---@field begin? fun()
+      ---@field finish? fun()
+
+      """
+    for kind in HeaderKind.allCases where kind != .xenopsd {
+      out += "---@field \(kind.rawValue)_header? xensave.HeaderFunction\n"
+    }
+    for layout in Layouts.all where layout.type != .libxlEnd {
+      out +=
+        "---@field \(layout.name)? fun(rec: xensave.\(layout.name)): xensave.FilterResult, ...\n"
+    }
   }
 
   private mutating func write(function: LuaDeclaration) {
@@ -87,7 +141,13 @@ struct MetaFile {
     guard layout.type != .libxlEnd else { return }
     out += "\n" + comment(layout.doc)
     out += "---@class xensave.\(layout.name): xensave.Record\n"
-    for field in layout.forms.last?.fields ?? [] {
+    if layout.type == .pageData {
+      out += "---@field pfn xensave.PageColumn The page numbers.\n"
+      out += "---@field pftype xensave.PageColumn The types of the pages, by name.\n"
+    }
+    // Which of its forms a body has is known only when it is read: all have their fields here.
+    var seen: Set<String> = layout.type == .pageData ? ["pfn"] : []
+    for field in layout.forms.flatMap(\.fields) where seen.insert(field.name).inserted {
       if case .reserved = field.kind { continue }
       guard LuaLexer.isIdentifier(field.name), state.member(field.name, of: "Record") == nil else {
         continue

@@ -1,0 +1,122 @@
+// The page of the format of Xen 3.0 to 4.5. Its reader is a state machine and has no tables: the
+// rows here are for the picture alone. Tests/LegacyTests builds its images by hand from the same
+// specification.
+
+internal import Bytes
+internal import Format
+internal import Legacy
+
+extension FormatPage {
+  static let legacy = FormatPage(
+    name: "FormatLegacy", title: "The legacy stream",
+    abstract: "What Xen 3.0 to 4.5 saved: chunks without lengths, in the words of the toolstack."
+  ) { page in
+    page.text(
+      """
+      There is no magic and no version. Numbers are little-endian; an `unsigned long` has the width
+      of the toolstack that saved, 4 or 8 octets, which only the first octets betray: p2m_size is
+      below 2^28, so the upper half of a 64-bit one is zero. The pictures are for 8 octets.
+      `xensave-lua convert` makes a stream of version 3 of it (<doc:FormatLibxc>).
+
+      Before it an xl header without the flag `streamv2` (<doc:FormatXl>) may stand, or xend's front:
+      `LinuxGuestRecord`, a big-endian length of 4 octets and the configuration.
+      """)
+    page.heading(2, "Head")
+    page.text(
+      """
+      All guests begin with p2m_size. In a PV guest's stream an unsigned long of all ones and a
+      length follow, then blocks of four letters and a length: `vcpu` holds the context of vCPU 0,
+      whose length tells the guest's width; `extv` says that vCPUs have an extended context, `xcnt`
+      how long their XSAVE state is. Then come the page numbers of the p2m table.
+      """)
+    page.rows([
+      .u64("p2m_size").unit("pages"), Field.x64("marker").doc("All ones: PV guests only."),
+      .u32("extended_length").unit("octets"), .opaque("blocks"),
+    ])
+    page.heading(2, "Chunks")
+    page.text(
+      """
+      A chunk begins with a signed number of 4 octets. A positive one is a count of pages, at most
+      1024; others are types:
+
+      | number | name | what follows |
+      |---|---|---|
+      \(chunks)
+      """)
+    page.heading(3, "A batch of pages")
+    page.text(
+      """
+      `count` entries of the toolstack's width, then the contents of the pages that have some. Bits
+      31 to 28 of an entry are the type, bits 27 to 0 the page number; 0xF0000000 fills a place whose
+      page could not be read.
+      """)
+    page.rows([
+      Field(
+        "count", .signed(4)),
+      .array(
+        "entry", .rest,
+        each: .x64("").bits([
+          Field.Bits("pfn", 0, width: 28), Field.Bits("type", 28, width: 4),
+        ])),
+    ])
+    page.pageTypes("The types are those of PAGE_DATA:")
+    page.heading(3, "An HVM parameter")
+    page.rows([
+      Field("type", .signed(4)), Field.octets("_pad", 4),
+      Field.x64("value").doc("The octets between are C's padding: anything."),
+    ])
+    page.heading(3, "TSC_INFO")
+    page.rows([
+      Field("type", .signed(4)), .u32("mode"), .u64("nsec").unit("ns"), .u32("khz").unit("kHz"),
+      .u32("incarnation"),
+    ])
+    page.heading(3, "VCPU_INFO")
+    page.text("One bit for each vCPU, in words of 64 bits.")
+    page.rows([
+      Field("type", .signed(4)), .u32("max_vcpu_id"), .array("online", .rest, each: .x64("")),
+    ])
+    page.heading(2, "Tail of a PV guest")
+    page.text(
+      """
+      Behind END: a u32 count and as many page numbers (unsigned longs) that were not mapped; for
+      each online vCPU its context (5168 or 2800 octets), the extended context (128 octets) and the
+      XSAVE state with its mask and length (u64 each), where the head said that there are any; and
+      the shared page. The structures: <doc:FormatPVState>.
+      """)
+    page.heading(2, "Tail of an HVM guest")
+    page.text("Three parameters, and the state that is HVM_CONTEXT now (<doc:FormatHVMContext>).")
+    page.rows([
+      .x64("ioreq_pfn"), .x64("bufioreq_pfn"), .x64("store_pfn"), .u32("length").unit("octets"),
+      .opaque("hvm_context"),
+    ])
+    page.text(
+      """
+      Then the device model's: a signature of 21 letters, and behind all but the first a u32 length:
+      \(LegacySignature.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", ")).
+      """)
+  }
+
+  private static var chunks: String {
+    (0...20).map { magnitude in
+      let chunk = LegacyChunk(rawValue: -Int32(magnitude))
+      return "| \(chunk.rawValue) | \(chunk.name) | \(contents(chunk)) |"
+    }.joined(separator: "\n")
+  }
+
+  private static func contents(_ chunk: LegacyChunk) -> String {
+    if let index = chunk.hvmParam {
+      return "HVM parameter \(index)" + (HVMParams.names[index].map { ", \($0)" } ?? "")
+    }
+    switch chunk {
+    case .end: return "nothing: the body ends, the tail follows"
+    case .enableVerifyMode: return "nothing: from here on pages are compared"
+    case .lastCheckpoint: return "nothing: no further checkpoint comes"
+    case .enableCompression: return "nothing: pages of later checkpoints are compressed"
+    case .compressedData: return "an unsigned long length; compressed pages"
+    case .toolstack: return "u32 length; libxl's record of QEMU's memory map"
+    case .vcpuInfo, .tscInfo: return "see below"
+    case .tmem, .tmemExtra: return "transcendent memory; refused"
+    default: return ""
+    }
+  }
+}
