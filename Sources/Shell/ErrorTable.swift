@@ -24,9 +24,10 @@ enum ExitCode {
 }
 
 /// An end of the program with a message: what, where, and a hint.
-struct Failure: Error {
+struct Failure: Error, CustomStringConvertible {
   let exitCode: Int32
   let message: String
+  var description: String { message }
   /// More lines for the curious (a traceback).
   var detail: String?
 

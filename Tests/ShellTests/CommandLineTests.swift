@@ -22,7 +22,8 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     #expect(Self.withoutColours(coloured) == plain)
     #expect(Program.run(words + ["--color=never"]).text == plain)
     let quoted = words.map { "'\($0)'" }.joined(separator: " ")
-    #expect(Program.shell("CLICOLOR_FORCE=1 xensave-lua \(quoted)").text == coloured)
+    #expect(
+      Program.shell("env -u NO_COLOR CLICOLOR_FORCE=1 xensave-lua \(quoted)").text == coloured)
     #expect(Program.shell("NO_COLOR=1 CLICOLOR_FORCE=1 xensave-lua \(quoted)").text == plain)
     let wrong = Program.run(words + ["--color", "alway"])
     #expect(wrong.exitCode == 2)

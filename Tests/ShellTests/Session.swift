@@ -69,6 +69,15 @@ final class Session {
     }
   }
 
+  /// Makes the window another size, as a terminal does.
+  func resize(columns: Int, rows: Int) {
+    drain()
+    screen.resize(columns: columns, rows: rows)
+    var size = winsize(
+      ws_row: UInt16(rows), ws_col: UInt16(columns), ws_xpixel: 0, ws_ypixel: 0)
+    _ = ioctl(keyboard, UInt(TIOCSWINSZ), &size)
+  }
+
   /// Shows output until `condition` holds; false after 8 s.
   func wait(until condition: (VirtualScreen) -> Bool) -> Bool {
     for _ in 0..<800 {
