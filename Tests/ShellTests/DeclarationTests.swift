@@ -196,7 +196,7 @@ import Testing
     let outcome = Program.shell("scripts/check-lua-fields \(folder)/wrong.lua")
     #expect(outcome.exitCode == 1)
     let lines = outcome.text.split(separator: "\n").map {
-      $0.drop { $0 != ":" }.prefix { $0 != "(" }
+      $0.drop { $0 != ":" }.prefix { $0 != "(" }.trimmed
     }
     #expect(
       lines == [

@@ -5,7 +5,8 @@
 
 ---@alias xensave.FilterResult nil|false|"keep"|"drop"|"stop"|xensave.Record
 ---@alias xensave.FilterFunction fun(rec: xensave.Record): xensave.FilterResult, ...
----@alias xensave.Filter xensave.FilterFunction|table<string, function|string>|xensave.Chain
+---@alias xensave.Filter xensave.FilterFunction|xensave.FilterTable|xensave.Chain
+---@alias xensave.HeaderFunction fun(header: xensave.Header)
 
 ---The second result of what failed because of the world outside.
 ---@class xensave.Error
@@ -337,11 +338,31 @@ function Record:copy_pages(selector, source) end
 ---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back. Nil for other headers, and where the configuration is not JSON.
 ---@field config_text string? The configuration's text, without its NUL.
 ---@field body xensave.View The header's octets.
+---@field magic string Of the xl header.
+---@field byteorder integer Of the xl header. 0x01020304 as the saver's CPU writes it.
+---@field mandatory_flags integer Of the xl header. What a reader must understand.
+---@field optional_flags integer Of the xl header.
+---@field optional_data_len integer Of the xl header.
+---@field optional_data string Of the xl header.
+---@field ident integer Of the libxl header.
+---@field version integer Of the libxl header.
+---@field options integer Of the libxl header.
+---@field marker integer Of the image header.
+---@field id integer Of the image header.
+---@field type "x86_pv"|"x86_hvm" Of the domain header.
+---@field page_shift integer Of the domain header.
+---@field xen_major integer Of the domain header. Release of the saver's Xen; 0 where a converter made the stream.
+---@field xen_minor integer Of the domain header.
+---@field xml_len integer Of the libvirt header. With the NUL at its end.
+---@field xml string Of the libvirt header.
+---@field signature string Of the xenopsd header.
+---@field arch "x86"|"arm" Of the domain header of draft B.
 local Header = {}
 
 ---A part of the domain's configuration. Members by name, elements from 1; assigning writes the
 ---configuration back with everything else as it was; nil removes.
 ---@class xensave.Config
+---@field [string|integer] any
 local Config = {}
 
 ---The part as JSON text.
@@ -361,6 +382,7 @@ function Config:each() end
 ---key), an entry of HVM_CONTEXT, or a section of QEMU's state (by its device; is_certain says
 ---whether where it ends is known or a guess). Assigning writes to the record.
 ---@class xensave.Fields
+---@field [string|integer] any
 local Fields = {}
 
 ---Iterates over the elements or fields, in their order.
@@ -381,6 +403,7 @@ function Fields:names() end
 
 ---The page numbers (batch.pfn) or page types (batch.pftype) of PAGE_DATA, from 1.
 ---@class xensave.PageColumn
+---@field [integer] integer|string
 local PageColumn = {}
 
 ---Octets of a record, without a copy. Offsets count from 0.
@@ -516,6 +539,7 @@ local Finding = {}
 
 ---The vCPUs of an image, by number from 0; # counts them.
 ---@class xensave.VCPUs
+---@field [integer] xensave.VCPU
 local VCPUs = {}
 
 ---Iterates over numbers and vCPUs.
@@ -527,6 +551,7 @@ function VCPUs:each() end
 ---hvm_hw_cpu, of PV guests those of vcpu_guest_context and its user_regs.
 ---@class xensave.VCPU
 ---@field id integer The vCPU's number.
+---@field [string] any
 local VCPU = {}
 
 ---Octets of memory by the address that the vCPU uses: its page tables are walked (4-level,
@@ -577,6 +602,7 @@ function VCPU:search(text, options) end
 ---HVM parameters by name (STORE_PFN or HVM_PARAM_STORE_PFN) or number. What is not in the
 ---image is nil; assigning adds it, nil removes it.
 ---@class xensave.HVMParams
+---@field [string|integer] integer?
 local HVMParams = {}
 
 ---The CPUID policy of an image: leaves, and feature bits by Xen's names.
@@ -894,8 +920,9 @@ function PageView:entropy() end
 
 ---Page numbers, types and the contents of pages that have some.
 ---@class xensave.PAGE_DATA: xensave.Record
+---@field pfn xensave.PageColumn The page numbers.
+---@field pftype xensave.PageColumn The types of the pages, by name.
 ---@field count integer Entries of pfn.
----@field pfn xensave.Fields Bits 63-60 are the type, 51-0 the page number.
 
 ---Word size and page-table levels of a PV guest.
 ---@class xensave.X86_PV_INFO: xensave.Record
@@ -911,6 +938,27 @@ function PageView:entropy() end
 ---Registers and tables of a PV vCPU.
 ---@class xensave.X86_PV_VCPU_BASIC: xensave.Record
 ---@field vcpu_id integer
+---@field fpu_ctxt xensave.Fields
+---@field flags integer
+---@field user_regs xensave.Fields
+---@field trap_ctxt xensave.Fields
+---@field ldt_base integer
+---@field ldt_ents integer
+---@field gdt_frames xensave.Fields Page numbers; gdt_ents says how many are used, 512 entries each.
+---@field gdt_ents integer
+---@field kernel_ss integer
+---@field kernel_sp integer
+---@field ctrlreg xensave.Fields By number; 1 is the user page table.
+---@field debugreg xensave.Fields
+---@field event_callback_eip integer
+---@field failsafe_callback_eip integer
+---@field syscall_callback_eip integer
+---@field vm_assist integer
+---@field fs_base integer
+---@field gs_base_kernel integer
+---@field gs_base_user integer
+---@field event_callback_cs integer
+---@field failsafe_callback_cs integer
 ---@field context string
 
 ---Callbacks and machine-check state of a PV vCPU.
@@ -943,9 +991,9 @@ function PageView:entropy() end
 ---@field wc_version integer
 ---@field wc_sec integer In s.
 ---@field wc_nsec integer In ns.
----@field wc_sec_hi integer Bits 63 to 32 of wc_sec.
 ---@field arch xensave.Fields
 ---@field _tail string The page behind struct shared_info.
+---@field wc_sec_hi integer Bits 63 to 32 of wc_sec.
 
 ---The domain's time-stamp counter.
 ---@class xensave.X86_TSC_INFO: xensave.Record
@@ -1020,6 +1068,27 @@ function PageView:entropy() end
 ---Registers and tables of a vCPU.
 ---@class xensave.VCPU_CONTEXT: xensave.Record
 ---@field vcpu_id integer
+---@field fpu_ctxt xensave.Fields
+---@field flags integer
+---@field user_regs xensave.Fields
+---@field trap_ctxt xensave.Fields
+---@field ldt_base integer
+---@field ldt_ents integer
+---@field gdt_frames xensave.Fields Page numbers; gdt_ents says how many are used, 512 entries each.
+---@field gdt_ents integer
+---@field kernel_ss integer
+---@field kernel_sp integer
+---@field ctrlreg xensave.Fields By number; 1 is the user page table.
+---@field debugreg xensave.Fields
+---@field event_callback_eip integer
+---@field failsafe_callback_eip integer
+---@field syscall_callback_eip integer
+---@field vm_assist integer
+---@field fs_base integer
+---@field gs_base_kernel integer
+---@field gs_base_user integer
+---@field event_callback_cs integer
+---@field failsafe_callback_cs integer
 ---@field context string
 
 ---The saver's release of Xen, as the final domain header has it.
@@ -1066,6 +1135,57 @@ function PageView:entropy() end
 
 ---End of the suspend image.
 ---@class xensave.End_of_image: xensave.Record
+
+---A filter as a table: functions by record type, and what is called around them.
+---@class xensave.FilterTable
+---@field name? string
+---@field record? xensave.FilterFunction All records without a function of their own.
+---@field begin? fun()
+---@field finish? fun()
+---@field xl_header? xensave.HeaderFunction
+---@field libxl_header? xensave.HeaderFunction
+---@field image_header? xensave.HeaderFunction
+---@field domain_header? xensave.HeaderFunction
+---@field libvirt_header? xensave.HeaderFunction
+---@field draft_domain_header? xensave.HeaderFunction
+---@field END? fun(rec: xensave.END): xensave.FilterResult, ...
+---@field PAGE_DATA? fun(rec: xensave.PAGE_DATA): xensave.FilterResult, ...
+---@field X86_PV_INFO? fun(rec: xensave.X86_PV_INFO): xensave.FilterResult, ...
+---@field X86_PV_P2M_FRAMES? fun(rec: xensave.X86_PV_P2M_FRAMES): xensave.FilterResult, ...
+---@field X86_PV_VCPU_BASIC? fun(rec: xensave.X86_PV_VCPU_BASIC): xensave.FilterResult, ...
+---@field X86_PV_VCPU_EXTENDED? fun(rec: xensave.X86_PV_VCPU_EXTENDED): xensave.FilterResult, ...
+---@field X86_PV_VCPU_XSAVE? fun(rec: xensave.X86_PV_VCPU_XSAVE): xensave.FilterResult, ...
+---@field SHARED_INFO? fun(rec: xensave.SHARED_INFO): xensave.FilterResult, ...
+---@field X86_TSC_INFO? fun(rec: xensave.X86_TSC_INFO): xensave.FilterResult, ...
+---@field HVM_CONTEXT? fun(rec: xensave.HVM_CONTEXT): xensave.FilterResult, ...
+---@field HVM_PARAMS? fun(rec: xensave.HVM_PARAMS): xensave.FilterResult, ...
+---@field TOOLSTACK? fun(rec: xensave.TOOLSTACK): xensave.FilterResult, ...
+---@field X86_PV_VCPU_MSRS? fun(rec: xensave.X86_PV_VCPU_MSRS): xensave.FilterResult, ...
+---@field VERIFY? fun(rec: xensave.VERIFY): xensave.FilterResult, ...
+---@field CHECKPOINT? fun(rec: xensave.CHECKPOINT): xensave.FilterResult, ...
+---@field CHECKPOINT_DIRTY_PFN_LIST? fun(rec: xensave.CHECKPOINT_DIRTY_PFN_LIST): xensave.FilterResult, ...
+---@field STATIC_DATA_END? fun(rec: xensave.STATIC_DATA_END): xensave.FilterResult, ...
+---@field X86_CPUID_POLICY? fun(rec: xensave.X86_CPUID_POLICY): xensave.FilterResult, ...
+---@field X86_MSR_POLICY? fun(rec: xensave.X86_MSR_POLICY): xensave.FilterResult, ...
+---@field LIBXC_CONTEXT? fun(rec: xensave.LIBXC_CONTEXT): xensave.FilterResult, ...
+---@field EMULATOR_XENSTORE_DATA? fun(rec: xensave.EMULATOR_XENSTORE_DATA): xensave.FilterResult, ...
+---@field EMULATOR_CONTEXT? fun(rec: xensave.EMULATOR_CONTEXT): xensave.FilterResult, ...
+---@field CHECKPOINT_END? fun(rec: xensave.CHECKPOINT_END): xensave.FilterResult, ...
+---@field CHECKPOINT_STATE? fun(rec: xensave.CHECKPOINT_STATE): xensave.FilterResult, ...
+---@field VCPU_INFO? fun(rec: xensave.VCPU_INFO): xensave.FilterResult, ...
+---@field VCPU_CONTEXT? fun(rec: xensave.VCPU_CONTEXT): xensave.FilterResult, ...
+---@field XEN_VERSION? fun(rec: xensave.XEN_VERSION): xensave.FilterResult, ...
+---@field Xenops? fun(rec: xensave.Xenops): xensave.FilterResult, ...
+---@field Libxc? fun(rec: xensave.Libxc): xensave.FilterResult, ...
+---@field Libxl? fun(rec: xensave.Libxl): xensave.FilterResult, ...
+---@field Libxc_legacy? fun(rec: xensave.Libxc_legacy): xensave.FilterResult, ...
+---@field Qemu_trad? fun(rec: xensave.Qemu_trad): xensave.FilterResult, ...
+---@field Qemu_xen? fun(rec: xensave.Qemu_xen): xensave.FilterResult, ...
+---@field Demu? fun(rec: xensave.Demu): xensave.FilterResult, ...
+---@field Varstored? fun(rec: xensave.Varstored): xensave.FilterResult, ...
+---@field Swtpm0? fun(rec: xensave.Swtpm0): xensave.FilterResult, ...
+---@field Swtpm? fun(rec: xensave.Swtpm): xensave.FilterResult, ...
+---@field End_of_image? fun(rec: xensave.End_of_image): xensave.FilterResult, ...
 
 ---What `require "xensave"` gives: opening, rewriting and checking saved domains.
 ---@class xensave
@@ -1496,5 +1616,9 @@ function xs.pages.set(first, last) end
 ---@return xensave.PageSet?
 ---@return xensave.Error?
 function xs.pages.load(path) end
+
+---The image of the command line; nil without one.
+---@type xensave.Image?
+img = nil
 
 return xs
