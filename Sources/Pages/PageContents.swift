@@ -21,6 +21,31 @@ public final class PageImage {
     try self.init(io { () throws(SystemError) in try Source(opening: path) }, options: options)
   }
 
+  /// Indexes the image at `path`, or takes the index from its cache beside it; what was not there or
+  /// did not fit is written anew. `note` gets one line where a cache was ignored or not written.
+  public init(caching path: String, note: (String) -> Void) throws(PagesError) {
+    source = try io { () throws(SystemError) in try Source(opening: path) }
+    let cache = IndexCache(of: path)
+    var known: PageIndex?
+    do throws(PagesError) {
+      known = source.isFile ? try cache.read(for: source) : nil
+    } catch {
+      if case .stream(let stream) = error.kind, stream.code == "interrupted" { throw error }
+      note(error.description)
+    }
+    if let known {
+      index = known
+      return
+    }
+    var options = PageIndex.Options()
+    options.keepsPageRecords = true
+    index = try PageIndex(source, options: options)
+    do throws(PagesError) { try cache.write(index, of: source) } catch {
+      if case .stream(let stream) = error.kind, stream.code == "interrupted" { throw error }
+      note("\(error.description) (the index is not kept)")
+    }
+  }
+
   /// Indexes what is in `source`, which stays the caller's but loses its position.
   public init(
     _ source: Source, options: PageIndex.Options = PageIndex.Options()

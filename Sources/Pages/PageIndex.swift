@@ -42,30 +42,35 @@ public struct PageIndex: Sendable {
   public struct Options: Sendable {
     /// Keeps every occurrence for `history(of:)`: 40 more octets a run.
     public var keepsHistory: Bool
+    /// Keeps where the records of pages are that count: 8 octets each.
+    var keepsPageRecords = false
     public init(keepsHistory: Bool = false) { self.keepsHistory = keepsHistory }
   }
 
   /// The source's name, for messages.
   public let path: String
   /// The last occurrences, ascending and disjoint.
-  public private(set) var runs: [PageRun] = []
-  public private(set) var headers: [Header] = []
+  public internal(set) var runs: [PageRun] = []
+  public internal(set) var headers: [Header] = []
   /// The records that count, in the order of the stream: those before the pages, and the tail of
   /// the last complete checkpoint.
-  public private(set) var records: [RecordSpot] = []
-  public private(set) var container: Container?
-  public private(set) var guest: GuestType?
-  public private(set) var version: Int?
+  public internal(set) var records: [RecordSpot] = []
+  public internal(set) var container: Container?
+  public internal(set) var guest: GuestType?
+  public internal(set) var version: Int?
   /// Byte order and guest width of the libxc stream, and those of the libxl stream around it.
-  public private(set) var context = BodyContext()
-  public private(set) var libxlContext = BodyContext()
-  public private(set) var ending: StreamReader.Ending?
-  public private(set) var checkpointCount = 0
-  public private(set) var hasVerify = false
+  public internal(set) var context = BodyContext()
+  public internal(set) var libxlContext = BodyContext()
+  public internal(set) var ending: StreamReader.Ending?
+  public internal(set) var checkpointCount = 0
+  public internal(set) var hasVerify = false
   /// Passes over the guest's memory.
-  public private(set) var roundCount = 0
+  public internal(set) var roundCount = 0
   /// Entries of PAGE_DATA whose contents are in the file, superseded ones too.
-  public private(set) var dataCountInFile: UInt64 = 0
+  public internal(set) var dataCountInFile: UInt64 = 0
+
+  /// Offsets of the PAGE_DATA records with entries that count; needs `keepsPageRecords`.
+  var pageRecords: [UInt64] = []
 
   private struct Moment: Sendable {
     let run: PageRun
@@ -77,6 +82,9 @@ public struct PageIndex: Sendable {
   /// pfns are below 2^40: readers of Xen allocate up to the greatest one.
   public static let pfnLimit: UInt64 = 1 << 40
 
+  /// An index with nothing in it yet.
+  init(path: String) { self.path = path }
+
   /// Walks over `source` from its start. The position that it had is lost.
   public init(_ source: Source, options: Options = Options()) throws(PagesError) {
     guard source.isFile else {
@@ -84,7 +92,7 @@ public struct PageIndex: Sendable {
     }
     path = source.path
     source.seek(0)
-    var builder = PageIndexBuilder(path: source.path, keepsHistory: options.keepsHistory)
+    var builder = PageIndexBuilder(path: source.path, options)
     var reader = StreamReader(source)
     try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
       () throws(PagesError) in
@@ -104,6 +112,7 @@ public struct PageIndex: Sendable {
     builder.finish(checkpointCount: reader.checkpointCount)
     runs = builder.committed.take()
     records = builder.records
+    pageRecords = builder.pageRecords
     roundCount = builder.roundCount
     hasVerify = builder.hasVerify
     dataCountInFile = builder.dataCount
@@ -217,8 +226,10 @@ struct PageIndexBuilder {
   }
 
   let path: String
-  let keepsHistory: Bool
+  let options: PageIndex.Options
   var committed = PageRunMap()
+  private(set) var pageRecords: [UInt64] = []
+  private var pendingPageRecords: [UInt64] = []
   private(set) var records: [RecordSpot] = []
   private(set) var moments: [Moment] = []
   private(set) var roundCount = 0
@@ -231,9 +242,9 @@ struct PageIndexBuilder {
   private var isVerifying = false
   private var lastPFN: UInt64?
 
-  init(path: String, keepsHistory: Bool) {
+  init(path: String, _ options: PageIndex.Options) {
     self.path = path
-    self.keepsHistory = keepsHistory
+    self.options = options
   }
 
   mutating func add(_ record: Record) throws(PagesError) {
@@ -249,13 +260,15 @@ struct PageIndexBuilder {
       return
     }
     let runs = try self.runs(of: record)
-    if keepsHistory {
+    if options.keepsHistory {
       for run in runs {
         moments.append(
           Moment(run: run, checkpoint: Int32(record.checkpoint), counts: !isVerifying))
       }
     }
-    if !isVerifying { pending.push(runs) }
+    guard !isVerifying else { return }
+    pending.push(runs)
+    if options.keepsPageRecords, !runs.isEmpty { pendingPageRecords.append(record.offset) }
   }
 
   /// Notes how many checkpoints are complete: what came before the last one counts.
@@ -280,6 +293,8 @@ struct PageIndexBuilder {
     if commitCount > 0 { records.removeAll { !$0.type.isStatic } }
     records += pendingRecords
     pendingRecords = []
+    pageRecords += pendingPageRecords
+    pendingPageRecords = []
     pendingMoments = moments.count
     isVerifying = false
   }

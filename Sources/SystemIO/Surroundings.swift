@@ -87,6 +87,13 @@ public enum Surroundings {
     return status >= 0 && status & 0x7F == 0 ? status >> 8 & 0xFF : nil
   }
 
+  /// Nanoseconds since 1970, as files have them.
+  public static var nanosecondsSince1970: UInt64 {
+    var now = timespec()
+    _ = unsafe clock_gettime(CLOCK_REALTIME, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+
   /// Nanoseconds of a clock that only goes forward.
   public static var nanoseconds: UInt64 {
     var now = timespec()

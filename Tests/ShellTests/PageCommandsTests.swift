@@ -41,6 +41,28 @@ import Testing
     Program.remove(folder)
   }
 
+  @Test func theCacheIsKeptOnlyWhenAsked() {
+    let image = folder + "/image"
+    let words = ["pages", image, "--where", "not zero"]
+    Program.write(Program.read(pv), to: image)
+    let plain = Program.run(words)
+    #expect(Program.names(in: folder) == ["image"])
+    _ = Program.shell("sleep 0.1")
+    for _ in 0..<2 {
+      let cached = Program.run(words + ["--cache"])
+      #expect(cached.output == plain.output)
+      #expect(cached.errors == "")
+      #expect(Program.names(in: folder).sorted() == [".image.index", "image"])
+    }
+    Program.write([1, 2, 3], to: folder + "/.image.index")
+    let damaged = Program.run(words + ["--cache"])
+    #expect(damaged.exitCode == 0)
+    #expect(damaged.output == plain.output)
+    #expect(damaged.errors.hasPrefix("xensave-lua: note: \(folder)/.image.index: ignored: "))
+    #expect(damaged.errors.split(separator: "\n").count == 1)
+    Program.remove(folder)
+  }
+
   @Test func export() {
     let raw = folder + "/raw"
     #expect(Program.run(["export", pv, raw, "--format", "raw"]).exitCode == 0)

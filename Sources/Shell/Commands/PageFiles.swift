@@ -39,8 +39,20 @@ private func writingFile<R>(
   }
 }
 
-private func opening(_ path: String) throws(Failure) -> PageImage {
-  do { return try PageImage(opening: path) } catch { throw Failure(error) }
+/// What all commands share that look at pages.
+struct PageOptions: ParsableArguments {
+  @Flag(
+    help: ArgumentHelp(
+      "Keep the index of the image in .NAME.index beside it, and use the one that is there."))
+  var cache = false
+
+  func opening(_ path: String) throws(Failure) -> PageImage {
+    do throws(PagesError) {
+      return cache
+        ? try PageImage(caching: path, note: { writeError("xensave-lua: note: \($0)\n") })
+        : try PageImage(opening: path)
+    } catch { throw Failure(error) }
+  }
 }
 
 /// Prints numbers as JSON, or as one line.
@@ -77,10 +89,11 @@ struct Compact: LongCommand {
   var aligned = false
   @Flag(help: "Leave out the check of what was written.") var unchecked = false
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var pages: PageOptions
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
-    let image = try opening(self.image)
+    let image = try pages.opening(self.image)
     let layout = aligned ? PageLayout.aligned : .plain
     let done = try writingFile(output, butNot: [image.identity], check: check) {
       sink throws(PagesError) in try image.compact(to: sink, layout: layout)
@@ -120,10 +133,11 @@ struct MakeDelta: LongCommand {
   @Argument(help: "The image to reach.") var new: String
   @Argument(help: "The delta; \"-\" is standard output.") var output: String
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var pages: PageOptions
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
-    let (base, new) = (try opening(self.base), try opening(self.new))
+    let (base, new) = (try pages.opening(self.base), try pages.opening(self.new))
     let done = try writingFile(output, butNot: [base.identity, new.identity]) {
       sink throws(PagesError) in try PageDelta.make(from: base, to: new, sink)
     }
@@ -178,6 +192,7 @@ struct Export: LongCommand {
   @Argument(help: "The dump; \"-\" is standard output.") var output: String
   @Option(help: "raw, lime, xen-core or elf-core.") var format: String
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var pages: PageOptions
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
@@ -188,7 +203,7 @@ struct Export: LongCommand {
         "no format '\(format)': expected one of \(names.joined(separator: ", "))"
           + didYouMean(format, among: names))
     }
-    let image = try opening(self.image)
+    let image = try pages.opening(self.image)
     let done = try writingFile(output, butNot: [image.identity]) { sink throws(PagesError) in
       try GuestMemory(image).export(format, to: sink)
     }

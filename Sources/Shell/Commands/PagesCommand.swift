@@ -24,14 +24,15 @@ struct PagesCommand: LongCommand {
   @Option(help: "Find text in the guest's memory, as UTF-8 and as UTF-16.") var find: String?
   @Flag(help: "With --where: how the selector ran.") var explain = false
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var pages: PageOptions
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
-    do throws(PagesError) {
+    do {
       let program = try expression.map { text throws(PagesError) in
         SelectorProgram(try Selector(parsing: text))
       }
-      let image = try PageImage(opening: self.image)
+      let image = try pages.opening(self.image)
       var output = PagesOutput(json: json, path: self.image)
       output.summary(image)
       if let program {
@@ -49,7 +50,7 @@ struct PagesCommand: LongCommand {
         for (encoding, octets) in name { output.search(encoding, try image.search(octets)) }
       }
       text = output.finish()
-    } catch {
+    } catch let error as PagesError {
       throw Failure(error)
     }
     try writeOut(text)

@@ -1,0 +1,288 @@
+// An index kept beside its image, so that the next program need not read every head again.
+
+internal import Bytes
+internal import Format
+internal import Stream
+internal import SystemIO
+
+/// The file `.NAME.index` beside an image. It saves time and is never believed blindly: it must be
+/// ours, fit the image's length, time of change and first and last octets, carry the hash of its own
+/// contents, lie within the bounds of the image, and agree with every head that it names outside the
+/// pages and with the pages of a few records drawn by lot. What the image's own headers say is read
+/// from them. Where anything does not fit, the image is indexed anew.
+///
+///      0     1     2     3     4     5     6     7 octet
+///     +-------------------------------------------------+
+///     | magic "XSLINDEX"                                |
+///     +-------------------------------------------------+
+///     | version (1)                                     |
+///     +-------------------------------------------------+
+///     | octets of the image                             |
+///     +-------------------------------------------------+
+///     | its time of change, nanoseconds                 |
+///     +-------------------------------------------------+
+///     | hash of its first and last 64 KiB               |
+///     +-------------------------------------------------+
+///     | counts: runs, records, records of pages,        |
+///     | checkpoints, rounds, pages with contents,       |
+///     | whether VERIFY, how the stream ends             |
+///     +-------------------------------------------------+
+///
+/// Then runs (type and pfn as in PAGE_DATA, offset, count, round), records (number, offset, octets),
+/// offsets of the records of pages that count, and the hash of all that. Little-endian words.
+public struct IndexCache {
+  let imagePath: String
+  /// Where it is.
+  public let path: String
+
+  public init(of imagePath: String) {
+    self.imagePath = imagePath
+    let slash = imagePath.utf8.lastIndex(of: UInt8(ascii: "/"))
+    let start = slash.map { imagePath.utf8.index(after: $0) } ?? imagePath.startIndex
+    path = imagePath[..<start] + "." + imagePath[start...] + ".index"
+  }
+
+  static let magic: UInt64 = 0x5845_444E_494C_5358  // "XSLINDEX"
+  static let headWords = 13
+  /// In a record's number: it is of the libxl layer.
+  private static let libxlBit: UInt64 = 1 << 63
+  /// Records of pages that are compared to the index when it is read.
+  private static let spotChecks = 16
+  private static let endByteCount = 64 << 10
+
+  /// What ties it to its image.
+  private static func key(_ source: Source) throws(PagesError) -> [UInt64] {
+    let size = source.byteCount ?? 0
+    let arena = Arena(capacity: 2 * endByteCount)
+    let first = Int(min(size, UInt64(endByteCount)))
+    source.seek(0)
+    var got = try io { () throws(SystemError) in try source.read(into: arena, 0..<first) }
+    source.seek(size - UInt64(first))
+    got += try io { () throws(SystemError) in
+      try source.read(into: arena, first..<2 * first)
+    }
+    guard got == 2 * first else { throw shorter(source) }
+    let hash = arena.withBytes(0..<got) { PageLoops.hash($0, 0..<got, seed: magic) }
+    return [
+      size, try io { () throws(SystemError) in try source.modificationTime() }, hash,
+    ]
+  }
+
+  // MARK: - Writing
+
+  /// Writes the index, which was made with `keepsPageRecords`. The file is there whole or not at all.
+  /// An image that changed in this moment is left alone: it could change again without its time of
+  /// change telling.
+  func write(_ index: PageIndex, of source: Source) throws(PagesError) {
+    let age = try io { () throws(SystemError) in
+      Surroundings.nanosecondsSince1970 &- (try source.modificationTime())
+    }
+    guard Int64(bitPattern: age) > 50_000_000 else { return }
+    var words: [UInt64] = [IndexCache.magic, 1]
+    words += try IndexCache.key(source)
+    words += [
+      UInt64(index.runs.count), UInt64(index.records.count), UInt64(index.pageRecords.count),
+      UInt64(index.checkpointCount), UInt64(index.roundCount), index.dataCountInFile,
+      index.hasVerify ? 1 : 0, IndexCache.number(of: index.ending),
+    ]
+    for run in index.runs {
+      words += [
+        PageEntry(run.type, pfn: run.pfn).rawValue, run.offset,
+        UInt64(run.pageCount) << 32 | UInt64(run.round),
+      ]
+    }
+    for spot in index.records {
+      let layer = spot.type.layer == .libxl ? IndexCache.libxlBit : 0
+      words += [UInt64(spot.index) | layer, spot.offset, spot.byteCount]
+    }
+    words += index.pageRecords
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(8 * words.count + 8)
+    for word in words { bytes.append(integer: word) }
+    bytes.append(integer: PageDelta.hash(bytes))
+    try io { () throws(SystemError) in
+      let output = try OutputFile(creating: path)
+      try output.sink.write(bytes)
+      try output.commit()
+    }
+  }
+
+  private static let endings: [StreamReader.Ending?] = [nil, .end, .checkpoint, .cutCheckpoint]
+  private static func number(of ending: StreamReader.Ending?) -> UInt64 {
+    UInt64(endings.firstIndex(of: ending) ?? 0)
+  }
+
+  // MARK: - Reading
+
+  /// The index that it holds; nil where there is no cache. Throws what does not fit.
+  func read(for source: Source) throws(PagesError) -> PageIndex? {
+    let file: Source
+    do { file = try Source(opening: path) } catch {
+      if error.symbol == "enoent" { return nil }
+      throw PagesError(error)
+    }
+    guard file.isFile, try io({ () throws(SystemError) in try file.isOwnedByUs() }) else {
+      throw unfit("it is not a file that only we can have written")
+    }
+    let size = source.byteCount ?? 0
+    // A run needs an entry of 8 octets, a record its head: forged counts cannot take more memory
+    // than the image could.
+    let count = file.byteCount ?? 0
+    guard count % 8 == 0, count >= 8 * UInt64(IndexCache.headWords + 1), count / 24 <= size / 8 + 64
+    else { throw unfit("its length of \(count) octets cannot be right") }
+    let bytes = try io { () throws(SystemError) in try file.read(Int(count)) }
+    guard bytes.count == Int(count) else { throw unfit("it became shorter") }
+    let body = Array(bytes.dropLast(8))
+    guard bytes.load(0, as: UInt64.self) == IndexCache.magic,
+      bytes.load(8, as: UInt64.self) == 1
+    else { throw unfit("it is no index of this program's version") }
+    guard bytes.load(body.count, as: UInt64.self) == PageDelta.hash(body) else {
+      throw unfit("it is damaged (its hash does not fit)")
+    }
+    func word(_ number: Int) -> UInt64 { body.load(8 * number, as: UInt64.self) }
+    guard try IndexCache.key(source) == [word(2), word(3), word(4)] else {
+      throw unfit("the image has changed since")
+    }
+    let words = body.count / 8
+    let (runCount, recordCount, pageRecordCount) = (word(5), word(6), word(7))
+    guard [runCount, recordCount, pageRecordCount].allSatisfy({ $0 <= UInt64(words) }),
+      UInt64(IndexCache.headWords) + 3 * runCount + 3 * recordCount + pageRecordCount
+        == UInt64(words), word(12) < UInt64(IndexCache.endings.count)
+    else { throw unfit("its counts do not fit its length") }
+
+    var index = PageIndex(path: source.path)
+    index.runs = try runs(Int(runCount), size, word)
+    index.checkpointCount = Int(clamping: word(8))
+    index.roundCount = Int(clamping: word(9))
+    index.dataCountInFile = word(10)
+    index.hasVerify = word(11) != 0
+    index.ending = IndexCache.endings[Int(word(12))]
+    guard index.dataCount <= index.dataCountInFile, index.dataCountInFile <= size / 4096 else {
+      throw unfit("it has more pages than the image")
+    }
+    let start = IndexCache.headWords + 3 * Int(runCount)
+    let reader = try readFront(&index, source)
+    let spots = (0..<Int(recordCount)).map { number in
+      (word(start + 3 * number), word(start + 3 * number + 1), word(start + 3 * number + 2))
+    }
+    try readRecords(&index, spots, source)
+    let first = start + 3 * Int(recordCount)
+    index.pageRecords = (0..<Int(pageRecordCount)).map { word(first + $0) }
+    try spotCheck(index, reader, source)
+    return index
+  }
+
+  private func unfit(_ problem: String) -> PagesError {
+    PagesError(.invalid, "\(path): ignored: \(problem)")
+  }
+
+  private func runs(
+    _ count: Int, _ size: UInt64, _ word: (Int) -> UInt64
+  ) throws(PagesError) -> [PageRun] {
+    var runs: [PageRun] = []
+    runs.reserveCapacity(count)
+    var end: UInt64 = 0
+    for number in 0..<count {
+      let place = IndexCache.headWords + 3 * number
+      let entry = PageEntry(rawValue: word(place))
+      let (offset, both) = (word(place + 1), word(place + 2))
+      let run = PageRun(
+        entry.type, pfn: entry.pfn, count: UInt32(both >> 32), offset: offset,
+        round: UInt32(truncatingIfNeeded: both))
+      let octets = UInt64(run.pageCount) * UInt64(pageByteCount)
+      guard run.pageCount > 0, run.pfn >= end, run.end <= PageIndex.pfnLimit,
+        !PageType.names[Int(entry.type.rawValue)].isEmpty,
+        run.hasData ? offset <= size && octets <= size - offset : offset == 0
+      else { throw unfit("run \(number) is impossible") }
+      end = run.end
+      runs.append(run)
+    }
+    return runs
+  }
+
+  /// Headers and what the records before the first pages say, from the image itself.
+  private func readFront(
+    _ index: inout PageIndex, _ source: Source
+  ) throws(PagesError) -> StreamReader {
+    source.seek(0)
+    var reader = StreamReader(source)
+    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+      if case .header(let header) = part { index.headers.append(header) }
+      if case .record(let record) = part, record.type == .pageData { break }
+    }
+    index.container = reader.container
+    index.guest = reader.guest
+    index.version = reader.version
+    index.context = reader.libxcContext
+    index.libxlContext = reader.libxlContext
+    return reader
+  }
+
+  /// The records that count: each head is looked at.
+  private func readRecords(
+    _ index: inout PageIndex, _ spots: [(UInt64, UInt64, UInt64)], _ source: Source
+  ) throws(PagesError) {
+    var end: UInt64 = 0
+    let image = index.headers.first { $0.kind == .image }?.offset ?? 0
+    // Layers follow one another as libxl, libxc, libxl; the image header stands before the second.
+    var stage = index.container == .libxc ? 1 : 0
+    for (word, offset, byteCount) in spots {
+      let (number, isLibxl) = (word & ~IndexCache.libxlBit, word & IndexCache.libxlBit != 0)
+      if isLibxl == (stage == 1) { stage += 1 }
+      guard stage < (index.container == .libxc ? 2 : 3), isLibxl == (stage != 1),
+        (stage == 0) == (offset < image), offset >= end, byteCount >= 8,
+        byteCount <= (source.byteCount ?? 0), offset <= (source.byteCount ?? 0) - byteCount
+      else { throw unfit("record \(number) lies where it cannot") }
+      end = offset + byteCount
+      let order = isLibxl ? index.libxlContext.order : index.context.order
+      source.seek(offset)
+      let head = try io { () throws(SystemError) in try source.read(8) }
+      guard head.count == 8,
+        8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, order))) == byteCount
+      else { throw unfit("record \(number) is not where it says") }
+      index.records.append(
+        RecordSpot(
+          type: RecordType(isLibxl ? .libxl : .libxc, head.load(0, as: UInt32.self, order)),
+          index: Int(clamping: number), offset: offset, byteCount: byteCount))
+    }
+  }
+
+  /// Compares records of pages, drawn by lot, to what the index says of them.
+  private func spotCheck(
+    _ index: PageIndex, _ reader: StreamReader, _ source: Source
+  ) throws(PagesError) {
+    guard index.pageRecords.isEmpty == index.runs.isEmpty else {
+      throw unfit("it has pages without records")
+    }
+    let isPlain = index.dataCount == index.dataCountInFile && index.roundCount <= 1
+    var random = SystemRandomNumberGenerator()
+    let all = index.pageRecords
+    let offsets =
+      all.count <= IndexCache.spotChecks
+      ? all : (0..<IndexCache.spotChecks).compactMap { _ in all.randomElement(using: &random) }
+    for offset in offsets {
+      guard offset < source.byteCount ?? 0 else {
+        throw unfit("a record lies outside of the image")
+      }
+      var one = StreamReader(
+        source, resumingAt: offset, index: 1, layer: .libxc, checkpoint: 0, from: reader)
+      guard let part = try? one.next(), case .record(let record) = part, record.type == .pageData,
+        let count = record.pageEntryCount
+      else { throw unfit("there is no record of pages at \(offset.hex())") }
+      var place = record.offset + 8 + UInt64(record.body.count)
+      let contents = place..<place + record.payloadByteCount
+      for number in 0..<count {
+        let entry = record.pageEntry(number)
+        let here = entry.type.hasData ? place : 0
+        if entry.type.hasData { place += UInt64(pageByteCount) }
+        guard let found = index.page(entry.pfn) else {
+          throw unfit("page \(entry.pfn.hex()) is not in it")
+        }
+        let isHere = found.offset.map { contents.contains($0) } ?? false
+        if isHere || isPlain, found.type != entry.type || (found.offset ?? 0) != here {
+          throw unfit("page \(entry.pfn.hex()) is not where it says")
+        }
+      }
+    }
+  }
+}
