@@ -37,7 +37,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
-    swift("Pages", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
+    swift("Pages", ["Image", "Stream", "Format", "Zstd", "SystemIO", "Bytes"]),
     swift("Legacy", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Convert", ["Image", "Stream", "Format", "SystemIO", "Bytes", "JSON"]),
     swift("XenDomain", ["Live", "Format", "SystemIO", "Bytes", "CXen"]),
@@ -49,12 +49,15 @@ let package = Package(
     swift("Stream", ["Format", "SystemIO", "Bytes"]),
     swift("Format", ["Bytes"]),
     swift("JSON"),
+    swift("Zstd", ["SystemIO", "Bytes", "CZstd"]),
     swift("SystemIO", ["Bytes", "CSystem"]),
     swift("Bytes"),
     .target(name: "CLuaShim", dependencies: ["CLua"]),
     .systemLibrary(
       name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .target(name: "CXen", linkerSettings: [.linkedLibrary("dl")]),
+    .systemLibrary(
+      name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CSystem"),
 
     // What tests of several targets share.

@@ -10,7 +10,7 @@ extension PageDelta {
   /// and the base's contents are checked; behind it, what was written is compared to the delta's
   /// hash, and where that fails `sink` must not be committed.
   ///
-  /// `delta` and `base` are files. Memory: 1 MiB, whatever the delta says.
+  /// `delta` and `base` are files. Memory: 10 MiB, whatever the delta says.
   public static func apply(
     _ delta: Source, to base: Source, _ sink: Sink
   ) throws(PagesError) -> Report {
@@ -18,7 +18,12 @@ extension PageDelta {
       throw PagesError(.usage, "\(source.path): expected a file, not a pipe")
     }
     let head = try readHead(delta)
-    try forEachStep(delta, head) { _ throws(PagesError) in }
+    try Progress.phase("checking the delta", of: delta.byteCount, done: { delta.position }) {
+      () throws(PagesError) in
+      try forEachStep(DeltaBody(delta, head), head) { step, body throws(PagesError) in
+        if step.isLiteral { try body.skip(step.count) }
+      }
+    }
     guard base.byteCount == head.baseByteCount, try ContentHash.of(base, "base") == head.baseHash
     else {
       throw PagesError(
@@ -30,17 +35,20 @@ extension PageDelta {
     let arena = Arena(capacity: 1 << 20)
     try Progress.phase("writing", of: head.newByteCount, done: { sink.position }) {
       () throws(PagesError) in
-      try forEachStep(delta, head) { step throws(PagesError) in
-        let source = step.isLiteral ? delta : base
+      try forEachStep(DeltaBody(delta, head), head) { step, body throws(PagesError) in
         if step.isLiteral { report.literal += step.count } else { report.copied += step.count }
         var done: UInt64 = 0
         while done < step.count {
           let piece = Int(min(step.count - done, UInt64(arena.capacity)))
-          source.seek(step.offset + done)
-          let got = try io { () throws(SystemError) in
-            try source.read(into: arena, 0..<piece)
+          if step.isLiteral {
+            try body.read(into: arena, 0..<piece)
+          } else {
+            base.seek(step.offset + done)
+            let got = try io { () throws(SystemError) in
+              try base.read(into: arena, 0..<piece)
+            }
+            guard got == piece else { throw shorter(base) }
           }
-          guard got == piece else { throw shorter(source) }
           arena.withBytes(0..<piece) { hash.add($0) }
           try io { () throws(SystemError) in try sink.write(arena, 0..<piece) }
           done += UInt64(piece)
@@ -56,7 +64,7 @@ extension PageDelta {
     return report
   }
 
-  private static func damaged(_ delta: Source, _ problem: String) -> PagesError {
+  static func damaged(_ delta: Source, _ problem: String) -> PagesError {
     PagesError(.invalid, "\(delta.path): offset \(delta.position.hex()): \(problem)")
   }
 
@@ -74,60 +82,52 @@ extension PageDelta {
     guard bytes.load(56, as: UInt64.self) == hash(Array(bytes[0..<56])) else {
       throw damaged(delta, "the head is damaged (its hash does not fit)")
     }
+    let flags = bytes.load(12, as: UInt32.self)
+    guard flags & ~packedFlag == 0 else {
+      throw damaged(delta, "flags: expected 0 or \(packedFlag), got \(UInt64(flags).hex())")
+    }
     return Head(
       baseByteCount: bytes.load(16, as: UInt64.self), baseHash: bytes.load(24, as: UInt64.self),
       newByteCount: bytes.load(32, as: UInt64.self), newHash: bytes.load(40, as: UInt64.self),
-      changedPages: bytes.load(48, as: UInt64.self))
+      changedPages: bytes.load(48, as: UInt64.self), isPacked: flags & packedFlag != 0)
   }
 
   struct Step {
     let isLiteral: Bool
     let count: UInt64
-    /// In the delta for literals, else in the base.
+    /// Where the octets stand in the base; 0 for literals.
     let offset: UInt64
   }
 
-  /// Calls `body` for each step, after checking that it lies inside its file and the new image.
+  /// Calls `visit` for each step, after checking that it lies inside the base and the new image. Of a
+  /// literal it takes all octets from the body.
   private static func forEachStep(
-    _ delta: Source, _ head: Head, _ body: (Step) throws(PagesError) -> Void
+    _ body: DeltaBody, _ head: Head, _ visit: (Step, DeltaBody) throws(PagesError) -> Void
   ) throws(PagesError) {
-    var offset = UInt64(headByteCount)
     var made: UInt64 = 0
-    let size = delta.byteCount ?? 0
-    func word() throws(PagesError) -> UInt64 {
-      delta.seek(offset)
-      let bytes = try io { () throws(SystemError) in try delta.read(8) }
-      guard bytes.count == 8 else { throw damaged(delta, "the delta ends without its last step") }
-      offset += 8
-      return bytes.load(0, as: UInt64.self)
-    }
     while true {
-      let first = try word()
+      let first = try body.word()
       if first == 0 { break }
       let count = first & ~literalBit
       guard count > 0, count <= head.newByteCount - made else {
-        throw damaged(
-          delta, "a step of \(count) octets exceeds the image of \(head.newByteCount)")
+        throw body.damaged(
+          "a step of \(count) octets exceeds the image of \(head.newByteCount)")
       }
       if first & literalBit != 0 {
-        guard count <= size - offset else {
-          throw damaged(delta, "the delta ends inside a step of \(count) octets")
-        }
-        try body(Step(isLiteral: true, count: count, offset: offset))
-        offset += paddedTo8(count)
+        try visit(Step(isLiteral: true, count: count, offset: 0), body)
+        try body.skip(paddedTo8(count) - count)
       } else {
-        let from = try word()
+        let from = try body.word()
         guard from <= head.baseByteCount, count <= head.baseByteCount - from else {
-          throw damaged(delta, "a step copies from \(from.hex()), behind the end of the base")
+          throw body.damaged("a step copies from \(from.hex()), behind the end of the base")
         }
-        try body(Step(isLiteral: false, count: count, offset: from))
+        try visit(Step(isLiteral: false, count: count, offset: from), body)
       }
       made += count
     }
     guard made == head.newByteCount else {
-      throw damaged(
-        delta, "the steps make \(made) octets: expected \(head.newByteCount)")
+      throw body.damaged("the steps make \(made) octets: expected \(head.newByteCount)")
     }
-    guard offset == size else { throw damaged(delta, "octets behind the last step") }
+    try body.finish()
   }
 }

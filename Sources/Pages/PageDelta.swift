@@ -5,13 +5,13 @@ internal import Format
 internal import Stream
 public import SystemIO
 
-/// The format of a delta, little-endian throughout. There is no compression in it.
+/// The format of a delta, little-endian throughout.
 ///
 ///      0     1     2     3     4     5     6     7 octet
 ///     +-------------------------------------------------+
 ///     | magic "XSLDELTA"                                |
 ///     +-----------------------+-------------------------+
-///     | version (1)           | (reserved, 0)           |
+///     | version (1)           | flags                   |
 ///     +-----------------------+-------------------------+
 ///     | base_octets                                     |
 ///     +-------------------------------------------------+
@@ -26,6 +26,9 @@ public import SystemIO
 ///     | head_hash, of the 56 octets before it           |
 ///     +-------------------------------------------------+
 ///
+/// With bit 0 of the flags, all that follows is one zstd frame (of at most 32768 times its own length);
+/// without, it stands there as it is. The other bits are 0.
+///
 /// Then steps, each a word: bit 63 clear, the rest a count of octets to copy from the base, whose
 /// offset is the next word; bit 63 set, the rest a count of octets that follow (and zeros to a
 /// multiple of 8). A word of 0 ends them, and the file. Together the steps make the new image,
@@ -35,6 +38,7 @@ public enum PageDelta {
   static let version: UInt32 = 1
   static let headByteCount = 64
   static let literalBit: UInt64 = 1 << 63
+  static let packedFlag: UInt32 = 1
 
   /// What making or applying a delta has done.
   public struct Report: Sendable, Equatable {
@@ -53,12 +57,14 @@ public enum PageDelta {
     var newByteCount: UInt64
     var newHash: UInt64
     var changedPages: UInt64
+    /// Whether the steps are a zstd frame.
+    var isPacked = false
 
     var bytes: [UInt8] {
       var out: [UInt8] = []
       out.append(integer: PageDelta.magic)
       out.append(integer: PageDelta.version)
-      out.append(integer: UInt32(0))
+      out.append(integer: isPacked ? PageDelta.packedFlag : 0)
       for word in [baseByteCount, baseHash, newByteCount, newHash, changedPages] {
         out.append(integer: word)
       }
@@ -131,9 +137,10 @@ struct ContentHash {
 // MARK: - Making
 
 extension PageDelta {
-  /// Writes the delta that makes `new` from `base`. Both are read whole.
+  /// Writes the delta that makes `new` from `base`. Both are read whole. `level` is zstd's, 1 to 19;
+  /// 0 packs nothing.
   public static func make(
-    from base: PageImage, to new: PageImage, _ sink: Sink
+    from base: PageImage, to new: PageImage, _ sink: Sink, level: Int = 1
   ) throws(PagesError) -> Report {
     var head = Head(
       baseByteCount: base.byteCount, baseHash: try ContentHash.of(base.source, "base"),
@@ -143,44 +150,34 @@ extension PageDelta {
     var plan = DeltaPlan(base: base, new: new)
     try new.reading("comparing", new.byteCount) { () throws(PagesError) in try plan.run() }
     head.changedPages = plan.changedPages
+    head.isPacked = level > 0
     var report = Report()
     report.changedPages = plan.changedPages
     try io { () throws(SystemError) in try sink.write(head.bytes) }
     let literals = plan.steps.reduce(0) { $0 + ($1.baseOffset == nil ? $1.count : 0) }
     try Progress.phase("writing", of: literals, done: { sink.position }) { () throws(PagesError) in
-      try write(plan.steps, of: new, sink, &report)
+      try write(plan.steps, of: new, DeltaOutput(sink, level: level), &report)
     }
     report.octetsWritten = sink.position
     return report
   }
 
   private static func write(
-    _ steps: [DeltaPlan.Step], of new: PageImage, _ sink: Sink, _ report: inout Report
+    _ steps: [DeltaPlan.Step], of new: PageImage, _ out: DeltaOutput, _ report: inout Report
   ) throws(PagesError) {
+    let arena = Arena(capacity: PageImage.pieceByteCount)
     for step in steps {
-      var words: [UInt8] = []
       if let offset = step.baseOffset {
-        words.append(integer: step.count)
-        words.append(integer: offset)
         report.copied += step.count
-        try io { () throws(SystemError) in try sink.write(words) }
-        continue
-      }
-      report.literal += step.count
-      words.append(integer: step.count | literalBit)
-      try io { () throws(SystemError) in try sink.write(words) }
-      let moved = try io { () throws(SystemError) in
-        try new.source.copy(from: step.newOffset, step.count, to: sink)
-      }
-      guard moved == step.count else { throw shorter(new.source) }
-      let padding = Int(paddedTo8(step.count) - step.count)
-      if padding > 0 {
-        try io { () throws(SystemError) in
-          try sink.write([UInt8](repeating: 0, count: padding))
-        }
+        try out.write(step.count, offset)
+      } else {
+        report.literal += step.count
+        try out.write(step.count | literalBit)
+        try out.copy(step.newOffset, step.count, of: new, arena)
       }
     }
-    try io { () throws(SystemError) in try sink.write([UInt8](repeating: 0, count: 8)) }
+    try out.write(0)
+    try out.finish()
   }
 }
 

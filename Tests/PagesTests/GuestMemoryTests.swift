@@ -69,6 +69,20 @@ import Testing
     #expect(found.mappings.contains { $0.virtual == 0x20_0000 && $0.byteCount == 2 << 20 })
   }
 
+  /// A table all of whose entries lead to itself: every walk ends after its levels, and what maps
+  /// more than there is memory is cut, and says so.
+  @Test(arguments: [UInt64(0x20), 0x1020]) func tablesThatLoop(cr4: UInt64) throws {
+    let loop = table(Dictionary(uniqueKeysWithValues: (0..<512).map { ($0, 0x1003) }))
+    let memory = try memory([Entry(1, loop)], context(cr3: 0x1000, cr4: cr4, efer: 0x500))
+    let vcpu = try memory.vcpu(0)
+    #expect(try memory.translate(vcpu, 0x1234_5678).physical == 0x1678)
+    #expect(try memory.virtual(0, 0xFFFF_FFFF_FFFF_FFF8, 8) == le64(0x1003))
+    #expect(throws: PagesError.self) { try memory.virtual(0, 0xFFFF_FFFF_FFFF_FFF8, 9) }
+    let found = memory.mappings(vcpu, limit: 1000, tableLimit: 2000)
+    #expect(!found.isComplete)
+    #expect(found.mappings.count <= 1000)
+  }
+
   @Test func fiveLevels() throws {
     let memory = try memory(
       [

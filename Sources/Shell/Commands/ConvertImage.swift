@@ -17,7 +17,8 @@ struct ConvertImage: LongCommand {
       FORMAT is one of: \
       \(Conversion.formats.map { "\($0.name) (\($0.doc))" }.joined(separator: ", ")). \
       --to may come twice: once for the version and once for the layers. What is not named stays as \
-      it is. What the result cannot hold is refused by name; --lossy leaves it out and says so.
+      it is. --layout aligned writes each page once, with its contents at a multiple of 4096 and holes \
+      of the file for zeros, as `compact --aligned` does. What the result cannot hold is refused by name; --lossy leaves it out and says so.
 
       Exit codes: 0 done, 1 refused or a bad image, 2 usage, 3 a system call failed.
       """)
@@ -26,6 +27,7 @@ struct ConvertImage: LongCommand {
   @Argument(help: "The result; \"-\" is standard output.") var output: String
   @Option(help: ArgumentHelp("What to convert to.", valueName: "format")) var to: [String] = []
   @OptionGroup var shared: ConvertOptions
+  @Option(help: "How pages lie in the file: plain or aligned.") var layout: LayoutName?
   @Option(help: "Byte order of the streams: little or big.") var order: String?
   @Option(
     help: ArgumentHelp(
@@ -41,6 +43,7 @@ struct ConvertImage: LongCommand {
   var long: ProgressOptions { shared.long }
 
   mutating func execute() throws -> Int32 {
+    if let layout { return try lay(out: layout) }
     let source = try opened(image)
     if let legacy = try importLegacy(source) { return legacy }
     var conversion = try shared.conversion()
@@ -55,6 +58,19 @@ struct ConvertImage: LongCommand {
       throw Failure(ExitCode.usage, "convert: expected --to or --order")
     }
     return try shared.run(source, output, conversion).0
+  }
+
+  /// Another layout of the same version, order and layers.
+  private func lay(out layout: LayoutName) throws -> Int32 {
+    guard to.isEmpty, order == nil, width == nil else {
+      throw Failure(
+        ExitCode.usage, "--layout: expected neither --to nor --order (convert in two steps)")
+    }
+    var words = layout == .aligned ? ["--aligned"] : []
+    if shared.unchecked { words.append("--unchecked") }
+    if shared.long.quiet { words.append("--quiet") }
+    var compact = try Compact.parse(words + ["--", image, output])
+    return try compact.execute()
   }
 
   /// Converts a legacy image to version 3; nil where the image is none.
@@ -100,6 +116,9 @@ struct ConvertImage: LongCommand {
     }
   }
 }
+
+/// How pages lie in a file, as the command line says it.
+enum LayoutName: String, CaseIterable, ExpressibleByArgument { case plain, aligned }
 
 /// What convert, wrap and unwrap share.
 struct ConvertOptions: ParsableArguments {

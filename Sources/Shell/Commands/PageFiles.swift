@@ -132,14 +132,22 @@ struct MakeDelta: LongCommand {
   @Argument(help: "The image to start from.") var base: String
   @Argument(help: "The image to reach.") var new: String
   @Argument(help: "The delta; \"-\" is standard output.") var output: String
+  @Option(
+    help: ArgumentHelp(
+      "How hard zstd packs what changed: 1 (fast) to 19; 0 for not at all.", valueName: "number"))
+  var level = 1
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var pages: PageOptions
   @OptionGroup var long: ProgressOptions
 
+  mutating func validate() throws {
+    guard (0...19).contains(level) else { throw ValidationError("--level: expected 0 to 19") }
+  }
+
   mutating func execute() throws -> Int32 {
     let (base, new) = (try pages.opening(self.base), try pages.opening(self.new))
     let done = try writingFile(output, butNot: [base.identity, new.identity]) {
-      sink throws(PagesError) in try PageDelta.make(from: base, to: new, sink)
+      sink throws(PagesError) in try PageDelta.make(from: base, to: new, sink, level: level)
     }
     try report(
       self, json, output,

@@ -1,0 +1,2 @@
+/* Debian's libzstd: its stable interface. */
+#include <zstd.h>

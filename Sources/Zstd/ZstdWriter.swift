@@ -1,0 +1,64 @@
+// Packing octets into one zstd frame on their way to a sink.
+
+public import Bytes
+internal import CZstd
+public import SystemIO
+
+/// Writes one zstd frame with a checksum of its contents.
+///
+/// Memory: what zstd takes for its level (1 MiB for level 1, some 80 MiB for 19) and 128 KiB.
+@safe public final class ZstdWriter {
+  private let sink: Sink
+  private let context: OpaquePointer
+  private let out = Arena(capacity: 128 << 10)
+
+  /// Levels go from 1, the fastest, to 19. Nothing is written yet.
+  public init(_ sink: Sink, level: Int) throws(ZstdError) {
+    precondition((1...19).contains(level))
+    // Safety: nil is checked for; the context is freed once, in deinit.
+    guard let context = unsafe ZSTD_createCCtx() else { throw .frame("out of memory") }
+    unsafe self.context = context
+    self.sink = sink
+    _ = try unsafe checked(
+      ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level)))
+    _ = try unsafe checked(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1))
+  }
+
+  deinit { unsafe _ = ZSTD_freeCCtx(context) }
+
+  /// Takes in all of `bytes`.
+  public func write(_ bytes: [UInt8]) throws(ZstdError) {
+    // Safety: the buffer is used only inside the closure.
+    try unsafe bytes.withUnsafeBufferPointer { buffer throws(ZstdError) in
+      try unsafe feed(UnsafeRawBufferPointer(buffer), ZSTD_e_continue)
+    }
+  }
+
+  /// Takes in octets `range` of `arena`.
+  public func write(_ arena: Arena, _ range: Range<Int>) throws(ZstdError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    // Safety: the range lies inside the arena.
+    try unsafe feed(
+      UnsafeRawBufferPointer(start: arena.pointer(range.lowerBound), count: range.count),
+      ZSTD_e_continue)
+  }
+
+  /// Ends the frame.
+  public func finish() throws(ZstdError) {
+    try unsafe feed(UnsafeRawBufferPointer(start: nil, count: 0), ZSTD_e_end)
+  }
+
+  private func feed(
+    _ raw: UnsafeRawBufferPointer, _ directive: ZSTD_EndDirective
+  ) throws(ZstdError) {
+    var input = unsafe ZSTD_inBuffer(src: raw.baseAddress, size: raw.count, pos: 0)
+    while true {
+      var output = unsafe ZSTD_outBuffer(dst: out.pointer(), size: out.capacity, pos: 0)
+      // Safety: both buffers are as long as they say.
+      let left = try unsafe checked(ZSTD_compressStream2(context, &output, &input, directive))
+      let filled = unsafe output.pos
+      try system { () throws(SystemError) in try sink.write(out, 0..<filled) }
+      if directive == ZSTD_e_end ? left == 0 : unsafe input.pos == input.size { return }
+    }
+  }
+}
