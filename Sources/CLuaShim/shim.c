@@ -566,6 +566,7 @@ int clua_next(lua_State *L, int index) { return lua_next(L, index); }
 /* The state that SIGINT stops. */
 static lua_State *_Atomic active;
 void clua_set_active(lua_State *L) { atomic_store(&active, L); }
+void clua_clear_active(lua_State *L) { atomic_compare_exchange_strong(&active, &L, NULL); }
 void clua_stop_active(void) {
     lua_State *L = atomic_load(&active);
     if (L) clua_stop(L);

@@ -18,23 +18,38 @@ public struct Replay: Sendable {
     /// From the guest standing still to the last octet; 0 if the policy gave up.
     public var downtime: UInt64
     public var total: UInt64
-    /// The dirty pages of each round, the final one included.
-    public var dirtyCounts: [Int]
+    /// The rounds, the final one included.
+    public var rounds: [Round]
+    /// The dirty pages of each round.
+    public var dirtyCounts: [Int] { rounds.map(\.dirtyCount) }
     /// Octets sent, in relation to sending all pages with contents once.
     public var sentRatio: Double
   }
 
-  private struct Interval: Sendable {
-    let begin: Double
-    let end: Double
-    let rate: Double
+  /// A round that was sent. Times since the first one began.
+  public struct Round: Sendable, Equatable {
+    public let dirtyCount: Int
+    public let begin: UInt64
+    public let end: UInt64
+    /// Whether the guest stood still.
+    public let isFinal: Bool
+  }
+
+  /// How fast the guest dirtied pages, from one time to another.
+  public struct Interval: Sendable {
+    /// Nanoseconds since the first round began.
+    public let begin: Double
+    public let end: Double
+    /// Pages a nanosecond.
+    public let rate: Double
   }
 
   private let trace: Trace
   private let octetsPerSecond: Double
   private let firstDataCount: Int
   private let suspendTime: UInt64
-  private let intervals: [Interval]
+  /// The guest's time line.
+  public let intervals: [Interval]
 
   /// A replay of `trace` over a link of `octetsPerSecond`. The trace must be of a save that came at
   /// least to the end of its first round; nil otherwise.
@@ -85,19 +100,20 @@ public struct Replay: Sendable {
     var lastClean: UInt64 = 0
     var sent: UInt64 = 0
     var rounds = 0
-    var dirtyCounts: [Int] = []
-    func send(_ dirty: Int, _ data: Int) {
+    var sentRounds: [Round] = []
+    func send(_ dirty: Int, _ data: Int, isFinal: Bool = false) {
       let octets = Replay.octets(dirty: dirty, data: data)
+      let begin = now
       sent += octets
       now += UInt64((Double(octets) / octetsPerSecond * 1e9).rounded())
-      dirtyCounts.append(dirty)
+      sentRounds.append(Round(dirtyCount: dirty, begin: begin, end: now, isFinal: isFinal))
     }
     func result(_ outcome: SaveOutcome, _ downtime: UInt64) -> Result {
       policy.end(outcome)
       let whole = Replay.octets(dirty: trace.frameCount, data: firstDataCount)
       return Result(
         outcome: outcome, liveRounds: rounds, octets: sent, downtime: downtime, total: now,
-        dirtyCounts: dirtyCounts, sentRatio: Double(sent) / Double(max(whole, 1)))
+        rounds: sentRounds, sentRatio: Double(sent) / Double(max(whole, 1)))
     }
     func clean() -> Int {
       defer { lastClean = now }
@@ -118,7 +134,7 @@ public struct Replay: Sendable {
     let dirty = clean()
     policy.suspended(precopy.stats)
     let stopped = now
-    send(dirty, dirty)
+    send(dirty, dirty, isFinal: true)
     return result(.complete, now - stopped)
   }
 

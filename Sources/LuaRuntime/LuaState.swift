@@ -21,6 +21,8 @@ public final class LuaState {
   public internal(set) var declarations: [LuaDeclaration] = []
   /// The declarations of bound functions and module tables, by the addresses of these.
   var declared: [UInt: LuaDeclaration] = [:]
+  /// What whoever made the state wants to find again with it.
+  public var context: AnyObject?
   /// What the script is looking at, for messages: "record 8 (X86_TSC_INFO) at 0x1a40".
   public var place: (() -> String)?
 
@@ -59,7 +61,8 @@ public final class LuaState {
   public func close() {
     guard let L = stack else { return }
     stack = nil
-    Stack.clearActive()
+    context = nil
+    L.clearActive()
     L.close()
   }
 

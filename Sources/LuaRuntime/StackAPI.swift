@@ -204,7 +204,7 @@ struct Stack: Equatable {
   func takeThread() { unsafe clua_take_thread(raw) }
   func fileDescriptor(_ index: Int) -> Int32 { unsafe clua_file_descriptor(raw, Int32(index)) }
   func makeActive() { unsafe clua_set_active(raw) }
-  static func clearActive() { clua_set_active(nil) }
+  func clearActive() { unsafe clua_clear_active(raw) }
   var memory: Int { Int(unsafe clua_memory(raw)) }
   func collect() { unsafe clua_collect(raw) }
   func close() { unsafe clua_close(raw) }

@@ -35,6 +35,10 @@ final class ShellContext {
 
   /// Takes the options of a script that is asked for its --help, instead of printing them.
   var onHelp: (([ScriptOption]) -> Void)?
+  /// Where messages go instead of standard error.
+  var logSink: ((LogLevel, String) -> Void)?
+  /// Where domains come from.
+  let backends = Backends()
 
   /// --json.
   var isJSON = false
@@ -49,6 +53,12 @@ final class ShellContext {
   init() throws(LuaError) {
     state = try LuaState()
     state.makeActive()
+  }
+
+  /// The context of a sandbox: it writes nothing itself.
+  init(sandbox state: LuaState) {
+    self.state = state
+    logSink = { _, _ in }
   }
 
   /// Whether standard output gets colours.
@@ -71,6 +81,7 @@ final class ShellContext {
 
   /// Writes a message to standard error, if it is loud enough.
   func log(_ level: LogLevel, _ message: String) {
+    if let logSink { return logSink(level, message) }
     guard level >= logLevel else { return }
     writeError("xensave-lua: \(level == .info ? "" : "\(level.name): ")\(message)\n")
   }

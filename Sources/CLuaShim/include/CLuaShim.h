@@ -74,8 +74,10 @@ int clua_load(lua_State *L, const char *text, size_t count, const char *chunk_na
 void clua_stop(lua_State *L);
 void clua_end_stop(lua_State *L);
 bool clua_is_stopping(lua_State *L);
-/* Which state clua_stop_active stops: for signal handlers. NULL for none. */
+/* Which state clua_stop_active stops: for signal handlers. */
 void clua_set_active(lua_State *L);
+/* None, if it is L. */
+void clua_clear_active(lua_State *L);
 void clua_stop_active(void);
 
 /* The signal that stops the state of the thread which it is sent to. */

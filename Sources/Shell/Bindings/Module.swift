@@ -66,6 +66,22 @@ extension ShellContext {
     state.provideModuleFromTop("xensave")
   }
 
+  /// The part of the module that a sandbox has: text and messages.
+  func bindSandbox() {
+    let frame = state.frame
+    frame.pushTable()
+    state.addFunctions(textFunctions)
+    frame.pushTable()
+    state.addFunctions(logFunctions)
+    frame.setField("log")
+    frame.pushTable()
+    state.addFunctions(cpuidFunctions())
+    frame.setField("cpuid")
+    frame.push(productVersion)
+    frame.setField("version")
+    state.provideModuleFromTop("xensave")
+  }
+
   private var imageFunctions: [LuaModuleFunction] {
     [
       LuaModuleFunction(

@@ -1,0 +1,109 @@
+// The statistics that a policy decides on, as Lua reads them.
+
+internal import Format
+internal import Live
+internal import LuaRuntime
+
+/// The `s` of precopy(s): one object, which says what is true now.
+final class LuaStats {
+  var moment = PolicyMoment()
+
+  private static func number(
+    _ name: String, _ doc: String, _ value: @escaping (PolicyMoment) -> Double
+  ) -> LuaMember<LuaStats> {
+    .property(name, "number", doc) { stats, frame in frame.push(value(stats.moment)) }
+  }
+
+  private static func integer(
+    _ name: String, _ doc: String, _ value: @escaping (PrecopyStats) -> Int
+  ) -> LuaMember<LuaStats> {
+    .property(name, "integer", doc) { stats, frame in frame.push(value(stats.moment.stats)) }
+  }
+
+  private static var members: [LuaMember<LuaStats>] {
+    [
+      integer("iteration", "Rounds that were sent.") { $0.iteration },
+      integer("total_written", "Pages that were sent in all rounds.") { $0.totalWritten },
+      .property(
+        "dirty_count", "integer?", "Pages that are dirty; nil while that is not known (Xen: -1).",
+        example: "if not s.dirty_count then return \"continue\" end"
+      ) { stats, frame in
+        if let count = stats.moment.stats.dirtyCount { frame.push(count) } else { frame.pushNil() }
+      },
+      integer("max_pages", "Pages that the domain may have.") { $0.frameCount },
+      .property(
+        "phase", "string",
+        "\"before\" a round is sent, or \"after\" (asked only where both_phases is true)."
+      ) { stats, frame in frame.push(stats.moment.stats.isBeforeRound ? "before" : "after") },
+      number("elapsed", "Seconds since the first round began.") { Double($0.stats.elapsed) / 1e9 },
+      number("round_time", "Seconds of the last round; 0 before there is one.") {
+        Double($0.stats.roundTime) / 1e9
+      },
+      number("bandwidth", "Pages a second that are sent, smoothed; 0 before the first round.") {
+        $0.stats.smoothBandwidth
+      },
+      number("bandwidth_raw", "Pages a second that the last round sent.") { $0.stats.bandwidth },
+      number("dirty_rate", "Pages a second that the guest dirties, smoothed.") {
+        $0.stats.smoothDirtyRate
+      },
+      number("dirty_rate_raw", "Pages a second that the guest dirtied in the last round.") {
+        $0.stats.dirtyRate
+      },
+      .property(
+        "est_downtime", "number?",
+        "Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known."
+      ) { stats, frame in
+        if let time = stats.moment.estimatedDowntime { frame.push(time) } else { frame.pushNil() }
+      },
+      number("time", "Seconds since 1970.") { $0.time },
+      number("hour", "Hours since midnight, local time: 22.5 is half past ten.") { $0.hour },
+      .method("copy", "(): table", "All of it as a table that stays as it is.") { stats, frame in
+        frame.push(stats.moment.luaValue)
+        return 1
+      },
+    ]
+  }
+
+  static var table: LuaClass<LuaStats> {
+    var table = LuaClass<LuaStats>(
+      "PrecopyStats",
+      "What a policy decides on: `precopy(s)` gets it. The same object each time; s:copy() keeps "
+        + "what it says.", members)
+    table.index = { _, frame throws(LuaError) in
+      let name = frame.text(2)
+      throw LuaError("no field '\(name)' in PrecopyStats" + didYouMean(name, among: names))
+    }
+    table.toString = { stats in
+      let s = stats.moment.stats
+      return "round \(s.iteration), \(s.dirtyCount.map { "\($0)" } ?? "unknown") dirty pages"
+    }
+    return table
+  }
+
+  static var names: [String] { members.map(\.name) }
+}
+
+extension PolicyMoment {
+  /// Seconds; by the smoothed bandwidth.
+  var estimatedDowntime: Double? {
+    guard let dirty = stats.dirtyCount, stats.smoothBandwidth > 0 else { return nil }
+    return Double(dirty) / stats.smoothBandwidth
+  }
+
+  var luaValue: LuaValue {
+    var fields: [(name: String, value: LuaValue)] = [
+      ("iteration", .integer(Int64(stats.iteration))),
+      ("total_written", .integer(Int64(stats.totalWritten))),
+      ("max_pages", .integer(Int64(stats.frameCount))),
+      ("phase", .text(stats.isBeforeRound ? "before" : "after")),
+      ("elapsed", .number(Double(stats.elapsed) / 1e9)),
+      ("round_time", .number(Double(stats.roundTime) / 1e9)),
+      ("bandwidth", .number(stats.smoothBandwidth)), ("bandwidth_raw", .number(stats.bandwidth)),
+      ("dirty_rate", .number(stats.smoothDirtyRate)), ("dirty_rate_raw", .number(stats.dirtyRate)),
+      ("time", .number(time)), ("hour", .number(hour)),
+    ]
+    if let dirty = stats.dirtyCount { fields.append(("dirty_count", .integer(Int64(dirty)))) }
+    if let time = estimatedDowntime { fields.append(("est_downtime", .number(time))) }
+    return .table(fields)
+  }
+}

@@ -1,0 +1,35 @@
+-- downtime-budget - stops as soon as the guest would stand still no longer than it may
+--
+-- usage: policy = xs.load_policy "downtime-budget" { downtime_ms = 100 }
+--
+-- Options: downtime_ms, how long the guest may stand still for its last pages; max_rounds, after
+-- which it is stopped anyway; patience, rounds without a new least number of dirty pages after which
+-- it is stopped too, because more of them would not help.
+--
+-- The time is that of sending what is dirty now at the bandwidth so far. The pages that the guest
+-- dirties while it is asked to suspend come on top: leave room for them.
+local M = {
+  name = "downtime-budget",
+  opts = { downtime_ms = 300, max_rounds = 30, patience = 4 },
+}
+
+function M:on_start()
+  self.least, self.stale = math.huge, 0
+end
+
+function M:precopy(s)
+  local o = self.opts
+  -- Nothing is known of the link before the first round.
+  if not s.est_downtime then return "continue" end
+  if s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
+  if s.iteration >= o.max_rounds then return "stop" end
+  if s.dirty_count < self.least then
+    self.least, self.stale = s.dirty_count, 0
+  else
+    self.stale = self.stale + 1
+  end
+  if self.stale >= o.patience then return "stop" end
+  return "continue"
+end
+
+return M

@@ -1,0 +1,23 @@
+-- total-time - has the whole save over within a budget, with what downtime that takes
+--
+-- usage: policy = xs.load_policy "total-time" { total_s = 30 }
+--
+-- Options: total_s, how long all of it may take; downtime_ms, below which there is no need to go on.
+--
+-- Before a round it asks whether there is time for that round and for a last one behind it, which
+-- will be as long as what the guest dirties meanwhile. If there is not, this round is the last live
+-- one; the guest is stopped behind it.
+local M = { name = "total-time", opts = { total_s = 60, downtime_ms = 50 } }
+
+function M:precopy(s)
+  local o = self.opts
+  if not s.est_downtime then return "continue" end
+  if s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
+  local round = s.est_downtime
+  -- What the guest will have dirtied by the end of this round, sent behind it.
+  local last = math.min(s.dirty_rate * round, s.max_pages) / s.bandwidth
+  if s.elapsed + round + last >= o.total_s then return "stop" end
+  return "continue"
+end
+
+return M
