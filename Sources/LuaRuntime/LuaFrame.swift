@@ -273,6 +273,9 @@ public struct LuaFrame {
   /// Sets element `position` of the table below the top to the top, and pops it.
   public func setElement(_ position: Int) { L.rawSet(-2, position) }
 
+  /// Gives the table below the top the table on the top as its metatable, and pops that.
+  public func setMetatable() { L.setMetatable(-2) }
+
   public func pop(_ count: Int = 1) { L.pop(count) }
 
   /// `nil, err`: how the world's failures reach a script. Returns 2, the number of results.

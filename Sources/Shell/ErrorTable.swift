@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Format
 internal import Image
+internal import Live
 internal import LuaRuntime
 internal import Stream
 internal import SystemIO
@@ -82,6 +83,17 @@ extension LuaFailure {
   }
 
   init(_ error: SystemError) { self.init(StreamError(error)) }
+
+  /// `nil, err` of a domain that could not be saved, restored or asked.
+  init(_ error: LiveError) {
+    var fields: [(name: String, value: LuaValue)] = []
+    if let step = error.step { fields.append(("stage", .text("\(step)"))) }
+    if let number = error.number { fields.append(("errno", .integer(Int64(number)))) }
+    if !error.aftermath.isEmpty {
+      fields.append(("aftermath", .list(error.aftermath.map { .text($0) })))
+    }
+    self.init(error.description, code: error.code, fields)
+  }
 
   init(_ error: RewriteError) {
     switch error.kind {

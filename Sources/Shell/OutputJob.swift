@@ -76,7 +76,7 @@ struct OutputJob {
     }
   }
 
-  private func verify(_ output: OutputFile) throws(RewriteError) {
+  func verify(_ output: OutputFile) throws(RewriteError) {
     let written: Source
     do { written = try Source(opening: output.readingPath) } catch { throw RewriteError(error) }
     let report: VerifyReport

@@ -56,6 +56,13 @@ public struct Descriptor: ~Copyable {
 
   deinit { if isOwned { _ = Glibc.close(number) } }
 
+  /// Another descriptor of the same file, with a life of its own.
+  public func duplicate(path: String) throws(SystemError) -> Descriptor {
+    let copy = fcntl(number, F_DUPFD_CLOEXEC, 3)
+    guard copy >= 0 else { throw SystemError("fcntl", errno, path) }
+    return try Descriptor(taking: copy, path: path)
+  }
+
   /// The size of a file or block device in octets, now.
   public func byteCount(path: String) throws(SystemError) -> UInt64 {
     var status = stat()

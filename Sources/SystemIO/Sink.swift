@@ -141,6 +141,9 @@ public final class Sink {
     }
   }
 
+  /// Lets the descriptor go before the sink does: whoever reads sees the end, and writes fail.
+  public func cut() { _ = csystem_divert(descriptor.number) }
+
   /// Counts octets that were written inside the kernel.
   func advance(_ count: UInt64) { position += count }
 

@@ -49,6 +49,10 @@ int csystem_divert(int descriptor);
 /* From now on SIGTERM diverts `descriptor`. */
 int csystem_divert_on_sigterm(int descriptor);
 
+/* Starts `/bin/sh -c command` with `input` as its standard input, and signals as a new program has
+   them. 0 and *process, or an errno. */
+int csystem_spawn_shell(const char *command, int input, pid_t *process);
+
 /* Requests to stop: the number of SIGINT, SIGTERM or SIGHUP once csystem_watch_interrupts() ran,
    0 for none. A second one while one is pending (and not at once behind it) ends the process, as
    the default action would. Signals that were ignored when the program began stay so, unless

@@ -27,6 +27,11 @@ extension ShellContext {
     state.register(LuaConversion.table)
     state.register(LuaChain.table)
     state.register(LuaSynth.table)
+    state.register(LuaDomain.table)
+    state.register(LuaSaveResult.table)
+    state.register(LuaTrace.table)
+    state.register(LuaPolicyRecipe.table)
+    state.register(LuaStats.table)
     state.register(LuaProgress.table)
     state.register(LuaSelector.table)
     state.register(LuaPageSet.table)
@@ -41,7 +46,8 @@ extension ShellContext {
         "What `require \"xensave\"` gives: opening, rewriting and checking saved domains."))
     state.addFunctions(
       imageFunctions + recordFunctions + textFunctions + scriptFunctions
-        + optionFunctions + synthFunctions + progressFunctions + jsonFunctions + diffFunctions)
+        + optionFunctions + synthFunctions + progressFunctions + jsonFunctions + diffFunctions
+        + domainFunctions + policyFunctions)
     frame.pushTable()
     state.declareTop(
       LuaDeclaration(.module, owner: "", "xs.log", "", "Messages on standard error."))
@@ -54,6 +60,8 @@ extension ShellContext {
     state.addFunctions(cpuidFunctions())
     frame.setField("cpuid")
     try bindPages()
+    pushSimModule()
+    frame.setField("sim")
     state.addField(
       LuaDeclaration(
         .property, owner: "xs", "version", "string", "The release of this program.",

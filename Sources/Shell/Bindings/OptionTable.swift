@@ -1,0 +1,77 @@
+// The table of options that a function of the module is given.
+
+internal import Format
+internal import LuaRuntime
+
+/// Reads named options with their types; a name that is none is a mistake of the script.
+struct OptionTable {
+  let frame: LuaFrame
+  let index: Int
+  /// Whose options they are, for messages.
+  let owner: String
+
+  /// `index` may hold nothing. `names`: all that there are.
+  init(_ frame: LuaFrame, _ index: Int, _ owner: String, _ names: [String]) throws(LuaError) {
+    self.frame = frame
+    self.index = index
+    self.owner = owner
+    guard !frame.isMissing(index) else { return }
+    guard frame.type(index) == .table else {
+      throw frame.argumentError(index, "expected a table of options")
+    }
+    for (name, _) in frame.fieldNames(index) where !names.contains(name) {
+      throw LuaError("\(owner) has no option '\(name)'" + didYouMean(name, among: names))
+    }
+  }
+
+  /// Runs `body` with the value on the top of the frame; nil where there is none.
+  func with<R>(_ name: String, _ body: () throws(LuaError) -> R) throws(LuaError) -> R? {
+    guard frame.type(index) == .table else { return nil }
+    defer { frame.pop() }
+    if frame.pushField(index, name) == .nil { return nil }
+    return try body()
+  }
+
+  private func wrong(_ name: String, _ expected: String) -> LuaError {
+    LuaError("\(owner): \(name): expected \(expected), got \(frame.typeName(-1))")
+  }
+
+  func string(_ name: String) throws(LuaError) -> String? {
+    try with(name) { () throws(LuaError) in
+      guard frame.type(-1) == .string, let text = frame.stringIfAny(-1) else {
+        throw wrong(name, "a string")
+      }
+      return text
+    }
+  }
+
+  func flag(_ name: String, _ fallback: Bool) throws(LuaError) -> Bool {
+    try with(name) { () throws(LuaError) in
+      guard frame.type(-1) == .boolean else { throw wrong(name, "a boolean") }
+      return frame.boolean(-1)
+    } ?? fallback
+  }
+
+  func integer(_ name: String, _ range: ClosedRange<Int64>) throws(LuaError) -> Int? {
+    try with(name) { () throws(LuaError) in
+      guard let value = frame.integerIfAny(-1) else { throw wrong(name, "an integer") }
+      guard range.contains(value) else {
+        throw LuaError(
+          "\(owner): \(name): expected \(range.lowerBound)..\(range.upperBound), got \(value)")
+      }
+      return Int(value)
+    }
+  }
+
+  /// A number that is not negative.
+  func number(_ name: String) throws(LuaError) -> Double? {
+    try with(name) { () throws(LuaError) in
+      guard frame.type(-1) == .number else { throw wrong(name, "a number") }
+      let value = frame.number(-1)
+      guard value >= 0, value < 1e15 else {
+        throw LuaError("\(owner): \(name): expected a number from 0 on, got \(value)")
+      }
+      return value
+    }
+  }
+}

@@ -1,0 +1,192 @@
+// Saving a domain for a script: where to, through what, and what is left when it fails.
+
+internal import Format
+internal import Image
+internal import Live
+internal import LuaRuntime
+internal import SimDomain
+internal import Stream
+internal import SystemIO
+
+/// One save as a script asks for it.
+struct DomainSave {
+  enum Target {
+    /// A file that appears when all is well.
+    case file(String)
+    /// A descriptor that is open: what was written stays there.
+    case descriptor(Int32)
+    /// A command of the shell, which has to end well.
+    case command(String)
+  }
+
+  /// Why it failed.
+  enum Problem: Error {
+    case live(LiveError)
+    case rewrite(RewriteError)
+    /// The command that was to receive the domain ended with this code.
+    case receiver(Int32, String)
+  }
+
+  var target: Target
+  var isLive = true
+  var isVerifying = false
+  var isUnchecked = false
+  /// Whether the domain runs on here behind a save that worked.
+  var isResuming = false
+  var policy: LuaPolicy?
+  var checkpoints: (any Checkpoints)?
+  var filter: (any RewriteFilter)?
+  var progress: (Save.Progress) -> Void = { _ in }
+
+  struct Outcome {
+    let result: SaveResult
+    /// What the filter did.
+    let report: ChangeReport?
+  }
+
+  /// Saves. Whatever is thrown, the domain is as it was before, and no file has appeared.
+  func run(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
+    switch target {
+    case .file(let path):
+      let output: OutputFile
+      do throws(SystemError) { output = try OutputFile(creating: path) } catch {
+        throw .rewrite(RewriteError(error))
+      }
+      let outcome = try write(domain, output.sink)
+      do throws(RewriteError) {
+        if !isUnchecked { try OutputJob(destination: .file(path)).verify(output) }
+        do throws(SystemError) { try output.commit() } catch { throw RewriteError(error) }
+      } catch {
+        letGo(domain)
+        throw .rewrite(error)
+      }
+      return finished(domain, outcome)
+    case .descriptor(let number):
+      let name = "descriptor \(number)"
+      let sink: Sink
+      do throws(SystemError) {
+        sink = Sink(try Descriptor(taking: number, path: name, isOwned: false), path: name)
+      } catch { throw .rewrite(RewriteError(error)) }
+      return finished(domain, try write(domain, sink))
+    case .command(let text):
+      let command: ReadingCommand
+      do throws(SystemError) { command = try ReadingCommand(text) } catch {
+        throw .rewrite(RewriteError(error))
+      }
+      guard let sink = command.sink else { throw .receiver(1, text) }
+      let outcome: Outcome
+      do throws(Problem) { outcome = try write(domain, sink) } catch {
+        let code = command.wait()
+        // A receiver that is gone is why the pipe broke.
+        if code != 0, case .live(let live) = error, case .system(let system) = live.kind,
+          system.isBrokenPipe
+        {
+          throw .receiver(code, text)
+        }
+        throw error
+      }
+      let code = command.wait()
+      guard code == 0 else {
+        // It took everything and refused at the end: the domain lives here.
+        letGo(domain)
+        throw .receiver(code, text)
+      }
+      return finished(domain, outcome)
+    }
+  }
+
+  private func finished(_ domain: any ManagedDomain, _ outcome: Outcome) -> Outcome {
+    if isResuming { letGo(domain) }
+    return outcome
+  }
+
+  /// Lets the domain run on, if it was the save that stopped it.
+  private func letGo(_ domain: any ManagedDomain) {
+    do throws(LiveError) {
+      if try domain.info().isSuspended { try domain.resume() }
+    } catch {
+      writeError("xensave-lua: warning: the domain could not be resumed: \(error)\n")
+    }
+  }
+
+  private func write(
+    _ domain: any ManagedDomain, _ output: Sink
+  ) throws(Problem) -> Outcome {
+    guard let filter else {
+      do throws(LiveError) {
+        return Outcome(result: try save(domain, output, policy), report: nil)
+      } catch { throw .live(error) }
+    }
+    let lock = Lock()
+    let filtered: FilteredOutput
+    do throws(SystemError) { filtered = try FilteredOutput(to: output, filter, lock) } catch {
+      throw .rewrite(RewriteError(error))
+    }
+    // A policy that runs in the script shares its state with the filter.
+    let asked: (any Policy)? = policy.map { LockedPolicy($0, lock) }
+    let result: SaveResult
+    do throws(LiveError) { result = try save(domain, filtered.sink, asked, lock) } catch {
+      if let why = filtered.failure() { throw .rewrite(why) }
+      throw .live(error)
+    }
+    do throws(RewriteError) {
+      return Outcome(result: result, report: try filtered.finish())
+    } catch {
+      letGo(domain)
+      throw .rewrite(error)
+    }
+  }
+
+  private func save(
+    _ domain: any ManagedDomain, _ sink: Sink, _ policy: (any Policy)?, _ lock: Lock? = nil
+  ) throws(LiveError) -> SaveResult {
+    let asked = policy ?? BuiltinPolicy()
+    let mode: Save.Mode =
+      if let checkpoints { .checkpointed(asked, checkpoints) } else {
+        isLive ? .live(asked) : .nonLive
+      }
+    let progress: (Save.Progress) -> Void = { event in
+      if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
+    }
+    // The time of a simulated domain passes by what is written.
+    let clock: any SaveClock = (domain as? SimDomain)?.clock ?? MonotonicClock()
+    return try Save(
+      domain, to: sink, mode: mode, isVerifying: isVerifying, clock: clock, progress: progress
+    ).run()
+  }
+}
+
+/// A policy that is asked only while a lock is held.
+private struct LockedPolicy: Policy {
+  private var policy: any Policy
+  private let lock: Lock
+
+  init(_ policy: any Policy, _ lock: Lock) {
+    self.policy = policy
+    self.lock = lock
+  }
+
+  mutating func begin(_ info: DomainInfo, frameCount: Int) {
+    lock.with { policy.begin(info, frameCount: frameCount) }
+  }
+  mutating func decide(_ stats: PrecopyStats) -> Verdict { lock.with { policy.decide(stats) } }
+  mutating func suspended(_ stats: PrecopyStats) { lock.with { policy.suspended(stats) } }
+  mutating func postcopy() { lock.with { policy.postcopy() } }
+  mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
+    lock.with { policy.checkpoint(stats, count: count) }
+  }
+  mutating func end(_ outcome: SaveOutcome) { lock.with { policy.end(outcome) } }
+}
+
+extension LuaFailure {
+  init(_ problem: DomainSave.Problem) {
+    switch problem {
+    case .live(let error): self.init(error)
+    case .rewrite(let error): self.init(error)
+    case .receiver(let code, let command):
+      self.init(
+        "the receiver ended with exit code \(code): \(command)", code: "receiver",
+        [("exit_code", .integer(Int64(code)))])
+    }
+  }
+}

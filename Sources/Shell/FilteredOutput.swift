@@ -1,0 +1,77 @@
+// A filter between a save and where it goes.
+
+internal import Image
+internal import Stream
+internal import SystemIO
+
+/// Passes what a save writes through a filter while it is written. The save writes to `sink`, which
+/// is a pipe; another thread rewrites what comes out of it. Where the filter fails, the save's next
+/// write does; where the save fails, the filter's end of the stream is one that no restore takes.
+final class FilteredOutput {
+  /// What the save writes to.
+  let sink: Sink
+  private let result = Result()
+  private let job: BackgroundJob
+
+  /// Written by the thread, read when it has ended.
+  private final class Result {
+    var report: ChangeReport?
+    var error: RewriteError?
+  }
+
+  /// `lock` is held while the filter runs: whoever else uses its Lua state holds it too.
+  init(to output: Sink, _ filter: any RewriteFilter, _ lock: Lock) throws(SystemError) {
+    let pipe = try Pipe()
+    let source = try Source(pipe.reading.duplicate(path: "the save"), path: "the save")
+    sink = Sink(try pipe.writing.duplicate(path: "the filter"), path: "the filter")
+    let result = result
+    var rewriter: Rewriter? = Rewriter(source, to: output, filter: LockedFilter(filter, lock))
+    job = try BackgroundJob {
+      do throws(RewriteError) { result.report = try rewriter?.run() } catch { result.error = error }
+      // Its end of the pipe goes with it: a save that still writes hears of it.
+      rewriter = nil
+    }
+  }
+
+  /// Ends the stream and waits for what is behind the filter. Throws the filter's error.
+  func finish() throws(RewriteError) -> ChangeReport {
+    sink.cut()
+    job.wait()
+    if let error = result.error { throw error }
+    return result.report ?? ChangeReport()
+  }
+
+  /// The error that the filter has ended with, once the save has failed.
+  func failure() -> RewriteError? {
+    sink.cut()
+    job.wait()
+    guard let error = result.error else { return nil }
+    // That the stream stops is the save's doing.
+    if case .stream = error.kind { return nil }
+    return error
+  }
+}
+
+/// A filter that runs only while a lock is held.
+private final class LockedFilter: RewriteFilter {
+  private let filter: any RewriteFilter
+  private let lock: Lock
+
+  init(_ filter: any RewriteFilter, _ lock: Lock) {
+    self.filter = filter
+    self.lock = lock
+  }
+
+  func begin() throws(RewriteError) {
+    try lock.with { () throws(RewriteError) in try filter.begin() }
+  }
+  func header(_ header: inout Header) throws(RewriteError) {
+    try lock.with { () throws(RewriteError) in try filter.header(&header) }
+  }
+  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
+    try lock.with { () throws(RewriteError) in try filter.record(record) }
+  }
+  func finish() throws(RewriteError) {
+    try lock.with { () throws(RewriteError) in try filter.finish() }
+  }
+}

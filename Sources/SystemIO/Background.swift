@@ -1,0 +1,99 @@
+// A second thread, and a child process: what a save needs beside itself.
+
+internal import CSystem
+internal import Glibc
+
+/// One job on a thread of its own.
+@safe
+public final class BackgroundJob {
+  private final class Box: @unchecked Sendable {
+    // Safe to send: set before the thread begins, called by it once.
+    let job: () -> Void
+    init(_ job: @escaping () -> Void) { self.job = job }
+  }
+
+  private let raw: OpaquePointer
+
+  /// Starts `job`. What it holds is its own until `wait` returns. Signals never come to it.
+  public init(_ job: @escaping () -> Void) throws(SystemError) {
+    // Safety: the job takes this reference back, and runs once.
+    let context = unsafe Unmanaged.passRetained(Box(job)).toOpaque()
+    let made = unsafe csystem_worker_start(
+      { context in
+        guard let context = unsafe context else { return }
+        unsafe Unmanaged<Box>.fromOpaque(context).takeRetainedValue().job()
+      }, context)
+    guard let made = unsafe made else {
+      let number = errno
+      unsafe Unmanaged<Box>.fromOpaque(context).release()
+      throw SystemError("pthread_create", number, "thread")
+    }
+    unsafe raw = made
+    _ = unsafe csystem_worker_post(raw)
+  }
+
+  deinit {
+    wait()
+    unsafe csystem_worker_finish(raw)
+  }
+
+  /// Waits for its end.
+  public func wait() {
+    while !(unsafe csystem_worker_wait(raw, 3_600_000_000_000)) {}
+  }
+}
+
+/// A lock. Whoever holds it may not ask for it again.
+@safe
+public final class Lock {
+  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+
+  public init() {
+    unsafe mutex = .allocate(capacity: 1)
+    unsafe pthread_mutex_init(mutex, nil)
+  }
+
+  deinit {
+    unsafe pthread_mutex_destroy(mutex)
+    unsafe mutex.deallocate()
+  }
+
+  /// Runs `body` while nobody else holds the lock.
+  public func with<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    unsafe pthread_mutex_lock(mutex)
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    return try body()
+  }
+}
+
+/// A command of the shell that reads what is written to it.
+public final class ReadingCommand {
+  private let process: pid_t
+  private var status: Int32?
+  /// What it reads. `close` ends it.
+  public private(set) var sink: Sink?
+
+  /// Starts it; its standard output and errors are this program's.
+  public init(_ command: String) throws(SystemError) {
+    let pipe = try Pipe()
+    var id: pid_t = 0
+    let number = unsafe csystem_spawn_shell(command, pipe.reading.number, &id)
+    guard number == 0 else { throw SystemError("posix_spawn", number, command) }
+    process = id
+    sink = Sink(try pipe.writing.duplicate(path: command), path: command)
+  }
+
+  deinit { _ = wait() }
+
+  /// Ends what it reads and waits for it: its exit code, or 128 and the signal that ended it.
+  public func wait() -> Int32 {
+    if let status { return status }
+    sink?.cut()
+    sink = nil
+    var result: Int32 = 0
+    while unsafe waitpid(process, &result, 0) < 0, errno == EINTR {}
+    let code = result & 0x7F == 0 ? result >> 8 & 0xFF : 128 + (result & 0x7F)
+    status = code
+    return code
+  }
+}
