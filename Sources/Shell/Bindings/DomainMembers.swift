@@ -292,12 +292,12 @@ extension LuaDomain {
         let slot = context.fieldLayout.find("CPU[\(id)]", in: context.fieldBytes),
         FieldNode(context, slot).instance == id
       else { return nil }
-      return LuaVCPU(id, [(context, "CPU[\(id)].")])
+      return LuaVCPU(nil, id, [(context, "CPU[\(id)].")])
     }
     guard try hypervisor.info().onlineVCPUs.contains(id),
       let basic = try record(.x86PVVCPUBasic, id)
     else { return nil }
-    return LuaVCPU(id, [(basic, ""), (basic, "user_regs.")])
+    return LuaVCPU(nil, id, [(basic, ""), (basic, "user_regs.")])
   }
 
   private static var store: [LuaMember<LuaDomain>] {

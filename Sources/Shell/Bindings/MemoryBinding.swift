@@ -39,7 +39,7 @@ extension LuaVCPU {
         let count = try frame.integer(3, in: 1...Int64(GuestMemory.readLimit))
         let octets: [UInt8]
         do throws(PagesError) {
-          octets = try vcpu.image.memory().virtual(vcpu.id, address, count)
+          octets = try vcpu.memory().virtual(vcpu.id, address, count)
         } catch { return frame.fail(LuaFailure(error)) }
         frame.push(viewOfCopy: octets, address: address, reason: LuaImage.readOnly)
         return 1
@@ -53,7 +53,7 @@ extension LuaVCPU {
         let address = UInt64(bitPattern: try frame.integer(2))
         let found: GuestMemory.Translation
         do throws(PagesError) {
-          let memory = try vcpu.image.memory()
+          let memory = try vcpu.memory()
           found = try memory.translate(memory.vcpu(vcpu.id), address)
         } catch { return frame.fail(LuaFailure(error)) }
         frame.push(
@@ -71,7 +71,7 @@ extension LuaVCPU {
       ) { vcpu, frame throws(LuaError) in
         let limit = frame.isMissing(2) ? 65536 : try frame.integer(2, in: 1...(1 << 20))
         let all = try paging { () throws(PagesError) in
-          let memory = try vcpu.image.memory()
+          let memory = try vcpu.memory()
           return memory.mappings(try memory.vcpu(vcpu.id), limit: limit).mappings
         }
         var next = 0
@@ -101,7 +101,7 @@ extension LuaVCPU {
         let options = try SearchOptions(frame, 3, isVirtual: true)
         let octets = try options.octets(try frame.bytes(2))
         let (found, isComplete) = try paging { () throws(PagesError) in
-          let memory = try vcpu.image.memory()
+          let memory = try vcpu.memory()
           return try memory.search(
             memory.vcpu(vcpu.id), octets, limit: options.limit, in: options.range)
         }

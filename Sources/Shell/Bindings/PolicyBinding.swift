@@ -93,8 +93,8 @@ final class LuaTrace {
         },
         .property(
           "rounds", "table[]",
-          "Each round: kind (\"live\", \"final\", \"standing\", \"checkpoint\", \"verify\"), number, "
-            + "dirty_count, sent (pages with contents), octets, begin_s and end_s (in seconds), "
+          "Each round: kind (\"live\", \"final\", \"standing\", \"checkpoint\", \"verify\"), "
+            + "number, dirty_count, sent (pages with contents), octets, begin_s and end_s (in seconds), "
             + "digest (of the dirty bitmap).",
           example: "for _, round in ipairs(trace.rounds) do print(round.dirty_count) end"
         ) { trace, frame in
@@ -161,8 +161,8 @@ extension ShellContext {
         .make(deadline: deadline, wallTime: wallTime, log: log)
     }
     return LuaPolicy(
-      try InlineRunner(frame, index), name: "(of the script)", deadline: deadline, wallTime: wallTime,
-      log: log)
+      try InlineRunner(frame, index), name: "(of the script)", deadline: deadline,
+      wallTime: wallTime, log: log)
   }
 
   /// xs.sim.replay and xs.sim.trace.
@@ -180,7 +180,7 @@ extension ShellContext {
       },
       LuaModuleFunction(
         "xs.sim", "replay",
-        "(trace: string|Trace, policy: Policy|string|table|fun(s: PrecopyStats): string, "
+        "(trace: string|Trace, policy: Policy|string|table|fun(s: any): string, "
           + "options?: table): table?, Error?",
         "What a policy would have done in a save that was recorded, in virtual time. Options: "
           + "link_mbps (megabits a second, 10000 as a rule) or link (\"10G\"), hour (at which the "

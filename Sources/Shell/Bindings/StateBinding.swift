@@ -4,6 +4,7 @@ internal import Bytes
 internal import Format
 internal import Image
 internal import LuaRuntime
+internal import Pages
 internal import Stream
 
 /// The vCPUs of an image, by their numbers.
@@ -86,15 +87,24 @@ final class LuaVCPUs {
 
 /// One vCPU: its registers by the names that Xen's headers give them.
 final class LuaVCPU {
-  let image: LuaImage
+  /// nil for a vCPU of a domain that runs.
+  private let image: LuaImage?
   let id: Int
   /// Where its fields are looked for, in turn.
   private let places: [(owner: LuaRecord, prefix: String)]
 
-  init(_ image: LuaImage, _ id: Int, _ places: [(owner: LuaRecord, prefix: String)]) {
+  init(_ image: LuaImage?, _ id: Int, _ places: [(owner: LuaRecord, prefix: String)]) {
     self.image = image
     self.id = id
     self.places = places
+  }
+
+  /// The guest's memory as the image holds it.
+  func memory() throws(PagesError) -> GuestMemory {
+    guard let image else {
+      throw PagesError(.usage, "virtual addresses are read in saved domains only")
+    }
+    return try image.memory()
   }
 
   private func find(_ name: String) throws(LuaError) -> (LuaRecord, Slot) {
