@@ -135,7 +135,9 @@ extension ShellContext {
   private func workload(_ options: OptionTable) throws(LuaError) -> Workload {
     let isRepeating = try options.flag("repeating", true)
     let phases = try options.with("workload") { () throws(LuaError) -> [Workload.Phase] in
-      guard options.frame.type(-1) == .table, case .list(let list)? = options.frame.value(-1) else {
+      let value = options.frame.value(-1)
+      if value == .table([]) { return [] }
+      guard case .list(let list)? = value else {
         throw LuaError("sim: workload: expected a list of phases (tables)")
       }
       var out: [Workload.Phase] = []
@@ -183,7 +185,8 @@ extension Source {
     guard isFile, let copy = try? duplicate() else { return nil }
     var reader = StreamReader(copy)
     while let part = try? reader.next() {
-      guard case .header(let header) = part else { return nil }
+      // The outer layers have headers and records before it.
+      guard case .header(let header) = part else { continue }
       if header.kind == .domain {
         return header.number("type") == UInt64(GuestType.x86PV.rawValue) ? .x86PV : .x86HVM
       }
