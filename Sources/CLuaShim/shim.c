@@ -593,9 +593,3 @@ void clua_take_thread(lua_State *L) {
     sigaddset(&set, clua_stop_signal());
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
-
-int clua_file_descriptor(lua_State *L, int index) {
-    luaL_Stream *stream = luaL_testudata(L, index, LUA_FILEHANDLE);
-    if (!stream || !stream->closef || !stream->f || fflush(stream->f) != 0) return -1;
-    return fileno(stream->f);
-}
