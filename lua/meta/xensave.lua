@@ -690,6 +690,360 @@ function Synth:omit(type) end
 ---@return xensave.Error?
 function Synth:save(path) end
 
+---A domain. `local dom <close> = assert(xs.domain "web1")`: at the end of the scope, by
+---whatever way, the domain is as it was found, not paused, suspended or noting dirty pages.
+---What the hypervisor refuses is returned as nil and an error.
+---@class xensave.Domain
+---@field id integer Its number.
+---@field name string? Its name; nil where it has none.
+---@field uuid string? Its UUID.
+---@field guest string "x86_hvm" (PVH too) or "x86_pv".
+local Domain = {}
+
+---What it is now: id, name, uuid, guest, max_pages, pages, vcpus (numbers of those online),
+---paused, suspended, shutdown ("suspend", "crash", ... or nil), xen, guest_width.
+---
+---```lua
+---print(dom:info().pages)
+---```
+---@return table?
+---@return xensave.Error?
+function Domain:info() end
+
+---Ends the handle: the domain is as it was found.
+function Domain:close() end
+
+---Stops its vCPUs where they are.
+---@return boolean?
+---@return xensave.Error?
+function Domain:pause() end
+
+---Lets its vCPUs go on.
+---@return boolean?
+---@return xensave.Error?
+function Domain:unpause() end
+
+---Asks the guest to stand still, and waits for it.
+---@return boolean?
+---@return xensave.Error?
+function Domain:suspend() end
+
+---Lets a suspended domain run on.
+---@return boolean?
+---@return xensave.Error?
+function Domain:resume() end
+
+---Begins to note which pages are written to.
+---@return boolean?
+---@return xensave.Error?
+function Domain:enable_log_dirty() end
+
+---Stops noting them.
+---@return boolean?
+---@return xensave.Error?
+function Domain:disable_log_dirty() end
+
+---The pages written to since the last call, which are forgotten: a table of count, and ranges,
+---a list of { first, last } of pfns.
+---
+---```lua
+---local dirty = assert(dom:clean_log_dirty())
+---```
+---@return table?
+---@return xensave.Error?
+function Domain:clean_log_dirty() end
+
+---The same pages, which are not forgotten: a table of count, and ranges, a list of { first,
+---last } of pfns.
+---@return table?
+---@return xensave.Error?
+function Domain:peek_log_dirty() end
+
+---What is where: runs of pages of one type, each a table of first, last (pfns), count and type
+---("NOTAB", "L1TAB", "XTAB" where there is none, ...).
+---
+---```lua
+---for _, run in ipairs(dom:memory_map()) do print(run.first, run.last, run.type) end
+---```
+---@return table[]?
+---@return xensave.Error?
+function Domain:memory_map() end
+
+---The types of pages, from a pfn on.
+---
+---```lua
+---print(dom:page_types(0x10)[1])
+---```
+---@param first integer
+---@param count? integer
+---@return string[]?
+---@return xensave.Error?
+function Domain:page_types(first, count) end
+
+---A page's octets, mapped: what the guest writes shows. Valid until the next call of a method
+---of this domain.
+---
+---```lua
+---print(dom:page(0x10):u32(0))
+---```
+---@param pfn integer
+---@return xensave.View?
+---@return xensave.Error?
+function Domain:page(pfn) end
+
+---A record of its state as a save would write it; nil where it has none. Most can be had only
+---while the domain is paused or suspended. PV guests have X86_PV_VCPU_BASIC and its like once
+---a vCPU.
+---
+---```lua
+---local context = assert(dom:record "HVM_CONTEXT")
+---```
+---@param type string|integer
+---@param vcpu? integer
+---@return xensave.Record?
+---@return xensave.Error?
+function Domain:record(type, vcpu) end
+
+---The registers of a vCPU; nil where it is offline. The domain must be paused or suspended.
+---
+---```lua
+---print(xs.hex(dom:vcpu(0).rip))
+---```
+---@param id integer
+---@return xensave.VCPU?
+---@return xensave.Error?
+function Domain:vcpu(id) end
+
+---The HVM parameters by name. The domain must be paused or suspended.
+---
+---```lua
+---print(xs.hex(dom:hvm_params().STORE_PFN))
+---```
+---@return xensave.HVMParams?
+---@return xensave.Error?
+function Domain:hvm_params() end
+
+---The value of a node of xenstore, or nil. Paths that do not begin with "/" are below the
+---domain's own.
+---
+---```lua
+---print(dom:store_read "memory/target")
+---```
+---@param path string
+---@return string?
+---@return xensave.Error?
+function Domain:store_read(path) end
+
+---Writes a node of xenstore.
+---@param path string
+---@param value string
+---@return boolean?
+---@return xensave.Error?
+function Domain:store_write(path, value) end
+
+---The names of the nodes below one, or nil where there is none.
+---@param path string
+---@return string[]?
+---@return xensave.Error?
+function Domain:store_list(path) end
+
+---Waits until a node at or below a path changes, for at most so long: the path of the node, or
+---nil.
+---@param path string
+---@param seconds number
+---@return string?
+---@return xensave.Error?
+function Domain:store_watch(path, seconds) end
+
+---Saves it to a path (the file appears when it is complete and verified) or to an open file.
+---Options, which may stand alone with `to` among them: live (true), resume (whether it runs on
+---here; else it stands still behind the save), policy (a Policy, name, table or function;
+---Xen's builtin as a rule), deadline_ms (for each of its calls, 100), filter (as for
+---xs.rewrite), trace (a path: what was done is recorded), progress (a title, a Progress, or a
+---function of what, done and total), verify (sends everything twice, for the restorer to
+---compare), unchecked. Where anything fails the domain runs on; err.stage says where it was,
+---err.code is "aborted" where the policy gave up.
+---
+---```lua
+---assert(dom:save("web.img", { policy = "downtime-budget" }))
+---```
+---@param to string|table|any
+---@param options? table
+---@return xensave.SaveResult?
+---@return xensave.Error?
+function Domain:save(to, options) end
+
+---Saves it again and again into one stream, of which the last complete checkpoint is restored;
+---it runs on. Options: count (of checkpoints, 2), interval_ms (between two, 200), policy (a
+---Policy, name, table or function; Xen's builtin as a rule), deadline_ms (for each of its
+---calls, 100), filter (as for xs.rewrite), trace (a path: what was done is recorded), progress
+---(a title, a Progress, or a function of what, done and total), verify (sends everything
+---twice, for the restorer to compare), unchecked. The policy's on_checkpoint can end it.
+---
+---```lua
+---assert(dom:checkpoint("web.img", { count = 5, interval_ms = 100 }))
+---```
+---@param to string|table|any
+---@param options? table
+---@return xensave.SaveResult?
+---@return xensave.Error?
+function Domain:checkpoint(to, options) end
+
+---Sends it, live, to a command of the shell (as its standard input), which has to end with
+---exit code 0: then it stands still here. Where the command fails, even at the very end, the
+---domain runs on here, and err.code is "receiver". Options: command, policy (a Policy, name,
+---table or function; Xen's builtin as a rule), deadline_ms (for each of its calls, 100),
+---filter (as for xs.rewrite), trace (a path: what was done is recorded), progress (a title, a
+---Progress, or a function of what, done and total), verify (sends everything twice, for the
+---restorer to compare), unchecked.
+---
+---```lua
+---assert(dom:migrate "ssh host2 xensave-receive")
+---```
+---@param to string|table
+---@param options? table
+---@return xensave.SaveResult?
+---@return xensave.Error?
+function Domain:migrate(to, options) end
+
+---Restores an image into a domain that was made for it: xs.sim { blank = true }. (A domain of
+---a real Xen is made and restored by xl.) Options: checkpointed, policy (its on_restore and
+---on_static_data are called). The result has pages, checkpoints, failed_over, differing (pfns
+---that a VERIFY round found different).
+---
+---```lua
+---assert(dom:restore "web.img")
+---```
+---@param from string|xensave.Image
+---@param options? table
+---@return table?
+---@return xensave.Error?
+function Domain:restore(from, options) end
+
+---Simulated domains: lets time pass; the guest works.
+---
+---```lua
+---dom:run(0.5)
+---```
+---@param seconds number
+function Domain:run(seconds) end
+
+---Simulated domains: writes to a page as the guest would.
+---@param pfn integer
+---@param offset integer
+---@param octets string
+function Domain:write(pfn, offset, octets) end
+
+---Simulated domains: takes a page away, or gives it one.
+---@param pfn integer
+---@param has_page boolean
+function Domain:balloon(pfn, has_page) end
+
+---Simulated domains: makes a hook fail ("map", "suspend", "cleanLogDirty", ...) or something
+---happen ("page-vanishes", "unknown-type", "silent-suspend", "short-bitmap", "domain-changes",
+---"domain-dies") at its `at`-th call from now (1), `times` times (1), with an errno (5).
+---"none" takes all of them back.
+---
+---```lua
+---dom:fault("map", 3)
+---```
+---@param name string
+---@param at? integer
+---@param times? integer
+---@param errno? integer
+function Domain:fault(name, at, times, errno) end
+
+---Simulated domains: how often each hook was called, by name.
+---
+---```lua
+---print(dom:calls().map)
+---```
+---@return table
+function Domain:calls() end
+
+---Simulated domains: log_dirty, emulator_log_dirty, paused, running (whether vCPUs run),
+---leases (pages lent), writes (of the guest), time (seconds).
+---@return table
+function Domain:state() end
+
+---Simulated domains: the pfns of pages that differ in contents, or that only one has (at most
+---1000), with count, and same_state, whether all records are the same.
+---
+---```lua
+---assert(dom:differences(copy).count == 0)
+---```
+---@param other xensave.Domain
+---@return table
+function Domain:differences(other) end
+
+---Simulated domains: ends it, and the handle.
+function Domain:destroy() end
+
+---What a save of a domain has done.
+---@class xensave.SaveResult
+---@field rounds integer Rounds that were sent while the guest ran.
+---@field octets integer Octets that the save wrote, before a filter.
+---@field pages integer Pages sent with their contents, each as often as it was sent.
+---@field checkpoints integer Checkpoints that are complete.
+---@field downtime number Seconds from the guest standing still to the end.
+---@field total number Seconds that all of it took.
+---@field policy_calls integer Calls of the policy.
+---@field policy_failures integer Calls that failed, so that the builtin policy answered.
+---@field policy_time number Seconds that the calls took, the way to the policy's thread included.
+---@field trace xensave.Trace What was done, round by round.
+---@field report xensave.Report? What the filter did; nil where there was none.
+---@field warnings string[] What could not be put back behind the save.
+local SaveResult = {}
+
+---What a live save did, round by round. tostring() gives its text.
+---@class xensave.Trace
+---@field guest string "x86_hvm" or "x86_pv".
+---@field max_pages integer Pages that the domain might have.
+---@field pages integer Pages that the domain had.
+---@field outcome string How it ended: "complete", or what went wrong.
+---@field downtime number Seconds for which the guest stood still.
+---@field total number Seconds that all of it took.
+---@field rounds table[] Each round: kind ("live", "final", "standing", "checkpoint", "verify"), number, dirty_count, sent (pages with contents), octets, begin_s and end_s (in seconds), digest (of the dirty bitmap).
+local Trace = {}
+
+---Writes it to a file; gives the path.
+---@param path string
+---@return string?
+---@return xensave.Error?
+function Trace:save(path) end
+
+---A policy that xs.load_policy has found: `policy { option = value }` gives it with other
+---values for its options. It runs on a thread of its own, in a sandbox.
+---@class xensave.Policy
+---@field name string Its name.
+---@field path string The file that it is from.
+---@field summary string What it does, in one line.
+---@field opts table The values of its options.
+local Policy = {}
+
+---What a policy decides on: `precopy(s)` gets it. The same object each time; s:copy() keeps
+---what it says.
+---@class xensave.PrecopyStats
+---@field iteration integer Rounds that were sent.
+---@field total_written integer Pages that were sent in all rounds.
+---@field dirty_count integer? Pages that are dirty; nil while that is not known (Xen: -1).
+---@field max_pages integer Pages that the domain may have.
+---@field phase string "before" a round is sent, or "after" (asked only where both_phases is true).
+---@field elapsed number Seconds since the first round began.
+---@field round_time number Seconds of the last round; 0 before there is one.
+---@field bandwidth number Pages a second that are sent, smoothed; 0 before the first round.
+---@field bandwidth_raw number Pages a second that the last round sent.
+---@field dirty_rate number Pages a second that the guest dirties, smoothed.
+---@field dirty_rate_raw number Pages a second that the guest dirtied in the last round.
+---@field est_downtime number? Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known.
+---@field time number Seconds since 1970.
+---@field hour number Hours since midnight, local time: 22.5 is half past ten.
+local PrecopyStats = {}
+
+---All of it as a table that stays as it is.
+---@return table
+function PrecopyStats:copy() end
+
 ---Long work that is shown on standard error as --progress says. xs.progress makes it.
 ---@class xensave.Progress
 ---@field title string What the work is called.
@@ -1429,6 +1783,36 @@ function xs.from_json(text) end
 ---@return fun(): table
 function xs.diff(a, b, options) end
 
+---The domains that there are, real and simulated: tables of id, name, uuid, guest, paused,
+---pages, vcpus and backend.
+---
+---```lua
+---for _, d in ipairs(xs.domains()) do print(d.id, d.name) end
+---```
+---@return table[]?
+---@return xensave.Error?
+function xs.domains() end
+
+---A domain by its number, name or UUID.
+---
+---```lua
+---local dom <close> = assert(xs.domain "web1")
+---```
+---@param which integer|string
+---@return xensave.Domain?
+---@return xensave.Error?
+function xs.domain(which) end
+
+---A policy by its name (xensave-lua policy list) or by the path of its file. Raises where
+---there is none, or where it is no policy.
+---
+---```lua
+---local policy = xs.load_policy "downtime-budget" { downtime_ms = 200 }
+---```
+---@param name string
+---@return xensave.Policy
+function xs.load_policy(name) end
+
 ---Messages on standard error.
 ---@class xensave.log
 xs.log = {}
@@ -1616,6 +2000,53 @@ function xs.pages.set(first, last) end
 ---@return xensave.PageSet?
 ---@return xensave.Error?
 function xs.pages.load(path) end
+
+---Simulated domains, which need no Xen, and replays of recorded saves. `xs.sim { ... }` is
+---short for xs.sim.domain { ... }.
+---@class xensave.sim
+xs.sim = {}
+
+---Reads a trace that a save recorded.
+---
+---```lua
+---local trace = assert(xs.sim.trace "web.trace")
+---```
+---@param path string
+---@return xensave.Trace?
+---@return xensave.Error?
+function xs.sim.trace(path) end
+
+---What a policy would have done in a save that was recorded, in virtual time. Options:
+---link_mbps (megabits a second, 10000 as a rule) or link ("10G"), hour (at which the save
+---begins). The result has outcome, reason, rounds, octets, sent_ratio (of the memory, 1.0 is
+---once), downtime_ms, total_s, dirty_counts, decisions and failures.
+---
+---```lua
+---local r = assert(xs.sim.replay("web.trace", "builtin", { link = "1G" }))
+---```
+---@param trace string|xensave.Trace
+---@param policy xensave.Policy|string|table|fun(s: any): string
+---@param options? table
+---@return table?
+---@return xensave.Error?
+function xs.sim.replay(trace, policy, options) end
+
+---Makes a simulated domain and starts it. Options: pages or memory_mib (16 MiB as a rule),
+---guest ("x86_hvm"; "x86_pv" only with from or blank), from (an image that it is restored
+---from), blank (waits for dom:restore), name, vcpus, seed, filled (of 100 pages, how many have
+---contents: 75), holes (list of { first, last } without pages), suspend_ms (that the guest
+---takes to stand still: 1), link ("10G": how fast its virtual time lets saves write) or
+---real_time = true, workload (list of phases, each with seconds, writes_per_s, hot_pages,
+---hot_percent, zero_percent, burst_writes, burst_ms) and repeating (true: the first phase
+---follows the last).
+---
+---```lua
+---local dom <close> = xs.sim.domain { workload = { { writes_per_s = 50000 } } }
+---```
+---@param options? table
+---@return xensave.Domain?
+---@return xensave.Error?
+function xs.sim.domain(options) end
 
 ---The image of the command line; nil without one.
 ---@type xensave.Image?
