@@ -279,11 +279,11 @@ static int next_item(lua_State *L) {
         item_list *list = lua_touserdata(L, lua_upvalueindex(2));
         clua_cell *cell = lua_touserdata(L, lua_upvalueindex(1));
         if (list == NULL) return 0;
-        if (list->generation != cell->generation || cell->base == NULL) {
-            return luaL_error(L, "stale loop: the pages that it went over are gone (it is valid "
-                                 "until the next record)");
-        }
         if (list->position < list->count) {
+            if (list->generation != cell->generation || cell->base == NULL) {
+                return luaL_error(L, "stale loop: the pages that it went over are gone (it is valid "
+                                     "until the next record)");
+            }
             const clua_item *item = &list->items[list->position++];
             lua_pushinteger(L, (lua_Integer)item->key);
             view *v = lua_newuserdatauv(L, sizeof *v, item->reason ? 2 : 1);

@@ -219,6 +219,8 @@ private struct MappingWalk {
   var isComplete = true
   /// How often a range began with a page.
   private var aliases: [UInt64: UInt8] = [:]
+  /// How often a table was looked at on a level: what it maps is kept as often at most.
+  private var visits: [UInt64: UInt8] = [:]
 
   init(vcpu: VCPU, limit: Int, tablesLeft: Int) {
     self.vcpu = vcpu
@@ -233,6 +235,9 @@ private struct MappingWalk {
       isComplete = false
       return
     }
+    let key = table & ~0x1F | UInt64(level)
+    guard visits[key, default: 0] < 16 else { return }
+    visits[key, default: 0] += 1
     tablesLeft -= 1
     guard let bytes = page(table >> 12) else { return }
     let isLegacy = vcpu.mode == .legacy

@@ -6,10 +6,13 @@ internal import Glibc
 internal import SystemIO
 
 extension PageImage {
-  /// Calls `body` for all pages that the image mentions, in batches of at most 1024.
+  /// Calls `body` for all pages that the image mentions, in batches of at most `capacity` (of 1024):
+  /// 64 where contents are looked at, which fit the processor's cache.
   public func forEachBatch(
-    in pages: PageSet? = nil, _ body: (PageBatch) throws(PagesError) -> Void
+    in pages: PageSet? = nil, of capacity: Int = BatchMask.capacity,
+    _ body: (PageBatch) throws(PagesError) -> Void
   ) throws(PagesError) {
+    precondition(capacity > 0 && capacity <= BatchMask.capacity)
     let batch = PageBatch()
     var entries: [PageEntry] = []
     /// Runs of contents of this batch: number of the first data page, count, offset in the file.
@@ -43,7 +46,7 @@ extension PageImage {
         for run in PageImage.cut(whole, to: pages) {
           var done = 0
           while done < Int(run.pageCount) {
-            let count = min(Int(run.pageCount) - done, BatchMask.capacity - entries.count)
+            let count = min(Int(run.pageCount) - done, capacity - entries.count)
             let pfn = run.pfn + UInt64(done)
             for number in 0..<count {
               entries.append(PageEntry(run.type, pfn: pfn + UInt64(number)))
@@ -54,7 +57,7 @@ extension PageImage {
             }
             done += count
             given.value += UInt64(count)
-            if entries.count == BatchMask.capacity { try flush() }
+            if entries.count == capacity { try flush() }
           }
         }
       }
@@ -77,7 +80,7 @@ extension PageImage {
   /// The pfns of the pages that a selector is true of.
   public func select(_ program: SelectorProgram) throws(PagesError) -> PageSet {
     var set = PageSet()
-    try forEachBatch { batch throws(PagesError) in
+    try forEachBatch(of: program.batchCapacity) { batch throws(PagesError) in
       try program.run(batch).forEach {
         let pfn = batch.entries[$0].pfn
         set.append(pfn..<pfn + 1)
@@ -93,7 +96,8 @@ extension PageImage {
   /// How many pages each of the selectors is true of, in one pass.
   public func count(_ programs: [SelectorProgram]) throws(PagesError) -> [UInt64] {
     var counts = [UInt64](repeating: 0, count: programs.count)
-    try forEachBatch { batch throws(PagesError) in
+    try forEachBatch(of: programs.map(\.batchCapacity).min() ?? BatchMask.capacity) {
+      batch throws(PagesError) in
       for (number, program) in programs.enumerated() {
         counts[number] += UInt64(try program.run(batch).count)
       }

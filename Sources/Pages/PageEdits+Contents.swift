@@ -12,8 +12,7 @@ extension PageEdits {
     let editable = try current()
     var out: [Int] = []
     let loaded = try payload(editable, if: program.needsContents && !source.isFile)
-    // With contents no more than fits the processor's cache.
-    let capacity = program.needsContents ? 64 : BatchMask.capacity
+    let capacity = program.batchCapacity
     // The batch would keep these edits, which keep it.
     defer { guards.batch.begin([]) { _, _, _ in } }
     var first = 0

@@ -168,6 +168,8 @@ public final class SelectorProgram {
   }
 
   public var needsContents: Bool { steps.contains { $0.needsContents } }
+  /// Pages that it is best run on at once: contents of no more than fit the processor's cache.
+  var batchCapacity: Int { needsContents ? 64 : BatchMask.capacity }
 
   // MARK: - Compiling
 

@@ -116,3 +116,107 @@ t.test("a chain passes on what its stages write", function()
   t.equal(out:first "VERIFY", nil)
   t.raises("expected a filter", xs.chain, 1)
 end)
+
+local scrub = require "xensave.filters.scrub"
+local P = xs.pages
+
+local function page(path, pfn)
+  local view = t.open(path):page(pfn)
+  return view and view:bytes()
+end
+
+local function with_secrets()
+  return image { pages = {
+    [0x20] = "key=secret;secret", [0x21] = ("x"):rep(4094) .. "se", [0x22] = "cret", [0x23] = 7,
+    [0x24] = "k\0e\0y\0",
+  } }
+end
+
+t.test("scrub fills pages by number, text and selector", function()
+  local path, out = with_secrets(), t.path "scrubbed.img"
+  local function run(options)
+    return assert(xs.rewrite(path, out, scrub.filter(options)))
+  end
+  run { pages = P.pfn(0x23) }
+  t.equal({ page(out, 0x23):find "[^\0]", page(out, 0x20):sub(1, 4) }, { nil, "key=" })
+  run { contains = { "secret" }, octet = 0x2a }
+  t.equal(page(out, 0x20), ("*"):rep(4096))
+  t.equal(page(out, 0x21):sub(1, 2), "xx")
+  run { utf16 = { "key" } }
+  t.equal({ page(out, 0x24):find "[^\0]", page(out, 0x20):sub(1, 3) }, { nil, "key" })
+  run { pages = P.set(0x23), drop = true }
+  t.equal(page(out, 0x23), nil)
+  t.equal(xs.verify(out).ok, true)
+end)
+
+t.test("scrub erases texts only", function()
+  local path, out = with_secrets(), t.path "erased.img"
+  assert(xs.rewrite(path, out, scrub.filter { contains = { "secret" }, erase = true }))
+  t.equal(page(out, 0x20):sub(1, 17), "key=\0\0\0\0\0\0;\0\0\0\0\0\0")
+  t.equal(page(out, 0x23), ("\7"):rep(4096))
+  assert(xs.rewrite(path, out, scrub.filter { contains = { "x" }, erase = true, octet = 0x78 }))
+  t.equal(page(out, 0x21), page(path, 0x21))
+  t.raises("nothing is chosen", scrub.filter, {})
+  t.raises("erase needs texts", scrub.filter, { erase = true, pages = P.any })
+end)
+
+t.test("scrub fails closed on what a PV guest needs", function()
+  local path = image { guest = "x86_pv" }
+  t.raises("page 0x1 cannot be filled", xs.rewrite, path, t.path "no.img",
+    scrub.filter { pages = P.any })
+  t.equal(xs.glob(t.path "no.img"), {})
+end)
+
+-- A guest without paging whose kernel has 24 pages in 3 sections; those at 8..11 and 17 are free.
+local function linux_guest(change)
+  local function map(pages)
+    local out = {}
+    for index = 0, 7 do
+      local order = pages[index]
+      out[index + 1] = ("<I8I8I8I8I8I8i4i4I8"):rep(1):pack(0, 0, 0, 0, 0, order or 0,
+        order and -129 or -1, order and 0 or 1, 0):sub(1, 64)
+    end
+    return table.concat(out)
+  end
+  local text = ([[OSRELEASE=6.1.0-test
+PAGESIZE=4096
+SYMBOL(swapper_pg_dir)=ffffffff82a10000
+SYMBOL(mem_section)=1b000
+SIZE(mem_section)=16
+OFFSET(mem_section.section_mem_map)=0
+NUMBER(SECTION_SIZE_BITS)=15
+SIZE(page)=64
+OFFSET(page._refcount)=52
+OFFSET(page._mapcount)=48
+OFFSET(page.private)=40
+NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-129
+]])
+  if change then text = change(text) end
+  return image { pages = {
+    [0x8] = 1, [0x9] = 2, [0xb] = 3, [0xc] = 4, [0x11] = 5,
+    [0x1a] = text, [0x1b] = ("<I8"):pack(0x1c000),
+    -- Sections 0 and 1 have a map, 2 has one too; each is encoded relative to page 0.
+    [0x1c] = ("<I8I8I8I8I8I8"):pack(0x1d000 | 3, 0, (0x1d200 - 64 * 8) | 3, 0,
+      (0x1d400 - 64 * 16) | 3, 0),
+    [0x1d] = map {} .. map { [0] = 2 } .. map { [1] = 0 },
+  } }
+end
+
+t.test("free pages of a Linux guest", function()
+  local linux = require "xensave.linux"
+  local path = linux_guest()
+  local guest = t.open(path)
+  t.equal(linux.vmcoreinfo(guest).OSRELEASE, "6.1.0-test")
+  t.equal(linux.free_pages(guest) == P.set { 8, 9, 10, 11, 17 }, true)
+  local out = t.path "freed.img"
+  assert(xs.rewrite(path, out, scrub.filter { pages = P.pfns(linux.free_pages(guest)) }))
+  for pfn = 8, 17 do
+    t.equal(page(out, pfn):byte(), pfn == 12 and 4 or 0, xs.hex(pfn))
+  end
+  -- Damage is told, and nothing is guessed.
+  t.raises("no VMCOREINFO", linux.free_pages, t.open(image()))
+  t.raises("VMCOREINFO has no SIZE%(mem_section%)", linux.free_pages,
+    t.open(linux_guest(function(text) return (text:gsub("SIZE%(mem_section%)", "SIZE(x)")) end)))
+  t.raises("no vCPU maps the kernel's data", linux.free_pages,
+    t.open(linux_guest(function(text) return (text:gsub("=1b000", "=7fffff000")) end)))
+end)

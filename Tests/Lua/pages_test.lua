@@ -343,3 +343,178 @@ t.test("an image's own records are changed by their columns", function()
   t.equal(image:first("PAGE_DATA").pfn[1], 0x200)
   t.raises("one has a page in the stream", function() batch.pftype[1] = "XTAB" end)
 end)
+
+-- An image whose pages came twice: 0x20 with "old", then with "new".
+local function live()
+  local path = assert(xs.synth { pages = { [0x20] = "new", [0x21] = 7, [0x22] = 7 } }
+    :save(t.path "once.img"))
+  local out = t.path "live.img"
+  assert(xs.rewrite(path, out, { PAGE_DATA = function(batch)
+    local second = batch:copy()
+    for _, view in batch:each(P.pfn(0x20)) do view:put(0, "old") end
+    return batch, second
+  end }))
+  return out
+end
+
+t.test("images count, select and go over their pages", function()
+  local image = t.open(live())
+  local n = image:count { all = P.any, seven = P.byte(9, 7), zero = P.zero, one = "pfn = 0x20" }
+  t.equal(n, { all = 43, seven = 2, zero = 40, one = 1 })
+  t.equal({ image:count(), image:count(P.zero) }, { 43, 40 })
+  t.equal(image:select(P.has_data & ~P.zero) == P.set(0x20, 0x22), true)
+  t.equal(#(image:select(P.any) - image:select(P.zero)), 3)
+  t.raises("count: a: expected a selector, got number", image.count, image, { a = 1 })
+  local seen, kept = {}, nil
+  for pfn, view in image:each(P.pfn(0x20, 0x22)) do
+    seen[#seen + 1] = { pfn, view:bytes(0, 3) }
+    t.raises("it is a copy of what is in the image", view.u8, view, 0, 1)
+    kept = view
+  end
+  t.equal(seen, { { 0x20, "new" }, { 0x21, "\7\7\7" }, { 0x22, "\7\7\7" } })
+  t.raises("stale view", kept.u8, kept, 0)
+  for _ in image:each(P.pfn(0x999)) do error "there is no such page" end
+end)
+
+t.test("images find duplicates", function()
+  local image = t.open(live())
+  local found = image:dedupe()
+  t.equal({ found.pages, found.distinct, found.zero }, { 43, 3, 40 })
+  t.equal(found:top(1), { { count = 40, first_pfn = 0, image = 1, zero = true } })
+  t.equal(found:top()[2], { count = 2, first_pfn = 0x21, image = 1, zero = false })
+  t.equal(tostring(found), "3 distinct of 43 pages")
+  local both = image:dedupe { with = { t.open(hvm()) }, verify = true }
+  t.equal({ both.pages, both.distinct }, { 86, 4 })
+  t.raises("did you mean 'with'", image.dedupe, image, { wit = {} })
+end)
+
+t.test("images show pages and their history", function()
+  local image = t.open(live())
+  t.equal(image:page(0x20):bytes(0, 3), "new")
+  t.equal({ image:page(0x20, { version = 1 }):bytes(0, 3),
+    image:page(0x20, { version = 2 }):bytes(0, 3) }, { "old", "new" })
+  local history = image:history(0x20)
+  t.equal({ #history, history[1].last, history[2].last, history[2].round },
+    { 2, false, true, 1 })
+  t.equal(image:history(0x999), {})
+  local function none(pattern, ...)
+    local view, err = image:page(...)
+    t.equal({ view, err.code }, { nil, "not_found" })
+    t.match(err, pattern)
+  end
+  none("page 0x999 is not in the image", 0x999)
+  none("page 0x10000000000000 is not in the image", 1 << 52)
+  none("page 0xfffffffffffff is not in the image", (1 << 52) - 1)
+  none("page 0x20 is 2 times in the stream, not 3", 0x20, { version = 3 })
+  -- Views of copies stay, whatever becomes of the image.
+  local view = image:page(0x20)
+  image:close()
+  collectgarbage()
+  t.equal(view:bytes(0, 3), "new")
+end)
+
+t.test("images search their memory", function()
+  local image = t.open(assert(xs.synth { pages = {
+    [0x20] = ("x"):rep(4094) .. "ab", [0x21] = "cdab\0cd", [0x30] = "a\0b\0\xfc\0",
+  } }:save(t.path "text.img")))
+  t.equal(image:search("abcd"), { 0x20ffe, count = 1 })
+  t.equal(image:search("cd", { limit = 1 }), { 0x21000, count = 2 })
+  t.equal(image:search("b\xc3\xbc", { encoding = "utf16" }), { 0x30002, count = 1 })
+  t.equal(image:search("ab", { where = P.pfn(0x21) }), { 0x21002, count = 1 })
+  t.raises("did you mean 'limit'", image.search, image, "a", { limt = 1 })
+  t.raises("expected text in UTF%-8", image.search, image, "\xff", { encoding = "utf16" })
+  t.raises("expected 1 to 4096 octets", image.search, image, "")
+  -- The vCPU's paging is off: its addresses are physical ones.
+  local vcpu = image.vcpu[0]
+  t.equal(vcpu:virtual(0x20ffe, 4):bytes(), "abcd")
+  t.equal(vcpu:translate(0x20ffe).physical, 0x20ffe)
+  local entropy = image:entropy(P.pfn(0x20, 0x22))
+  t.equal({ entropy.count, entropy.most < 1, #entropy.histogram }, { 2, true, 9 })
+  t.equal(image:entropy(P.pfn(0)), { count = 1, mean = 0, least = 0, most = 0,
+    histogram = { 1, 0, 0, 0, 0, 0, 0, 0, 0 } })
+end)
+
+t.test("images read guest memory", function()
+  local image = t.open(pv())
+  t.equal(image:physical(0x30000, 3):bytes(), "abc")
+  t.equal(image:physical(0x2ffff, 3):bytes(), "\0ab")
+  local view, err = image:physical(1 << 50, 1)
+  t.equal({ view, err.code }, { nil, "not_found" })
+  t.raises("expected 1..67108864, got 67108865", image.physical, image, 0, (64 << 20) + 1)
+  -- The synthetic guest's tables map its pages from 0 on, 512 of them.
+  local vcpu = image.vcpu[0]
+  t.equal(vcpu:virtual(0x30000, 3):bytes(), "abc")
+  t.equal(vcpu:translate(0x30001),
+    { physical = 0x30001, page_size = 4096, writable = true, user = true })
+  view, err = vcpu:virtual(0x200000, 1)
+  t.equal({ view, err.code }, { nil, "not_found" })
+  t.match(err, "not present: entry 1 of the level 2 table is 0x0")
+  t.match(select(2, vcpu:virtual(1 << 47, 1)), "is not canonical")
+  t.equal(vcpu:search("abc"), { 0x30000, count = 1, complete = true })
+  t.equal(vcpu:search("abc", { first = 0x30001 }), { count = 0, complete = true })
+  t.raises("expected first below last", vcpu.search, vcpu, "a", { first = 2, last = 1 })
+  local mapped = 0
+  for m in vcpu:mappings() do mapped = mapped + m.count end
+  t.equal(mapped, 0x31 * 4096)
+end)
+
+t.test("a page table that refers to itself ends like any other", function()
+  local path = assert(xs.synth { guest = "x86_pv" }:save(t.path "loop0.img"))
+  local out = t.path "loop.img"
+  -- Every entry of the top table is the top table: written as octets, which no rule looks at.
+  assert(xs.rewrite(path, out, { PAGE_DATA = function(batch)
+    local copy = batch:copy()
+    local at = 8 + 8 * batch.count + 4096
+    for index = 0, 511 do copy.body:u64(at + 8 * index, 1 << 12 | 0x67) end
+    return copy
+  end }, { unchecked = true }))
+  local vcpu = t.open(out).vcpu[0]
+  t.equal(vcpu:translate(0x1234).physical, 0x1234)
+  local count = 0
+  for _ in vcpu:mappings(100) do count = count + 1 end
+  t.equal(count, 16) -- mappings of one page are kept 16 times at most
+  t.equal(type(vcpu:search("xen-3.0").count), "number")
+end)
+
+t.test("images compare their pages", function()
+  local a, b = t.open(hvm()), t.open(live())
+  local runs = {}
+  for d in a:diff_pages(b) do runs[#runs + 1] = d end
+  t.equal(runs, {
+    { first = 0x20, last = 0x20, count = 1, kind = "contents" },
+    { first = 0x22, last = 0x22, count = 1, kind = "contents" },
+  })
+  local _, _, out = edited(hvm(), function(batch)
+    batch:drop(P.pfn(0, 3))
+    batch:retype(P.pfn(0x10), "BROKEN")
+  end)
+  runs = {}
+  for d in a:diff_pages(t.open(out)) do runs[#runs + 1] = d.kind .. d.first .. "+" .. d.count end
+  t.equal(runs, { "only_in_first0+4", "type16+1" })
+end)
+
+t.test("images become other files", function()
+  local image, small = t.open(live()), t.path "small.img"
+  local done = assert(image:compact(small))
+  t.equal({ done.pages, done.dropped }, { 43, 43 })
+  local compact = t.open(small)
+  t.equal(compact:page(0x20):bytes(0, 3), "new")
+  t.equal(assert(image:delta(t.path "delta", compact)).changed_pages, 0)
+  assert(image:apply(t.path "back.img", t.path "delta"))
+  t.equal(t.open(t.path "back.img"):page(0x20):bytes(0, 3), "new")
+  local none, err = compact:apply(t.path "none.img", t.path "delta")
+  t.equal({ none, xs.glob(t.path "none.img") }, { nil, {} })
+  t.equal(err.code, "invalid")
+  t.equal(assert(compact:export(t.path "raw", "raw")).pages, 43)
+  t.raises("did you mean 'raw'", compact.export, compact, t.path "x", "rav")
+  t.equal(image:compact(t.path "absent/x") == nil, true)
+  t.raises("the output is one of the inputs", image.delta, image, small, compact)
+end)
+
+t.test("hashes", function()
+  local image = t.open(hvm())
+  local hash = image:page(0x20):hash()
+  t.equal(image:select(P.hash_in { hash }) == P.set(0x20), true)
+  t.equal(t.open(live()):count(P.hash_in(image) & ~P.zero), 2)
+  t.raises("element 1: expected a hash", P.hash_in, { "x" })
+end)

@@ -54,3 +54,11 @@ t.test("compare names fields", function()
     ["X86_TSC_INFO.khz"] = 9, ["HVM_CONTEXT.CPU[1].rip"] = 4, ["VERIFY."] = "there",
   })
 end)
+
+t.test("pages counts types, zeros and duplicates", function()
+  local facts = require("xensave.reports.pages").facts(t.open(
+    xs.synth { guest = "x86_pv", pages = { [0x10] = 5, [0x11] = 5 } }:save(t.path "pages.img")))
+  t.equal({ facts.pages, facts.data, facts.distinct, facts.zero }, { 32, 32, 7, 25 })
+  t.equal(facts.types, { L1TAB = 1, L2TAB = 1, L3TAB = 1, L4TAB = 1, NOTAB = 28 })
+  t.equal(facts.top[2], { count = 2, first_pfn = 0x10, image = 1, zero = false })
+end)

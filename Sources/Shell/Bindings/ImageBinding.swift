@@ -178,7 +178,7 @@ final class LuaImage {
   }
 
   private static var allMembers: [LuaMember<LuaImage>] {
-    properties + methods + convertMethods + pageMethods + memoryMethods
+    properties + methods + convertMethods + pageMethods + memoryMethods + fileMethods
   }
 
   private static var properties: [LuaMember<LuaImage>] {
