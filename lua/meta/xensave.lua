@@ -194,6 +194,55 @@ function Image:entropy(selector) end
 ---@return xensave.Error?
 function Image:physical(address, count) end
 
+---Writes an image with each page once: what a restore ends up with. Options: aligned = true
+---begins contents at multiples of 4096 octets and makes zeros holes, unchecked = true leaves
+---out the verification. Gives pages, dropped, holes, octets_read, octets_written.
+---
+---```lua
+---assert(img:compact("small.img", { aligned = true }))
+---```
+---@param path string
+---@param options? table
+---@return table?
+---@return xensave.Error?
+function Image:compact(path, options) end
+
+---Writes what of a newer image differs from this one. Gives changed_pages, octets_from_base,
+---octets_in_delta, octets_written.
+---
+---```lua
+---assert(base:delta("monday.delta", img))
+---```
+---@param path string
+---@param new xensave.Image
+---@return table?
+---@return xensave.Error?
+function Image:delta(path, new) end
+
+---Writes the image that a delta makes of this one; the wrong base is refused. Gives
+---changed_pages and octets_written.
+---
+---```lua
+---assert(base:apply("new.img", "monday.delta"))
+---```
+---@param path string
+---@param delta string
+---@return table?
+---@return xensave.Error?
+function Image:apply(path, delta) end
+
+---Writes the guest's memory for other tools: "raw", "lime", "xen-core" or "elf-core". Gives
+---pages, vcpus, ranges, octets_written.
+---
+---```lua
+---assert(img:export("vm.core", "elf-core"))
+---```
+---@param path string
+---@param format string
+---@return table?
+---@return xensave.Error?
+function Image:export(path, format) end
+
 ---A record. Besides the members below it has the fields of its type by their names in the
 ---specification; assigning to one writes it. Valid during the call of the filter that got it;
 ---a copy stays.
