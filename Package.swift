@@ -64,7 +64,12 @@ let package = Package(
     .target(
       name: "TestKit", dependencies: ["Terminal"], path: "Tests/TestKit",
       swiftSettings: Array(house.dropFirst())),
-    tests("ShellTests", ["Shell", "SystemIO", "LuaRuntime", "Terminal", "TestKit", "xensave-lua"]),
+    tests(
+      "ShellTests",
+      [
+        "Shell", "LuaRuntime", "Terminal", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit",
+        "xensave-lua",
+      ]),
     tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),

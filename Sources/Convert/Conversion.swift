@@ -76,6 +76,12 @@ public struct ConversionReport: Sendable {
     /// Whether it was lost: the source cannot be made from the result again.
     public let isLoss: Bool
     public var description: String { "\(place): \(text)" }
+
+    public init(place: String, text: String, isLoss: Bool) {
+      self.place = place
+      self.text = text
+      self.isLoss = isLoss
+    }
   }
 
   /// Notes that are kept; `lossCount` goes on.
@@ -92,6 +98,11 @@ public struct ConversionReport: Sendable {
   /// out or replaced.
   public internal(set) var config: [UInt8]?
 
+  public init(octetsWritten: UInt64 = 0, notes: [Note] = []) {
+    self.octetsWritten = octetsWritten
+    self.notes = Array(notes.prefix(ConversionReport.noteLimit))
+  }
+
   mutating func note(_ place: String, _ text: String, isLoss: Bool) {
     if isLoss { lossCount += 1 }
     guard notes.count < ConversionReport.noteLimit else { return }
@@ -101,6 +112,10 @@ public struct ConversionReport: Sendable {
   /// The notes and the counts, one a line.
   public var text: String {
     var lines = notes.map(\.description)
+    if recordsRead == 0 {
+      // An import: its records have no counterparts.
+      return (lines + ["\(octetsWritten) octets written"]).joined(separator: "\n")
+    }
     lines.append(
       "\(recordsRead) records read, \(recordsWritten) written; "
         + "\(octetsRead) octets read, \(octetsWritten) written"

@@ -12,8 +12,6 @@ struct Emitter {
   private(set) var recordsWritten = 0
   private let sink: Sink
   private var writer: StreamWriter
-  /// For payloads that a checksum has to be made of.
-  private lazy var arena = Arena(capacity: 1 << 20)
 
   init(_ sink: Sink, keepingFrom source: Source) {
     self.sink = sink
@@ -59,7 +57,7 @@ struct Emitter {
     let isPaddedInSource = reader.payloadAndPadding > record.payloadByteCount
     let padding = record.framing.paddingByteCount(record.length)
     if record.framing.hasChecksum {
-      try putSummed(record, from: &reader)
+      do { try writer.putSummed(record, from: &reader) } catch { throw RewriteError(error) }
     } else {
       try put(record.headBytes)
       do { try reader.movePayload(record.payloadByteCount, to: sink) } catch {
@@ -73,44 +71,8 @@ struct Emitter {
     if !record.framing.hasChecksum, padding > 0 { try put([UInt8](repeating: 0, count: padding)) }
   }
 
-  /// Draft B: the payload passes through memory, a piece at a time.
-  private mutating func putSummed(
-    _ record: Record, from reader: inout StreamReader
-  ) throws(RewriteError) {
-    let head = record.headBytes
-    var checksum = CRC32()
-    checksum.update(Array(head.dropFirst(record.framing.headByteCount)))
-    try put(head)
-    let arena = arena
-    var rest = record.payloadByteCount
-    while rest > 0, reader.ending == nil {
-      let piece = Int(min(rest, UInt64(arena.capacity)))
-      do { try reader.loadPayload(piece, into: arena) } catch { throw RewriteError(error) }
-      guard reader.ending == nil else { return }
-      arena.withBytes(0..<piece) { checksum.update($0) }
-      try write { writer throws(StreamError) in try writer.put([], then: arena, 0..<piece) }
-      rest -= UInt64(piece)
-    }
-    let padding = [UInt8](
-      repeating: 0, count: record.framing.paddingByteCount(record.length))
-    checksum.update(padding)
-    try put(padding + Emitter.footer(checksum, record.context.order))
-  }
-
   /// All octets of a record that is in memory.
-  static func octets(_ record: Record) -> [UInt8] {
-    let head = record.headBytes
-    guard record.framing.hasChecksum else { return head }
-    var checksum = CRC32()
-    checksum.update(Array(head.dropFirst(record.framing.headByteCount)))
-    return head + footer(checksum, record.context.order)
-  }
-
-  private static func footer(_ checksum: CRC32, _ order: ByteOrder) -> [UInt8] {
-    var out: [UInt8] = []
-    out.append(integer: checksum.value, order)
-    return out + [0, 0, 0, 0]
-  }
+  static func octets(_ record: Record) -> [UInt8] { StreamWriter.octets(record) }
 
   /// Writes all that is left in the source.
   mutating func keepRest(from reader: inout StreamReader) throws(RewriteError) {

@@ -112,18 +112,25 @@ public struct Layout: Sendable {
 /// All record types of all layers, by number and by name.
 public enum Layouts {
   /// Every record type that is known, libxc's first. A new type is added to one of these tables.
-  public static let all: [Layout] =
+  private static let tables: [Layout] =
     LibxcRecords.all + LibxlRecords.all + DraftB.records + XenopsdRecords.all
 
-  private static let byType = Dictionary(uniqueKeysWithValues: all.map { ($0.type, $0) })
-  private static let byName = Dictionary(
-    all.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+  /// Rows that a test adds for as long as it runs: nothing else that knows records has to change.
+  @TaskLocal package static var added: [Layout] = []
 
-  public static func of(_ type: RecordType) -> Layout? { byType[type] }
+  public static var all: [Layout] { added.isEmpty ? tables : tables + added }
+
+  private static let byType = Dictionary(uniqueKeysWithValues: tables.map { ($0.type, $0) })
+  private static let byName = Dictionary(
+    tables.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+
+  public static func of(_ type: RecordType) -> Layout? {
+    byType[type] ?? added.first { $0.type == type }
+  }
 
   /// The layout called `name`. END stands in both layers: `layer` decides, libxc if nil.
   public static func named(_ name: String, layer: Layer? = nil) -> Layout? {
-    guard let layer else { return byName[name] }
+    guard let layer else { return byName[name] ?? added.first { $0.name == name } }
     return all.first { $0.name == name && $0.type.layer == layer }
   }
 

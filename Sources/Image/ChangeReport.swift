@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-internal import Stream
+public import Stream
 
 /// The outcome of a rewrite: counts, and the changes field by field (at most `detailLimit`).
 public struct ChangeReport: Sendable {
@@ -33,6 +33,8 @@ public struct ChangeReport: Sendable {
   /// Details that are kept; the counts go on.
   public static let detailLimit = 1000
 
+  /// The headers of the source, as they were read.
+  public internal(set) var headersRead: [Header] = []
   public internal(set) var recordsRead = 0
   public internal(set) var recordsWritten = 0
   public internal(set) var kept = 0

@@ -66,6 +66,18 @@ extension ImageDocument {
     }
   }
 
+  /// Whether what is at this place concerns no part of the image but its own: to see what an edit
+  /// there does, nothing behind it has to be looked at.
+  public func isSelfContained(_ place: ImagePlace) -> Bool {
+    switch place {
+    case .config: true
+    case .header(.domain, let slot?): ["xen_major", "xen_minor"].contains(slot.path)
+    case .header: false
+    case .record(let number, _):
+      [.x86CPUIDPolicy, .x86MSRPolicy].contains(index.entries[number - 1].type)
+    }
+  }
+
   private func missing(_ path: ImagePath, _ what: String) -> ImagePathError {
     .path(FormatError(.unknownName, field: path.text, "the image has no \(what)"))
   }

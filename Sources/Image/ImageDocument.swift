@@ -16,10 +16,10 @@ public final class ImageDocument {
   private var editedBodies: [Int: [UInt8]] = [:]
   private var editedHeaders: [HeaderKind: [UInt8]] = [:]
 
-  /// Reads the heads of `source`, which must be a file.
-  public init(_ source: Source) throws(StreamError) {
+  /// Reads the heads of `source`, which must be a file; with `frontOnly` those before the pages.
+  public init(_ source: Source, frontOnly: Bool = false) throws(StreamError) {
     self.source = source
-    index = try RecordIndex(source)
+    index = try RecordIndex(source, frontOnly: frontOnly)
   }
 
   public var isEdited: Bool { !editedBodies.isEmpty || !editedHeaders.isEmpty }
@@ -96,7 +96,7 @@ public final class ImageDocument {
   }
 
   /// The edits as octets to write over those of the file, in order of their offsets; nil where one
-  /// of them changes a length, which cannot be done in place.
+  /// of them changes a length, or a record that has a checksum: neither can be done in place.
   public func patches() throws(StreamError) -> [Patch]? {
     var out: [Patch] = []
     for (kind, bytes) in editedHeaders {
@@ -107,8 +107,8 @@ public final class ImageDocument {
       editedBodies[number] = nil
       defer { editedBodies[number] = body }
       let before = try record(number)
-      guard before.body.count == body.count else { return nil }
-      out += Patch.differences(before.body, body, at: before.offset + 8)
+      guard before.body.count == body.count, !before.framing.hasChecksum else { return nil }
+      out += Patch.differences(before.body, body, at: before.bodyOffset)
     }
     return out.sorted { $0.offset < $1.offset }
   }

@@ -19,17 +19,23 @@ public struct RecordIndex {
   /// The reader at the end of the pass: what it knows of the stream.
   public let end: StreamReader
 
-  /// Walks over `source` from its start.
-  public init(_ source: Source) throws(StreamError) {
+  /// Whether the walk stopped before the pages: then what lies behind them is not known.
+  public let isFront: Bool
+
+  /// Walks over `source` from its start; with `frontOnly` to the first PAGE_DATA and no further,
+  /// which costs the same for any size of memory.
+  public init(_ source: Source, frontOnly: Bool = false) throws(StreamError) {
+    var isFront = false
     var reader = StreamReader(source)
     var entries: [Entry] = []
     var headers: [Header] = []
     var trailing: Trailing?
     try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
       () throws(StreamError) in
-      while let part = try reader.next() {
+      while !isFront, let part = try reader.next() {
         switch part {
         case .header(let header): headers.append(header)
+        case .record(let record) where frontOnly && record.type == .pageData: isFront = true
         case .record(let record):
           entries.append(
             Entry(
@@ -38,6 +44,7 @@ public struct RecordIndex {
         }
       }
     }
+    self.isFront = isFront
     self.entries = entries
     self.headers = headers
     self.trailing = trailing

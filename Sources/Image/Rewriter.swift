@@ -107,12 +107,7 @@ public final class Rewriter {
   // MARK: - Headers
 
   private func rewrite(_ header: Header) throws(RewriteError) {
-    guard header.kind != .draftDomain else {
-      throw RewriteError(
-        .usage,
-        "\(reader.source.path): an image of draft B is not rewritten (convert it to version 3 first)"
-      )
-    }
+    report.headersRead.append(header)
     var changed = header
     try filter.header(&changed)
     if changed.bytes == header.bytes {
@@ -215,11 +210,7 @@ public final class Rewriter {
         try writer.put(record, movingPayloadFrom: &self.reader)
       }
     }
-    let padding = Int(record.totalByteCount - 8 - record.length)
-    try write { writer throws(StreamError) in
-      try writer.put(record.headBytes, then: payload, 0..<current.payloadByteCount)
-      if padding > 0 { try writer.put([UInt8](repeating: 0, count: padding)) }
-    }
+    try write { writer throws(StreamError) in try writer.put(record, then: payload) }
     do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
   }
 
@@ -231,6 +222,11 @@ public final class Rewriter {
       ChangeReport.Change(
         kind: .changed, place: record.place, offset: record.offset, field: "", before: "pages",
         after: streamer.change))
+    guard !record.framing.hasChecksum else {
+      throw RewriteError(
+        .usage,
+        "\(record.place): pages of draft B are not edited (convert the image to version 3 first)")
+    }
     guard var current = writer else { return }
     defer { writer = current }
     try streamer.write(record, from: &reader, to: &current)
@@ -246,12 +242,10 @@ public final class Rewriter {
         "\(current.record.place): returned record \(record.index), which belongs to another place "
           + "(return rec:copy())")
     }
+    // Its body was made in the byte order of the stream.
     record = Record(
-      record.type, body: record.body,
-      context: BodyContext(
-        order: current.record.type.layer == record.type.layer
-          ? current.record.context.order : record.context.order,
-        guestWidth: current.record.context.guestWidth))
+      record.type, body: record.body, context: reader.context(record.type.layer),
+      framing: reader.framing(record.type.layer))
     report.inserted += 1
     report.recordsWritten += 1
     report.note(
@@ -264,10 +258,11 @@ public final class Rewriter {
 
   /// Ends the stream from `layer` outwards.
   private func writeEnds(_ layer: Layer) throws(RewriteError) {
-    let libxc = Record(.end, body: [], context: reader.libxcContext)
+    let libxc = Record(
+      .end, body: [], context: reader.libxcContext, framing: reader.framing(.libxc))
     let libxl = Record(.libxlEnd, body: [], context: reader.libxlContext)
     try write { writer throws(StreamError) in
-      if layer == .libxc { try writer.put(libxc) }
+      if layer == .libxc || layer == .draftB { try writer.put(libxc) }
       switch self.reader.container {
       case .libxc: break
       case .xenopsd:

@@ -64,6 +64,24 @@ public struct Verifier {
     return VerifyReport(inspection, isStrict: options.isStrict)
   }
 
+  /// As `run`, but only of what lies before the pages, and without the rules for a whole image.
+  public func runFront() throws(StreamError) -> VerifyReport {
+    var reader = StreamReader(source)
+    let inspection = Inspection()
+    while let part = try reader.next() {
+      switch edits?(part) ?? part {
+      case .header(let header): inspection.visit(header)
+      case .record(let record) where record.type == .pageData:
+        return VerifyReport(inspection, isStrict: options.isStrict)
+      case .record(let record):
+        inspection.visit(record)
+        try finish(record, &reader, inspection)
+      case .trailing: break
+      }
+    }
+    return VerifyReport(inspection, isStrict: options.isStrict)
+  }
+
   /// Looks at the octets behind a record's head that rules care for, and at its padding.
   private func finish(
     _ record: Record, _ reader: inout StreamReader, _ inspection: Inspection

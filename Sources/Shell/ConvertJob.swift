@@ -17,15 +17,13 @@ struct ConvertJob {
 
   /// Rules that say no more than that no Xen reads the format that was asked for.
   private static let expected: Set<String> = [
-    "image-header.version", "image-header.endianness", "libxl-header.endianness",
+    OutputJob.FormatRule.version, OutputJob.FormatRule.order, OutputJob.FormatRule.libxlOrder,
   ]
 
   /// Runs the conversion. Nothing half-written is seen under the destination's name.
   func run(_ source: Source) throws(RewriteError) -> ConversionReport {
-    let job = OutputJob(
-      destination: Destination(destination), isUnchecked: isUnchecked,
-      expectedRules: ConvertJob.expected)
-    return try job.run(source) { sink throws(RewriteError) in
+    let job = OutputJob(destination: Destination(destination), isUnchecked: isUnchecked)
+    return try job.run(source, expecting: { _ in ConvertJob.expected }) { sink throws(RewriteError) in
       guard let sink else { throw RewriteError(.usage, "a conversion needs a destination") }
       var converter = Converter(source, to: sink, conversion)
       return try converter.run()

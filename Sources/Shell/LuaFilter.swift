@@ -111,6 +111,8 @@ final class LuaFilter: RewriteFilter {
       () throws(LuaError) in
       let before = frame.count
       shell.made.removeAll()
+      shell.makingOrder = editable.record.context.order
+      defer { shell.makingOrder = .little }
       frame.push(function)
       frame.push(object: object)
       try frame.state.call(frame, 1, results: -1)

@@ -1,5 +1,6 @@
 // Writing an image to a place: nothing half-written is ever seen there.
 
+internal import Format
 internal import Image
 internal import Stream
 internal import SystemIO
@@ -22,13 +23,18 @@ struct OutputJob {
   var destination: Destination
   /// Leaves out the verification of what was written.
   var isUnchecked = false
-  /// Rules that the result may break: that no Xen reads a format that was asked for.
-  var expectedRules: Set<String> = []
+  /// Rules that say no more than that no Xen reads the format of a result.
+  enum FormatRule {
+    static let version = "image-header.version"
+    static let order = "image-header.endianness"
+    static let libxlOrder = "libxl-header.endianness"
+  }
 
-  /// Runs `body` with the sink. A file appears under its name only once it is complete, verified and
+  /// Runs `body` with the sink. `expecting` says which rules the result may break. A file appears under its name only once it is complete, verified and
   /// on the disk; where anything fails it is gone, and the source is as it was.
   func run<Report>(
-    _ source: Source, _ body: (Sink?) throws(RewriteError) -> Report
+    _ source: Source, expecting: (Report) -> Set<String> = { _ in [] },
+    _ body: (Sink?) throws(RewriteError) -> Report
   ) throws(RewriteError) -> Report {
     switch destination {
     case .none: return try body(nil)
@@ -44,18 +50,19 @@ struct OutputJob {
       guard source.isFile else {
         throw RewriteError(.usage, "\(source.path): only a file can be rewritten in place")
       }
-      return try write(resolvedPath(source.path), like: source.path, body)
+      return try write(resolvedPath(source.path), like: source.path, expecting, body)
     case .file(let path):
       if let there = try? Source(opening: path), there.isFile, there.identity == source.identity {
         throw RewriteError(
           .usage, "\(path): the output is the image itself (use --in-place for that)")
       }
-      return try write(path, like: nil, body)
+      return try write(path, like: nil, expecting, body)
     }
   }
 
   private func write<Report>(
-    _ path: String, like: String?, _ body: (Sink?) throws(RewriteError) -> Report
+    _ path: String, like: String?, _ expecting: (Report) -> Set<String>,
+    _ body: (Sink?) throws(RewriteError) -> Report
   ) throws(RewriteError) -> Report {
     do {
       // A FIFO or a device is written into; it must not be replaced.
@@ -64,7 +71,7 @@ struct OutputJob {
       }
       let output = try OutputFile(creating: path, like: like)
       let report = try body(output.sink)
-      if !isUnchecked { try verify(output) }
+      if !isUnchecked { try verify(output, expecting(report)) }
       try output.commit()
       return report
     } catch let error as RewriteError {
@@ -76,7 +83,9 @@ struct OutputJob {
     }
   }
 
-  func verify(_ output: OutputFile) throws(RewriteError) {
+  func verify(
+    _ output: OutputFile, _ expectedRules: Set<String> = []
+  ) throws(RewriteError) {
     let written: Source
     do { written = try Source(opening: output.readingPath) } catch { throw RewriteError(error) }
     let report: VerifyReport
@@ -102,9 +111,26 @@ struct RewriteJob {
   func run(
     _ source: Source, _ filter: any RewriteFilter
   ) throws(RewriteError) -> ChangeReport {
-    try OutputJob(destination: destination, isUnchecked: isUnchecked).run(source) {
-      sink throws(RewriteError) in
+    try OutputJob(destination: destination, isUnchecked: isUnchecked).run(
+      source, expecting: { RewriteJob.expectedRules($0.headersRead) }
+    ) { sink throws(RewriteError) in
       try Rewriter(source, to: sink, filter: filter).run()
     }
+  }
+
+  /// The rules that an image with these headers breaks by its format alone.
+  static func expectedRules(_ headers: [Header]) -> Set<String> {
+    var out: Set<String> = []
+    for header in headers {
+      switch header.kind {
+      case .image where header.number("version") == UInt64(DraftB.version):
+        out.insert(OutputJob.FormatRule.version)
+      default: break
+      }
+      guard let options = header.number("options"), options & 1 != 0 else { continue }
+      if header.kind == .image { out.insert(OutputJob.FormatRule.order) }
+      if header.kind == .libxl { out.insert(OutputJob.FormatRule.libxlOrder) }
+    }
+    return out
   }
 }

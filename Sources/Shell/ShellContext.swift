@@ -1,5 +1,6 @@
 // What all parts of the shell share: the Lua state and how to talk to the user.
 
+internal import Bytes
 internal import LuaRuntime
 internal import SystemIO
 internal import Terminal
@@ -30,6 +31,8 @@ final class ShellContext {
   var printsToStandardError = false
   /// Records that scripts have made and not returned yet: to warn of forgotten ones.
   var made: [String] = []
+  /// What records that a script makes are made for: the stream that is being filtered.
+  var makingOrder = ByteOrder.little
   /// What a script passed to os.exit, where that ended it.
   var exitCode: Int32?
 

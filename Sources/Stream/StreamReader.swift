@@ -358,7 +358,8 @@ public struct StreamReader {
     }
   }
 
-  private func framing(_ layer: Layer) -> RecordFraming {
+  /// What lies around the records of a layer.
+  public func framing(_ layer: Layer) -> RecordFraming {
     switch layer {
     case .xenopsd: .xenopsd
     case .libxl: .plain
@@ -366,7 +367,8 @@ public struct StreamReader {
     }
   }
 
-  private func context(_ layer: Layer) -> BodyContext {
+  /// What is known for reading the bodies of a layer.
+  public func context(_ layer: Layer) -> BodyContext {
     switch layer {
     case .libxc, .draftB: libxcContext
     case .libxl: libxlContext

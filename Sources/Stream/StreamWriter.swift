@@ -37,8 +37,7 @@ public struct StreamWriter {
       // Moving to the next record finds out whether the payload is all there.
       return try keep(record.offset, record.totalByteCount)
     }
-    try put(record.headBytes)
-    if reader.payloadAndPadding > 0 { try reader.movePayload(to: sink) }
+    try put(record, movingPayloadFrom: &reader)
   }
 
   /// Keeps everything from here to the end of the source.
@@ -56,7 +55,22 @@ public struct StreamWriter {
   /// Writes a record whose whole body is in memory.
   public mutating func put(_ record: Record) throws(StreamError) {
     precondition(record.payloadByteCount == 0)
-    try put(record.headBytes)
+    try put(StreamWriter.octets(record))
+  }
+
+  /// All octets of a record whose whole body is in memory, with its checksum where it has one.
+  public static func octets(_ record: Record) -> [UInt8] {
+    let head = record.headBytes
+    guard record.framing.hasChecksum else { return head }
+    var checksum = CRC32()
+    checksum.update(Array(head.dropFirst(record.framing.headByteCount)))
+    return head + footer(checksum, record.context.order)
+  }
+
+  private static func footer(_ checksum: CRC32, _ order: ByteOrder) -> [UInt8] {
+    var out: [UInt8] = []
+    out.append(integer: checksum.value, order)
+    return out + [0, 0, 0, 0]
   }
 
   /// Writes a changed head and then the rest of the body as it is in the source. The payload's
@@ -64,8 +78,57 @@ public struct StreamWriter {
   public mutating func put(
     _ record: Record, movingPayloadFrom reader: inout StreamReader
   ) throws(StreamError) {
+    if record.payloadByteCount == 0 { return try put(record) }
+    if record.framing.hasChecksum { return try putSummed(record, from: &reader) }
     try put(record.headBytes)
     if reader.payloadAndPadding > 0 { try reader.movePayload(to: sink) }
+  }
+
+  /// Writes a record of draft B: its payload passes through memory, a piece at a time, for the
+  /// checksum. Ends early where the source is a checkpointed stream that is cut.
+  public mutating func putSummed(
+    _ record: Record, from reader: inout StreamReader
+  ) throws(StreamError) {
+    let head = record.headBytes
+    var checksum = CRC32()
+    checksum.update(Array(head.dropFirst(record.framing.headByteCount)))
+    try put(head)
+    let arena = Arena(capacity: Int(min(record.payloadByteCount, 1 << 20)))
+    var rest = record.payloadByteCount
+    while rest > 0 {
+      let piece = Int(min(rest, UInt64(arena.capacity)))
+      try reader.loadPayload(piece, into: arena)
+      guard reader.ending == nil else { return }
+      arena.withBytes(0..<piece) { checksum.update($0) }
+      try put([], then: arena, 0..<piece)
+      rest -= UInt64(piece)
+    }
+    try putEnd(of: record, checksum)
+  }
+
+  /// Writes a record whose payload is octets 0 to `payloadByteCount` of `payload`.
+  public mutating func put(_ record: Record, then payload: Arena) throws(StreamError) {
+    let range = 0..<Int(record.payloadByteCount)
+    try put(record.headBytes, then: payload, range)
+    var checksum = CRC32()
+    if record.framing.hasChecksum {
+      checksum.update(Array(record.headBytes.dropFirst(record.framing.headByteCount)))
+      payload.withBytes(range) { checksum.update($0) }
+    }
+    try putEnd(of: record, checksum)
+  }
+
+  /// What stands behind a payload: padding, and the checksum of body and padding.
+  private mutating func putEnd(of record: Record, _ checksum: CRC32) throws(StreamError) {
+    let padding = [UInt8](
+      repeating: 0, count: record.framing.paddingByteCount(record.length))
+    guard record.framing.hasChecksum else {
+      if !padding.isEmpty { try put(padding) }
+      return
+    }
+    var checksum = checksum
+    checksum.update(padding)
+    try put(padding + StreamWriter.footer(checksum, record.context.order))
   }
 
   /// Writes `head`, and then octets `range` of `arena`.

@@ -31,6 +31,23 @@ public final class ScratchFile {
     }
   }
 
+  /// What writes into the file from its start; `name` is for messages.
+  public func sink(as name: String) throws(SystemError) -> Sink {
+    try Sink(duplicate(name), path: name)
+  }
+
+  /// What reads the file from its start; it holds the file by itself.
+  public func source(as name: String) throws(SystemError) -> Source {
+    try Source(duplicate(name), path: name)
+  }
+
+  private func duplicate(_ name: String) throws(SystemError) -> Descriptor {
+    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
+    guard number >= 0 else { throw SystemError("fcntl", errno, name) }
+    guard lseek(number, 0, SEEK_SET) == 0 else { throw SystemError("lseek", errno, name) }
+    return try Descriptor(taking: number, path: name)
+  }
+
   /// Writes octets `range` of `arena` at `offset`.
   public func write(
     _ arena: Arena, _ range: Range<Int>, at offset: UInt64

@@ -100,4 +100,74 @@ import Testing
     #expect(outcome.exitCode == 0, "\(outcome.errors)")
     #expect(Program.read(folder + "/3") == Program.read(image))
   }
+
+  /// Filters see draft B and big-endian images as they see others: what is kept stays, what is changed
+  /// and made is right in the form that it has there.
+  @Test(arguments: ["--to draft-b", "--order big"])
+  func filtersOverOtherForms(form: String) {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let back = form.hasPrefix("--to") ? "--to v3" : "--order little"
+    let outcome = Program.shell(
+      """
+      cd \(folder) && i=\(image) && xensave-lua convert $i form \(form) -q &&
+      xensave-lua -e 'return { record = function() end }' form -o kept -q && cmp form kept &&
+      cat form | xensave-lua -e 'return { record = function() end }' - -o - -q | cmp - form &&
+      xensave-lua -e 'return {
+        X86_TSC_INFO = function(r) r.khz = 77; return r, xs.record("HVM_PARAMS", {
+          param = { { index = "STORE_PFN", value = 5 } } }) end,
+        HVM_PARAMS = function(r) return r:copy() end,
+        PAGE_DATA = function(r) if r.index == 7 then r:payload() end end }' form -o changed -q &&
+      xensave-lua convert changed back \(back) -q --unchecked && xensave-lua diff $i back;
+      xensave-lua dump back HVM_PARAMS[0].param[0].value X86_TSC_INFO.khz;
+      xensave-lua set form X86_TSC_INFO.khz=78 --in-place -q &&
+      xensave-lua convert form back \(back) -q && xensave-lua dump back X86_TSC_INFO.khz
+      """)
+    #expect(outcome.text.contains("X86_TSC_INFO.khz: 2596097 kHz -> 77 kHz\n"), "\(outcome.errors)")
+    #expect(
+      outcome.text.hasSuffix("param[0].value: 0x5\nkhz: 77 kHz\nkhz: 78 kHz\n"), "\(outcome.text)")
+    #expect(outcome.errors.isEmpty, "\(outcome.errors)")
+  }
+
+  @Test(arguments: [64, 32]) func legacyImagesInLua(width: Int) {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
+    let outcome = Program.shell(
+      """
+      scripts/legacy-image --width \(width) \(pv) \(folder)/old 2>/dev/null && cd \(folder) &&
+      xensave-lua convert old command --to v3 -q && xensave-lua -e '
+        local old <close> = assert(xs.open("old", { layer = "legacy", width = "auto" }))
+        print(old.layer, old.guest)
+        assert(old:convert("direct", { version = 3, guest = old.guest }))
+        print(#old, old.layer, old.config.c_info.name, xs.hex(old.vcpu[0].rip))
+        assert(old:convert("draft", { version = 1, xen = "4.17" }))
+        assert(xs.rewrite(old, "filtered", { X86_TSC_INFO = function(r) r.khz = 9 end }))
+        print(pcall(old.convert, old, "never", { version = 3, guest = "x86_hvm" }))
+        print(xs.open("direct", { layer = "legacy" }))
+        print(pcall(xs.open, "old", { layer = "legacy", width = 16 }))
+        print(pcall(xs.open, "old", { layers = "legacy" }))' && cmp command direct &&
+      xensave-lua convert draft v3 --to v3 -q && xensave-lua diff direct filtered; ls
+      """)
+    #expect(
+      outcome.text == """
+        legacy	x86_pv
+        12	xl	tpv	\(Self.rip)
+        false	guest: the image is of x86_pv, got x86_hvm
+        nil	direct: this is no legacy image
+        false	width: expected 32, 64 or "auto", got 16
+        false	open has no option 'layers' (did you mean 'layer'?)
+        X86_TSC_INFO.khz: 2596097 kHz -> 9 kHz
+        command
+        direct
+        draft
+        filtered
+        old
+        v3
+
+        """, "\(outcome.errors)")
+  }
+
+  /// rip of the PV fixture's vCPU.
+  private static let rip = "0x10455"
 }

@@ -48,6 +48,30 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
+  /// What is before the pages is edited without a look at what is behind them.
+  @Test(.enabled(if: hasStrace, "strace counts the reads"))
+  func editsBeforeThePagesReadNothingBehindThem() {
+    inFolder { folder in
+      for (edit, isFront) in [
+        ("cpuid[7,0].b=1", true), ("config.c_info.name=tpvi", true),
+        ("domain_header.xen_minor=16", true), ("msr_policy[0xce]=0", true),
+        ("X86_TSC_INFO.khz=5", false), ("vcpu[0].rax=5", false),
+      ] {
+        let image = folder + "/image"
+        let outcome = Program.shell(
+          "cp \(pvh) \(image) && strace -f -e trace=pread64,read -o \(folder)/trace "
+            + "xensave-lua set \(image) '\(edit)' --in-place -q && "
+            + "grep -c pread64 \(folder)/trace; xensave-lua diff \(pvh) \(image) | wc -l")
+        let numbers = outcome.text.split(separator: "\n").compactMap { Int($0) }
+        #expect(numbers.count == 2 && numbers[1] == 1, "\(edit): \(outcome.text) \(outcome.errors)")
+        // The fixture has 1020 records of pages.
+        #expect((numbers[0] < 100) == isFront, "\(edit): \(numbers[0]) reads")
+      }
+      let bad = Program.run(["set", folder + "/image", "cpuid[7,0].leaf=0x7", "--in-place", "-q"])
+      #expect(bad.exitCode == 0, "\(bad.errors)")
+    }
+  }
+
   static let hasStrace = Program.shell("command -v strace").exitCode == 0
 
   @Test(.enabled(if: hasStrace, "strace injects the kills"))

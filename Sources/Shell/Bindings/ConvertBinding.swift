@@ -4,8 +4,10 @@ internal import Bytes
 internal import Convert
 internal import Format
 internal import Image
+internal import Legacy
 internal import LuaRuntime
 internal import Stream
+internal import SystemIO
 
 extension LuaImage {
   /// The methods of an image that make another one of it, or say where it can be restored.
@@ -17,7 +19,8 @@ extension LuaImage {
           + "\"-\". Options: version = 1 (draft B), 2 or 3; order = \"little\" or \"big\"; layer = "
           + "\"libxc\", \"libxl\", \"xl\", \"libvirt\" or \"xenopsd\"; config = text for the outer "
           + "header; xen = the saver's release, where draft B does not say it; lossy = true leaves "
-          + "out what the result cannot hold; unchecked = true leaves out the verification; progress = "
+          + "out what the result cannot hold; unchecked = true leaves out the verification; guest = "
+          + "\"x86_pv\" or \"x86_hvm\", refused where the image has another; progress = "
           + "xs.progress(title).",
         example: "assert(img:convert(\"new.img\", { version = 3, layer = \"xl\" }))"
       ) { image, frame throws(LuaError) in
@@ -25,9 +28,18 @@ extension LuaImage {
         let (conversion, isUnchecked) = try LuaConversion.options(frame, 3)
         var job = ConvertJob(conversion: conversion, destination: destination)
         job.isUnchecked = isUnchecked
-        let source = try image.takeSource()
+        try image.checkGuest(frame, 3)
+        let direct = image.legacy.flatMap { conversion.asImport($0) }
+        let source = try direct == nil ? image.takeSource() : image.takeLegacy()
         return try titled(frame, 3) { () throws(LuaError) in
           do throws(RewriteError) {
+            if let direct {
+              var job = LegacyJob(options: direct, destination: destination)
+              job.isUnchecked = isUnchecked
+              let report = ConversionReport(importing: try job.run(source))
+              frame.push(object: LuaConversion(report))
+              return 1
+            }
             frame.push(object: LuaConversion(try job.run(source)))
             return 1
           } catch {
@@ -62,6 +74,60 @@ extension LuaImage {
         return 2
       },
     ]
+  }
+}
+
+extension Conversion {
+  /// The import that does all of this at once; nil where more than an import is asked for.
+  fileprivate func asImport(
+    _ options: LegacyConverter.Options
+  ) -> LegacyConverter.Options? {
+    guard version == nil || version == 3, order == nil || order == .little, config == nil else {
+      return nil
+    }
+    var options = options
+    switch wrapping {
+    case nil: break
+    case .libxc?: options.wrapping = .libxc
+    case .libxl?: options.wrapping = .libxl
+    default: return nil
+    }
+    if let xenRelease {
+      options.xenVersion = (UInt32(xenRelease.major), UInt32(xenRelease.minor))
+    }
+    return options
+  }
+}
+
+extension ConversionReport {
+  fileprivate init(importing report: LegacyReport) {
+    self.init(
+      octetsWritten: report.byteCount,
+      notes: report.notes.map {
+        Note(place: "offset \($0.offset.hex())", text: $0.text, isLoss: false)
+      })
+  }
+}
+
+extension LuaImage {
+  /// What the guest is called, without an import where that can be told.
+  func guestName() throws(LuaError) -> String {
+    if legacy != nil, source?.isFile == true, let guest = legacyGuest(try takeLegacy()) {
+      return guest.name
+    }
+    return try index().end.guest?.name ?? "unknown"
+  }
+
+  /// Holds the option `guest` of `convert` against the image.
+  fileprivate func checkGuest(_ frame: LuaFrame, _ index: Int) throws(LuaError) {
+    frame.pushField(index, "guest")
+    defer { frame.pop() }
+    guard frame.type(-1) != .nil else { return }
+    let name = frame.text(-1)
+    let mine = try guestName()
+    guard name == mine else {
+      throw LuaError("guest: the image is of \(mine), got \(name)")
+    }
   }
 }
 
@@ -162,7 +228,7 @@ final class LuaConversion {
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
     }
-    let names = rows.map(\.name) + ["unchecked", "progress"]
+    let names = rows.map(\.name) + ["unchecked", "progress", "guest"]
     for (name, _) in frame.fieldNames(index) where !names.contains(name) {
       throw LuaError("convert has no option '\(name)'" + didYouMean(name, among: names))
     }

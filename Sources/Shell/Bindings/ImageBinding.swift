@@ -4,6 +4,7 @@ internal import Bytes
 internal import Format
 internal import Image
 internal import JSON
+internal import Legacy
 internal import LuaRuntime
 internal import Pages
 internal import Stream
@@ -20,9 +21,30 @@ final class LuaImage {
   /// Whether a pipe's octets have been taken already.
   private(set) var isConsumed = false
 
-  init(_ source: Source) {
+  /// How a legacy image is read, until it is seen as the image that it becomes; nil for others.
+  private(set) var legacy: LegacyConverter.Options?
+
+  init(_ source: Source, legacy: LegacyConverter.Options? = nil) {
     path = source.path
     self.source = source
+    self.legacy = legacy
+  }
+
+  /// Puts the version 3 image in the place of a legacy one.
+  func importLegacy() throws(LuaError) {
+    guard let legacy, source != nil else { return }
+    let imported = try importedLegacy(try takeLegacy(), legacy)
+    self.legacy = nil
+    isConsumed = false
+    source = imported
+  }
+
+  /// The legacy image's own octets, for one pass.
+  func takeLegacy() throws(LuaError) -> Source {
+    let options = legacy
+    legacy = nil
+    defer { legacy = options }
+    return try takeSource()
   }
 
   func close() {
@@ -64,6 +86,7 @@ final class LuaImage {
 
   /// The source, for one pass from its start.
   func takeSource() throws(LuaError) -> Source {
+    if legacy != nil { try importLegacy() }
     guard let source else { throw LuaError("the image is closed") }
     if source.isFile {
       do { return try source.duplicate() } catch { throw LuaError(StreamError(error)) }
@@ -78,6 +101,7 @@ final class LuaImage {
   /// The image with its index and the edits made to it; only for files.
   func document() throws(LuaError) -> ImageDocument {
     if let cachedDocument { return cachedDocument }
+    if legacy != nil { try importLegacy() }
     guard source?.isFile == true else {
       throw LuaError("\(path): only an image in a file has an index (use img:records() on a pipe)")
     }
@@ -187,16 +211,19 @@ final class LuaImage {
         frame.push(image.path)
       },
       .property("guest", "string", "\"x86_pv\", or \"x86_hvm\" for HVM and PVH guests.") {
-        image, frame throws(LuaError) in frame.push(try image.index().end.guest?.name ?? "unknown")
+        image, frame throws(LuaError) in
+        frame.push(try image.guestName())
       },
       .property("version", "integer", "Version of the libxc stream: 2 or 3.") {
         image, frame throws(LuaError) in frame.push(try image.index().end.version ?? 0)
       },
       .property(
         "layer", "string",
-        "The outermost layer: \"xl\", \"libvirt\", \"xenopsd\", \"libxl\" or \"libxc\"."
+        "The outermost layer: \"xl\", \"libvirt\", \"xenopsd\", \"libxl\" or \"libxc\"; \"legacy\" "
+          + "before anything else was asked of such an image."
       ) {
         image, frame throws(LuaError) in
+        if image.legacy != nil { return frame.push("legacy") }
         switch try image.index().end.container {
         case .xl: frame.push("xl")
         case .libxl: frame.push("libxl")

@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Format
 internal import Image
+internal import Legacy
 internal import LuaRuntime
 internal import Stream
 internal import SystemIO
@@ -93,9 +94,12 @@ extension ShellContext {
   private var imageFunctions: [LuaModuleFunction] {
     [
       LuaModuleFunction(
-        "xs", "open", "(path: string): Image?, Error?",
+        "xs", "open", "(path: string, options?: table): Image?, Error?",
         "Opens a saved domain; \"-\" is standard input. Nil and an error where it cannot be opened or "
-          + "is no saved domain.",
+          + "is no saved domain. Options: layer = \"legacy\" opens what Xen 4.5 and older saved: it is "
+          + "seen as the version 3 image that it becomes (a scratch file in $TMPDIR, made when it is "
+          + "first needed; img:convert to version 3 needs none). width = 32, 64 or \"auto\" is the "
+          + "word size of its toolstack.",
         example: "local img <close> = assert(xs.open \"vm.img\")"
       ) { frame throws(LuaError) in
         let source: Source
@@ -103,6 +107,17 @@ extension ShellContext {
           return frame.fail(LuaFailure(error))
         } catch {
           throw error as? LuaError ?? LuaError("\(error)")
+        }
+        if let legacy = try LegacyOptions(frame, 2) {
+          let image = LuaImage(source, legacy: legacy.options)
+          do throws(StreamError) {
+            if legacy.options.width == nil, try LegacyForm.detect(source) == nil {
+              return frame.fail(
+                LuaFailure("\(source.path): this is no legacy image", code: "malformed"))
+            }
+          } catch { return frame.fail(LuaFailure(error)) }
+          frame.push(object: image)
+          return 1
         }
         let image = LuaImage(source)
         if source.isFile {
@@ -191,7 +206,7 @@ extension ShellContext {
           "xs.record(\"HVM_PARAMS\", { param = { { index = \"STORE_PFN\", value = 0xff000 } } })"
       ) { [unowned self] frame throws(LuaError) in
         let type = try madeType(frame)
-        let context = BodyContext()
+        let context = BodyContext(order: self.makingOrder)
         let body: [UInt8]
         if frame.isMissing(2) {
           body = try makeBody(type, .group([]), context)
