@@ -67,7 +67,8 @@ let package = Package(
     tests(
       "ShellTests",
       [
-        "Shell", "LuaRuntime", "Terminal", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit",
+        "Shell", "LuaRuntime", "Terminal", "Image", "Stream", "Format", "SystemIO", "Bytes",
+        "TestKit",
         "xensave-lua",
       ]),
     tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),

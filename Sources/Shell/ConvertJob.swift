@@ -23,7 +23,8 @@ struct ConvertJob {
   /// Runs the conversion. Nothing half-written is seen under the destination's name.
   func run(_ source: Source) throws(RewriteError) -> ConversionReport {
     let job = OutputJob(destination: Destination(destination), isUnchecked: isUnchecked)
-    return try job.run(source, expecting: { _ in ConvertJob.expected }) { sink throws(RewriteError) in
+    return try job.run(source, expecting: { _ in ConvertJob.expected }) {
+      sink throws(RewriteError) in
       guard let sink else { throw RewriteError(.usage, "a conversion needs a destination") }
       var converter = Converter(source, to: sink, conversion)
       return try converter.run()

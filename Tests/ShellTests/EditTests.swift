@@ -163,6 +163,10 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       }
       let none = Program.run(["diff", "--no-pages", pv, image])
       #expect(none.exitCode == 0 && none.text.isEmpty, "\(none.text)")
+      let back = Program.shell(
+        "cd \(folder) && xensave-lua diff \(pv) image --as-filter >f.lua; "
+          + "xensave-lua f.lua \(pv) -o made -q && xensave-lua diff made image && cmp made image")
+      #expect(back.exitCode == 0, "\(back.text) \(back.errors)")
       let lua = Program.run(["lua/examples/diff.lua", pv, image])
       #expect(lua.text.hasPrefix("pages 0x"), "\(lua.errors)")
       #expect(lua.text.hasSuffix("  2 differ (contents)\n"), "\(lua.text)")

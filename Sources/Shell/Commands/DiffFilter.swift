@@ -42,19 +42,56 @@ struct DiffFilter {
       }
       header += "  end,\n"
     }
+    let (declarations, entry) = pagesText()
     return """
       -- Turns the first image into the second.
       local xs = require "xensave"
-      local change = {
+      \(declarations)local change = {
       \(try records())}
       return {
-      \(header)  record = function(rec)
+      \(header)\(entry)  record = function(rec)
           local f = change[rec.index]
           if f then return f(rec) end
         end,
       }
 
       """
+  }
+
+  /// What copies the pages that differ from the second image, by reference to it: what stands before
+  /// the filter's table, and its entry for PAGE_DATA.
+  private func pagesText() -> (declarations: String, entry: String) {
+    var notes = ""
+    for run in pages where run.kind != .contents {
+      notes += "-- not done: \(run.description)\n"
+    }
+    let runs = pages.filter { $0.kind == .contents }
+    guard !runs.isEmpty else { return (notes, "") }
+    var ranges = ""
+    for run in runs { ranges += "  { \(run.first.hex()), \(run.last.hex()) },\n" }
+    var wanted = "xs.pages.pfns(changed)"
+    if one.index.end.guest == .x86PV {
+      // Page tables refer to other pages by number: the restore checks them.
+      notes += "-- not done: page tables that differ\n"
+      let tables = (1...4).map { "\"L\($0)TAB\", \"L\($0)TAB_PIN\"" }.joined(separator: ", ")
+      wanted += " - xs.pages.type(\(tables))"
+    }
+    return (
+      """
+      \(notes)local other = assert(xs.open(\(quoted(Array(pathB.utf8)))))
+      local changed = xs.pages.set()
+      for _, run in ipairs {
+      \(ranges)} do
+        changed = changed | xs.pages.set(run[1], run[2])
+      end
+      local pages = \(wanted)
+
+      """,
+      """
+        PAGE_DATA = function(batch) batch:copy_pages(pages, other) end,
+
+      """
+    )
   }
 
   /// A function for each record of the first image that changes; its number is the key.
