@@ -29,7 +29,8 @@ import Testing
     for line in try lines(name) {
       let words = line.split(whereSeparator: { " ,()+/:".contains($0) }).map(String.init)
       if words.first == "Entry" {
-        out.append(Entry(type: Int(words[3])!, instance: Int(words[5])!))
+        let type = try #require(Int(words[3]))
+        out.append(Entry(type: type, instance: try #require(Int(words[5]))))
       } else if !out.isEmpty {
         out[out.count - 1].lines.append(words)
       }
