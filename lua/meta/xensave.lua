@@ -22,7 +22,7 @@
 ---@field path string The file's name, as it was given.
 ---@field guest string "x86_pv", or "x86_hvm" for HVM and PVH guests.
 ---@field version integer Version of the libxc stream: 2 or 3.
----@field layer string The outermost layer: "xl", "libvirt", "xenopsd", "libxl" or "libxc".
+---@field layer string The outermost layer: "xl", "libvirt", "xenopsd", "libxl" or "libxc"; "legacy" before anything else was asked of such an image.
 ---@field vcpu xensave.VCPUs The vCPUs by number, with their registers.
 ---@field hvm_params xensave.HVMParams? The HVM parameters by name; nil for PV guests.
 ---@field cpuid xensave.CPUID? What CPUID tells the guest; nil where the image has no policy.
@@ -65,7 +65,8 @@ function Image:close() end
 ---"-". Options: version = 1 (draft B), 2 or 3; order = "little" or "big"; layer = "libxc",
 ---"libxl", "xl", "libvirt" or "xenopsd"; config = text for the outer header; xen = the saver's
 ---release, where draft B does not say it; lossy = true leaves out what the result cannot hold;
----unchecked = true leaves out the verification; progress = xs.progress(title).
+---unchecked = true leaves out the verification; guest = "x86_pv" or "x86_hvm", refused where
+---the image has another; progress = xs.progress(title).
 ---
 ---```lua
 ---assert(img:convert("new.img", { version = 3, layer = "xl" }))
@@ -1597,15 +1598,19 @@ function PageView:entropy() end
 local xs = {}
 
 ---Opens a saved domain; "-" is standard input. Nil and an error where it cannot be opened or
----is no saved domain.
+---is no saved domain. Options: layer = "legacy" opens what Xen 4.5 and older saved: it is seen
+---as the version 3 image that it becomes (a scratch file in $TMPDIR, made when it is first
+---needed; img:convert to version 3 needs none). width = 32, 64 or "auto" is the word size of
+---its toolstack.
 ---
 ---```lua
 ---local img <close> = assert(xs.open "vm.img")
 ---```
 ---@param path string
+---@param options? table
 ---@return xensave.Image?
 ---@return xensave.Error?
-function xs.open(path) end
+function xs.open(path, options) end
 
 ---Passes every part of an image through a filter. The destination is a file (written whole,
 ---verified and renamed, or not at all), "-" for standard output, or nil for a dry run.
