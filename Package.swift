@@ -72,7 +72,7 @@ let package = Package(
         "xensave-lua",
       ]),
     tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
-    tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim"]),
+    tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "TestKit"]),
     tests("ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
