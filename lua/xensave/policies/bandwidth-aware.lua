@@ -1,6 +1,9 @@
 -- bandwidth-aware - goes on only while another round is worth its time on the link
 --
--- usage: policy = xs.load_policy "bandwidth-aware" { min_gain = 0.3 }
+-- usage: xensave-lua policy test bandwidth-aware --trace FILE...
+--
+-- In a script:
+--   dom:save(path, { policy = xs.load_policy "bandwidth-aware" { min_gain = 0.3 } })
 --
 -- Options: min_gain, by how much a round must make the rest smaller (0.2: by a fifth); downtime_ms,
 -- with which it is content; max_rounds.
@@ -8,6 +11,8 @@
 -- A round of d pages over a link of b pages a second takes d / b seconds, in which the guest dirties
 -- r * d / b pages: the rest shrinks by r / b. Where the guest dirties as fast as the link sends,
 -- rounds cost bandwidth and gain nothing, and it is stopped at once instead of after five of them.
+local xs = require "xensave"
+
 local M = {
   name = "bandwidth-aware",
   opts = { min_gain = 0.2, downtime_ms = 20, max_rounds = 30 },
@@ -24,4 +29,8 @@ function M:precopy(s)
   return "continue"
 end
 
-return M
+-- In a sandbox there is no such thing as a main script.
+if not xs.is_main or not xs.is_main() then return M end
+
+xs.options {}
+xs.usage "a policy is tried by: xensave-lua policy test bandwidth-aware --trace FILE"

@@ -1,10 +1,15 @@
 -- builtin - what Xen does by itself: stops below 50 dirty pages, or after 5 rounds
 --
--- usage: policy = "builtin", or xensave-lua policy test builtin --trace T
+-- usage: xensave-lua policy test builtin --trace FILE...
+--
+-- In a script:
+--   dom:save(path, { policy = "builtin" })
 --
 -- The same decisions as simple_precopy_policy in Xen's tools/libs/guest/xg_sr_save.c, which is also
 -- what answers for a policy that fails. Like Xen it is asked twice a round: before it is sent, and
 -- behind it, when nobody knows how much is dirty.
+local xs = require "xensave"
+
 local M = { name = "builtin", both_phases = true, opts = { max_dirty = 50, max_rounds = 5 } }
 
 function M:precopy(s)
@@ -13,4 +18,8 @@ function M:precopy(s)
   return "continue"
 end
 
-return M
+-- In a sandbox there is no such thing as a main script.
+if not xs.is_main or not xs.is_main() then return M end
+
+xs.options {}
+xs.usage "a policy is tried by: xensave-lua policy test builtin --trace FILE"

@@ -1,6 +1,9 @@
 -- downtime-budget - stops as soon as the guest would stand still no longer than it may
 --
--- usage: policy = xs.load_policy "downtime-budget" { downtime_ms = 100 }
+-- usage: xensave-lua policy test downtime-budget --trace FILE...
+--
+-- In a script:
+--   dom:save(path, { policy = xs.load_policy "downtime-budget" { downtime_ms = 100 } })
 --
 -- Options: downtime_ms, how long the guest may stand still for its last pages; max_rounds, after
 -- which it is stopped anyway; patience, rounds without a new least number of dirty pages after which
@@ -8,6 +11,8 @@
 --
 -- The time is that of sending what is dirty now at the bandwidth so far. The pages that the guest
 -- dirties while it is asked to suspend come on top: leave room for them.
+local xs = require "xensave"
+
 local M = {
   name = "downtime-budget",
   opts = { downtime_ms = 300, max_rounds = 30, patience = 4 },
@@ -32,4 +37,8 @@ function M:precopy(s)
   return "continue"
 end
 
-return M
+-- In a sandbox there is no such thing as a main script.
+if not xs.is_main or not xs.is_main() then return M end
+
+xs.options {}
+xs.usage "a policy is tried by: xensave-lua policy test downtime-budget --trace FILE"

@@ -1,6 +1,9 @@
 -- give-up - gives up while the guest still runs if it could not be moved within a downtime
 --
--- usage: policy = xs.load_policy "give-up" { downtime_ms = 300 }
+-- usage: xensave-lua policy test give-up --trace FILE...
+--
+-- In a script:
+--   dom:save(path, { policy = xs.load_policy "give-up" { downtime_ms = 300 } })
 --
 -- Options: downtime_ms, the longest that the guest may stand still; patience, rounds without a new
 -- least number of dirty pages after which it is hopeless; max_rounds; max_ratio, how many times the
@@ -8,6 +11,8 @@
 --
 -- For guests that had better stay than stand still: where downtime-budget stops the guest all the
 -- same, this one aborts. The guest runs on here, and nothing has happened to it.
+local xs = require "xensave"
+
 local M = {
   name = "give-up",
   opts = { downtime_ms = 300, patience = 3, max_rounds = 30, max_ratio = 3 },
@@ -39,4 +44,8 @@ function M:precopy(s)
   return "continue"
 end
 
-return M
+-- In a sandbox there is no such thing as a main script.
+if not xs.is_main or not xs.is_main() then return M end
+
+xs.options {}
+xs.usage "a policy is tried by: xensave-lua policy test give-up --trace FILE"

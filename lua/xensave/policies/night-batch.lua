@@ -1,6 +1,9 @@
 -- night-batch - by day keeps the downtime short, by night is done soon
 --
--- usage: policy = xs.load_policy "night-batch" { from = 23, to = 5 }
+-- usage: xensave-lua policy test night-batch --trace FILE...
+--
+-- In a script:
+--   dom:save(path, { policy = xs.load_policy "night-batch" { from = 23, to = 5 } })
 --
 -- Options: from and to, the hours of local time between which it is night; day_ms and night_ms, how
 -- long the guest may stand still by day and by night; day_rounds and night_rounds, after which it is
@@ -8,10 +11,13 @@
 --
 -- Many guests in a row are sooner moved if each gets few rounds; by night nobody minds that they
 -- stand still for a moment. A save that goes on into the night is treated as one of the night.
+local xs = require "xensave"
+
 local M = {
   name = "night-batch",
   opts = {
-    from = 22, to = 6, day_ms = 100, night_ms = 3000, day_rounds = 30, night_rounds = 3, patience = 4,
+    from = 22, to = 6, day_ms = 100, night_ms = 3000, day_rounds = 30, night_rounds = 3,
+    patience = 4,
   },
 }
 
@@ -40,4 +46,8 @@ function M:precopy(s)
   return "continue"
 end
 
-return M
+-- In a sandbox there is no such thing as a main script.
+if not xs.is_main or not xs.is_main() then return M end
+
+xs.options {}
+xs.usage "a policy is tried by: xensave-lua policy test night-batch --trace FILE"

@@ -1,6 +1,9 @@
 -- total-time - has the whole save over within a budget, with what downtime that takes
 --
--- usage: policy = xs.load_policy "total-time" { total_s = 30 }
+-- usage: xensave-lua policy test total-time --trace FILE...
+--
+-- In a script:
+--   dom:save(path, { policy = xs.load_policy "total-time" { total_s = 30 } })
 --
 -- Options: total_s, how long all of it may take; downtime_ms, below which there is no need to go on;
 -- patience, rounds without a new least number of dirty pages after which more would not help.
@@ -8,6 +11,8 @@
 -- Before a round it asks whether there is time for that round and for a last one behind it, which
 -- will be as long as what the guest dirties meanwhile. If there is not, this round is the last live
 -- one; the guest is stopped behind it.
+local xs = require "xensave"
+
 local M = { name = "total-time", opts = { total_s = 60, downtime_ms = 50, patience = 5 } }
 
 function M:on_start()
@@ -31,4 +36,8 @@ function M:precopy(s)
   return "continue"
 end
 
-return M
+-- In a sandbox there is no such thing as a main script.
+if not xs.is_main or not xs.is_main() then return M end
+
+xs.options {}
+xs.usage "a policy is tried by: xensave-lua policy test total-time --trace FILE"
