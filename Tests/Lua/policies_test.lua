@@ -169,10 +169,10 @@ local function load_text(text, options)
   return loaded
 end
 
-local function save(policy, options)
+local function save(loaded, options)
   local dom <close> = assert(xs.sim { pages = 2000, link = "1G", workload = { { writes_per_s = 1e5 } } })
   options = options or {}
-  options.policy, options.resume, options.unchecked = policy, true, true
+  options.policy, options.resume, options.unchecked = loaded, true, true
   return dom:save("/dev/null", options)
 end
 
@@ -242,9 +242,9 @@ end)
 
 t.test("on_checkpoint ends a checkpointed save", function()
   local dom <close> = assert(xs.sim { pages = 100 })
-  local policy = { precopy = function() return "stop" end,
+  local counting = { precopy = function() return "stop" end,
     on_checkpoint = function(_, _, count) return count < 3 end }
-  local result = assert(dom:checkpoint("/dev/null", { count = 10, policy = policy, unchecked = true }))
+  local result = assert(dom:checkpoint("/dev/null", { count = 10, policy = counting, unchecked = true }))
   t.equal(result.checkpoints, 3)
   t.equal(dom:state().running, true)
 end)
