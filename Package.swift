@@ -62,7 +62,7 @@ let package = Package(
 
     // What tests of several targets share.
     .target(
-      name: "TestKit", dependencies: ["Terminal"], path: "Tests/TestKit",
+      name: "TestKit", dependencies: ["Terminal", "Live", "Format"], path: "Tests/TestKit",
       swiftSettings: Array(house.dropFirst())),
     tests(
       "ShellTests",
@@ -82,6 +82,17 @@ let package = Package(
     tests(
       "HelperProtocolTests",
       ["HelperProtocol", "Live", "SimDomain", "Format", "SystemIO", "Bytes"]),
+    // The save helper over a simulated domain, for tests that send it signals.
+    .executableTarget(
+      name: "sim-helper",
+      dependencies: ["Shell", "HelperProtocol", "SimDomain", "Live", "Format", "TestKit"],
+      path: "Tests/SimHelper", swiftSettings: Array(house.dropFirst())),
+    tests(
+      "HelperTests",
+      [
+        "Shell", "HelperProtocol", "XenDomain", "SimDomain", "Live", "Image", "Stream", "Format",
+        "SystemIO", "Bytes", "TestKit", "sim-helper",
+      ]),
     tests(
       "XenDomainTests",
       ["XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes"]),

@@ -69,20 +69,35 @@ int csystem_divert(int descriptor) {
     return result < 0 ? -1 : 0;
 }
 
-static atomic_int diverted = -1;
+enum { diverted_limit = 4 };
+static atomic_int diverted[diverted_limit] = {-1, -1, -1, -1};
+static atomic_bool has_diverted;
 
-static void on_sigterm(int number) {
+static void on_stop(int number) {
     (void)number;
-    int descriptor = atomic_load(&diverted);
-    if (descriptor >= 0) csystem_divert(descriptor);
+    atomic_store(&has_diverted, true);
+    for (int i = 0; i < diverted_limit; i++) {
+        int descriptor = atomic_load(&diverted[i]);
+        if (descriptor >= 0) csystem_divert(descriptor);
+    }
 }
 
-int csystem_divert_on_sigterm(int descriptor) {
-    atomic_store(&diverted, descriptor);
-    struct sigaction action = {.sa_handler = on_sigterm}; /* no SA_RESTART: a blocked write wakes */
+int csystem_divert_on_stop(const int *descriptors, int count) {
+    for (int i = 0; i < diverted_limit; i++) {
+        atomic_store(&diverted[i], i < count ? descriptors[i] : -1);
+    }
+    /* One that came while there was less to cut. */
+    if (atomic_load(&has_diverted)) on_stop(SIGTERM);
+    struct sigaction action = {.sa_handler = on_stop}; /* no SA_RESTART: a blocked write wakes */
     sigemptyset(&action.sa_mask);
-    return sigaction(SIGTERM, &action, NULL);
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (sigaction(numbers[i], &action, NULL) != 0) return -1;
+    }
+    return 0;
 }
+
+bool csystem_has_diverted(void) { return atomic_load(&has_diverted); }
 
 static atomic_int interrupted; /* the signal's number, or 0 */
 static void (*_Atomic interrupt_function)(void);

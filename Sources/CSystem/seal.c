@@ -20,7 +20,7 @@
 static const int memory_and_time[] = {
     SYS_futex, SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_clock_gettime, SYS_clock_nanosleep,
     SYS_nanosleep, SYS_sched_yield, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_restart_syscall,
-    SYS_getrandom, SYS_gettid, SYS_getpid, SYS_exit,
+    SYS_getrandom, SYS_gettid, SYS_getpid, SYS_exit, SYS_timer_settime,
 #ifdef SYS_time
     SYS_time,
 #endif

@@ -129,14 +129,14 @@ void csystem_worker_finish(csystem_worker *w) {
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-int csystem_thread_timer(int number, void **timer) {
+static int make_timer(int number, bool is_of_thread, void **timer) {
     timer_t *made = calloc(1, sizeof *made);
     if (!made) return -1;
     struct sigevent event;
     memset(&event, 0, sizeof event);
-    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_notify = is_of_thread ? SIGEV_THREAD_ID : SIGEV_SIGNAL;
     event.sigev_signo = number;
-    event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+    if (is_of_thread) event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
     if (timer_create(CLOCK_MONOTONIC, &event, made) != 0) {
         free(made);
         return -1;
@@ -144,6 +144,9 @@ int csystem_thread_timer(int number, void **timer) {
     *timer = made;
     return 0;
 }
+
+int csystem_thread_timer(int number, void **timer) { return make_timer(number, true, timer); }
+int csystem_process_timer(int number, void **timer) { return make_timer(number, false, timer); }
 
 void csystem_thread_timer_arm(void *timer, uint64_t nanoseconds) {
     struct itimerspec when = {{0, 0},

@@ -157,13 +157,18 @@ public final class HelperPeer {
 /// written to, so that the next write fails with EBADF and the save ends in its usual way.
 /// (A helper that restores dies of SIGTERM.)
 public enum HelperAbort {
-  /// From now on SIGTERM diverts `descriptor`; blocked writes wake up. Once a process.
-  public static func onSIGTERM(_ descriptor: Int32) throws(HelperError) {
-    guard csystem_divert_on_sigterm(descriptor) == 0 else {
+  /// From now on SIGTERM (and SIGINT and SIGHUP) diverts `descriptors`, at most four, and those of an
+  /// earlier call no more; blocked reads and writes of the thread that takes the signal wake up.
+  public static func onSIGTERM(_ descriptors: [Int32]) throws(HelperError) {
+    precondition(descriptors.count <= 4)
+    guard unsafe csystem_divert_on_stop(descriptors, Int32(descriptors.count)) == 0 else {
       throw HelperError(
         .system(SystemError("sigaction", 22, "SIGTERM")), "SIGTERM cannot be caught")
     }
   }
+
+  /// Whether the signal has come.
+  public static var wasAsked: Bool { csystem_has_diverted() }
 
   /// What the signal does. Async-signal-safe.
   public static func divert(_ descriptor: Int32) -> Bool { csystem_divert(descriptor) == 0 }

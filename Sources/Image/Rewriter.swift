@@ -1,7 +1,7 @@
 // The rewrite: every part of a stream passes a filter on its way to the sink.
 
 internal import Bytes
-internal import Format
+public import Format
 public import Stream
 public import SystemIO
 
@@ -37,9 +37,16 @@ public final class Rewriter {
   private var report = ChangeReport()
   private var isFinished = false
   private let sink: Sink?
+  private let goesOn: (RecordType) -> Bool
 
-  /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports.
-  public init(_ source: Source, to sink: Sink?, filter: any RewriteFilter) {
+  /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports. `goesOn` is
+  /// asked behind each record of the source, when all that was made of it has been written (from a
+  /// pipe): false ends the rewrite there, without another octet being read.
+  public init(
+    _ source: Source, to sink: Sink?, filter: any RewriteFilter,
+    goesOn: @escaping (RecordType) -> Bool = { _ in true }
+  ) {
+    self.goesOn = goesOn
     reader = StreamReader(source)
     self.sink = sink
     writer = sink.map { StreamWriter($0, keepingFrom: source) }
@@ -61,7 +68,7 @@ public final class Rewriter {
       switch part {
       case .header(let header): try rewrite(header)
       case .record(let record):
-        if try rewrite(record) { return try end() }
+        if try rewrite(record) || !goesOn(record.type) { return try end() }
       case .trailing:
         try finishOnce()
         try write { writer throws(StreamError) in try writer.keepRest(from: &self.reader) }

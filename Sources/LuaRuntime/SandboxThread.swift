@@ -82,6 +82,27 @@ public final class SandboxThread<Resident> {
     }
   }
 
+  /// Starts `body` on the thread and does not wait for it: for work that goes on beside its caller.
+  /// Until it has ended nothing else can be called. It is not stopped at a deadline.
+  public func begin<R: Sendable>(
+    _ body: @escaping @Sendable (Resident, LuaState) throws(LuaError) -> R
+  ) throws(LuaError) -> SandboxJob<R> {
+    let (core, answer) = (core, Answer<R>())
+    let isPosted = worker.post {
+      do throws(LuaError) {
+        guard let state = core.state, let resident = core.resident else {
+          throw LuaError("the sandbox is closed")
+        }
+        answer.result = .success(try body(resident, state))
+      } catch { answer.result = .failure(error) }
+    }
+    guard isPosted else {
+      throw LuaError("an earlier call has not ended", kind: .interrupted, code: "stuck")
+    }
+    let worker = worker
+    return SandboxJob { worker.wait($0) ? answer.result : nil }
+  }
+
   private func run<R: Sendable>(
     _ deadline: UInt64, _ body: @escaping @Sendable () throws(LuaError) -> R
   ) throws(LuaError) -> R {
@@ -111,6 +132,15 @@ public final class SandboxThread<Resident> {
     guard let result = answer.result else { throw LuaError("the sandbox is closed") }
     return try result.get()
   }
+}
+
+/// Work on a sandbox's thread that goes on beside its caller.
+public struct SandboxJob<R: Sendable> {
+  private let look: (UInt64) -> Result<R, LuaError>?
+  fileprivate init(_ look: @escaping (UInt64) -> Result<R, LuaError>?) { self.look = look }
+
+  /// What came of it; nil where it has not ended within `nanoseconds`.
+  public func wait(_ nanoseconds: UInt64) -> Result<R, LuaError>? { look(nanoseconds) }
 }
 
 /// What lives on the thread.

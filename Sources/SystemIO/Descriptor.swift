@@ -23,15 +23,18 @@ public struct Descriptor: ~Copyable {
   private let isOwned: Bool
 
   /// Takes a descriptor that is open already. With `isOwned` false (0, 1 and 2, or one that
-  /// another owns) it stays open when this value goes.
-  public init(taking number: Int32, path: String, isOwned: Bool = true) throws(SystemError) {
+  /// another owns) it stays open when this value goes. With `isStream` a file is read from and
+  /// written to where its own position is, as a pipe: others go on there.
+  public init(
+    taking number: Int32, path: String, isOwned: Bool = true, isStream: Bool = false
+  ) throws(SystemError) {
     var status = stat()
     guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
     self.number = number
     self.isOwned = isOwned
     identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     switch status.st_mode & S_IFMT {
-    case S_IFREG, S_IFBLK: kind = .file
+    case S_IFREG, S_IFBLK: kind = isStream ? .other : .file
     case S_IFIFO: kind = .pipe
     case S_IFSOCK: kind = .socket
     default: kind = .other

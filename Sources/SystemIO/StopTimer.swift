@@ -7,12 +7,14 @@ internal import CSystem
 public final class StopTimer {
   private let raw: UnsafeMutableRawPointer
 
-  /// nil where the system gives no timer.
-  public init?(signal: Int32) {
+  /// nil where the system gives no timer. With `isOfProcess` the signal goes to whichever thread of
+  /// the process takes it.
+  public init?(signal: Int32, isOfProcess: Bool = false) {
     var made: UnsafeMutableRawPointer?
-    guard unsafe csystem_thread_timer(signal, &made) == 0, let timer = unsafe made else {
-      return nil
-    }
+    let result =
+      isOfProcess
+      ? unsafe csystem_process_timer(signal, &made) : unsafe csystem_thread_timer(signal, &made)
+    guard result == 0, let timer = unsafe made else { return nil }
     unsafe raw = timer
   }
 

@@ -46,8 +46,11 @@ uint64_t csystem_monotonic_nanoseconds(void);
    write fails with EBADF and the save takes its usual way out. Async-signal-safe. -1 on failure. */
 int csystem_divert(int descriptor);
 
-/* From now on SIGTERM diverts `descriptor`. */
-int csystem_divert_on_sigterm(int descriptor);
+/* From now on SIGTERM, SIGINT and SIGHUP divert these descriptors (at most 4) instead of the ones
+   before; if one of the signals has come already, it is done now. */
+int csystem_divert_on_stop(const int *descriptors, int count);
+/* Whether one has come. */
+bool csystem_has_diverted(void);
 
 /* Starts `/bin/sh -c command` with `input` as its standard input, and signals as a new program has
    them. 0 and *process, or an errno. */

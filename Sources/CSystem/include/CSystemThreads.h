@@ -38,6 +38,8 @@ int csystem_seal_thread(csystem_seal seal);
 /* A timer that sends `number` to the thread that makes it; -1 (errno) where there is none. Arming
    with 0 disarms. */
 int csystem_thread_timer(int number, void **timer);
+/* The same, to whichever thread of the process does not block the signal. */
+int csystem_process_timer(int number, void **timer);
 void csystem_thread_timer_arm(void *timer, uint64_t nanoseconds);
 void csystem_thread_timer_free(void *timer);
 

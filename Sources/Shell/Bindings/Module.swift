@@ -196,7 +196,7 @@ extension ShellContext {
     }
   }
 
-  private var recordFunctions: [LuaModuleFunction] {
+  var recordFunctions: [LuaModuleFunction] {
     [
       LuaModuleFunction(
         "xs", "record", "(type: string|integer, fields?: table|string, layer?: string): Record",

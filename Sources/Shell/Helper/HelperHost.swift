@@ -20,6 +20,8 @@ public struct HelperFacts: Sendable {
 
 /// The hypervisor that a helper works on.
 public protocol HelperHost: AnyObject {
+  /// Where the native loop takes its times from.
+  var clock: any SaveClock { get }
   /// The domain that a helper was started for. Called once.
   func facts(_ id: UInt32) throws(LiveError) -> HelperFacts
   /// The domain for the native loop; nil where `save` has to do it.
@@ -34,6 +36,10 @@ public protocol HelperHost: AnyObject {
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
   ) throws(LiveError) -> (store: UInt64, console: UInt64)
+}
+
+extension HelperHost {
+  public var clock: any SaveClock { MonotonicClock() }
 }
 
 extension HelperArguments {

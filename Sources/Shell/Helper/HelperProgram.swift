@@ -9,19 +9,26 @@ internal import SystemIO
 /// libxl starts what LIBXL_SAVE_HELPER names with its mode as the first word.
 public func helperWords(_ program: String, _ words: [String]) -> [String]? {
   let name = program.split(separator: "/").last.map(String.init) ?? ""
-  if words.first == "helper" { return Array(words.dropFirst()) }
+  if words.first == "helper", HelperSide(rawValue: words.dropFirst().first ?? "") != nil {
+    return Array(words.dropFirst())
+  }
   if name == "libxl-save-helper" || HelperSide(rawValue: words.first ?? "") != nil { return words }
   return nil
 }
 
 /// Runs as a save helper on the real Xen.
 public func runHelper(_ words: [String]) -> Int32 {
-  runHelper(words) { channel throws(LiveError) in try XenHelperHost(channel) }
+  runHelper(words, configurationFolder: HelperConfiguration.folder) {
+    channel throws(LiveError) in try XenHelperHost(channel)
+  }
 }
 
-/// Runs as a save helper on the hypervisor that `open` opens; returns the exit status.
+/// Runs as a save helper on the hypervisor that `open` opens, with the configuration of a folder;
+/// returns the exit status. Nothing of it depends on the environment: libxl's is that of whoever
+/// started xl.
 public func runHelper(
-  _ words: [String], _ open: (HelperChannel) throws(LiveError) -> any HelperHost
+  _ words: [String], configurationFolder: String,
+  _ open: (HelperChannel) throws(LiveError) -> any HelperHost
 ) -> Int32 {
   ignoreWriteSignals()
   let arguments: HelperArguments
@@ -30,7 +37,7 @@ public func runHelper(
     arguments = try HelperArguments(parsing: words)
     channel = try helperChannel(arguments)
     // A helper that restores dies of SIGTERM: libxl destroys what it has made.
-    if arguments.side == .save { try HelperAbort.onSIGTERM(arguments.descriptor) }
+    if arguments.side == .save { try HelperAbort.onSIGTERM([arguments.descriptor]) }
   } catch {
     writeError("xensave-lua: helper: \(error.description)\n")
     return error.kind == .arguments ? ExitCode.usage : error.exitStatus
@@ -41,7 +48,9 @@ public func runHelper(
     channel.log(.error, number: error.number ?? -1, error.description)
     return 255
   }
-  return HelperSession(arguments, channel, host).run()
+  return HelperSession(
+    arguments, channel, host, configurationFolder: configurationFolder
+  ).run()
 }
 
 /// Takes standard output and input for the channel alone: what anything else prints goes to standard

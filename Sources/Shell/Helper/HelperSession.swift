@@ -2,6 +2,7 @@
 
 public import HelperProtocol
 internal import Live
+internal import LuaRuntime
 internal import SystemIO
 
 /// What libxl started a helper for. libxl's contract: standard output carries messages only; the
@@ -11,10 +12,17 @@ public final class HelperSession {
   let channel: HelperChannel
   let host: any HelperHost
 
-  public init(_ arguments: HelperArguments, _ channel: HelperChannel, _ host: any HelperHost) {
+  /// The configuration's folder; "" for none.
+  private let configurationFolder: String
+
+  public init(
+    _ arguments: HelperArguments, _ channel: HelperChannel, _ host: any HelperHost,
+    configurationFolder: String
+  ) {
     self.arguments = arguments
     self.channel = channel
     self.host = host
+    self.configurationFolder = configurationFolder
   }
 
   /// Does it, and returns the exit status.
@@ -43,46 +51,102 @@ public final class HelperSession {
       throw LiveError(.unsuitable, "stream type \(arguments[.streamType] ?? 0) is not known")
     }
     let facts = try host.facts(arguments.domain)
-    let policy = ToldPolicy(BuiltinPolicy(), name: "builtin", channel)
-    guard let domain = try host.domain(arguments) else {
-      return try host.save(
-        arguments, to: arguments.descriptor, policy: policy, callbacks(facts))
-    }
-    let sink: Sink
-    do {
-      let path = "stream of domain \(facts.id)"
-      sink = Sink(
-        try Descriptor(taking: arguments.descriptor, path: path, isOwned: false), path: path)
-    } catch { throw LiveError(.system(error), error.description) }
-    let mode: Save.Mode =
-      switch (stream, arguments.isLive) {
-      case (.plain, false): .nonLive
-      case (.plain, true): .live(policy)
-      default: .checkpointed(policy, HelperCheckpoints(channel))
+    let configuration = try configuration(facts)
+    let policy = policy(configuration)
+    try filtered(configuration) { descriptor, filter throws(LiveError) in
+      guard let domain = try host.domain(arguments) else {
+        return try host.save(
+          arguments, to: descriptor, policy: policy, callbacks(facts, filter))
       }
-    let save = Save(
-      HelpedDomain(domain, id: arguments.domain, channel: channel), to: sink, mode: mode,
-      isVerifying: arguments.isDebug, progress: channel.report)
-    for line in try save.run().aftermath { channel.log(.warn, line) }
+      let sink: Sink
+      do throws(SystemError) {
+        let path = "stream of domain \(facts.id)"
+        sink = Sink(try Descriptor(taking: descriptor, path: path, isOwned: false), path: path)
+      } catch { throw LiveError(.system(error), error.description) }
+      let checkpoints = FlushingCheckpoints(HelperCheckpoints(channel), filter)
+      let mode: Save.Mode =
+        switch (stream, arguments.isLive) {
+        case (.plain, false): .nonLive
+        case (.plain, true): .live(policy)
+        default: .checkpointed(policy, checkpoints)
+        }
+      let save = Save(
+        HelpedDomain(domain, id: arguments.domain, channel: channel), to: sink, mode: mode,
+        isVerifying: arguments.isDebug, clock: host.clock, progress: channel.report)
+      for line in try save.run().aftermath { channel.log(.warn, line) }
+    }
+  }
+
+  private func configuration(_ facts: HelperFacts) throws(LiveError) -> HelperConfiguration {
+    guard !configurationFolder.isEmpty else { return HelperConfiguration() }
+    return try HelperConfiguration(folder: configurationFolder, facts, arguments.side)
+  }
+
+  /// The policy of the configuration. One that cannot be had does not stop a save.
+  private func policy(_ configuration: HelperConfiguration) -> any Policy {
+    if let script = configuration.policy, arguments.isLive {
+      let channel = channel
+      do throws(LuaError) {
+        let policy = try script.policy { channel.log($0.ofXen, context: "xensave-lua policy", $1) }
+        return ToldPolicy(policy, name: "\(policy.name) (\(script.path))", channel)
+      } catch {
+        channel.log(.warn, "\(script.path): \(error.message); Xen's builtin policy decides")
+      }
+    }
+    return ToldPolicy(BuiltinPolicy(), name: "builtin", channel)
+  }
+
+  /// Runs `body` with the descriptor that is its end of the stream: libxl's, or that of the filters.
+  private func filtered(
+    _ configuration: HelperConfiguration,
+    _ body: (Int32, HelperFilter?) throws(LiveError) -> Void
+  ) throws(LiveError) {
+    guard !configuration.filters.isEmpty else { return try body(arguments.descriptor, nil) }
+    for script in configuration.filters { channel.log(.debug, "filter \(script.path)") }
+    let filter = try HelperFilter(configuration.filters, arguments, channel)
+    if !arguments.isRestore {
+      do { try HelperAbort.onSIGTERM([arguments.descriptor] + filter.descriptors) } catch {
+        throw LiveError(.unsuitable, error.description)
+      }
+    }
+    do throws(LiveError) { try body(filter.descriptor, filter) } catch {
+      throw HelperAbort.wasAsked ? error : filter.cause(of: error)
+    }
+    try filter.finish()
   }
 
   // MARK: - Restoring
 
   private func restore() throws(LiveError) {
     let facts = try host.facts(arguments.domain)
-    let results = try host.restore(arguments, from: arguments.descriptor, callbacks(facts))
-    try tell(.restoreResults(store: results.store, console: results.console))
+    try filtered(try configuration(facts)) { descriptor, filter throws(LiveError) in
+      let results = try host.restore(arguments, from: descriptor, callbacks(facts, filter))
+      // Nobody unpauses what has been restored before `complete` has said that all went well.
+      try tell(.restoreResults(store: results.store, console: results.console))
+    }
   }
 
   // MARK: - libxl
 
   /// The callbacks that libxl has asked for.
-  private func callbacks(_ facts: HelperFacts) -> ManagerCallbacks {
+  private func callbacks(_ facts: HelperFacts, _ filter: HelperFilter?) -> ManagerCallbacks {
     let asked = arguments.callbacks
     var table = ManagerCallbacks()
     if asked.contains(.suspend) { table.suspend = { self.ask(.suspend, failure: 0) != 0 } }
-    if asked.contains(.postcopy) { table.postcopy = { self.ask(.postcopy, failure: 0) } }
-    if asked.contains(.checkpoint) { table.checkpoint = { self.ask(.checkpoint, failure: 0) } }
+    let isRestore = arguments.isRestore
+    if asked.contains(.postcopy) {
+      table.postcopy = {
+        // libxl writes behind what has left the filters.
+        if !isRestore, let filter, (try? filter.awaitCheckpoint()) == nil { return 0 }
+        return self.ask(.postcopy, failure: 0)
+      }
+    }
+    if asked.contains(.checkpoint) {
+      table.checkpoint = {
+        defer { if isRestore { filter?.goOn() } }
+        return self.ask(.checkpoint, failure: 0)
+      }
+    }
     if asked.contains(.waitCheckpoint) {
       table.waitCheckpoint = { self.ask(.waitCheckpoint, failure: 0) }
     }
@@ -107,6 +171,36 @@ public final class HelperSession {
   private func tell(_ message: HelperMessage) throws(LiveError) {
     do throws(HelperError) { try channel.send(message) } catch {
       throw LiveError(.complete, 0, error.description)
+    }
+  }
+}
+
+/// Checkpoints that libxl hears of once they have left the filters.
+private final class FlushingCheckpoints: Checkpoints {
+  private let base: HelperCheckpoints
+  private let filter: HelperFilter?
+
+  init(_ base: HelperCheckpoints, _ filter: HelperFilter?) {
+    self.base = base
+    self.filter = filter
+  }
+
+  func postcopy() throws(LiveError) -> Bool {
+    try filter?.awaitCheckpoint()
+    return try base.postcopy()
+  }
+
+  func checkpoint(_ count: Int) throws(LiveError) -> Bool { try base.checkpoint(count) }
+}
+
+extension LogLevel {
+  /// The level in libxl's log.
+  var ofXen: HelperMessage.Level {
+    switch self {
+    case .debug: .debug
+    case .info: .info
+    case .warning: .warn
+    case .error: .error
     }
   }
 }

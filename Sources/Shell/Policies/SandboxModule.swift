@@ -9,6 +9,7 @@ enum SandboxModule {
     let shell = ShellContext(sandbox: state)
     state.register(LuaStats.table)
     shell.bindSandbox()
+    try shell.bindRecords()
     state.setGlobal(function: "print") { [unowned shell] frame in
       var line = ""
       for index in 1..<max(1, frame.count + 1) {
