@@ -196,7 +196,7 @@ extension Source {
   @Test func abortBySignal() async {
     await #expect(processExitsWith: .success) {
       let number = open("/dev/null", O_WRONLY)
-      try HelperAbort.onSIGTERM(number)
+      try HelperAbort.onSIGTERM([number])
       kill(getpid(), SIGTERM)
       // Another thread may take the signal: a moment later.
       for _ in 0..<1000 {

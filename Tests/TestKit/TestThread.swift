@@ -1,14 +1,14 @@
 // A thread for one test.
 
-import Glibc
-import Synchronization
+internal import Glibc
+internal import Synchronization
 
 /// Runs a closure on a thread of its own.
-final class TestThread: Sendable {
+public final class TestThread: Sendable {
   private let isDone = Mutex(false)
   private let body: @Sendable () -> Void
 
-  init(_ body: @escaping @Sendable () -> Void) {
+  public init(_ body: @escaping @Sendable () -> Void) {
     self.body = body
     var thread = pthread_t()
     // Safety: this object is retained here and released once by the thread that takes it.
@@ -27,7 +27,7 @@ final class TestThread: Sendable {
   }
 
   /// Waits for the end of the closure. A test must not hang, so after 60 s this traps.
-  func join() {
+  public func join() {
     for _ in 0..<6000 {
       if isDone.withLock({ $0 }) { return }
       usleep(10_000)

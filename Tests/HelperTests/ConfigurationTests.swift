@@ -1,0 +1,180 @@
+// /etc/xen/xensave.d: who it is for, what it may be, and what happens where it is broken.
+
+import Format
+import Glibc
+import HelperProtocol
+import Image
+import Live
+import SimDomain
+import Stream
+import SystemIO
+import TestKit
+import Testing
+
+@testable import Shell
+
+/// A folder of configuration that goes with the value.
+final class Folder {
+  let path: String
+
+  init(_ files: [String: String] = [:]) throws {
+    path = try Surroundings.temporaryFolder()
+    for (name, text) in files { try Surroundings.create("\(path)/\(name)", text) }
+  }
+
+  deinit { _ = system("rm -r '\(path)'") }
+}
+
+@Suite struct ConfigurationTests {
+  static let facts = HelperFacts(id: 7, name: "web1", type: "pvh")
+
+  static func load(
+    _ files: [String: String], _ side: HelperSide = .save
+  ) throws -> HelperConfiguration {
+    let folder = try Folder(files)
+    return try HelperConfiguration(folder: folder.path, facts, side)
+  }
+
+  @Test(arguments: [
+    ("{ policy = 'downtime' }", true), ("{ match = { name = 'web1' }, filter = print }", true),
+    ("{ match = { name = 'web2' }, filter = print }", false),
+    ("{ match = { name = { 'db', 'web1' } }, filter = print }", true),
+    ("{ match = { type = 'pvh' }, filter = print }", true),
+    ("{ match = { type = { 'pv', 'hvm' } }, filter = print }", false),
+    ("{ match = { pattern = '^web%d+$' }, filter = print }", true),
+    ("{ match = { pattern = '^db' }, filter = print }", false),
+    ("{ match = { pattern = '^web', type = 'pv' }, filter = print }", false),
+    ("{ side = 'restore', filter = print }", false), ("{ side = 'both', filter = print }", true),
+    ("{}", false),
+  ])
+  func matches(table: String, isFound: Bool) throws {
+    #expect(try Self.load(["a.lua": "return " + table]).scripts.count == (isFound ? 1 : 0))
+  }
+
+  @Test func sides() throws {
+    let files = [
+      "a.lua": "return { side = 'both', policy = 'downtime', filter = print }",
+      "b.lua": "return { side = 'restore', filter = print }", "c.lua": "return { filter = print }",
+      "not-lua": "error()",
+    ]
+    let save = try Self.load(files)
+    #expect(save.filters.map { $0.path.suffix(5) } == ["a.lua", "c.lua"])
+    #expect(save.policy?.policyName == "downtime")
+    let restore = try Self.load(files, .restore)
+    #expect(restore.filters.map { $0.path.suffix(5) } == ["a.lua", "b.lua"])
+    #expect(restore.policy == nil)
+  }
+
+  /// A file that cannot be used stops the save: it might have held a filter.
+  @Test(arguments: [
+    ("return {", "unexpected symbol near <eof>"), ("error 'no'", "no"),
+    ("return 5", "expected a table to be returned, got number"),
+    ("return { polcy = 1 }", "unknown key 'polcy'"),
+    ("return { match = 'web' }", "match: expected"),
+    ("return { match = { nme = 1 } }", "match: unknown key 'nme'"),
+    ("return { side = 'left' }", "side: expected save, restore or both"),
+    ("return { policy = 5 }", "policy: expected a name"),
+    ("return { match = { name = 5 } }", "match.name: expected a string"),
+    ("while true do end", "no answer within"), ("return io.open('/etc/passwd')", "io"),
+    ("os.execute 'true'", "execute"), ("return { filter = require 'evil' }", "evil"),
+  ])
+  func broken(text: String, problem: String) throws {
+    let error = #expect(throws: LiveError.self) { try Self.load(["a.lua": text]) }
+    #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
+    #expect(error?.description.contains("\n") == false)
+  }
+
+  @Test func whoMayWrite() throws {
+    let folder = try Folder(["a.lua": "return { filter = print }"])
+    let path = folder.path + "/a.lua"
+    func problem() -> String? {
+      do { _ = try HelperConfiguration(folder: folder.path, Self.facts, .save) } catch {
+        return error.description
+      }
+      return nil
+    }
+    #expect(problem() == nil)
+    for mode: mode_t in [0o664, 0o646] {
+      chmod(path, mode)
+      #expect(problem()?.contains("only its owner may write it") == true)
+    }
+    chmod(path, 0o644)
+    chmod(folder.path, 0o777)
+    #expect(problem()?.contains("only its owner may write it") == true)
+    chmod(folder.path, 0o700)
+    #expect(rename(path, folder.path + "/real") == 0)
+    #expect(symlink(folder.path + "/real", path) == 0)
+    #expect(problem()?.contains("a.lua") == true)
+    unlink(path)
+    mkdir(path, 0o700)
+    #expect(problem()?.contains("expected a file") == true)
+    if geteuid() == 0 {
+      rmdir(path)
+      #expect(rename(folder.path + "/real", path) == 0)
+      #expect(chown(path, 1234, 0) == 0)
+      #expect(problem()?.contains("got user 1234's") == true)
+    }
+  }
+
+  @Test func noFolder() throws {
+    #expect(
+      try HelperConfiguration(folder: "/nonexistent", Self.facts, .save).scripts.isEmpty)
+  }
+
+  /// The environment of whoever started xl has no say.
+  @Test func environment() throws {
+    setenv("XENSAVE_LUA_PATH", "/tmp", 1)
+    setenv("LUA_PATH", "/tmp/?.lua", 1)
+    setenv("LUA_INIT", "error 'LUA_INIT ran'", 1)
+    defer { for name in ["XENSAVE_LUA_PATH", "LUA_PATH", "LUA_INIT"] { unsetenv(name) } }
+    #expect(try Self.load(["a.lua": "return { filter = print }"]).filters.count == 1)
+  }
+}
+
+@Suite struct HelperPolicyTests {
+  func run(_ text: String) throws -> HelperRun {
+    let folder = try Folder(["p.lua": text])
+    let run = try HelperRun(.migrate)
+    run.folder = folder.path
+    #expect(run.run() == 0)
+    return run
+  }
+
+  @Test func decidesTheRounds() throws {
+    let run = try run(
+      "return { policy = function(s) return s.iteration >= 2 and 'stop' or 'continue' end }")
+    #expect(run.manager.result == 0)
+    let lines = run.manager.lines(.debug).filter { $0.contains("before round") }
+    #expect(lines.count == 3, "\(lines)")
+    #expect(lines.allSatisfy { $0.contains("p.lua") })
+    #expect(try run.isImage)
+  }
+
+  @Test func givesUp() throws {
+    let run = try run("return { policy = function(s) return 'abort', 'not today' end }")
+    #expect(run.manager.result == -1)
+    #expect(run.manager.lines(.error).contains { $0.contains("not today") })
+    run.expectUntouched("abort")
+  }
+
+  /// A policy that fails, loops or cannot even be made does not stop a save.
+  @Test(arguments: [
+    "return { policy = function(s) error 'oops' end }",
+    "return { policy = function(s) while true do end end }",
+    "return { policy = function(s) return {} end }", "return { policy = 'no-such-policy' }",
+    "return { policy = { precopy = 5 } }",
+  ])
+  func fallsBack(text: String) throws {
+    let run = try run(text)
+    #expect(run.manager.result == 0)
+    #expect(!run.manager.lines(.warn).isEmpty)
+    #expect(try run.isImage)
+  }
+
+  @Test func shippedByName() throws {
+    let run = try run("return { policy = 'downtime-budget' }")
+    #expect(run.manager.result == 0)
+    #expect(run.manager.lines(.warn).isEmpty, "\(run.manager.lines(.warn))")
+    #expect(run.manager.lines(.debug).contains { $0.hasPrefix("policy downtime-budget") })
+  }
+}

@@ -1,0 +1,177 @@
+// The helper as a process of its own: signals, standard output, exit statuses.
+
+import Format
+import Glibc
+import HelperProtocol
+import Image
+import Live
+import SystemIO
+import TestKit
+import Testing
+
+@testable import Shell
+
+/// sim-helper with libxl's ends of its pipes.
+final class HelperProcess {
+  let id: pid_t
+  let file = TemporaryFile()
+  private let peer: HelperPeer
+  private let complaints = TemporaryFile()
+  private(set) var messages: [HelperMessage] = []
+
+  static let program =
+    #filePath.replacing("Tests/HelperTests/ProcessTests.swift", with: ".build/debug/sim-helper")
+
+  init(_ words: [String], folder: String = "") throws {
+    var (to, from): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
+    guard pipe(&to) == 0, pipe(&from) == 0 else { throw SystemError("pipe", errno, "") }
+    for end in [to[0], from[1]] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    posix_spawn_file_actions_adddup2(&actions, from[0], 0)
+    posix_spawn_file_actions_adddup2(&actions, to[1], 1)
+    posix_spawn_file_actions_addopen(&actions, 2, complaints.path, O_WRONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 20, file.path, O_RDWR, 0)
+    let all = [HelperProcess.program, folder] + words
+    var arguments: [UnsafeMutablePointer<CChar>?] = all.map { strdup($0) } + [nil]
+    var id: pid_t = 0
+    let result = posix_spawn(&id, all[0], &actions, nil, &arguments, environ)
+    for argument in arguments { free(argument) }
+    guard result == 0 else { throw SystemError("posix_spawn", result, all[0]) }
+    self.id = id
+    close(to[1])
+    close(from[0])
+    peer = HelperPeer(
+      input: try Source(Descriptor(taking: to[0], path: "helper"), path: "helper"),
+      output: Sink(try Descriptor(taking: from[1], path: "helper"), path: "helper"),
+      release: .xen414)
+  }
+
+  /// Answers until the helper ends; its wait status.
+  func serve() throws -> Int32 {
+    while let message = try? peer.next()?.message {
+      messages.append(message)
+      guard message.hasReply else { continue }
+      let isYes = message.kind == .suspend
+      do { try peer.reply(isYes ? 1 : 0) } catch { break }
+    }
+    var status: Int32 = 0
+    waitpid(id, &status, 0)
+    return status
+  }
+
+  var result: Int32? {
+    messages.last { $0.kind == .complete }?.number(0).map {
+      Int32(bitPattern: UInt32(truncatingIfNeeded: $0))
+    }
+  }
+
+  var standardError: String {
+    get throws {
+      String(decoding: try Source(opening: complaints.path).read(1 << 16), as: UTF8.self)
+    }
+  }
+
+  var isImage: Bool {
+    get throws {
+      guard try Source(opening: file.path).byteCount ?? 0 > 0 else { return false }
+      do { return try Verifier(Source(opening: file.path)).run().isGood } catch { return false }
+    }
+  }
+}
+
+@Suite(.serialized) struct ProcessTests {
+  static let migrate = ["--save-domain", "20", "-1", "1", "1", "136", "0"]
+
+  @Test func good() throws {
+    let helper = try HelperProcess(Self.migrate)
+    #expect(try helper.serve() == 0)
+    #expect(helper.result == 0)
+    #expect(try helper.isImage)
+    #expect(try helper.standardError == "left: log-dirty off, 0 pages lent\n")
+  }
+
+  /// What a script prints does not get between the messages.
+  @Test func printing() throws {
+    let folder = try Folder(["f.lua": "return { filter = function(rec) print(rec.type) end }"])
+    let helper = try HelperProcess(Self.migrate, folder: folder.path)
+    #expect(try helper.serve() == 0)
+    #expect(helper.result == 0)
+    #expect(try helper.isImage)
+  }
+
+  /// SIGTERM at 50 seeded instants, with filters and without.
+  @Test(arguments: [false, true]) func terminations(isFiltered: Bool) throws {
+    let folder = try Folder(isFiltered ? ["f.lua": FilterTests.scrub] : [:])
+    var random = Seed(0x5EED_0008)
+    var stopped = 0
+    for _ in 0..<50 {
+      let helper = try HelperProcess(Self.migrate, folder: folder.path)
+      let delay = UInt64.random(in: 0..<60_000_000, using: &random)
+      let killer = TestThread { [id = helper.id] in
+        sleep(nanoseconds: delay)
+        kill(id, SIGTERM)
+      }
+      let status = try helper.serve()
+      killer.join()
+      // Before the handler is set the signal ends the process, as it does the stock helper.
+      if status & 0x7F != 0 {
+        #expect(status & 0x7F == SIGTERM && helper.messages.isEmpty)
+      } else {
+        #expect(status == 0, "delay \(delay)")
+        #expect(try helper.standardError == "left: log-dirty off, 0 pages lent\n")
+      }
+      if helper.result != 0 {
+        stopped += 1
+        #expect(try !helper.isImage, "delay \(delay)")
+      }
+    }
+    #expect(stopped > 10)
+  }
+
+  /// SIGKILL at 50 seeded instants: no message says that it was well, and what there is is no image.
+  @Test func kills() throws {
+    var random = Seed(0x5EED_0009)
+    var killed = 0
+    for _ in 0..<50 {
+      let helper = try HelperProcess(Self.migrate)
+      let delay = UInt64.random(in: 0..<60_000_000, using: &random)
+      let killer = TestThread { [id = helper.id] in
+        sleep(nanoseconds: delay)
+        kill(id, SIGKILL)
+      }
+      let status = try helper.serve()
+      killer.join()
+      guard status & 0x7F == SIGKILL, helper.result == nil else { continue }
+      killed += 1
+      #expect(try !helper.isImage, "delay \(delay)")
+    }
+    #expect(killed > 10)
+  }
+
+  /// A filter inside one search that takes for ever: the helper takes its way out all the same.
+  @Test(.timeLimit(.minutes(2))) func stuckFilter() throws {
+    let folder = try Folder([
+      "f.lua": """
+      local subject, pattern = ("a"):rep(60000), ("a-"):rep(20) .. "b"
+      return { filter = { PAGE_DATA = function() return subject:find(pattern) end } }
+      """
+    ])
+    let helper = try HelperProcess(Self.migrate, folder: folder.path)
+    #expect(try helper.serve() == 0)
+    #expect(helper.result == -1)
+    #expect(try !helper.isImage)
+    #expect(try helper.standardError == "left: log-dirty off, 0 pages lent\n")
+  }
+
+  @Test(arguments: [[], ["--save-domain", "1"], ["--safe-domain"]]) func wrongArguments(
+    words: [String]
+  ) throws {
+    let helper = try HelperProcess(words)
+    #expect(try helper.serve() == 2 << 8)
+    #expect(helper.messages.isEmpty)
+    #expect(
+      try helper.standardError.split(separator: "\n").first?.hasPrefix("xensave-lua: helper: ")
+        == true)
+  }
+}

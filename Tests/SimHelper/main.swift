@@ -1,0 +1,57 @@
+// libxl's save helper over a simulated domain: what is sent to it by tests is what libxl sends.
+//
+//   sim-helper FOLDER --save-domain ... | --restore-domain ...
+//
+// FOLDER holds the configuration ("" for none). At the end a line on standard error says how the
+// domain was left.
+
+import Format
+import Glibc
+import HelperProtocol
+import Live
+import Shell
+import SimDomain
+import TestKit
+
+final class SimHost: HelperHost {
+  let simulated: SimDomain
+  init() throws(LiveError) {
+    var configuration = SimDomain.Configuration(frameCount: 30_000)
+    configuration.workload = .steady(writesPerSecond: 200_000)
+    configuration.clock = .real
+    simulated = try SimDomain(configuration)
+  }
+
+  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts {
+    HelperFacts(id: id, name: "web1", type: "pvh")
+  }
+
+  /// libxl has suspended the domain when it answers; here that is found out by the next look.
+  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? {
+    var looks = 0
+    return HookedDomain(simulated) { [simulated] hook in
+      looks += hook == .info ? 1 : 0
+      if hook == .info, looks == 2 { try? simulated.suspend() }
+    }
+  }
+
+  func save(
+    _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
+    _ callbacks: ManagerCallbacks
+  ) throws(LiveError) { throw LiveError(.unsuitable, "not here") }
+
+  func restore(
+    _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
+  ) throws(LiveError) -> (store: UInt64, console: UInt64) {
+    throw LiveError(.unsuitable, "not here")
+  }
+}
+
+let words = Array(CommandLine.arguments.dropFirst())
+let host = try SimHost()
+let status = runHelper(Array(words.dropFirst()), configurationFolder: words[0]) { _ in host }
+let domain = host.simulated
+let line =
+  "left: log-dirty \(domain.isLogDirtyOn ? "on" : "off"), \(domain.openLeaseCount) pages lent\n"
+_ = write(2, line, line.utf8.count)
+exit(status)
