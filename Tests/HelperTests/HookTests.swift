@@ -47,8 +47,10 @@ enum Checkout {
     let command =
       "PATH=\(Checkout.bin):$PATH; export PATH; MIGRATE_SHELL='\(folder.path)/receiver'; "
       + "export MIGRATE_SHELL; "
-      + "exec \(Checkout.path)/lua/hooks/migrate-filter \(folder.path)/f.lua there xl migrate-receive"
-    var words: [UnsafeMutablePointer<CChar>?] = ["/bin/sh", "-c", command].map { strdup($0) } + [nil]
+      + "exec \(Checkout.path)/lua/hooks/migrate-filter \(folder.path)/f.lua "
+      + "there xl migrate-receive"
+    var words: [UnsafeMutablePointer<CChar>?] = ["/bin/sh", "-c", command].map { strdup($0) }
+    words.append(nil)
     var id: pid_t = 0
     #expect(posix_spawn(&id, "/bin/sh", &actions, nil, &words, environ) == 0)
     for word in words { free(word) }

@@ -37,7 +37,8 @@ struct Commands: ParsableCommand {
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
     ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self,
     PagesCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self, Export.self,
-    PolicyCommand.self, HelperCommand.self, Run.self, New.self, Test.self, Init.self, InternalDocs.self,
+    PolicyCommand.self, HelperCommand.self, Run.self, New.self, Test.self, Init.self,
+    InternalDocs.self,
   ]
 
   static let names: Set<String> = Set(all.map { $0._commandName })
