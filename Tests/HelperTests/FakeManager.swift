@@ -1,5 +1,6 @@
 // libxl's side of a helper: answers as libxl does, on a thread of its own.
 
+import Format
 import Glibc
 import HelperProtocol
 import Live

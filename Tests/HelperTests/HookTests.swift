@@ -49,7 +49,8 @@ enum Checkout {
       + "export MIGRATE_SHELL; "
       + "exec \(Checkout.path)/lua/hooks/migrate-filter \(folder.path)/f.lua "
       + "there xl migrate-receive"
-    var words: [UnsafeMutablePointer<CChar>?] = ["/bin/sh", "-c", command].map { strdup($0) }
+    let shell: [String] = ["/bin/sh", "-c", command]
+    var words: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) }
     words.append(nil)
     var id: pid_t = 0
     #expect(posix_spawn(&id, "/bin/sh", &actions, nil, &words, environ) == 0)
