@@ -180,7 +180,7 @@ extension ShellContext {
       },
       LuaModuleFunction(
         "xs.sim", "replay",
-        "(trace: string|Trace, policy: Policy|string|table|fun(s: any): string, "
+        "(trace: string|Trace, policy: Policy|string|table|fun(): string, "
           + "options?: table): table?, Error?",
         "What a policy would have done in a save that was recorded, in virtual time. Options: "
           + "link_mbps (megabits a second, 10000 as a rule) or link (\"10G\"), hour (at which the "
