@@ -2079,7 +2079,7 @@ function xs.sim.trace(path) end
 ---local r = assert(xs.sim.replay("web.trace", "builtin", { link = "1G" }))
 ---```
 ---@param trace string|xensave.Trace
----@param policy xensave.Policy|string|table|fun(s: any): string
+---@param policy xensave.Policy|string|table|fun(): string
 ---@param options? table
 ---@return table?
 ---@return xensave.Error?
