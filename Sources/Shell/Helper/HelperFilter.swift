@@ -107,7 +107,11 @@ final class HelperFilter {
       }
       let (stepOut, go) = (steps.writing, permissions.reading)
       job = try sandbox.begin { resident, _ throws(LuaError) -> Ending in
-        defer { ends.sink = nil; _ = close(stepOut) }
+        // Where a filter has failed, whoever writes into the pipe must hear of it.
+        defer {
+          (ends.source, ends.sink) = (nil, nil)
+          _ = close(stepOut)
+        }
         guard let source = ends.source, let sink = ends.sink else { throw LuaError("no stream") }
         do throws(RewriteError) {
           let filter = WatchedFilter(resident.filter, ends.watch)
