@@ -85,10 +85,10 @@ final class HelperFilter {
       ) { state throws(LuaError) in
         do throws(SystemError) {
           ends.source = try Source(
-            Descriptor(taking: reading, path: "stream", isOwned: !isRestore, isStream: true),
+            Descriptor(taking: reading, path: "stream", isOwned: false, isStream: true),
             path: "stream")
           ends.sink = Sink(
-            try Descriptor(taking: writing, path: "stream", isOwned: isRestore), path: "stream")
+            try Descriptor(taking: writing, path: "stream", isOwned: false), path: "stream")
         } catch { throw LuaError(error.description) }
         ends.watch = Watch(milliseconds: HelperFilter.deadline)
         try SandboxModule.bind(state, modules)
@@ -107,9 +107,10 @@ final class HelperFilter {
       }
       let (stepOut, go) = (steps.writing, permissions.reading)
       job = try sandbox.begin { resident, _ throws(LuaError) -> Ending in
-        // Where a filter has failed, whoever writes into the pipe must hear of it.
+        // Closed here and not by their owners: whoever is at the other end of the pipe must hear of
+        // it at once when a filter has failed.
         defer {
-          (ends.source, ends.sink) = (nil, nil)
+          _ = close(isRestore ? writing : reading)
           _ = close(stepOut)
         }
         guard let source = ends.source, let sink = ends.sink else { throw LuaError("no stream") }
@@ -125,7 +126,6 @@ final class HelperFilter {
             }
           }.run()
           // Behind the last octet of the stream: then libxl may be told.
-          ends.sink = nil
           _ = tell(stepOut)
           return .good
         } catch {
