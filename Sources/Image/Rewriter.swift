@@ -117,6 +117,9 @@ public final class Rewriter {
     report.headersRead.append(header)
     var changed = header
     try filter.header(&changed)
+    if header.kind == .xl, let sink, reader.source.sharesExtents(with: sink) {
+      Rewriter.pad(&changed, like: header)
+    }
     if changed.bytes == header.bytes {
       try write { writer throws(StreamError) in try writer.keep(header) }
       return
@@ -124,6 +127,19 @@ public final class Rewriter {
     report.headersChanged += 1
     XLConfig.noteChange(in: &report, header, changed)
     try write { writer throws(StreamError) in try writer.put(changed.bytes) }
+  }
+
+  /// Lengthens what readers skip behind the configuration, so that all that follows lies at the same
+  /// place of a block of 4096 octets as before and can be shared. Xen: tools/xl/xl_vmcontrol.c,
+  /// create_domain (of the optional data only the configuration is looked at).
+  private static func pad(_ changed: inout Header, like original: Header) {
+    let difference = (original.bytes.count - changed.bytes.count) % 4096
+    let padding = (difference + 4096) % 4096
+    let length = changed.bytes.load(44, as: UInt32.self, changed.order)
+    // Optional data begin with a length of 4 octets, or are not there at all.
+    guard padding > 0, length >= 4 else { return }
+    changed.bytes.store(44, length + UInt32(padding), changed.order)
+    changed.bytes += [UInt8](repeating: 0, count: padding)
   }
 
   // MARK: - Records

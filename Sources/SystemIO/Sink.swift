@@ -32,6 +32,8 @@ public final class Sink {
   public var kind: DescriptorKind { descriptor.kind }
   public var identity: FileIdentity { descriptor.identity }
   public var number: Int32 { descriptor.number }
+  /// Where in a file the next octet goes.
+  func fileOffset() -> Int { max(0, lseek(descriptor.number, 0, SEEK_CUR)) }
 
   /// Writes all of `bytes`.
   public func write(_ bytes: [UInt8]) throws(SystemError) {

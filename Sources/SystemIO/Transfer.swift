@@ -19,6 +19,8 @@ public enum Transfer {
   public static let pipeCapacity: Int32 = 1 << 20
   /// Octets of a copy's buffer; between files, and what is moved between two looks at `Interrupt`.
   static let piece = 1 << 20
+  /// What file systems share extents in, in octets.
+  static let block = 4096
 
   /// The way for a pair. The table (rows: source, columns: sink):
   ///
@@ -41,6 +43,12 @@ public enum Transfer {
 }
 
 extension Source {
+  /// Whether octets that move to `sink` can stay where they are on the disk: where they lie at the
+  /// same place of a block of 4096 octets in both files.
+  public func sharesExtents(with sink: Sink) -> Bool {
+    Transfer.way(self, sink) == .shareExtents
+  }
+
   /// Moves `count` octets to `sink`. Returns how many there were: fewer only at the end of the
   /// source. `forcing` chooses the way (tests try each).
   public func move(
@@ -76,12 +84,26 @@ extension Source {
     var buffer: Arena?
     while moved < count {
       try Interrupt.check(path)
-      let piece = Int(min(count - moved, UInt64(Transfer.piece) * (way == .copy ? 1 : 16)))
+      var piece = Int(min(count - moved, UInt64(Transfer.piece) * (way == .copy ? 1 : 16)))
       var got: Int
-      switch way {
+      var now = way
+      if way == .shareExtents {
+        // Only whole blocks are shared: what comes before the first is copied, and everything where
+        // the two files do not have their octets at the same place of a block.
+        let place = fileOffset(position) % Transfer.block
+        if place != sink.fileOffset() % Transfer.block {
+          way = .copy
+          continue
+        }
+        if place != 0 {
+          now = .copy
+          piece = min(piece, Transfer.block - place)
+        }
+      }
+      switch now {
       case .copy:
         let arena = buffer ?? Arena(capacity: min(piece, Transfer.piece))
-        buffer = arena
+        if now == way { buffer = arena }
         got = try readSome(into: arena, 0..<min(piece, arena.capacity), at: position)
         if got > 0 { try sink.write(arena, 0..<got) }
         advance(UInt64(got))
