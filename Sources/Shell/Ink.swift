@@ -53,6 +53,33 @@ struct Ink {
     }
   }
 
+  /// Lines of `hexdump`: addresses and zeros step back, what is text stands out.
+  func hexdump(_ text: String) -> String {
+    guard isOn else { return text }
+    let faint = LuaColouring.comment
+    return text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+      guard let end = line.firstRange(of: "  "), let bar = line.firstIndex(of: "|") else {
+        return String(line)
+      }
+      let octets = line[end.upperBound..<bar].split(
+        separator: " ", omittingEmptySubsequences: false
+      )
+      .map { $0 == "00" ? faint.applied(to: "00", isEnabled: true) : String($0) }
+      return faint.applied(to: String(line[..<end.lowerBound]), isEnabled: true) + "  "
+        + octets.joined(separator: " ")
+        + LuaColouring.string.applied(to: String(line[bar...]), isEnabled: true)
+    }.joined(separator: "\n")
+  }
+
+  /// Text that is nothing but a hexdump, in its colours; nil for other text.
+  func hexdumpIfAny(_ text: String) -> String? {
+    let lines = text.split(separator: "\n")
+    let isDump = lines.allSatisfy { line in
+      line.prefix(8).allSatisfy(\.isHexDigit) && line.hasSuffix("|") && line.contains("  |")
+    }
+    return isOn && isDump ? hexdump(text) : nil
+  }
+
   /// What a rewrite changed, as `ChangeReport.text` says it.
   func report(_ report: ChangeReport) -> String {
     guard isOn else { return report.text }

@@ -35,6 +35,16 @@ public final class XenHost {
   let xen: OpaquePointer
   private let log: Log
 
+  /// The minor numbers of the releases of Xen 4.x whose libraries are known, ascending.
+  public static var releases: [Int] {
+    var out: [Int] = []
+    // Safety: rows of a static table, until NULL behind the last.
+    while let release = unsafe cxen_release_at(Int32(out.count)) {
+      out.append(Int(unsafe release.pointee.minor))
+    }
+    return out
+  }
+
   /// Receives what the libraries say. The C side holds it as a bare pointer.
   private final class Log {
     let message: (XenMessage) -> Void

@@ -86,6 +86,38 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
+  @Test func memoryAndRegistersArePrinted() {
+    session(["-i", pv], columns: 100) { session in
+      expect(
+        session, "img.vcpu[0]:virtual(img.vcpu[0].rip, 16)",
+        ["00010455  48 ff c8 75 f9 e9 05 fe  ff ff 54 49 4e 59 20 50  |H..u......TINY P|"])
+      session.type("img.vcpu[0]\r")
+      #expect(session.isReady())
+      #expect(
+        session.screen.text.contains(
+          "  rax    0x000000000050fb0c  rbx    0x0100000001000193  rcx    0x0000000000059000"),
+        "\(session.screen.text)")
+      session.type("img:page(0x10)\r")
+      #expect(session.ends(with: ["... 3584 more octets", ">"]), "\(session.screen.text)")
+    }
+  }
+
+  @Test func hexdumpsHaveColours() {
+    let home = Program.temporaryFolder()
+    defer { Program.remove(home) }
+    let session = Session(["-i", "--color=always", pvh], home: home)
+    #expect(session.isReady())
+    for input in ["img:first(\"X86_TSC_INFO\").body", "img:first(\"X86_TSC_INFO\"):hexdump()"] {
+      session.type(input + "\r")
+      #expect(session.wait { $0.text.suffix(3).first?.hasPrefix("00000000  00") == true })
+      let row = session.screen.text.count - 3
+      // The address, a zero, another octet, the text.
+      let columns = [0, 10, 25, 62]
+      let attributes = columns.map { session.screen.attributes(row: row, column: $0) }
+      #expect(attributes == ["90", "90", "", "32"], "\(session.screen.text)")
+    }
+  }
+
   @Test func blocksOfSeveralLines() {
     session { session in
       session.type("for i = 1, 2 do\r")

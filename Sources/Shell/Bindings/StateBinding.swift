@@ -117,6 +117,25 @@ final class LuaVCPU {
     return (last.owner, try last.owner.slot(last.prefix + name))
   }
 
+  /// The general and control registers, three a line.
+  func overview(_ ink: Ink) -> String {
+    let names =
+      ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"] + (8...15).map { "r\($0)" }
+      + ["rip", "rflags", "cr0", "cr2", "cr3", "cr4"]
+      + ["eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip", "eflags"]
+    let cells = names.compactMap { name -> String? in
+      guard let (owner, slot) = try? find(name),
+        case .unsigned(let number) = slot.value(in: owner.fieldBytes)
+      else { return nil }
+      let gap = String(repeating: " ", count: max(1, 7 - name.count))
+      return ink.key(name) + gap + number.hex(2 * slot.byteCount)
+    }
+    let lines = stride(from: 0, to: cells.count, by: 3).map { start in
+      "  " + cells[start..<min(start + 3, cells.count)].joined(separator: "  ")
+    }
+    return (["vCPU \(id)"] + lines).joined(separator: "\n")
+  }
+
   static var table: LuaClass<LuaVCPU> {
     var table = LuaClass<LuaVCPU>(
       "VCPU",

@@ -195,15 +195,15 @@ struct TextDumper: Dumping {
   mutating func finish() -> [UInt8] { take() }
 
   /// A part with its fields, as the REPL prints it.
-  static func text(_ part: Part) -> String {
-    var dumper = TextDumper(showsHex: false, showsAll: false)
+  static func text(_ part: Part, _ ink: Ink = .none) -> String {
+    var dumper = TextDumper(showsHex: false, showsAll: false, ink: ink)
     dumper.add(part)
     return dumper.out
   }
 
   /// One place of a header or record with all that is inside.
-  static func text(_ slot: Slot, of owner: any FieldOwner) -> String {
-    var dumper = TextDumper(showsHex: false, showsAll: false)
+  static func text(_ slot: Slot, of owner: any FieldOwner, _ ink: Ink = .none) -> String {
+    var dumper = TextDumper(showsHex: false, showsAll: false, ink: ink)
     dumper.add(
       DumpItem(
         title: owner.fieldTitle, bytes: owner.fieldBytes, layout: owner.fieldLayout, only: slot))

@@ -38,17 +38,19 @@ struct PrettyPrinter {
     if let octets = frame.bytesIfAny(index) { return longText(octets) }
     guard frame.type(index) == .userdata else { return nil }
     if let record: LuaRecord = frame.objectIfAny(index) {
-      return TextDumper.text(.record(record.record))
+      return TextDumper.text(.record(record.record), ink)
     }
     if let header: LuaHeader = frame.objectIfAny(index) {
-      return TextDumper.text(.header(header.header))
+      return TextDumper.text(.header(header.header), ink)
     }
     if let node: FieldNode = frame.objectIfAny(index) {
-      return (try? node.place()).map { TextDumper.text($0, of: node.owner) }
+      return (try? node.place()).map { TextDumper.text($0, of: node.owner, ink) }
     }
     if let view: LuaView = frame.objectIfAny(index) {
-      return (try? view.octets()).map(dump)
+      return (try? view.octets()).map { dump($0) }
     }
+    if let text = pageText(frame, index) { return text }
+    if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(ink) }
     if let config: LuaConfig = frame.objectIfAny(index) { return try? config.text() }
     if let column: PageColumn = frame.objectIfAny(index) { return text(of: column) }
     if let image: LuaImage = frame.objectIfAny(index) { return image.overview }
@@ -61,14 +63,27 @@ struct PrettyPrinter {
       !octets.contains(where: { $0 < 0x20 && $0 != 9 && $0 != 10 })
     else { return octets.count > 16 ? dump(octets) : nil }
     guard octets.contains(10) else { return nil }
+    if let coloured = ink.hexdumpIfAny(text) { return coloured }
     return text.split(separator: "\n", omittingEmptySubsequences: false)
       .map { escapeForDisplay(String($0)) }.joined(separator: "\n")
   }
 
-  private func dump(_ octets: [UInt8]) -> String {
+  private func dump(_ octets: [UInt8], base: UInt64 = 0, more: Int = 0) -> String {
     let shown = octets.prefix(16 * lineLimit)
-    let more = octets.count - shown.count
-    return hexdump(Array(shown)) + (more > 0 ? "... \(more) more octets\n" : "")
+    let more = more + octets.count - shown.count
+    return ink.hexdump(hexdump(Array(shown), base: base))
+      + (more > 0 ? "... \(more) more octets\n" : "")
+  }
+
+  private var ink: Ink { Ink(isOn: usesColour) }
+
+  /// A page's or memory's octets; nil for all other values, and for views that are stale.
+  private func pageText(_ frame: LuaFrame, _ index: Int) -> String? {
+    try? frame.withView(index) { bytes, address in
+      let count = min(bytes.byteCount, 16 * lineLimit)
+      let shown = (0..<count).map { bytes.load($0, as: UInt8.self) }
+      return dump(shown, base: address, more: bytes.byteCount - count)
+    }
   }
 
   private func text(of column: PageColumn) -> String {
