@@ -14,7 +14,7 @@ struct LibraryScript {
 enum ScriptLibrary {
   /// Folders with scripts, below those of ModulePaths.shipped.
   private static let folders = [
-    "xensave/filters", "xensave/reports", "xensave/converters", "xensave/policies", "examples",
+    "xensave/filters", "xensave/reports", "xensave/converters", "examples",
   ]
 
   /// All scripts, by folder and name; where two have one name the nearer stands.

@@ -39,11 +39,8 @@ struct ScriptManual {
     } catch {
       throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
     }
-    guard let found else {
-      throw Failure(
-        ExitCode.findings, "\(options.scriptName): --help was not answered by xs.options")
-    }
-    return found
+    // A policy declares its options in its own table, and says in its comment what they are.
+    return found ?? []
   }
 
   /// "rename - change the name": what stands behind the dash.
@@ -71,10 +68,13 @@ struct ScriptManual {
     }
     page.section("DESCRIPTION")
     page.text(description.joined(separator: "\n\n"))
-    page.section("OPTIONS")
-    for option in options { page.item(option.usage.trimmed, option.help) }
-    page.item("-h, --help", "Print this manual in short.")
-    page.text("The options of every script (-o, --in-place, --dry-run and so on): xensave-lua(1).")
+    if !options.isEmpty {
+      page.section("OPTIONS")
+      for option in options { page.item(option.usage.trimmed, option.help) }
+      page.item("-h, --help", "Print this manual in short.")
+      page.text(
+        "The options of every script (-o, --in-place, --dry-run and so on): xensave-lua(1).")
+    }
     if !inScript.isEmpty {
       page.section("IN A SCRIPT")
       for text in inScript { page.helpLine(text) }
