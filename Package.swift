@@ -33,7 +33,7 @@ let package = Package(
       "Shell",
       [
         "LuaRuntime", "Terminal", "Convert", "Legacy", "XenDomain", "HelperProtocol", "SimDomain",
-        "Live", "Pages", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON",
+        "Live", "Pages", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON", "CSystem",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),

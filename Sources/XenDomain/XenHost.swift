@@ -116,7 +116,7 @@ public final class XenHost {
     guard major == 4, candidates.contains(Int(minor)),
       candidates.count > 1 || candidates == [Int(minor)]
     else {
-      unsafe cxen_close(opened)
+      // All is set, so `deinit` closes it.
       throw XenHost.unknown("Xen \(major).\(minor)")
     }
   }

@@ -18,6 +18,8 @@ final class Folder {
   let path: String
 
   init(_ files: [String: String] = [:]) throws {
+    // Helpers and filters may go while a test writes to them.
+    signal(SIGPIPE, SIG_IGN)
     path = try Surroundings.temporaryFolder()
     for (name, text) in files { try Surroundings.create("\(path)/\(name)", text) }
   }

@@ -25,6 +25,7 @@ final class FakeManager: @unchecked Sendable {
   struct HangUp: Error {}
 
   init(_ domain: SimDomain, _ arguments: HelperArguments) throws {
+    signal(SIGPIPE, SIG_IGN)
     self.domain = domain
     var (to, from): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
     guard pipe(&to) == 0, pipe(&from) == 0 else { throw SystemError("pipe", errno, "") }

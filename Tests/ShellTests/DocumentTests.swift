@@ -70,8 +70,11 @@ private let docs = "Sources/Shell/Shell.docc/"
     let path = Program.checkout + "/lua/examples/" + name
     let text = String(decoding: Program.read(path), as: UTF8.self)
     #expect(text.hasPrefix("#!/usr/bin/env xensave-lua\n-- "))
-    #expect(text.contains("usage: xensave-lua \(name) IMAGE"))
-    let outcome = Program.run([path])
+    // Those that take no image are run by name.
+    let takesImage = text.contains("usage: xensave-lua \(name) IMAGE")
+    let plain = String(name.dropLast(4))
+    #expect(takesImage || text.contains("usage: xensave-lua run \(plain) "))
+    let outcome = Program.run(takesImage ? [path] : ["run", plain, "--no-such-option"])
     #expect(outcome.exitCode == 2, "\(outcome.errors)")
   }
 

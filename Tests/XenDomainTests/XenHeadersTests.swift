@@ -43,10 +43,14 @@ struct XenHeadersTests {
 
   /// The release of the installed headers.
   func minor() throws -> Int {
-    let text = try run(
-      Self.headers + """
-        int main(void) { printf("%d", __XEN_LATEST_INTERFACE_VERSION__ >> 8 & 0xFF); }
-        """)
+    // __XEN_LATEST_INTERFACE_VERSION__ stands at 4.14 since: the name of the library says it.
+    let pipe = try #require(
+      popen("readlink /usr/lib/*-linux-gnu/libxenctrl.so | sed 's/.*[.]//'", "r"))
+    var digits = [CChar](repeating: 0, count: 16)
+    fgets(&digits, Int32(digits.count), pipe)
+    pclose(pipe)
+    let text = String(
+      decoding: digits.prefix { $0 > 32 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     return try #require(Int(text, radix: 10))
   }
 
@@ -67,9 +71,11 @@ struct XenHeadersTests {
               printf("%s is not " #result " " #parameters "\\n", #symbol); }
         #define X_(...) X(__VA_ARGS__)
         /* Not in these headers: other releases' functions. */
-        struct none;
-        #define xc_get_cpu_policy_size ((struct none *)0)[0]
-        #define xc_get_domain_cpu_policy ((struct none *)0)[0]
+        #if !IS(14, 15)
+        int absent;
+        #define xc_get_cpu_policy_size absent
+        #define xc_get_domain_cpu_policy absent
+        #endif
         int main(void) { int n = 0; CXEN_FUNCTIONS(X_) printf("%d", n); }
         """
     // 43 rows, of which 4.16 and later do not have four.
