@@ -145,7 +145,8 @@ final class HelperRun {
       }
       let status = run.run()
       let comment = "\(saving), question \(question)"
-      #expect(status == (isGone ? 254 : 0), "\(comment)")
+      // A message that meets the closed pipe ends it as 255, a reply that does not come as 254.
+      #expect(isGone ? status == 254 || status == 255 : status == 0, "\(comment)")
       // Nobody is there to resume it.
       if isGone, run.domain.shutdown == .suspend { try run.domain.resume() }
       if run.manager.result != 0 {
@@ -221,7 +222,8 @@ final class HelperRun {
       run.expectUntouched("\(saving), SIGTERM at call \(instant)")
       #expect(try !run.isImage)
     }
-    #expect(failures > 40)
+    // The rest of the instants lie behind the last octet.
+    #expect(failures > 30)
   }
 
   /// Log-dirty that somebody was killed with is no hindrance for the next save.

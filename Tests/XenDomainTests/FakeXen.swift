@@ -46,6 +46,13 @@ final class FakeXen {
     return Int(unsafeBitCast(symbol, to: Function.self)())
   }
 
+  /// Has `function` fail with EIO from now on; none where it is empty.
+  func fail(_ function: String) {
+    typealias Function = @convention(c) (UnsafePointer<CChar>) -> Void
+    guard let symbol = dlsym(handle, "fake_fail") else { return }
+    unsafeBitCast(symbol, to: Function.self)(function)
+  }
+
   /// Has the guest write to a frame.
   func write(_ frame: Int) {
     typealias Function = @convention(c) (UInt32) -> Void

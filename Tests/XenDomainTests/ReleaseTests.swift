@@ -177,14 +177,13 @@ import XenDomain
     let host = try xen.host()
     let domain = try host.domain(5)
     let sink = Sink(try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
-    setenv("FAKE_XEN_FAIL", function, 1)
-    defer { unsetenv("FAKE_XEN_FAIL") }
+    xen.fail(function)
     let error = #expect(throws: LiveError.self) {
       try Save(domain, to: sink, mode: .live(BuiltinPolicy())).run()
     }
     #expect(code.split(separator: " ").contains { $0 == error?.code ?? "" }, "\(error?.code ?? "")")
     #expect(error?.number == EIO)
-    unsetenv("FAKE_XEN_FAIL")
+    xen.fail("")
     #expect(xen.number("mappings") == 0 && xen.number("log_dirty") == 0)
     #expect(xen.number("suspended") == 0)
   }
