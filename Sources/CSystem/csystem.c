@@ -94,7 +94,16 @@ int csystem_divert_on_stop(const int *descriptors, int count) {
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (sigaction(numbers[i], &action, NULL) != 0) return -1;
     }
-    return 0;
+    return csystem_unblock_stops();
+}
+
+int csystem_unblock_stops(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    return pthread_sigmask(SIG_UNBLOCK, &set, NULL) == 0 ? 0 : -1;
 }
 
 bool csystem_has_diverted(void) { return atomic_load(&has_diverted); }
@@ -130,12 +139,7 @@ void csystem_watch_interrupts(bool ignored_too) {
         }
         sigaction(numbers[i], &action, NULL);
     }
-    if (ignored_too) {
-        sigset_t set;
-        sigemptyset(&set);
-        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaddset(&set, numbers[i]);
-        sigprocmask(SIG_UNBLOCK, &set, NULL);
-    }
+    if (ignored_too) csystem_unblock_stops();
 }
 
 int csystem_interrupted(void) { return atomic_load(&interrupted); }

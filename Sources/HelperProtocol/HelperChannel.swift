@@ -167,6 +167,9 @@ public enum HelperAbort {
     }
   }
 
+  /// Lets the signals through where the program was started by a thread that had blocked them.
+  public static func unblock() { csystem_unblock_stops() }
+
   /// Whether the signal has come.
   public static var wasAsked: Bool { csystem_has_diverted() }
 

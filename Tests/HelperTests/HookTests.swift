@@ -44,6 +44,7 @@ enum Checkout {
     posix_spawn_file_actions_init(&actions)
     posix_spawn_file_actions_adddup2(&actions, to[0], 0)
     posix_spawn_file_actions_adddup2(&actions, from[1], 1)
+    closeOthers(&actions, from: 3)
     let command =
       "PATH=\(Checkout.bin):$PATH; export PATH; MIGRATE_SHELL='\(folder.path)/receiver'; "
       + "export MIGRATE_SHELL; "

@@ -49,6 +49,9 @@ int csystem_divert(int descriptor);
 /* From now on SIGTERM, SIGINT and SIGHUP divert these descriptors (at most 4) instead of the ones
    before; if one of the signals has come already, it is done now. */
 int csystem_divert_on_stop(const int *descriptors, int count);
+/* Lets SIGTERM, SIGINT and SIGHUP reach the calling thread. A thread of the program that started
+   this one may have blocked them, and a new program inherits that. */
+int csystem_unblock_stops(void);
 /* Whether one has come. */
 bool csystem_has_diverted(void);
 

@@ -37,7 +37,11 @@ public func runHelper(
     arguments = try HelperArguments(parsing: words)
     channel = try helperChannel(arguments)
     // A helper that restores dies of SIGTERM: libxl destroys what it has made.
-    if arguments.side == .save { try HelperAbort.onSIGTERM([arguments.descriptor]) }
+    if arguments.side == .save {
+      try HelperAbort.onSIGTERM([arguments.descriptor])
+    } else {
+      HelperAbort.unblock()
+    }
   } catch {
     writeError("xensave-lua: helper: \(error.description)\n")
     return error.kind == .arguments ? ExitCode.usage : error.exitStatus
