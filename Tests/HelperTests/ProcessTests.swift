@@ -102,7 +102,9 @@ final class HelperProcess {
   }
 
   /// SIGTERM at 50 seeded instants, with filters and without.
-  @Test(.timeLimit(.minutes(5)), arguments: [false, true]) func terminations(isFiltered: Bool) throws {
+  @Test(.timeLimit(.minutes(5)), arguments: [false, true]) func terminations(isFiltered: Bool)
+    throws
+  {
     let folder = try Folder(isFiltered ? ["f.lua": FilterTests.scrub] : [:])
     var random = Seed(0x5EED_0008)
     var stopped = 0

@@ -6,9 +6,10 @@ public import Glibc
 /// have open at that moment is not its business, and it would hold their pipes open. (Glibc has
 /// posix_spawn_file_actions_addclosefrom_np, which Swift's Glibc does not show.)
 public func closeOthers(_ actions: inout posix_spawn_file_actions_t, from first: Int32) {
-  typealias Function = @convention(c) (
-    UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32
-  ) -> Int32
+  typealias Function =
+    @convention(c) (
+      UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32
+    ) -> Int32
   guard
     let symbol = unsafe dlsym(nil, "posix_spawn_file_actions_addclosefrom_np")
   else { preconditionFailure("glibc 2.34 or later is needed") }
