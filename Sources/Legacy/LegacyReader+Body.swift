@@ -10,13 +10,13 @@ extension LegacyReader {
   mutating func chunk() throws(StreamError) -> LegacyItem.Content? {
     if checkpointCount > 0, try peek(1).isEmpty { return nil }
     let start = offset
-    let type = LegacyChunk(rawValue: try read(4, "chunk").load(0, as: Int32.self))
+    let type = LegacyChunk(
+      rawValue: Int32(bitPattern: try read(LegacyRows.chunk, "chunk").word("type")))
     if let index = type.hvmParam {
       guard guest == .x86HVM else {
         throw fail(.malformed, at: start, type.name, "an HVM parameter in the stream of a PV guest")
       }
-      // The 4 octets before the value are C's padding: anything.
-      return .hvmParam(index: index, value: try read(12, type.name).load(4, as: UInt64.self))
+      return .hvmParam(index: index, value: try read(LegacyRows.hvmParam, type.name)["value"])
     }
     switch type {
     case .end:
@@ -38,13 +38,13 @@ extension LegacyReader {
     case .compressedData: return try compressedData(start, type.name)
     case .vcpuInfo: return try vcpuInfo(type.name)
     case .tscInfo:
-      let body = try read(20, type.name)
+      let part = try read(LegacyRows.tscInfo, type.name)
       return .tscInfo(
         LegacyTSCInfo(
-          mode: body.load(0, as: UInt32.self), nsec: body.load(4, as: UInt64.self),
-          khz: body.load(12, as: UInt32.self), incarnation: body.load(16, as: UInt32.self)))
+          mode: part.word("mode"), nsec: part["nsec"], khz: part.word("khz"),
+          incarnation: part.word("incarnation")))
     case .toolstack:
-      let count = try read(4, type.name).load(0, as: UInt32.self)
+      let count = try read(LegacyRows.length, type.name)["length"]
       guard count <= LegacyLimit.toolstack else {
         throw fail(
           .limit, at: start + 4, type.name,
@@ -89,9 +89,9 @@ extension LegacyReader {
           "expected 32 bits of type and pfn, got \(raw.hex())")
       }
       // A filler: the saver could not map a page here.
-      if raw == 0xF000_0000 { continue }
-      let type = PageType(rawValue: UInt8(raw >> 28))
-      let entry = PageEntry(type, pfn: raw & 0xFFF_FFFF)
+      if raw == LegacyRows.filler { continue }
+      let type = PageType(rawValue: UInt8(raw >> UInt64(LegacyRows.typeBits.low)))
+      let entry = PageEntry(type, pfn: raw & LegacyRows.pfnBits.mask)
       guard !type.isReserved else {
         throw fail(
           .malformed, at: at, "\(place), entry \(index)",
@@ -126,7 +126,7 @@ extension LegacyReader {
   private mutating func compressedData(
     _ start: UInt64, _ place: String
   ) throws(StreamError) -> LegacyItem.Content {
-    let count = try read(width.rawValue, place).unsigned(at: 0, width: width.rawValue)
+    let count = try read(LegacyRows.compressedData(width), place)["length"]
     guard isCompressed else {
       throw fail(
         .malformed, at: start, place,
@@ -143,7 +143,7 @@ extension LegacyReader {
 
   private mutating func vcpuInfo(_ place: String) throws(StreamError) -> LegacyItem.Content {
     let start = offset
-    let max = try read(4, place).load(0, as: Int32.self)
+    let max = Int64(bitPattern: try read(LegacyRows.vcpuInfo, place)["max_vcpu_id"])
     guard max >= 0, max < LegacyLimit.vcpus else {
       throw fail(
         .malformed, at: start, place,
@@ -169,7 +169,7 @@ extension LegacyReader {
   mutating func unmapped() throws(StreamError) -> LegacyItem.Content {
     let place = "PV tail, unmapped pfns"
     let start = offset
-    let count = UInt64(try read(4, place).load(0, as: UInt32.self))
+    let count = try read(LegacyRows.unmapped, place)["count"]
     guard count <= p2mSize else {
       throw fail(
         .malformed, at: start, place, "count: expected at most \(p2mSize), got \(count)")
@@ -200,9 +200,9 @@ extension LegacyReader {
       return .vcpuExtended(id: id, body)
     case .xsave:
       let start = offset
-      let head = try read(16, place)
+      let head = try read(LegacyRows.xsave, place)
       let expected = extendedInfo.xsaveByteCount ?? 0
-      let size = head.load(8, as: UInt64.self)
+      let size = head["size"]
       guard size == expected else {
         throw fail(
           .malformed, at: start + 8, place,
@@ -210,7 +210,7 @@ extension LegacyReader {
       }
       let body = try read(Int(expected), place)
       nextVCPUPart()
-      return .vcpuXsave(id: id, mask: head.load(0, as: UInt64.self), state: body)
+      return .vcpuXsave(id: id, mask: head["xfeature_mask"], state: body)
     }
   }
 
@@ -228,17 +228,16 @@ extension LegacyReader {
   // MARK: - HVM tail
 
   mutating func magic() throws(StreamError) -> LegacyItem.Content {
-    let body = try read(24, "HVM tail, magic pfns")
+    let part = try read(LegacyRows.magicPFNs, "HVM tail, magic pfns")
     state = .hvmContext
     return .hvmMagic(
-      ioreq: body.load(0, as: UInt64.self), bufioreq: body.load(8, as: UInt64.self),
-      store: body.load(16, as: UInt64.self))
+      ioreq: part["ioreq_pfn"], bufioreq: part["bufioreq_pfn"], store: part["store_pfn"])
   }
 
   mutating func context() throws(StreamError) -> LegacyItem.Content {
     let place = "HVM tail, context"
     let start = offset
-    let count = UInt64(try read(4, place).load(0, as: UInt32.self))
+    let count = try read(LegacyRows.length, place)["length"]
     guard count > 0 else {
       throw fail(.malformed, at: start, place, "length: expected at least 1, got 0")
     }
@@ -263,7 +262,7 @@ extension LegacyReader {
     guard !first.isEmpty,
       LegacySignature.allCases.contains(where: { $0.rawValue.utf8.starts(with: first) })
     else { return nil }
-    let text = try read(LegacySignature.byteCount, place)
+    let text = try read(LegacyRows.signature, place).body
     guard let signature = LegacySignature(rawValue: text.printable) else {
       throw fail(
         .malformed, at: start, place,
@@ -277,7 +276,7 @@ extension LegacyReader {
       isLastCheckpoint = true
       return .deviceModel(signature, byteCount: rest)
     }
-    let count = UInt64(try read(4, place).load(0, as: UInt32.self))
+    let count = try read(LegacyRows.length, place)["length"]
     try checkDeviceModel(count, start + UInt64(LegacySignature.byteCount), place)
     setPayload(count, place)
     return .deviceModel(signature, byteCount: count)

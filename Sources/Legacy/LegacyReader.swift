@@ -208,8 +208,8 @@ public struct LegacyReader {
   private mutating func xendConfig() throws(StreamError) -> LegacyItem.Content {
     let place = "xend header"
     let start = offset
-    let fixed = try read(xendMagic.utf8.count + 4, place)
-    let count = fixed.load(xendMagic.utf8.count, as: Int32.self, .big)
+    let front = try read(LegacyRows.xendFront, place)
+    let count = Int64(bitPattern: front["config_length"])
     guard count >= 0, count <= LegacyLimit.xlData else {
       throw fail(
         .limit, at: start + 16, place,
@@ -259,15 +259,15 @@ public struct LegacyReader {
       }
       state = .chunks
     }
-    _ = try read(width.rawValue, "p2m_size")
+    _ = try read(LegacyRows.head(width), "p2m_size")
     return .start(p2mSize: p2mSize)
   }
 
   private mutating func readExtendedInfo() throws(StreamError) -> LegacyItem.Content {
     let place = "extended info"
-    let head = try read(width.rawValue + 4, place)
+    let head = try read(LegacyRows.extendedHead(width), place)
     let start = offset
-    let total = Int(head.load(width.rawValue, as: UInt32.self))
+    let total = Int(head["extended_length"])
     guard total <= LegacyLimit.extendedInfo else {
       throw fail(
         .limit, at: start - 4, place,
@@ -277,21 +277,23 @@ public struct LegacyReader {
     var info = LegacyExtendedInfo()
     var here = 0
     while here < total {
-      guard total - here >= 8 else {
+      let headCount = LegacyRows.block.fixedByteCount
+      guard total - here >= headCount else {
         throw fail(
           .malformed, at: start + UInt64(here), place,
-          "expected a block of at least 8 octets, got \(total - here) octets")
+          "expected a block of at least \(headCount) octets, got \(total - here) octets")
       }
-      let id = blocks[here..<here + 4].printable
-      let count = Int(blocks.load(here + 4, as: UInt32.self))
+      let head = LegacyPart(LegacyRows.block, [UInt8](blocks[here..<here + headCount]))
+      let id = head.body[..<4].printable
+      let count = Int(head["size"])
       let at = start + UInt64(here + 4)
-      guard count <= total - here - 8 else {
+      guard count <= total - here - headCount else {
         throw fail(
           .malformed, at: at, "\(place), block \(id)",
-          "size: expected at most \(total - here - 8), got \(count)")
+          "size: expected at most \(total - here - headCount), got \(count)")
       }
-      try take(id, count, blocks, here + 8, at, into: &info)
-      here += 8 + count
+      try take(id, count, blocks, here + headCount, at, into: &info)
+      here += headCount + count
     }
     guard info.guestWidth != 0 else {
       throw fail(
@@ -360,6 +362,10 @@ public struct LegacyReader {
 
   func peek(_ count: Int) throws(StreamError) -> [UInt8] {
     do { return source.window(try source.peek(count)) } catch { throw wrap(error) }
+  }
+
+  mutating func read(_ rows: [Field], _ place: String) throws(StreamError) -> LegacyPart {
+    LegacyPart(rows, try read(rows.fixedByteCount, place))
   }
 
   mutating func read(_ count: Int, _ place: String) throws(StreamError) -> [UInt8] {

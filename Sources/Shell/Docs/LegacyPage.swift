@@ -1,6 +1,4 @@
-// The page of the format of Xen 3.0 to 4.5. Its reader is a state machine and has no tables: the
-// rows here are for the picture alone. Tests/LegacyTests builds its images by hand from the same
-// specification.
+// The page of the format of Xen 3.0 to 4.5.
 
 internal import Bytes
 internal import Format
@@ -18,21 +16,25 @@ extension FormatPage {
       below 2^28, so the upper half of a 64-bit one is zero. The pictures are for 8 octets.
       `xensave-lua convert` makes a stream of version 3 of it (<doc:FormatLibxc>).
 
-      Before it an xl header without the flag `streamv2` (<doc:FormatXl>) may stand, or xend's front:
-      `LinuxGuestRecord`, a big-endian length of 4 octets and the configuration.
+      Before it an xl header without the flag `streamv2` (<doc:FormatXl>) may stand, or xend's front,
+      whose magic is `LinuxGuestRecord`:
       """)
+    page.rows(LegacyRows.xendFront + [.opaque("config")])
     page.heading(2, "Head")
     page.text(
       """
-      All guests begin with p2m_size. In a PV guest's stream an unsigned long of all ones and a
-      length follow, then blocks of four letters and a length: `vcpu` holds the context of vCPU 0,
-      whose length tells the guest's width; `extv` says that vCPUs have an extended context, `xcnt`
-      how long their XSAVE state is. Then come the page numbers of the p2m table.
+      All guests begin with p2m_size. In a PV guest's stream a signature and a length follow:
       """)
-    page.rows([
-      .u64("p2m_size").unit("pages"), Field.x64("marker").doc("All ones: PV guests only."),
-      .u32("extended_length").unit("octets"), .opaque("blocks"),
-    ])
+    page.rows(LegacyRows.head(.bits64) + LegacyRows.extendedHead(.bits64) + [.opaque("blocks")])
+    page.heading(3, "A block")
+    page.text(
+      """
+      `vcpu` holds the context of vCPU 0, whose length tells the guest's width; `extv` says that
+      vCPUs have an extended context, `xcnt` how long their XSAVE state is.
+      """)
+    page.rows(LegacyRows.block + [.opaque("data")])
+    page.text("Behind the blocks come the page numbers of the p2m table:")
+    page.rows([.array("pfn", .rest, each: LegacyRows.pfn(.bits64))])
     page.heading(2, "Chunks")
     page.text(
       """
@@ -51,49 +53,44 @@ extension FormatPage {
       page could not be read.
       """)
     page.rows([
-      Field(
-        "count", .signed(4)),
-      .array(
-        "entry", .rest,
-        each: .x64("").bits([
-          Field.Bits("pfn", 0, width: 28), Field.Bits("type", 28, width: 4),
-        ])),
+      Field("count", .signed(4)), .array("entry", .rest, each: LegacyRows.entry(.bits64)),
     ])
     page.pageTypes("The types are those of PAGE_DATA:")
     page.heading(3, "An HVM parameter")
-    page.rows([
-      Field("type", .signed(4)), Field.octets("_pad", 4),
-      Field.x64("value").doc("The octets between are C's padding: anything."),
-    ])
+    page.rows(LegacyRows.chunk + LegacyRows.hvmParam)
     page.heading(3, "TSC_INFO")
-    page.rows([
-      Field("type", .signed(4)), .u32("mode"), .u64("nsec").unit("ns"), .u32("khz").unit("kHz"),
-      .u32("incarnation"),
-    ])
+    page.rows(LegacyRows.chunk + LegacyRows.tscInfo)
     page.heading(3, "VCPU_INFO")
     page.text("One bit for each vCPU, in words of 64 bits.")
-    page.rows([
-      Field("type", .signed(4)), .u32("max_vcpu_id"), .array("online", .rest, each: .x64("")),
-    ])
+    page.rows(LegacyRows.chunk + LegacyRows.vcpuInfo + [LegacyRows.online])
+    page.heading(3, "COMPRESSED_DATA")
+    page.rows(LegacyRows.chunk + LegacyRows.compressedData(.bits64) + [.opaque("pages")])
+    page.heading(3, "TOOLSTACK")
+    page.rows(LegacyRows.chunk + LegacyRows.length + [.opaque("record")])
     page.heading(2, "Tail of a PV guest")
     page.text(
       """
-      Behind END: a u32 count and as many page numbers (unsigned longs) that were not mapped; for
-      each online vCPU its context (5168 or 2800 octets), the extended context (128 octets) and the
-      XSAVE state with its mask and length (u64 each), where the head said that there are any; and
-      the shared page. The structures: <doc:FormatPVState>.
+      Behind END the pages that were not mapped:
       """)
-    page.heading(2, "Tail of an HVM guest")
-    page.text("Three parameters, and the state that is HVM_CONTEXT now (<doc:FormatHVMContext>).")
-    page.rows([
-      .x64("ioreq_pfn"), .x64("bufioreq_pfn"), .x64("store_pfn"), .u32("length").unit("octets"),
-      .opaque("hvm_context"),
-    ])
+    page.rows(
+      LegacyRows.unmapped + [.array("pfn", .field("count"), each: LegacyRows.pfn(.bits64))])
     page.text(
       """
-      Then the device model's: a signature of 21 letters, and behind all but the first a u32 length:
+      For each online vCPU its context (5168 or 2800 octets) and, where the head said that there are
+      any, the extended context (128 octets) and the XSAVE state:
+      """)
+    page.rows(LegacyRows.xsave + [.opaque("state")])
+    page.text("Last comes the shared page. The structures: <doc:FormatPVState>.")
+    page.heading(2, "Tail of an HVM guest")
+    page.text("Three parameters, and the state that is HVM_CONTEXT now (<doc:FormatHVMContext>).")
+    page.rows(LegacyRows.magicPFNs + LegacyRows.length + [.opaque("hvm_context")])
+    page.text(
+      """
+      Then the device model's. The signature is one of these, and behind the first of them no length
+      stands: the state goes to the end of the file.
       \(LegacySignature.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", ")).
       """)
+    page.rows(LegacyRows.signature + LegacyRows.length + [.opaque("state")])
   }
 
   private static var chunks: String {
