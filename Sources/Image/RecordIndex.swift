@@ -26,7 +26,9 @@ public struct RecordIndex {
   /// which costs the same for any size of memory.
   public init(_ source: Source, frontOnly: Bool = false) throws(StreamError) {
     var isFront = false
-    var reader = StreamReader(source)
+    source.isSparing = true
+    defer { source.isSparing = false }
+    var reader = StreamReader(source, leavesPageTables: true)
     var entries: [Entry] = []
     var headers: [Header] = []
     var trailing: Trailing?

@@ -52,8 +52,16 @@ public struct StreamReader {
   private var waitingPlace = ""
   private var waitingOffset: UInt64 = 0
 
-  /// A reader from the source's position on, which is the start of a stream.
-  public init(_ source: Source) { self.source = source }
+  /// Whether the tables of PAGE_DATA are payload and not head.
+  private let leavesPageTables: Bool
+
+  /// A reader from the source's position on, which is the start of a stream. With
+  /// `leavesPageTables` the body of PAGE_DATA is its count alone: for passes that only ask where
+  /// records lie.
+  public init(_ source: Source, leavesPageTables: Bool = false) {
+    self.source = source
+    self.leavesPageTables = leavesPageTables
+  }
 
   /// A reader that goes on at a record that an earlier pass has found at `offset` (an octet of a
   /// file). `container`, `guest` and `version` are what that pass knew there.
@@ -83,6 +91,7 @@ public struct StreamReader {
 
   private init(replacing source: Source, in earlier: StreamReader) {
     self.source = source
+    leavesPageTables = false
     container = earlier.container
     libxcContext = earlier.libxcContext
     libxlContext = earlier.libxlContext
@@ -300,7 +309,7 @@ public struct StreamReader {
           .limit, at: offset + UInt64(front), place,
           "count: expected at most \(Limit.pageTable / 8 - 1) entries, got \(count)")
       }
-      return table
+      return leavesPageTables ? 8 : table
     default:
       if length <= Limit.blob { return length }
       let layout = Layouts.of(type)

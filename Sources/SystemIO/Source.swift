@@ -29,6 +29,10 @@ public final class Source {
   private var windowEnd = 0
   /// How far a file is read ahead: a record header, count and 1024 pfns (MAX_BATCH_SIZE).
   private static let readAhead = 8208
+  /// How far one is read ahead that is sparing: a record header and a count, and some to spare.
+  private static let sparing = 64
+  /// Whether a file is read ahead by 64 octets only: for passes over heads that leave the rest.
+  public var isSparing = false
   /// What the window holds normally; it grows for what is peeked at, and shrinks again behind it.
   private static let windowByteCount = 16384
 
@@ -100,7 +104,7 @@ public final class Source {
     windowEnd -= windowStart
     windowStart = 0
     window.reserve(max(count, Self.readAhead))
-    let goal = isFile ? max(count, Self.readAhead) : count
+    let goal = isFile ? max(count, isSparing ? Self.sparing : Self.readAhead) : count
     while windowEnd < count {
       let got = try readSome(
         into: window, windowEnd..<goal, at: position + UInt64(windowEnd))
