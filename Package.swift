@@ -85,13 +85,15 @@ let package = Package(
     // The save helper over a simulated domain, for tests that send it signals.
     .executableTarget(
       name: "sim-helper",
-      dependencies: ["Shell", "HelperProtocol", "SimDomain", "Live", "Format", "TestKit"],
+      dependencies: [
+        "Shell", "HelperProtocol", "XenDomain", "SimDomain", "Live", "Format", "TestKit",
+      ],
       path: "Tests/SimHelper", swiftSettings: Array(house.dropFirst())),
     tests(
       "HelperTests",
       [
         "Shell", "HelperProtocol", "XenDomain", "SimDomain", "Live", "Image", "Stream", "Format",
-        "SystemIO", "Bytes", "TestKit", "sim-helper",
+        "SystemIO", "Bytes", "TestKit", "sim-helper", "xensave-lua",
       ]),
     tests(
       "XenDomainTests",

@@ -48,7 +48,8 @@ public final class Save {
   private var guest = Guest.hvm
   private var sender: PageSender
   private var bitmap = PageBitmap(count: 0)
-  private var trace = Trace()
+  /// What has been recorded so far: when `run` has thrown, how far the save came and why it ended.
+  public private(set) var trace = Trace()
   private var policy: any Policy = BuiltinPolicy()
   private var hasBegunPolicy = false
   private var wasSuspended = false
@@ -331,6 +332,8 @@ public final class Save {
     var error = error
     error.step = step
     error.aftermath = putBack(resuming: true)
+    trace.end = clock.now - start
+    trace.outcome = error.code
     if hasBegunPolicy {
       if case .aborted = error.kind {
         policy.end(.aborted(error.problem))
@@ -352,13 +355,6 @@ public final class Save {
       trace: trace, byteCount: sink.position, pageCount: sender.pageCount,
       pageRecordCount: sender.recordCount, checkpointCount: checkpointCount,
       verifyDirtyCount: verifyDirtyCount, aftermath: aftermath)
-  }
-
-  /// What has been recorded so far: after `run` has thrown, how far the save came.
-  public var partialTrace: Trace {
-    var trace = trace
-    if trace.outcome.isEmpty { trace.outcome = "failed" }
-    return trace
   }
 }
 

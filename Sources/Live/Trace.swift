@@ -12,7 +12,10 @@ public import Format
 ///     round kind=final number=1 dirty=12 digest=0x... sent=12 octets=49264 begin=35201 end=35600
 ///     end outcome=complete time=35700
 ///
-/// Times are nanoseconds since the save began. Readers pass over keys and lines that they do not
+/// Times are nanoseconds since the save began. The outcome is "complete", or the code of the error
+/// that ended the save ("aborted" where the policy gave up). Where Xen's own library did the work, it
+/// does not tell digests and octets, nor how many pages the final round had: digests and octets are
+/// 0 then, and there is no final round. Readers pass over keys and lines that they do not
 /// know; a change of meaning gets a new version.
 public struct Trace: Sendable, Equatable, CustomStringConvertible {
   public static let version = 1

@@ -36,6 +36,8 @@ struct DomainSave {
   var policy: LuaPolicy?
   var checkpoints: (any Checkpoints)?
   var filter: (any RewriteFilter)?
+  /// Takes the trace, also of a save that fails.
+  var recorder: TraceRecorder?
   var progress: (Save.Progress) -> Void = { _ in }
 
   struct Outcome {
@@ -46,6 +48,13 @@ struct DomainSave {
 
   /// Saves. Whatever is thrown, the domain is as it was before, and no file has appeared.
   func run(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
+    do throws(Problem) { return try perform(domain) } catch {
+      recorder?.fail(LuaFailure(error).code)
+      throw error
+    }
+  }
+
+  private func perform(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
     switch target {
     case .file(let path):
       let output: OutputFile
@@ -150,9 +159,10 @@ struct DomainSave {
     }
     // The time of a simulated domain passes by what is written.
     let clock: any SaveClock = (domain as? SimDomain)?.clock ?? MonotonicClock()
-    return try Save(
-      domain, to: sink, mode: mode, isVerifying: isVerifying, clock: clock, progress: progress
-    ).run()
+    let save = Save(
+      domain, to: sink, mode: mode, isVerifying: isVerifying, clock: clock, progress: progress)
+    defer { recorder?.trace = save.trace }
+    return try save.run()
   }
 }
 

@@ -42,11 +42,10 @@ public final class OutputFile {
     sink = Sink(try Descriptor(taking: number, path: path), path: path)
   }
 
-  /// Puts the file under its final name, replacing what was there.
-  public func commit() throws(SystemError) {
-    try Progress.phase("bringing to the disk", of: nil, done: { 0 }) { () throws(SystemError) in
-      try sink.synchronize()
-    }
+  /// Puts the file under its final name, replacing what was there. Without `isDurable` it is whole
+  /// for everybody who looks, but a crash of the machine may take it.
+  public func commit(isDurable: Bool = true) throws(SystemError) {
+    if isDurable { try synchronize() }
     if !isNamed {
       guard unsafe csystem_name(sink.number, temporaryPath) == 0 else {
         throw SystemError("linkat", errno, path)
@@ -55,7 +54,13 @@ public final class OutputFile {
     }
     guard unsafe rename(temporaryPath, path) == 0 else { throw SystemError("rename", errno, path) }
     isDone = true
-    try synchronizeFolder(of: path)
+    if isDurable { try synchronizeFolder(of: path) }
+  }
+
+  private func synchronize() throws(SystemError) {
+    try Progress.phase("bringing to the disk", of: nil, done: { 0 }) { () throws(SystemError) in
+      try sink.synchronize()
+    }
   }
 
   deinit {

@@ -146,7 +146,8 @@ public final class XenHost {
     return [minor]
   }
 
-  private static func unknown(_ name: String) -> LiveError {
+  /// The refusal of a release; `name` as in "Xen 4.13".
+  public static func unknown(_ name: String) -> LiveError {
     let known = knownReleases
     return LiveError(
       .noHypervisor(number: ENOTSUP),

@@ -116,7 +116,10 @@ enum Checkout {
       files[name] = String(
         decoding: try Source(opening: "\(from)/\(name)").read(1 << 20), as: UTF8.self)
     }
-    #expect(files.count >= 3)
+    #expect(files.count >= 4)
+    let traces = try Folder()
+    files["40-trace.lua"] = files["40-trace.lua"]?
+      .replacing("\"/var/log/xen/xensave/", with: "\"\(traces.path)/")
     let folder = try Folder(files)
     let load = { (name: String, type: String) in
       try HelperConfiguration(
@@ -125,7 +128,7 @@ enum Checkout {
     let web = try load("web", "hvm")
     #expect(web.policy?.policyName == "downtime-budget" && web.filters.count == 1)
     #expect(try load("web", "pv").filters.isEmpty)
-    #expect(try load("db1", "pv").scripts.count == 2)
+    #expect(try load("db1", "pv").scripts.count == 3)
     // All of them together, in a save.
     let run = try HelperRun(.migrate)
     run.folder = folder.path
@@ -134,5 +137,6 @@ enum Checkout {
     #expect(run.manager.result == 0)
     #expect(run.manager.lines(.warn).isEmpty, "\(run.manager.lines(.warn))")
     #expect(try run.isImage)
+    #expect(Surroundings.names(in: traces.path)?.count == 1)
   }
 }

@@ -22,7 +22,12 @@ final class HelperProcess {
   static let program =
     #filePath.replacing("Tests/HelperTests/ProcessTests.swift", with: ".build/debug/sim-helper")
 
-  init(_ words: [String], folder: String = "") throws {
+  /// `release`: of the messages. `words` are those of `program`, the folder included, where it is not
+  /// sim-helper.
+  init(
+    _ words: [String], folder: String = "", program: String = HelperProcess.program,
+    release: HelperRelease = .xen414
+  ) throws {
     var (to, from): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
     guard pipe(&to) == 0, pipe(&from) == 0 else { throw SystemError("pipe", errno, "") }
     for end in [to[0], from[1]] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -33,7 +38,7 @@ final class HelperProcess {
     posix_spawn_file_actions_addopen(&actions, 2, complaints.path, O_WRONLY, 0)
     posix_spawn_file_actions_addopen(&actions, 20, file.path, O_RDWR, 0)
     closeOthers(&actions, from: 21)
-    let all = [HelperProcess.program, folder] + words
+    let all = [program] + (program == HelperProcess.program ? [folder] : []) + words
     var arguments: [UnsafeMutablePointer<CChar>?] = all.map { strdup($0) } + [nil]
     var id: pid_t = 0
     let result = posix_spawn(&id, all[0], &actions, nil, &arguments, environ)
@@ -45,7 +50,7 @@ final class HelperProcess {
     peer = HelperPeer(
       input: try Source(Descriptor(taking: to[0], path: "helper"), path: "helper"),
       output: Sink(try Descriptor(taking: from[1], path: "helper"), path: "helper"),
-      release: .xen414)
+      release: release)
   }
 
   /// Answers until the helper ends; its wait status.
@@ -165,6 +170,45 @@ final class HelperProcess {
     #expect(helper.result == -1)
     #expect(try !helper.isImage)
     #expect(try helper.standardError == "left: log-dirty off, 0 pages lent\n")
+  }
+
+  /// Lines of libxl's log of the level of errors.
+  static func errors(_ helper: HelperProcess) -> [String] {
+    helper.messages.compactMap { message in
+      guard message.kind == .log, message.number(0) == 8, case .text(let text) = message.values[3]
+      else { return nil }
+      return text
+    }
+  }
+
+  /// A release that is not known: one line in libxl's log names it and says which are. No
+  /// `complete`, and the exit status of a helper that failed.
+  @Test(arguments: [6, 13, 21]) func unknownReleases(minor: Int) throws {
+    let helper = try HelperProcess(Self.migrate, folder: "release=\(minor)")
+    #expect(try helper.serve() == 255 << 8)
+    #expect(Self.errors(helper) == ["Xen 4.\(minor) is not known here: expected 4.14 to 4.20"])
+    #expect(helper.result == nil)
+    #expect(try helper.standardError == "")
+  }
+
+  /// libxl of an older release: known by the arguments, and told in the messages of that release.
+  @Test(arguments: [
+    (["--save-domain", "20", "-1", "1", "1", "1", "136", "0"], HelperRelease.xen410),
+    (["--save-domain", "20", "-1", "1", "0", "0", "1", "1", "136", "0"], .xen47),
+    (["--save-domain", "20", "1", "0", "0", "1", "1", "72"], .xen46),
+    (["--restore-domain", "20", "-1", "1", "1", "0", "2", "0", "1", "1", "256", "0"], .xen410),
+    (["--restore-domain", "20", "-1", "1", "1", "0", "2", "0", "1", "1", "0", "256", "0"], .xen47),
+    (["--restore-domain", "20", "1", "1", "0", "2", "0", "1", "1", "0", "128", "0"], .xen46),
+  ])
+  func olderReleases(words: [String], release: HelperRelease) throws {
+    let helper = try HelperProcess(words, program: Checkout.bin + "/xensave-lua", release: release)
+    #expect(try helper.serve() == 255 << 8)
+    #expect(
+      Self.errors(helper) == [
+        "a Xen before 4.14 (by libxl's arguments) is not known here: expected 4.14 to 4.20"
+      ])
+    #expect(helper.result == nil)
+    #expect(try helper.standardError == "")
   }
 
   @Test(arguments: [[], ["--save-domain", "1"], ["--safe-domain"]]) func wrongArguments(

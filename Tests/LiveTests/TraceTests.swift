@@ -20,6 +20,28 @@ import Testing
     }
   }
 
+  /// A save that fails has recorded how far it came, and why it ended.
+  @Test func failures() throws {
+    let busy = Workload.steady(writesPerSecond: 100_000)
+    func trace(_ policy: any Policy, _ hook: Hook?, _ call: Int) throws -> Trace {
+      let domain = try SimDomain(.small(busy))
+      if let hook { domain.faults.arm(.hook(hook), at: call) }
+      let save = Save(domain, to: try nowhere(), mode: .live(policy), clock: domain.clock)
+      #expect(throws: LiveError.self) { try save.run() }
+      #expect(try Trace(parsing: save.trace.description) == save.trace)
+      #expect(save.trace.end >= save.trace.rounds.last?.end ?? 0)
+      return save.trace
+    }
+    let failed = try trace(BuiltinPolicy(), .cleanLogDirty, 2)
+    #expect(failed.outcome == "cleanLogDirty" && failed.rounds.map(\.number) == [0, 1])
+    let given = FunctionPolicy { $0.iteration < 3 ? .proceed : .abort("no more") }
+    let aborted = try trace(given, nil, 0)
+    #expect(aborted.outcome == "aborted" && aborted.rounds.count == 3)
+    #expect(Replay(aborted, octetsPerSecond: 1_000_000_000) != nil)
+    let early = try trace(BuiltinPolicy(), .info, 1)
+    #expect(early.outcome == "info" && early.rounds.isEmpty)
+  }
+
   @Test func text() {
     var trace = Trace(guest: .x86HVM, frameCount: 1024, pageCount: 1000)
     trace.rounds = [

@@ -134,6 +134,34 @@ contract("is saved, runs on, and the image is good", function(dom)
   t.equal(select(2, dom:peek_log_dirty()).code, "peekLogDirty")
 end)
 
+t.test("a save that fails leaves its trace", function()
+  local dom <close> = assert(xs.sim { pages = 600 })
+  local function trace(what, outcome, ...)
+    t.equal((...), nil, what)
+    local recorded = assert(xs.sim.trace(t.path "failed.trace"))
+    t.equal(recorded.outcome, outcome, what)
+    t.equal(recorded.rounds[1].dirty_count, 600, what)
+    os.remove(t.path "failed.trace")
+  end
+  local options = { trace = t.path "failed.trace", policy = function(s)
+    return s.iteration == 0 and "continue" or "abort"
+  end }
+  trace("given up", "aborted", dom:save(t.path "failed.img", options))
+  trace("given up, checkpointed", "aborted", dom:checkpoint("/dev/null", options))
+  options.policy = nil
+  trace("refused at the end", "receiver", dom:migrate("cat >/dev/null; exit 3", options))
+  options.filter = { HVM_CONTEXT = function() return false end }
+  trace("not verified", "rejected", dom:save(t.path "failed.img", options))
+  t.equal(io.open(t.path "failed.img"), nil)
+  -- A trace that cannot be written is found out before anything is done.
+  local _, err = dom:save(t.path "failed.img", { trace = "/nonexistent/a.trace" })
+  t.equal(err.code, "enoent")
+  t.equal(io.open(t.path "failed.img"), nil)
+  t.equal(dom:info().suspended, false)
+  local result = assert(dom:migrate("cat >/dev/null", { trace = t.path "failed.trace" }))
+  t.equal(tostring(xs.sim.trace(t.path "failed.trace")), tostring(result.trace))
+end)
+
 contract("is as it was found behind its scope", function(dom)
   for _, how in ipairs { "close", "error", "gc" } do
     local function work()

@@ -2,7 +2,7 @@
 //
 //   sim-helper FOLDER --save-domain ... | --restore-domain ...
 //
-// FOLDER holds the configuration ("" for none). At the end a line on standard error says how the
+// FOLDER holds the configuration ("" for none); release=N has it run on the Xen 4.N of this machine. At the end a line on standard error says how the
 // domain was left.
 
 import Format
@@ -12,6 +12,7 @@ import Live
 import Shell
 import SimDomain
 import TestKit
+import XenDomain
 
 final class SimHost: HelperHost {
   let simulated: SimDomain
@@ -48,6 +49,14 @@ final class SimHost: HelperHost {
 }
 
 let words = Array(CommandLine.arguments.dropFirst())
+// A release that is refused, through the channel that libxl reads.
+if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
+  exit(
+    runHelper(Array(words.dropFirst()), configurationFolder: "") { _ throws(LiveError) in
+      _ = try XenHost(release: minor, folder: "/nonexistent/")
+      throw LiveError(.unsuitable, "not here")
+    })
+}
 let host = try SimHost()
 let status = runHelper(Array(words.dropFirst()), configurationFolder: words[0]) { _ in host }
 let domain = host.simulated

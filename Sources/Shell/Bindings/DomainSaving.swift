@@ -92,7 +92,7 @@ extension LuaDomain {
   static var saving: [LuaMember<LuaDomain>] {
     let shared =
       "policy (a Policy, name, table or function; Xen's builtin as a rule), deadline_ms (for each of "
-      + "its calls, 100), filter (as for xs.rewrite), trace (a path: what was done is recorded), "
+      + "its calls, 100), filter (as for xs.rewrite), trace (a path: what was done is recorded, also where it fails), "
       + "progress (a title, a Progress, or a function of what, done and total), verify (sends "
       + "everything twice, for the restorer to compare), unchecked"
     return [
@@ -205,9 +205,19 @@ extension LuaDomain {
     save.filter = try options.with("filter") { () throws(LuaError) in
       try shell.filter(frame, frame.count)
     }
-    let trace = try options.string("trace")
     if let progress = try progress(options, frame, shell) { save.progress = progress }
     let hypervisor = try open()
+    if let path = try options.string("trace") {
+      do throws(SystemError) { save.recorder = try TraceRecorder(creating: path) } catch {
+        return frame.fail(LuaFailure(error))
+      }
+    }
+    defer {
+      do throws(SystemError) { try save.recorder?.write() } catch {
+        // The domain is what matters, and that is where it should be.
+        shell.log(.warning, "domain \(summary.id): the trace is lost: \(error)")
+      }
+    }
     let outcome: DomainSave.Outcome
     do throws(DomainSave.Problem) { outcome = try save.run(hypervisor) } catch {
       // What the filter raised is raised, as in xs.rewrite.
@@ -218,11 +228,6 @@ extension LuaDomain {
     }
     if !save.isResuming, save.checkpoints == nil { forgetSuspension() }
     let result = LuaSaveResult(outcome, policy, name: summary.name ?? "\(summary.id)")
-    if let trace {
-      do throws(SystemError) { try LuaTrace(outcome.result.trace, name: "").write(trace) } catch {
-        return frame.fail(LuaFailure(error))
-      }
-    }
     frame.push(object: result)
     return 1
   }

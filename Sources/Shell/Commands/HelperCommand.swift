@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import HelperProtocol
 internal import Live
 internal import LuaRuntime
+internal import SystemIO
 
 /// What is said about the helper, and the check of its configuration. Started by libxl, the program
 /// takes another way (`runHelper`).
@@ -20,7 +21,9 @@ struct HelperCommand: ShellCommand {
       of the service that runs libvirt, or install the program as libxl-save-helper. What it does \
       beside saving stands in /etc/xen/xensave.d/*.lua, files that only root may write. Each returns a \
       table: match (name, type, pattern: a string or a list), policy (a shipped one's name, a function \
-      or a table), opts, filter (as any filter), side (save, restore or both: where the filter works).
+      or a table), opts, filter (as any filter), side (save, restore or both: where the filter works), \
+      trace (a file for the record of each live save, for xensave-lua policy test: %n in its path is the \
+      domain's name, %i its number, %t the time; its folder must be root's).
 
       A policy that fails is replaced by Xen's own for that call. A filter that fails, and a file that \
       cannot be read, let nothing through. --check says what the files have for a domain.
@@ -50,6 +53,9 @@ struct HelperCommand: ShellCommand {
           .compactMap { $0 }
         if !parts.isEmpty {
           try writeOut("\(word): \(parts.joined(separator: " and ")): \(script.path)\n")
+        }
+        if let trace = script.trace, script.path == configuration.trace?.path {
+          try writeOut("save: trace \(trace.path(facts, at: LocalTime.now)): \(script.path)\n")
         }
         if isDecider {
           do throws(LuaError) { _ = try script.policy { _, _ in } } catch {

@@ -17,6 +17,8 @@ struct HelperScript: Sendable {
   var policyName: String?
   /// Values for the options of that.
   var policyOptions: [String: PolicyOption] = [:]
+  /// Where the trace of a live save goes.
+  var trace: HelperTrace?
 
   /// Makes the policy; its text is the file's, or that of a shipped one.
   func policy(
@@ -54,6 +56,9 @@ struct HelperConfiguration: Sendable {
   var policy: HelperScript? { scripts.first { $0.hasPolicy } }
   /// All of them filter, one behind the other.
   var filters: [HelperScript] { scripts.filter(\.hasFilter) }
+
+  /// Where the trace of a live save goes: of several files the first that says it.
+  var trace: HelperScript? { scripts.first { $0.trace != nil } }
 
   static let folder = "/etc/xen/xensave.d"
   /// Milliseconds that all files together may take to say whom they speak for.
@@ -99,28 +104,33 @@ struct HelperConfiguration: Sendable {
     frame.push(question)
     try file.push(state)
     for word in [facts.name, facts.type, side == .save ? "save" : "restore"] { frame.push(word) }
-    do throws(LuaError) { try state.call(4, results: 5) } catch {
+    do throws(LuaError) { try state.call(4, results: 6) } catch {
       throw LuaError("\(file.path): \(error.message)", kind: error.kind, code: error.code)
     }
-    guard frame.boolean(-5) else { return nil }
+    guard frame.boolean(-6) else { return nil }
     var script = file
-    (script.hasPolicy, script.hasFilter) = (frame.boolean(-4), frame.boolean(-3))
-    script.policyName = frame.stringIfAny(-2)
-    if case .table(let options)? = frame.value(frame.count) {
+    (script.hasPolicy, script.hasFilter) = (frame.boolean(-5), frame.boolean(-4))
+    script.policyName = frame.stringIfAny(-3)
+    if let template = frame.stringIfAny(-1) {
+      do throws(LuaError) { script.trace = try HelperTrace(template) } catch {
+        throw LuaError("\(file.path): \(error.message)")
+      }
+    }
+    if case .table(let options)? = frame.value(-2) {
       for (name, value) in options { script.policyOptions[name] = .value(value) }
     }
-    return script.hasPolicy || script.hasFilter ? script : nil
+    return script.hasPolicy || script.hasFilter || script.trace != nil ? script : nil
   }
 
   /// Whether a table speaks for a domain, and what it has for it.
   private static let question = #"""
     local file, name, type_, side = ...
     local keys = { match = "table", policy = false, filter = false, side = "string",
-      opts = "table", name = "string", description = "string" }
+      opts = "table", trace = "string", name = "string", description = "string" }
     for key, value in pairs(file) do
       local wanted = keys[key]
       if wanted == nil then
-        error(("unknown key '%s': expected match, policy, filter, side, opts, name or description")
+        error(("unknown key '%s': expected match, policy, filter, side, opts, trace, name or description")
           :format(tostring(key)), 0)
       elseif wanted and type(value) ~= wanted then
         error(("%s: expected a %s, got a %s"):format(key, wanted, type(value)), 0)
@@ -161,7 +171,8 @@ struct HelperConfiguration: Sendable {
     end
     return is_ours, policy ~= nil and side == "save",
       file.filter ~= nil and (at == "both" or at == side),
-      type(policy) == "string" and policy or nil, file.opts or {}
+      type(policy) == "string" and policy or nil, file.opts or {},
+      side == "save" and file.trace or nil
     """#
 
   // MARK: - Files
@@ -198,7 +209,7 @@ struct HelperConfiguration: Sendable {
     } catch { throw LiveError(.system(error), error.description) }
   }
 
-  private static func checkOwner(_ path: String, isFolder: Bool) throws(LiveError) {
+  static func checkOwner(_ path: String, isFolder: Bool) throws(LiveError) {
     var status = stat()
     guard unsafe stat(path, &status) == 0 else { throw unreadable(path, errno) }
     try check(status, path, isFolder: isFolder)

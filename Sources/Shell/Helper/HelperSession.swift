@@ -52,11 +52,28 @@ public final class HelperSession {
     }
     let facts = try host.facts(arguments.domain)
     let configuration = try configuration(facts)
+    let recorder = recorder(configuration, facts)
+    do throws(LiveError) { try save(stream, facts, configuration, recorder) } catch {
+      recorder?.fail(HelperAbort.wasAsked ? "stopped" : error.code)
+      write(recorder)
+      throw error
+    }
+    write(recorder)
+  }
+
+  private func save(
+    _ stream: StreamKind, _ facts: HelperFacts, _ configuration: HelperConfiguration,
+    _ recorder: TraceRecorder?
+  ) throws(LiveError) {
     let policy = policy(configuration)
     try filtered(configuration) { descriptor, filter throws(LiveError) in
       guard let domain = try host.domain(arguments) else {
+        // Xen's own library does it: what it tells the policy is all that is known.
+        let record = TracingPolicy.Record()
+        defer { if arguments.isLive { recorder?.trace = record.trace } }
         return try host.save(
-          arguments, to: descriptor, policy: policy, callbacks(facts, filter))
+          arguments, to: descriptor, policy: TracingPolicy(policy, record),
+          callbacks(facts, filter))
       }
       let sink: Sink
       do throws(SystemError) {
@@ -73,6 +90,7 @@ public final class HelperSession {
       let save = Save(
         HelpedDomain(domain, id: arguments.domain, channel: channel), to: sink, mode: mode,
         isVerifying: arguments.isDebug, clock: host.clock, progress: channel.report)
+      defer { recorder?.trace = save.trace }
       for line in try save.run().aftermath { channel.log(.warn, line) }
     }
   }
@@ -94,6 +112,24 @@ public final class HelperSession {
       }
     }
     return ToldPolicy(BuiltinPolicy(), name: "builtin", channel)
+  }
+
+  /// The file for the trace, where the configuration wants one. One that cannot be had does not stop
+  /// a save. A save that is not live has no rounds to learn from.
+  private func recorder(
+    _ configuration: HelperConfiguration, _ facts: HelperFacts
+  ) -> TraceRecorder? {
+    guard let script = configuration.trace, arguments.isLive else { return nil }
+    do throws(LiveError) { return try script.trace?.recorder(facts) } catch {
+      channel.log(.warn, "\(script.path): \(error.description); no trace is recorded")
+      return nil
+    }
+  }
+
+  private func write(_ recorder: TraceRecorder?) {
+    do throws(SystemError) { try recorder?.write() } catch {
+      channel.log(.warn, "the trace is lost: \(error.description)")
+    }
   }
 
   /// Runs `body` with the descriptor that is its end of the stream: libxl's, or that of the filters.

@@ -11,6 +11,11 @@ final class XenHelperHost: HelperHost {
   private let host: XenHost
 
   init(_ channel: HelperChannel) throws(LiveError) {
+    // Libxl is of the release that runs: where its arguments are those of an older one, nothing that
+    // could be opened here fits.
+    guard channel.release == .xen414 else {
+      throw XenHost.unknown("a Xen before 4.14 (by libxl's arguments)")
+    }
     host = try XenHost(
       message: { line in
         channel.log(
