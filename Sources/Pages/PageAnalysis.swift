@@ -180,47 +180,24 @@ public enum SearchText {
 }
 
 extension PageImage {
-  /// Finds octets in the guest's physical memory, across page boundaries where the pfns are
-  /// consecutive. Keeps at most `limit` addresses.
+  /// Finds what `pattern` says in the guest's physical memory, across page boundaries where the pfns
+  /// are consecutive. Keeps at most `limit` addresses.
   public func search(
-    _ octets: [UInt8], limit: Int = 1000, in pages: PageSet? = nil
+    _ pattern: SearchPattern, limit: Int = 1000, in pages: PageSet? = nil
   ) throws(PagesError) -> SearchResult {
-    guard let needle = Needle(octets) else {
-      throw PagesError(
-        .usage, "expected 1 to \(pageByteCount) octets to search for, got \(octets.count)")
-    }
-    var result = SearchResult()
-    // The last octets of the piece before, where this one goes on with the next pfn.
-    let overlap = octets.count - 1
-    let arena = Arena(capacity: pageByteCount + PageImage.pieceByteCount)
-    var carried = 0
-    var nextPFN: UInt64 = .max
+    var search = MemorySearch(pattern, limit: limit)
     try reading("searching", pages == nil ? dataByteCount : nil) { () throws(PagesError) in
       try forEachRun(in: pages) { run throws(PagesError) in
         var done = 0
         while done < Int(run.pageCount) {
           let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
           let pfn = run.pfn + UInt64(done)
-          if pfn != nextPFN { carried = 0 }
-          try read(run.offset(of: pfn), count * pageByteCount, into: arena, at: carried)
-          let end = carried + count * pageByteCount
-          arena.withBytes(0..<end) { bytes in
-            var position = 0
-            while let hit = needle.first(in: bytes, position..<end) {
-              result.count += 1
-              if result.addresses.count < limit {
-                result.addresses.append(pfn << 12 &+ UInt64(hit) &- UInt64(carried))
-              }
-              position = hit + 1
-            }
-          }
-          arena.moveToStart(end - overlap..<end)
-          carried = overlap
-          nextPFN = pfn + UInt64(count)
+          try search.look(self, run, pfn, count: count, at: pfn << 12)
           done += count
         }
       }
     }
-    return result
+    search.finish()
+    return search.result
   }
 }

@@ -424,6 +424,9 @@ t.test("images search their memory", function()
   t.raises("did you mean 'limit'", image.search, image, "a", { limt = 1 })
   t.raises("expected text in UTF%-8", image.search, image, "\xff", { encoding = "utf16" })
   t.raises("expected 1 to 4096 octets", image.search, image, "")
+  t.equal(image:search("b?c[[:alpha:]]", { encoding = "regex", limit = 1 }), { 0x20fff, count = 2 })
+  t.raises("regular expression", image.search, image, "a[", { encoding = "regex" })
+  t.raises("octets\", \"utf16\" or \"regex", image.search, image, "a", { encoding = "latin1" })
   -- The vCPU's paging is off: its addresses are physical ones.
   local vcpu = image.vcpu[0]
   t.equal(vcpu:virtual(0x20ffe, 4):bytes(), "abcd")

@@ -42,11 +42,76 @@ import Testing
         [Entry(8, second)],
       ]))
     let image = try PageImage(opening: file.path)
-    #expect(try image.search(Array("abc".utf8)).addresses == [0x1FFE, 0x7FFE])
-    #expect(try image.search(Array("ab".utf8)).addresses == [0x1FFE, 0x4FFE, 0x7FFE])
-    #expect(try image.search(Array("ab".utf8), limit: 1).count == 3)
-    #expect(try image.search([0x63], in: PageSet(2..<3)).addresses == [0x2000])
-    #expect(throws: PagesError.self) { try image.search([]) }
+    #expect(try image.search(octets("abc")).addresses == [0x1FFE, 0x7FFE])
+    #expect(try image.search(octets("ab")).addresses == [0x1FFE, 0x4FFE, 0x7FFE])
+    #expect(try image.search(octets("ab"), limit: 1).count == 3)
+    #expect(try image.search(octets("c"), in: PageSet(2..<3)).addresses == [0x2000])
+    #expect(throws: PagesError.self) { try image.search(octets("")) }
+  }
+
+  private func octets(_ text: String) throws(PagesError) -> SearchPattern {
+    try SearchPattern(octets: Array(text.utf8))
+  }
+
+  private func expression(_ text: String) throws(PagesError) -> SearchPattern {
+    try SearchPattern(expression: Array(text.utf8))
+  }
+
+  @Test func expressionsCrossPages() throws {
+    var first = page(0)
+    var second = page(0)
+    first.replaceSubrange(4090..<4096, with: Array("\nroot:".utf8))
+    second.replaceSubrange(0..<8, with: Array("x:0:0\nab".utf8))
+    second[4095] = 0xFF
+    let file = TemporaryFile(
+      hvm([[Entry(1, first), Entry(2, second), Entry(3, page(0x41)), Entry(9, second)]]))
+    let image = try PageImage(opening: file.path)
+    #expect(try image.search(expression("^root:[^:]*:[0-9]+")).addresses == [0x1FFB])
+    #expect(try image.search(expression("x:[0-9]:0$")).addresses == [0x2000, 0x9000])
+    // Of each line the first, the longest: and what is behind it once more.
+    #expect(
+      try image.search(expression("[0-9]:[0-9]|:0")).addresses == [0x2001, 0x2003, 0x9001, 0x9003])
+    // 4096 octets of one match, then the octet behind no line's begin.
+    let long = try image.search(expression("A+"))
+    #expect(long.count == 1 && long.addresses == [0x3000])
+    #expect(try image.search(expression("^b")).addresses.isEmpty)
+    #expect(try image.search(expression("b*")).addresses == [0x2007, 0x9007])
+    #expect(try image.search(expression("root"), in: PageSet(2..<10)).count == 0)
+    for bad in ["", "a[", "(", "a\u{0}"] {
+      #expect(throws: PagesError.self, "\(bad)") { try expression(bad) }
+    }
+  }
+
+  /// Against a plain search for a literal, a run and a literal.
+  @Test func randomExpressions() throws {
+    var random = SeededGenerator(printedSeed())
+    var memory: [UInt8] = []
+    var entries: [Entry] = []
+    for pfn in UInt64(0)..<150 {
+      let contents = (0..<4096).map { _ in UInt8.random(in: 0x61..<0x64, using: &random) }
+      memory += contents
+      entries.append(Entry(pfn, contents))
+    }
+    let file = TemporaryFile(hvm([entries]))
+    var expected: [UInt64] = []
+    memory.withUnsafeBufferPointer { all in
+      var place = 0
+      while place < all.count {
+        var end = place
+        if all[place] == 0x61 {
+          end += 1
+          while end < all.count, all[end] == 0x62 { end += 1 }
+          let isMatch = end > place + 3 && end < all.count && all[end] == 0x63
+          end = isMatch ? end + 1 : place
+        }
+        if end > place { expected.append(UInt64(place)) }
+        place = max(end, place + 1)
+      }
+    }
+    #expect(expected.count > 1000)
+    let found = try PageImage(opening: file.path).search(expression("ab{3,}c"), limit: .max)
+    #expect(found.addresses == expected)
+    #expect(found.count == UInt64(expected.count))
   }
 
   @Test func searchFindsUTF16() throws {
@@ -55,7 +120,10 @@ import Testing
     #expect(octets == [0x5A, 0, 0xF6, 0])
     contents.replaceSubrange(101..<105, with: octets)
     let file = TemporaryFile(hvm([[Entry(3, contents)]]))
-    #expect(try PageImage(opening: file.path).search(octets).addresses == [0x3000 + 101])
+    #expect(
+      try PageImage(opening: file.path).search(SearchPattern(octets: octets)).addresses == [
+        0x3000 + 101
+      ])
   }
 
   /// Against a plain search over the whole memory.
@@ -81,7 +149,7 @@ import Testing
           }
         }
       }
-      #expect(try image.search(needle, limit: .max).addresses == expected)
+      #expect(try image.search(SearchPattern(octets: needle), limit: .max).addresses == expected)
     }
   }
 

@@ -162,8 +162,9 @@ function Image:page(pfn, options) end
 function Image:history(pfn) end
 
 ---Where octets stand in the guest's physical memory: a list of addresses (at most limit,
----1000), and in count how many there are. Options: encoding ("octets", or "utf16" for UTF-8
----text as Windows keeps it), where (a selector), limit.
+---1000), and in count how many there are. Options: encoding ("octets", "utf16" for UTF-8 text
+---as Windows keeps it, or "regex" for a POSIX extended regular expression), where (a
+---selector), limit.
 ---
 ---```lua
 ---for _, address in ipairs(img:search "root:") do print(xs.hex(address)) end

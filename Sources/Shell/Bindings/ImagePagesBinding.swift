@@ -155,18 +155,19 @@ extension LuaImage {
       .method(
         "search", "(text: string, options?: table): table",
         "Where octets stand in the guest's physical memory: a list of addresses (at most limit, 1000), "
-          + "and in count how many there are. Options: encoding (\"octets\", or \"utf16\" for "
-          + "UTF-8 text as Windows keeps it), where (a selector), limit.",
+          + "and in count how many there are. Options: encoding (\"octets\", \"utf16\" for "
+          + "UTF-8 text as Windows keeps it, or \"regex\" for a POSIX extended regular expression), "
+          + "where (a selector), limit.",
         example: "for _, address in ipairs(img:search \"root:\") do print(xs.hex(address)) end"
       ) { image, frame throws(LuaError) in
         let options = try SearchOptions(frame, 3)
-        let octets = try options.octets(try frame.bytes(2))
+        let pattern = try options.pattern(try frame.bytes(2))
         let pages = try image.pages()
         let found = try paging { () throws(PagesError) in
           let set = try options.program.map { program throws(PagesError) in
             try pages.select(program)
           }
-          return try pages.search(octets, limit: options.limit, in: set)
+          return try pages.search(pattern, limit: options.limit, in: set)
         }
         frame.push(found)
         return 1

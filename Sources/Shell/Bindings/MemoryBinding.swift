@@ -99,11 +99,11 @@ extension LuaVCPU {
         example: "print(#img.vcpu[0]:search(\"root:\"))"
       ) { vcpu, frame throws(LuaError) in
         let options = try SearchOptions(frame, 3, isVirtual: true)
-        let octets = try options.octets(try frame.bytes(2))
+        let pattern = try options.pattern(try frame.bytes(2))
         let (found, isComplete) = try paging { () throws(PagesError) in
           let memory = try vcpu.memory()
           return try memory.search(
-            memory.vcpu(vcpu.id), octets, limit: options.limit, in: options.range)
+            memory.vcpu(vcpu.id), pattern, limit: options.limit, in: options.range)
         }
         frame.push(found)
         frame.push(isComplete)

@@ -11,7 +11,9 @@ struct SearchOptions {
   var program: SelectorProgram?
   /// Addresses to look between.
   var range: ClosedRange<UInt64>?
-  private var isUTF16 = false
+  private var encoding = Encoding.octets
+
+  private enum Encoding: String { case octets, utf16, regex }
 
   /// Those at `index`. With `isVirtual` they choose addresses, else pages.
   init(_ frame: LuaFrame, _ index: Int, isVirtual: Bool = false) throws(LuaError) {
@@ -32,12 +34,11 @@ struct SearchOptions {
       case "limit": limit = try frame.integer(frame.count, in: 1...1_000_000)
       case "where": program = try LuaSelector.at(frame, frame.count).program
       default:
-        switch frame.text(-1) {
-        case "octets": isUTF16 = false
-        case "utf16": isUTF16 = true
-        default:
-          throw LuaError("encoding: expected \"octets\" or \"utf16\", got \"\(frame.text(-1))\"")
+        guard let found = Encoding(rawValue: frame.text(-1)) else {
+          throw LuaError(
+            "encoding: expected \"octets\", \"utf16\" or \"regex\", got \"\(frame.text(-1))\"")
         }
+        encoding = found
       }
     }
     guard first <= last else {
@@ -46,13 +47,19 @@ struct SearchOptions {
     if isVirtual { range = first...last }
   }
 
-  /// The octets to look for.
-  func octets(_ text: [UInt8]) throws(LuaError) -> [UInt8] {
-    guard isUTF16 else { return text }
-    guard let text = String(validating: text, as: UTF8.self) else {
-      throw LuaError("utf16: expected text in UTF-8")
+  /// What to look for.
+  func pattern(_ text: [UInt8]) throws(LuaError) -> SearchPattern {
+    try paging { () throws(PagesError) in
+      switch encoding {
+      case .octets: return try SearchPattern(octets: text)
+      case .regex: return try SearchPattern(expression: text)
+      case .utf16:
+        guard let text = String(validating: text, as: UTF8.self) else {
+          throw PagesError(.usage, "utf16: expected text in UTF-8")
+        }
+        return try SearchPattern(octets: SearchText.utf16(text))
+      }
     }
-    return SearchText.utf16(text)
   }
 }
 

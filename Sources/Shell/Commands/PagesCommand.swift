@@ -22,6 +22,8 @@ struct PagesCommand: LongCommand {
   @Flag(help: "List the pages of zeros.") var zero = false
   @Flag(help: "Count pages with the same contents.") var duplicates = false
   @Option(help: "Find text in the guest's memory, as UTF-8 and as UTF-16.") var find: String?
+  @Option(help: "Find what a POSIX extended regular expression says, as regex(7) has them.")
+  var findRegex: String?
   @Flag(help: "With --where: how the selector ran.") var explain = false
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var pages: PageOptions
@@ -47,7 +49,13 @@ struct PagesCommand: LongCommand {
       }
       if let find {
         let name = [("utf8", SearchText.utf8(find)), ("utf16", SearchText.utf16(find))]
-        for (encoding, octets) in name { output.search(encoding, try image.search(octets)) }
+        for (encoding, octets) in name {
+          output.search(encoding, try image.search(SearchPattern(octets: octets)))
+        }
+      }
+      if let findRegex {
+        let pattern = try SearchPattern(expression: Array(findRegex.utf8))
+        output.search("regex", try image.search(pattern))
       }
       text = output.finish()
     } catch let error as PagesError {

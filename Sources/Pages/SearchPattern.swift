@@ -1,0 +1,167 @@
+// What a search of memory looks for.
+
+internal import Bytes
+internal import Format
+internal import Glibc
+
+/// Octets, or a regular expression over octets.
+public struct SearchPattern: Sendable {
+  fileprivate enum Kind: Sendable {
+    case octets(Needle)
+    case expression(RegularExpression)
+  }
+  fileprivate let kind: Kind
+
+  /// 1 to 4096 octets, exactly. Occurrences that overlap all count.
+  public init(octets: [UInt8]) throws(PagesError) {
+    guard let needle = Needle(octets) else {
+      throw PagesError(
+        .usage, "expected 1 to \(pageByteCount) octets to search for, got \(octets.count)")
+    }
+    kind = .octets(needle)
+  }
+
+  /// A POSIX extended regular expression (regex(7)) over octets, as the C locale reads it: each octet
+  /// is a character, `.` is any but NUL and a line's end, `^` and `$` stand for a line's. Of matches
+  /// that overlap the first one counts, as long as it can be; none is empty. A match that is longer
+  /// than 4096 octets may be found in parts.
+  public init(expression: [UInt8]) throws(PagesError) {
+    kind = .expression(try RegularExpression(expression))
+  }
+
+  /// Octets before the end of a piece of memory in which a match may begin that the piece cuts off.
+  fileprivate var overlap: Int {
+    switch kind {
+    case .octets(let needle): needle.octets.count - 1
+    case .expression: pageByteCount - 1
+    }
+  }
+}
+
+/// Looks through memory piece by piece, ascending, and finds what goes from one into the next.
+struct MemorySearch {
+  private let pattern: SearchPattern
+  private let limit: Int
+  private(set) var result = SearchResult()
+  /// Room for a piece, behind what is kept of the one before.
+  private let arena = Arena(capacity: pageByteCount + PageImage.pieceByteCount)
+  /// Octets that are kept of the piece before, and the address behind them.
+  private var carried = 0
+  private var end: UInt64 = 0
+  /// How many of them were searched: one, which says whether a line begins behind it.
+  private var searched = 0
+
+  /// Keeps at most `limit` addresses.
+  init(_ pattern: SearchPattern, limit: Int) {
+    self.pattern = pattern
+    self.limit = limit
+  }
+
+  /// Looks at the pages from `pfn` on, `count` of them and at most a piece, which `run` of `image`
+  /// holds. `address` is that of their first octet in what is searched.
+  mutating func look(
+    _ image: PageImage, _ run: PageRun, _ pfn: UInt64, count: Int, at address: UInt64
+  ) throws(PagesError) {
+    if address != end { finish() }
+    let octets = count * pageByteCount
+    try image.read(run.offset(of: pfn), octets, into: arena, at: carried)
+    let length = carried + octets
+    end = address &+ UInt64(octets)
+    let resume = search(length, isLast: false)
+    searched = resume > 0 ? 1 : 0
+    arena.moveToStart(resume - searched..<length)
+    carried = length - resume + searched
+  }
+
+  /// Looks at what is left: no further piece goes on where the last one ended.
+  mutating func finish() {
+    if carried > 0 { _ = search(carried, isLast: true) }
+    (carried, searched) = (0, 0)
+  }
+
+  /// Searches the arena's first `length` octets, which end at `end`. Returns from where on the next
+  /// piece needs them.
+  private mutating func search(_ length: Int, isLast: Bool) -> Int {
+    let first = end &- UInt64(length)
+    // What begins behind this is left for the next piece, unless there is none.
+    let sure = isLast ? length : max(0, length - pattern.overlap)
+    var position = searched
+    arena.withBytes(0..<length) { bytes in
+      while position < sure {
+        let found: Range<Int>?
+        switch pattern.kind {
+        case .octets(let needle):
+          found = needle.first(in: bytes, position..<length).map { $0..<$0 + 1 }
+        case .expression(let expression):
+          found = expression.first(in: bytes, position..<length)
+        }
+        guard let found, found.lowerBound < sure else { break }
+        result.count += 1
+        if result.addresses.count < limit {
+          result.addresses.append(first &+ UInt64(found.lowerBound))
+        }
+        position = found.upperBound
+      }
+    }
+    return max(position, sure)
+  }
+}
+
+/// A compiled regular expression of the C library.
+@safe
+private final class RegularExpression: @unchecked Sendable {
+  // Safe to send: not changed once it is compiled; regexec locks it by itself.
+  private let compiled: UnsafeMutablePointer<regex_t>
+
+  init(_ text: [UInt8]) throws(PagesError) {
+    // The C library's expressions end at a NUL.
+    guard !text.isEmpty, text.count <= pageByteCount, !text.contains(0) else {
+      throw PagesError(
+        .usage,
+        "expected a regular expression of 1 to \(pageByteCount) octets without NUL, got "
+          + "\(text.count) octets")
+    }
+    let made = UnsafeMutablePointer<regex_t>.allocate(capacity: 1)
+    let code = unsafe regcomp(
+      made, (text + [0]).map { CChar(bitPattern: $0) }, REG_EXTENDED | REG_NEWLINE)
+    guard code == 0 else {
+      var message = [CChar](repeating: 0, count: 256)
+      _ = unsafe regerror(code, made, &message, message.count)
+      unsafe made.deallocate()
+      let octets = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+      throw PagesError(
+        .usage,
+        "regular expression '\(String(decoding: text, as: UTF8.self))': "
+          + String(decoding: octets, as: UTF8.self))
+    }
+    unsafe compiled = made
+  }
+
+  deinit {
+    unsafe regfree(compiled)
+    unsafe compiled.deallocate()
+  }
+
+  /// The first match in `range` that is not empty.
+  func first(in bytes: RawSpan, _ range: Range<Int>) -> Range<Int>? {
+    precondition(range.lowerBound >= 0 && range.upperBound <= bytes.byteCount)
+    var start = range.lowerBound
+    return unsafe bytes.withUnsafeBytes { raw in
+      let text = unsafe raw.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: CChar.self)
+      while start < range.upperBound {
+        // What is before the range tells whether a line begins there; the buffer's own start and end
+        // are those of a line only by chance.
+        var flags: Int32 = 1 << 2 | REG_NOTEOL  // REG_STARTEND
+        if unsafe start == 0 || raw[start - 1] != 10 { flags |= REG_NOTBOL }
+        var match = regmatch_t(
+          rm_so: regoff_t(start), rm_eo: regoff_t(range.upperBound))
+        // Safety: with REG_STARTEND only the octets of the match given are read.
+        guard unsafe regexec(compiled, text, 1, &match, flags) == 0 else { return nil }
+        let found = Int(match.rm_so)..<Int(match.rm_eo)
+        if !found.isEmpty { return found }
+        start = found.lowerBound + 1
+      }
+      return nil
+    }
+  }
+}
