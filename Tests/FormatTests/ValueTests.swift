@@ -50,11 +50,35 @@ import struct TestKit.Seed
 
   @Test(arguments: Table.all) func editsTouchTheirPlaceOnly(_ table: Table) throws {
     var random = Seed()
-    let layout = table.layout()
-    var body = table.body(&random)
+    let body = table.body(&random)
+    try edit(table.layout(), body, times: 200, &random)
+  }
+
+  /// All entries of what Xen wrote, one behind the other.
+  @Test(arguments: ["hvm-context", "pvh-context"]) func editsInAChainTouchTheirPlaceOnly(
+    _ file: String
+  ) throws {
+    var random = Seed()
+    let body = try Fixture.read("records/\(file).bin")
+    let layout = BodyLayout(.hvmContext, body: body, BodyContext())
+    #expect(places(layout, body).count > 300)
+    let edited = try edit(layout, body, times: 2000, &random)
+    // No edit has moved a thing, and each is found by its path.
+    #expect(places(layout, edited).map(\.path) == places(layout, body).map(\.path))
+    for place in places(layout, edited) where Int.random(in: 0..<8, using: &random) == 0 {
+      let found = try layout.slot(place.path, in: edited)
+      #expect(found.value(in: edited) == place.value(in: edited), "\(place.path)")
+    }
+  }
+
+  @discardableResult
+  private func edit(
+    _ layout: BodyLayout, _ original: [UInt8], times: Int, _ random: inout Seed
+  ) throws -> [UInt8] {
+    var body = original
     let places = places(layout, body)
-    for _ in 0..<200 {
-      guard let place = places.randomElement(using: &random) else { return }
+    for _ in 0..<times {
+      guard let place = places.randomElement(using: &random) else { break }
       let before = body
       let value = try #require(randomValue(for: place, &random))
       try place.set(value, in: &body)
@@ -71,6 +95,7 @@ import struct TestKit.Seed
         ^ before.unsigned(at: place.offset, width: width, place.order)
       #expect(changed & ~bits.mask == 0, "\(place.path)")
     }
+    return body
   }
 
   private func randomValue(for place: Slot, _ random: inout Seed) -> FieldValue? {
