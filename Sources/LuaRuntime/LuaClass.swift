@@ -14,6 +14,8 @@ public struct LuaDeclaration: Sendable, Equatable {
   /// For functions the parameters and results as LuaLS writes them: "(path: string): Image?, err";
   /// for properties the type: "integer".
   public let type: String
+  /// What a number counts: "octets", "s", "pages/s"; "" where it has none.
+  public let unit: String
   /// Sentences: what it does, units, ranges, errors.
   public let doc: String
   /// One line of Lua that shows it, or "".
@@ -22,14 +24,18 @@ public struct LuaDeclaration: Sendable, Equatable {
   public let since: String
   public let isReadOnly: Bool
 
+  /// The release that brought what says no other.
+  public static let firstRelease = "0.1"
+
   public init(
     _ kind: Kind, owner: String, _ name: String, _ type: String, _ doc: String,
-    example: String = "", since: String = "0.1", isReadOnly: Bool = true
+    unit: String = "", example: String = "", since: String = firstRelease, isReadOnly: Bool = true
   ) {
     self.kind = kind
     self.owner = owner
     self.name = name
     self.type = type
+    self.unit = unit
     self.doc = doc
     self.example = example
     self.since = since
@@ -48,25 +54,33 @@ public struct LuaMember<Object: AnyObject> {
   public let name: String
   let type: String
   let doc: String
+  let unit: String
   let example: String
+  let since: String
   let body: Body
 
-  /// A property. `get` pushes one value; `set` finds the new one at index 3.
+  /// A property. `get` pushes one value; `set` finds the new one at index 3. `unit` is what a number
+  /// counts, `since` the release that brought the member.
   public static func property(
-    _ name: String, _ type: String, _ doc: String, example: String = "",
+    _ name: String, _ type: String, _ doc: String, unit: String = "", example: String = "",
+    since: String = LuaDeclaration.firstRelease,
     get: @escaping (Object, LuaFrame) throws(LuaError) -> Void,
     set: ((Object, LuaFrame) throws(LuaError) -> Void)? = nil
   ) -> LuaMember {
     LuaMember(
-      name: name, type: type, doc: doc, example: example, body: .property(get: get, set: set))
+      name: name, type: type, doc: doc, unit: unit, example: example, since: since,
+      body: .property(get: get, set: set))
   }
 
-  /// A method. Its first argument is at index 2.
+  /// A method. Its first argument is at index 2. `unit` is what the number counts that it gives.
   public static func method(
-    _ name: String, _ type: String, _ doc: String, example: String = "",
+    _ name: String, _ type: String, _ doc: String, unit: String = "", example: String = "",
+    since: String = LuaDeclaration.firstRelease,
     _ body: @escaping (Object, LuaFrame) throws(LuaError) -> Int32
   ) -> LuaMember {
-    LuaMember(name: name, type: type, doc: doc, example: example, body: .method(body))
+    LuaMember(
+      name: name, type: type, doc: doc, unit: unit, example: example, since: since,
+      body: .method(body))
   }
 }
 
@@ -103,10 +117,11 @@ public struct LuaModuleFunction {
   let body: LuaFunction
 
   public init(
-    _ owner: String, _ name: String, _ type: String, _ doc: String, example: String = "",
-    _ body: @escaping LuaFunction
+    _ owner: String, _ name: String, _ type: String, _ doc: String, unit: String = "",
+    example: String = "", since: String = LuaDeclaration.firstRelease, _ body: @escaping LuaFunction
   ) {
-    declaration = LuaDeclaration(.function, owner: owner, name, type, doc, example: example)
+    declaration = LuaDeclaration(
+      .function, owner: owner, name, type, doc, unit: unit, example: example, since: since)
     self.body = body
   }
 }
@@ -164,7 +179,8 @@ extension LuaState {
       L.addMethod(owner, member.name, number)
       declarations.append(
         LuaDeclaration(
-          .method, owner: owner, member.name, member.type, member.doc, example: member.example))
+          .method, owner: owner, member.name, member.type, member.doc, unit: member.unit,
+          example: member.example, since: member.since))
     case .property(let get, let set):
       let getter = add(member.name, isMethod: true) { frame throws(LuaError) in
         try get(try frame.object(1), frame)
@@ -180,8 +196,8 @@ extension LuaState {
       L.addProperty(owner, member.name, getter, setter)
       declarations.append(
         LuaDeclaration(
-          .property, owner: owner, member.name, member.type, member.doc, example: member.example,
-          isReadOnly: set == nil))
+          .property, owner: owner, member.name, member.type, member.doc, unit: member.unit,
+          example: member.example, since: member.since, isReadOnly: set == nil))
     }
   }
 

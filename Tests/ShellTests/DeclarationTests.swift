@@ -109,6 +109,49 @@ import Testing
     #expect(Set(names).count == names.count, "declared twice")
   }
 
+  /// By what the documentation of a number begins with. Those that count nothing are named here.
+  @Test func numbersHaveTheirUnits() throws {
+    let shell = try bound()
+    defer { shell.state.close() }
+    let units = [
+      "Octets": "octets", "Seconds": "s", "Hours": "h", "Pages": "pages",
+      "Pages a second": "pages/s",
+      "Records": "records", "Rounds": "rounds", "Headers": "headers", "Findings": "findings",
+      "Calls": "calls", "Checkpoints": "checkpoints", "Different": "contents", "What the": "losses",
+    ]
+    let bare: Set = [
+      "Image.version", "Record.type_id", "Record.index", "Record.checkpoint", "VCPU.id",
+      "Domain.id",
+      "Progress.done",
+    ]
+    var seen = 0
+    for declaration in shell.state.declarations where declaration.kind == .property {
+      let name = declaration.fullName
+      guard ["integer", "integer?", "number", "number?"].contains(declaration.type) else {
+        #expect(declaration.unit.isEmpty, "\(name)")
+        continue
+      }
+      seen += 1
+      if bare.contains(name) {
+        #expect(declaration.unit.isEmpty, "\(name)")
+        continue
+      }
+      let start = units.keys.filter { declaration.doc.hasPrefix($0) }.max { $0.count < $1.count }
+      #expect(start.flatMap { units[$0] } == declaration.unit, "\(name): \(declaration.doc)")
+    }
+    #expect(seen > 40)
+    for declaration in shell.state.declarations {
+      #expect(productVersion.hasPrefix(declaration.since + "."), "\(declaration.fullName)")
+    }
+    // They are shown wherever the declarations are.
+    let help = Program.run(["-i"], input: Array("help 'Record.length'\n".utf8)).text
+    #expect(help.contains("unit: octets\n") && help.contains("since: 0.1\n"), "\(help)")
+    for kind in ["meta", "api", "api-man"] {
+      #expect(
+        Program.run(["internal-docs", kind]).text.contains("padding. Unit: octets."), "\(kind)")
+    }
+  }
+
   /// Types in declarations are Lua's own, our classes, or the aliases of the definition file.
   @Test func everyTypeIsKnown() throws {
     let shell = try bound()
@@ -221,41 +264,5 @@ import Testing
       #expect(outcome.exitCode == 0)
       #expect(outcome.errors.isEmpty, "\(outcome.errors)")
     }
-  }
-
-  @Test(arguments: ["bash", "zsh", "fish"])
-  func completionsNameCommandsAndOptions(shell: String) {
-    let text = Program.run(["internal-docs", shell]).text
-    for word in ["verify", "dump", "dry-run", "in-place", "lua"] {
-      #expect(text.contains(word), "\(shell): \(word)")
-    }
-    guard shell == "bash" else { return }
-    // Bash is asked as it asks at a Tab.
-    let ask = """
-      source <(xensave-lua internal-docs bash)
-      ask() {
-        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMPREPLY=()
-        COMP_POINT=${#COMP_LINE}
-        _xensave-lua xensave-lua "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
-        echo "${COMPREPLY[*]}"
-      }
-      ask xensave-lua ver
-      ask xensave-lua --dr
-      ask xensave-lua lua/examples/rena
-      ask xensave-lua lua/examples/rename.lua Tests/Fixtures/pv-
-      ask xensave-lua verify Tests/Fixtures/pv-
-      ask xensave-lua run set
-      """
-    let outcome = Program.shell("bash -s", input: Array(ask.utf8))
-    #expect(
-      outcome.text == """
-        verify
-        --dry-run
-        lua/examples/rename.lua
-        Tests/Fixtures/pv-4m-1v-tiny.xlsave
-        Tests/Fixtures/pv-4m-1v-tiny.xlsave
-        set-version
-
-        """, "\(outcome.text)\(outcome.errors)")
   }
 }

@@ -253,8 +253,8 @@ function Image:export(path, format) end
 ---@field type_id integer The record type's number.
 ---@field layer string "libxc" or "libxl": whose record it is.
 ---@field index integer Position in the stream, from 1; 0 for a new one.
----@field offset integer Octets from the start of the image to the record's header.
----@field length integer Octets of the body, without padding.
+---@field offset integer Octets from the start of the image to the record's header. Unit: octets.
+---@field length integer Octets of the body, without padding. Unit: octets.
 ---@field optional boolean Whether a reader that does not know it may ignore it.
 ---@field checkpoint integer Number of the checkpoint, from 0; 0 in plain streams.
 ---@field body xensave.View The body's octets: all of it, or (PAGE_DATA, large blobs) the head before the bulk.
@@ -385,7 +385,7 @@ function Record:copy_pages(selector, source) end
 ---specification; assigning to one writes it.
 ---@class xensave.Header
 ---@field kind string "xl", "libxl", "image" or "domain".
----@field offset integer Octets from the start of the image.
+---@field offset integer Octets from the start of the image. Unit: octets.
 ---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back. Nil for other headers, and where the configuration is not JSON.
 ---@field config_text string? The configuration's text, without its NUL.
 ---@field body xensave.View The header's octets.
@@ -559,23 +559,23 @@ function View:hexdump() end
 
 ---What a rewrite did. Printing it gives the changes, one a line.
 ---@class xensave.Report
----@field records_in integer Records read.
----@field records_out integer Records written.
----@field kept integer Records written as they were.
----@field changed integer Records written with changes.
----@field dropped integer Records left out.
----@field inserted integer Records that the filter made.
----@field headers_changed integer Headers written with changes.
----@field octets_in integer Octets read.
----@field octets_out integer Octets written.
+---@field records_in integer Records read. Unit: records.
+---@field records_out integer Records written. Unit: records.
+---@field kept integer Records written as they were. Unit: records.
+---@field changed integer Records written with changes. Unit: records.
+---@field dropped integer Records left out. Unit: records.
+---@field inserted integer Records that the filter made. Unit: records.
+---@field headers_changed integer Headers written with changes. Unit: headers.
+---@field octets_in integer Octets read. Unit: octets.
+---@field octets_out integer Octets written. Unit: octets.
 ---@field changes table[] Every change: kind, place, offset, field, before, after (at most 1000).
 local Report = {}
 
 ---The findings of a verification, from 1; `ok` says whether a restore may be tried.
 ---@class xensave.Verification
 ---@field ok boolean Whether there are no errors.
----@field errors integer Findings that a restore would fail on.
----@field warnings integer Findings that are suspicious.
+---@field errors integer Findings that a restore would fail on. Unit: findings.
+---@field warnings integer Findings that are suspicious. Unit: findings.
 local Verification = {}
 
 ---Something wrong with an image.
@@ -585,7 +585,7 @@ local Verification = {}
 ---@field place string The record or header.
 ---@field field string The field, or "".
 ---@field problem string What was expected and what was found.
----@field offset integer Octets from the start of the image.
+---@field offset integer Octets from the start of the image. Unit: octets.
 local Finding = {}
 
 ---The vCPUs of an image, by number from 0; # counts them.
@@ -696,11 +696,11 @@ function CPUID:features() end
 
 ---What a conversion did. Printing it gives what was left out, one a line.
 ---@class xensave.Conversion
----@field records_in integer Records read.
----@field records_out integer Records written.
----@field octets_in integer Octets read.
----@field octets_out integer Octets written.
----@field losses integer What the result does not hold.
+---@field records_in integer Records read. Unit: records.
+---@field records_out integer Records written. Unit: records.
+---@field octets_in integer Octets read. Unit: octets.
+---@field octets_out integer Octets written. Unit: octets.
+---@field losses integer What the result does not hold. Unit: losses.
 ---@field notes table[] What was left out: place, text, loss (at most 100).
 ---@field config string? The configuration of an outer header that was left out.
 local Conversion = {}
@@ -1033,15 +1033,15 @@ function Domain:destroy() end
 
 ---What a save of a domain has done.
 ---@class xensave.SaveResult
----@field rounds integer Rounds that were sent while the guest ran.
----@field octets integer Octets that the save wrote, before a filter.
----@field pages integer Pages sent with their contents, each as often as it was sent.
----@field checkpoints integer Checkpoints that are complete.
----@field downtime number Seconds from the guest standing still to the end.
----@field total number Seconds that all of it took.
----@field policy_calls integer Calls of the policy.
----@field policy_failures integer Calls that failed, so that the builtin policy answered.
----@field policy_time number Seconds that the calls took, the way to the policy's thread included.
+---@field rounds integer Rounds that were sent while the guest ran. Unit: rounds.
+---@field octets integer Octets that the save wrote, before a filter. Unit: octets.
+---@field pages integer Pages sent with their contents, each as often as it was sent. Unit: pages.
+---@field checkpoints integer Checkpoints that are complete. Unit: checkpoints.
+---@field downtime number Seconds from the guest standing still to the end. Unit: s.
+---@field total number Seconds that all of it took. Unit: s.
+---@field policy_calls integer Calls of the policy. Unit: calls.
+---@field policy_failures integer Calls that failed, so that the builtin policy answered. Unit: calls.
+---@field policy_time number Seconds that the calls took, the way to the policy's thread included. Unit: s.
 ---@field trace xensave.Trace What was done, round by round.
 ---@field report xensave.Report? What the filter did; nil where there was none.
 ---@field warnings string[] What could not be put back behind the save.
@@ -1050,11 +1050,11 @@ local SaveResult = {}
 ---What a live save did, round by round. tostring() gives its text.
 ---@class xensave.Trace
 ---@field guest string "x86_hvm" or "x86_pv".
----@field max_pages integer Pages that the domain might have.
----@field pages integer Pages that the domain had.
+---@field max_pages integer Pages that the domain might have. Unit: pages.
+---@field pages integer Pages that the domain had. Unit: pages.
 ---@field outcome string How it ended: "complete", or what went wrong.
----@field downtime number Seconds for which the guest stood still.
----@field total number Seconds that all of it took.
+---@field downtime number Seconds for which the guest stood still. Unit: s.
+---@field total number Seconds that all of it took. Unit: s.
 ---@field rounds table[] Each round: kind ("live", "final", "standing", "checkpoint", "verify"), number, dirty_count, sent (pages with contents), octets, begin_s and end_s (in seconds), digest (of the dirty bitmap).
 local Trace = {}
 
@@ -1076,20 +1076,20 @@ local Policy = {}
 ---What a policy decides on: `precopy(s)` gets it. The same object each time; s:copy() keeps
 ---what it says.
 ---@class xensave.PrecopyStats
----@field iteration integer Rounds that were sent.
----@field total_written integer Pages that were sent in all rounds.
----@field dirty_count integer? Pages that are dirty; nil while that is not known (Xen: -1).
----@field max_pages integer Pages that the domain may have.
+---@field iteration integer Rounds that were sent. Unit: rounds.
+---@field total_written integer Pages that were sent in all rounds. Unit: pages.
+---@field dirty_count integer? Pages that are dirty; nil while that is not known (Xen: -1). Unit: pages.
+---@field max_pages integer Pages that the domain may have. Unit: pages.
 ---@field phase string "before" a round is sent, or "after" (asked only where both_phases is true).
----@field elapsed number Seconds since the first round began.
----@field round_time number Seconds of the last round; 0 before there is one.
----@field bandwidth number Pages a second that are sent, smoothed; 0 before the first round.
----@field bandwidth_raw number Pages a second that the last round sent.
----@field dirty_rate number Pages a second that the guest dirties, smoothed.
----@field dirty_rate_raw number Pages a second that the guest dirtied in the last round.
----@field est_downtime number? Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known.
----@field time number Seconds since 1970.
----@field hour number Hours since midnight, local time: 22.5 is half past ten.
+---@field elapsed number Seconds since the first round began. Unit: s.
+---@field round_time number Seconds of the last round; 0 before there is one. Unit: s.
+---@field bandwidth number Pages a second that are sent, smoothed; 0 before the first round. Unit: pages/s.
+---@field bandwidth_raw number Pages a second that the last round sent. Unit: pages/s.
+---@field dirty_rate number Pages a second that the guest dirties, smoothed. Unit: pages/s.
+---@field dirty_rate_raw number Pages a second that the guest dirtied in the last round. Unit: pages/s.
+---@field est_downtime number? Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known. Unit: s.
+---@field time number Seconds since 1970. Unit: s.
+---@field hour number Hours since midnight, local time: 22.5 is half past ten. Unit: h.
 local PrecopyStats = {}
 
 ---All of it as a table that stays as it is.
@@ -1178,9 +1178,9 @@ function PageSet:save(path) end
 
 ---Pages with the same contents, as img:dedupe has found them.
 ---@class xensave.Duplicates
----@field pages integer Pages with contents.
----@field distinct integer Different contents.
----@field zero integer Pages of zeros.
+---@field pages integer Pages with contents. Unit: pages.
+---@field distinct integer Different contents. Unit: contents.
+---@field zero integer Pages of zeros. Unit: pages.
 local Duplicates = {}
 
 ---The contents that most pages have (10 of them), most first, as a list: count, first_pfn,

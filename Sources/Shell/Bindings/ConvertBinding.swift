@@ -137,19 +137,21 @@ final class LuaConversion {
   init(_ report: ConversionReport) { self.report = report }
 
   static var table: LuaClass<LuaConversion> {
-    func count(_ name: String, _ doc: String, _ get: @escaping (ConversionReport) -> Int)
-      -> LuaMember<LuaConversion>
-    {
-      .property(name, "integer", doc) { conversion, frame in frame.push(get(conversion.report)) }
+    func count(
+      _ name: String, _ doc: String, unit: String, _ get: @escaping (ConversionReport) -> Int
+    ) -> LuaMember<LuaConversion> {
+      .property(name, "integer", doc, unit: unit) { conversion, frame in
+        frame.push(get(conversion.report))
+      }
     }
     var table = LuaClass<LuaConversion>(
       "Conversion", "What a conversion did. Printing it gives what was left out, one a line.",
       [
-        count("records_in", "Records read.") { $0.recordsRead },
-        count("records_out", "Records written.") { $0.recordsWritten },
-        count("octets_in", "Octets read.") { Int(clamping: $0.octetsRead) },
-        count("octets_out", "Octets written.") { Int(clamping: $0.octetsWritten) },
-        count("losses", "What the result does not hold.") { $0.lossCount },
+        count("records_in", "Records read.", unit: "records") { $0.recordsRead },
+        count("records_out", "Records written.", unit: "records") { $0.recordsWritten },
+        count("octets_in", "Octets read.", unit: "octets") { Int(clamping: $0.octetsRead) },
+        count("octets_out", "Octets written.", unit: "octets") { Int(clamping: $0.octetsWritten) },
+        count("losses", "What the result does not hold.", unit: "losses") { $0.lossCount },
         .property(
           "notes", "table[]", "What was left out: place, text, loss (at most 100)."
         ) { conversion, frame in

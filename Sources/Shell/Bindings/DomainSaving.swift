@@ -21,41 +21,49 @@ final class LuaSaveResult {
 
   static var table: LuaClass<LuaSaveResult> {
     func integer(
-      _ name: String, _ doc: String, _ value: @escaping (LuaSaveResult) -> Int
+      _ name: String, _ doc: String, unit: String,
+      _ value: @escaping (LuaSaveResult) -> Int
     ) -> LuaMember<LuaSaveResult> {
-      .property(name, "integer", doc) { result, frame in frame.push(value(result)) }
+      .property(name, "integer", doc, unit: unit) { result, frame in frame.push(value(result)) }
     }
-    func number(
+    func seconds(
       _ name: String, _ doc: String, _ value: @escaping (LuaSaveResult) -> Double
     ) -> LuaMember<LuaSaveResult> {
-      .property(name, "number", doc) { result, frame in frame.push(value(result)) }
+      .property(name, "number", doc, unit: "s") { result, frame in frame.push(value(result)) }
     }
     var table = LuaClass<LuaSaveResult>(
       "SaveResult", "What a save of a domain has done.",
       [
-        integer("rounds", "Rounds that were sent while the guest ran.") {
+        integer("rounds", "Rounds that were sent while the guest ran.", unit: "rounds") {
           $0.outcome.result.liveRoundCount
         },
-        integer("octets", "Octets that the save wrote, before a filter.") {
+        integer("octets", "Octets that the save wrote, before a filter.", unit: "octets") {
           Int(clamping: $0.outcome.result.byteCount)
         },
-        integer("pages", "Pages sent with their contents, each as often as it was sent.") {
+        integer(
+          "pages", "Pages sent with their contents, each as often as it was sent.", unit: "pages"
+        ) {
           $0.outcome.result.pageCount
         },
-        integer("checkpoints", "Checkpoints that are complete.") {
+        integer("checkpoints", "Checkpoints that are complete.", unit: "checkpoints") {
           $0.outcome.result.checkpointCount
         },
-        number("downtime", "Seconds from the guest standing still to the end.") {
+        seconds("downtime", "Seconds from the guest standing still to the end.") {
           Double($0.outcome.result.downtime) / 1e9
         },
-        number("total", "Seconds that all of it took.") {
+        seconds("total", "Seconds that all of it took.") {
           Double($0.outcome.result.trace.end) / 1e9
         },
-        integer("policy_calls", "Calls of the policy.") { $0.policy?.callCount ?? 0 },
-        integer("policy_failures", "Calls that failed, so that the builtin policy answered.") {
+        integer("policy_calls", "Calls of the policy.", unit: "calls") {
+          $0.policy?.callCount ?? 0
+        },
+        integer(
+          "policy_failures", "Calls that failed, so that the builtin policy answered.",
+          unit: "calls"
+        ) {
           $0.policy?.failureCount ?? 0
         },
-        number(
+        seconds(
           "policy_time", "Seconds that the calls took, the way to the policy's thread included."
         ) { Double($0.policy?.time ?? 0) / 1e9 },
         .property("trace", "Trace", "What was done, round by round.") { result, frame in

@@ -60,7 +60,8 @@ final class LuaHeader: FieldOwner {
         .property("kind", "string", "\"xl\", \"libxl\", \"image\" or \"domain\".") {
           header, frame in frame.push(header.header.kind.rawValue)
         },
-        .property("offset", "integer", "Octets from the start of the image.") { header, frame in
+        .property("offset", "integer", "Octets from the start of the image.", unit: "octets") {
+          header, frame in
           frame.push(header.header.offset)
         },
         .property(

@@ -76,19 +76,20 @@ final class LuaTrace {
         .property("guest", "string", "\"x86_hvm\" or \"x86_pv\".") { trace, frame in
           frame.push(trace.trace.guest.name)
         },
-        .property("max_pages", "integer", "Pages that the domain might have.") { trace, frame in
+        .property("max_pages", "integer", "Pages that the domain might have.", unit: "pages") {
+          trace, frame in
           frame.push(trace.trace.frameCount)
         },
-        .property("pages", "integer", "Pages that the domain had.") { trace, frame in
+        .property("pages", "integer", "Pages that the domain had.", unit: "pages") { trace, frame in
           frame.push(trace.trace.pageCount)
         },
         .property("outcome", "string", "How it ended: \"complete\", or what went wrong.") {
           trace, frame in frame.push(trace.trace.outcome)
         },
-        .property("downtime", "number", "Seconds for which the guest stood still.") {
+        .property("downtime", "number", "Seconds for which the guest stood still.", unit: "s") {
           trace, frame in frame.push(seconds(trace.trace.downtime))
         },
-        .property("total", "number", "Seconds that all of it took.") { trace, frame in
+        .property("total", "number", "Seconds that all of it took.", unit: "s") { trace, frame in
           frame.push(seconds(trace.trace.end))
         },
         .property(

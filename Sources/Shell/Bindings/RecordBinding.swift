@@ -103,10 +103,14 @@ final class LuaRecord: FieldOwner {
       .property("index", "integer", "Position in the stream, from 1; 0 for a new one.") {
         record, frame in frame.push(record.record.index)
       },
-      .property("offset", "integer", "Octets from the start of the image to the record's header.") {
+      .property(
+        "offset", "integer", "Octets from the start of the image to the record's header.",
+        unit: "octets"
+      ) {
         record, frame in frame.push(record.record.offset)
       },
-      .property("length", "integer", "Octets of the body, without padding.") { record, frame in
+      .property("length", "integer", "Octets of the body, without padding.", unit: "octets") {
+        record, frame in
         frame.push(record.pages.begun(record.editable)?.byteCount ?? record.record.length)
       },
       .property("optional", "boolean", "Whether a reader that does not know it may ignore it.") {

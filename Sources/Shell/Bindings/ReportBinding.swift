@@ -12,23 +12,26 @@ final class LuaReport {
   init(_ report: ChangeReport) { self.report = report }
 
   static var table: LuaClass<LuaReport> {
-    func count(_ name: String, _ doc: String, _ get: @escaping (ChangeReport) -> Int)
-      -> LuaMember<LuaReport>
-    {
-      .property(name, "integer", doc) { report, frame in frame.push(get(report.report)) }
+    func count(
+      _ name: String, _ doc: String, unit: String, _ get: @escaping (ChangeReport) -> Int
+    ) -> LuaMember<LuaReport> {
+      .property(name, "integer", doc, unit: unit) { report, frame in frame.push(get(report.report))
+      }
     }
     var table = LuaClass<LuaReport>(
       "Report", "What a rewrite did. Printing it gives the changes, one a line.",
       [
-        count("records_in", "Records read.") { $0.recordsRead },
-        count("records_out", "Records written.") { $0.recordsWritten },
-        count("kept", "Records written as they were.") { $0.kept },
-        count("changed", "Records written with changes.") { $0.changed },
-        count("dropped", "Records left out.") { $0.dropped },
-        count("inserted", "Records that the filter made.") { $0.inserted },
-        count("headers_changed", "Headers written with changes.") { $0.headersChanged },
-        count("octets_in", "Octets read.") { Int(clamping: $0.octetsRead) },
-        count("octets_out", "Octets written.") { Int(clamping: $0.octetsWritten) },
+        count("records_in", "Records read.", unit: "records") { $0.recordsRead },
+        count("records_out", "Records written.", unit: "records") { $0.recordsWritten },
+        count("kept", "Records written as they were.", unit: "records") { $0.kept },
+        count("changed", "Records written with changes.", unit: "records") { $0.changed },
+        count("dropped", "Records left out.", unit: "records") { $0.dropped },
+        count("inserted", "Records that the filter made.", unit: "records") { $0.inserted },
+        count("headers_changed", "Headers written with changes.", unit: "headers") {
+          $0.headersChanged
+        },
+        count("octets_in", "Octets read.", unit: "octets") { Int(clamping: $0.octetsRead) },
+        count("octets_out", "Octets written.", unit: "octets") { Int(clamping: $0.octetsWritten) },
         .property(
           "changes", "table[]",
           "Every change: kind, place, offset, field, before, after (at most 1000)."
@@ -68,7 +71,8 @@ final class LuaFinding {
         text("place", "The record or header.") { $0.place },
         text("field", "The field, or \"\".") { $0.field },
         text("problem", "What was expected and what was found.") { $0.problem },
-        .property("offset", "integer", "Octets from the start of the image.") { finding, frame in
+        .property("offset", "integer", "Octets from the start of the image.", unit: "octets") {
+          finding, frame in
           frame.push(finding.finding.offset)
         },
       ])
@@ -90,10 +94,11 @@ final class LuaVerification {
         .property("ok", "boolean", "Whether there are no errors.") { verification, frame in
           frame.push(verification.report.count(.error) == 0)
         },
-        .property("errors", "integer", "Findings that a restore would fail on.") {
+        .property("errors", "integer", "Findings that a restore would fail on.", unit: "findings") {
           verification, frame in frame.push(verification.report.count(.error))
         },
-        .property("warnings", "integer", "Findings that are suspicious.") { verification, frame in
+        .property("warnings", "integer", "Findings that are suspicious.", unit: "findings") {
+          verification, frame in
           frame.push(verification.report.count(.warning))
         },
       ])

@@ -115,9 +115,10 @@ final class LuaDuplicates {
   }
 
   private static func number(
-    _ name: String, _ doc: String, _ get: @escaping (PageDuplicates) -> UInt64
+    _ name: String, _ doc: String, unit: String = "pages",
+    _ get: @escaping (PageDuplicates) -> UInt64
   ) -> LuaMember<LuaDuplicates> {
-    .property(name, "integer", doc) { object, frame in frame.push(get(object.found)) }
+    .property(name, "integer", doc, unit: unit) { object, frame in frame.push(get(object.found)) }
   }
 
   static var table: LuaClass<LuaDuplicates> {
@@ -125,7 +126,7 @@ final class LuaDuplicates {
       "Duplicates", "Pages with the same contents, as img:dedupe has found them.",
       [
         number("pages", "Pages with contents.") { $0.pageCount },
-        number("distinct", "Different contents.") { $0.distinctCount },
+        number("distinct", "Different contents.", unit: "contents") { $0.distinctCount },
         number("zero", "Pages of zeros.") { $0.zeroCount },
         .method(
           "top", "(count?: integer): table",

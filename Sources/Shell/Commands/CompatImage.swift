@@ -17,7 +17,7 @@ struct CompatImage: ShellCommand {
       system call failed.
       """)
 
-  @Argument(help: "The image; \"-\" is standard input.") var image: String
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Option(help: ArgumentHelp("The release that is to restore it.", valueName: "M.N"))
   var xen: String
   @OptionGroup var colour: ColourOption

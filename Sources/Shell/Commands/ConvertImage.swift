@@ -23,12 +23,13 @@ struct ConvertImage: LongCommand {
       Exit codes: 0 done, 1 refused or a bad image, 2 usage, 3 a system call failed.
       """)
 
-  @Argument(help: "The image; \"-\" is standard input.") var image: String
-  @Argument(help: "The result; \"-\" is standard output.") var output: String
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
+  @Argument(help: "The result; \"-\" is standard output.", completion: .file()) var output: String
   @Option(help: ArgumentHelp("What to convert to.", valueName: "format")) var to: [String] = []
   @OptionGroup var shared: ConvertOptions
   @Option(help: "How pages lie in the file: plain or aligned.") var layout: LayoutName?
-  @Option(help: "Byte order of the streams: little or big.") var order: String?
+  @Option(help: "Byte order of the streams: little or big.", completion: .list(["little", "big"]))
+  var order: String?
   @Option(
     help: ArgumentHelp(
       "The release that saved the image, where draft B does not say it.", valueName: "M.N"))
@@ -68,6 +69,7 @@ struct ConvertImage: LongCommand {
     }
     var words = layout == .aligned ? ["--aligned"] : []
     if shared.unchecked { words.append("--unchecked") }
+    if shared.json { words.append("--json") }
     if shared.long.quiet { words.append("--quiet") }
     var compact = try Compact.parse(words + ["--", image, output])
     return try compact.execute()

@@ -22,8 +22,8 @@ struct Diff: LongCommand {
       a comment in it.
       """)
 
-  @Argument(help: "The first image: a file.") var a: String
-  @Argument(help: "The second image: a file.") var b: String
+  @Argument(help: "The first image: a file.", completion: .file()) var a: String
+  @Argument(help: "The second image: a file.", completion: .file()) var b: String
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var colour: ColourOption
   @Flag(help: "Print a Lua filter that turns A into B.") var asFilter = false

@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import HelperProtocol
+internal import JSON
 internal import Live
 internal import LuaRuntime
 internal import SystemIO
@@ -30,8 +31,9 @@ struct HelperCommand: ShellCommand {
       """)
 
   @Flag(help: "Read the configuration, and say what it has for a domain.") var check = false
+  @Flag(help: "With --check: print JSON.") var json = false
   @Argument(help: "The domain's name.") var name = ""
-  @Argument(help: "pv, pvh or hvm.") var type = "pvh"
+  @Argument(help: "pv, pvh or hvm.", completion: .list(["pv", "pvh", "hvm"])) var type = "pvh"
 
   mutating func execute() throws -> Int32 {
     guard check else {
@@ -41,6 +43,8 @@ struct HelperCommand: ShellCommand {
       throw Failure(ExitCode.usage, "TYPE: expected pv, pvh or hvm, got '\(type)'")
     }
     let facts = HelperFacts(id: 0, name: name, type: type)
+    var writer = JSONWriter(style: .pretty)
+    writer.beginArray()
     for side in HelperSide.allCases {
       let configuration: HelperConfiguration
       do throws(LiveError) {
@@ -51,7 +55,14 @@ struct HelperCommand: ShellCommand {
         let isDecider = script.path == configuration.policy?.path
         let parts = [isDecider ? "policy" : nil, script.hasFilter ? "filter" : nil]
           .compactMap { $0 }
-        if !parts.isEmpty {
+        if json, !parts.isEmpty {
+          writer.beginObject()
+          writer.member("side", word)
+          writer.member("path", script.path)
+          writer.member("policy", isDecider)
+          writer.member("filter", script.hasFilter)
+          writer.endObject()
+        } else if !parts.isEmpty {
           try writeOut("\(word): \(parts.joined(separator: " and ")): \(script.path)\n")
         }
         if let trace = script.trace, script.path == configuration.trace?.path {
@@ -64,6 +75,8 @@ struct HelperCommand: ShellCommand {
         }
       }
     }
+    writer.endArray()
+    if json { try writeOut(writer.finish() + [10]) }
     return ExitCode.good
   }
 }

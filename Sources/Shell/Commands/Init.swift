@@ -13,7 +13,8 @@ struct Init: ShellCommand {
       `xs` and `img`, and .luacheckrc. Files that are there already stay.
       """)
 
-  @Argument(help: "The folder; it is made if it is not there.") var folder = "."
+  @Argument(help: "The folder; it is made if it is not there.", completion: .directory) var folder =
+    "."
   @Flag(name: .shortAndLong, help: "Print only errors.") var quiet = false
 
   mutating func execute() throws -> Int32 {

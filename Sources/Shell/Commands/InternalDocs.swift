@@ -110,11 +110,20 @@ extension CompletionRoot {
     case .zsh:
       let describe = "_describe -V subcommand subcommands && ret=0\n"
       let arguments = "\"_xensave-lua_${words[1]}\" && ret=0\n            ;;\n"
-      return text.replacing(describe, with: describe + "        _files && ret=0\n").replacing(
-        arguments, with: arguments + "        *) _files && ret=0 ;;\n")
+      // Where a word has no action, zsh offers no options in its place either.
+      let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+        let spec = line.drop { $0 == " " }
+        let isWord = spec.hasPrefix("':") || spec.hasPrefix("'*:")
+        return isWord && spec.hasSuffix(":'") ? line.dropLast() + "( )'" : String(line)
+      }
+      return lines.joined(separator: "\n")
+        .replacing(describe, with: describe + "        _files && ret=0\n")
+        .replacing(arguments, with: arguments + "        *) _files && ret=0 ;;\n")
     case .fish:
       let names = Commands.names.sorted().joined(separator: " ")
-      return text
+      // Where the cursor stands in its word: "commandline -C" answers only a shell with a terminal.
+      return text.replacing(
+        "(__xensave-lua_tokens -tC)", with: "(string length -- \"$(commandline -ct)\")")
         + "\ncomplete -c 'xensave-lua' -n 'not __fish_seen_subcommand_from \(names) help' -F\n"
     default: return text
     }

@@ -83,8 +83,9 @@ struct Compact: LongCommand {
       last complete checkpoint.
       """)
 
-  @Argument(help: "The image, a file.") var image: String
-  @Argument(help: "The new image; \"-\" is standard output.") var output: String
+  @Argument(help: "The image, a file.", completion: .file()) var image: String
+  @Argument(help: "The new image; \"-\" is standard output.", completion: .file()) var output:
+    String
   @Flag(help: "Begin contents at multiples of 4096 octets, and make zeros holes of the file.")
   var aligned = false
   @Flag(help: "Leave out the check of what was written.") var unchecked = false
@@ -129,9 +130,9 @@ struct MakeDelta: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "delta", abstract: "Write what of an image differs from another one.")
 
-  @Argument(help: "The image to start from.") var base: String
-  @Argument(help: "The image to reach.") var new: String
-  @Argument(help: "The delta; \"-\" is standard output.") var output: String
+  @Argument(help: "The image to start from.", completion: .file()) var base: String
+  @Argument(help: "The image to reach.", completion: .file()) var new: String
+  @Argument(help: "The delta; \"-\" is standard output.", completion: .file()) var output: String
   @Option(
     help: ArgumentHelp(
       "How hard zstd packs what changed: 1 (fast) to 19; 0 for not at all.", valueName: "number"))
@@ -163,9 +164,10 @@ struct ApplyDelta: LongCommand {
   static let configuration = CommandConfiguration(
     commandName: "apply", abstract: "Make an image from another one and a delta.")
 
-  @Argument(help: "The image that the delta starts from.") var base: String
-  @Argument(help: "The delta.") var delta: String
-  @Argument(help: "The new image; \"-\" is standard output.") var output: String
+  @Argument(help: "The image that the delta starts from.", completion: .file()) var base: String
+  @Argument(help: "The delta.", completion: .file()) var delta: String
+  @Argument(help: "The new image; \"-\" is standard output.", completion: .file()) var output:
+    String
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var long: ProgressOptions
 
@@ -196,9 +198,11 @@ struct Export: LongCommand {
       of the first one's page tables.
       """)
 
-  @Argument(help: "The image, a file.") var image: String
-  @Argument(help: "The dump; \"-\" is standard output.") var output: String
-  @Option(help: "raw, lime, xen-core or elf-core.") var format: String
+  @Argument(help: "The image, a file.", completion: .file()) var image: String
+  @Argument(help: "The dump; \"-\" is standard output.", completion: .file()) var output: String
+  @Option(
+    help: "raw, lime, xen-core or elf-core.",
+    completion: .list(["raw", "lime", "xen-core", "elf-core"])) var format: String
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var pages: PageOptions
   @OptionGroup var long: ProgressOptions

@@ -16,7 +16,7 @@ struct PagesCommand: LongCommand {
       'sample(1/64)'. Its pages are listed as ranges, which --where 'pfn in {...}' takes again.
       """)
 
-  @Argument(help: "The image, a file.") var image: String
+  @Argument(help: "The image, a file.", completion: .file()) var image: String
   @Option(name: .customLong("where"), help: "List the pages that this is true of.")
   var expression: String?
   @Flag(help: "List the pages of zeros.") var zero = false

@@ -13,10 +13,11 @@ struct Unwrap: LongCommand {
       the outer header says of the domain to a file, for wrap.
       """)
 
-  @Argument(help: "The image; \"-\" is standard input.") var image: String
-  @Argument(help: "The result; \"-\" is standard output.") var output: String
-  @Option(help: "What is left: libxl or libxc.") var layer = "libxl"
-  @Option(help: "Where the domain's configuration goes.") var config: String?
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
+  @Argument(help: "The result; \"-\" is standard output.", completion: .file()) var output: String
+  @Option(help: "What is left: libxl or libxc.", completion: .list(["libxl", "libxc"])) var layer =
+    "libxl"
+  @Option(help: "Where the domain's configuration goes.", completion: .file()) var config: String?
   @OptionGroup var shared: ConvertOptions
   var long: ProgressOptions { shared.long }
 

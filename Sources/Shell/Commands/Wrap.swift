@@ -13,11 +13,13 @@ struct Wrap: LongCommand {
       xl has it, libvirt's XML, or xenopsd's S-expressions.
       """)
 
-  @Argument(help: "The image; \"-\" is standard input.") var image: String
-  @Argument(help: "The result; \"-\" is standard output.") var output: String
-  @Option(name: .customLong("in"), help: "The layers: xl, libxl, libvirt or xenopsd.")
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
+  @Argument(help: "The result; \"-\" is standard output.", completion: .file()) var output: String
+  @Option(
+    name: .customLong("in"), help: "The layers: xl, libxl, libvirt or xenopsd.",
+    completion: .list(["xl", "libxl", "libvirt", "xenopsd"]))
   var wrapping = "xl"
-  @Option(help: "A file with the domain's configuration.") var config: String?
+  @Option(help: "A file with the domain's configuration.", completion: .file()) var config: String?
   @OptionGroup var shared: ConvertOptions
   var long: ProgressOptions { shared.long }
 

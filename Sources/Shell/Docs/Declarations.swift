@@ -24,6 +24,12 @@ extension LuaDeclaration {
     }
   }
 
+  /// The documentation with "Unit: octets. Since 0.2.", as far as there is something to say.
+  var fullDoc: String {
+    doc + (unit.isEmpty ? "" : " Unit: \(unit).")
+      + (since == Self.firstRelease ? "" : " Since \(since).")
+  }
+
   /// The first result, or a property's type, without "?" and further choices.
   var resultType: String {
     var text = Substring(type)

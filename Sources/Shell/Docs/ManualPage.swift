@@ -73,7 +73,7 @@ struct ManualPage {
       page.section((declaration.kind == .module ? "MODULE " : "CLASS ") + declaration.name)
       page.text(declaration.doc)
       for member in state.members(of: declaration.name) {
-        page.item(member.call, member.doc)
+        page.item(member.call, member.fullDoc)
         if !member.example.isEmpty {
           page.macro(".IP")
           page.macro(".EX")

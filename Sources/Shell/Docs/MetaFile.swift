@@ -61,7 +61,7 @@ struct MetaFile {
     out += "---@class xensave.\(table.name)\n"
     let members = state.members(of: table.name)
     for member in members where member.kind == .property {
-      out += "---@field \(member.name) \(type(member.type)) \(member.doc)\n"
+      out += "---@field \(member.name) \(type(member.type)) \(member.fullDoc)\n"
     }
     if table.name == "Header" { writeHeaderFields() }
     if let index = MetaFile.indexes[table.name] { out += "---@field \(index)\n" }
@@ -111,7 +111,7 @@ struct MetaFile {
   }
 
   private mutating func write(function: LuaDeclaration) {
-    out += "\n" + comment(function.doc)
+    out += "\n" + comment(function.fullDoc)
     if !function.example.isEmpty {
       out += "---\n---```lua\n---\(function.example)\n---```\n"
     }
@@ -130,7 +130,7 @@ struct MetaFile {
     let members = state.members(of: module.name)
     out += "---@class \(module.name == "xs" ? "xensave" : "xensave." + module.name.dropFirst(3))\n"
     for member in members where member.kind == .property {
-      out += "---@field \(member.name) \(type(member.type)) \(member.doc)\n"
+      out += "---@field \(member.name) \(type(member.type)) \(member.fullDoc)\n"
     }
     out += "\(module.name == "xs" ? "local " : "")\(module.name) = {}\n"
     for member in members where member.kind == .function { write(function: member) }

@@ -16,7 +16,7 @@ struct ReferencePage {
       Failures of the world outside (a missing file, a stream that is cut off) are returned as `nil`
       and an error, whose `code`, `path`, `offset` and `record` say more; mistakes of a script are
       raised. Unsigned values of 64 bits have the same bits as Lua's integers: `xs.hex` and `xs.u64`
-      print them.
+      print them. What says no other release (Since) is there since \(LuaDeclaration.firstRelease).
 
       """
     for module in state.declarations where module.kind == .module {
@@ -31,7 +31,7 @@ struct ReferencePage {
         out += "\n| property | type | |\n|---|---|---|\n"
         for member in properties {
           let type = member.type.replacing("|", with: "\\|")
-          out += "| `\(member.name)` | `\(type)` | \(member.doc.replacing("|", with: "\\|")) |\n"
+          out += "| `\(member.name)` | `\(type)` | \(member.fullDoc.replacing("|", with: "\\|")) |\n"
         }
       }
       for member in members where member.kind != .property { out += entry(member) }
@@ -40,7 +40,7 @@ struct ReferencePage {
   }
 
   private static func entry(_ member: LuaDeclaration) -> String {
-    var out = "\n### `\(member.call)`\n\n\(member.doc)\n"
+    var out = "\n### `\(member.call)`\n\n\(member.fullDoc)\n"
     if !member.example.isEmpty { out += "\n```lua\n\(member.example)\n```\n" }
     return out
   }

@@ -9,54 +9,72 @@ final class LuaStats {
   var moment = PolicyMoment()
 
   private static func number(
-    _ name: String, _ doc: String, _ value: @escaping (PolicyMoment) -> Double
+    _ name: String, _ doc: String, unit: String, _ value: @escaping (PolicyMoment) -> Double
   ) -> LuaMember<LuaStats> {
-    .property(name, "number", doc) { stats, frame in frame.push(value(stats.moment)) }
+    .property(name, "number", doc, unit: unit) { stats, frame in frame.push(value(stats.moment)) }
   }
 
   private static func integer(
-    _ name: String, _ doc: String, _ value: @escaping (PrecopyStats) -> Int
+    _ name: String, _ doc: String, unit: String, _ value: @escaping (PrecopyStats) -> Int
   ) -> LuaMember<LuaStats> {
-    .property(name, "integer", doc) { stats, frame in frame.push(value(stats.moment.stats)) }
+    .property(name, "integer", doc, unit: unit) { stats, frame in
+      frame.push(value(stats.moment.stats))
+    }
   }
 
   private static var members: [LuaMember<LuaStats>] {
     [
-      integer("iteration", "Rounds that were sent.") { $0.iteration },
-      integer("total_written", "Pages that were sent in all rounds.") { $0.totalWritten },
+      integer("iteration", "Rounds that were sent.", unit: "rounds") { $0.iteration },
+      integer("total_written", "Pages that were sent in all rounds.", unit: "pages") {
+        $0.totalWritten
+      },
       .property(
         "dirty_count", "integer?", "Pages that are dirty; nil while that is not known (Xen: -1).",
+        unit: "pages",
         example: "if not s.dirty_count then return \"continue\" end"
       ) { stats, frame in
         if let count = stats.moment.stats.dirtyCount { frame.push(count) } else { frame.pushNil() }
       },
-      integer("max_pages", "Pages that the domain may have.") { $0.frameCount },
+      integer("max_pages", "Pages that the domain may have.", unit: "pages") { $0.frameCount },
       .property(
         "phase", "string",
         "\"before\" a round is sent, or \"after\" (asked only where both_phases is true)."
       ) { stats, frame in frame.push(stats.moment.stats.isBeforeRound ? "before" : "after") },
-      number("elapsed", "Seconds since the first round began.") { Double($0.stats.elapsed) / 1e9 },
-      number("round_time", "Seconds of the last round; 0 before there is one.") {
+      number("elapsed", "Seconds since the first round began.", unit: "s") {
+        Double($0.stats.elapsed) / 1e9
+      },
+      number("round_time", "Seconds of the last round; 0 before there is one.", unit: "s") {
         Double($0.stats.roundTime) / 1e9
       },
-      number("bandwidth", "Pages a second that are sent, smoothed; 0 before the first round.") {
+      number(
+        "bandwidth", "Pages a second that are sent, smoothed; 0 before the first round.",
+        unit: "pages/s"
+      ) {
         $0.stats.smoothBandwidth
       },
-      number("bandwidth_raw", "Pages a second that the last round sent.") { $0.stats.bandwidth },
-      number("dirty_rate", "Pages a second that the guest dirties, smoothed.") {
+      number("bandwidth_raw", "Pages a second that the last round sent.", unit: "pages/s") {
+        $0.stats.bandwidth
+      },
+      number("dirty_rate", "Pages a second that the guest dirties, smoothed.", unit: "pages/s") {
         $0.stats.smoothDirtyRate
       },
-      number("dirty_rate_raw", "Pages a second that the guest dirtied in the last round.") {
+      number(
+        "dirty_rate_raw", "Pages a second that the guest dirtied in the last round.",
+        unit: "pages/s"
+      ) {
         $0.stats.dirtyRate
       },
       .property(
         "est_downtime", "number?",
-        "Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known."
+        "Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known.",
+        unit: "s"
       ) { stats, frame in
         if let time = stats.moment.estimatedDowntime { frame.push(time) } else { frame.pushNil() }
       },
-      number("time", "Seconds since 1970.") { $0.time },
-      number("hour", "Hours since midnight, local time: 22.5 is half past ten.") { $0.hour },
+      number("time", "Seconds since 1970.", unit: "s") { $0.time },
+      number("hour", "Hours since midnight, local time: 22.5 is half past ten.", unit: "h") {
+        $0.hour
+      },
       .method("copy", "(): table", "All of it as a table that stays as it is.") { stats, frame in
         frame.push(stats.moment.luaValue)
         return 1

@@ -1,5 +1,6 @@
 // Finding policies: shipped ones by name, others by path.
 
+internal import ArgumentParser
 internal import Format
 internal import LuaRuntime
 internal import SystemIO
@@ -31,6 +32,14 @@ enum PolicyLibrary {
     }
     return out.sorted { $0.name < $1.name }
   }()
+
+  /// The words that a command line may have for a policy: names, and files of this folder.
+  static var completion: CompletionKind {
+    .custom { _, _, _ in
+      let files = (Surroundings.names(in: ".") ?? []).filter { $0.hasSuffix(".lua") }
+      return shipped.map(\.name) + files
+    }
+  }
 
   /// What `require` finds in the sandbox of a policy.
   static var modules: [String: [UInt8]] {

@@ -211,7 +211,9 @@ struct Help {
     if declaration.kind == .property, !declaration.isReadOnly {
       out += "  It can be assigned to.\n"
     }
+    if !declaration.unit.isEmpty { out += "  unit: \(declaration.unit)\n" }
     if !declaration.example.isEmpty { out += "  example: \(declaration.example)\n" }
+    if declaration.kind != .module { out += "  since: \(declaration.since)\n" }
     return out
   }
 
