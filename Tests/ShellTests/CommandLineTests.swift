@@ -46,7 +46,9 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     "compat IMAGE --xen 4.17", "pages IMAGE --zero", "set IMAGE X86_TSC_INFO.khz=1 --dry-run",
     "convert IMAGE OUT --to v2 --lossy", "compact IMAGE OUT", "wrap IMAGE OUT --in libxl --lossy",
     "export IMAGE OUT --format raw", "run --list", "run summary IMAGE",
-    "lua/examples/strip.lua IMAGE X86_MSR_POLICY --dry-run",
+    "lua/examples/strip.lua IMAGE X86_MSR_POLICY --dry-run", "convert IMAGE OUT --layout aligned",
+    "recover IMAGE", "policy list", "helper --check", "unwrap IMAGE OUT --layer libxc",
+    "delta IMAGE IMAGE OUT", "test Tests/Lua/cpuid_test.lua",
   ])
   func jsonIsJSON(command: String) {
     let folder = Program.temporaryFolder()
@@ -55,6 +57,68 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let outcome = Program.shell(
       "xensave-lua \(words) --json | python3 -c 'import json, sys; json.load(sys.stdin)'")
     #expect(outcome.exitCode == 0, "\(command): \(outcome.errors)")
+  }
+
+  /// Commands whose results are for people have them for programs too. Those left out print
+  /// none.
+  @Test func everyCommandHasJSON() {
+    let help = Program.run(["--help"]).text
+    let listed = help.split(separator: "\n").drop { $0 != "SUBCOMMANDS:" }.dropFirst()
+    let names = listed.filter { $0.hasPrefix("  ") && $0.dropFirst(2).first?.isLowercase == true }
+      .compactMap { $0.split(separator: " ").first.map(String.init) }
+    #expect(names.count > 15, "\(help)")
+    for name in names + ["policy list", "policy test", "policy explain"]
+    where !["policy", "new", "init", "help"].contains(name) {
+      let words = name.split(separator: " ").map(String.init)
+      #expect(Program.run(words + ["--help"]).text.contains("--json"), "\(name)")
+    }
+  }
+
+  @Test func resultsOfTestsAreJSON() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let good = """
+      local t = require "xensave.testing"
+      t.test("holds", function() print "noise" end)
+      t.test("fails", function() t.equal(1 + 1, 3, "sum") end)
+      """
+    Program.write(Array(good.utf8), to: folder + "/a_test.lua")
+    Program.write(Array("error 'no test at all'".utf8), to: folder + "/b_test.lua")
+    let outcome = Program.run(["test", folder, "--json"])
+    #expect(outcome.exitCode == 1)
+    #expect(outcome.errors == "noise\n")
+    let script = """
+      import json, sys
+      report = json.load(sys.stdin)
+      print(report["passed"], report["failed"])
+      for test in report["tests"]:
+          print(test["file"][-10:], test.get("test"), test["passed"], test.get("message"))
+      print("a_test.lua:3:" in report["tests"][1]["traceback"])
+      """
+    Program.write(Array(script.utf8), to: folder + "/read.py")
+    let read = Program.shell(
+      "xensave-lua test \(folder) --json 2>/dev/null | python3 \(folder)/read.py")
+    #expect(
+      read.text == """
+        1 2
+        a_test.lua holds True None
+        a_test.lua fails False \(folder)/a_test.lua:3: sum: expected 3, got 2
+        b_test.lua None False \(folder)/b_test.lua:1: no test at all
+        True
+
+        """, "\(read.errors)")
+  }
+
+  @Test func explanationsOfTracesAreJSON() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let made = Program.shell(
+      "xensave-lua run make-traces --to=\(folder) --pages=4096 --link=1G >/dev/null && "
+        + "xensave-lua policy explain builtin --trace \(folder)/web.trace --link 1G --json "
+        + "| python3 -c 'import json, sys; r = json.load(sys.stdin)[0]; "
+        + "print(r[\"trace\"], r[\"policy\"], r[\"downtime_limit_ns\"], r[\"rounds\"][0][\"round\"], "
+        + "r[\"best_downtime_ns\"] == r[\"rounds\"][r[\"best_round\"]][\"downtime_ns\"])'")
+    #expect(made.text == "web.trace builtin 300000000 0 True\n", "\(made.errors)")
   }
 
   @Test(arguments: [

@@ -67,6 +67,58 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
+  /// An image of 8 GiB, nearly all of it holes: its pages are hashed for seconds at least.
+  private func writeSparseImage(_ path: String) {
+    let small = path + ".small"
+    let made = Program.run([
+      "-e",
+      "xs.synth { guest = 'x86_hvm', pages = 16 }:save '\(small)' "
+        + "for r in xs.open '\(small)':records 'PAGE_DATA' do print(r.offset, r.length) end",
+    ])
+    let numbers = made.text.split(whereSeparator: { $0.isWhitespace }).compactMap { Int($0) }
+    #expect(numbers.count == 2, "\(made.text)\(made.errors)")
+    guard numbers.count == 2 else { return }
+    let octets = Program.read(small)
+    let file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
+    defer { close(file) }
+    var place = 0
+    func put(_ piece: some Collection<UInt8>) {
+      let bytes = Array(piece)
+      #expect(
+        bytes.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, place) } == bytes.count)
+      place += bytes.count
+    }
+    func words(_ value: UInt64, _ count: Int) -> [UInt8] {
+      (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
+    }
+    put(octets[..<numbers[0]])
+    for batch in 0..<UInt64(2048) {
+      // PAGE_DATA: type, length, count, reserved, the page numbers; the pages are a hole.
+      var head = words(1, 4) + words(8 + 1024 * (8 + 4096), 4) + words(1024, 4) + words(0, 4)
+      for page in 0..<UInt64(1024) { head += words(batch * 1024 + page, 8) }
+      put(head)
+      place += 1024 * 4096
+    }
+    // The body, its header, and padding to a multiple of 8.
+    put(octets[(numbers[0] + 8 + (numbers[1] + 7) / 8 * 8)...])
+  }
+
+  /// A native pass that never waits: Lua sees nothing of it until it ends.
+  @Test func aPassOverABigImageIsInterruptedWithin200Milliseconds() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    writeSparseImage(folder + "/big")
+    session(["-i", folder + "/big"], rows: 100) { session in
+      let best = interruptTime(session, "print \"runs\" img:dedupe()", tries: 3)
+      #expect(best <= 200, "\(best) ms")
+      #expect(
+        session.screen.text.contains { $0.contains("in method 'dedupe'") },
+        "\(session.screen.text)")
+      session.type("img.guest\r")
+      #expect(session.ends(with: ["> img.guest", "\"x86_hvm\"", ">"]), "\(session.screen.text)")
+    }
+  }
+
   @Test func aNewWindowSizeIsTakenUp() {
     session(columns: 60) { session in
       let long = "name = \"" + String(repeating: "x", count: 40) + "\""

@@ -4,13 +4,15 @@
 --   t.test("name", function() t.equal(1 + 1, 2) end)
 local xs = require "xensave"
 
-local M = { passed = 0, failed = 0 }
-local folder, file, wanted, is_quiet
+-- results: one row for each test that ran: test, passed, and of a failed one message and traceback.
+local M = { passed = 0, failed = 0, results = {} }
+local folder, file, wanted, mode
 local opened = {}
 
--- Called by the program before a test file runs.
-function M.begin(new_folder, new_file, new_wanted, quiet)
-  folder, file, wanted, is_quiet = new_folder, new_file, new_wanted, quiet == "quiet"
+-- Called by the program before a test file runs. new_mode: "quiet" prints failures only, "silent"
+-- nothing.
+function M.begin(new_folder, new_file, new_wanted, new_mode)
+  folder, file, wanted, mode = new_folder, new_file, new_wanted, new_mode
 end
 
 -- A path in a folder of this test file's own, which is removed afterwards.
@@ -93,12 +95,17 @@ function M.test(name, body)
   end)
   for _, image in ipairs(opened) do image:close() end
   opened = {}
+  local row = { test = name, passed = ok }
+  M.results[#M.results + 1] = row
   if ok then
     M.passed = M.passed + 1
-    if not is_quiet then print(("ok   %s: %s"):format(file, name)) end
+    if mode == "" then print(("ok   %s: %s"):format(file, name)) end
   else
     M.failed = M.failed + 1
-    print(("FAIL %s: %s\n     %s%s"):format(file, name, err.text, err.traceback))
+    row.message, row.traceback = err.text, err.traceback:match "^%s*(.*)$"
+    if mode ~= "silent" then
+      print(("FAIL %s: %s\n     %s%s"):format(file, name, err.text, err.traceback))
+    end
   end
 end
 

@@ -22,7 +22,23 @@ struct PolicyList: ShellCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List the policies that come with the program.")
 
+  @Flag(help: "Print JSON.") var json = false
+
   mutating func execute() throws -> Int32 {
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      writer.beginArray()
+      for policy in PolicyLibrary.shipped {
+        writer.beginObject()
+        writer.member("name", policy.name)
+        writer.member("summary", policy.summary)
+        writer.member("path", policy.path)
+        writer.endObject()
+      }
+      writer.endArray()
+      try writeOut(writer.finish() + [10])
+      return ExitCode.good
+    }
     try writeOut(Shown.table(PolicyLibrary.shipped.map { [$0.name, $0.summary] }, right: []))
     return ExitCode.good
   }
@@ -123,7 +139,7 @@ struct PolicyTest: ShellCommand {
       or the path of a Lua file. Exit code 1 if a policy failed or was put out.
       """)
 
-  @Argument(help: "Policies.") var policies: [String] = []
+  @Argument(help: "Policies.", completion: PolicyLibrary.completion) var policies: [String] = []
   @OptionGroup var options: BacktestOptions
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Print a Markdown table of all traces.") var markdown = false
@@ -236,69 +252,5 @@ struct PolicyTest: ShellCommand {
     }
     writer.endArray()
     writer.endObject()
-  }
-}
-
-struct PolicyExplain: ShellCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "explain", abstract: "Say which decisions would have been best, in hindsight.",
-    discussion: """
-      Of stopping behind the first, second, ... round, the best is the soonest end among those whose \
-      downtime is within the limit; if there is none, the least downtime.
-      """)
-
-  @Argument(help: "A policy.") var policy: String
-  @OptionGroup var options: BacktestOptions
-  @Option(help: "Milliseconds for which the guest may stand still.") var downtime = 300
-
-  mutating func execute() throws -> Int32 {
-    guard downtime >= 0 else { throw Failure(ExitCode.usage, "--downtime: expected 0 or more") }
-    let recipes = try options.recipes([policy])
-    for test in try options.tests() {
-      let outcome = try options.run(recipes[0], on: test)
-      try writeOut(
-        PolicyExplain.text(test, outcome, limit: UInt64(downtime) * 1_000_000))
-    }
-    return ExitCode.good
-  }
-
-  private static func text(
-    _ test: Backtest, _ outcome: Backtest.Outcome, limit: UInt64
-  ) -> String {
-    let best = test.replay.hindsight(downtimeLimit: limit)
-    var rows = [["round", "dirty", "if stopped behind it", "total", outcome.name, "best"]]
-    let last = max(outcome.result.liveRounds, best.rounds)
-    for round in 1..<last + 1 {
-      let result = test.replay.run(StopBehind(rounds: round))
-      guard result.liveRounds == round else { break }
-      rows.append([
-        "\(round - 1)", "\(result.rounds[round - 1].dirtyCount)", Shown.time(result.downtime),
-        Shown.time(result.total), did(round, outcome),
-        round < best.rounds ? "continue" : round == best.rounds ? "stop" : "(too late)",
-      ])
-    }
-    var out = "\(test.name), downtime limit \(Shown.time(limit))\n"
-    out += Shown.table(rows, right: [0, 1, 2, 3])
-    let (mine, ideal) = (outcome.result, best.result)
-    out += "best: stop behind round \(best.rounds - 1): "
-    out += "downtime \(Shown.time(ideal.downtime)), total \(Shown.time(ideal.total))"
-    if ideal.downtime > limit { out += " (no round keeps the limit)" }
-    out += "\n\(outcome.name): \(mine.outcome.word)"
-    if mine.outcome == .complete {
-      out += " behind round \(mine.liveRounds - 1): "
-      out += "downtime \(Shown.time(mine.downtime)), total \(Shown.time(mine.total))"
-    } else {
-      out += " after \(Shown.time(mine.total)): \(mine.outcome.reason)"
-    }
-    return out + "\n\n"
-  }
-
-  /// What the policy did behind its round `number` (from 1).
-  private static func did(_ number: Int, _ outcome: Backtest.Outcome) -> String {
-    let rounds = outcome.result.liveRounds
-    if number < rounds { return "continue" }
-    guard number == rounds else { return "" }
-    if case .aborted = outcome.result.outcome { return "abort" }
-    return "stop"
   }
 }

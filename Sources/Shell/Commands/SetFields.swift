@@ -26,9 +26,11 @@ struct SetFields: LongCommand {
       records, because only their chain leads to what lies behind the pages.
       """)
 
-  @Argument(help: "The image: a file.") var image: String
+  @Argument(help: "The image: a file.", completion: .file()) var image: String
   @Argument(help: "PATH=VALUE.") var edits: [String]
-  @Option(name: .shortAndLong, help: "Where to write the changed image; \"-\" is standard output.")
+  @Option(
+    name: .shortAndLong, help: "Where to write the changed image; \"-\" is standard output.",
+    completion: .file())
   var output: String?
   @Flag(help: "Change the image itself.") var inPlace = false
   @Flag(help: "Print what would change.") var dryRun = false
@@ -155,11 +157,21 @@ struct Recover: ShellCommand {
     commandName: "recover",
     abstract: "Undo an edit in place that was interrupted.")
 
-  @Argument(help: "The image.") var image: String
+  @Argument(help: "The image.", completion: .file()) var image: String
+  @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
     do {
       let wrote = try PatchJournal.recover(image)
+      if json {
+        var writer = JSONWriter(style: .pretty)
+        writer.beginObject()
+        writer.member("path", image)
+        writer.member("undone", wrote)
+        writer.endObject()
+        try writeOut(writer.finish() + [10])
+        return ExitCode.good
+      }
       try writeOut(
         "\(image): \(wrote ? "the interrupted edit was undone" : "there was nothing to undo")\n")
       return ExitCode.good

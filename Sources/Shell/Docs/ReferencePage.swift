@@ -31,7 +31,8 @@ struct ReferencePage {
         out += "\n| property | type | |\n|---|---|---|\n"
         for member in properties {
           let type = member.type.replacing("|", with: "\\|")
-          out += "| `\(member.name)` | `\(type)` | \(member.fullDoc.replacing("|", with: "\\|")) |\n"
+          out +=
+            "| `\(member.name)` | `\(type)` | \(member.fullDoc.replacing("|", with: "\\|")) |\n"
         }
       }
       for member in members where member.kind != .property { out += entry(member) }
