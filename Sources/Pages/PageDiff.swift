@@ -2,6 +2,7 @@
 
 internal import Bytes
 public import Format
+internal import SystemIO
 
 /// Consecutive pages that differ between two images in the same way.
 public struct PageDifference: Sendable, Equatable {
@@ -24,7 +25,7 @@ public struct PageDifference: Sendable, Equatable {
 }
 
 /// Goes over the pages in which two images differ, ascending by pfn, at the caller's pace;
-/// neighbours of one kind are one run. Reads both images once, in pieces.
+/// neighbours of one kind are one run. Reads both images once, in pieces, at the same time.
 public struct PageDifferences {
   private let first: PageImage
   private let second: PageImage
@@ -38,11 +39,16 @@ public struct PageDifferences {
   private var complete: [PageDifference] = []
   private var pending: PageDifference?
 
-  private static let pieceByteCount = PageImage.pieceByteCount / 2
+  /// Reads the second image; nil where the two are read in turn.
+  private let thread: BackgroundThread?
+
+  private static let pieceByteCount = 4 * PageImage.pieceByteCount
 
   public init(_ first: PageImage, _ second: PageImage) {
     self.first = first
     self.second = second
+    // An image that is compared with itself has one position to read from.
+    thread = first === second ? nil : try? BackgroundThread()
   }
 
   /// The next run; nil at the end.
@@ -106,8 +112,7 @@ public struct PageDifferences {
     let count = Int(
       min(end - position, UInt64(PageDifferences.pieceByteCount / pageByteCount)))
     let octets = count * pageByteCount
-    try first.read(x.offset(of: position), octets, into: mine)
-    try second.read(y.offset(of: position), octets, into: theirs)
+    try readBoth(x.offset(of: position), y.offset(of: position), octets)
     let (mine, theirs) = (self.mine, self.theirs)
     let differing = mine.withBytes(0..<octets) { p -> [Int] in
       theirs.withBytes(0..<octets) { q -> [Int] in
@@ -122,6 +127,26 @@ public struct PageDifferences {
       note(.contents, pfn..<pfn + 1)
     }
     position += UInt64(count)
+  }
+
+  /// What the thread has met with, read when its job has ended.
+  private final class Failure {
+    var error: PagesError?
+  }
+
+  private func readBoth(_ a: UInt64, _ b: UInt64, _ octets: Int) throws(PagesError) {
+    let (second, theirs, failure) = (second, theirs, Failure())
+    let readSecond = {
+      do throws(PagesError) { try second.read(b, octets, into: theirs) } catch {
+        failure.error = error
+      }
+    }
+    if let thread { thread.start(readSecond) } else { readSecond() }
+    // Whatever comes of the first, the second's buffer is at rest behind this.
+    defer { thread?.wait() }
+    try first.read(a, octets, into: mine)
+    thread?.wait()
+    if let error = failure.error { throw error }
   }
 }
 

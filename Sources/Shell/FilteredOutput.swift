@@ -11,7 +11,7 @@ final class FilteredOutput {
   /// What the save writes to.
   let sink: Sink
   private let result = Result()
-  private let job: BackgroundJob
+  private let thread: BackgroundThread
 
   /// Written by the thread, read when it has ended.
   private final class Result {
@@ -26,7 +26,8 @@ final class FilteredOutput {
     sink = Sink(try pipe.writing.duplicate(path: "the filter"), path: "the filter")
     let result = result
     var rewriter: Rewriter? = Rewriter(source, to: output, filter: LockedFilter(filter, lock))
-    job = try BackgroundJob {
+    thread = try BackgroundThread()
+    thread.start {
       do throws(RewriteError) { result.report = try rewriter?.run() } catch { result.error = error }
       // Its end of the pipe goes with it: a save that still writes hears of it.
       rewriter = nil
@@ -36,7 +37,7 @@ final class FilteredOutput {
   /// Ends the stream and waits for what is behind the filter. Throws the filter's error.
   func finish() throws(RewriteError) -> ChangeReport {
     sink.cut()
-    job.wait()
+    thread.wait()
     if let error = result.error { throw error }
     return result.report ?? ChangeReport()
   }
@@ -44,7 +45,7 @@ final class FilteredOutput {
   /// The error that the filter has ended with, once the save has failed.
   func failure() -> RewriteError? {
     sink.cut()
-    job.wait()
+    thread.wait()
     guard let error = result.error else { return nil }
     // That the stream stops is the save's doing.
     if case .stream = error.kind { return nil }

@@ -3,25 +3,25 @@
 internal import CSystem
 internal import Glibc
 
-/// One job on a thread of its own.
+/// A thread for one job at a time.
 @safe
-public final class BackgroundJob {
+public final class BackgroundThread {
   private final class Box: @unchecked Sendable {
-    // Safe to send: set before the thread begins, called by it once.
-    let job: () -> Void
-    init(_ job: @escaping () -> Void) { self.job = job }
+    // Safe to send: set while no job runs, called by the thread's one job.
+    var job: (() -> Void)?
   }
 
   private let raw: OpaquePointer
+  private let box = Box()
 
-  /// Starts `job`. What it holds is its own until `wait` returns. Signals never come to it.
-  public init(_ job: @escaping () -> Void) throws(SystemError) {
-    // Safety: the job takes this reference back, and runs once.
-    let context = unsafe Unmanaged.passRetained(Box(job)).toOpaque()
+  /// Signals never come to it.
+  public init() throws(SystemError) {
+    // Safety: the thread holds this reference until `deinit` has seen it idle.
+    let context = unsafe Unmanaged.passRetained(box).toOpaque()
     let made = unsafe csystem_worker_start(
       { context in
         guard let context = unsafe context else { return }
-        unsafe Unmanaged<Box>.fromOpaque(context).takeRetainedValue().job()
+        unsafe Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().job?()
       }, context)
     guard let made = unsafe made else {
       let number = errno
@@ -29,17 +29,25 @@ public final class BackgroundJob {
       throw SystemError("pthread_create", number, "thread")
     }
     unsafe raw = made
-    _ = unsafe csystem_worker_post(raw)
   }
 
   deinit {
     wait()
     unsafe csystem_worker_finish(raw)
+    unsafe Unmanaged.passUnretained(box).release()
   }
 
-  /// Waits for its end.
+  /// Starts `job`, behind the one before. What it holds is its own until `wait` returns.
+  public func start(_ job: @escaping () -> Void) {
+    wait()
+    box.job = job
+    _ = unsafe csystem_worker_post(raw)
+  }
+
+  /// Waits for the end of the job.
   public func wait() {
     while !(unsafe csystem_worker_wait(raw, 3_600_000_000_000)) {}
+    box.job = nil
   }
 }
 
