@@ -95,9 +95,16 @@ let package = Package(
         "Shell", "HelperProtocol", "XenDomain", "SimDomain", "Live", "Image", "Stream", "Format",
         "SystemIO", "Bytes", "TestKit", "sim-helper", "xensave-lua",
       ]),
+    // A program that is killed with a domain of the fake Xen in its hands.
+    .executableTarget(
+      name: "xen-victim", dependencies: ["XenDomain", "Live", "SystemIO"], path: "Tests/XenVictim",
+      swiftSettings: Array(house.dropFirst())),
     tests(
       "XenDomainTests",
-      ["XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
+      [
+        "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes",
+        "TestKit", "xen-victim",
+      ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),
     tests("FormatTests", ["Format", "Bytes", "TestKit"]),

@@ -12,6 +12,11 @@ public protocol ManagedDomain: Domain {
   /// Lets the vCPUs go on. Does nothing for a domain that is not paused.
   func unpause() throws(LiveError)
 
+  /// Says that the domain, which is suspended or about to be, is to stay so if this program is killed:
+  /// somebody may have the whole of it by now, and it must not run twice. Where nobody would resume it
+  /// anyway, does nothing.
+  func leaveSuspended()
+
   /// The value of a node of xenstore; nil where there is none. Paths that do not begin with "/" are
   /// below the domain's own, /local/domain/ID.
   func readStore(_ path: String) throws(LiveError) -> [UInt8]?
@@ -25,6 +30,10 @@ public protocol ManagedDomain: Domain {
   /// Waits until a node at or below `path` changes, for at most `timeout` nanoseconds: its path, or
   /// nil when nothing has. What changed before the first call does not count.
   func watchStore(_ path: String, timeout: UInt64) throws(LiveError) -> String?
+}
+
+extension ManagedDomain {
+  public func leaveSuspended() {}
 }
 
 /// A line of a list of domains.

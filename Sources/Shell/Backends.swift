@@ -10,7 +10,9 @@ final class Backends {
   let simulated = SimBackend()
 
   /// In the order in which a domain is looked for.
-  private(set) lazy var all: [any DomainBackend] = [XenBackend(), simulated]
+  private(set) lazy var all: [any DomainBackend] = [
+    XenBackend(guardianWords: [ownProgram, guardianWord]), simulated,
+  ]
 
   /// All domains with their back ends.
   func list() throws(LiveError) -> [(summary: DomainSummary, backend: any DomainBackend)] {

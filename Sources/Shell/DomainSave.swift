@@ -105,7 +105,7 @@ struct DomainSave {
   }
 
   private func finished(_ domain: any ManagedDomain, _ outcome: Outcome) -> Outcome {
-    if isResuming { letGo(domain) }
+    if isResuming { letGo(domain) } else { domain.leaveSuspended() }
     return outcome
   }
 
@@ -154,7 +154,11 @@ struct DomainSave {
       if let checkpoints { .checkpointed(asked, checkpoints) } else {
         isLive ? .live(asked) : .nonLive
       }
+    // Behind END whoever reads the stream may run the domain: from here on only this program, and
+    // nobody in its place, may resume it. A file is nobody's before it has its name.
+    let isRead = if case .file = target { false } else { !isResuming }
     let progress: (Save.Progress) -> Void = { event in
+      if isRead, event.what == "End of stream" { domain.leaveSuspended() }
       if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
     }
     // The time of a simulated domain passes by what is written.

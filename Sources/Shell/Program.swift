@@ -1,11 +1,25 @@
 // The program: which of its jobs the words of the command line ask for.
 
 internal import ArgumentParser
+internal import Live
 internal import LuaRuntime
 internal import SystemIO
+internal import XenDomain
+
+/// This program, also where its file has been replaced since it began.
+let ownProgram = "/proc/self/exe"
+/// The word by which it is started to look after domains; nobody types it.
+let guardianWord = "--guard-domains"
 
 /// Runs the program with these words (without its own name) and returns its exit code.
 public func runShell(_ words: [String]) -> Int32 {
+  if words == [guardianWord] {
+    return guardDomains { () throws(LiveError) in
+      try XenHost()
+    } report: {
+      writeError("xensave-lua: \($0)\n")
+    }
+  }
   defer { ProgressDisplay.clear() }
   ignoreWriteSignals()
   Interrupt.watch(LuaState.stopActive)

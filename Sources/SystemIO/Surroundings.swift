@@ -1,5 +1,7 @@
 // What the program asks of the system around it: environment, files by name, time, other programs.
 
+// Both declare timespec, and which one the compiler takes depends on the files it compiles together.
+internal import CSystem
 internal import Glibc
 
 /// The process, its user and the file system, in the few questions that the shell has.

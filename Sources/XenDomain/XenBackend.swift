@@ -7,8 +7,10 @@ internal import SystemIO
 /// The domains of the Xen that this machine runs under, if it does.
 public final class XenBackend: DomainBackend {
   private var opened: XenHost?
+  private let guardianWords: [String]
 
-  public init() {}
+  /// `guardianWords`: see `XenHost.guardianWords`.
+  public init(guardianWords: [String] = []) { self.guardianWords = guardianWords }
 
   public var name: String { "xen" }
 
@@ -19,6 +21,7 @@ public final class XenBackend: DomainBackend {
       return nil
     }
     let host = try XenHost()
+    host.guardianWords = guardianWords
     opened = host
     return host
   }

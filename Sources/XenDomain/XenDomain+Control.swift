@@ -10,11 +10,17 @@ extension XenDomain: ManagedDomain {
   static let patience = 60
 
   public func pause() throws(LiveError) {
-    guard unsafe cxen_pause(host.xen, id) == 0 else { throw failure(.suspend, "pausing") }
+    // Xen counts: paused twice, a domain would have to be unpaused twice, by whoever paused it first.
+    if try xenInfo().isPaused { return }
+    try owing(.pause) { () throws(LiveError) in
+      guard unsafe cxen_pause(host.xen, id) == 0 else { throw failure(.suspend, "pausing") }
+    }
   }
 
   public func unpause() throws(LiveError) {
+    guard try xenInfo().isPaused else { return settle(.pause) }
     guard unsafe cxen_unpause(host.xen, id) == 0 else { throw failure(.resume, "unpausing") }
+    settle(.pause)
   }
 
   /// A guest with PV drivers is asked through xenstore and stands still by itself; one without is
@@ -25,6 +31,12 @@ extension XenDomain: ManagedDomain {
     guard info.shutdown == nil else {
       throw LiveError(.suspend, ENODEV, "the domain is shut down already")
     }
+    try owing(.suspension) { () throws(LiveError) in try askToSuspend(info) }
+  }
+
+  public func leaveSuspended() { settle(.suspension) }
+
+  private func askToSuspend(_ info: XenDomainInfo) throws(LiveError) {
     if info.isHVM {
       let (callback, sleeping) = (try param(0), try param(14))
       if callback == 0 || sleeping != 0 {
@@ -53,6 +65,7 @@ extension XenDomain: ManagedDomain {
   public func resume() throws(LiveError) {
     guard unsafe cxen_resume(host.xen, id, true) == 0 else { throw failure(.resume, "resuming") }
     _ = unsafe cxen_store_resume(host.xen, id)
+    settle(.suspension)
   }
 
   /// PVH and PV domains have no device model that writes to memory. That of an HVM domain is libxl's

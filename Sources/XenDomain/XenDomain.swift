@@ -111,8 +111,10 @@ public final class XenDomain: Domain {
   // MARK: - Log-dirty
 
   public func enableLogDirty() throws(LiveError) {
-    guard unsafe cxen_log_dirty_on(host.xen, id) == 0 else {
-      throw failure(.enableLogDirty, "log-dirty cannot be switched on")
+    try owing(.logDirty) { () throws(LiveError) in
+      guard unsafe cxen_log_dirty_on(host.xen, id) == 0 else {
+        throw failure(.enableLogDirty, "log-dirty cannot be switched on")
+      }
     }
   }
 
@@ -120,6 +122,7 @@ public final class XenDomain: Domain {
     guard unsafe cxen_log_dirty_off(host.xen, id) == 0 else {
       throw failure(.disableLogDirty, "log-dirty cannot be switched off")
     }
+    settle(.logDirty)
   }
 
   public func cleanLogDirty(

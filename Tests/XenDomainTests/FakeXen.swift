@@ -16,7 +16,8 @@ final class FakeXen {
 
   struct Failed: Error { let what: String }
 
-  init(minor: Int) throws {
+  /// `isShared`: all processes that load the libraries see one domain.
+  init(minor: Int, isShared: Bool = false) throws {
     self.minor = minor
     var template = Array("/tmp/xensave-lua-xen.XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw Failed(what: "mkdtemp") }
@@ -24,8 +25,9 @@ final class FakeXen {
       String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) + "/"
     // Each library is the same file under its release's name.
     let store = minor < 16 ? "libxenstore.so.3.0" : "libxenstore.so.4"
+    let share = isShared ? "truncate -s 4096 state && " : ""
     let command =
-      "cd \(folder) && cc -shared -fPIC -w -DMINOR=\(minor) '\(FakeXen.source)' -o fake && "
+      "cd \(folder) && \(share)cc -shared -fPIC -w -DMINOR=\(minor) '\(FakeXen.source)' -o fake && "
       + "for name in libxenctrl.so.4.\(minor) libxenguest.so.4.\(minor) "
       + "libxenforeignmemory.so.1 \(store); do ln -s fake $name; done"
     guard system(command) == 0, let handle = dlopen(folder + "fake", RTLD_NOW) else {

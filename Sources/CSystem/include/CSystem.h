@@ -59,6 +59,11 @@ bool csystem_has_diverted(void);
    them. 0 and *process, or an errno. */
 int csystem_spawn_shell(const char *command, int input, pid_t *process);
 
+/* Starts words[0] in a session of its own, with `input` and `output` as its standard input and output
+   and this process's standard error; all other descriptors are closed. 0 and *process, or an
+   errno. */
+int csystem_spawn_companion(char *const words[], int input, int output, pid_t *process);
+
 /* Requests to stop: the number of SIGINT, SIGTERM or SIGHUP once csystem_watch_interrupts() ran,
    0 for none. A second one while one is pending (and not at once behind it) ends the process, as
    the default action would. Signals that were ignored when the program began stay so, unless

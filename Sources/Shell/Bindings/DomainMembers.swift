@@ -18,7 +18,8 @@ extension LuaDomain {
     var table = LuaClass<LuaDomain>(
       "Domain",
       "A domain. `local dom <close> = assert(xs.domain \"web1\")`: at the end of the scope, by "
-        + "whatever way, the domain is as it was found, not paused, suspended or noting dirty pages. "
+        + "whatever way, the domain is as it was found, not paused, suspended or noting dirty pages; "
+        + "on Xen a second process sees to that even where the program is killed (SIGKILL). "
         + "What the hypervisor refuses is returned as nil and an error.",
       facts + control + memory + state + store + saving + simulation)
     table.index = { _, frame throws(LuaError) in

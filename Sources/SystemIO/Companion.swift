@@ -1,0 +1,94 @@
+// A process that outlives this one.
+
+internal import CSystem
+internal import Glibc
+
+/// Another program, which reads what is written to it and learns by the end of that that this process
+/// is gone, however it went: the kernel closes a pipe also behind SIGKILL. It is in a session of its
+/// own, so that what a terminal sends to this process does not reach it, and has no descriptor of
+/// this process but standard error.
+public final class Companion {
+  private let process: pid_t
+  private var toIt: Int32
+  private let fromIt: Int32
+
+  /// Starts `words[0]` with the other words.
+  public init(_ words: [String]) throws(SystemError) {
+    var (input, output): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
+    guard unsafe csystem_pipe(&input) == 0 else { throw SystemError("pipe2", errno, "pipe") }
+    guard unsafe csystem_pipe(&output) == 0 else {
+      let number = errno
+      for end in input { _ = close(end) }
+      throw SystemError("pipe2", number, "pipe")
+    }
+    // Safety: the copies live until they are freed below, behind the call.
+    var copies = unsafe words.map { unsafe strdup($0) }
+    unsafe copies.append(nil)
+    var id: pid_t = 0
+    let number = unsafe csystem_spawn_companion(&copies, input[0], output[1], &id)
+    for index in unsafe copies.indices { unsafe free(copies[index]) }
+    _ = close(input[0])
+    _ = close(output[1])
+    (process, toIt, fromIt) = (id, input[1], output[0])
+    guard number == 0 else {
+      _ = close(toIt)
+      _ = close(fromIt)
+      toIt = -1
+      throw SystemError("posix_spawn", number, words.first ?? "")
+    }
+  }
+
+  /// Waits for an octet from it; false where it ends, or says nothing for so many milliseconds.
+  public func hear(milliseconds: Int32) -> Bool {
+    var wanted = pollfd(fd: fromIt, events: Int16(POLLIN), revents: 0)
+    while unsafe poll(&wanted, 1, milliseconds) < 0, errno == EINTR {}
+    guard wanted.revents & Int16(POLLIN) != 0 else { return false }
+    var octet: UInt8 = 0
+    return unsafe read(fromIt, &octet, 1) == 1
+  }
+
+  /// Writes a few octets at once: it has all of them or none, even if this process dies in the next
+  /// moment.
+  public func tell(_ octets: [UInt8]) throws(SystemError) {
+    precondition(octets.count <= 512, "a pipe takes no more at once")
+    while true {
+      let count = unsafe write(toIt, octets, octets.count)
+      if count == octets.count { return }
+      if errno != EINTR { throw SystemError("write", errno, "guardian") }
+    }
+  }
+
+  /// Ends what it reads, and waits for its end.
+  deinit {
+    guard toIt >= 0 else { return }
+    _ = close(toIt)
+    var status: Int32 = 0
+    while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
+    _ = close(fromIt)
+  }
+
+  /// For the companion's own side: from now on no request to stop ends this process.
+  public static func ignoreRequestsToStop() {
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { signal(number, SIG_IGN) }
+  }
+
+  /// For the companion's own side: says an octet.
+  public static func sayOctet() {
+    var octet: UInt8 = 1
+    _ = unsafe write(1, &octet, 1)
+  }
+
+  /// For the companion's own side: the next `count` octets; nil where the other process is gone.
+  public static func hear(_ count: Int) -> [UInt8]? {
+    var octets = [UInt8](repeating: 0, count: count)
+    var filled = 0
+    while filled < count {
+      // Safety: no more is read than there is room for behind what is filled.
+      let got = unsafe octets.withUnsafeMutableBytes {
+        unsafe read(0, $0.baseAddress.map { unsafe $0 + filled }, count - filled)
+      }
+      if got > 0 { filled += got } else if got == 0 || errno != EINTR { return nil }
+    }
+    return octets
+  }
+}

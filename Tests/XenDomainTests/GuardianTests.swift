@@ -1,0 +1,157 @@
+// SIGKILL of a program that has a domain in its hands: the guardian puts the domain back.
+
+import Glibc
+import Live
+import SystemIO
+import Testing
+import XenDomain
+
+import struct TestKit.Seed
+
+/// xen-victim over the fake libraries.
+final class Victim {
+  static let program =
+    #filePath.replacing(
+      "Tests/XenDomainTests/GuardianTests.swift", with: ".build/debug/xen-victim")
+
+  let id: pid_t
+  private let output: Int32
+  private let errors: Int32
+
+  init(_ xen: FakeXen, _ steps: [String]) throws {
+    var (out, err): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
+    guard closedPipe(&out) == 0, closedPipe(&err) == 0 else { throw FakeXen.Failed(what: "pipe") }
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    posix_spawn_file_actions_adddup2(&actions, out[1], 1)
+    posix_spawn_file_actions_adddup2(&actions, err[1], 2)
+    let words = [Victim.program, xen.folder, "\(xen.minor)"] + steps
+    var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+    var id: pid_t = 0
+    let result = posix_spawn(&id, Victim.program, &actions, nil, &arguments, environ)
+    for argument in arguments { free(argument) }
+    guard result == 0 else { throw FakeXen.Failed(what: "posix_spawn \(result)") }
+    self.id = id
+    (output, errors) = (out[0], err[0])
+    close(out[1])
+    close(err[1])
+  }
+
+  deinit {
+    close(output)
+    close(errors)
+  }
+
+  /// Waits until it has said that it is ready.
+  func awaitReady() -> Bool { Victim.read(output, 6) == "ready\n" }
+
+  /// Kills it and waits until nobody holds its standard error any more, and so its guardian is gone
+  /// too: what these have said there.
+  func kill() -> String {
+    Glibc.kill(id, SIGKILL)
+    return end()
+  }
+
+  func end() -> String {
+    var status: Int32 = 0
+    waitpid(id, &status, 0)
+    return Victim.read(errors, .max)
+  }
+
+  private static func read(_ number: Int32, _ limit: Int) -> String {
+    var text: [UInt8] = []
+    var octet: UInt8 = 0
+    while text.count < limit, Glibc.read(number, &octet, 1) == 1 { text.append(octet) }
+    return String(decoding: text, as: UTF8.self)
+  }
+}
+
+/// A pipe that no other program inherits.
+private func closedPipe(_ ends: inout [Int32]) -> Int32 {
+  guard pipe(&ends) == 0 else { return -1 }
+  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+  return 0
+}
+
+@Suite(.serialized, .enabled(if: FakeXen.hasCompiler, "needs a C compiler called cc"))
+struct GuardianTests {
+  func state(_ xen: FakeXen) -> [Int] {
+    ["paused", "suspended", "log_dirty"].map(xen.number)
+  }
+
+  /// What was done, and what there is before the kill; behind it there is nothing.
+  @Test(arguments: [
+    (["pause"], [1, 0, 0]), (["log-dirty"], [0, 0, 1]), (["suspend"], [0, 1, 0]),
+    (["pause", "log-dirty"], [1, 0, 1]), (["log-dirty", "suspend", "pause"], [1, 1, 1]),
+    (["pause", "unpause"], [0, 0, 0]), (["log-dirty", "no-log-dirty", "pause"], [1, 0, 0]),
+    (["suspend", "resume", "suspend"], [0, 1, 0]),
+  ])
+  func kills(steps: [String], before: [Int]) throws {
+    let xen = try FakeXen(minor: 17, isShared: true)
+    let victim = try Victim(xen, steps)
+    #expect(victim.awaitReady())
+    #expect(state(xen) == before)
+    #expect(victim.kill() == "")
+    #expect(state(xen) == [0, 0, 0])
+  }
+
+  /// What was like that before is nobody's to undo, and neither is a domain that somebody else may
+  /// have by now.
+  @Test func leavesWhatIsNotOurs() throws {
+    let xen = try FakeXen(minor: 17, isShared: true)
+    let host = try xen.host()
+    try host.domain(5).pause()
+    var victim = try Victim(xen, ["pause", "log-dirty"])
+    #expect(victim.awaitReady())
+    #expect(victim.kill() == "")
+    #expect(state(xen) == [1, 0, 0])
+    try host.domain(5).unpause()
+    victim = try Victim(xen, ["log-dirty", "suspend", "leave"])
+    #expect(victim.awaitReady())
+    #expect(victim.kill() == "")
+    #expect(state(xen) == [0, 1, 0])
+  }
+
+  /// A program that ends without undoing anything.
+  @Test func exits() throws {
+    let xen = try FakeXen(minor: 17, isShared: true)
+    let victim = try Victim(xen, ["pause", "log-dirty", "exit"])
+    #expect(victim.end() == "")
+    #expect(state(xen) == [0, 0, 0])
+  }
+
+  /// SIGKILL at 50 seeded instants of saves that follow each other.
+  @Test func killedSaves() throws {
+    let xen = try FakeXen(minor: 17, isShared: true)
+    var random = Seed(0x5EED_0010)
+    var busy = 0
+    for _ in 0..<50 {
+      let victim = try Victim(xen, ["saves"])
+      #expect(victim.awaitReady())
+      sleep(nanoseconds: UInt64.random(in: 0..<30_000_000, using: &random))
+      Glibc.kill(victim.id, SIGSTOP)
+      if state(xen) != [0, 0, 0] { busy += 1 }
+      #expect(victim.kill() == "")
+      #expect(state(xen) == [0, 0, 0])
+    }
+    #expect(busy > 10)
+  }
+
+  /// Nothing is done to a domain that nobody would put back.
+  @Test func noGuardian() throws {
+    let xen = try FakeXen(minor: 17)
+    let host = try xen.host()
+    let domain = try host.domain(5)
+    for words in [["/nonexistent"], ["/bin/true"]] {
+      host.guardianWords = words
+      for work in [domain.pause, domain.suspend, domain.enableLogDirty] {
+        let error = #expect(throws: LiveError.self) { try work() }
+        #expect(error?.description.hasPrefix("the guardian that would put") == true)
+      }
+      #expect(state(xen) == [0, 0, 0])
+    }
+    host.guardianWords = []
+    try domain.pause()
+    #expect(state(xen) == [1, 0, 0])
+  }
+}

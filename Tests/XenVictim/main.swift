@@ -1,0 +1,57 @@
+// A program that does things to a domain of the fake Xen, and then waits to be killed.
+//
+//   xen-victim FOLDER MINOR STEP...
+//   xen-victim FOLDER MINOR guard
+//
+// The steps are pause, unpause, suspend, resume, leave, log-dirty, no-log-dirty, exit, saves (again and
+// again, without an end). Behind the last one it says "ready" on standard output.
+
+import Glibc
+import Live
+import SystemIO
+import XenDomain
+
+let words = CommandLine.arguments
+let (folder, minor) = (words[1], Int(words[2]) ?? 0)
+func open() throws(LiveError) -> XenHost { try XenHost(release: minor, folder: folder) }
+
+func say(_ text: String, to number: Int32 = 1) { _ = write(number, text, text.utf8.count) }
+
+func saves(_ domain: XenDomain) throws {
+  while true {
+    let sink = Sink(
+      try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
+    _ = try Save(domain, to: sink, mode: .live(BuiltinPolicy())).run()
+    try domain.resume()
+  }
+}
+
+if words[3] == "guard" {
+  exit(
+    guardDomains { () throws(LiveError) in
+      try open()
+    } report: {
+      say($0, to: 2)
+    })
+}
+let host = try open()
+host.guardianWords = ["/proc/self/exe", folder, words[2], "guard"]
+let domain = try host.domain(5)
+for step in words[3...] {
+  switch step {
+  case "pause": try domain.pause()
+  case "unpause": try domain.unpause()
+  case "suspend": try domain.suspend()
+  case "resume": try domain.resume()
+  case "leave": domain.leaveSuspended()
+  case "log-dirty": try domain.enableLogDirty()
+  case "no-log-dirty": try domain.disableLogDirty()
+  case "saves":
+    say("ready\n")
+    try saves(domain)
+  case "exit": exit(0)
+  default: exit(64)
+  }
+}
+say("ready\n")
+while true { Glibc.pause() }
