@@ -742,8 +742,9 @@ function Synth:omit(type) end
 function Synth:save(path) end
 
 ---A domain. `local dom <close> = assert(xs.domain "web1")`: at the end of the scope, by
----whatever way, the domain is as it was found, not paused, suspended or noting dirty pages.
----What the hypervisor refuses is returned as nil and an error.
+---whatever way, the domain is as it was found, not paused, suspended or noting dirty pages; on
+---Xen a second process sees to that even where the program is killed (SIGKILL). What the
+---hypervisor refuses is returned as nil and an error.
 ---@class xensave.Domain
 ---@field id integer Its number.
 ---@field name string? Its name; nil where it has none.
