@@ -14,6 +14,16 @@ local backends = {
 local real = os.getenv "XENSAVE_TEST_DOMAIN"
 if real then backends[#backends + 1] = { name = "real", make = function() return xs.domain(real) end } end
 
+-- Whether nobody notes dirty pages. A simulated domain refuses then to say which were written; Xen
+-- says none, whatever the guest writes meanwhile.
+local function notes_nothing(dom)
+  local _, err = dom:peek_log_dirty()
+  if err then return err.code == "peekLogDirty" end
+  local deadline = os.clock() + 2
+  while os.clock() < deadline do end
+  return dom:peek_log_dirty().count == 0
+end
+
 local function contract(name, body)
   for _, backend in ipairs(backends) do
     t.test(backend.name .. ": " .. name, function()
@@ -103,14 +113,20 @@ contract("shows the state of vCPUs and devices", function(dom)
 end)
 
 contract("notes dirty pages", function(dom)
-  local _, err = dom:clean_log_dirty()
-  t.equal(err.code, "cleanLogDirty")
+  local cleaned, err = dom:clean_log_dirty()
+  t.equal(cleaned and cleaned.count or err.code, cleaned and 0 or "cleanLogDirty")
   assert(dom:enable_log_dirty())
   assert(dom:clean_log_dirty())
   local peeked = assert(dom:peek_log_dirty())
   t.equal(type(peeked.count), "number")
+  if dom.name == real then
+    -- A guest that runs writes: else the check below could not fail.
+    local deadline = os.clock() + 20
+    while dom:peek_log_dirty().count == 0 and os.clock() < deadline do end
+    assert(dom:peek_log_dirty().count > 0)
+  end
   assert(dom:disable_log_dirty())
-  t.equal(select(2, dom:peek_log_dirty()).code, "peekLogDirty")
+  assert(notes_nothing(dom))
 end)
 
 contract("has a xenstore", function(dom)
@@ -131,7 +147,7 @@ contract("is saved, runs on, and the image is good", function(dom)
   t.equal(dom:info().suspended, false)
   t.equal(#xs.verify(t.path "dom.img"), 0)
   t.equal(tostring(xs.sim.trace(t.path "dom.trace")), tostring(result.trace))
-  t.equal(select(2, dom:peek_log_dirty()).code, "peekLogDirty")
+  assert(notes_nothing(dom))
 end)
 
 t.test("a save that fails leaves its trace", function()
@@ -183,7 +199,7 @@ contract("is as it was found behind its scope", function(dom)
     local info = dom:info()
     t.equal(info.paused, false, how)
     t.equal(info.suspended, false, how)
-    t.equal(select(2, dom:peek_log_dirty()).code, "peekLogDirty", how)
+    assert(notes_nothing(dom), how)
   end
   -- What somebody else has done stays.
   assert(dom:pause())

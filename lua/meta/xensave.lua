@@ -795,8 +795,9 @@ function Domain:enable_log_dirty() end
 ---@return xensave.Error?
 function Domain:disable_log_dirty() end
 
----The pages written to since the last call, which are forgotten: a table of count, and ranges,
----a list of { first, last } of pfns.
+---The pages written to since the last call, which are forgotten (where nobody has them noted:
+---none on Xen, an error from a simulated domain): a table of count, and ranges, a list of {
+---first, last } of pfns.
 ---
 ---```lua
 ---local dirty = assert(dom:clean_log_dirty())

@@ -115,7 +115,9 @@ extension LuaDomain {
         try domain.disableLogDirty()
       },
       dirty(
-        "clean_log_dirty", "The pages written to since the last call, which are forgotten",
+        "clean_log_dirty",
+        "The pages written to since the last call, which are forgotten (where nobody has them noted: none "
+          + "on Xen, an error from a simulated domain)",
         "local dirty = assert(dom:clean_log_dirty())"
       ) { domain, bitmap throws(LiveError) in
         try domain.cleanLogDirty(into: &bitmap, isFinal: false)
