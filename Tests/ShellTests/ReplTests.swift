@@ -274,6 +274,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
           "xs.hex(value: integer, digits?: integer): string",
           "  An unsigned value in hexadecimal with 0x, with at least so many digits.",
           "  example: xs.hex(-1)  --> 0xffffffffffffffff",
+          "  since: 0.1",
         ])
       expect(
         session, "help \"Record.ech\"",
