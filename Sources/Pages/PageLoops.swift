@@ -132,15 +132,22 @@ public enum PageLoops {
         let end = offset + pageByteCount
         while position < end {
           var word = unsafe raw.loadUnaligned(fromByteOffset: position, as: UInt64.self)
-          for index in 0..<8 {
-            unsafe lane[index & 3 &* 256 &+ Int(word & 0xFF)] &+= 1
-            word >>= 8
+          for _ in 0..<2 {
+            unsafe lane[Int(word & 0xFF)] &+= 1
+            unsafe lane[Int(word >> 8 & 0xFF) &+ 256] &+= 1
+            unsafe lane[Int(word >> 16 & 0xFF) &+ 512] &+= 1
+            unsafe lane[Int(word >> 24 & 0xFF) &+ 768] &+= 1
+            word >>= 32
           }
           position &+= 8
         }
-        for octet in 0..<256 {
-          counts[octet] =
-            unsafe lane[octet] &+ lane[256 + octet] &+ lane[512 + octet] &+ lane[768 + octet]
+        unsafe withUnsafeMutableBytes(of: &counts) { counts in
+          let sum = unsafe counts.baseAddress.unsafelyUnwrapped
+            .assumingMemoryBound(to: UInt16.self)
+          for octet in 0..<256 {
+            unsafe sum[octet] =
+              lane[octet] &+ lane[octet &+ 256] &+ lane[octet &+ 512] &+ lane[octet &+ 768]
+          }
         }
       }
     }
