@@ -291,7 +291,7 @@ end)
 t.test("the same for a policy that runs in this script", function()
   local native = assert(save "builtin")
   local co = coroutine.wrap(function() while true do pcall(coroutine.yield) end end)
-  for what, policy in pairs {
+  for what, bad in pairs {
     errors = function() error "no" end,
     raises = function() error { no = "text" } end,
     words = function() return "maybe" end,
@@ -301,9 +301,9 @@ t.test("the same for a policy that runs in this script", function()
     loops = function() while true do end end,
     pcalls = function() while true do pcall(function() while true do end end) end end,
     coroutines = { precopy = function() while true do co() end end },
-    recursion = function(s) local function f() return 1 + f() end return f() end,
+    recursion = function() local function f() return 1 + f() end return f() end,
   } do
-    local result, err = save(policy, { deadline_ms = 20 })
+    local result, err = save(bad, { deadline_ms = 20 })
     assert(result, what .. ": " .. tostring(err))
     t.equal(result.rounds, native.rounds, what)
     t.equal(result.policy_calls, 3, what)
