@@ -142,7 +142,15 @@ contract("has a xenstore", function(dom)
 end)
 
 contract("is saved, runs on, and the image is good", function(dom)
-  local result = assert(dom:save(t.path "dom.img", { resume = true, trace = t.path "dom.trace" }))
+  local result, err = dom:save(t.path "dom.img", { resume = true, trace = t.path "dom.trace" })
+  t.equal(dom:info().suspended, false)
+  if dom.name == real and err and err.code == "switchEmulatorLogDirty" then
+    -- It has a QEMU, which only libxl can tell to note what it writes: refused, and nothing is left.
+    t.equal(io.open(t.path "dom.img"), nil)
+    assert(notes_nothing(dom))
+    return
+  end
+  assert(result, tostring(err))
   assert(result.rounds >= 1 and result.octets > 4096 and result.pages > 0)
   t.equal(#result.warnings, 0)
   t.equal(dom:info().suspended, false)
