@@ -82,16 +82,20 @@ import Testing
     }
   }
 
+  /// Pages from 0 on of a few different octets, and the same as one run of octets.
+  private func randomMemory(
+    pages: UInt64, of octets: Range<UInt8>, _ random: inout SeededGenerator
+  ) -> (memory: [UInt8], entries: [Entry]) {
+    let entries = (0..<pages).map { pfn in
+      Entry(pfn, (0..<4096).map { _ in UInt8.random(in: octets, using: &random) })
+    }
+    return (entries.flatMap { $0.contents ?? [] }, entries)
+  }
+
   /// Against a plain search for a literal, a run and a literal.
   @Test func randomExpressions() throws {
     var random = SeededGenerator(printedSeed())
-    var memory: [UInt8] = []
-    var entries: [Entry] = []
-    for pfn in UInt64(0)..<150 {
-      let contents = (0..<4096).map { _ in UInt8.random(in: 0x61..<0x64, using: &random) }
-      memory += contents
-      entries.append(Entry(pfn, contents))
-    }
+    let (memory, entries) = randomMemory(pages: 150, of: 0x61..<0x64, &random)
     let file = TemporaryFile(hvm([entries]))
     var expected: [UInt64] = []
     memory.withUnsafeBufferPointer { all in
@@ -129,13 +133,7 @@ import Testing
   /// Against a plain search over the whole memory.
   @Test func randomSearch() throws {
     var random = SeededGenerator(printedSeed())
-    var memory: [UInt8] = []
-    var entries: [Entry] = []
-    for pfn in UInt64(0)..<80 {
-      let contents = (0..<4096).map { _ in UInt8.random(in: 0..<3, using: &random) }
-      memory += contents
-      entries.append(Entry(pfn, contents))
-    }
+    let (memory, entries) = randomMemory(pages: 80, of: 0..<3, &random)
     let file = TemporaryFile(hvm([Array(entries[..<30]), Array(entries[30...])]))
     let image = try PageImage(opening: file.path)
     for length in [7, 9, 12] {

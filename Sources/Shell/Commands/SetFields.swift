@@ -166,7 +166,7 @@ struct Recover: ShellCommand {
       if json {
         var writer = JSONWriter(style: .pretty)
         writer.beginObject()
-        writer.member("path", image)
+        writer.member("image", image)
         writer.member("undone", wrote)
         writer.endObject()
         try writeOut(writer.finish() + [10])
