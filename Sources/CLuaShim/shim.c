@@ -2,6 +2,7 @@
 #include "CLuaShim.h"
 
 #include "sandbox.h"
+#include "slots.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 typedef struct {
+    void *slots; /* of views (slots.h); the registry keeps them */
     clua_entry entry;
     clua_release release;
     void *host;

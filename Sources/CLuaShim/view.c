@@ -2,29 +2,136 @@
    that the header declares: those are called from Swift and do not. */
 #include "CLuaView.h"
 #include "CLuaShim.h"
+#include "slots.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct {
-    clua_cell *cell; /* first: the shim's methods take NULL here for a closed object */
+    clua_cell *cell;
     uint64_t generation, address;
     size_t offset, length;
+    uint32_t reason; /* of a view in a loop: the element of the loop's table of reasons */
     bool is_big, is_read_only;
 } view;
 
 typedef struct {
+    const clua_cell *cell; /* the loop's: it lives as long as the loop */
+    uint64_t generation;   /* of the cell */
     size_t count, position;
-    uint64_t generation;
+    uintptr_t slot_bits; /* of the first item's view; 0 where there was no slot left */
     clua_item items[];
 } item_list;
 
-static const char class_key = 0;
+static const char class_key = 0, slots_key = 0;
+
+/* ---- views that need no memory ----
+   A loop may make a view of each of a million pages, and most are gone at its next round. Such a
+   view is a light userdata: not an address, but the number of an item, of the slot that knows the
+   items, and of the slot's generation. A slot is taken again only once the views in it are stale,
+   and then has another generation; what is forged, or too old, finds nothing. Where all slots are
+   taken, or there are too many items, views are ordinary ones.
+
+     63                                     26 25     20 19                 0 bit
+     +----------------------------------------+---------+--------------------+
+     | generation of the slot                 | slot    | item               |
+     +----------------------------------------+---------+--------------------+ */
+enum { item_bits = 20, number_bits = 6, slot_count = 1 << number_bits };
+
+typedef struct {
+    clua_cell *cell;
+    uint64_t cell_generation, generation;
+    const item_list *list;
+} slot;
+
+/* What a view of a slot's earlier life has. */
+static clua_cell nothing;
+
+static void make_slots(lua_State *L) {
+    slot *slots = lua_newuserdatauv(L, slot_count * sizeof *slots, 0);
+    memset(slots, 0, slot_count * sizeof *slots);
+    *clua_view_slots(L) = slots;
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &slots_key);
+}
+
+static bool is_taken(const slot *s) {
+    return s->cell != NULL && s->cell->generation == s->cell_generation && s->cell->base != NULL;
+}
+
+/* Gives the list at `list` a slot. The registry then has, at the slot's address, what must live as
+   long as the slot is taken: the cell, the list and the reasons. */
+static void take_slot(lua_State *L, int cell, int list, int reasons) {
+    item_list *items = lua_touserdata(L, list);
+    slot *slots = *clua_view_slots(L);
+    items->slot_bits = 0;
+    if (items->count > (size_t)1 << item_bits) return;
+    for (uintptr_t number = 0; number < slot_count; number++) {
+        slot *s = &slots[number];
+        if (is_taken(s)) continue;
+        if (lua_rawgetp(L, LUA_REGISTRYINDEX, s) != LUA_TTABLE) {
+            lua_pop(L, 1);
+            lua_createtable(L, 3, 0);
+            lua_pushvalue(L, -1);
+            lua_rawsetp(L, LUA_REGISTRYINDEX, s);
+        }
+        lua_pushvalue(L, cell), lua_rawseti(L, -2, 1);
+        lua_pushvalue(L, list), lua_rawseti(L, -2, 2);
+        lua_pushvalue(L, reasons), lua_rawseti(L, -2, 3);
+        lua_pop(L, 1);
+        s->cell = lua_touserdata(L, cell);
+        s->cell_generation = s->cell->generation;
+        s->generation++;
+        s->list = items;
+        items->slot_bits = (uintptr_t)s->generation << (item_bits + number_bits) | number << item_bits;
+        return;
+    }
+}
+
+static slot *slot_of(lua_State *L, uintptr_t bits) {
+    return (slot *)*clua_view_slots(L) + (bits >> item_bits) % slot_count;
+}
+
+/* Fills in the view that a light userdata stands for. */
+static view *light_view(lua_State *L, int index, view *v) {
+    uintptr_t bits = (uintptr_t)lua_touserdata(L, index);
+    size_t number = bits % ((uintptr_t)1 << item_bits);
+    const slot *s = slot_of(L, bits);
+    if (s->cell == NULL || s->list->slot_bits != bits - number || number >= s->list->count) {
+        *v = (view){.cell = &nothing, .length = SIZE_MAX / 2};
+        return v;
+    }
+    const clua_item *item = &s->list->items[number];
+    v->cell = s->cell;
+    v->generation = s->cell_generation;
+    v->address = item->address;
+    v->offset = item->offset;
+    v->length = item->length;
+    v->reason = item->reason;
+    v->is_big = false;
+    v->is_read_only = item->reason != 0;
+    return v;
+}
+
+/* Pushes what keeps a view's memory (1), or why it cannot be written (2). */
+static void push_kept(lua_State *L, int index, const view *v, int which) {
+    if (!lua_islightuserdata(L, index)) {
+        lua_getiuservalue(L, index, which);
+        return;
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, slot_of(L, (uintptr_t)lua_touserdata(L, index)));
+    lua_rawgeti(L, -1, which == 1 ? 1 : 3);
+    lua_remove(L, -2);
+    if (which == 1) return;
+    lua_rawgeti(L, -1, v->reason);
+    lua_remove(L, -2);
+}
 
 /* ---- views ---- */
 
-static view *self(lua_State *L) {
+/* The view before the ':'; `light` is room for one that has no memory. */
+static view *self(lua_State *L, view *light) {
+    if (lua_islightuserdata(L, 1)) return light_view(L, 1, light);
     view *v = lua_touserdata(L, 1);
     if (v == NULL || !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1))) {
         luaL_error(L, "expected a PageView before the ':', got %s", luaL_typename(L, 1));
@@ -33,7 +140,8 @@ static view *self(lua_State *L) {
     return v;
 }
 
-static view *view_at(lua_State *L, int index) {
+static view *view_at(lua_State *L, int index, view *light) {
+    if (lua_islightuserdata(L, index)) return light_view(L, index, light);
     if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return NULL;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
     bool same = lua_rawequal(L, -1, -2);
@@ -65,7 +173,7 @@ static size_t place(lua_State *L, const view *v, lua_Integer offset, lua_Integer
 /* Says why where it cannot be written; notes that `count` octets from `offset` on are. */
 static void check_writable(lua_State *L, view *v, size_t offset, size_t count) {
     if (v->is_read_only) {
-        lua_getiuservalue(L, 1, 2);
+        push_kept(L, 1, v, 2);
         luaL_error(L, "this view cannot be written: %s",
                    lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?");
     }
@@ -77,12 +185,15 @@ static void check_writable(lua_State *L, view *v, size_t offset, size_t count) {
     }
 }
 
-/* upvalues: metatable, width, whether it is signed */
-static int number(lua_State *L) {
-    view *v = self(L);
-    size_t width = (size_t)lua_tointeger(L, lua_upvalueindex(2));
-    bool is_signed = lua_toboolean(L, lua_upvalueindex(3));
-    size_t offset = place(L, v, luaL_checkinteger(L, 2), (lua_Integer)width);
+/* Reads an integer, or writes it first. Its upvalue is the metatable. Written out for each width,
+   with no more calls of Lua than it takes: scripts call it for each page. */
+static inline __attribute__((always_inline)) int number(lua_State *L, size_t width,
+                                                        bool is_signed) {
+    view light, *v = self(L, &light);
+    int is_integer;
+    lua_Integer wanted = lua_tointegerx(L, 2, &is_integer);
+    if (!is_integer) wanted = luaL_checkinteger(L, 2);
+    size_t offset = place(L, v, wanted, (lua_Integer)width);
     uint8_t *start = octets(L, v) + offset;
     uint64_t value = 0;
     if (!lua_isnoneornil(L, 3)) {
@@ -98,14 +209,24 @@ static int number(lua_State *L) {
             start[i] = (uint8_t)((uint64_t)given >> shift);
         }
     }
-    for (size_t i = 0; i < width; i++) {
-        size_t shift = 8 * (v->is_big ? width - 1 - i : i);
-        value |= (uint64_t)start[i] << shift;
+    if (v->is_big) {
+        for (size_t i = 0; i < width; i++) value = value << 8 | start[i];
+    } else {
+        for (size_t i = 0; i < width; i++) value |= (uint64_t)start[i] << (8 * i);
     }
     if (is_signed && width < 8 && value >> (8 * width - 1)) value |= ~(uint64_t)0 << (8 * width);
     lua_pushinteger(L, (lua_Integer)value);
     return 1;
 }
+
+static int u8(lua_State *L) { return number(L, 1, false); }
+static int u16(lua_State *L) { return number(L, 2, false); }
+static int u32(lua_State *L) { return number(L, 4, false); }
+static int u64(lua_State *L) { return number(L, 8, false); }
+static int i8(lua_State *L) { return number(L, 1, true); }
+static int i16(lua_State *L) { return number(L, 2, true); }
+static int i32(lua_State *L) { return number(L, 4, true); }
+static int i64(lua_State *L) { return number(L, 8, true); }
 
 static bool is_zero(const uint8_t *start, size_t count) {
     while (count >= 64) {
@@ -122,13 +243,13 @@ static bool is_zero(const uint8_t *start, size_t count) {
 }
 
 static int iszero(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     lua_pushboolean(L, is_zero(octets(L, v), v->length));
     return 1;
 }
 
 static int bytes(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     lua_Integer offset = luaL_optinteger(L, 2, 0);
     lua_Integer count = luaL_optinteger(L, 3, (lua_Integer)v->length - offset);
     size_t start = place(L, v, offset, count);
@@ -137,7 +258,7 @@ static int bytes(lua_State *L) {
 }
 
 static int put(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     size_t count;
     lua_Integer offset = luaL_checkinteger(L, 2);
     luaL_checktype(L, 3, LUA_TSTRING);
@@ -150,7 +271,7 @@ static int put(lua_State *L) {
 }
 
 static int fill(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     lua_Integer octet = luaL_checkinteger(L, 2);
     luaL_argcheck(L, octet >= 0 && octet <= 255, 2, "expected an octet from 0 to 255");
     uint8_t *base = octets(L, v);
@@ -160,9 +281,9 @@ static int fill(lua_State *L) {
 }
 
 static int equal(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     const uint8_t *mine = octets(L, v);
-    view *other = view_at(L, 2);
+    view other_light, *other = view_at(L, 2, &other_light);
     size_t count;
     const uint8_t *theirs;
     if (other) {
@@ -177,7 +298,7 @@ static int equal(lua_State *L) {
 }
 
 static int find(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     size_t count;
     luaL_checktype(L, 2, LUA_TSTRING);
     const char *text = lua_tolstring(L, 2, &count);
@@ -202,6 +323,7 @@ static int find(lua_State *L) {
 
 /* Pushes a view of a part, or with another byte order. */
 static int derived(lua_State *L, const view *v, size_t offset, size_t length, bool is_big) {
+    octets(L, v);
     view *part = lua_newuserdatauv(L, sizeof *part, v->is_read_only ? 2 : 1);
     *part = *v;
     part->offset += offset;
@@ -209,7 +331,7 @@ static int derived(lua_State *L, const view *v, size_t offset, size_t length, bo
     part->length = length;
     part->is_big = is_big;
     for (int i = 1; i <= (v->is_read_only ? 2 : 1); i++) {
-        lua_getiuservalue(L, 1, i);
+        push_kept(L, 1, v, i);
         lua_setiuservalue(L, -2, i);
     }
     lua_pushvalue(L, lua_upvalueindex(1));
@@ -218,27 +340,26 @@ static int derived(lua_State *L, const view *v, size_t offset, size_t length, bo
 }
 
 static int sub(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     lua_Integer offset = luaL_checkinteger(L, 2);
     lua_Integer count = luaL_optinteger(L, 3, (lua_Integer)v->length - offset);
     size_t start = place(L, v, offset, count);
-    octets(L, v);
     return derived(L, v, start, (size_t)count, v->is_big);
 }
 
 static int big_endian(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     return derived(L, v, 0, v->length, true);
 }
 
 static int little_endian(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     return derived(L, v, 0, v->length, false);
 }
 
 /* upvalues: metatable, string.unpack as it was when the state was made */
 static int unpack(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
     luaL_checktype(L, 2, LUA_TSTRING);
     lua_Integer offset = luaL_optinteger(L, 3, 0);
     size_t start = place(L, v, offset, 0);
@@ -258,12 +379,18 @@ static int unpack(lua_State *L) {
 }
 
 static int length(lua_State *L) {
-    lua_pushinteger(L, (lua_Integer)self(L)->length);
+    view light, *v = self(L, &light);
+    if (v->cell == &nothing) octets(L, v);
+    lua_pushinteger(L, (lua_Integer)v->length);
     return 1;
 }
 
 static int text(lua_State *L) {
-    view *v = self(L);
+    view light, *v = self(L, &light);
+    if (v->cell == &nothing) {
+        lua_pushliteral(L, "stale view");
+        return 1;
+    }
     char out[80];
     snprintf(out, sizeof out, "%sview of %zu octets at 0x%llx", is_live(v) ? "" : "stale ",
              v->length, (unsigned long long)v->address);
@@ -273,49 +400,49 @@ static int text(lua_State *L) {
 
 /* ---- loops ---- */
 
-/* upvalues: cell, items, metatable, reasons, refill */
+/* Makes a list that of the cell at `index`, as it is now. */
+static void begin(lua_State *L, int index, item_list *list) {
+    list->cell = lua_touserdata(L, index);
+    list->generation = list->cell->generation;
+}
+
+/* upvalues: cell, items, reasons, refill */
 static int next_item(lua_State *L) {
     for (;;) {
         item_list *list = lua_touserdata(L, lua_upvalueindex(2));
-        clua_cell *cell = lua_touserdata(L, lua_upvalueindex(1));
         if (list == NULL) return 0;
+        const clua_cell *cell = list->cell;
         if (list->position < list->count) {
             if (list->generation != cell->generation || cell->base == NULL) {
                 return luaL_error(L, "stale loop: the pages that it went over are gone (it is valid "
                                      "until the next record)");
             }
-            const clua_item *item = &list->items[list->position++];
+            size_t number = list->position++;
+            const clua_item *item = &list->items[number];
             lua_pushinteger(L, (lua_Integer)item->key);
-            view *v = lua_newuserdatauv(L, sizeof *v, item->reason ? 2 : 1);
-            v->cell = cell;
-            v->generation = cell->generation;
-            v->address = item->address;
-            v->offset = item->offset;
-            v->length = item->length;
-            v->is_big = false;
-            v->is_read_only = item->reason != 0;
-            lua_pushvalue(L, lua_upvalueindex(1));
-            lua_setiuservalue(L, -2, 1);
-            if (item->reason) {
-                lua_rawgeti(L, lua_upvalueindex(4), (lua_Integer)item->reason);
-                lua_setiuservalue(L, -2, 2);
+            if (list->slot_bits) {
+                lua_pushlightuserdata(L, (void *)(list->slot_bits | number));
+                return 2;
             }
-            lua_pushvalue(L, lua_upvalueindex(3));
-            lua_setmetatable(L, -2);
+            if (item->reason) lua_rawgeti(L, lua_upvalueindex(3), (lua_Integer)item->reason);
+            clua_push_view(L, lua_upvalueindex(1), item->offset, item->length, item->address,
+                           item->reason ? lua_gettop(L) : 0);
+            if (item->reason) lua_remove(L, -2);
             return 2;
         }
-        if (lua_isnil(L, lua_upvalueindex(5))) return 0;
-        lua_pushvalue(L, lua_upvalueindex(5));
+        if (lua_isnil(L, lua_upvalueindex(4))) return 0;
+        lua_pushvalue(L, lua_upvalueindex(4));
         lua_call(L, 0, 1);
         bool more = lua_type(L, -1) == LUA_TUSERDATA;
         if (!more) {
             lua_pushnil(L);
-            lua_replace(L, lua_upvalueindex(5));
+            lua_replace(L, lua_upvalueindex(4));
         }
         lua_replace(L, lua_upvalueindex(2));
         if (!more) return 0;
         item_list *fresh = lua_touserdata(L, lua_upvalueindex(2));
-        fresh->generation = cell->generation;
+        begin(L, lua_upvalueindex(1), fresh);
+        take_slot(L, lua_upvalueindex(1), lua_upvalueindex(2), lua_upvalueindex(3));
     }
 }
 
@@ -338,6 +465,11 @@ static void add(lua_State *L, int members, int metatable, const char *name,
     lua_rawset(L, members);
 }
 
+static int no_member(lua_State *L) {
+    return luaL_error(L, "PageView has no member '%s'",
+                      lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2));
+}
+
 void clua_new_view_class(lua_State *L, const char *name) {
     luaL_checkstack(L, 12, NULL);
     clua_metamethods none = {-1, -1, -1, -1, -1, -1, -1};
@@ -347,27 +479,31 @@ void clua_new_view_class(lua_State *L, const char *name) {
     lua_pushnil(L), lua_setfield(L, metatable, "__gc");
     lua_pushvalue(L, metatable);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &class_key);
+    make_slots(L);
+    lua_pushlightuserdata(L, NULL);
+    lua_pushvalue(L, metatable);
+    lua_setmetatable(L, -2); /* of all light userdata: scripts get no others */
+    lua_pop(L, 1);
     add(L, metatable, metatable, "__len", length);
     add(L, metatable, metatable, "__tostring", text);
     lua_getfield(L, metatable, "members");
     int members = lua_gettop(L);
+    /* All members are methods: they are looked up without a call. */
+    lua_pushvalue(L, members), lua_setfield(L, metatable, "__index");
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, no_member), lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, members);
     static const struct {
         const char *name;
         lua_CFunction function;
     } methods[] = {{"iszero", iszero}, {"bytes", bytes},   {"put", put},
                    {"fill", fill},     {"equal", equal},   {"find", find},
-                   {"sub", sub},       {"be", big_endian}, {"le", little_endian}};
+                   {"sub", sub},       {"be", big_endian}, {"le", little_endian},
+                   {"u8", u8},         {"u16", u16},       {"u32", u32},
+                   {"u64", u64},       {"i8", i8},         {"i16", i16},
+                   {"i32", i32},       {"i64", i64}};
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         add(L, members, metatable, methods[i].name, methods[i].function);
-    }
-    static const char *const numbers[] = {"u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"};
-    for (int i = 0; i < 8; i++) {
-        lua_pushstring(L, numbers[i]);
-        lua_pushvalue(L, metatable);
-        lua_pushinteger(L, 1 << (i & 3));
-        lua_pushboolean(L, i >= 4);
-        lua_pushcclosure(L, number, 3);
-        lua_rawset(L, members);
     }
     lua_pushstring(L, "unpack");
     lua_pushvalue(L, metatable);
@@ -377,6 +513,15 @@ void clua_new_view_class(lua_State *L, const char *name) {
     lua_pushcclosure(L, unpack, 2);
     lua_rawset(L, members);
     lua_settop(L, metatable - 1);
+}
+
+void clua_add_view_method(lua_State *L, const char *name, intptr_t number) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
+    lua_getfield(L, -1, "members");
+    lua_pushstring(L, name);
+    clua_push_function(L, number);
+    lua_rawset(L, -3);
+    lua_pop(L, 2);
 }
 
 clua_cell *clua_push_cell(lua_State *L, size_t owned) {
@@ -421,22 +566,23 @@ clua_item *clua_push_items(lua_State *L, size_t count) {
 
 void clua_push_loop(lua_State *L, int cell) {
     cell = lua_absindex(L, cell);
-    /* refill, items, reasons -> cell, items, metatable, reasons, refill */
-    clua_cell *c = lua_touserdata(L, cell);
+    /* refill, items, reasons -> cell, items, reasons, refill */
     item_list *list = lua_touserdata(L, -2);
-    if (list) list->generation = c->generation;
+    if (list) {
+        begin(L, cell, list);
+        take_slot(L, cell, lua_absindex(L, -2), lua_absindex(L, -1));
+    }
     lua_pushvalue(L, cell);
     lua_pushvalue(L, -3);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
-    lua_pushvalue(L, -4);
-    lua_pushvalue(L, -7);
-    lua_pushcclosure(L, next_item, 5);
+    lua_pushvalue(L, -3);
+    lua_pushvalue(L, -6);
+    lua_pushcclosure(L, next_item, 4);
     lua_insert(L, -4);
     lua_pop(L, 3);
 }
 
 uint8_t *clua_view(lua_State *L, int index, size_t *length, uint64_t *address) {
-    view *v = view_at(L, index);
+    view light, *v = view_at(L, index, &light);
     if (v == NULL || !is_live(v)) return NULL;
     *length = v->length;
     *address = v->address;

@@ -81,7 +81,7 @@ public final class EditableRecord {
   public func payload() throws(StreamError) -> Arena? {
     if let loadedPayload { return loadedPayload }
     guard payloadByteCount > 0, let loader else { return nil }
-    let arena = Arena(capacity: payloadByteCount)
+    let arena = source?.takeSpare(payloadByteCount) ?? Arena(capacity: payloadByteCount)
     try loader(arena, payloadByteCount)
     loadedPayload = arena
     self.loader = nil
@@ -102,5 +102,9 @@ public final class EditableRecord {
   public func invalidate() {
     isValid = false
     loader = nil
+    // The next record's payload gets the memory: new pages cost more than what is read into them.
+    guard var payload = loadedPayload else { return }
+    loadedPayload = nil
+    if isKnownUniquelyReferenced(&payload) { source?.keepSpare(payload) }
   }
 }

@@ -49,7 +49,7 @@ extension LuaFrame {
     for _ in 0..<16 {
       if type(-1) == .table {
         push(key)
-        let found = LuaType(rawValue: L.rawGet(-2)) ?? .none
+        let found = LuaType(L.rawGet(-2))
         if found != .nil {
           L.rotate(-2, 1)
           pop()

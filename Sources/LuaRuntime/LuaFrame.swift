@@ -14,7 +14,7 @@ public struct LuaFrame {
   /// Values on the stack: at the start of a call, its arguments.
   public var count: Int { Int(L.top) }
 
-  public func type(_ index: Int) -> LuaType { LuaType(rawValue: L.type(index)) ?? .none }
+  public func type(_ index: Int) -> LuaType { LuaType(L.type(index)) }
   /// Whether nothing, or nil, was given.
   public func isMissing(_ index: Int) -> Bool { L.type(index) <= 0 }
 
@@ -161,13 +161,13 @@ public struct LuaFrame {
   public func pushField(_ index: Int, _ name: String) -> LuaType {
     let index = L.absolute(index)
     push(name)
-    return LuaType(rawValue: L.rawGet(index)) ?? .none
+    return LuaType(L.rawGet(index))
   }
 
   /// Element `position` (from 1) of a table, pushed; its type.
   @discardableResult
   public func pushElement(_ index: Int, _ position: Int) -> LuaType {
-    LuaType(rawValue: L.rawGet(Int32(index), position)) ?? .none
+    LuaType(L.rawGet(Int32(index), position))
   }
 
   /// The names of a table's fields with the types of their values, in order of the names. Keys that

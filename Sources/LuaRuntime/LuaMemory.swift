@@ -175,8 +175,8 @@ extension LuaState {
     L.newViewClass(name)
     declarations.append(LuaDeclaration(.class, owner: name, name, name, doc))
     for method in methods {
-      L.addMethod(
-        name, method.declaration.name,
+      L.addViewMethod(
+        method.declaration.name,
         add(method.declaration.name, isMethod: true) { frame throws(LuaError) in
           try frame.withView(1) { bytes, address throws(LuaError) in
             try method.body(bytes, address, frame)

@@ -35,7 +35,12 @@ public enum LuaValue: Sendable, Equatable {
 public enum LuaType: Int32, Sendable {
   case none = -1
   case `nil` = 0
-  case boolean, lightUserdata, number, string, table, function, userdata, thread
+  case boolean
+  case number = 3
+  case string, table, function, userdata, thread
+
+  /// The type by Lua's number. Light userdata (2), which views in loops are, are userdata as well.
+  init(_ number: Int32) { self = number == 2 ? .userdata : LuaType(rawValue: number) ?? .none }
 
   /// The name that `type()` gives.
   public var name: String {
@@ -43,7 +48,7 @@ public enum LuaType: Int32, Sendable {
     case .none: "no value"
     case .nil: "nil"
     case .boolean: "boolean"
-    case .lightUserdata, .userdata: "userdata"
+    case .userdata: "userdata"
     case .number: "number"
     case .string: "string"
     case .table: "table"

@@ -152,6 +152,9 @@ struct Stack: Equatable {
 
   // Views of memory.
   func newViewClass(_ name: String) { unsafe clua_new_view_class(raw, name) }
+  func addViewMethod(_ name: String, _ number: Int) {
+    unsafe clua_add_view_method(raw, name, number)
+  }
   /// Pushes a cell with `owned` octets of its own.
   @unsafe func pushCell(_ owned: Int) -> UnsafeMutablePointer<clua_cell> {
     unsafe clua_push_cell(raw, owned)

@@ -149,14 +149,15 @@ extension PageImage {
 /// Entropy of pages, by a table of n log2 n.
 public struct Entropy {
   private let terms: [Double]
+  private let counts = OctetCounts()
 
   public init() { terms = (0...pageByteCount).map { $0 == 0 ? 0 : Double($0) * log2(Double($0)) } }
 
   /// Bits an octet of the page at `offset`, from 0 to 8.
   public func bits(_ bytes: RawSpan, at offset: Int) -> Double {
-    let counts = PageLoops.histogram(bytes, at: offset)
+    counts.count(bytes, at: offset)
     var sum = 0.0
-    for octet in 0..<256 { sum += terms[Int(counts[octet])] }
+    for octet in UInt8.min...UInt8.max { sum += terms[counts[octet]] }
     return max(0, log2(Double(pageByteCount)) - sum / Double(pageByteCount))
   }
 }

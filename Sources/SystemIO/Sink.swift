@@ -80,17 +80,9 @@ public final class Sink {
     var first = 0
     var skipped = 0
     while first < vectors.count {
-      // A piece that was cut goes out by itself; what follows it is gathered again.
-      let done: Int
-      if skipped > 0 {
-        done = try retrying {
-          unsafe vectors.withPiece(first, from: skipped) {
-            unsafe Glibc.write(descriptor.number, $0.baseAddress, $0.count)
-          }
-        }
-      } else {
-        done = try retrying {
-          unsafe vectors.withVectors(from: first) { unsafe writev(descriptor.number, $0, $1) }
+      let done = try retrying {
+        unsafe vectors.withVectors(from: first, skipping: skipped, isPipe: kind == .pipe) {
+          unsafe writev(descriptor.number, $0, $1)
         }
       }
       position += UInt64(done)
@@ -99,12 +91,14 @@ public final class Sink {
   }
 
   private func writeAll(_ raw: UnsafeRawBufferPointer) throws(SystemError) {
+    let limit = kind == .pipe ? Transfer.pipePiece : .max
     var done = 0
     while done < raw.count {
       // Safety: done stays below the count.
       let written = try retrying {
         unsafe Glibc.write(
-          descriptor.number, raw.baseAddress.unsafelyUnwrapped + done, raw.count - done)
+          descriptor.number, raw.baseAddress.unsafelyUnwrapped + done,
+          min(raw.count - done, limit))
       }
       done += written
       position += UInt64(written)

@@ -33,8 +33,20 @@ public final class Source {
   private static let sparing = 64
   /// Whether a file is read ahead by 64 octets only: for passes over heads that leave the rest.
   public var isSparing = false
+  /// Memory that a record no longer needs.
+  private var spare: Arena?
   /// What the window holds normally; it grows for what is peeked at, and shrinks again behind it.
   private static let windowByteCount = 16384
+
+  /// Keeps memory that nobody else holds for who reads something of its size next.
+  public func keepSpare(_ arena: Arena) { spare = arena }
+
+  /// The memory that was kept, if it holds `count` octets.
+  public func takeSpare(_ count: Int) -> Arena? {
+    guard let arena = spare, arena.capacity >= count else { return nil }
+    spare = nil
+    return arena
+  }
 
   /// A source over `descriptor`. A file is read from its current position on.
   public convenience init(

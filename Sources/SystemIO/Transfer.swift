@@ -6,8 +6,10 @@ internal import Glibc
 
 /// The ways to move octets. Which one serves a pair of descriptors is `Transfer.way`.
 public enum TransferWay: Sendable, Equatable {
-  /// copy_file_range(2): shares extents where the file system can.
+  /// copy_file_range(2) of whole blocks: the file system shares extents.
   case shareExtents
+  /// copy_file_range(2): the kernel copies from one file to the other, once instead of twice.
+  case copyRange
   /// splice(2): pages change hands inside the kernel.
   case splice
   /// read(2) and write(2) through a buffer.
@@ -17,6 +19,9 @@ public enum TransferWay: Sendable, Equatable {
 public enum Transfer {
   /// What pipes are enlarged to, in octets: with 64 KiB, waking the reader costs more than moving.
   public static let pipeCapacity: Int32 = 1 << 20
+  /// Octets of one write to a pipe. A writer and a reader take turns at a pipe's lock: one call of
+  /// several MiB keeps it until the pipe is full, and then waits until it is empty.
+  static let pipePiece = 256 << 10
   /// Octets of a copy's buffer; between files, and what is moved between two looks at `Interrupt`.
   static let piece = 1 << 20
   /// What file systems share extents in, in octets.
@@ -24,17 +29,15 @@ public enum Transfer {
 
   /// The way for a pair. The table (rows: source, columns: sink):
   ///
-  ///              | file                          | pipe   | socket | other
-  ///      file    | shareExtents if it can, copy  | splice | copy   | copy
-  ///      pipe    | splice                        | splice | splice | splice
-  ///      socket  | copy                          | splice | copy   | copy
-  ///
-  /// Between files that do not share extents a plain copy is as fast as any call of the kernel's.
+  ///              | file                               | pipe   | socket | other
+  ///      file    | shareExtents if it can, copyRange  | splice | copy   | copy
+  ///      pipe    | splice                             | splice | splice | splice
+  ///      socket  | copy                               | splice | copy   | copy
   static func way(_ source: Source, _ sink: Sink) -> TransferWay {
     switch (source.kind, sink.kind) {
     case (.file, .file):
       source.identity.device == sink.identity.device
-        && csystem_shares_extents(source.number) ? .shareExtents : .copy
+        && csystem_shares_extents(source.number) ? .shareExtents : .copyRange
     case (.pipe, _): .splice
     case (.file, .pipe), (.socket, .pipe): .splice
     default: .copy
@@ -92,7 +95,7 @@ extension Source {
         // the two files do not have their octets at the same place of a block.
         let place = fileOffset(position) % Transfer.block
         if place != sink.fileOffset() % Transfer.block {
-          way = .copy
+          way = .copyRange
           continue
         }
         if place != 0 {
@@ -107,7 +110,7 @@ extension Source {
         got = try readSome(into: arena, 0..<min(piece, arena.capacity), at: position)
         if got > 0 { try sink.write(arena, 0..<got) }
         advance(UInt64(got))
-      case .splice, .shareExtents:
+      case .splice, .shareExtents, .copyRange:
         guard let result = try kernelMove(piece, to: sink, way) else {
           way = .copy  // the kernel cannot do it for this pair: the same octets by hand
           continue
@@ -130,7 +133,7 @@ extension Source {
       var offset = Int64(fileOffset(position))
       let result =
         switch way {
-        case .shareExtents:
+        case .shareExtents, .copyRange:
           // Safety: the calls read and write only the offset that they are given.
           unsafe csystem_copy_file_range(number, &offset, sink.number, nil, count)
         default:
@@ -150,7 +153,7 @@ extension Source {
         try waitUntilReady(sink.number, forWriting: true, sink.path)
       case EINVAL, ENOSYS, EXDEV, EOPNOTSUPP, EPERM, EBADF, EISDIR, ETXTBSY: return nil
       case EPIPE, ENOSPC, EDQUOT, EFBIG: throw SystemError("write", errno, sink.path)
-      default: throw SystemError("splice", errno, path)
+      default: throw SystemError(way == .splice ? "splice" : "copy_file_range", errno, path)
       }
     }
   }

@@ -12,6 +12,8 @@ public final class WriteVectors {
   static let limit = 1024
 
   private var pieces: [iovec] = unsafe []
+  /// Those of one call.
+  private var window: [iovec] = unsafe []
   /// Octets of all pieces.
   public private(set) var byteCount = 0
 
@@ -74,24 +76,39 @@ public final class WriteVectors {
     self.byteCount += byteCount * (unsafe starts.count)
   }
 
-  /// Calls `body` with the pieces from `first` on, no more than one call takes.
-  func withVectors(from first: Int, _ body: (UnsafePointer<iovec>, Int32) -> Int) -> Int {
-    unsafe pieces.withUnsafeBufferPointer { buffer in
-      guard let start = buffer.baseAddress else { return 0 }
-      // Safety: first is below the count.
-      return unsafe body(start + first, Int32(min(buffer.count - first, WriteVectors.limit)))
-    }
-  }
-
-  /// Calls `body` with what piece `index` has behind its first `skipped` octets.
-  func withPiece(
-    _ index: Int, from skipped: Int, _ body: (UnsafeRawBufferPointer) -> Int
+  /// Calls `body` with what is left behind octet `skipped` of piece `first`: no more pieces than one
+  /// call takes. With `isPipe` at most `Transfer.pipePiece` octets, and either whole pages that begin
+  /// at a page's address or other octets: then a pipe's pages are filled from pages, which copies up
+  /// to three times as fast as across them.
+  func withVectors(
+    from first: Int, skipping skipped: Int, isPipe: Bool,
+    _ body: (UnsafePointer<iovec>, Int32) -> Int
   ) -> Int {
-    let piece = unsafe pieces[index]
-    // Safety: skipped is below the piece's length.
-    return unsafe body(
-      UnsafeRawBufferPointer(
-        start: piece.iov_base + skipped, count: piece.iov_len - skipped))
+    let page = Transfer.block
+    var (index, skipped, left) = (first, skipped, isPipe ? Transfer.pipePiece : .max)
+    var arePages: Bool?
+    unsafe window.removeAll(keepingCapacity: true)
+    while index < count, left > 0, unsafe window.count < WriteVectors.limit {
+      let piece = unsafe pieces[index]
+      // Safety: skipped is below the piece's length.
+      let (start, rest) = unsafe (piece.iov_base + skipped, piece.iov_len - skipped)
+      var length = min(rest, left)
+      if isPipe {
+        let isPage = UInt(bitPattern: start) % UInt(page) == 0 && rest >= page
+        guard arePages ?? isPage == isPage else { break }
+        arePages = isPage
+        if isPage { length -= length % page }
+      }
+      unsafe window.append(iovec(iov_base: start, iov_len: length))
+      left -= length
+      index += 1
+      skipped = 0
+      if length < rest { break }
+    }
+    return unsafe window.withUnsafeBufferPointer { buffer in
+      guard let start = buffer.baseAddress else { return 0 }
+      return unsafe body(start, Int32(buffer.count))
+    }
   }
 
   /// Where `done` octets behind octet `skipped` of piece `first` are.

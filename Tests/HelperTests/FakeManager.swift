@@ -82,7 +82,10 @@ final class FakeManager: @unchecked Sendable {
         turn(message.kind)
         try peer.reply(reply)
       } catch {
-        close(dup2(open("/dev/null", O_WRONLY), ends.1))
+        // The number stays taken until `run` gives it back: another test could get it meanwhile.
+        let nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC)
+        dup2(nowhere, ends.1)
+        close(nowhere)
         return
       }
     }

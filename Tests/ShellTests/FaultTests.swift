@@ -15,22 +15,29 @@ private let keep = "-e 'return function() end'"
     body(folder)
   }
 
-  private func injecting(_ call: String, _ fault: String, _ command: String) -> String {
-    "strace -f -qq -o /dev/null -e trace=\(call) -e inject=\(call):\(fault) \(command)"
+  /// `isByHand`: the kernel copies between no files, so that their octets go through `write`.
+  private func injecting(
+    _ call: String, _ fault: String, isByHand: Bool = false, _ command: String
+  ) -> String {
+    let refused = isByHand ? " -e inject=copy_file_range:error=EXDEV" : ""
+    return "strace -f -qq -o /dev/null -e trace=\(call)\(isByHand ? ",copy_file_range" : "")"
+      + " -e inject=\(call):\(fault)\(refused) \(command)"
   }
 
   @Test(
     .enabled(if: hasStrace, "strace injects the faults"),
     arguments: [
       ("write", "error=ENOSPC:when=1"), ("write", "error=ENOSPC:when=3"),
-      ("write", "error=EIO:when=2"),
+      ("write", "error=EIO:when=2"), ("copy_file_range", "error=ENOSPC:when=1"),
+      ("copy_file_range", "error=EDQUOT:when=1"), ("copy_file_range", "error=EIO:when=1"),
       ("fsync", "error=EIO:when=1"), ("rename", "error=EACCES:when=1"),
       ("pread64", "error=EIO:when=5"),
     ])
   func aFailingCallGivesOneLineExitThreeAndNoFile(call: String, fault: String) {
     inFolder { folder in
       let outcome = Program.shell(
-        injecting(call, fault, "xensave-lua \(keep) \(pv) -o \(folder)/out -q"))
+        injecting(
+          call, fault, isByHand: call == "write", "xensave-lua \(keep) \(pv) -o \(folder)/out -q"))
       #expect(outcome.exitCode == 3, "\(outcome.errors)")
       #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
       #expect(Program.names(in: folder).isEmpty)
@@ -41,6 +48,10 @@ private let keep = "-e 'return function() end'"
     .enabled(if: hasStrace, "strace injects the faults"),
     arguments: [
       ("pread64", "error=EINTR:when=12+3", "\(pv)"), ("write", "error=EINTR:when=1+2", "\(pv)"),
+      ("copy_file_range", "error=EINTR:when=1+2", "\(pv)"),
+      ("copy_file_range", "error=EXDEV:when=1+", "\(pv)"),
+      ("copy_file_range", "error=EINVAL:when=2", "\(pv)"),
+      ("copy_file_range", "retval=0:when=1", "\(pv)"),
       ("splice", "error=EINVAL:when=1+", "- <\(pv)"),
       ("splice", "error=EINTR:when=1+2", "- <\(pv)"),
       ("splice", "error=ENOSYS:when=2", "- <\(pv)"), ("read", "error=EINTR:when=40+3", "- <\(pv)"),
@@ -51,7 +62,8 @@ private let keep = "-e 'return function() end'"
         input.hasPrefix("-")
         ? "cat \(pv) | " + injecting(call, fault, "xensave-lua \(keep) - -o - -q")
           + " | cat >\(folder)/out"
-        : injecting(call, fault, "xensave-lua \(keep) \(input) -o \(folder)/out -q")
+        : injecting(
+          call, fault, isByHand: call == "write", "xensave-lua \(keep) \(input) -o \(folder)/out -q")
       let outcome = Program.shell(command + "; cmp \(folder)/out \(pv)")
       #expect(outcome.exitCode == 0, "\(outcome.errors)")
     }

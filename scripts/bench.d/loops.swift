@@ -37,10 +37,13 @@ public func runLoops() {
   case "hash": run { x, _, place in PageLoops.hash(x, at: place) }
   case "equal": run { x, y, place in PageLoops.isEqual(x, at: place, y, at: place) ? 1 : 0 }
   case "histogram":
+    let counts = OctetCounts()
     run { x, _, place in
-      let counts = PageLoops.histogram(x, at: place)
+      counts.count(x, at: place)
       var squares: UInt64 = 0
-      for octet in 0..<256 { squares += UInt64(counts[octet]) * UInt64(counts[octet]) }
+      for octet in UInt8.min...UInt8.max {
+        squares += UInt64(counts[octet]) * UInt64(counts[octet])
+      }
       return squares
     }
   default: exit(2)

@@ -3,7 +3,8 @@
    A cell says where the memory is; a view is a part of it in a script's hands. Views have no
    finalizer: they are small, and a script may make one a page. Instead each holds the generation
    that the cell had when it was made, and every access compares: once the cell has moved on, the
-   view is stale and says so. All of a view that scripts use often is C. */
+   view is stale and says so. All of a view that scripts use often is C; those of loops take no
+   memory at all. */
 #ifndef XENSAVE_CLUAVIEW_H
 #define XENSAVE_CLUAVIEW_H
 
@@ -32,6 +33,8 @@ typedef struct {
 
 /* Makes the class known, with the name that scripts see. */
 void clua_new_view_class(lua_State *L, const char *name);
+/* Adds a method that Swift has: function `number`. */
+void clua_add_view_method(lua_State *L, const char *name, intptr_t number);
 /* Pushes a cell. With `owned` > 0 it has that much memory of its own, zeroed; else `base` stays
    NULL until it is set. */
 clua_cell *clua_push_cell(lua_State *L, size_t owned);
