@@ -19,8 +19,9 @@ typedef struct {
 typedef struct {
     const clua_cell *cell; /* the loop's: it lives as long as the loop */
     uint64_t generation;   /* of the cell */
-    size_t count, position;
+    size_t count, position, capacity;
     uintptr_t slot_bits; /* of the first item's view; 0 where there was no slot left */
+    bool is_renewed;     /* by its loop, which keeps it: nobody else may have it */
     clua_item items[];
 } item_list;
 
@@ -86,6 +87,25 @@ static void take_slot(lua_State *L, int cell, int list, int reasons) {
         items->slot_bits = (uintptr_t)s->generation << (item_bits + number_bits) | number << item_bits;
         return;
     }
+}
+
+/* Pushes the list of a loop that has ended, whose views are stale, if there is one for `count`
+   items: records come one after another, and a list for each would soon be garbage. */
+static item_list *take_list(lua_State *L, size_t count) {
+    slot *slots = *clua_view_slots(L);
+    for (slot *s = slots; slots != NULL && s < slots + slot_count; s++) {
+        if (s->cell == NULL || is_taken(s) || s->list->is_renewed || s->list->capacity < count ||
+            s->list->position < s->list->count) {
+            continue;
+        }
+        lua_rawgetp(L, LUA_REGISTRYINDEX, s);
+        lua_rawgeti(L, -1, 2);
+        lua_pushnil(L), lua_rawseti(L, -3, 2);
+        lua_remove(L, -2);
+        s->cell = NULL;
+        return lua_touserdata(L, -1);
+    }
+    return NULL;
 }
 
 static slot *slot_of(lua_State *L, uintptr_t bits) {
@@ -380,7 +400,7 @@ static int unpack(lua_State *L) {
 
 static int length(lua_State *L) {
     view light, *v = self(L, &light);
-    if (v->cell == &nothing) octets(L, v);
+    octets(L, v); /* of a stale view it is not known */
     lua_pushinteger(L, (lua_Integer)v->length);
     return 1;
 }
@@ -410,24 +430,29 @@ static void begin(lua_State *L, int index, item_list *list) {
 static int next_item(lua_State *L) {
     for (;;) {
         item_list *list = lua_touserdata(L, lua_upvalueindex(2));
-        if (list == NULL) return 0;
-        const clua_cell *cell = list->cell;
-        if (list->position < list->count) {
+        if (list != NULL && list->position < list->count) {
+            const clua_cell *cell = list->cell;
             if (list->generation != cell->generation || cell->base == NULL) {
                 return luaL_error(L, "stale loop: the pages that it went over are gone (it is valid "
                                      "until the next record)");
             }
             size_t number = list->position++;
-            const clua_item *item = &list->items[number];
-            lua_pushinteger(L, (lua_Integer)item->key);
-            if (list->slot_bits) {
-                lua_pushlightuserdata(L, (void *)(list->slot_bits | number));
+            uintptr_t bits = list->slot_bits;
+            clua_item item = list->items[number];
+            if (list->position == list->count && lua_isnil(L, lua_upvalueindex(4))) {
+                /* The end: the list may be another loop's from now on. */
+                lua_pushnil(L);
+                lua_replace(L, lua_upvalueindex(2));
+            }
+            lua_pushinteger(L, (lua_Integer)item.key);
+            if (bits) {
+                lua_pushlightuserdata(L, (void *)(bits | number));
                 return 2;
             }
-            if (item->reason) lua_rawgeti(L, lua_upvalueindex(3), (lua_Integer)item->reason);
-            clua_push_view(L, lua_upvalueindex(1), item->offset, item->length, item->address,
-                           item->reason ? lua_gettop(L) : 0);
-            if (item->reason) lua_remove(L, -2);
+            if (item.reason) lua_rawgeti(L, lua_upvalueindex(3), (lua_Integer)item.reason);
+            clua_push_view(L, lua_upvalueindex(1), item.offset, item.length, item.address,
+                           item.reason ? lua_gettop(L) : 0);
+            if (item.reason) lua_remove(L, -2);
             return 2;
         }
         if (lua_isnil(L, lua_upvalueindex(4))) return 0;
@@ -442,6 +467,7 @@ static int next_item(lua_State *L) {
         if (!more) return 0;
         item_list *fresh = lua_touserdata(L, lua_upvalueindex(2));
         begin(L, lua_upvalueindex(1), fresh);
+        fresh->is_renewed = true;
         take_slot(L, lua_upvalueindex(1), lua_upvalueindex(2), lua_upvalueindex(3));
     }
 }
@@ -559,8 +585,17 @@ void clua_push_view(lua_State *L, int cell, size_t offset, size_t length, uint64
 }
 
 clua_item *clua_push_items(lua_State *L, size_t count) {
-    item_list *list = lua_newuserdatauv(L, sizeof *list + count * sizeof *list->items, 0);
-    *list = (item_list){.count = count};
+    item_list *list = take_list(L, count);
+    size_t capacity = list ? list->capacity : count;
+    if (list == NULL) list = lua_newuserdatauv(L, sizeof *list + count * sizeof *list->items, 0);
+    *list = (item_list){.count = count, .capacity = capacity};
+    return list->items;
+}
+
+clua_item *clua_renew_items(lua_State *L, int index, size_t count) {
+    item_list *list = lua_touserdata(L, index);
+    if (list == NULL || list->capacity < count) return NULL;
+    *list = (item_list){.count = count, .capacity = list->capacity};
     return list->items;
 }
 

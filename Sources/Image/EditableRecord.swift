@@ -102,6 +102,7 @@ public final class EditableRecord {
   public func invalidate() {
     isValid = false
     loader = nil
+    streamer = nil
     // The next record's payload gets the memory: new pages cost more than what is read into them.
     guard var payload = loadedPayload else { return }
     loadedPayload = nil

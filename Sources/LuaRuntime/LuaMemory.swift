@@ -86,25 +86,43 @@ public final class LuaMemory {
     }
   }
 
-  /// Pushes a function for a generic `for`: key and view of each item. Behind the last one it asks
-  /// `refill`, which may lend other memory, for more; nil ends the loop.
+  /// Pushes a function for a generic `for`: key and view of each of `count` items.
   public func pushLoop(
-    _ frame: LuaFrame, _ items: [Item], reasons: [String],
-    refill: (() throws(LuaError) -> [Item]?)? = nil
+    _ frame: LuaFrame, _ count: Int, reasons: [String], _ item: (Int) -> Item
   ) {
-    if let refill {
-      frame.push(function: "next") { [self] frame throws(LuaError) in
-        guard let items = try refill() else {
-          frame.pushNil()
-          return 1
-        }
-        push(items, frame)
+    frame.pushNil()
+    pushItems(frame, count, item)
+    pushLoop(frame, reasons)
+  }
+
+  /// The same, a piece at a time: behind the last item it asks `refill`, which lends other memory,
+  /// for more; nil ends the loop.
+  public func pushLoop(
+    _ frame: LuaFrame, reasons: [String],
+    refill: @escaping () throws(LuaError) -> (count: Int, item: (Int) -> Item)?
+  ) {
+    // One list for all pieces: a loop over a million pages leaves nothing to be collected.
+    var list: LuaReference?
+    frame.push(function: "next") { [self] frame throws(LuaError) in
+      guard let (count, item) = try refill() else {
+        frame.pushNil()
         return 1
       }
-    } else {
-      frame.pushNil()
+      if let list {
+        frame.push(list)
+        if frame.L.renewItems(count, { checked(item($0)) }) { return 1 }
+        frame.pop()
+      }
+      pushItems(frame, count, item)
+      list = frame.reference(-1)
+      return 1
     }
-    push(items, frame)
+    frame.pushNil()
+    pushLoop(frame, reasons)
+  }
+
+  /// Below the top two values, a function for more items and the items: makes them a loop.
+  private func pushLoop(_ frame: LuaFrame, _ reasons: [String]) {
     frame.push(LuaValue.list(reasons.map { .text($0) }))
     frame.push(reference)
     frame.L.rotate(-4, 1)
@@ -113,15 +131,16 @@ public final class LuaMemory {
     frame.pop()
   }
 
-  private func push(_ items: [Item], _ frame: LuaFrame) {
+  private func pushItems(_ frame: LuaFrame, _ count: Int, _ item: (Int) -> Item) {
+    frame.L.pushItems(count) { checked(item($0)) }
+  }
+
+  private func checked(_ item: Item) -> clua_item {
     let length = unsafe cell.pointee.length
-    frame.L.pushItems(items.count) { index in
-      let item = items[index]
-      precondition(item.range.lowerBound >= 0 && item.range.upperBound <= length)
-      return clua_item(
-        key: item.key, address: item.address, offset: item.range.lowerBound,
-        length: UInt32(item.range.count), reason: UInt32(item.reason))
-    }
+    precondition(item.range.lowerBound >= 0 && item.range.upperBound <= length)
+    return clua_item(
+      key: item.key, address: item.address, offset: item.range.lowerBound,
+      length: UInt32(item.range.count), reason: UInt32(item.reason))
   }
 }
 

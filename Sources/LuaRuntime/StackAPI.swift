@@ -173,7 +173,17 @@ struct Stack: Equatable {
   }
   /// Pushes the items of a loop.
   func pushItems(_ count: Int, _ item: (Int) -> clua_item) {
-    let items = unsafe clua_push_items(raw, count)
+    unsafe fill(clua_push_items(raw, count), count, item)
+  }
+  /// Fills the items on the top anew; false where there is no room for as many.
+  func renewItems(_ count: Int, _ item: (Int) -> clua_item) -> Bool {
+    guard let items = unsafe clua_renew_items(raw, -1, count) else { return false }
+    unsafe fill(items, count, item)
+    return true
+  }
+  private func fill(
+    _ items: UnsafeMutablePointer<clua_item>?, _ count: Int, _ item: (Int) -> clua_item
+  ) {
     // Safety: there are `count` of them.
     for index in 0..<count { unsafe items?[index] = item(index) }
   }

@@ -86,7 +86,7 @@ final class DumpWriter {
   private let image: PageImage
   private let sink: Sink
   private var pending: UInt64 = 0
-  private let arena = Arena(capacity: PageImage.pieceByteCount)
+  private let arena = Arena(capacity: PageReader.pieceByteCount)
 
   init(_ image: PageImage, _ sink: Sink) {
     self.image = image
@@ -111,9 +111,10 @@ final class DumpWriter {
     try image.forEachPiece(in: PageSet(range)) { _, bytes, count throws(PagesError) in
       // The piece is copied: the writer writes from memory of its own.
       unsafe bytes.withUnsafeBytes { raw in
-        // Safety: a piece has at most `pieceByteCount` octets.
+        precondition(raw.count <= arena.capacity)
+        // Safety: the precondition keeps the piece inside the arena.
         unsafe arena.pointer().copyMemory(
-          from: raw.baseAddress.unsafelyUnwrapped, byteCount: count * pageByteCount)
+          from: raw.baseAddress.unsafelyUnwrapped, byteCount: raw.count)
       }
       var page = 0
       while page < count {

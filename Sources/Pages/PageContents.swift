@@ -89,19 +89,22 @@ public final class PageImage {
     in pages: PageSet? = nil,
     _ body: (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) throws(PagesError) -> Void
   ) throws(PagesError) {
-    let arena = Arena(capacity: PageImage.pieceByteCount)
-    try reading("reading pages", pages == nil ? dataByteCount : nil) { () throws(PagesError) in
-      try forEachRun(in: pages) { run throws(PagesError) in
-        var done = 0
-        while done < Int(run.pageCount) {
-          let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
-          let pfn = run.pfn + UInt64(done)
-          try read(run.offset(of: pfn), count * pageByteCount, into: arena)
-          try arena.withBytes(0..<count * pageByteCount) { bytes throws(PagesError) in
-            try body(pfn, bytes, count)
-          }
-          done += count
+    var cursor = PieceCursor(index, pages, PageReader.pieceByteCount / pageByteCount)
+    let reader = try PageReader(self)
+    let done = Count()
+    let total = pages == nil ? dataByteCount : nil
+    try Progress.phase("reading pages", of: total, done: { done.octets }) { () throws(PagesError) in
+      var next = cursor.next()
+      if let first = next { reader.start(first) }
+      while let piece = next {
+        let arena = try reader.finish()
+        next = cursor.next()
+        if let next { reader.start(next) }
+        Progress.beat()
+        try arena.withBytes(0..<piece.byteCount) { bytes throws(PagesError) in
+          try body(piece.pfn, bytes, piece.count)
         }
+        done.octets += UInt64(piece.byteCount)
       }
     }
   }
@@ -141,4 +144,9 @@ public final class PageImage {
     try read(offset, pageByteCount, into: arena)
     return arena.copy(0..<pageByteCount)
   }
+}
+
+/// Octets that a loop has been over.
+private final class Count {
+  var octets: UInt64 = 0
 }

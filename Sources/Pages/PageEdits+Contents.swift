@@ -66,7 +66,7 @@ extension PageEdits {
     }
   }
 
-  private func read(
+  func read(
     _ offset: UInt64, _ count: Int, _ arena: Arena, _ place: Int
   ) throws(PagesError) {
     let here = source.position
@@ -127,30 +127,80 @@ extension PageEdits {
     }
   }
 
-  /// A page of the record in memory.
-  public struct LentPage {
-    public let pfn: UInt64
-    /// Octets from the start of the payload.
-    public let offset: Int
-    /// Why it may not be written to; nil where it may.
-    public let problem: String?
+  /// Pages of the record in memory.
+  public struct Lent {
+    public let arena: Arena
+    /// Octets of the payload.
+    public let byteCount: Int
+    /// pfns, and octets from the start of the payload.
+    public internal(set) var pages: [(pfn: UInt64, offset: Int)] = []
+    /// Why a page may not be written to, by its place in `pages`.
+    public internal(set) var problems: [Int: String] = [:]
   }
 
   /// Brings the selected pages that have contents into memory, where they stay until the record is
   /// written. What is written there counts once `noteWritten` was called. Gives nil for no page.
-  public func lend(
-    _ program: SelectorProgram
-  ) throws(PagesError) -> (arena: Arena, count: Int, pages: [LentPage])? {
-    let chosen = try dataEntries(program)
+  public func lend(_ program: SelectorProgram) throws(PagesError) -> Lent? {
+    let chosen = try chosen(program)
     let editable = try current()
     guard !chosen.isEmpty, let arena = try payload(editable, if: true) else { return nil }
     try guards.lookUp(source)
-    let pages = chosen.map { index in
-      LentPage(
-        pfn: entries[index].pfn, offset: Int(dataIndex[index]) * pageByteCount,
-        problem: guards.contentsProblem(entries[index]))
+    var lent = Lent(arena: arena, byteCount: editable.payloadByteCount)
+    lent.pages.reserveCapacity(chosen.count)
+    let (entries, dataIndex) = (self.entries, self.dataIndex)
+    for (place, index) in chosen.enumerated() {
+      lent.pages.append((entries[index].pfn, Int(dataIndex[index]) * pageByteCount))
+      if let problem = guards.contentsProblem(entries[index]) { lent.problems[place] = problem }
     }
-    return (arena, editable.payloadByteCount, pages)
+    return lent
+  }
+
+  /// The selected pages that have contents, 64 at a time; for who only reads. Nil where the record is
+  /// not in a file, or in memory already: then `lend` has them.
+  public func walk(_ program: SelectorProgram) throws(PagesError) -> Walk? {
+    let editable = try current()
+    guard source.isFile, editable.loadedPayload == nil, !isChanging else { return nil }
+    return Walk(edits: self, chosen: try chosen(program))
+  }
+
+  /// Goes over pages of a record in a file.
+  public struct Walk {
+    let edits: PageEdits
+    let chosen: [Int]
+    private let arena = Arena(capacity: PageEdits.pieceByteCount)
+    private var next = 0
+    private var pages: [(pfn: UInt64, offset: Int)] = []
+
+    init(edits: PageEdits, chosen: [Int]) {
+      self.edits = edits
+      self.chosen = chosen
+    }
+
+    /// The next pages, which are good until those behind them are asked for; nil at the end.
+    public mutating func nextPiece() throws(PagesError) -> Lent? {
+      let editable = try edits.current()
+      guard next < chosen.count else { return nil }
+      let limit = Int32(PageEdits.pieceByteCount / pageByteCount)
+      let first = edits.dataIndex[chosen[next]]
+      var last = first
+      pages.removeAll(keepingCapacity: true)
+      while next < chosen.count {
+        let page = edits.dataIndex[chosen[next]]
+        if page - first >= limit { break }
+        pages.append((edits.entries[chosen[next]].pfn, Int(page - first) * pageByteCount))
+        last = page
+        next += 1
+      }
+      let start = editable.record.bodyOffset + UInt64(editable.record.body.count)
+      let count = Int(last - first + 1) * pageByteCount
+      try edits.read(start + UInt64(first) * UInt64(pageByteCount), count, arena, 0)
+      return Lent(arena: arena, byteCount: count, pages: pages)
+    }
+  }
+
+  private func chosen(_ program: SelectorProgram) throws(PagesError) -> [Int] {
+    program.isAlwaysTrue(of: kept.count)
+      ? kept.filter { self.entries[$0].type.hasData } : try dataEntries(program)
   }
 
   /// Notes that lent pages, by their numbers in the payload, were written to.

@@ -17,6 +17,7 @@ public struct PageWalk {
   private let program: SelectorProgram
   private let batch = PageBatch()
   private let arena = Arena(capacity: PageImage.pieceByteCount)
+  private var pages: [(pfn: UInt64, offset: Int)] = []
   private var run = 0
   private var done: UInt64 = 0
 
@@ -38,8 +39,15 @@ public struct PageWalk {
       let count = min(Int(UInt64(current.pageCount) - done), 64)
       let first = current.pfn + done
       done += UInt64(count)
-      let entries = (0..<count).map { PageEntry(current.type, pfn: first + UInt64($0)) }
       let offset = current.offset(of: first)
+      if program.isAlwaysTrue(of: count) {
+        let octets = count * pageByteCount
+        try image.read(offset, octets, into: arena)
+        pages.removeAll(keepingCapacity: true)
+        for index in 0..<count { pages.append((first + UInt64(index), index * pageByteCount)) }
+        return Piece(arena: arena, byteCount: octets, pages: pages)
+      }
+      let entries = (0..<count).map { PageEntry(current.type, pfn: first + UInt64($0)) }
       batch.begin(entries) { [image] (range, arena, place) throws(PagesError) in
         try image.read(
           offset + UInt64(range.lowerBound * pageByteCount), range.count * pageByteCount,
@@ -48,7 +56,7 @@ public struct PageWalk {
       let chosen = try program.run(batch)
       if chosen.isEmpty { continue }
       // What the program has read already is read again only here, from the system's cache.
-      var pages: [(pfn: UInt64, offset: Int)] = []
+      pages.removeAll(keepingCapacity: true)
       var (low, high) = (count, 0)
       chosen.forEach { index in
         pages.append((first + UInt64(index), index * pageByteCount))

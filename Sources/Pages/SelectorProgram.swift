@@ -238,6 +238,14 @@ public final class SelectorProgram {
 
   // MARK: - Running
 
+  /// Whether it is true of every page; notes that it was, of `count` of them.
+  func isAlwaysTrue(of count: Int) -> Bool {
+    guard case .any = selector else { return false }
+    steps[0].looked += UInt64(count)
+    steps[0].hits += UInt64(count)
+    return true
+  }
+
   /// The entries of a batch that the selector is true of; with `among`, only of those.
   public func run(_ batch: PageBatch, among: BatchMask? = nil) throws(PagesError) -> BatchMask {
     let all = BatchMask(first: batch.entries.count)

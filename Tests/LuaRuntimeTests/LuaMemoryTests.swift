@@ -25,12 +25,11 @@ import Testing
     let block = Block()
     let memory = LuaMemory(state.frame)
     memory.lend(block.start, 8192, owner: block)
-    memory.pushLoop(
-      state.frame,
-      [
-        LuaMemory.Item(key: 7, address: 0x7000, range: 0..<4096, reason: 0),
-        LuaMemory.Item(key: 8, address: 0x8000, range: 4096..<8192, reason: 1),
-      ], reasons: ["because"])
+    memory.pushLoop(state.frame, 2, reasons: ["because"]) { number in
+      LuaMemory.Item(
+        key: 7 + UInt64(number), address: 0x7000 + 0x1000 * UInt64(number),
+        range: 4096 * number..<4096 * (number + 1), reason: number)
+    }
     state.setGlobalFromTop("loop")
     try run(
       state,
@@ -60,8 +59,9 @@ import Testing
     var memory: LuaMemory? = LuaMemory(state.frame)
     let block = Block()
     memory?.lend(block.start, 8192, owner: block)
-    memory?.pushLoop(
-      state.frame, [LuaMemory.Item(key: 1, address: 0, range: 0..<16, reason: 0)], reasons: [])
+    memory?.pushLoop(state.frame, 1, reasons: []) { _ in
+      LuaMemory.Item(key: 1, address: 0, range: 0..<16, reason: 0)
+    }
     state.setGlobalFromTop("loop")
     try run(state, "_, view = loop()")
     memory = nil
@@ -72,6 +72,95 @@ import Testing
     state.close()
     #expect(!last.isWritten && last.writtenPages.isEmpty)
     last.end()
+  }
+
+  /// A loop that is given other memory 200 times: the views of each piece are good until the next
+  /// one, and not again, whatever comes to lie where they were.
+  @Test func loopsOverManyPieces() throws {
+    let state = try state()
+    let block = Block()
+    let memory = LuaMemory(state.frame)
+    var piece = 0
+    memory.pushLoop(state.frame, reasons: ["because"]) {
+      guard piece < 200 else {
+        memory.end()
+        return nil
+      }
+      piece += 1
+      memory.lend(block.start, 8192, owner: block)
+      block.start.storeBytes(of: UInt16(piece), as: UInt16.self)
+      return (
+        1 + piece % 2,
+        { number in
+          LuaMemory.Item(
+            key: UInt64(piece), address: UInt64(piece) << 12, range: 4096 * number..<8192,
+            reason: piece % 3 == 0 ? 1 : 0)
+        }
+      )
+    }
+    state.setGlobalFromTop("loop")
+    try run(
+      state,
+      """
+      local kept, rounds, was = {}, 0, 0
+      for key, view in loop do
+        if key ~= was then
+          for old in pairs(kept) do
+            local ok, err = pcall(old.u8, old, 0)
+            assert(not ok and err:find "stale", err)
+            assert(not pcall(function() return #old end))
+            assert(tostring(old):find "^stale")
+          end
+          assert(view:u16(0) == key and #view == 8192)
+        else
+          assert(#view == 4096 and view ~= first)
+        end
+        local part = view:sub(2, 4):be()
+        part:u8(0) assert(#part == 4)
+        local ok, err = pcall(view.u8, view, 9, 1)
+        assert(ok == (key % 3 ~= 0) and (ok or err:find "because"), err)
+        assert(pcall(part.u8, part, 1, 7) == ok)
+        kept[view] = true
+        kept[part] = true
+        was, rounds, first = key, rounds + 1, view
+      end
+      assert(rounds == 300, rounds)
+      """)
+    state.close()
+  }
+
+  /// More loops than there are views without memory; and what is no view of this state's.
+  @Test func manyLoopsAndForgedViews() throws {
+    let state = try state()
+    let block = Block()
+    let memory = LuaMemory(state.frame)
+    memory.lend(block.start, 8192, owner: block)
+    block.start.storeBytes(of: 0x1234, as: UInt16.self)
+    for number in 0..<100 {
+      memory.pushLoop(state.frame, 1, reasons: ["because"]) { _ in
+        LuaMemory.Item(key: UInt64(number), address: 0, range: 0..<4096, reason: number % 2)
+      }
+      state.setGlobalFromTop("loop\(number)")
+    }
+    try run(
+      state,
+      """
+      views = {}
+      for i = 0, 99 do
+        local key, view = _G["loop" .. i]()
+        assert(key == i and view:u16(0) == 0x1234 and #view == 4096)
+        local ok, err = pcall(view.u16, view, 0, 0x1234)
+        assert(ok == (i % 2 == 0) and (ok or err:find "because"), err)
+        views[view] = i
+      end
+      local forged = debug.upvalueid(function() return views end, 1)
+      local ok, err = pcall(forged.u8, forged, 0)
+      assert(not ok and err:find "stale", err)
+      assert(not pcall(function() return forged.nothing end))
+      """)
+    memory.end()
+    try run(state, "for view in pairs(views) do assert(not pcall(view.u8, view, 0)) end")
+    state.close()
   }
 
   /// A closure and what it holds go with the function; its number is used again.

@@ -63,7 +63,8 @@ private let keep = "-e 'return function() end'"
         ? "cat \(pv) | " + injecting(call, fault, "xensave-lua \(keep) - -o - -q")
           + " | cat >\(folder)/out"
         : injecting(
-          call, fault, isByHand: call == "write", "xensave-lua \(keep) \(input) -o \(folder)/out -q")
+          call, fault, isByHand: call == "write", "xensave-lua \(keep) \(input) -o \(folder)/out -q"
+        )
       let outcome = Program.shell(command + "; cmp \(folder)/out \(pv)")
       #expect(outcome.exitCode == 0, "\(outcome.errors)")
     }

@@ -285,6 +285,7 @@ function Record:fields() end
 ---Iterates over the record's elements: params, leaves, msrs, entries of HVM_CONTEXT (with a
 ---name: only those of that type), sections of EMULATOR_CONTEXT (by device). Of PAGE_DATA over
 ---the selected pages that have contents: pfn and a view, which in a filter may be written to.
+---Outside of a filter a view is valid until the loop has gone 64 pages further.
 ---
 ---```lua
 ---for cpu in rec:each "CPU" do print(cpu.instance, cpu.rip) end

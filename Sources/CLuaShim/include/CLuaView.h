@@ -42,8 +42,11 @@ clua_cell *clua_push_cell(lua_State *L, size_t owned);
    written, or 0. The range lies in the cell. */
 void clua_push_view(lua_State *L, int cell, size_t offset, size_t length, uint64_t address,
                     int reason);
-/* Pushes `count` items for clua_push_items_loop; the caller fills them in. */
+/* Pushes `count` items for clua_push_loop; the caller fills them in. */
 clua_item *clua_push_items(lua_State *L, size_t count);
+/* The items at `index`, which were pushed so, for `count` others; NULL where they are fewer. Views of
+   the earlier ones must be stale. */
+clua_item *clua_renew_items(lua_State *L, int index, size_t count);
 /* Pops a table of reasons, items and (below them) a function that gives the next items or nil (nil
    itself where there are no more), and pushes the function of a loop over the cell at `cell`, whose
    values are (key, view). */

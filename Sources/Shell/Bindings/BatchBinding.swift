@@ -12,7 +12,14 @@ final class RecordPages {
   /// The guard of the filter that got the record; nil where a record is only read.
   var guards: PageGuard?
   private var memory: LuaMemory?
-  private var edits: PageEdits?
+  /// What loops over a record that is only read have lent; each goes with its loop.
+  private var walks: [Walk] = []
+
+  private struct Walk {
+    weak var memory: LuaMemory?
+  }
+  /// The record's streamer, which goes with the record's time and not with Lua's reference to it.
+  private weak var edits: PageEdits?
 
   init(_ guards: PageGuard? = nil) { self.guards = guards }
 
@@ -49,6 +56,8 @@ final class RecordPages {
 
   /// Ends what was lent; what scripts wrote to it counts.
   func end() {
+    for walk in walks { walk.memory?.end() }
+    walks = []
     guard let memory else { return }
     if memory.isWritten { edits?.noteWritten(memory.writtenPages) }
     memory.end()
@@ -59,6 +68,11 @@ final class RecordPages {
     _ frame: LuaFrame, _ record: EditableRecord, _ program: SelectorProgram
   ) throws(LuaError) {
     let edits = try edits(record)
+    if guards == nil,
+      let walk = try paging({ () throws(PagesError) in try edits.walk(program) })
+    {
+      return pushWalk(frame, walk)
+    }
     guard let lent = try paging({ () throws(PagesError) in try edits.lend(program) }) else {
       return frame.push(function: "each") { frame in
         frame.pushNil()
@@ -72,21 +86,52 @@ final class RecordPages {
       memory = LuaMemory(frame)
       self.memory = memory
       // Safety: the arena keeps its octets in their place until it goes; nothing lets it grow.
-      unsafe memory.lend(lent.arena.pointer(), lent.count, owner: lent.arena)
+      unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
     }
-    var reasons: [String] =
-      guards == nil ? ["the record is only read (edit pages in a filter)"] : []
-    let items = lent.pages.map { page in
-      var reason = guards == nil ? 1 : 0
-      if guards != nil, let problem = page.problem {
-        reasons.append("page \(page.pfn.hex()): \(problem)")
-        reason = reasons.count
+    var reasons: [String] = []
+    var numbers: [Int: Int] = [:]
+    let isOnlyRead = guards == nil
+    if isOnlyRead {
+      reasons = [RecordPages.onlyRead]
+    } else {
+      for (place, problem) in lent.problems {
+        reasons.append("page \(lent.pages[place].pfn.hex()): \(problem)")
+        numbers[place] = reasons.count
       }
-      return LuaMemory.Item(
-        key: page.pfn, address: page.pfn << 12, range: page.offset..<page.offset + pageByteCount,
-        reason: reason)
     }
-    memory.pushLoop(frame, items, reasons: reasons)
+    memory.pushLoop(frame, lent.pages.count, reasons: reasons) { place in
+      lent.item(place, reason: isOnlyRead ? 1 : numbers.isEmpty ? 0 : numbers[place] ?? 0)
+    }
+  }
+
+  private static let onlyRead = "the record is only read (edit pages in a filter)"
+
+  /// A loop over a record in a file: what it reads is in memory 64 pages at a time.
+  private func pushWalk(_ frame: LuaFrame, _ walk: PageEdits.Walk) {
+    var walk = walk
+    let memory = LuaMemory(frame)
+    walks.removeAll { $0.memory == nil }
+    walks.append(Walk(memory: memory))
+    memory.pushLoop(frame, reasons: [RecordPages.onlyRead]) { () throws(LuaError) in
+      guard let lent = try paging({ () throws(PagesError) in try walk.nextPiece() }) else {
+        memory.end()
+        return nil
+      }
+      // Safety: the walk's arena keeps its octets in their place until its next piece, and `lend`
+      // ends the views of the one before.
+      unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
+      return (lent.pages.count, { lent.item($0, reason: 1) })
+    }
+  }
+}
+
+extension PageEdits.Lent {
+  /// Page `place` of them as a round of a loop.
+  fileprivate func item(_ place: Int, reason: Int) -> LuaMemory.Item {
+    let page = pages[place]
+    return LuaMemory.Item(
+      key: page.pfn, address: page.pfn << 12, range: page.offset..<page.offset + pageByteCount,
+      reason: reason)
   }
 }
 

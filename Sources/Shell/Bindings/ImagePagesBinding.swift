@@ -236,7 +236,7 @@ extension LuaImage {
   ) throws(LuaError) {
     var walk = PageWalk(try pages(), program)
     let memory = LuaMemory(frame)
-    memory.pushLoop(frame, [], reasons: [LuaImage.readOnly]) { () throws(LuaError) in
+    memory.pushLoop(frame, reasons: [LuaImage.readOnly]) { () throws(LuaError) in
       guard let piece = try paging({ () throws(PagesError) in try walk.next() }) else {
         memory.end()
         return nil
@@ -244,11 +244,15 @@ extension LuaImage {
       // Safety: the walk's arena keeps its octets in their place until its next piece, and `lend`
       // ends the views of the one before.
       unsafe memory.lend(piece.arena.pointer(), piece.byteCount, owner: piece.arena)
-      return piece.pages.map { page in
-        LuaMemory.Item(
-          key: page.pfn, address: page.pfn << 12,
-          range: page.offset..<page.offset + pageByteCount, reason: 1)
-      }
+      return (
+        piece.pages.count,
+        { number in
+          let page = piece.pages[number]
+          return LuaMemory.Item(
+            key: page.pfn, address: page.pfn << 12,
+            range: page.offset..<page.offset + pageByteCount, reason: 1)
+        }
+      )
     }
   }
 }
