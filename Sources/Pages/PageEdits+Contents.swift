@@ -165,35 +165,43 @@ extension PageEdits {
 
   /// Goes over pages of a record in a file.
   public struct Walk {
-    let edits: PageEdits
-    let chosen: [Int]
-    private let arena = Arena(capacity: PageEdits.pieceByteCount)
+    private let edits: PageEdits
+    /// pfns of the pages, and their places in the payload: looking these up in the edits for each page
+    /// would cost more than reading it.
+    private let all: [(pfn: UInt64, data: Int)]
+    /// Given back at the end.
+    private var arena: Arena?
     private var next = 0
     private var pages: [(pfn: UInt64, offset: Int)] = []
 
     init(edits: PageEdits, chosen: [Int]) {
       self.edits = edits
-      self.chosen = chosen
+      let (entries, dataIndex) = (edits.entries, edits.dataIndex)
+      all = chosen.map { (entries[$0].pfn, Int(dataIndex[$0])) }
+      let count = PageEdits.pieceByteCount
+      arena = edits.source.takeSpare(count) ?? Arena(capacity: count)
     }
 
     /// The next pages, which are good until those behind them are asked for; nil at the end.
     public mutating func nextPiece() throws(PagesError) -> Lent? {
       let editable = try edits.current()
-      guard next < chosen.count else { return nil }
-      let limit = Int32(PageEdits.pieceByteCount / pageByteCount)
-      let first = edits.dataIndex[chosen[next]]
-      var last = first
+      guard next < all.count, let arena else {
+        if let arena { edits.source.keepSpare(arena) }
+        arena = nil
+        return nil
+      }
+      let first = all[next].data
+      let limit = first + PageEdits.pieceByteCount / pageByteCount
+      var count = 0
       pages.removeAll(keepingCapacity: true)
-      while next < chosen.count {
-        let page = edits.dataIndex[chosen[next]]
-        if page - first >= limit { break }
-        pages.append((edits.entries[chosen[next]].pfn, Int(page - first) * pageByteCount))
-        last = page
+      while next < all.count, all[next].data < limit {
+        let page = all[next]
+        pages.append((page.pfn, (page.data - first) * pageByteCount))
+        count = (page.data - first + 1) * pageByteCount
         next += 1
       }
       let start = editable.record.bodyOffset + UInt64(editable.record.body.count)
-      let count = Int(last - first + 1) * pageByteCount
-      try edits.read(start + UInt64(first) * UInt64(pageByteCount), count, arena, 0)
+      try edits.read(start + UInt64(first * pageByteCount), count, arena, 0)
       return Lent(arena: arena, byteCount: count, pages: pages)
     }
   }
