@@ -51,6 +51,12 @@ int csystem_create(const char *path, unsigned mode) {
     return open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
 }
 
+int csystem_stamp(int descriptor) {
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+    clock_gettime(CLOCK_REALTIME, &times[1]);
+    return futimens(descriptor, times);
+}
+
 int csystem_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 uint64_t csystem_monotonic_nanoseconds(void) {

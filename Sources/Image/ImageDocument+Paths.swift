@@ -78,6 +78,14 @@ extension ImageDocument {
     }
   }
 
+  /// Whether what is at this place has nothing to do with the pages: an edit there can be looked at
+  /// without them.
+  public func isApartFromPages(_ place: ImagePlace) -> Bool {
+    guard case .record(let number, _) = place else { return isSelfContained(place) }
+    // The guest's width says how pages are read, the p2m's frames which of them have to be there.
+    return ![.pageData, .x86PVInfo, .x86PVP2MFrames].contains(index.entries[number - 1].type)
+  }
+
   private func missing(_ path: ImagePath, _ what: String) -> ImagePathError {
     .path(FormatError(.unknownName, field: path.text, "the image has no \(what)"))
   }

@@ -22,6 +22,12 @@ public final class ImageDocument {
     index = try RecordIndex(source, frontOnly: frontOnly)
   }
 
+  /// What of `source` an index knows already.
+  public init(_ source: Source, _ index: RecordIndex) {
+    self.source = source
+    self.index = index
+  }
+
   public var isEdited: Bool { !editedBodies.isEmpty || !editedHeaders.isEmpty }
 
   // MARK: - Parts

@@ -19,8 +19,15 @@ public struct RecordIndex {
   /// The reader at the end of the pass: what it knows of the stream.
   public let end: StreamReader
 
-  /// Whether the walk stopped before the pages: then what lies behind them is not known.
-  public let isFront: Bool
+  /// How much of the image is known.
+  public enum Coverage: Sendable, Equatable {
+    case all
+    /// What lies before the pages.
+    case front
+    /// All but the pages: the records before them, and those from record `tail` on.
+    case around(tail: Int)
+  }
+  public let coverage: Coverage
 
   /// Walks over `source` from its start; with `frontOnly` to the first PAGE_DATA and no further,
   /// which costs the same for any size of memory.
@@ -46,11 +53,25 @@ public struct RecordIndex {
         }
       }
     }
-    self.isFront = isFront
+    coverage = isFront ? .front : .all
     self.entries = entries
     self.headers = headers
     self.trailing = trailing
     end = reader
+  }
+
+  /// What is known without a walk: the records before the pages, by `front`, and those behind them,
+  /// which somebody has found who has looked whether their heads are there: the number of the first
+  /// one, and where they lie. All that is between is PAGE_DATA.
+  public init(_ front: RecordIndex, tail number: Int, _ tail: [(offset: UInt64, type: RecordType)]) {
+    coverage = .around(tail: number)
+    headers = front.headers
+    trailing = nil
+    end = front.end
+    let pages = Entry(offset: .max, type: .pageData, checkpoint: 0)
+    entries = front.entries
+    entries += [Entry](repeating: pages, count: max(0, number - 1 - front.entries.count))
+    entries += tail.map { Entry(offset: $0.offset, type: $0.type, checkpoint: 0) }
   }
 
   /// A reader whose next part is record `number` (from 1).

@@ -44,42 +44,56 @@ public struct Verifier {
   }
 
   private func walk() throws(StreamError) -> VerifyReport {
-    var reader = StreamReader(source)
     let inspection = Inspection()
-    do throws(StreamError) {
-      while let part = try reader.next() {
-        switch edits?(part) ?? part {
-        case .header(let header): inspection.visit(header)
-        case .record(let record):
-          inspection.visit(record)
-          try finish(record, &reader, inspection)
-        case .trailing(let trailing): try finish(trailing, inspection)
-        }
-      }
-      inspection.finish(reader.ending, at: source.position)
-    } catch {
-      if case .system = error.kind { throw error }
-      inspection.fail(error, at: source.position)
-    }
+    try visitToEnd(StreamReader(source), inspection)
     return VerifyReport(inspection, isStrict: options.isStrict)
   }
 
   /// As `run`, but only of what lies before the pages, and without the rules for a whole image.
   public func runFront() throws(StreamError) -> VerifyReport {
-    var reader = StreamReader(source)
     let inspection = Inspection()
+    var reader = StreamReader(source)
+    try visit(&reader, inspection, toPages: true)
+    return VerifyReport(inspection, isStrict: options.isStrict)
+  }
+
+  /// As `run`, but without the pages: an index knows the records behind them. What rules miss of the
+  /// pages is in the report as well; it says something only beside that of the image without edits.
+  public func runAround(_ index: RecordIndex, tail: Int) throws(StreamError) -> VerifyReport {
+    let inspection = Inspection()
+    var reader = StreamReader(source)
+    try visit(&reader, inspection, toPages: true)
+    try visitToEnd(index.reader(at: tail, source), inspection)
+    return VerifyReport(inspection, isStrict: options.isStrict)
+  }
+
+  private func visitToEnd(
+    _ reader: StreamReader, _ inspection: Inspection
+  ) throws(StreamError) {
+    var reader = reader
+    do throws(StreamError) {
+      try visit(&reader, inspection, toPages: false)
+      inspection.finish(reader.ending, at: source.position)
+    } catch {
+      if case .system = error.kind { throw error }
+      inspection.fail(error, at: source.position)
+    }
+  }
+
+  /// Shows rules one part after another, to the end or to the first PAGE_DATA.
+  private func visit(
+    _ reader: inout StreamReader, _ inspection: Inspection, toPages: Bool
+  ) throws(StreamError) {
     while let part = try reader.next() {
       switch edits?(part) ?? part {
       case .header(let header): inspection.visit(header)
-      case .record(let record) where record.type == .pageData:
-        return VerifyReport(inspection, isStrict: options.isStrict)
       case .record(let record):
+        if toPages, record.type == .pageData { return }
         inspection.visit(record)
         try finish(record, &reader, inspection)
-      case .trailing: break
+      case .trailing(let trailing): try finish(trailing, inspection)
       }
     }
-    return VerifyReport(inspection, isStrict: options.isStrict)
   }
 
   /// Looks at the octets behind a record's head that rules care for, and at its padding.

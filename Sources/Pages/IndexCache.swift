@@ -3,7 +3,7 @@
 internal import Bytes
 internal import Format
 internal import Stream
-internal import SystemIO
+public import SystemIO
 
 /// The file `.NAME.index` beside an image. It saves time and is never believed blindly: it must be
 /// ours, fit the image's length, time of change and first and last octets, carry the hash of its own
@@ -107,6 +107,28 @@ public struct IndexCache {
     }
   }
 
+  /// Makes it fit the image again, which was edited in place: no octet has moved, and nobody else has
+  /// written to it since (the edit has set its time of change to the nanosecond).
+  public func renew(for source: Source) throws(PagesError) {
+    let source = try io { () throws(SystemError) in try source.duplicate() }
+    let file = try io { () throws(SystemError) in try Source(opening: path) }
+    var bytes = try io { () throws(SystemError) in
+      try file.read(Int(clamping: file.byteCount ?? 0))
+    }
+    guard bytes.count >= 8 * (IndexCache.headWords + 1) else { throw unfit("it became shorter") }
+    bytes.removeLast(8)
+    for (number, word) in try IndexCache.key(source).enumerated() {
+      bytes.store(16 + 8 * number, word)
+    }
+    bytes.append(integer: PageDelta.hash(bytes))
+    // What a crash takes of it is made anew.
+    try io { () throws(SystemError) in
+      let output = try OutputFile(creating: path)
+      try output.sink.write(bytes)
+      try output.commit(isDurable: false)
+    }
+  }
+
   private static let endings: [StreamReader.Ending?] = [nil, .end, .checkpoint, .cutCheckpoint]
   private static func number(of ending: StreamReader.Ending?) -> UInt64 {
     UInt64(endings.firstIndex(of: ending) ?? 0)
@@ -170,6 +192,28 @@ public struct IndexCache {
     index.pageRecords = (0..<Int(pageRecordCount)).map { word(first + $0) }
     try spotCheck(index, reader, source)
     return index
+  }
+
+  /// The records behind the pages of a plain stream, up to the end of the file; nil where there is no
+  /// cache, or it does not lead there: only what is a chain from the last pages to the end counts.
+  public func recordsBehindPages(of source: Source) throws(PagesError) -> [RecordSpot]? {
+    let source = try io { () throws(SystemError) in try source.duplicate() }
+    guard let index = try read(for: source), index.checkpointCount == 0, index.ending == .end,
+      let last = index.pageRecords.max()
+    else { return nil }
+    source.seek(last)
+    let head = try io { () throws(SystemError) in try source.read(8) }
+    guard head.count == 8 else { return nil }
+    var end = last + 8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, index.context.order)))
+    let tail = index.records.filter { $0.offset > last }
+    for spot in tail {
+      guard spot.offset == end else { return nil }
+      end += spot.byteCount
+    }
+    guard end == source.byteCount, let first = tail.first,
+      tail.enumerated().allSatisfy({ $0.element.index == first.index + $0.offset })
+    else { return nil }
+    return tail
   }
 
   private func unfit(_ problem: String) -> PagesError {

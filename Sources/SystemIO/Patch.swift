@@ -79,6 +79,8 @@ public enum PatchJournal {
     let journal = path(for: file)
     try write(encode(patches, size), toNewFile: journal)
     for patch in patches { try write(patch.after, descriptor, patch.offset, file) }
+    // The kernel's own time of change is that of its last tick, which two writes may share.
+    _ = csystem_stamp(descriptor.number)
     try descriptor.synchronize(path: file)
     try remove(journal)
   }

@@ -90,6 +90,52 @@ import Testing
     #expect(Kept.read(kept.cache) == kept.original)
   }
 
+  /// The records behind the pages are given where they are a chain to the end, and only there.
+  @Test func recordsBehindPages() throws {
+    let plain = try Kept(IndexCacheTests.plain)
+    let cache = IndexCache(of: plain.file.path)
+    let source = try Source(opening: plain.file.path)
+    let index = try PageImage(opening: plain.file.path).index
+    let tail = try #require(try cache.recordsBehindPages(of: source))
+    #expect(tail == Array(index.records.suffix(tail.count)))
+    #expect(tail.first?.index == (index.records.last?.index ?? 0) - tail.count + 1)
+    #expect(tail.last.map { $0.offset + $0.byteCount } == source.byteCount)
+    // Forged: records left out, or pages that end elsewhere. Never anything else than the truth.
+    for word in 0..<(plain.original.count / 8 - 1) {
+      for delta: UInt64 in [1, 8, .max] {
+        plain.forge { $0[word] = $0[word] &+ delta }
+        let found = try? cache.recordsBehindPages(of: source)
+        if let found { #expect(found == tail, "word \(word)") }
+      }
+    }
+    for bytes in [
+      IndexCacheTests.checkpointed, IndexCacheTests.verified, IndexCacheTests.plain + [1, 2, 3],
+    ] {
+      let kept = try Kept(bytes)
+      let source = try Source(opening: kept.file.path)
+      #expect(try IndexCache(of: kept.file.path).recordsBehindPages(of: source) == nil)
+    }
+  }
+
+  /// After an edit that moves nothing the index fits again, and only to that image.
+  @Test func renewed() throws {
+    let kept = try Kept(IndexCacheTests.plain)
+    let cache = IndexCache(of: kept.file.path)
+    let source = try Source(opening: kept.file.path)
+    let spot = try #require(try cache.recordsBehindPages(of: source)?.first)
+    try PatchJournal.apply(
+      [Patch(offset: spot.offset + 8, before: [kept.file.bytes[Int(spot.offset) + 8]], after: [9])],
+      to: kept.file.path)
+    #expect(throws: PagesError.self) { try cache.read(for: source) }
+    try cache.renew(for: source)
+    #expect(try cache.read(for: source) != nil)
+    #expect(try kept.notes() == [])
+    usleep(20_000)
+    try PatchJournal.apply(
+      [Patch(offset: spot.offset + 8, before: [9], after: [8])], to: kept.file.path)
+    #expect(throws: PagesError.self) { try cache.read(for: source) }
+  }
+
   @Test func realImages() throws {
     for name in ["pv-4m-1v-tiny.xlsave", "pvh-4m-1v-tiny.xlsave"] {
       let kept = try Kept(Kept.read(CompactionTests.fixtures + name))

@@ -72,6 +72,49 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
+  /// With an index beside the image, what lies behind the pages is edited without a look at them.
+  @Test(.enabled(if: hasStrace, "strace counts the reads"))
+  func withAnIndexEditsReadNothingOfThePages() {
+    inFolder { folder in
+      let (image, plain) = (folder + "/image", folder + "/plain")
+      let first = Program.shell(
+        "cp \(pvh) \(image) && cp \(pvh) \(plain) && sleep 0.1 && "
+          + "xensave-lua set \(image) X86_TSC_INFO.khz=7 --in-place --cache -q && "
+          + "xensave-lua set \(plain) X86_TSC_INFO.khz=7 --in-place -q")
+      #expect(first.exitCode == 0, "\(first.errors)")
+      // One behind the other: each edit makes the index fit again.
+      for edit in [
+        "X86_TSC_INFO.khz=5", "vcpu[0].rax=5", "hvm_params.STORE_PFN=0xfeff0",
+        "config.c_info.name=tpvi", "HVM_CONTEXT.LAPIC[0].apic_base_msr=0xfee00901",
+        "vcpu[0].rbx=9 X86_TSC_INFO.khz=6",
+      ] {
+        let outcome = Program.shell(
+          "strace -f -e trace=pread64,read -o \(folder)/trace "
+            + "xensave-lua set \(image) \(edit) --in-place -q && grep -c pread64 \(folder)/trace; "
+            + "xensave-lua set \(plain) \(edit) --in-place -q; cmp \(image) \(plain) && echo same")
+        let lines = outcome.text.split(separator: "\n")
+        #expect(lines.last == "same", "\(edit): \(outcome.text) \(outcome.errors)")
+        #expect(lines.first.flatMap { Int($0) } ?? .max < 100, "\(edit): \(outcome.text)")
+      }
+      // What is worse than before is refused as ever, what concerns pages looks at them.
+      for (edit, exitCode) in [
+        ("X86_TSC_INFO.mode=9", 1), ("HVM_CONTEXT.CPU[0].rflags=0", 0), ("record[9].count=3", 1),
+      ] as [(String, Int32)] {
+        let outcome = Program.shell(
+          "xensave-lua set \(image) \(edit) --in-place -q; code=$?; "
+            + "xensave-lua set \(plain) \(edit) --in-place -q; "
+            + "cmp \(image) \(plain) && exit $code")
+        #expect(outcome.exitCode == exitCode, "\(edit): \(outcome.errors)")
+      }
+      // Written by another: the index is not believed, and the edit right all the same.
+      let other = Program.shell(
+        "printf zz | tee \(image) \(plain) -a >/dev/null; for i in \(image) \(plain); do "
+          + "xensave-lua set $i vcpu[0].rcx=4 --in-place -q --unchecked; done; "
+          + "cmp \(image) \(plain)")
+      #expect(other.exitCode == 0, "\(other.errors)")
+    }
+  }
+
   static let hasStrace = Program.shell("command -v strace").exitCode == 0
 
   @Test(.enabled(if: hasStrace, "strace injects the kills"))

@@ -28,6 +28,9 @@ int csystem_set_pipe_capacity(int descriptor, int byte_count);
    bcachefs, NFS, SMB, OCFS2). False where it copies, and when it cannot be told. */
 bool csystem_shares_extents(int descriptor);
 
+/* futimens(2): the time of the last change is now, to the nanosecond. */
+int csystem_stamp(int descriptor);
+
 /* open(2) of a new file with mode, O_CLOEXEC | O_EXCL | O_NOFOLLOW | O_RDWR. */
 int csystem_create(const char *path, unsigned mode);
 

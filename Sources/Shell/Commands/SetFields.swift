@@ -5,6 +5,7 @@ internal import Bytes
 internal import Format
 internal import Image
 internal import JSON
+internal import Pages
 internal import Stream
 internal import SystemIO
 
@@ -22,8 +23,9 @@ struct SetFields: LongCommand {
       image (.NAME.undo) holds what they were until the image is safe on the disk; after a crash, \
       `xensave-lua recover IMAGE` puts them back. Other edits replace the file as a whole. An edit of \
       the configuration, of domain_header.xen_major or xen_minor, or of the CPUID and MSR policies \
-      reads nothing behind it, whatever the size of the image; all others walk over the heads of its \
-      records, because only their chain leads to what lies behind the pages.
+      reads nothing behind it, whatever the size of the image. What lies behind the pages is found \
+      by the index beside the image (.NAME.index), for which --cache asks: then such an edit reads \
+      nothing of the pages either. Without it, only the chain of heads leads there.
       """)
 
   @Argument(help: "The image: a file.", completion: .file()) var image: String
@@ -35,6 +37,10 @@ struct SetFields: LongCommand {
   @Flag(help: "Change the image itself.") var inPlace = false
   @Flag(help: "Print what would change.") var dryRun = false
   @Flag(help: "Leave out the check of the result.") var unchecked = false
+  @Flag(
+    help: "Keep an index beside the image (.NAME.index), by which later edits in place find their place."
+  )
+  var cache = false
   @Flag(help: "Print the report as JSON.") var json = false
   @OptionGroup var colour: ColourOption
   @OptionGroup var long: ProgressOptions
@@ -51,10 +57,18 @@ struct SetFields: LongCommand {
       guard source.isFile else {
         throw Failure(ExitCode.usage, "\(image): only a file can be edited by path")
       }
-      let document = try editedDocument(source)
+      if cache {
+        _ = try PageImage(caching: image) { writeError("xensave-lua: \($0)\n") }
+      }
+      let kept = inPlace ? try keptDocument(source) : nil
+      let document = try editedDocument(source, kept)
       if inPlace, let patches = try document.patches() {
         if !unchecked { try check(document) }
         try PatchJournal.apply(patches, to: image)
+        if kept != nil {
+          // An index that cannot be written is one that does not fit: the next edit walks.
+          try? IndexCache(of: image).renew(for: source)
+        }
         let count = patches.reduce(0) { $0 + $1.after.count }
         if json {
           var writer = JSONWriter(style: .pretty)
@@ -82,6 +96,8 @@ struct SetFields: LongCommand {
       return ExitCode.good
     } catch let error as RewriteError {
       throw Failure(error)
+    } catch let error as PagesError {
+      throw Failure(error)
     } catch let error as StreamError {
       throw Failure(error)
     } catch let error as SystemError {
@@ -89,23 +105,47 @@ struct SetFields: LongCommand {
     }
   }
 
+  /// The image as the index beside it knows it; nil where there is none that leads behind the pages.
+  private func keptDocument(_ source: Source) throws -> ImageDocument? {
+    let spots: [RecordSpot]?
+    do throws(PagesError) {
+      spots = try IndexCache(of: image).recordsBehindPages(of: source)
+    } catch {
+      if case .stream(let stream) = error.kind, stream.code == "interrupted" { throw error }
+      spots = nil
+    }
+    guard let spots, let first = spots.first else { return nil }
+    let front = try RecordIndex(source.duplicate(), frontOnly: true)
+    return ImageDocument(
+      try source.duplicate(), RecordIndex(front, tail: first.index, spots.map { ($0.offset, $0.type) }))
+  }
+
   /// The image with the edits made. The chain of heads is followed to its end only where an edit
-  /// needs it.
-  private func editedDocument(_ source: Source) throws -> ImageDocument {
+  /// needs it; `kept` is what is known without.
+  private func editedDocument(_ source: Source, _ kept: ImageDocument?) throws -> ImageDocument {
     if inPlace, let front = try? ImageDocument(source.duplicate(), frontOnly: true),
-      edits.allSatisfy({ edit in
-        guard let path = try? ImagePath(String(edit.prefix { $0 != "=" })),
-          let place = try? front.resolve(path)
-        else { return false }
-        return front.isSelfContained(place)
-      })
+      leads(front, { front.isSelfContained($0) })
     {
       for edit in edits { try apply(edit, to: front) }
       return front
     }
+    if let kept, leads(kept, { kept.isApartFromPages($0) }) {
+      for edit in edits { try apply(edit, to: kept) }
+      return kept
+    }
     let document = try ImageDocument(source)
     for edit in edits { try apply(edit, to: document) }
     return document
+  }
+
+  /// Whether all edits are at places of a document that is only partly known, and are such.
+  private func leads(_ document: ImageDocument, _ isSuch: (ImagePlace) -> Bool) -> Bool {
+    edits.allSatisfy { edit in
+      guard let path = try? ImagePath(String(edit.prefix { $0 != "=" })),
+        let place = try? document.resolve(path)
+      else { return false }
+      return isSuch(place)
+    }
   }
 
   private func apply(_ edit: String, to document: ImageDocument) throws(Failure) {
@@ -123,19 +163,26 @@ struct SetFields: LongCommand {
     }
   }
 
-  /// Verifies the image as it will be. Where the edits concern nothing behind the pages, they are
-  /// refused for what they make worse before them; else the whole image has to be good.
+  /// Verifies the image as it will be. Where only a part of it was looked at, the edits are refused
+  /// for what they make worse there; else the whole image has to be good.
   private func check(_ document: ImageDocument) throws(Failure) {
     do {
-      let isFront = document.index.isFront
-      let report = try isFront ? Verifier(document).runFront() : Verifier(document).run()
+      let index = document.index
+      func report(_ verifier: Verifier) throws(StreamError) -> VerifyReport {
+        switch index.coverage {
+        case .all: try verifier.run()
+        case .front: try verifier.runFront()
+        case .around(let tail): try verifier.runAround(index, tail: tail)
+        }
+      }
+      let after = try report(Verifier(document))
       var known: Set<String> = []
-      if isFront {
-        let before = try Verifier(document.source.duplicate()).runFront()
+      if index.coverage != .all {
+        let before = try report(Verifier(document.source.duplicate()))
         known = Set(before.findings.map(\.description))
       }
       let expected = RewriteJob.expectedRules(document.index.headers)
-      let first = report.findings.first {
+      let first = after.findings.first {
         $0.severity == .error && !known.contains($0.description) && !expected.contains($0.ruleID)
       }
       if let first {
