@@ -63,7 +63,8 @@ public struct RecordIndex {
   /// What is known without a walk: the records before the pages, by `front`, and those behind them,
   /// which somebody has found who has looked whether their heads are there: the number of the first
   /// one, and where they lie. All that is between is PAGE_DATA.
-  public init(_ front: RecordIndex, tail number: Int, _ tail: [(offset: UInt64, type: RecordType)]) {
+  public init(_ front: RecordIndex, tail number: Int, _ tail: [(offset: UInt64, type: RecordType)])
+  {
     coverage = .around(tail: number)
     headers = front.headers
     trailing = nil

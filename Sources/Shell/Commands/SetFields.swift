@@ -38,7 +38,8 @@ struct SetFields: LongCommand {
   @Flag(help: "Print what would change.") var dryRun = false
   @Flag(help: "Leave out the check of the result.") var unchecked = false
   @Flag(
-    help: "Keep an index beside the image (.NAME.index), by which later edits in place find their place."
+    help:
+      "Keep an index beside the image (.NAME.index), by which later edits in place find their place."
   )
   var cache = false
   @Flag(help: "Print the report as JSON.") var json = false
@@ -117,7 +118,8 @@ struct SetFields: LongCommand {
     guard let spots, let first = spots.first else { return nil }
     let front = try RecordIndex(source.duplicate(), frontOnly: true)
     return ImageDocument(
-      try source.duplicate(), RecordIndex(front, tail: first.index, spots.map { ($0.offset, $0.type) }))
+      try source.duplicate(),
+      RecordIndex(front, tail: first.index, spots.map { ($0.offset, $0.type) }))
   }
 
   /// The image with the edits made. The chain of heads is followed to its end only where an edit
