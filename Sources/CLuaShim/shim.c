@@ -2,7 +2,7 @@
 #include "CLuaShim.h"
 
 #include "sandbox.h"
-#include "slots.h"
+#include "views.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 
 typedef struct {
-    void *slots; /* of views (slots.h); the registry keeps them */
+    void *slots; /* of views (views.h); the registry keeps them */
     clua_entry entry;
     clua_release release;
     void *host;
