@@ -23,9 +23,25 @@ public enum Transfer {
   /// several MiB keeps it until the pipe is full, and then waits until it is empty.
   static let pipePiece = 256 << 10
   /// Octets of a copy's buffer; between files, and what is moved between two looks at `Interrupt`.
-  static let piece = 1 << 20
+  static let piece = 256 << 10
   /// What file systems share extents in, in octets.
   static let block = 4096
+
+  /// From how many octets on a copy by hand reads ahead.
+  static let readAheadLimit: UInt64 = 8 << 20
+
+  /// Where in a block-aligned buffer octets for `sink` begin: half a block from where they go, so that
+  /// neither of the two copies is a slow one.
+  static func bufferStart(_ sink: Sink) -> Int {
+    sink.kind == .file ? (sink.fileOffset() + block / 2) % block : 0
+  }
+
+  /// Whether the kernel copies slowly from one place of a block to another: where octets go a few
+  /// octets higher, as behind a name that became longer, processors take three times as long.
+  static func isSlow(from: Int, to: Int) -> Bool {
+    let shift = (to - from) & (block - 1)
+    return shift > 0 && shift < 64
+  }
 
   /// The way for a pair. The table (rows: source, columns: sink):
   ///
@@ -87,7 +103,7 @@ extension Source {
     var buffer: Arena?
     while moved < count {
       try Interrupt.check(path)
-      var piece = Int(min(count - moved, UInt64(Transfer.piece) * (way == .copy ? 1 : 16)))
+      var piece = Int(min(count - moved, UInt64(Transfer.piece) * (way == .copy ? 1 : 64)))
       var got: Int
       var now = way
       if way == .shareExtents {
@@ -103,12 +119,21 @@ extension Source {
           piece = min(piece, Transfer.block - place)
         }
       }
+      if way == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset()) {
+        way = .copy
+        if count - moved >= Transfer.readAheadLimit {
+          return moved + (try copyAhead(count - moved, to: sink))
+        }
+        continue
+      }
       switch now {
       case .copy:
-        let arena = buffer ?? Arena(capacity: min(piece, Transfer.piece))
-        if now == way { buffer = arena }
-        got = try readSome(into: arena, 0..<min(piece, arena.capacity), at: position)
-        if got > 0 { try sink.write(arena, 0..<got) }
+        let arena = buffer ?? Arena(capacity: Transfer.block + Transfer.piece)
+        buffer = arena
+        let start = Transfer.bufferStart(sink)
+        piece = min(piece, Transfer.piece)
+        got = try readSome(into: arena, start..<start + piece, at: position)
+        if got > 0 { try sink.write(arena, start..<start + got) }
         advance(UInt64(got))
       case .splice, .shareExtents, .copyRange:
         guard let result = try kernelMove(piece, to: sink, way) else {
@@ -123,6 +148,49 @@ extension Source {
       moved += UInt64(got)
     }
     return moved
+  }
+
+  /// Copies octets of a file to another one by hand: the next piece is read on a second thread while
+  /// the one before is written.
+  private func copyAhead(_ count: UInt64, to sink: Sink) throws(SystemError) -> UInt64 {
+    /// Touched by the thread while it has a job, and by nobody else then.
+    final class Outcome {
+      var got = 0
+      var error: SystemError?
+    }
+    let reader = try duplicate()
+    let outcome = Outcome()
+    let start = Transfer.bufferStart(sink)
+    let arenas = (0..<2).map { _ in Arena(capacity: Transfer.block + Transfer.piece) }
+    let end = position + count
+    func begin(_ place: UInt64, into arena: Arena, _ thread: BackgroundThread) {
+      let piece = Int(min(end - place, UInt64(Transfer.piece)))
+      thread.start {
+        do throws(SystemError) {
+          reader.seek(place)
+          outcome.got = try reader.read(into: arena, start..<start + piece)
+        } catch { outcome.error = error }
+      }
+    }
+    let thread = try BackgroundThread()
+    defer { thread.wait() }
+    let first = position
+    var number = 0
+    begin(position, into: arenas[0], thread)
+    while position < end {
+      try Interrupt.check(path)
+      thread.wait()
+      if let error = outcome.error { throw error }
+      let got = outcome.got
+      let arena = arenas[number % 2]
+      number += 1
+      let next = position + UInt64(got)
+      if got > 0, next < end { begin(next, into: arenas[number % 2], thread) }
+      if got == 0 { break }
+      try sink.write(arena, start..<start + got)
+      advance(UInt64(got))
+    }
+    return position - first
   }
 
   /// One call of the kernel's; nil where it refuses the pair.

@@ -5,6 +5,7 @@ import Glibc
 import Live
 import SimDomain
 import SystemIO
+import TestKit
 import Testing
 
 @Suite struct PipeTests {
@@ -55,6 +56,38 @@ import Testing
     vectors.removeAll()
     try sink.write(vectors)
     #expect(vectors.count == 0 && vectors.byteCount == 0)
+  }
+
+  /// Whole pages, parts of pages and odd octets in any order, as a pipe takes them.
+  @Test func vectorsIntoAPipe() throws {
+    let pages = 200
+    let arena = Arena(capacity: pages * 4096)
+    for place in 0..<pages * 512 { arena.store(place * 8, UInt64(place) &* 0x9E37_79B9) }
+    let vectors = WriteVectors()
+    var expected: [UInt8] = []
+    var random = Seed(0x5EED_0019)
+    for _ in 0..<600 {
+      let page = Int.random(in: 0..<pages - 90, using: &random)
+      let range =
+        switch Int.random(in: 0..<4, using: &random) {
+        case 0: page * 4096..<(page + Int.random(in: 1...90, using: &random)) * 4096
+        case 1: page * 4096..<page * 4096 + Int.random(in: 1..<9000, using: &random)
+        case 2: page * 4096 + 8..<page * 4096 + 8 + Int.random(in: 0..<9000, using: &random)
+        default: page * 4096 + 4088..<(page + 2) * 4096
+        }
+      vectors.append(arena, range)
+      expected += arena.copy(range)
+    }
+    var ends: [Int32] = [-1, -1]
+    #expect(pipe(&ends) == 0)
+    let collector = Collector(ends[0])
+    do {
+      let sink = Sink(try Descriptor(taking: ends[1], path: "pipe"), path: "pipe")
+      try sink.write(vectors)
+      #expect(sink.position == UInt64(expected.count))
+    }
+    let isSame = collector.join() == expected
+    #expect(isSame)
   }
 
   /// In real time the guest works while it is saved.

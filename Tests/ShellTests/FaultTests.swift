@@ -70,6 +70,27 @@ private let keep = "-e 'return function() end'"
     }
   }
 
+  /// A name that becomes a few octets longer moves all pages by as many: they are read ahead on a
+  /// second thread. What goes through a pipe is the same, and what fails there fails here.
+  @Test(.enabled(if: hasStrace, "strace injects the faults"))
+  func whatMovesByAFewOctetsIsCopiedAhead() {
+    inFolder { folder in
+      let rename = "xensave-lua set \(pvh) config.c_info.name=tpvh-longer"
+      let good = Program.shell(
+        "strace -f -qq -e trace=clone3,clone -o \(folder)/trace \(rename) -o \(folder)/a -q && "
+          + "grep -c clone \(folder)/trace && rm \(folder)/trace && "
+          + "\(rename) -o - -q | cat >\(folder)/b && cmp \(folder)/a \(folder)/b && "
+          + "rm \(folder)/a \(folder)/b")
+      #expect(good.exitCode == 0 && good.text == "1\n", "\(good.text) \(good.errors)")
+      for (call, fault) in [("write", "error=ENOSPC:when=9"), ("write", "error=EIO:when=20")] {
+        let outcome = Program.shell(injecting(call, fault, "\(rename) -o \(folder)/out -q"))
+        #expect(outcome.exitCode == 3, "\(call) \(fault): \(outcome.errors)")
+        #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
+        #expect(Program.names(in: folder).isEmpty, "\(call) \(fault)")
+      }
+    }
+  }
+
   @Test func aReaderThatIsGoneEndsUsQuietly() {
     let outcome = Program.shell(
       "(xensave-lua \(keep) \(pvh) -o - -q; echo $? >&2) | head -c 1000 >/dev/null")
