@@ -121,9 +121,9 @@ extension Source {
       }
       if way == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset()) {
         way = .copy
-        if count - moved >= Transfer.readAheadLimit {
-          return moved + (try copyAhead(count - moved, to: sink))
-        }
+        // Whoever moves all the rest does not say how much that is.
+        let rest = min(count - moved, (byteCount ?? 0) - min(byteCount ?? 0, position))
+        if rest >= Transfer.readAheadLimit { return moved + (try copyAhead(rest, to: sink)) }
         continue
       }
       switch now {
@@ -150,8 +150,8 @@ extension Source {
     return moved
   }
 
-  /// Copies octets of a file to another one by hand: the next piece is read on a second thread while
-  /// the one before is written.
+  /// Copies octets of a file, which it has, to another one by hand: the next piece is read on a second
+  /// thread while the one before is written.
   private func copyAhead(_ count: UInt64, to sink: Sink) throws(SystemError) -> UInt64 {
     /// Touched by the thread while it has a job, and by nobody else then.
     final class Outcome {
