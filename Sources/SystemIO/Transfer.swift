@@ -123,7 +123,9 @@ extension Source {
         way = .copy
         // Whoever moves all the rest does not say how much that is.
         let rest = min(count - moved, (byteCount ?? 0) - min(byteCount ?? 0, position))
-        if rest >= Transfer.readAheadLimit { return moved + (try copyAhead(rest, to: sink)) }
+        if rest >= Transfer.readAheadLimit, let thread = try? BackgroundThread() {
+          return moved + (try copyAhead(rest, to: sink, thread))
+        }
         continue
       }
       switch now {
@@ -152,7 +154,9 @@ extension Source {
 
   /// Copies octets of a file, which it has, to another one by hand: the next piece is read on a second
   /// thread while the one before is written.
-  private func copyAhead(_ count: UInt64, to sink: Sink) throws(SystemError) -> UInt64 {
+  private func copyAhead(
+    _ count: UInt64, to sink: Sink, _ thread: BackgroundThread
+  ) throws(SystemError) -> UInt64 {
     /// Touched by the thread while it has a job, and by nobody else then.
     final class Outcome {
       var got = 0
@@ -163,7 +167,7 @@ extension Source {
     let start = Transfer.bufferStart(sink)
     let arenas = (0..<2).map { _ in Arena(capacity: Transfer.block + Transfer.piece) }
     let end = position + count
-    func begin(_ place: UInt64, into arena: Arena, _ thread: BackgroundThread) {
+    func begin(_ place: UInt64, into arena: Arena) {
       let piece = Int(min(end - place, UInt64(Transfer.piece)))
       thread.start {
         do throws(SystemError) {
@@ -172,11 +176,10 @@ extension Source {
         } catch { outcome.error = error }
       }
     }
-    let thread = try BackgroundThread()
     defer { thread.wait() }
     let first = position
     var number = 0
-    begin(position, into: arenas[0], thread)
+    begin(position, into: arenas[0])
     while position < end {
       try Interrupt.check(path)
       thread.wait()
@@ -185,7 +188,7 @@ extension Source {
       let arena = arenas[number % 2]
       number += 1
       let next = position + UInt64(got)
-      if got > 0, next < end { begin(next, into: arenas[number % 2], thread) }
+      if got > 0, next < end { begin(next, into: arenas[number % 2]) }
       if got == 0 { break }
       try sink.write(arena, start..<start + got)
       advance(UInt64(got))
