@@ -75,6 +75,17 @@ public struct RecordIndex {
     entries += tail.map { Entry(offset: $0.offset, type: $0.type, checkpoint: 0) }
   }
 
+  /// The number of the first record behind the pages of a plain stream: one whose pages are a chain
+  /// of PAGE_DATA and which ends with END. Nil for others.
+  public var firstBehindPages: Int? {
+    guard coverage == .all, end.ending == .end,
+      let first = entries.firstIndex(where: { $0.type == .pageData }),
+      let tail = entries[first...].firstIndex(where: { $0.type != .pageData }),
+      !entries[tail...].contains(where: { $0.type == .pageData })
+    else { return nil }
+    return tail + 1
+  }
+
   /// A reader whose next part is record `number` (from 1).
   public func reader(at number: Int, _ source: Source) -> StreamReader {
     let entry = entries[number - 1]

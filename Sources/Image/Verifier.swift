@@ -49,7 +49,7 @@ public struct Verifier {
     return VerifyReport(inspection, isStrict: options.isStrict)
   }
 
-  /// As `run`, but only of what lies before the pages, and without the rules for a whole image.
+  /// As `run`, but only up to the first record of pages, and without the rules for a whole image.
   public func runFront() throws(StreamError) -> VerifyReport {
     let inspection = Inspection()
     var reader = StreamReader(source)
@@ -57,7 +57,7 @@ public struct Verifier {
     return VerifyReport(inspection, isStrict: options.isStrict)
   }
 
-  /// As `run`, but without the pages: an index knows the records behind them. What rules miss of the
+  /// As `run`, but of the pages only the first record: an index knows the records behind them. What rules miss of the
   /// pages is in the report as well; it says something only beside that of the image without edits.
   public func runAround(_ index: RecordIndex, tail: Int) throws(StreamError) -> VerifyReport {
     let inspection = Inspection()
@@ -80,7 +80,7 @@ public struct Verifier {
     }
   }
 
-  /// Shows rules one part after another, to the end or to the first PAGE_DATA.
+  /// Shows rules one part after another, to the end or past the head of the first PAGE_DATA.
   private func visit(
     _ reader: inout StreamReader, _ inspection: Inspection, toPages: Bool
   ) throws(StreamError) {
@@ -88,8 +88,8 @@ public struct Verifier {
       switch edits?(part) ?? part {
       case .header(let header): inspection.visit(header)
       case .record(let record):
-        if toPages, record.type == .pageData { return }
         inspection.visit(record)
+        if toPages, record.type == .pageData { return }
         try finish(record, &reader, inspection)
       case .trailing(let trailing): try finish(trailing, inspection)
       }

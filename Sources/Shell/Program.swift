@@ -57,7 +57,7 @@ private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
 /// Runs a sub-command. ArgumentParser's own errors are usage errors with its own text.
 private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
   do {
-    var command = try Commands.parseAsRoot(words)
+    var command = try Commands.parse(words)
     if let long = (command as? any LongCommand)?.long {
       ProgressDisplay.begin(long.progress, isQuiet: long.quiet)
     }

@@ -4,6 +4,8 @@ internal import ArgumentParser
 
 /// A sub-command: says its exit code.
 protocol ShellCommand: ParsableCommand {
+  /// The word that asks for it.
+  static var name: String { get }
   mutating func execute() throws -> Int32
 }
 
@@ -33,7 +35,7 @@ struct Commands: ParsableCommand {
     version: "xensave-lua \(versionLine)",
     subcommands: all)
 
-  static let all: [any ParsableCommand.Type] = [
+  static let all: [any ShellCommand.Type] = [
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
     ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self,
     PagesCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self, Export.self,
@@ -41,5 +43,17 @@ struct Commands: ParsableCommand {
     InternalDocs.self,
   ]
 
-  static let names: Set<String> = Set(all.map { $0._commandName })
+  static let names = Set(all.map { $0.name })
+
+  /// The command that these words ask for. Where it has no commands of its own it is read alone: to
+  /// set all the others up takes as long as its work often does. Only the whole tree knows how to
+  /// speak of mistakes and to help.
+  static func parse(_ words: [String]) throws -> any ParsableCommand {
+    if let type = all.first(where: { $0.name == words.first }), type.configuration.subcommands.isEmpty,
+      let command = try? type.parseAsRoot(Array(words.dropFirst())), command is any ShellCommand
+    {
+      return command
+    }
+    return try parseAsRoot(words)
+  }
 }

@@ -10,8 +10,9 @@ internal import Stream
 internal import SystemIO
 
 struct ConvertImage: LongCommand {
+  static let name = "convert"
   static let configuration = CommandConfiguration(
-    commandName: "convert",
+    commandName: name,
     abstract: "Convert an image between versions, byte orders and outer layers.",
     discussion: """
       FORMAT is one of: \

@@ -10,8 +10,9 @@ internal import SystemIO
 /// What is said about the helper, and the check of its configuration. Started by libxl, the program
 /// takes another way (`runHelper`).
 struct HelperCommand: ShellCommand {
+  static let name = "helper"
   static let configuration = CommandConfiguration(
-    commandName: "helper",
+    commandName: name,
     abstract: "Save and restore domains as libxl's save helper, with policies and filters in Lua.",
     usage: """
       LIBXL_SAVE_HELPER=/usr/bin/xensave-lua xl save|restore|migrate|remus ...

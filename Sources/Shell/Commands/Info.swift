@@ -9,8 +9,9 @@ internal import Stream
 internal import SystemIO
 
 struct Info: ShellCommand {
+  static let name = "info"
   static let configuration = CommandConfiguration(
-    commandName: "info", abstract: "Show on one screen what an image holds.")
+    commandName: name, abstract: "Show on one screen what an image holds.")
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Flag(help: "Print JSON.") var json = false

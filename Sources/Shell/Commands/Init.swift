@@ -5,8 +5,9 @@ internal import JSON
 internal import SystemIO
 
 struct Init: ShellCommand {
+  static let name = "init"
   static let configuration = CommandConfiguration(
-    commandName: "init",
+    commandName: name,
     abstract: "Make a folder for scripts: settings of editors and of luacheck.",
     discussion: """
       Writes .luarc.json, with which lua-language-server completes and checks what scripts use of \

@@ -14,8 +14,9 @@ struct InternalDocs: ShellCommand {
     case bash, zsh, fish
   }
 
+  static let name = "internal-docs"
   static let configuration = CommandConfiguration(
-    commandName: "internal-docs", abstract: "Print a document made from the declarations.",
+    commandName: name, abstract: "Print a document made from the declarations.",
     shouldDisplay: false)
 
   @Argument(help: "Which document.") var kind: Kind

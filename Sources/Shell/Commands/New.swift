@@ -6,8 +6,9 @@ internal import SystemIO
 struct New: ShellCommand {
   enum Kind: String, CaseIterable, ExpressibleByArgument { case filter, report }
 
+  static let name = "new"
   static let configuration = CommandConfiguration(
-    commandName: "new", abstract: "Begin a script: writes NAME.lua and NAME_test.lua.")
+    commandName: name, abstract: "Begin a script: writes NAME.lua and NAME_test.lua.")
 
   @Argument(help: "What it is to be: \(Kind.allCases.map(\.rawValue).joined(separator: " or ")).")
   var kind: Kind

@@ -75,8 +75,9 @@ private func report(
 }
 
 struct Compact: LongCommand {
+  static let name = "compact"
   static let configuration = CommandConfiguration(
-    commandName: "compact",
+    commandName: name,
     abstract: "Write an image with each page once.",
     discussion: """
       Drops what a live or checkpointed stream has superseded; the result is a plain image of the \
@@ -127,8 +128,9 @@ struct Compact: LongCommand {
 }
 
 struct MakeDelta: LongCommand {
+  static let name = "delta"
   static let configuration = CommandConfiguration(
-    commandName: "delta", abstract: "Write what of an image differs from another one.")
+    commandName: name, abstract: "Write what of an image differs from another one.")
 
   @Argument(help: "The image to start from.", completion: .file()) var base: String
   @Argument(help: "The image to reach.", completion: .file()) var new: String
@@ -161,8 +163,9 @@ struct MakeDelta: LongCommand {
 }
 
 struct ApplyDelta: LongCommand {
+  static let name = "apply"
   static let configuration = CommandConfiguration(
-    commandName: "apply", abstract: "Make an image from another one and a delta.")
+    commandName: name, abstract: "Make an image from another one and a delta.")
 
   @Argument(help: "The image that the delta starts from.", completion: .file()) var base: String
   @Argument(help: "The delta.", completion: .file()) var delta: String
@@ -189,8 +192,9 @@ struct ApplyDelta: LongCommand {
 }
 
 struct Export: LongCommand {
+  static let name = "export"
   static let configuration = CommandConfiguration(
-    commandName: "export",
+    commandName: name,
     abstract: "Write the guest's memory for other tools.",
     discussion: """
       raw: file offset = physical address, for forensic tools; lime: the same in ranges; xen-core: \

@@ -7,8 +7,9 @@ internal import JSON
 internal import Pages
 
 struct PagesCommand: LongCommand {
+  static let name = "pages"
   static let configuration = CommandConfiguration(
-    commandName: "pages",
+    commandName: name,
     abstract: "Count, list and search the pages of an image.",
     discussion: """
       What counts is the last occurrence of each page, as a restore would see it. EXPR is a selector: \

@@ -8,8 +8,9 @@ internal import LuaRuntime
 internal import SystemIO
 
 struct PolicyCommand: ShellCommand {
+  static let name = "policy"
   static let configuration = CommandConfiguration(
-    commandName: "policy", abstract: "Try migration policies on recorded saves.",
+    commandName: name, abstract: "Try migration policies on recorded saves.",
     subcommands: [PolicyList.self, PolicyTest.self, PolicyExplain.self])
 
   mutating func execute() throws -> Int32 {
@@ -19,8 +20,9 @@ struct PolicyCommand: ShellCommand {
 }
 
 struct PolicyList: ShellCommand {
+  static let name = "list"
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List the policies that come with the program.")
+    commandName: name, abstract: "List the policies that come with the program.")
 
   @Flag(help: "Print JSON.") var json = false
 
@@ -131,8 +133,9 @@ struct BacktestOptions: ParsableArguments {
 }
 
 struct PolicyTest: ShellCommand {
+  static let name = "test"
   static let configuration = CommandConfiguration(
-    commandName: "test", abstract: "Replay recorded saves with policies, side by side.",
+    commandName: name, abstract: "Replay recorded saves with policies, side by side.",
     discussion: """
       Xen's builtin policy is always among them. The guest dirties pages as it did when the trace was \
       recorded; rounds take the time that the link takes. POLICY is a name (xensave-lua policy list) \

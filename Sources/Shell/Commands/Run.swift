@@ -5,8 +5,9 @@ internal import JSON
 internal import SystemIO
 
 struct Run: ShellCommand {
+  static let name = "run"
   static let configuration = CommandConfiguration(
-    commandName: "run", abstract: "Run a script that comes with the program.",
+    commandName: name, abstract: "Run a script that comes with the program.",
     discussion: """
       "run --list" names the scripts; "run NAME --help" explains one. What stands behind the name is \
       as for a script of one's own: IMAGE, arguments, -o OUT and so on.

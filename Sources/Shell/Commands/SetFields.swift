@@ -10,8 +10,9 @@ internal import Stream
 internal import SystemIO
 
 struct SetFields: LongCommand {
+  static let name = "set"
   static let configuration = CommandConfiguration(
-    commandName: "set",
+    commandName: name,
     abstract: "Change fields of an image without a script.",
     usage: "xensave-lua set IMAGE PATH=VALUE... (-o OUT | --in-place | --dry-run)",
     discussion: """
@@ -165,29 +166,33 @@ struct SetFields: LongCommand {
     }
   }
 
-  /// Verifies the image as it will be. Where only a part of it was looked at, the edits are refused
-  /// for what they make worse there; else the whole image has to be good.
+  /// Verifies the image as it will be. Edits that have nothing to do with the pages are checked
+  /// without them, and refused for what they make worse; else the whole image has to be good.
   private func check(_ document: ImageDocument) throws(Failure) {
     do {
       let index = document.index
-      func report(_ verifier: Verifier) throws(StreamError) -> VerifyReport {
+      let tail: Int? =
         switch index.coverage {
-        case .all: try verifier.run()
-        case .front: try verifier.runFront()
-        case .around(let tail): try verifier.runAround(index, tail: tail)
+        case .front: nil
+        case .around(let tail): tail
+        case .all:
+          leads(document, { document.isApartFromPages($0) }) ? index.firstBehindPages : nil
         }
+      func report(_ verifier: Verifier) throws(StreamError) -> VerifyReport {
+        if index.coverage == .front { return try verifier.runFront() }
+        if let tail { return try verifier.runAround(index, tail: tail) }
+        return try verifier.run()
       }
-      let after = try report(Verifier(document))
-      var known: Set<String> = []
-      if index.coverage != .all {
-        let before = try report(Verifier(document.source.duplicate()))
-        known = Set(before.findings.map(\.description))
+      let expected = RewriteJob.expectedRules(index.headers)
+      var errors = try report(Verifier(document)).findings.filter {
+        $0.severity == .error && !expected.contains($0.ruleID)
       }
-      let expected = RewriteJob.expectedRules(document.index.headers)
-      let first = after.findings.first {
-        $0.severity == .error && !known.contains($0.description) && !expected.contains($0.ruleID)
+      if !errors.isEmpty, index.coverage == .front || tail != nil {
+        let before = try report(Verifier(document.source.duplicate())).findings
+        let known = Set(before.map(\.description))
+        errors.removeAll { known.contains($0.description) }
       }
-      if let first {
+      if let first = errors.first {
         throw Failure(
           ExitCode.findings,
           "\(image): not changed: the result would not restore: \(first.description); "
@@ -202,8 +207,9 @@ struct SetFields: LongCommand {
 }
 
 struct Recover: ShellCommand {
+  static let name = "recover"
   static let configuration = CommandConfiguration(
-    commandName: "recover",
+    commandName: name,
     abstract: "Undo an edit in place that was interrupted.")
 
   @Argument(help: "The image.", completion: .file()) var image: String

@@ -6,8 +6,9 @@ internal import LuaRuntime
 internal import SystemIO
 
 struct Test: ShellCommand {
+  static let name = "test"
   static let configuration = CommandConfiguration(
-    commandName: "test", abstract: "Run the tests of scripts: files called *_test.lua.",
+    commandName: name, abstract: "Run the tests of scripts: files called *_test.lua.",
     discussion: """
       Each file runs by itself; `require "xensave.testing"` gives it t.test, t.equal and so on, and \
       xs.synth images to work with. Exit code 1 if a test fails. With --json what tests print goes \

@@ -4,8 +4,9 @@ internal import ArgumentParser
 internal import Convert
 
 struct Unwrap: LongCommand {
+  static let name = "unwrap"
   static let configuration = CommandConfiguration(
-    commandName: "unwrap",
+    commandName: name,
     abstract: "Take the outer layers of a toolstack off an image.",
     discussion: """
       --layer says what is left: the libxl stream, or the bare libxc stream. The latter has no place \

@@ -4,8 +4,9 @@ internal import ArgumentParser
 internal import Convert
 
 struct Wrap: LongCommand {
+  static let name = "wrap"
   static let configuration = CommandConfiguration(
-    commandName: "wrap",
+    commandName: name,
     abstract: "Put the outer layers of a toolstack around an image.",
     discussion: """
       The result of unwrap and of tools that write bare streams becomes a file that xl restore (xl), \
