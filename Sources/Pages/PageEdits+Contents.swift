@@ -55,7 +55,8 @@ extension PageEdits {
           unsafe arena.pointer(target)
             .copyMemory(from: loaded.pointer(from), byteCount: count * pageByteCount)
         } else {
-          try read(start + UInt64(data * pageByteCount), count * pageByteCount, arena, target)
+          try source.readAside(
+            start + UInt64(data * pageByteCount), count * pageByteCount, into: arena, at: target)
         }
         for number in index..<index + count where contents[places[number]] > 0 {
           try put(
@@ -64,18 +65,6 @@ extension PageEdits {
         index += count
       }
     }
-  }
-
-  func read(
-    _ offset: UInt64, _ count: Int, _ arena: Arena, _ place: Int
-  ) throws(PagesError) {
-    let here = source.position
-    defer { source.seek(here) }
-    source.seek(offset)
-    let got = try io { () throws(SystemError) in
-      try source.read(into: arena, place..<place + count)
-    }
-    guard got == count else { throw shorter(source) }
   }
 
   // MARK: - In memory
@@ -155,55 +144,16 @@ extension PageEdits {
     return lent
   }
 
-  /// The selected pages that have contents, 64 at a time; for who only reads. Nil where the record is
-  /// not in a file, or in memory already: then `lend` has them.
-  public func walk(_ program: SelectorProgram) throws(PagesError) -> Walk? {
+  /// The selected pages that have contents, some at a time; for who only reads. Nil where the record
+  /// is not in a file, or in memory already: then `lend` has them.
+  public func walk(_ program: SelectorProgram) throws(PagesError) -> RecordWalk? {
     let editable = try current()
     guard source.isFile, editable.loadedPayload == nil, !isChanging else { return nil }
-    return Walk(edits: self, chosen: try chosen(program))
-  }
-
-  /// Goes over pages of a record in a file.
-  public struct Walk {
-    private let edits: PageEdits
-    /// pfns of the pages, and their places in the payload: looking these up in the edits for each page
-    /// would cost more than reading it.
-    private let all: [(pfn: UInt64, data: Int)]
-    /// Given back at the end.
-    private var arena: Arena?
-    private var next = 0
-    private var pages: [(pfn: UInt64, offset: Int)] = []
-
-    init(edits: PageEdits, chosen: [Int]) {
-      self.edits = edits
-      let (entries, dataIndex) = (edits.entries, edits.dataIndex)
-      all = chosen.map { (entries[$0].pfn, Int(dataIndex[$0])) }
-      let count = PageEdits.pieceByteCount
-      arena = edits.source.takeSpare(count) ?? Arena(capacity: count)
-    }
-
-    /// The next pages, which are good until those behind them are asked for; nil at the end.
-    public mutating func nextPiece() throws(PagesError) -> Lent? {
-      let editable = try edits.current()
-      guard next < all.count, let arena else {
-        if let arena { edits.source.keepSpare(arena) }
-        arena = nil
-        return nil
-      }
-      let first = all[next].data
-      let limit = first + PageEdits.pieceByteCount / pageByteCount
-      var count = 0
-      pages.removeAll(keepingCapacity: true)
-      while next < all.count, all[next].data < limit {
-        let page = all[next]
-        pages.append((page.pfn, (page.data - first) * pageByteCount))
-        count = (page.data - first + 1) * pageByteCount
-        next += 1
-      }
-      let start = editable.record.bodyOffset + UInt64(editable.record.body.count)
-      try edits.read(start + UInt64(first * pageByteCount), count, arena, 0)
-      return Lent(arena: arena, byteCount: count, pages: pages)
-    }
+    // For each page of the loop these would be looked up in the edits, which takes longer than to read
+    // it.
+    let (entries, dataIndex) = (self.entries, self.dataIndex)
+    return RecordWalk(
+      editable, source, try chosen(program).map { (entries[$0].pfn, Int(dataIndex[$0])) })
   }
 
   private func chosen(_ program: SelectorProgram) throws(PagesError) -> [Int] {

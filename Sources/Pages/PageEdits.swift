@@ -61,36 +61,45 @@ public final class PageEdits: RecordStreamer {
   public init(
     _ record: EditableRecord, _ source: Source, _ guards: PageGuard
   ) throws(PagesError) {
-    guard let count = record.record.pageEntryCount else {
-      throw PagesError(
-        .usage, "\(record.record.place): expected PAGE_DATA with a complete pfn table")
-    }
     self.record = record
     place = record.record.place
     self.source = source
     self.guards = guards
     body = record.body
+    (entries, dataIndex) = try PageEdits.entries(of: record)
+    isDropped = [Bool](repeating: false, count: entries.count)
+    kept = Array(entries.indices)
+    contents = [UInt16](repeating: 0, count: entries.count)
+    record.streamer = self
+  }
+
+  /// The entries of a record, and the numbers of their pages in its payload, or -1.
+  static func entries(
+    of record: EditableRecord
+  ) throws(PagesError) -> ([PageEntry], [Int32]) {
+    let record = record.record
+    guard let count = record.pageEntryCount else {
+      throw PagesError(
+        .usage, "\(record.place): expected PAGE_DATA with a complete pfn table")
+    }
     var next: Int32 = 0
     var entries: [PageEntry] = []
     var dataIndex: [Int32] = []
+    entries.reserveCapacity(count)
+    dataIndex.reserveCapacity(count)
     for index in 0..<count {
-      let entry = record.record.pageEntry(index)
+      let entry = record.pageEntry(index)
       entries.append(entry)
       dataIndex.append(entry.type.hasData ? next : -1)
       if entry.type.hasData { next += 1 }
     }
-    guard record.payloadByteCount == Int(next) * pageByteCount else {
+    guard record.payloadByteCount == UInt64(next) * UInt64(pageByteCount) else {
       throw PagesError(
         .invalid,
-        "\(record.record.place): expected \(next) pages of contents, got "
+        "\(record.place): expected \(next) pages of contents, got "
           + "\(record.payloadByteCount) octets")
     }
-    self.entries = entries
-    self.dataIndex = dataIndex
-    isDropped = [Bool](repeating: false, count: count)
-    kept = Array(0..<count)
-    contents = [UInt16](repeating: 0, count: count)
-    record.streamer = self
+    return (entries, dataIndex)
   }
 
   /// The record, while it is the current one of its stream and its head as it was.

@@ -21,7 +21,7 @@ public final class PageGuard {
   private var isLookedUp = false
   private var edited = PFNBitmap()
   /// Reused by the edits of all records: 4 MiB of scratch.
-  let batch = PageBatch()
+  private(set) lazy var batch = PageBatch()
 
   public init(guest: GuestType? = nil) { self.guest = guest }
 

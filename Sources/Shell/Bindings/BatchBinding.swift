@@ -10,7 +10,9 @@ internal import Stream
 /// What a record knows of its pages: their edits, and what is lent of them.
 final class RecordPages {
   /// The guard of the filter that got the record; nil where a record is only read.
-  var guards: PageGuard?
+  let guards: PageGuard?
+  /// What the records of a loop that only reads share.
+  private let reading: PageGuard?
   private var memory: LuaMemory?
   /// What loops over a record that is only read have lent; each goes with its loop.
   private var walks: [Walk] = []
@@ -21,7 +23,10 @@ final class RecordPages {
   /// The record's streamer, which goes with the record's time and not with Lua's reference to it.
   private weak var edits: PageEdits?
 
-  init(_ guards: PageGuard? = nil) { self.guards = guards }
+  init(_ guards: PageGuard?, reading: PageGuard?) {
+    self.guards = guards
+    self.reading = reading
+  }
 
   /// The edits that this record, or a filter before this one, has begun; nil where there are none.
   func begun(_ record: EditableRecord) -> PageEdits? {
@@ -38,7 +43,7 @@ final class RecordPages {
         "a copy of PAGE_DATA holds its pages as a string: edit the record itself, in a filter")
     }
     let made = try paging { () throws(PagesError) in
-      try PageEdits.of(record, source, guards ?? PageGuard())
+      try PageEdits.of(record, source, guards ?? reading ?? PageGuard())
     }
     edits = made
     return made
@@ -67,12 +72,8 @@ final class RecordPages {
   func pushLoop(
     _ frame: LuaFrame, _ record: EditableRecord, _ program: SelectorProgram
   ) throws(LuaError) {
+    if guards == nil, let walk = try walk(record, program) { return pushWalk(frame, walk) }
     let edits = try edits(record)
-    if guards == nil,
-      let walk = try paging({ () throws(PagesError) in try edits.walk(program) })
-    {
-      return pushWalk(frame, walk)
-    }
     guard let lent = try paging({ () throws(PagesError) in try edits.lend(program) }) else {
       return frame.push(function: "each") { frame in
         frame.pushNil()
@@ -106,8 +107,24 @@ final class RecordPages {
 
   private static let onlyRead = "the record is only read (edit pages in a filter)"
 
+  /// The pages of a record that is only read, where it is in a file.
+  private func walk(
+    _ record: EditableRecord, _ program: SelectorProgram
+  ) throws(LuaError) -> RecordWalk? {
+    if begun(record) == nil, record.isFromStream, record.type == .pageData,
+      let source = record.source,
+      let walk = try paging({ () throws(PagesError) in
+        try RecordWalk(whole: record, source, program)
+      })
+    {
+      return walk
+    }
+    let edits = try edits(record)
+    return try paging { () throws(PagesError) in try edits.walk(program) }
+  }
+
   /// A loop over a record in a file: what it reads is in memory 64 pages at a time.
-  private func pushWalk(_ frame: LuaFrame, _ walk: PageEdits.Walk) {
+  private func pushWalk(_ frame: LuaFrame, _ walk: RecordWalk) {
     var walk = walk
     let memory = LuaMemory(frame)
     walks.removeAll { $0.memory == nil }

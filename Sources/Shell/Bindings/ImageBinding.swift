@@ -294,6 +294,7 @@ final class LuaImage {
         let wanted = try LuaImage.types(frame, 2)
         var reader = StreamReader(try image.takeSource())
         var current: LuaRecord?
+        let reading = PageGuard()
         frame.push(function: "records") { frame throws(LuaError) in
           current?.pages.end()
           current?.editable.invalidate()
@@ -304,7 +305,7 @@ final class LuaImage {
               EditableRecord(reading: record, from: reader.source) {
                 (arena: Arena, count: Int) throws(StreamError) in
                 try reader.loadPayload(count, into: arena)
-              })
+              }, reading: reading)
             current = next
             frame.state.place = { "\(record.place) at \(record.offset.hex())" }
             frame.push(object: next)

@@ -15,10 +15,11 @@ final class LuaRecord: FieldOwner {
   /// Called when a script changes the record: an image notes what to write.
   var onChange: (() throws(LuaError) -> Void)?
 
-  /// `guards`: those of the filter that the record passes.
-  init(_ editable: EditableRecord, _ guards: PageGuard? = nil) {
+  /// `guards`: those of the filter that the record passes; `reading`: what the records of a loop that
+  /// only reads share.
+  init(_ editable: EditableRecord, _ guards: PageGuard? = nil, reading: PageGuard? = nil) {
     self.editable = editable
-    pages = RecordPages(guards)
+    pages = RecordPages(guards, reading: reading)
   }
 
   var record: Record { editable.record }

@@ -49,7 +49,8 @@ struct Commands: ParsableCommand {
   /// set all the others up takes as long as its work often does. Only the whole tree knows how to
   /// speak of mistakes and to help.
   static func parse(_ words: [String]) throws -> any ParsableCommand {
-    if let type = all.first(where: { $0.name == words.first }), type.configuration.subcommands.isEmpty,
+    if let type = all.first(where: { $0.name == words.first }),
+      type.configuration.subcommands.isEmpty,
       let command = try? type.parseAsRoot(Array(words.dropFirst())), command is any ShellCommand
     {
       return command
