@@ -33,6 +33,7 @@ public final class Source {
   private static let sparing = 64
   /// Whether a file is read ahead by 64 octets only: for passes over heads that leave the rest.
   public var isSparing = false
+  private var jumps = Jumps()
   /// Memory that a record no longer needs.
   private var spare: Arena?
   /// What the window holds normally; it grows for what is peeked at, and shrinks again behind it.
@@ -117,6 +118,8 @@ public final class Source {
     windowStart = 0
     window.reserve(max(count, Self.readAhead))
     let goal = isFile ? max(count, isSparing ? Self.sparing : Self.readAhead) : count
+    let start = windowEnd == 0 && jumps.isToBeTimed(position) ? ContinuousClock.now : nil
+    defer { if let start { jumps.note(start.duration(to: .now), self) } }
     while windowEnd < count {
       let got = try readSome(
         into: window, windowEnd..<goal, at: position + UInt64(windowEnd))
@@ -193,6 +196,7 @@ public final class Source {
       let there = byteCount > position ? byteCount - position : 0
       rest = min(rest, there)
       position += rest
+      jumps.note(rest, self)
       return UInt64(first) + rest
     }
     guard rest > 0 else { return UInt64(first) }

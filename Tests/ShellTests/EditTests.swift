@@ -115,6 +115,26 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
+  /// What an edit does not concern may be bad before and after it; what it concerns may not.
+  @Test func badPagesDoNotHinderEditsOfOtherParts() {
+    inFolder { folder in
+      let image = folder + "/image"
+      let first = Program.shell(
+        "cp \(pvh) \(image) && xensave-lua set \(image) 'record[9].pfn[0]=0x10000000000001' "
+          + "--in-place --unchecked -q && ! xensave-lua verify \(image) -q")
+      #expect(first.exitCode == 0, "\(first.errors)")
+      for (edit, exitCode) in [
+        ("X86_TSC_INFO.khz=5", 0), ("vcpu[0].rax=4", 0), ("X86_TSC_INFO.mode=9", 1),
+        ("record[10].pfn[0]=0x77", 1),
+      ] as [(String, Int32)] {
+        let before = Program.read(image)
+        let outcome = Program.run(["set", image, edit, "--in-place"])
+        #expect(outcome.exitCode == exitCode, "\(edit): \(outcome.errors)")
+        #expect((Program.read(image) == before) == (exitCode != 0), "\(edit)")
+      }
+    }
+  }
+
   static let hasStrace = Program.shell("command -v strace").exitCode == 0
 
   @Test(.enabled(if: hasStrace, "strace injects the kills"))

@@ -140,4 +140,21 @@ private let keep = "-e 'return function() end'"
       #expect(outcome.exitCode == 0, "\(outcome.errors)")
     }
   }
+
+  @Test(.enabled(if: hasStrace, "strace makes the reads slow"))
+  func headsThatTakeLongAreAskedForInAdvance() {
+    inFolder { folder in
+      let outcome = Program.shell(
+        "scripts/make-image --guest hvm --layer xl --memory 64MiB \(folder)/in && "
+          + "strace -f -qq -o \(folder)/trace -e trace=pread64,fadvise64 "
+          + "-e inject=pread64:delay_exit=3000 xensave-lua verify -q \(folder)/in; echo $?; "
+          // Offsets that were asked for, and of those, how many were read.
+          + "sed -n 's/.*fadvise64([0-9]*, \\([0-9]*\\), .*WILLNEED.*/\\1/p' \(folder)/trace "
+          + ">\(folder)/asked; wc -l <\(folder)/asked; "
+          + "sed -n 's/.* 8208, \\([0-9]*\\)) = .*/\\1/p' \(folder)/trace "
+          + "| grep -cxFf - \(folder)/asked")
+      // 64 MiB are 16 records of pages; two of them tell how far apart they are.
+      #expect(outcome.text == "0\n13\n13\n", "\(outcome.text) \(outcome.errors)")
+    }
+  }
 }
