@@ -15,13 +15,13 @@ public import SystemIO
 ///     +-------------------------------------------------+
 ///     | magic "XSLINDEX"                                |
 ///     +-------------------------------------------------+
-///     | version (1)                                     |
+///     | version (2)                                     |
 ///     +-------------------------------------------------+
 ///     | octets of the image                             |
 ///     +-------------------------------------------------+
 ///     | its time of change, nanoseconds                 |
 ///     +-------------------------------------------------+
-///     | hash of its first and last 64 KiB               |
+///     | hash of its first and last 4 KiB                |
 ///     +-------------------------------------------------+
 ///     | counts: runs, records, records of pages,        |
 ///     | checkpoints, rounds, pages with contents,       |
@@ -48,7 +48,7 @@ public struct IndexCache {
   private static let libxlBit: UInt64 = 1 << 63
   /// Records of pages that are compared to the index when it is read.
   private static let spotChecks = 16
-  private static let endByteCount = 64 << 10
+  private static let endByteCount = 4 << 10
 
   /// What ties it to its image.
   private static func key(_ source: Source) throws(PagesError) -> [UInt64] {
@@ -78,7 +78,7 @@ public struct IndexCache {
       Surroundings.nanosecondsSince1970 &- (try source.modificationTime())
     }
     guard Int64(bitPattern: age) > 50_000_000 else { return }
-    var words: [UInt64] = [IndexCache.magic, 1]
+    var words: [UInt64] = [IndexCache.magic, 2]
     words += try IndexCache.key(source)
     words += [
       UInt64(index.runs.count), UInt64(index.records.count), UInt64(index.pageRecords.count),
@@ -156,7 +156,7 @@ public struct IndexCache {
     guard bytes.count == Int(count) else { throw unfit("it became shorter") }
     let body = Array(bytes.dropLast(8))
     guard bytes.load(0, as: UInt64.self) == IndexCache.magic,
-      bytes.load(8, as: UInt64.self) == 1
+      bytes.load(8, as: UInt64.self) == 2
     else { throw unfit("it is no index of this program's version") }
     guard bytes.load(body.count, as: UInt64.self) == PageDelta.hash(body) else {
       throw unfit("it is damaged (its hash does not fit)")

@@ -49,7 +49,7 @@ private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
   case "run":
     if let code = try Run.dispatch(Array(words.dropFirst())) { return code }
     return try runCommand(words)
-  case let first? where Commands.names.contains(first): return try runCommand(words)
+  case let first? where Commands.isName(first): return try runCommand(words)
   default: return try ScriptRunner(options: ScriptOptions(words)).run()
   }
 }
@@ -72,7 +72,7 @@ private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
       return ExitCode.good
     }
     // One line: what is wrong, and where to read on.
-    let name = words.first.flatMap { Commands.names.contains($0) ? $0 : nil }
+    let name = words.first.flatMap { Commands.isName($0) ? $0 : nil }
     let message = Commands.message(for: error).split(separator: "\n").joined(separator: " ")
     throw Failure(
       ExitCode.usage,

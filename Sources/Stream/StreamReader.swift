@@ -49,7 +49,13 @@ public struct StreamReader {
   private var isAfterCheckpointEnd = false
   private var checkpoint = 0
   private var waiting: UInt64 = 0
-  private var waitingPlace = ""
+  /// A record as messages name it: most are never named.
+  private struct Place {
+    let number: Int
+    let type: RecordType
+    var text: String { "record \(number) (\(type.name))" }
+  }
+  private var waitingPlace = Place(number: 0, type: .end)
   private var waitingOffset: UInt64 = 0
 
   /// Whether the tables of PAGE_DATA are payload and not head.
@@ -199,12 +205,12 @@ public struct StreamReader {
       ending = .cutCheckpoint
       return
     }
-    let footer = try read(count, waitingPlace)
+    let footer = try read(count, waitingPlace.text)
     guard checksum.isValid else { return }
     let stated = footer.load(0, as: UInt32.self, libxcContext.order)
     guard stated == checksum.crc.value else {
       throw fail(
-        .malformed, at: offset, waitingPlace,
+        .malformed, at: offset, waitingPlace.text,
         "checksum: expected \(checksum.crc.value.hex(8)), got \(stated.hex(8))")
     }
   }
@@ -223,7 +229,7 @@ public struct StreamReader {
       return
     }
     throw StreamError(
-      .truncated, path: source.path, offset: source.position, place: waitingPlace,
+      .truncated, path: source.path, offset: source.position, place: waitingPlace.text,
       "the stream ends inside the record: \(count - got) octets are missing")
   }
 
@@ -255,11 +261,11 @@ public struct StreamReader {
       layer = .libxl
     }
     let type = framing == .draftB ? DraftB.type(number) : RecordType(layer, number)
-    let place = "record \(recordCount + 1) (\(type.name))"
+    let place = Place(number: recordCount + 1, type: type)
     let limit = layer == .libxc ? Limit.libxcBody : Limit.libxlBody
     guard UInt64(length) <= limit else {
       throw fail(
-        .limit, at: offset + UInt64(framing.numberByteCount), place,
+        .limit, at: offset + UInt64(framing.numberByteCount), place.text,
         "length: \(length) octets exceed the limit of \(limit >> 20) MiB")
     }
     let headCount = try headByteCount(type, Int(length), order, offset, front, place)
@@ -272,8 +278,8 @@ public struct StreamReader {
     guard got == front + loaded else {
       return try cut(offset, need: front + loaded, got, expected, place)
     }
-    let frontOctets = try read(front, place)
-    let bytes = try read(loaded, place)
+    let frontOctets = try read(front, place.text)
+    let bytes = try read(loaded, place.text)
     if framing.hasChecksum {
       checksum = RecordChecksum(isValid: frontOctets.load(8, as: UInt16.self, order) & 1 != 0)
       checksum?.crc.update(bytes)
@@ -297,7 +303,7 @@ public struct StreamReader {
   /// How much of a body is read into memory.
   private func headByteCount(
     _ type: RecordType, _ length: Int, _ order: ByteOrder, _ offset: UInt64, _ front: Int,
-    _ place: String
+    _ place: Place
   ) throws(StreamError) -> Int {
     switch type {
     case .pageData:
@@ -306,7 +312,7 @@ public struct StreamReader {
       let table = min(8 + 8 * count, length)
       guard table <= Limit.pageTable else {
         throw fail(
-          .limit, at: offset + UInt64(front), place,
+          .limit, at: offset + UInt64(front), place.text,
           "count: expected at most \(Limit.pageTable / 8 - 1) entries, got \(count)")
       }
       return leavesPageTables ? 8 : table
@@ -320,7 +326,7 @@ public struct StreamReader {
       }
       guard length <= Limit.head else {
         throw fail(
-          .limit, at: offset + 4, place,
+          .limit, at: offset + 4, place.text,
           "length: \(length) octets exceed the limit of \(Limit.head >> 20) MiB for this type")
       }
       return length
@@ -390,18 +396,18 @@ public struct StreamReader {
     let number = source.integer(0, as: UInt64.self, .little)
     let length = source.integer(8, as: UInt64.self, .little)
     let type = RecordType(.xenopsd, UInt32(truncatingIfNeeded: number))
-    let place = "record \(recordCount + 1) (\(type.name))"
+    let place = Place(number: recordCount + 1, type: type)
     guard number < 1 << 32 else {
       throw fail(
-        .malformed, at: offset, place, "type: expected less than 2^32, got \(number.hex())")
+        .malformed, at: offset, place.text, "type: expected less than 2^32, got \(number.hex())")
     }
     guard length <= Limit.libxlBody || type == .xenopsdLibxc else {
       throw fail(
-        .limit, at: offset + 8, place,
+        .limit, at: offset + 8, place.text,
         "length: \(length) octets exceed the limit of \(Limit.libxlBody >> 20) MiB")
     }
     guard type != .libxcLegacy, type != .libxlOfXenopsd else {
-      throw fail(.unsupported, at: offset, place, "a stream of this kind is not read here")
+      throw fail(.unsupported, at: offset, place.text, "a stream of this kind is not read here")
     }
   }
 
@@ -415,10 +421,10 @@ public struct StreamReader {
 
   /// A record that the source ends in: an error, or the rest of a checkpointed stream.
   private mutating func cut(
-    _ offset: UInt64, need: Int, _ have: Int, _ layer: Layer, _ place: String? = nil
+    _ offset: UInt64, need: Int, _ have: Int, _ layer: Layer, _ place: Place? = nil
   ) throws(StreamError) -> Part? {
     guard checkpointCount > 0 else {
-      let place = place ?? "record \(recordCount + 1)"
+      let place = place?.text ?? "record \(recordCount + 1)"
       throw StreamError(
         .truncated, path: source.path, offset: offset + UInt64(have), place: place,
         "the stream ends: expected \(need) octets from \(offset.hex()), got \(have)")
@@ -438,13 +444,13 @@ public struct StreamReader {
     source.window(try peekCount(count))
   }
 
-  func read(_ count: Int, _ place: String) throws(StreamError) -> [UInt8] {
+  func read(_ count: Int, _ place: @autoclosure () -> String) throws(StreamError) -> [UInt8] {
     let start = source.position
     let bytes: [UInt8]
     do { bytes = try source.read(count) } catch { throw wrap(error) }
     guard bytes.count == count else {
       throw StreamError(
-        .truncated, path: source.path, offset: start + UInt64(bytes.count), place: place,
+        .truncated, path: source.path, offset: start + UInt64(bytes.count), place: place(),
         "the stream ends: expected \(count) octets from \(start.hex()), got \(bytes.count)")
     }
     return bytes

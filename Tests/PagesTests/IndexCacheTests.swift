@@ -178,7 +178,7 @@ import Testing
       ("more runs than words", { $0[5] = 1 << 61 }),
       ("many records", { $0[6] = .max }),
       ("many records of pages", { $0[7] = 1 << 62 }),
-      ("version", { $0[1] = 2 }),
+      ("version", { $0[1] = 3 }),
       ("ending", { $0[12] = 4 }),
       ("more pages than the image", { $0[10] = 1 << 40 }),
       (

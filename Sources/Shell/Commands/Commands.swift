@@ -14,8 +14,9 @@ extension ShellCommand {
 }
 
 struct Commands: ParsableCommand {
+  static let name = "xensave-lua"
   static let configuration = CommandConfiguration(
-    commandName: "xensave-lua",
+    commandName: name,
     abstract: "Look into, check and rewrite saved domains of Xen.",
     usage: """
       xensave-lua [-i] [IMAGE]
@@ -43,11 +44,14 @@ struct Commands: ParsableCommand {
     InternalDocs.self,
   ]
 
-  static let names = Set(all.map { $0.name })
+  static var names: [String] { all.map { $0.name } }
+
+  static func isName(_ word: String) -> Bool { all.contains { $0.name == word } }
 
   /// The command that these words ask for. Where it has no commands of its own it is read alone: to
-  /// set all the others up takes as long as its work often does. Only the whole tree knows how to
-  /// speak of mistakes and to help.
+  /// set all the others up takes as long as its work often does, and so does a search for options
+  /// that no command has, which the name of a super-command keeps ArgumentParser from. Only the whole
+  /// tree knows how to speak of mistakes and to help.
   static func parse(_ words: [String]) throws -> any ParsableCommand {
     if let type = all.first(where: { $0.name == words.first }),
       type.configuration.subcommands.isEmpty,

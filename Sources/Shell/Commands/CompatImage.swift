@@ -10,7 +10,7 @@ internal import SystemIO
 struct CompatImage: ShellCommand {
   static let name = "compat"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Say whether a release of Xen restores an image, and why.",
     discussion: """
       Looks at the stream's version, its records and their lengths, the saver's release, HVM_CONTEXT, \

@@ -12,7 +12,7 @@ internal import SystemIO
 struct ConvertImage: LongCommand {
   static let name = "convert"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Convert an image between versions, byte orders and outer layers.",
     discussion: """
       FORMAT is one of: \

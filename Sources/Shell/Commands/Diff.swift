@@ -12,7 +12,7 @@ internal import SystemIO
 struct Diff: LongCommand {
   static let name = "diff"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Show how two images differ: fields by path, records, configuration, runs of pages.",
     discussion: """
       Pages are compared as a restore would see them: of a page that was sent several times the last \

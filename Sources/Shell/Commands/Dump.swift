@@ -11,7 +11,7 @@ internal import SystemIO
 struct Dump: ShellCommand {
   static let name = "dump"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Print headers and records with their fields.",
     discussion: """
       A PART is a path: a record type (HVM_PARAMS), a record by number (record[17]), a header \

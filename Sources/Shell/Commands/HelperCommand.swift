@@ -12,7 +12,7 @@ internal import SystemIO
 struct HelperCommand: ShellCommand {
   static let name = "helper"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Save and restore domains as libxl's save helper, with policies and filters in Lua.",
     usage: """
       LIBXL_SAVE_HELPER=/usr/bin/xensave-lua xl save|restore|migrate|remus ...

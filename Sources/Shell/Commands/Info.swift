@@ -11,7 +11,8 @@ internal import SystemIO
 struct Info: ShellCommand {
   static let name = "info"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Show on one screen what an image holds.")
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Show on one screen what an image holds.")
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Flag(help: "Print JSON.") var json = false

@@ -7,7 +7,7 @@ internal import SystemIO
 struct Init: ShellCommand {
   static let name = "init"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Make a folder for scripts: settings of editors and of luacheck.",
     discussion: """
       Writes .luarc.json, with which lua-language-server completes and checks what scripts use of \

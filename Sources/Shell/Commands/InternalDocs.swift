@@ -16,7 +16,8 @@ struct InternalDocs: ShellCommand {
 
   static let name = "internal-docs"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Print a document made from the declarations.",
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Print a document made from the declarations.",
     shouldDisplay: false)
 
   @Argument(help: "Which document.") var kind: Kind

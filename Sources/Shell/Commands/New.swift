@@ -8,7 +8,8 @@ struct New: ShellCommand {
 
   static let name = "new"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Begin a script: writes NAME.lua and NAME_test.lua.")
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Begin a script: writes NAME.lua and NAME_test.lua.")
 
   @Argument(help: "What it is to be: \(Kind.allCases.map(\.rawValue).joined(separator: " or ")).")
   var kind: Kind

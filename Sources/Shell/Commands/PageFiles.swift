@@ -77,7 +77,7 @@ private func report(
 struct Compact: LongCommand {
   static let name = "compact"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Write an image with each page once.",
     discussion: """
       Drops what a live or checkpointed stream has superseded; the result is a plain image of the \
@@ -130,7 +130,8 @@ struct Compact: LongCommand {
 struct MakeDelta: LongCommand {
   static let name = "delta"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Write what of an image differs from another one.")
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Write what of an image differs from another one.")
 
   @Argument(help: "The image to start from.", completion: .file()) var base: String
   @Argument(help: "The image to reach.", completion: .file()) var new: String
@@ -165,7 +166,8 @@ struct MakeDelta: LongCommand {
 struct ApplyDelta: LongCommand {
   static let name = "apply"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Make an image from another one and a delta.")
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Make an image from another one and a delta.")
 
   @Argument(help: "The image that the delta starts from.", completion: .file()) var base: String
   @Argument(help: "The delta.", completion: .file()) var delta: String
@@ -194,7 +196,7 @@ struct ApplyDelta: LongCommand {
 struct Export: LongCommand {
   static let name = "export"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Write the guest's memory for other tools.",
     discussion: """
       raw: file offset = physical address, for forensic tools; lime: the same in ranges; xen-core: \

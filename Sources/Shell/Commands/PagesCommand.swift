@@ -9,7 +9,7 @@ internal import Pages
 struct PagesCommand: LongCommand {
   static let name = "pages"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Count, list and search the pages of an image.",
     discussion: """
       What counts is the last occurrence of each page, as a restore would see it. EXPR is a selector: \

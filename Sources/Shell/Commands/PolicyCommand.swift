@@ -10,7 +10,8 @@ internal import SystemIO
 struct PolicyCommand: ShellCommand {
   static let name = "policy"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Try migration policies on recorded saves.",
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Try migration policies on recorded saves.",
     subcommands: [PolicyList.self, PolicyTest.self, PolicyExplain.self])
 
   mutating func execute() throws -> Int32 {
@@ -22,7 +23,8 @@ struct PolicyCommand: ShellCommand {
 struct PolicyList: ShellCommand {
   static let name = "list"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "List the policies that come with the program.")
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "List the policies that come with the program.")
 
   @Flag(help: "Print JSON.") var json = false
 
@@ -135,7 +137,8 @@ struct BacktestOptions: ParsableArguments {
 struct PolicyTest: ShellCommand {
   static let name = "test"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Replay recorded saves with policies, side by side.",
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Replay recorded saves with policies, side by side.",
     discussion: """
       Xen's builtin policy is always among them. The guest dirties pages as it did when the trace was \
       recorded; rounds take the time that the link takes. POLICY is a name (xensave-lua policy list) \

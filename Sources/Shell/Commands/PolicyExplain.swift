@@ -7,7 +7,8 @@ internal import Live
 struct PolicyExplain: ShellCommand {
   static let name = "explain"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Say which decisions would have been best, in hindsight.",
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Say which decisions would have been best, in hindsight.",
     discussion: """
       Of stopping behind the first, second, ... round, the best is the soonest end among those whose \
       downtime is within the limit; if there is none, the least downtime.

@@ -7,7 +7,8 @@ internal import SystemIO
 struct Run: ShellCommand {
   static let name = "run"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Run a script that comes with the program.",
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Run a script that comes with the program.",
     discussion: """
       "run --list" names the scripts; "run NAME --help" explains one. What stands behind the name is \
       as for a script of one's own: IMAGE, arguments, -o OUT and so on.

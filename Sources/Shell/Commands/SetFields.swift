@@ -12,7 +12,7 @@ internal import SystemIO
 struct SetFields: LongCommand {
   static let name = "set"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Change fields of an image without a script.",
     usage: "xensave-lua set IMAGE PATH=VALUE... (-o OUT | --in-place | --dry-run)",
     discussion: """
@@ -209,7 +209,7 @@ struct SetFields: LongCommand {
 struct Recover: ShellCommand {
   static let name = "recover"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Undo an edit in place that was interrupted.")
 
   @Argument(help: "The image.", completion: .file()) var image: String

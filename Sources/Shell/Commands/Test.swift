@@ -8,7 +8,8 @@ internal import SystemIO
 struct Test: ShellCommand {
   static let name = "test"
   static let configuration = CommandConfiguration(
-    commandName: name, abstract: "Run the tests of scripts: files called *_test.lua.",
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Run the tests of scripts: files called *_test.lua.",
     discussion: """
       Each file runs by itself; `require "xensave.testing"` gives it t.test, t.equal and so on, and \
       xs.synth images to work with. Exit code 1 if a test fails. With --json what tests print goes \

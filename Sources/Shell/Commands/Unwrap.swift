@@ -6,7 +6,7 @@ internal import Convert
 struct Unwrap: LongCommand {
   static let name = "unwrap"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Take the outer layers of a toolstack off an image.",
     discussion: """
       --layer says what is left: the libxl stream, or the bare libxc stream. The latter has no place \

@@ -9,7 +9,7 @@ internal import SystemIO
 struct Verify: LongCommand {
   static let name = "verify"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Check an image as Xen would on a restore, and more.",
     discussion: """
       Reads heads only, never page contents. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \

@@ -6,7 +6,7 @@ internal import Convert
 struct Wrap: LongCommand {
   static let name = "wrap"
   static let configuration = CommandConfiguration(
-    commandName: name,
+    commandName: name, _superCommandName: Commands.name,
     abstract: "Put the outer layers of a toolstack around an image.",
     discussion: """
       The result of unwrap and of tools that write bare streams becomes a file that xl restore (xl), \
