@@ -48,10 +48,10 @@ def run_tool(command):
 class Machine:
     """One emulated machine, whose files are in `directory`; a context manager that ends QEMU."""
 
-    def __init__(self, directory, start):
+    def __init__(self, directory, start, xen):
         """Starts QEMU in `directory`, with a disk on top of the one in `start`, which may hold a
-        frozen machine.  Both are children of the lab's directory, and all paths are relative to
-        `directory`: the lab may have any name, and may be moved."""
+        frozen machine, and the hypervisor in `xen`.  All are children of the lab's directory, and all
+        paths are relative to `directory`: the lab may have any name, and may be moved."""
         self.console, self.out = directory / "console.log", directory / "out.raw"
         self.directory = directory
         self.frozen = (start / "memory").exists()
@@ -62,7 +62,7 @@ class Machine:
             with open(directory / name, "ab") as file:
                 file.truncate(size)
         arguments = MACHINE + [
-            "-kernel", "../image/xen.elf",
+            "-kernel", f"../{xen.name}/xen.elf",
             "-initrd", f"../image/dom0-vmlinux {DOM0_OPTIONS},../image/dom0-initrd.cpio",
             "-serial", "file:console.log"]
         for disk_name, kind in ("root.qcow2", "qcow2"), ("in.raw", "raw"), ("out.raw", "raw"):
