@@ -90,6 +90,9 @@ public struct LiveError: Error, Sendable, CustomStringConvertible {
     self.init(.hook(hook, number: number), problem)
   }
 
+  /// Notes what could not be put back either.
+  public mutating func add(aftermath line: String) { aftermath.append(line) }
+
   init(_ error: SystemError) { self.init(.system(error), error.description) }
   init(_ error: StreamError) { self.init(.stream(error), error.description) }
 

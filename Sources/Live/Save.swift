@@ -362,7 +362,7 @@ public final class Save {
 public struct SaveResult: Sendable {
   public let trace: Trace
   /// Octets in the sink.
-  public let byteCount: UInt64
+  public var byteCount: UInt64
   /// Pages that were sent with their contents, each as often as it was sent.
   public let pageCount: Int
   public let pageRecordCount: Int
@@ -371,6 +371,26 @@ public struct SaveResult: Sendable {
   public let verifyDirtyCount: Int?
   /// What could not be put back as it was; the image is good all the same.
   public let aftermath: [String]
+
+  /// Of a save that something else than `Save` has done.
+  public init(trace: Trace, byteCount: UInt64, pageCount: Int, checkpointCount: Int) {
+    self.init(
+      trace: trace, byteCount: byteCount, pageCount: pageCount, pageRecordCount: 0,
+      checkpointCount: checkpointCount, verifyDirtyCount: nil, aftermath: [])
+  }
+
+  init(
+    trace: Trace, byteCount: UInt64, pageCount: Int, pageRecordCount: Int, checkpointCount: Int,
+    verifyDirtyCount: Int?, aftermath: [String]
+  ) {
+    self.trace = trace
+    self.byteCount = byteCount
+    self.pageCount = pageCount
+    self.pageRecordCount = pageRecordCount
+    self.checkpointCount = checkpointCount
+    self.verifyDirtyCount = verifyDirtyCount
+    self.aftermath = aftermath
+  }
 
   /// Rounds that were sent while the guest ran.
   public var liveRoundCount: Int { trace.rounds.count { $0.kind == .live } }

@@ -86,7 +86,7 @@ extension GuestMemory {
   /// then what none of them maps, with p_vaddr = p_paddr. All segments share one copy of the pages,
   /// which lie in the order of their pfns.
   func writeELFCore(
-    _ out: DumpWriter, _ ranges: [Range<UInt64>]
+    _ out: DumpWriter, _ ranges: [Range<UInt64>], _ kernelNote: [UInt8]?
   ) throws(PagesError) -> (segments: Int, hasAll: Bool) {
     guard ranges.count < GuestMemory.segmentLimit / 2 else {
       throw PagesError(
@@ -124,6 +124,7 @@ extension GuestMemory {
     }
     var notes: [UInt8] = []
     for vcpu in vcpus { notes += ELF.note("CORE", 1, vcpu.prstatus) }
+    if let kernelNote { notes += ELF.note("VMCOREINFO", 0, kernelNote) }
     let notesOffset = ELF.headerByteCount + ELF.segmentByteCount * (segments.count + 1)
     let data = UInt64(notesOffset + notes.count + 4095) & ~4095
     // The number of pages before each range.

@@ -12,7 +12,8 @@ public enum ExportFormat: String, Sendable, CaseIterable {
   case lime
   /// Xen's core format of `xl dump-core`. Xen: docs/misc/dump-core-format.txt, version 0.1.
   case xenCore = "xen-core"
-  /// An ELF core with the vCPUs' registers that gdb opens.
+  /// An ELF core with the vCPUs' registers, which gdb opens, and a Linux kernel's note VMCOREINFO, by
+  /// which crash opens it as a vmcore.
   case elfCore = "elf-core"
 }
 
@@ -33,12 +34,20 @@ extension GuestMemory {
 
   /// Writes the guest's memory. Into a file, zeros take no space (except with LiME).
   public func export(_ format: ExportFormat, to sink: Sink) throws(PagesError) -> ExportReport {
-    try image.reading("writing memory", image.dataByteCount) { () throws(PagesError) in
-      try write(format, to: sink)
+    var note: [UInt8]?
+    if format == .elfCore {
+      note = try image.reading("looking for the kernel", image.dataByteCount) {
+        () throws(PagesError) in try kernelNote()
+      }
+    }
+    return try image.reading("writing memory", image.dataByteCount) { () throws(PagesError) in
+      try write(format, note, to: sink)
     }
   }
 
-  private func write(_ format: ExportFormat, to sink: Sink) throws(PagesError) -> ExportReport {
+  private func write(
+    _ format: ExportFormat, _ kernelNote: [UInt8]?, to sink: Sink
+  ) throws(PagesError) -> ExportReport {
     var report = ExportReport()
     let ranges = image.index.pfns(hasData: true).ranges
     report.pageCount = image.index.dataCount
@@ -73,7 +82,8 @@ extension GuestMemory {
       report.vcpuCount = try writeXenCore(out, ranges)
     case .elfCore:
       report.vcpuCount = vcpus.count
-      (report.rangeCount, report.hasAllMappings) = try writeELFCore(out, ranges)
+      (report.rangeCount, report.hasAllMappings) = try writeELFCore(
+        out, ranges, kernelNote)
     }
     try out.finish()
     report.octetsWritten = sink.position

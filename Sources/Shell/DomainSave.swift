@@ -7,6 +7,7 @@ internal import LuaRuntime
 internal import SimDomain
 internal import Stream
 internal import SystemIO
+internal import XenDomain
 
 /// One save as a script asks for it.
 struct DomainSave {
@@ -121,29 +122,40 @@ struct DomainSave {
   private func write(
     _ domain: any ManagedDomain, _ output: Sink
   ) throws(Problem) -> Outcome {
-    guard let filter else {
+    // What Xen's library writes into a pipe, only who reads it can count.
+    let isCounted = output.kind != .file && savedByLibrary(domain) != nil
+    guard let passing = filter ?? (isCounted ? ChainFilter([]) : nil) else {
       do throws(LiveError) {
         return Outcome(result: try save(domain, output, policy), report: nil)
       } catch { throw .live(error) }
     }
     let lock = Lock()
     let filtered: FilteredOutput
-    do throws(SystemError) { filtered = try FilteredOutput(to: output, filter, lock) } catch {
+    do throws(SystemError) { filtered = try FilteredOutput(to: output, passing, lock) } catch {
       throw .rewrite(RewriteError(error))
     }
     // A policy that runs in the script shares its state with the filter.
     let asked: (any Policy)? = policy.map { LockedPolicy($0, lock) }
-    let result: SaveResult
+    var result: SaveResult
     do throws(LiveError) { result = try save(domain, filtered.sink, asked, lock) } catch {
       if let why = filtered.failure() { throw .rewrite(why) }
       throw .live(error)
     }
     do throws(RewriteError) {
-      return Outcome(result: result, report: try filtered.finish())
+      let report = try filtered.finish()
+      if isCounted { result.byteCount = output.position }
+      return Outcome(result: result, report: filter == nil ? nil : report)
     } catch {
       letGo(domain)
       throw .rewrite(error)
     }
+  }
+
+  /// The domain, if Xen's library saves it: page tables of a PV guest are translated there, as the
+  /// release that runs has them.
+  private func savedByLibrary(_ domain: any ManagedDomain) -> XenDomain? {
+    guard let xen = domain as? XenDomain, (try? xen.info().guest) == .x86PV else { return nil }
+    return xen
   }
 
   private func save(
@@ -160,6 +172,12 @@ struct DomainSave {
     let progress: (Save.Progress) -> Void = { event in
       if isRead, event.what == "End of stream" { domain.leaveSuspended() }
       if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
+    }
+    if let xen = savedByLibrary(domain) {
+      let record = TracingPolicy.Record()
+      defer { recorder?.trace = record.trace }
+      return try xen.saveByLibrary(
+        to: sink, mode, isVerifying: isVerifying, record, progress: progress)
     }
     // The time of a simulated domain passes by what is written.
     let clock: any SaveClock = (domain as? SimDomain)?.clock ?? MonotonicClock()

@@ -32,6 +32,8 @@ public final class Sink {
   public var kind: DescriptorKind { descriptor.kind }
   public var identity: FileIdentity { descriptor.identity }
   public var number: Int32 { descriptor.number }
+  /// Octets before the place in a file where the next one goes, whoever wrote them; 0 for pipes.
+  public var fileByteCount: UInt64 { kind == .file ? UInt64(fileOffset()) : 0 }
   /// Where in a file the next octet goes.
   func fileOffset() -> Int { max(0, lseek(descriptor.number, 0, SEEK_CUR)) }
 

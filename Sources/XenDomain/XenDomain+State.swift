@@ -20,6 +20,10 @@ extension XenDomain {
     case .x86TSCInfo: return try tscInfo()
     case .hvmContext: return try hvmContext()
     case .hvmParams: return try hvmParams()
+    case .x86PVInfo:
+      // Width and levels of page tables. Xen: xg_sr_save_x86_pv.c, write_x86_pv_info.
+      let width = UInt8(clamping: try info().guestWidth)
+      return width == 0 ? nil : [width, width == 8 ? 4 : 3, 0, 0, 0, 0, 0, 0]
     default:
       throw LiveError(.state, ENOTSUP, "\(type.name) of a domain is not read here")
     }

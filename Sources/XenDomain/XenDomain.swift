@@ -10,6 +10,8 @@ public import Live
 public final class XenDomain: Domain {
   public let id: UInt32
   public let host: XenHost
+  /// Nil until it was asked for; it never changes.
+  private var isPV: Bool?
   /// Kept between batches.
   private var errors = [Int32](repeating: 0, count: 1024)
 
@@ -62,7 +64,13 @@ public final class XenDomain: Domain {
 
   // MARK: - Memory
 
+  /// A PV domain's frames are the machine's, by a table that is the guest's own to lay out.
   public func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws(LiveError) {
+    if isPV == nil { isPV = try !xenInfo().isHVM }
+    guard isPV == false else {
+      throw LiveError(
+        .frames, ENOTSUP, "the pages of a PV domain are read by Xen's own save alone")
+    }
     frames.removeAll(keepingCapacity: true)
     frames += pfns
   }

@@ -53,10 +53,17 @@ public final class XenHost {
   private final class Log {
     let message: (XenMessage) -> Void
     let progress: (XenProgress) -> Void
+    var further: ((XenProgress) -> Void)?
     init(_ message: @escaping (XenMessage) -> Void, _ progress: @escaping (XenProgress) -> Void) {
       self.message = message
       self.progress = progress
     }
+  }
+
+  /// Who else hears how far the libraries are, for the time of one call.
+  var onProgress: ((XenProgress) -> Void)? {
+    get { log.further }
+    set { log.further = newValue }
   }
 
   /// Opens the libraries and the hypervisor. `message` and `progress` get what the libraries say,
@@ -88,6 +95,7 @@ public final class XenHost {
           context: String(cString: context), what: String(cString: what), done: Int(clamping: done),
           total: Int(clamping: total))
         log.progress(progress)
+        log.further?(progress)
       },
       data: Unmanaged.passUnretained(log).toOpaque())
     var problem = [CChar](repeating: 0, count: 512)

@@ -194,6 +194,38 @@ import Testing
         == le64(0xF00F_EBED) + le64(1) + le64(1024) + le64(4096))
   }
 
+  /// The note that a Linux kernel has for crash: it begins a page and may go on in the next. What is
+  /// too long, or does not begin with the release, is none.
+  @Test func kernelNote() throws {
+    func noted(_ count: Int, _ text: String) -> [UInt8] {
+      Array(
+        (le32(11) + le32(count) + le32(0) + Array("VMCOREINFO\0\0".utf8) + Array(text.utf8)
+          + [UInt8](repeating: 0x41, count: 4096)).prefix(4096))
+    }
+    let release = "OSRELEASE=6.1.0\n"
+    let path = TemporaryFile(
+      hvm([
+        [
+          Entry(1, noted(5000, release)), Entry(2, noted(100, "OSRELEASES=6\n")),
+          Entry(3, noted(0xFFFF_FFFF, release)), Entry(4, noted(4090, release)),
+          Entry(5, page(0x42)), Entry(6, noted(40, release)),
+        ]
+      ])
+    ).keptPath()
+    let core = try export(path, .elfCore).0.bytes
+    let note =
+      le32(11) + le32(4090) + le32(0) + Array("VMCOREINFO\0\0".utf8) + Array(release.utf8)
+      + [UInt8](repeating: 0x41, count: 4072 - release.utf8.count)
+      + [UInt8](repeating: 0x42, count: 18) + [0, 0]
+    // The first segment is PT_NOTE; its offset is at 8 of it, its length at 32.
+    func word(_ offset: Int) -> Int {
+      (0..<8).reduce(0) { $0 | Int(core[offset + $1]) << (8 * $1) }
+    }
+    #expect(Array(core[word(72)..<word(72) + word(96)]) == note)
+    let none = try export(self.path, .elfCore).0.bytes
+    #expect(!String(decoding: none.prefix(4096), as: UTF8.self).contains("VMCOREINFO"))
+  }
+
   /// gdb opens the core and reads registers and memory.
   @Test(.enabled(if: access("/usr/bin/gdb", X_OK) == 0, "gdb is not installed"))
   func gdbOpensTheELFCore() throws {

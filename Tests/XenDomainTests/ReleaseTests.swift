@@ -217,6 +217,40 @@ import XenDomain
     )
   }
 
+  /// A domain in a script's hand: the same, with the domain's own ways to suspend, and a trace.
+  @Test(arguments: [14, 17]) func savesByTheLibrary(minor: Int) throws {
+    let xen = try FakeXen(minor: minor)
+    let domain = try xen.host().domain(5)
+    try domain.suspend()
+    let pipe = try Pipe()
+    let sink = Sink(try pipe.writing.duplicate(path: "out"), path: "out")
+    var progress: [String] = []
+    let record = TracingPolicy.Record()
+    let policy = FunctionPolicy { $0.isBeforeRound ? .proceed : .stopAndCopy }
+    let result = try domain.saveByLibrary(
+      to: sink, .checkpointed(policy, DomainCheckpoints(domain) { _ in false }), isVerifying: false,
+      record
+    ) {
+      progress.append($0.what)
+    }
+    #expect(result.trace.rounds.map(\.dirtyCount) == [600])
+    #expect(result.checkpointCount == 1 && result.pageCount == 600)
+    #expect(progress.first == "Domain now suspended" && progress.last == "Frames")
+    var text = [UInt8](repeating: 0, count: 256)
+    let count = read(pipe.reading.number, &text, 256)
+    #expect(
+      String(decoding: text.prefix(count), as: UTF8.self)
+        == "flags 1 type 1 back -1 policy 0 1 suspend 1 postcopy 1 checkpoint 0 wait -9 switch -9\n"
+    )
+    // What a callback failed with is why the save did.
+    let error = #expect(throws: LiveError.self) {
+      try domain.saveByLibrary(
+        to: sink, .live(FunctionPolicy { _ in .abort("no hope") }), isVerifying: false, record
+      ) { _ in }
+    }
+    #expect(error?.code == "aborted")
+  }
+
   @Test(arguments: [14, 17]) func delegatedAborts(minor: Int) throws {
     let xen = try FakeXen(minor: minor)
     let policy = FunctionPolicy { $0.isBeforeRound ? .proceed : .abort("no hope") }

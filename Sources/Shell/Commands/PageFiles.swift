@@ -200,8 +200,9 @@ struct Export: LongCommand {
     abstract: "Write the guest's memory for other tools.",
     discussion: """
       raw: file offset = physical address, for forensic tools; lime: the same in ranges; xen-core: \
-      what xl dump-core writes; elf-core: for gdb, with the registers of the vCPUs and the mappings \
-      of the first one's page tables.
+      what xl dump-core writes, for crash; elf-core: for gdb, with the registers of the vCPUs, the \
+      mappings of the first one's page tables, and what a Linux kernel says of itself (VMCOREINFO), by \
+      which crash opens it, too, where the guest is not PV.
       """)
 
   @Argument(help: "The image, a file.", completion: .file()) var image: String

@@ -1,0 +1,117 @@
+// Saves of PV domains for whoever has the domain in hand, by Xen's own library.
+
+internal import Format
+internal import Glibc
+public import Live
+public import SystemIO
+
+extension XenDomain {
+  /// Saves as `Save` does, by xc_domain_save, and leaves the domain as that does. The library tells of
+  /// rounds only what the policy is told, and not how much it wrote: `pageCount` has the pages of all
+  /// rounds, those without contents too, and `byteCount` what a file holds, 0 for a pipe. `record` has
+  /// the trace, of a save that failed too.
+  public func saveByLibrary(
+    to sink: Sink, _ mode: Save.Mode, isVerifying: Bool, _ record: TracingPolicy.Record,
+    progress: @escaping (Save.Progress) -> Void
+  ) throws(LiveError) -> SaveResult {
+    let wasSuspended = try info().isSuspended
+    let run = LibrarySave(self, mode, record, progress)
+    var save = DelegatedSave(isLive: run.isLive)
+    save.isVerifying = isVerifying
+    save.streamType = run.checkpoints == nil ? .plain : .remus
+    host.onProgress = { progress(Save.Progress(what: $0.what, done: $0.done, total: $0.total)) }
+    defer { host.onProgress = nil }
+    do throws(LiveError) {
+      try owing(.logDirty) { () throws(LiveError) in
+        try save.run(
+          self, to: sink.number, policy: TracingPolicy(run.policy, record), run.callbacks)
+      }
+      settle(.logDirty)
+    } catch {
+      // The library calls it a failure when there is to be no further checkpoint.
+      if run.problem == nil, run.isEnded { return run.result(sink) }
+      var error = run.problem ?? error
+      if run.problem == nil, error.number == EPIPE {
+        let broken = SystemError("write", EPIPE, sink.path)
+        error = LiveError(.system(broken), broken.description)
+      }
+      if !wasSuspended {
+        do throws(LiveError) { if try info().isSuspended { try resume() } } catch let failed {
+          error.add(aftermath: "resuming the domain failed: \(failed)")
+        }
+      }
+      throw error
+    }
+    return run.result(sink)
+  }
+}
+
+/// What the library calls back for.
+private final class LibrarySave {
+  let isLive: Bool
+  let policy: any Policy
+  let checkpoints: (any Checkpoints)?
+  private(set) var problem: LiveError?
+  private(set) var isEnded = false
+  private var count = 0
+  private let domain: XenDomain
+  private let record: TracingPolicy.Record
+  private let progress: (Save.Progress) -> Void
+
+  init(
+    _ domain: XenDomain, _ mode: Save.Mode, _ record: TracingPolicy.Record,
+    _ progress: @escaping (Save.Progress) -> Void
+  ) {
+    self.domain = domain
+    self.record = record
+    self.progress = progress
+    (isLive, policy, checkpoints) =
+      switch mode {
+      case .nonLive: (false, BuiltinPolicy(), nil)
+      case .live(let policy): (true, policy, nil)
+      case .checkpointed(let policy, let checkpoints): (true, policy, checkpoints)
+      }
+  }
+
+  var callbacks: ManagerCallbacks {
+    var table = ManagerCallbacks()
+    table.suspend = { self.asked { () throws(LiveError) in try self.suspend() } }
+    guard let checkpoints else { return table }
+    table.postcopy = {
+      self.count += 1
+      return self.asked { () throws(LiveError) in try checkpoints.postcopy() } ? 1 : 0
+    }
+    table.checkpoint = {
+      self.asked { () throws(LiveError) in try checkpoints.checkpoint(self.count) } ? 1 : 0
+    }
+    return table
+  }
+
+  private func suspend() throws(LiveError) -> Bool {
+    try domain.suspend()
+    guard try domain.info().isSuspended else {
+      throw LiveError(
+        .notSuspended, "expected the domain to be shut down with reason suspend, got another one")
+    }
+    progress(Save.Progress(what: "Domain now suspended", done: 0, total: 0))
+    return true
+  }
+
+  /// What a callback says: false for an error, which is kept, and where it says so itself.
+  private func asked(_ body: () throws(LiveError) -> Bool) -> Bool {
+    do throws(LiveError) {
+      let answer = try body()
+      if !answer { isEnded = true }
+      return answer
+    } catch {
+      problem = problem ?? error
+      return false
+    }
+  }
+
+  func result(_ sink: Sink) -> SaveResult {
+    SaveResult(
+      trace: record.trace, byteCount: sink.fileByteCount,
+      pageCount: record.trace.rounds.reduce(0) { $0 + $1.sentCount }, checkpointCount: count)
+  }
+}
