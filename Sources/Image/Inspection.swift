@@ -28,7 +28,7 @@ final class Inspection {
   // MARK: - Parts
 
   func visit(_ header: Header) {
-    for (rule, check) in book.headers[header.kind] ?? [] {
+    for (kind, rule, check) in book.headers where kind == header.kind {
       current = rule
       check(self, header)
     }

@@ -92,7 +92,7 @@ struct RuleBook: Sendable {
   static let shared = RuleBook(Rule.all)
 
   let rules: [Rule]
-  private(set) var headers: [HeaderKind: [(Int, Rule.Check.OfHeader)]] = [:]
+  private(set) var headers: [(kind: HeaderKind, rule: Int, check: Rule.Check.OfHeader)] = []
   private(set) var pages: [(Int, Rule.Check.OfPages)] = []
   private(set) var context: [(Int, Rule.Check.OfContext)] = []
   private(set) var padding: [(Int, Rule.Check.OfOctets)] = []
@@ -101,18 +101,19 @@ struct RuleBook: Sendable {
   private(set) var trailing: [(Int, Rule.Check.OfTrailing)] = []
   private(set) var image: [(Int, Rule.Check.OfImage)] = []
   private var byType: [RecordType: [(Int, Rule.Check.OfRecord)]] = [:]
-  private var byLayer: [Layer: [(Int, Rule.Check.OfRecord)]] = [:]
+  /// Those for all records of a layer: few enough to be searched.
+  private var ofLayers: [(layer: Layer, rule: Int, check: Rule.Check.OfRecord)] = []
 
   init(_ rules: [Rule]) {
     self.rules = rules
     // Types with rules of their own have them behind the ones for all records of their layer.
     for (index, rule) in rules.enumerated() {
       switch rule.check {
-      case .header(let kind, let check): headers[kind, default: []].append((index, check))
-      case .layer(let layer, let check): byLayer[layer, default: []].append((index, check))
+      case .header(let kind, let check): headers.append((kind, index, check))
+      case .layer(let layer, let check): ofLayers.append((layer, index, check))
       case .any(let check):
-        byLayer[.libxc, default: []].append((index, check))
-        byLayer[.libxl, default: []].append((index, check))
+        ofLayers.append((.libxc, index, check))
+        ofLayers.append((.libxl, index, check))
       case .pages(let check): pages.append((index, check))
       case .context(let check): context.append((index, check))
       case .padding(let check): padding.append((index, check))
@@ -126,13 +127,18 @@ struct RuleBook: Sendable {
     for (index, rule) in rules.enumerated() {
       guard case .record(let types, let check) = rule.check else { continue }
       for type in types {
-        byType[type, default: byLayer[type.layer] ?? []].append((index, check))
+        let before = byType[type] ?? ofLayer(type.layer)
+        byType[type] = before + [(index, check)]
       }
     }
   }
 
   /// The rules for records of `type`.
   func records(_ type: RecordType) -> [(Int, Rule.Check.OfRecord)] {
-    byType[type] ?? byLayer[type.layer] ?? []
+    byType[type] ?? ofLayer(type.layer)
+  }
+
+  private func ofLayer(_ layer: Layer) -> [(Int, Rule.Check.OfRecord)] {
+    ofLayers.compactMap { $0.layer == layer ? ($0.rule, $0.check) : nil }
   }
 }

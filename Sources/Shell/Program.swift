@@ -57,11 +57,9 @@ private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
 /// Runs a sub-command. ArgumentParser's own errors are usage errors with its own text.
 private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
   do {
-    var command = try Commands.parse(words)
-    if let long = (command as? any LongCommand)?.long {
-      ProgressDisplay.begin(long.progress, isQuiet: long.quiet)
-    }
-    if var shellCommand = command as? any ShellCommand { return try shellCommand.execute() }
+    if let command = Commands.parse(alone: words) { return try run(command) }
+    var command = try Commands.parseAsRoot(words)
+    if let shellCommand = command as? any ShellCommand { return try run(shellCommand) }
     try command.run()
     return ExitCode.good
   } catch let failure as Failure {
@@ -79,4 +77,12 @@ private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
       (name.map { "\($0): " } ?? "") + message.prefix(1).lowercased() + message.dropFirst()
         + " (xensave-lua \(name.map { "\($0) " } ?? "")--help)")
   }
+}
+
+private func run(_ command: any ShellCommand) throws -> Int32 {
+  var command = command
+  if let progress = command.progress {
+    ProgressDisplay.begin(progress.progress, isQuiet: progress.quiet)
+  }
+  return try command.execute()
 }

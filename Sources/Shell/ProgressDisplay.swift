@@ -21,6 +21,10 @@ protocol LongCommand: ShellCommand {
   var long: ProgressOptions { get }
 }
 
+extension LongCommand {
+  var progress: ProgressOptions? { long }
+}
+
 /// What looks on while work goes on, and says so on standard error.
 final class ProgressDisplay {
   private let style: ProgressStyle

@@ -6,11 +6,21 @@ internal import ArgumentParser
 protocol ShellCommand: ParsableCommand {
   /// The word that asks for it.
   static var name: String { get }
+  /// How its progress is to be shown, where it may take long.
+  var progress: ProgressOptions? { get }
   mutating func execute() throws -> Int32
 }
 
 extension ShellCommand {
   mutating func run() throws { _ = try execute() }
+
+  var progress: ProgressOptions? { nil }
+
+  /// The command that these words ask for, without its name. Where it has commands of its own: nil.
+  fileprivate static func parse(alone words: [String]) throws -> (any ShellCommand)? {
+    // Cast to a type and not to a protocol: the search for a conformance takes 50 us.
+    configuration.subcommands.isEmpty ? try parseAsRoot(words) as? Self : nil
+  }
 }
 
 struct Commands: ParsableCommand {
@@ -48,17 +58,12 @@ struct Commands: ParsableCommand {
 
   static func isName(_ word: String) -> Bool { all.contains { $0.name == word } }
 
-  /// The command that these words ask for. Where it has no commands of its own it is read alone: to
-  /// set all the others up takes as long as its work often does, and so does a search for options
-  /// that no command has, which the name of a super-command keeps ArgumentParser from. Only the whole
-  /// tree knows how to speak of mistakes and to help.
-  static func parse(_ words: [String]) throws -> any ParsableCommand {
-    if let type = all.first(where: { $0.name == words.first }),
-      type.configuration.subcommands.isEmpty,
-      let command = try? type.parseAsRoot(Array(words.dropFirst())), command is any ShellCommand
-    {
-      return command
-    }
-    return try parseAsRoot(words)
+  /// The command that these words ask for, where it can be read alone: to set all the others up takes
+  /// as long as its work often does, and so does a search for options that no command has, which the
+  /// name of a super-command keeps ArgumentParser from. Nil where it has commands of its own, and for
+  /// mistakes and help, of which only the whole tree knows how to speak.
+  static func parse(alone words: [String]) -> (any ShellCommand)? {
+    guard let type = all.first(where: { $0.name == words.first }) else { return nil }
+    return (try? type.parse(alone: Array(words.dropFirst()))) ?? nil
   }
 }
