@@ -40,6 +40,7 @@ public final class OutputFile {
     // The umask may have taken bits that the file it stands for has.
     if like != nil { _ = fchmod(number, mode) }
     sink = Sink(try Descriptor(taking: number, path: path), path: path)
+    sink.synchronizeFromNowOn()
   }
 
   /// Puts the file under its final name, replacing what was there. Without `isDurable` it is whole

@@ -13,6 +13,10 @@ public final class Sink {
   public private(set) var position: UInt64 = 0
 
   let descriptor: Descriptor
+  /// Octets that make it worth to tell the disk: some milliseconds of its work.
+  private static let synchronizedPiece: UInt64 = 8 << 20
+  /// From where on the kernel was not yet asked to write to the disk; nil where it is not asked.
+  private var unsynchronized: UInt64?
 
   /// A sink over `descriptor`, from its current position on.
   public init(_ descriptor: consuming Descriptor, path: String) {
@@ -68,7 +72,7 @@ public final class Sink {
       ]
       return try retrying { unsafe writev(descriptor.number, &vectors, 2) }
     }
-    position += UInt64(done)
+    advance(UInt64(done))
     if done < head.count {
       try write([UInt8](head[done...]))
       try write(arena, range)
@@ -87,7 +91,7 @@ public final class Sink {
           unsafe writev(descriptor.number, $0, $1)
         }
       }
-      position += UInt64(done)
+      advance(UInt64(done))
       (first, skipped) = vectors.advance(first, skipped, by: done)
     }
   }
@@ -103,7 +107,7 @@ public final class Sink {
           min(raw.count - done, limit))
       }
       done += written
-      position += UInt64(written)
+      advance(UInt64(written))
     }
   }
 
@@ -128,7 +132,7 @@ public final class Sink {
       guard lseek(descriptor.number, off_t(clamping: count), SEEK_CUR) >= 0 else {
         throw SystemError("lseek", errno, path)
       }
-      position += count
+      advance(count)
       return
     }
     var left = count
@@ -142,8 +146,20 @@ public final class Sink {
   /// Lets the descriptor go before the sink does: whoever reads sees the end, and writes fail.
   public func cut() { _ = csystem_divert(descriptor.number) }
 
-  /// Counts octets that were written inside the kernel.
-  func advance(_ count: UInt64) { position += count }
+  /// Counts octets that were written, here or inside the kernel.
+  func advance(_ count: UInt64) {
+    position += count
+    if let begin = unsynchronized, position - begin >= Sink.synchronizedPiece {
+      // A block that is not whole yet would be written twice.
+      let end = position - position % UInt64(Transfer.block)
+      csystem_begin_synchronizing(number, begin, end - begin)
+      unsynchronized = end
+    }
+  }
+
+  /// Has the disk begin with what is written while more of it comes, because somebody will wait for
+  /// all of it: `synchronize()` at the end of a new file, which the sink has from its first octet on.
+  func synchronizeFromNowOn() { unsynchronized = position }
 
   /// Forces the octets of a file to the disk.
   public func synchronize() throws(SystemError) { try descriptor.synchronize(path: path) }
