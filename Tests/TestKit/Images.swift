@@ -116,7 +116,7 @@ extension StreamBuilder {
   }
 
   /// struct vcpu_guest_context with start info, one page of GDT and page tables in `pv`'s pages.
-  static func vcpu(width: Int) -> [UInt8] {
+  public static func vcpu(width: Int) -> [UInt8] {
     var bytes = zeros(width == 8 ? 5168 : 2800)
     func put(_ offset: Int, _ value: [UInt8]) {
       bytes.replaceSubrange(offset..<offset + value.count, with: value)
