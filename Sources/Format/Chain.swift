@@ -86,6 +86,15 @@ public struct ChainEntry: Sendable, Equatable {
 /// Xen: xen/include/public/hvm/save.h, struct hvm_save_descriptor.
 public func entries(of chain: Chain, in body: [UInt8], _ range: Range<Int>) -> [ChainEntry] {
   var out: [ChainEntry] = []
+  forEachEntry(in: body, range) { entry in
+    out.append(entry)
+    return true
+  }
+  return out
+}
+
+/// Calls `visit` for each entry, until it returns false.
+func forEachEntry(in body: [UInt8], _ range: Range<Int>, _ visit: (ChainEntry) -> Bool) {
   var offset = range.lowerBound
   while range.upperBound - offset >= 8 {
     let claimed: UInt32 = body.load(offset + 4, as: UInt32.self)
@@ -93,9 +102,8 @@ public func entries(of chain: Chain, in body: [UInt8], _ range: Range<Int>) -> [
     let entry = ChainEntry(
       type: body.load(offset, as: UInt16.self), instance: body.load(offset + 2, as: UInt16.self),
       offset: offset + 8, byteCount: Int(there), claimed: claimed)
-    out.append(entry)
+    guard visit(entry) else { return }
     offset += 8 + Int(there)
     if entry.type == 0 || UInt64(claimed) > there { break }
   }
-  return out
 }

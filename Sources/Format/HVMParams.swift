@@ -22,3 +22,14 @@ public enum HVMParams {
     return names.first { $0.value == short }?.key
   }
 }
+
+extension BodyLayout {
+  /// What people call the value of a parameter: "hvm_params[12] (IDENT_PT)"; nil for all other places.
+  public func paramTitle(of slot: Slot, in body: [UInt8]) -> String? {
+    guard slot.path.hasPrefix("param["), slot.path.hasSuffix("].value"),
+      fields.contains(where: { $0.name == "param" && $0.key == "index" }),
+      case .unsigned(let number)? = find(slot.path.dropLast(5) + "index", in: body)?.value(in: body)
+    else { return nil }
+    return "hvm_params[\(number)]" + (HVMParams.names[number].map { " (\($0))" } ?? "")
+  }
+}

@@ -63,9 +63,11 @@ public final class HelperChannel {
   /// where libxl has asked for them.
   public func call(_ message: HelperMessage) throws(HelperError) -> Int32 {
     precondition(message.hasReply, "\(message.kind) has no answer")
-    precondition(
-      message.kind == .complete || callbacks.contains(message.kind),
-      "libxl does not answer \(message.kind)")
+    // What libxl answers is what its command line says, which may be anything.
+    guard message.kind == .complete || callbacks.contains(message.kind) else {
+      throw HelperError(
+        .message, "libxl does not answer \(message.kind.rawValue): its cbflags do not offer it")
+    }
     do throws(HelperError) {
       try put(message)
       let reply: [UInt8]

@@ -52,7 +52,10 @@ struct LibxcFacts {
   }
 
   /// Forgets the tail records: each checkpoint brings its own.
-  mutating func beginCheckpoint() { checkpoint = CheckpointFacts() }
+  mutating func beginCheckpoint(behind record: Record) {
+    checkpoint = CheckpointFacts()
+    p2m.noteCheck(at: record)
+  }
 }
 
 /// The facts of the tail records, since the beginning of the stream or the last CHECKPOINT.

@@ -77,7 +77,7 @@ final class Inspection {
       current = rule
       check(self, record)
     }
-    libxc.beginCheckpoint()
+    libxc.beginCheckpoint(behind: record)
     if record.type == .checkpoint { libxl.isInCheckpoint = true }
   }
 

@@ -1,5 +1,7 @@
 // Who decides when the guest is stopped.
 
+internal import Bytes
+
 /// What a policy says. Xen: XGS_POLICY_*.
 public enum Verdict: Sendable, Equatable {
   /// Send another round while the guest runs.
@@ -59,7 +61,7 @@ public struct PrecopyStats: Sendable, Equatable {
   /// Nanoseconds that sending the dirty pages would take; nil where it cannot be told.
   public var estimatedDowntime: UInt64? {
     guard let dirtyCount, bandwidth > 0 else { return nil }
-    return UInt64(Double(dirtyCount) / bandwidth * 1e9)
+    return UInt64(saturating: Double(dirtyCount) / bandwidth * 1e9)
   }
 }
 

@@ -1,5 +1,7 @@
 // The rounds of precopy: the one loop that saves and replays share.
 
+internal import Bytes
+
 /// Runs rounds until the policy is content. Xen: xg_sr_save.c, send_memory_live.
 struct Precopy {
   var stats = PrecopyStats()
@@ -28,7 +30,7 @@ struct Precopy {
       if dirty > 0 { try send(stats.iteration, dirty) }
       if verdict != .proceed { return verdict }
       stats.iteration += 1
-      stats.totalWritten += dirty
+      stats.totalWritten = stats.totalWritten.addingSaturated(dirty)
       stats.dirtyCount = nil
       let ended = now()
       stats.roundTime = ended - began

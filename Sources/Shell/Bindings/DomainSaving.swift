@@ -129,7 +129,7 @@ extension LuaDomain {
         let options = try domain.options(frame, "checkpoint", ["to", "count", "interval_ms"])
         var save = DomainSave(target: try domain.target(frame, options))
         let count = try options.integer("count", 1...1_000_000_000) ?? 2
-        let interval = UInt64((try options.number("interval_ms") ?? 200) * 1e6)
+        let interval = try options.milliseconds("interval_ms") ?? 200_000_000
         let hypervisor = try domain.open()
         save.checkpoints = DomainCheckpoints(hypervisor) { done throws(LiveError) in
           guard done < count, !Interrupt.isRequested else { return false }
@@ -205,7 +205,7 @@ extension LuaDomain {
     guard let shell else { throw LuaError("the domain's handle is closed") }
     save.isVerifying = try options.flag("verify", false)
     save.isUnchecked = try options.flag("unchecked", false)
-    let deadline = UInt64((try options.number("deadline_ms") ?? 100) * 1e6)
+    let deadline = try options.milliseconds("deadline_ms") ?? LuaPolicy.defaultDeadline
     let policy = try options.with("policy") { () throws(LuaError) in
       try shell.policy(frame, frame.count, deadline: max(deadline, 1))
     }

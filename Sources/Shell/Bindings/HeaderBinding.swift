@@ -20,13 +20,15 @@ final class LuaHeader: FieldOwner {
   var fieldBytes: [UInt8] { header.bytes }
   var fieldLayout: BodyLayout { header.layout }
   var fieldTitle: String { "\(header.kind.rawValue)_header" }
+  /// Rows of headers lie where they lie.
+  let fieldShape = 0
 
   func invalidate() { isValid = false }
   func checkValid() throws(LuaError) {
     guard isValid else { throw LuaError("stale header: \(header.kind.title) has passed") }
   }
 
-  func setFieldBytes(_ bytes: [UInt8]) throws(LuaError) {
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError) {
     try checkValid()
     header.bytes = bytes
     parsedConfig = nil
@@ -85,6 +87,12 @@ final class LuaHeader: FieldOwner {
             let text = try frame.bytes(3)
             guard !text.contains(0) else {
               throw LuaError("config_text: expected no NUL in the configuration")
+            }
+            // What readers take: the length of the optional data has only 32 bits.
+            guard text.count < StreamReader.Limit.head else {
+              throw LuaError(
+                "config_text: expected less than \(StreamReader.Limit.head) octets, got "
+                  + "\(text.count)")
             }
             try header.checkValid()
             XLConfig.setText(text, in: &header.header)

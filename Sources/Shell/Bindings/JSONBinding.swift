@@ -52,9 +52,11 @@ func jsonValue(_ value: LuaValue) throws(LuaError) -> JSONValue {
     for value in values { items.append(try jsonValue(value)) }
     return .array(items)
   case .table(let fields):
-    var object = JSONObject()
-    for field in fields { object[field.name] = try jsonValue(field.value) }
-    return .object(object)
+    var members: [JSONObject.Member] = []
+    for field in fields {
+      members.append(JSONObject.Member(name: field.name, value: try jsonValue(field.value)))
+    }
+    return .object(JSONObject(distinct: members))
   }
 }
 

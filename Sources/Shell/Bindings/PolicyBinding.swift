@@ -191,14 +191,16 @@ extension ShellContext {
       ) { [unowned self] frame throws(LuaError) in
         let options = try OptionTable(frame, 3, "replay", ["link_mbps", "link", "hour"])
         var speed = UInt64(1_250_000_000)
-        if let mbps = try options.number("link_mbps") { speed = max(1, UInt64(mbps * 125_000)) }
+        if let mbps = try options.number("link_mbps", upTo: 1e9) {
+          speed = max(1, UInt64(mbps * 125_000))
+        }
         if let word = try options.string("link") {
           guard let link = Backtest.link(word) else {
             throw LuaError("replay: link: expected bits a second such as \"10G\", got '\(word)'")
           }
           speed = link
         }
-        let hour = try options.number("hour")
+        let hour = try options.number("hour", upTo: 24)
         let test: Backtest
         do throws(LuaError) {
           if let trace: LuaTrace = frame.objectIfAny(1) {

@@ -26,6 +26,7 @@ final class LuaRecord: FieldOwner {
   var fieldBytes: [UInt8] { editable.body }
   var fieldLayout: BodyLayout { record.layout }
   var fieldTitle: String { record.type.name }
+  var fieldShape: Int { editable.shape }
 
   func checkValid() throws(LuaError) {
     guard editable.isValid else {
@@ -34,9 +35,9 @@ final class LuaRecord: FieldOwner {
     }
   }
 
-  func setFieldBytes(_ bytes: [UInt8]) throws(LuaError) {
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError) {
     try checkValid()
-    editable.setBody(bytes)
+    editable.setBody(bytes, keepsShape: keepsShape)
     try onChange?()
   }
 

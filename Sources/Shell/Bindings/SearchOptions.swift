@@ -88,7 +88,7 @@ final class LuaDuplicates {
         defer { frame.pop() }
         switch name {
         case "with":
-          for position in 0..<frame.length(-1) {
+          for position in 0..<(try listCount(frame, -1)) {
             frame.pushElement(frame.count, position + 1)
             defer { frame.pop() }
             guard let other: LuaImage = frame.objectIfAny(-1) else {

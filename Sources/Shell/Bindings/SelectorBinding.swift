@@ -269,10 +269,20 @@ extension ShellContext {
   }
 }
 
+/// How many elements a list has. A table with holes may say any length: a list longer than these is a
+/// mistake, and nothing is computed from its length.
+func listCount(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Int {
+  let count = frame.length(index)
+  guard count <= 1 << 24 else {
+    throw LuaError("expected a list of at most \(1 << 24) elements, got \(count)")
+  }
+  return count
+}
+
 /// The integers of a list.
 func integers(_ frame: LuaFrame, _ index: Int, _ what: String) throws(LuaError) -> [Int64] {
   var out: [Int64] = []
-  let count = frame.length(index)
+  let count = try listCount(frame, index)
   out.reserveCapacity(count)
   for position in 0..<count {
     frame.pushElement(index, position + 1)

@@ -63,9 +63,7 @@ extension ShellContext {
       configuration.seed = UInt64(bitPattern: Int64(seed))
     }
     if let filled = try options.integer("filled", 0...100) { configuration.filledPercent = filled }
-    if let time = try options.number("suspend_ms") {
-      configuration.suspendTime = UInt64(time * 1e6)
-    }
+    if let time = try options.milliseconds("suspend_ms") { configuration.suspendTime = time }
     if let word = try options.string("link") {
       guard let speed = Backtest.link(word) else {
         throw LuaError("sim: link: expected bits a second such as \"10G\", got '\(word)'")
@@ -159,8 +157,8 @@ extension ShellContext {
       case .number(let value): number = value
       default: throw LuaError("sim: workload: \(name): expected a number")
       }
-      guard number >= 0, number < 1e12 else {
-        throw LuaError("sim: workload: \(name): expected a number from 0 on, got \(number)")
+      guard number >= 0, number <= 1e9 else {
+        throw LuaError("sim: workload: \(name): expected a number from 0 to 1e9, got \(number)")
       }
       switch name {
       case "seconds": phase.duration = max(1, UInt64(number * 1e9))

@@ -138,6 +138,10 @@ extension SyntheticImage {
     }
     var failure: LuaError?
     frame.forEachEntry(top) { key in
+      guard pages.count < Self.pageLimit else {
+        failure = LuaError("synth: expected at most \(Self.pageLimit) pages")
+        return false
+      }
       guard case .integer(let pfn) = key, pfn >= 0, pfn < 1 << 40 else {
         failure = LuaError("synth: pages: expected page numbers as keys")
         return false

@@ -1,6 +1,7 @@
 // xensave-lua policy: lists policies, and tries them on recorded saves.
 
 internal import ArgumentParser
+internal import Bytes
 internal import Format
 internal import JSON
 internal import Live
@@ -238,7 +239,7 @@ struct PolicyTest: ShellCommand {
     if !result.outcome.reason.isEmpty { writer.member("reason", result.outcome.reason) }
     writer.member("rounds", result.liveRounds)
     writer.member("octets", result.octets)
-    writer.member("sent_permille", Int((result.sentRatio * 1000).rounded()))
+    writer.member("sent_permille", Int(saturating: (result.sentRatio * 1000).rounded()))
     writer.member("downtime_ns", result.downtime)
     writer.member("total_ns", result.total)
     writer.member("failed_calls", outcome.failureCount)
