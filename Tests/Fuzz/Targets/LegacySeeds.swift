@@ -40,7 +40,7 @@ extension Seeds {
     var out = ulong(word, 16) + ulong(word, .max)
     out += le32(UInt32(8 + context.count + 16)) + Array("vcpu".utf8) + le32(UInt32(context.count))
     out += context + Array("extv".utf8) + le32(0) + zeros(8) + ulong(word, 1)
-    out += batch(word, [0xF000_0001, 0xB000_0003].map { $0 & 0xF000_0000 == 0xB000_0000 ? $0 | 0xE000_0000 : $0 })
+    out += batch(word, [0xF000_0001, 0xE000_0003])
     out += le32(0xFFFF_FFFE, 1) + le64(1) + le32(0, 0)
     return out + context + zeros(128) + zeros(4096)
   }

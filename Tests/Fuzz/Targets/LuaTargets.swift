@@ -94,7 +94,8 @@ final class LuaMachine {
   /// Names by class, and the functions of the module by their paths.
   private func members(_ state: LuaState) -> LuaValue {
     var byOwner: [String: [LuaValue]] = [:]
-    for declaration in state.declarations where !LuaMachine.left.contains("\(declaration.owner).\(declaration.name)") {
+    for declaration in state.declarations
+    where !LuaMachine.left.contains("\(declaration.owner).\(declaration.name)") {
       switch declaration.kind {
       case .method, .property, .function:
         byOwner[declaration.owner, default: []].append(.text(declaration.name))
@@ -105,7 +106,9 @@ final class LuaMachine {
   }
 
   /// What is not called: other programs, waits for other domains, and the machine's real domains.
-  private static let left: Set<String> = ["Domain.migrate", "Domain.store_watch", "xs.domain", "xs.domains"]
+  private static let left: Set<String> = [
+    "Domain.migrate", "Domain.store_watch", "xs.domain", "xs.domains",
+  ]
 
   func run(_ input: [UInt8]) throws {
     runs += 1
@@ -153,7 +156,7 @@ final class LuaMachine {
       "hex:00ff", "\u{1F600}", "LAPIC", "CPU", "pv", "hvm", "x86_pv", "end", "index", "ACPI",
     }
     local keys = {
-      "frames", "name", "guest", "pages", "version", "to", "path", "trace", "filter", "policy",
+      "memory_mib", "name", "guest", "pages", "version", "to", "path", "trace", "filter", "policy",
       "live", "from", "limit", "offset", "count", "depth", "width", "format", "config", "vcpus",
       "seed", "level", "type", "help", "default", "choices", "required", "layer", "in_place",
       "history", "where", "case", "vcpu", "layout", "aligned", "lossy", "release", "order", "domain",
@@ -165,7 +168,7 @@ final class LuaMachine {
       age, roots = 0, { xs }
       if sealed then return end
       for number = 0, 2 do roots[#roots + 1] = xs.open("image" .. number) end
-      roots[#roots + 1] = xs.sim.domain { frames = 16 }
+      roots[#roots + 1] = xs.sim.domain { pages = 16 }
       roots[#roots + 1] = xs.synth {}
     end
     local paths = {}

@@ -75,7 +75,8 @@ final class FuzzDirectory {
   let path: String
 
   init() {
-    var template = Array("/tmp/xensave-fuzz-XXXXXX".utf8CString)
+    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var template = Array("\(parent)/xensave-fuzz-XXXXXX".utf8CString)
     precondition(mkdtemp(&template) != nil)
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     FuzzDirectory.paths.append(path)

@@ -202,7 +202,9 @@ private enum IndexSeed {
   static let image: String = {
     directory.write(Seeds.base, "img")
     // An image that has just changed gets no index.
-    let times = [timespec(tv_sec: 1_700_000_000, tv_nsec: 1), timespec(tv_sec: 1_700_000_000, tv_nsec: 1)]
+    let times = [
+      timespec(tv_sec: 1_700_000_000, tv_nsec: 1), timespec(tv_sec: 1_700_000_000, tv_nsec: 1),
+    ]
     utimensat(AT_FDCWD, directory.path + "/img", times, 0)
     return directory.path + "/img"
   }()
@@ -225,7 +227,8 @@ private func indexCache(_ input: [UInt8]) throws {
   bytes.put(bytes.count - 8, PageDelta.hash(Array(bytes.dropLast(8))))
   IndexSeed.directory.write(bytes, ".img.index")
   let path = IndexSeed.image
-  guard let source = try? Source(opening: path), let index = try? IndexCache(of: path).read(for: source)
+  guard let source = try? Source(opening: path),
+    let index = try? IndexCache(of: path).read(for: source)
   else { return }
   let image = try PageImage(caching: path) { _ in }
   _ = try? image.zeroPages()

@@ -48,7 +48,9 @@ private let traces = [
 private func trace(_ bytes: [UInt8]) throws {
   guard let trace = try? Trace(parsing: bytes.text) else { return }
   let text = trace.description
-  guard let again = try? Trace(parsing: text) else { throw Violation("does not read back: \(text)") }
+  guard let again = try? Trace(parsing: text) else {
+    throw Violation("does not read back: \(text)")
+  }
   try demand(again.description == text, "\(text) reads back as \(again)")
   _ = trace.downtime
   for rate in [1, 125_000_000, UInt64.max] as [UInt64] {
@@ -147,7 +149,7 @@ private let packed: [[UInt8]] = [
   // Frames as zstd writes them: raw, of one repeated byte, empty.
   [0x28, 0xB5, 0x2F, 0xFD, 0x04, 0x00, 0x19, 0x00, 0x00, 0x61, 0x62, 0x63, 0xB2, 0x45, 0x7B, 0x3A],
   [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x58, 0x03, 0x01, 0x00, 0x61],
-  [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00], 
+  [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00],
 ]
 
 /// One frame, read in pieces: what comes out is at most what its length allows.

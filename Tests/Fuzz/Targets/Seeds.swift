@@ -87,10 +87,13 @@ extension Seeds {
     var hvm = StreamBuilder.hvm()
     hvm["PAGE_DATA"] =
       StreamBuilder.record(
-        "PAGE_DATA", 1, le32(1, 0) + le64(0x10) + le64(0x10067, 0x10067) + zeros(4080)).bytes
+        "PAGE_DATA", 1, le32(1, 0) + le64(0x10) + le64(0x10067, 0x10067) + zeros(4080)
+      ).bytes
     var cpu = zeros(1032)
     // CR0.PG and PE, CR3, CR4.PAE, EFER.LMA: where struct hvm_hw_cpu has them.
-    for (offset, value) in [(8 * 17, 0x8000_0001), (8 * 19, 0x10000), (8 * 20, 0x20)] as [(Int, UInt64)] {
+    for (offset, value) in [(8 * 17, 0x8000_0001), (8 * 19, 0x10000), (8 * 20, 0x20)]
+      as [(Int, UInt64)]
+    {
       cpu.put(512 + offset, value)
     }
     hvm["HVM_CONTEXT"] =
