@@ -22,16 +22,20 @@ let pageTargets: [FuzzTarget] = [
     "selector", limit: 256,
     seeds: {
       [
-        "pfn in 0..5 and not zero", "type broken or byte(0) == 0", "u64(8) > 3 and has_data",
-        "contains \"abc\\x00\" & sample 0.5 seed 3", "hash 0x1234", "any - (pfn = 1)",
+        "pfn in 0..5 and not zero", "type = broken or byte[0] = 0",
+        "u64[8] & 0xff != 3 and has_data",
+        "contains \"abc\\x00\" & sample(0.5, 3)", "hash in {0x1234, 5}", "any - (pfn in {1, 3..5})",
       ].map { Array($0.utf8) }
     }, selector),
 ]
 
 nonisolated(unsafe) private let programs: [SelectorProgram] = [
-  "zero", "pfn in 0..5", "has_data and not zero", "byte(0) == 0", "u64(8) > 3", "type broken",
-  "contains \"\\x10\\x10\"", "sample 0.5 seed 1",
-].compactMap { try? SelectorProgram(Selector(parsing: $0)) }
+  "zero", "pfn in 0..5", "has_data and not zero", "byte[0] = 0", "u64[8] != 3", "type = broken",
+  "contains \"\\x10\\x10\"", "sample(0.5, 1)",
+].map {
+  guard let selector = try? Selector(parsing: $0) else { preconditionFailure("no selector: \($0)") }
+  return SelectorProgram(selector)
+}
 
 /// The index and everything that reads pages through it.
 private func pages(_ input: [UInt8]) throws {
@@ -121,7 +125,7 @@ private final class EditPages: RewriteFilter {
       return .keep
     }
     for choice in choices {
-      let program = programs[Int(choice >> 5)]
+      let program = programs[Int(choice >> 5) % programs.count]
       switch choice & 7 {
       case 0: _ = try? edits.fill(program, with: choice)
       case 1: _ = try? edits.drop(program)
