@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -56,6 +57,30 @@ void csystem_begin_synchronizing(int descriptor, uint64_t offset, uint64_t count
 
 int csystem_create(const char *path, unsigned mode) {
     return open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
+}
+
+int csystem_open_strictly(const char *path) {
+    int number;
+    do {
+        number = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    } while (number < 0 && errno == EINTR);
+    return number;
+}
+
+int csystem_lock(int descriptor) {
+    int result;
+    do {
+        result = flock(descriptor, LOCK_EX | LOCK_NB);
+    } while (result < 0 && errno == EINTR);
+    return result;
+}
+
+int csystem_birth(int descriptor, uint64_t *nanoseconds) {
+    struct statx s;
+    if (statx(descriptor, "", AT_EMPTY_PATH, STATX_BTIME, &s) != 0) return -1;
+    if (!(s.stx_mask & STATX_BTIME) || s.stx_btime.tv_sec < 0) return -1;
+    *nanoseconds = (uint64_t)s.stx_btime.tv_sec * 1000000000u + s.stx_btime.tv_nsec;
+    return 0;
 }
 
 int csystem_stamp(int descriptor) {

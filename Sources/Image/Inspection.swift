@@ -121,6 +121,13 @@ final class Inspection {
     report(offset: error.offset, place: error.place, "", error.problem)
   }
 
+  /// An edit of the file in place is not finished.
+  func findUnfinishedEdit(_ problem: String) {
+    guard let rule = book.rules.firstIndex(where: { $0.id == Rule.unfinishedEdit }) else { return }
+    current = rule
+    report(offset: 0, place: "", "", problem)
+  }
+
   // MARK: - Reporting
 
   /// Findings of the rule that is looking: 0 for one that has not found anything yet.

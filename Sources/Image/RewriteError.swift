@@ -14,6 +14,8 @@ public struct RewriteError: Error, Sendable, CustomStringConvertible {
     case rejected(count: Int)
     /// The result has no place for something of the source.
     case refused
+    /// The file cannot be edited in place now.
+    case edit(EditError)
     /// The call itself makes no sense (source and destination are the same, ...).
     case usage
   }
@@ -25,6 +27,7 @@ public struct RewriteError: Error, Sendable, CustomStringConvertible {
     self.description = description
   }
   public init(_ error: StreamError) { self.init(.stream(error), error.description) }
+  public init(_ error: EditError) { self.init(.edit(error), error.description) }
   public init(_ error: SystemError) { self.init(StreamError(error)) }
 
   /// The system's error behind it, if there is one.

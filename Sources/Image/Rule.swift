@@ -45,7 +45,7 @@ public struct Rule: Sendable {
     case trailing(OfTrailing)
     /// The whole image, when the walk has come to its end.
     case image(OfImage)
-    /// Nothing: the reader of the stream reports it when it cannot read on.
+    /// Nothing: the reader of the stream reports it when it cannot read on, or the verifier itself.
     case framing
   }
 
@@ -63,12 +63,22 @@ public struct Rule: Sendable {
 extension Rule {
   /// All rules, in the order of the layers. To add one, add it to one of these lists.
   public static let all: [Rule] =
-    framing + xlHeader + libxlHeader + libxcHeaders + records + dispatch + staticData + order
+    unfinishedEdits + framing + xlHeader + libxlHeader + libxcHeaders + records + dispatch
+    + staticData + order
     + completeness + pageData + pv + hvmContext + hvmParams + tsc + libxl + emulator
     + emulatorXenstore + ending
 
   /// The rule with this name.
   public static func named(_ id: String) -> Rule? { all.first { $0.id == id } }
+
+  static let unfinishedEdit = "file.unfinished-edit"
+
+  /// What is not in the image but beside it.
+  static let unfinishedEdits: [Rule] = [
+    Rule(
+      unfinishedEdit, .error, "No edit of the file in place is unfinished.",
+      "Rationale: such a file has bytes from before and after the edit", .framing)
+  ]
 
   /// What the reader of the stream reports. Their names are "stream." and `StreamError.code`.
   static let framing: [Rule] = [

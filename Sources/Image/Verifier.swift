@@ -45,6 +45,9 @@ public struct Verifier {
 
   private func walk() throws(StreamError) -> VerifyReport {
     let inspection = Inspection()
+    do {
+      if let problem = try source.unfinishedEdit() { inspection.findUnfinishedEdit(problem) }
+    } catch { throw StreamError(error) }
     try visitToEnd(StreamReader(source), inspection)
     return VerifyReport(inspection, isStrict: options.isStrict)
   }

@@ -18,13 +18,13 @@ public final class PageImage {
   public convenience init(
     opening path: String, options: PageIndex.Options = PageIndex.Options()
   ) throws(PagesError) {
-    try self.init(io { () throws(SystemError) in try Source(opening: path) }, options: options)
+    try self.init(io { () throws(SystemError) in try Source(image: path) }, options: options)
   }
 
   /// Indexes the image at `path`, or takes the index from its cache beside it; what was not there or
   /// did not fit is written anew. `note` gets one line where a cache was ignored or not written.
   public init(caching path: String, note: (String) -> Void) throws(PagesError) {
-    source = try io { () throws(SystemError) in try Source(opening: path) }
+    source = try io { () throws(SystemError) in try Source(image: path) }
     let cache = IndexCache(of: path)
     var known: PageIndex?
     do throws(PagesError) {

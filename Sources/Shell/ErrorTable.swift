@@ -14,7 +14,7 @@ enum ExitCode {
   /// The image has findings, or a script or its data failed.
   static let findings: Int32 = 1
   static let usage: Int32 = 2
-  /// A system call failed.
+  /// A system call failed, or another edit of the image is going on.
   static let system: Int32 = 3
   /// A fault of this program.
   static let fault: Int32 = 70
@@ -58,7 +58,17 @@ struct Failure: Error, CustomStringConvertible {
     case .stream(let stream): self.init(stream)
     case .filter(let inner as LuaError): self.init(inner)
     case .filter, .rejected, .refused: self.init(ExitCode.findings, error.description)
+    case .edit(let edit): self.init(edit)
     case .usage: self.init(ExitCode.findings, error.description)
+    }
+  }
+
+  init(_ error: EditError) {
+    switch error.kind {
+    case .system(let system): self.init(Failure(system).exitCode, error.description)
+    case .busy, .changed: self.init(ExitCode.system, error.description)
+    case .unfinished, .refused: self.init(ExitCode.findings, error.description)
+    case .usage: self.init(ExitCode.usage, error.description)
     }
   }
 
@@ -101,6 +111,7 @@ extension LuaFailure {
     case .filter: self.init(error.description, code: "filter")
     case .rejected: self.init(error.description, code: "rejected")
     case .refused: self.init(error.description, code: "refused")
+    case .edit(let edit): self.init(error.description, code: edit.code)
     case .usage: self.init(error.description, code: "usage")
     }
   }

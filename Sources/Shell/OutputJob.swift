@@ -50,7 +50,8 @@ struct OutputJob {
       guard source.isFile else {
         throw RewriteError(.usage, "\(source.path): only a file can be rewritten in place")
       }
-      return try write(resolvedPath(source.path), like: source.path, expecting, body)
+      let edit = try claim(source)
+      return try write(edit.resolvedPath, like: source.path, replacing: edit, expecting, body)
     case .file(let path):
       if let there = try? Source(opening: path), there.isFile, there.identity == source.identity {
         throw RewriteError(
@@ -60,8 +61,30 @@ struct OutputJob {
     }
   }
 
+  /// The right to put another file in the place of the source.
+  private func claim(_ source: Source) throws(RewriteError) -> FileEdit {
+    do {
+      let edit = try source.edit ?? FileEdit(source.path)
+      guard edit.isRegular else {
+        throw EditError(
+          .usage,
+          "\(source.path): a device cannot be replaced (edits that change no length can be made there)"
+        )
+      }
+      guard edit.identity == source.identity else {
+        throw EditError(.changed, "\(source.path): not edited: another file has this name now")
+      }
+      return edit
+    } catch let error as EditError {
+      throw RewriteError(error)
+    } catch {
+      throw RewriteError(.usage, "\(error)")
+    }
+  }
+
   private func write<Report>(
-    _ path: String, like: String?, _ expecting: (Report) -> Set<String>,
+    _ path: String, like: String?, replacing edit: FileEdit? = nil,
+    _ expecting: (Report) -> Set<String>,
     _ body: (Sink?) throws(RewriteError) -> Report
   ) throws(RewriteError) -> Report {
     do {
@@ -72,10 +95,13 @@ struct OutputJob {
       let output = try OutputFile(creating: path, like: like)
       let report = try body(output.sink)
       if !isUnchecked { try verify(output, expecting(report)) }
+      try edit?.checkPlace()
       try output.commit()
       return report
     } catch let error as RewriteError {
       throw error
+    } catch let error as EditError {
+      throw RewriteError(error)
     } catch let error as SystemError {
       throw RewriteError(error)
     } catch {

@@ -23,6 +23,10 @@ public func runShell(_ words: [String]) -> Int32 {
   defer { ProgressDisplay.clear() }
   ignoreWriteSignals()
   Interrupt.watch(LuaState.stopActive)
+  var told: Set<String> = []
+  EditNotices.watch { line in
+    if told.insert(line).inserted { writeError("xensave-lua: warning: \(line)\n") }
+  }
   do throws(Failure) {
     return try dispatch(words)
   } catch {

@@ -85,7 +85,7 @@ struct ScriptRunner {
   private func openImage() throws(Failure) -> LuaImage? {
     guard let path = options.image else { return nil }
     do {
-      let source = try Source(opening: path)
+      let source = try options.isInPlace ? Source(editing: path) : Source(image: path)
       if source.isFile {
         do { try RecordProbe.check(source.duplicate()) } catch let error as StreamError {
           throw Failure(error)
@@ -93,6 +93,8 @@ struct ScriptRunner {
       }
       return LuaImage(source)
     } catch let error as SystemError {
+      throw Failure(error)
+    } catch let error as EditError {
       throw Failure(error)
     } catch {
       throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")

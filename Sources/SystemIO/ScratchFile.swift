@@ -15,6 +15,13 @@ public final class ScratchFile {
     var folder = "/var/tmp"
     // Safety: getenv returns a NUL-terminated string that is copied at once.
     if let value = unsafe getenv("TMPDIR") { folder = unsafe String(cString: value) }
+    // Without a name from the start, where the file system can: a kill leaves nothing.
+    let unnamed = unsafe csystem_create_unnamed(folder, 0o600)
+    if unnamed >= 0 {
+      path = "scratch file in " + folder
+      descriptor = try Descriptor(taking: unnamed, path: path)
+      return
+    }
     var random = SystemRandomNumberGenerator()
     var attempt = 0
     while true {

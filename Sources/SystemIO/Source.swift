@@ -23,6 +23,8 @@ public final class Source {
   public private(set) var bytesRead: UInt64 = 0
 
   let descriptor: Descriptor
+  /// The right to edit the file, where it was opened for that.
+  public internal(set) var edit: FileEdit?
   private let start: UInt64
   private var window = Arena(capacity: Source.windowByteCount)
   private var windowStart = 0
@@ -91,7 +93,9 @@ public final class Source {
     precondition(isFile, "a pipe has one reader")
     let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
     guard number >= 0 else { throw SystemError("fcntl", errno, path) }
-    return try Source(Descriptor(taking: number, path: path), path: path, start: start)
+    let copy = try Source(Descriptor(taking: number, path: path), path: path, start: start)
+    copy.edit = edit
+    return copy
   }
 
   /// Whether any part can be read at any time.

@@ -23,6 +23,7 @@ import Testing
 
   @Test func everyRuleHasAnExample() {
     let missing = Set(Rule.all.map(\.id)).subtracting(Example.all.map(\.rule))
+      .subtracting(["file.unfinished-edit"])  // Of what lies beside an image: UnfinishedEditTests.
     #expect(missing.isEmpty, "\(missing.sorted())")
   }
 

@@ -123,16 +123,16 @@ import Testing
     let cache = IndexCache(of: kept.file.path)
     let source = try Source(opening: kept.file.path)
     let spot = try #require(try cache.recordsBehindPages(of: source)?.first)
-    try PatchJournal.apply(
-      [Patch(offset: spot.offset + 8, before: [kept.file.bytes[Int(spot.offset) + 8]], after: [9])],
-      to: kept.file.path)
+    let before = kept.file.bytes[Int(spot.offset) + 8]
+    try FileEdit(kept.file.path).apply(
+      [Patch(offset: spot.offset + 8, before: [before], after: [9])])
     #expect(throws: PagesError.self) { try cache.read(for: source) }
     try cache.renew(for: source)
     #expect(try cache.read(for: source) != nil)
     #expect(try kept.notes() == [])
     usleep(20_000)
-    try PatchJournal.apply(
-      [Patch(offset: spot.offset + 8, before: [9], after: [8])], to: kept.file.path)
+    try FileEdit(kept.file.path).apply(
+      [Patch(offset: spot.offset + 8, before: [9], after: [8])])
     #expect(throws: PagesError.self) { try cache.read(for: source) }
   }
 

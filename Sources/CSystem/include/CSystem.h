@@ -38,6 +38,16 @@ int csystem_stamp(int descriptor);
 /* open(2) of a new file with mode, O_CLOEXEC | O_EXCL | O_NOFOLLOW | O_RDWR. */
 int csystem_create(const char *path, unsigned mode);
 
+/* open(2) for reading of what nobody trusts: O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC. */
+int csystem_open_strictly(const char *path);
+
+/* flock(2), LOCK_EX | LOCK_NB: -1 and EWOULDBLOCK where another has the lock. */
+int csystem_lock(int descriptor);
+
+/* statx(2): when a file came to be, in nanoseconds since 1970. -1 where the file system does not
+   know. */
+int csystem_birth(int descriptor, uint64_t *nanoseconds);
+
 /* open(2) of a file without a name in `folder` (O_TMPFILE), and giving it one. */
 int csystem_create_unnamed(const char *folder, unsigned mode);
 int csystem_name(int descriptor, const char *path);

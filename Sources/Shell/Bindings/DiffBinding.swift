@@ -69,7 +69,7 @@ private func image(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> ImageDoc
   if let open: LuaImage = frame.objectIfAny(index) { return try open.document() }
   let path = try frame.string(index)
   let source: Source
-  do { source = try Source(opening: path) } catch { throw LuaError(StreamError(error)) }
+  do { source = try Source(image: path) } catch { throw LuaError(StreamError(error)) }
   return try LuaImage(source).document()
 }
 

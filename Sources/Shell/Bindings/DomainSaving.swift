@@ -298,7 +298,7 @@ extension LuaDomain {
       source = try image.takeSource()
     } else {
       let path = try frame.string(2)
-      do throws(SystemError) { source = try Source(opening: path) } catch {
+      do throws(SystemError) { source = try Source(image: path) } catch {
         return frame.fail(LuaFailure(error))
       }
     }

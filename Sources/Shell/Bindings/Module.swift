@@ -103,7 +103,7 @@ extension ShellContext {
         example: "local img <close> = assert(xs.open \"vm.img\")"
       ) { frame throws(LuaError) in
         let source: Source
-        do { source = try Source(opening: try frame.string(1)) } catch let error as SystemError {
+        do { source = try Source(image: try frame.string(1)) } catch let error as SystemError {
           return frame.fail(LuaFailure(error))
         } catch {
           throw error as? LuaError ?? LuaError("\(error)")
@@ -167,7 +167,7 @@ extension ShellContext {
       source = try image.takeSource()
     } else {
       let path = try frame.string(1)
-      do { source = try Source(opening: path) } catch { return frame.fail(LuaFailure(error)) }
+      do { source = try Source(image: path) } catch { return frame.fail(LuaFailure(error)) }
     }
     var job = RewriteJob(destination: .none)
     if !frame.isMissing(2) {

@@ -89,7 +89,7 @@ extension ShellContext {
       let domain: SimDomain
       if let path {
         let image: Source
-        do throws(SystemError) { image = try Source(opening: path) } catch {
+        do throws(SystemError) { image = try Source(image: path) } catch {
           return frame.fail(LuaFailure(error))
         }
         if guest == nil, let found = image.guestType() { configuration.guest = found }

@@ -27,7 +27,7 @@ struct CompatImage: ShellCommand {
   mutating func execute() throws -> Int32 {
     let release = try xenRelease(xen)
     let survey: CompatSurvey
-    do { survey = try CompatSurvey(Source(opening: image)) } catch let error as SystemError {
+    do { survey = try CompatSurvey(Source(image: image)) } catch let error as SystemError {
       throw Failure(error)
     } catch let error as StreamError {
       throw Failure(error)

@@ -155,7 +155,7 @@ struct ConvertOptions: ParsableArguments {
 
 /// An image from the command line.
 func opened(_ path: String) throws(Failure) -> Source {
-  do { return try Source(opening: path) } catch { throw Failure(error) }
+  do { return try Source(image: path) } catch { throw Failure(error) }
 }
 
 /// A release from the command line.

@@ -59,7 +59,7 @@ struct Diff: LongCommand {
   }
 
   private func document(_ path: String) throws -> ImageDocument {
-    let source = try Source(opening: path)
+    let source = try Source(image: path)
     guard source.isFile else {
       throw Failure(ExitCode.usage, "\(path): only files can be compared")
     }

@@ -32,7 +32,7 @@ struct Dump: ShellCommand {
       json
       ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all, ink: colour.ink)
     do {
-      let source = try Source(opening: image)
+      let source = try Source(image: image)
       if parts.isEmpty {
         try dumpAll(source, &dumper)
       } else {

@@ -21,7 +21,7 @@ struct Info: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     let summary: Summary
-    do { summary = try Summary(Source(opening: image), countsZeroPages: pages) } catch let error
+    do { summary = try Summary(Source(image: image), countsZeroPages: pages) } catch let error
       as SystemError
     { throw Failure(error) } catch let error as StreamError { throw Failure(error) }
     if json {

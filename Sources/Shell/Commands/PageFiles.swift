@@ -180,7 +180,7 @@ struct ApplyDelta: LongCommand {
     let base: Source
     let delta: Source
     do {
-      base = try Source(opening: self.base)
+      base = try Source(image: self.base)
       delta = try Source(opening: self.delta)
     } catch { throw Failure(error) }
     let done = try writingFile(output, butNot: [base.identity, delta.identity]) {

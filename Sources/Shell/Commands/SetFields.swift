@@ -22,7 +22,9 @@ struct SetFields: LongCommand {
 
       In place, edits that change no length write only the changed octets. A journal beside the \
       image (.NAME.undo) holds what they were until the image is safe on the disk; after a crash, \
-      `xensave-lua recover IMAGE` puts them back. Other edits replace the file as a whole. An edit of \
+      `xensave-lua recover IMAGE` puts them back. Other edits replace the file as a whole. The image is \
+      locked meanwhile: a second edit is refused (exit code 3), and so is one of an image whose last \
+      edit was interrupted (exit code 1). An edit of \
       the configuration, of domain_header.xen_major or xen_minor, or of the CPUID and MSR policies \
       reads nothing behind it, whatever the size of the image. What lies behind the pages is found \
       by the index beside the image (.NAME.index), for which --cache asks: then such an edit reads \
@@ -55,7 +57,7 @@ struct SetFields: LongCommand {
 
   mutating func execute() throws -> Int32 {
     do {
-      let source = try Source(opening: image)
+      let source = try inPlace ? Source(editing: image) : Source(image: image)
       guard source.isFile else {
         throw Failure(ExitCode.usage, "\(image): only a file can be edited by path")
       }
@@ -66,7 +68,7 @@ struct SetFields: LongCommand {
       let document = try editedDocument(source, kept)
       if inPlace, let patches = try document.patches() {
         if !unchecked { try check(document) }
-        try PatchJournal.apply(patches, to: image)
+        try source.edit?.apply(patches)
         if kept != nil {
           // An index that cannot be written is one that does not fit: the next edit walks.
           try? IndexCache(of: image).renew(for: source)
@@ -97,6 +99,8 @@ struct SetFields: LongCommand {
       }
       return ExitCode.good
     } catch let error as RewriteError {
+      throw Failure(error)
+    } catch let error as EditError {
       throw Failure(error)
     } catch let error as PagesError {
       throw Failure(error)
@@ -210,14 +214,22 @@ struct Recover: ShellCommand {
   static let name = "recover"
   static let configuration = CommandConfiguration(
     commandName: name, _superCommandName: Commands.name,
-    abstract: "Undo an edit in place that was interrupted.")
+    abstract: "Undo an edit in place that was interrupted.",
+    discussion: """
+      Writes back what the journal beside the image (.NAME.undo) holds, where the image still has \
+      bytes from before or after the edit. A journal of another file that had this name is removed, and \
+      nothing is written. Exit codes: 0 done, or nothing to undo; 1 refused, because the journal or the \
+      image is not what that edit left; 3 a system call failed, or the edit is still going on.
+      """)
 
   @Argument(help: "The image.", completion: .file()) var image: String
   @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
     do {
-      let wrote = try PatchJournal.recover(image)
+      let recovery = try FileEdit.recover(image)
+      if case .void(let line) = recovery { writeError("xensave-lua: note: \(line)\n") }
+      let wrote = recovery == .undone
       if json {
         var writer = JSONWriter(style: .pretty)
         writer.beginObject()
@@ -230,6 +242,6 @@ struct Recover: ShellCommand {
       try writeOut(
         "\(image): \(wrote ? "the interrupted edit was undone" : "there was nothing to undo")\n")
       return ExitCode.good
-    } catch let error as SystemError { throw Failure(error) }
+    } catch let error as EditError { throw Failure(error) }
   }
 }

@@ -1,0 +1,54 @@
+// Telling whoever reads an image that an edit of it is not finished.
+
+/// What is said of images that are opened to be read.
+public enum EditNotices {
+  // Safety: set once, before any image is opened.
+  nonisolated(unsafe) private static var listener: ((String) -> Void)?
+
+  /// From now on `listener` gets a line for each image that is opened beside an unfinished edit.
+  public static func watch(_ listener: @escaping (String) -> Void) {
+    unsafe self.listener = listener
+  }
+
+  static func tell(_ line: String) { unsafe listener?(line) }
+}
+
+extension Source {
+  /// Opens the image at `path` for reading; "-" is standard input. Whoever listens is told where an
+  /// edit of it is not finished.
+  public convenience init(image path: String) throws(SystemError) {
+    try self.init(opening: path)
+    guard isFile else { return }
+    switch try UndoJournal.find(for: number, self.path) {
+    case .none, .void: break
+    case .foreign(let journal, let reason):
+      EditNotices.tell("\(self.path): \(journal) \(reason): ignored")
+    case .unclear, .unfinished:
+      if let problem = try unfinishedEdit() { EditNotices.tell("\(self.path): \(problem)") }
+    }
+  }
+
+  /// Opens the image at `path` to edit it in place: nobody else does, as long as this or a duplicate
+  /// is there.
+  public convenience init(editing path: String) throws(EditError) {
+    let edit = try FileEdit(path)
+    if let note = edit.note { EditNotices.tell(note) }
+    do throws(SystemError) {
+      try self.init(edit.descriptor.duplicate(path: path), path: path)
+    } catch { throw EditError(error) }
+    self.edit = edit
+  }
+
+  /// What is wrong where an edit of the file is not finished; nil where none is known of.
+  public func unfinishedEdit() throws(SystemError) -> String? {
+    guard isFile, edit == nil else { return nil }
+    switch try UndoJournal.find(for: number, path) {
+    case .none, .void, .foreign: return nil
+    case .unclear(let journal, let reason):
+      return "an edit in place may be unfinished: \(journal) \(reason)"
+    case .unfinished(let journal):
+      return "an edit in place is not finished (\(journal.path)): where none is going on, "
+        + EditError.remedy(path)
+    }
+  }
+}

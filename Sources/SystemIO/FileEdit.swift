@@ -1,0 +1,195 @@
+// The right to edit a file in place: one place that locks, checks and writes.
+
+internal import CSystem
+internal import Glibc
+
+/// A file that only we edit, for as long as this lives.
+///
+/// The lock (flock) is on the file itself. It is taken before anything of the file is read, so that
+/// what an edit replaces is what it saw; nobody waits for it. Who dies loses it, and leaves a journal
+/// where the file was written to: then only `recover` gets through. All ways into a file go through
+/// here: patches, replacing it as a whole, and undoing.
+public final class FileEdit {
+  /// The file as the user named it.
+  public let path: String
+  /// Where it lies, with symbolic links followed.
+  public let resolvedPath: String
+  let descriptor: Descriptor
+  /// Why it cannot be written to, where it can't: it may still be replaced.
+  private let writingProblem: Int32
+  private let status: stat
+  /// A line for the user: a journal of another file was found beside it and is gone.
+  public private(set) var note: String?
+
+  /// Locks the file at `path` for an edit. Refused where another edit goes on, or one was
+  /// interrupted.
+  public convenience init(_ path: String) throws(EditError) {
+    try self.init(locking: path)
+    let found = try editing { () throws(SystemError) in
+      try UndoJournal.find(for: descriptor.number, path)
+    }
+    switch found {
+    case .none: break
+    case .void(let journal, let reason):
+      try journal.removeVoid(of: path)
+      note = "\(path): \(journal.path): \(reason): removed"
+    case .foreign(let journal, let reason):
+      throw EditError(
+        .refused, "\(path): the journal of an edit has no place: \(journal) \(reason): remove it")
+    case .unclear(let journal, let reason):
+      throw EditError(
+        .unfinished,
+        "\(path): not edited: an edit before this is not finished: \(journal) \(reason)"
+      )
+    case .unfinished(let journal):
+      throw EditError(
+        .unfinished,
+        "\(path): not edited: an edit before this was interrupted (\(journal.path)): "
+          + EditError.remedy(path))
+    }
+  }
+
+  /// Locks the file, whatever is beside it.
+  init(locking path: String) throws(EditError) {
+    guard path != "-" else {
+      throw EditError(.usage, "standard input: only a file by its name can be edited in place")
+    }
+    self.path = path
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { throw EditError(SystemError("stat", errno, path)) }
+    let kind = status.st_mode & S_IFMT
+    guard kind == S_IFREG || kind == S_IFBLK else {
+      throw EditError(.usage, "\(path): only a file can be edited in place")
+    }
+    let flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY
+    var problem: Int32 = 0
+    var number = FileEdit.open(path, O_RDWR | flags)
+    if number < 0, [EACCES, EPERM, EROFS, ETXTBSY].contains(errno) {
+      problem = errno
+      number = FileEdit.open(path, O_RDONLY | flags)
+    }
+    guard number >= 0 else { throw EditError(SystemError("open", errno, path)) }
+    writingProblem = problem
+    let opened = try editing { () throws(SystemError) in
+      try Descriptor(taking: number, path: path)
+    }
+    guard unsafe fstat(number, &status) == 0 else {
+      throw EditError(SystemError("fstat", errno, path))
+    }
+    self.status = status
+    resolvedPath = UndoJournal.place(of: number, path)
+    descriptor = opened
+    guard csystem_lock(number) == 0 else {
+      guard errno == EWOULDBLOCK else { throw EditError(SystemError("flock", errno, path)) }
+      throw FileEdit.busy(path)
+    }
+    // Whoever had the lock before may have put another file there.
+    try checkPlace()
+  }
+
+  private static func open(_ path: String, _ flags: Int32) -> Int32 {
+    var number: Int32 = -1
+    repeat { number = unsafe Glibc.open(path, flags) } while number < 0 && errno == EINTR
+    return number
+  }
+
+  static func busy(_ path: String) -> EditError {
+    EditError(.busy, "\(path): another edit is going on (its lock is held): try again after it")
+  }
+
+  /// Device and inode of the file.
+  public var identity: FileIdentity { descriptor.identity }
+  /// Whether it is a file and no block device.
+  public var isRegular: Bool { status.st_mode & S_IFMT == S_IFREG }
+
+  /// Throws where another file has the name now.
+  public func checkPlace() throws(EditError) {
+    var here = stat()
+    guard unsafe stat(resolvedPath, &here) == 0, here.st_dev == status.st_dev,
+      here.st_ino == status.st_ino
+    else { throw changed("another file has taken its place") }
+  }
+
+  private func changed(_ what: String) -> EditError {
+    EditError(.changed, "\(path): not edited: \(what) while it was looked at")
+  }
+
+  // MARK: - Writing
+
+  /// Writes `patches` into the file. The bytes that they replace must be there.
+  public func apply(_ patches: [Patch]) throws(EditError) {
+    guard !patches.isEmpty else { return }
+    guard writingProblem == 0 else { throw EditError(SystemError("open", writingProblem, path)) }
+    let patches = patches.sorted { $0.offset < $1.offset }
+    try checkPlace()
+    try check(patches)
+    let journal = try UndoJournal.write(patches, for: self)
+    do throws(SystemError) {
+      for patch in patches { try writeFully(patch.after, descriptor.number, patch.offset, path) }
+      // The kernel's own time of change is that of its last tick, which two writes may share.
+      _ = csystem_stamp(descriptor.number)
+      try descriptor.synchronize(path: path)
+      try journal.remove()
+    } catch {
+      throw EditError(
+        .system(error), "\(error.description); the edit is not finished: " + EditError.remedy(path))
+    }
+  }
+
+  private func check(_ patches: [Patch]) throws(EditError) {
+    let size = try editing { () throws(SystemError) in try descriptor.byteCount(path: path) }
+    var end: UInt64 = 0
+    for patch in patches {
+      let count = UInt64(patch.before.count)
+      guard patch.offset >= end, patch.offset <= size, count <= size - patch.offset else {
+        throw changed("it became shorter")
+      }
+      end = patch.offset + count
+      let there = try editing { () throws(SystemError) in
+        try readFully(descriptor.number, patch.offset, patch.before.count, path)
+      }
+      guard there == patch.before else {
+        throw changed("its bytes at \(patch.offset) changed")
+      }
+    }
+  }
+}
+
+/// Reads `count` bytes at `offset`, or fewer at the end.
+func readFully(
+  _ number: Int32, _ offset: UInt64, _ count: Int, _ path: String
+) throws(SystemError) -> [UInt8] {
+  var bytes = [UInt8](repeating: 0, count: count)
+  var done = 0
+  while done < count {
+    // Safety: done stays below the count of the buffer.
+    let got = unsafe bytes.withUnsafeMutableBytes { raw in
+      unsafe pread(
+        number, raw.baseAddress.unsafelyUnwrapped + done, count - done,
+        Int(clamping: offset &+ UInt64(done)))
+    }
+    if got < 0, errno == EINTR { continue }
+    guard got >= 0 else { throw SystemError("read", errno, path) }
+    if got == 0 { return Array(bytes.prefix(done)) }
+    done += got
+  }
+  return bytes
+}
+
+/// Writes all of `bytes` at `offset`.
+func writeFully(
+  _ bytes: [UInt8], _ number: Int32, _ offset: UInt64, _ path: String
+) throws(SystemError) {
+  var done = 0
+  while done < bytes.count {
+    // Safety: done stays below the count of the buffer.
+    let put = unsafe bytes.withUnsafeBytes { raw in
+      unsafe pwrite(
+        number, raw.baseAddress.unsafelyUnwrapped + done, bytes.count - done,
+        Int(clamping: offset &+ UInt64(done)))
+    }
+    if put < 0, errno == EINTR { continue }
+    guard put > 0 else { throw SystemError("write", put < 0 ? errno : EIO, path) }
+    done += put
+  }
+}

@@ -1,0 +1,296 @@
+// Undoing an edit in place that was interrupted.
+
+internal import Bytes
+internal import CSystem
+internal import Glibc
+
+/// What `recover` found to do.
+public enum Recovery: Sendable, Equatable {
+  /// There was no journal, or none that had been followed by a write.
+  case nothing
+  /// Bytes were written back.
+  case undone
+  /// The journal was of another file; it is gone. A line that says so.
+  case void(String)
+}
+
+extension FileEdit {
+  /// Undoes an edit of the file at `path` that was interrupted. Refused while the edit goes on.
+  public static func recover(_ path: String) throws(EditError) -> Recovery {
+    let edit = try FileEdit(locking: path)
+    let found = try editing { () throws(SystemError) in
+      try UndoJournal.find(for: edit.descriptor.number, path)
+    }
+    switch found {
+    case .none: return .nothing
+    case .void(let journal, let reason): return try journal.giveUp(path, reason)
+    case .foreign(let journal, let reason), .unclear(let journal, let reason):
+      throw EditError(.refused, "\(path): nothing undone: \(journal) \(reason)")
+    case .unfinished(let journal): return try edit.undo(journal)
+    }
+  }
+
+  private func undo(_ journal: UndoJournal) throws(EditError) -> Recovery {
+    // Its writer is gone with its locks; one that is at a file which had this name has them still.
+    guard csystem_lock(journal.descriptor.number) == 0 else {
+      guard errno == EWOULDBLOCK else {
+        throw EditError(SystemError("flock", errno, journal.path))
+      }
+      throw FileEdit.busy(path)
+    }
+    let size = try editing { () throws(SystemError) in try descriptor.byteCount(path: path) }
+    let contents: UndoJournal.Contents
+    switch try journal.read(for: path, size) {
+    case .damaged: return try journal.giveUp(path, "is not whole")
+    case .contents(let read): contents = read
+    }
+    if !contents.hasAfter { try checkTimes(journal) }
+    let state = try compare(contents, journal)
+    let isThisOne: Bool
+    if let hash = contents.hash {
+      let ranges = contents.operations.map { EditedRange(offset: $0.offset, count: $0.count) }
+      isThisOne = try editing { () throws(SystemError) in
+        try EditedRange.hash(around: ranges, in: descriptor.number, size, path) == hash
+      }
+    } else {
+      isThisOne = true
+    }
+    if !isThisOne {
+      // Bytes of both kinds are of that edit, whatever else has become of the file.
+      if state.isBefore, state.isAfter, state.stranger == nil {
+        throw EditError(
+          .refused,
+          "\(path): nothing undone: half of the edit is there, but bytes around it have changed since "
+            + "(\(journal.path))")
+      }
+      return try journal.giveUp(path, "is of another image that was in this file")
+    }
+    if let offset = state.stranger {
+      throw EditError(
+        .refused,
+        "\(path): nothing undone: the byte at \(offset) is neither what it was before the edit nor "
+          + "after it (\(journal.path))")
+    }
+    guard state.isAfter else {
+      try editing { () throws(SystemError) in try journal.remove() }
+      return .nothing
+    }
+    do throws(SystemError) {
+      try writeBack(contents, journal)
+      _ = csystem_stamp(descriptor.number)
+      try descriptor.synchronize(path: path)
+      try journal.remove()
+    } catch {
+      throw EditError(
+        .system(error),
+        "\(error.description); the edit is not undone yet: " + EditError.remedy(path))
+    }
+    return .undone
+  }
+
+  /// Which bytes the ranges hold.
+  private struct State {
+    var isBefore = false
+    var isAfter = false
+    /// The offset of the first byte that is neither.
+    var stranger: UInt64?
+  }
+
+  private static let piece: UInt64 = 64 << 10
+
+  /// Compares byte by byte: a write that a fault of the machine tears leaves both in one range.
+  private func compare(
+    _ contents: UndoJournal.Contents, _ journal: UndoJournal
+  ) throws(EditError) -> State {
+    var state = State()
+    try editing { () throws(SystemError) in
+      try forEachPiece(contents, journal) { (offset, there, before, after) in
+        for index in there.indices where before[index] != after?[index] {
+          if there[index] == before[index] {
+            state.isBefore = true
+          } else if after == nil || there[index] == after?[index] {
+            state.isAfter = true
+          } else if state.stranger == nil {
+            state.stranger = offset + UInt64(index)
+          }
+        }
+      }
+    }
+    return state
+  }
+
+  private func writeBack(
+    _ contents: UndoJournal.Contents, _ journal: UndoJournal
+  ) throws(SystemError) {
+    // What is right already stays untouched: a full disk or a shared block cannot hinder it.
+    try forEachPiece(contents, journal) { (offset, there, before, _) throws(SystemError) in
+      guard there != before else { return }
+      try writeFully(before, descriptor.number, offset, path)
+    }
+  }
+
+  private func forEachPiece(
+    _ contents: UndoJournal.Contents, _ journal: UndoJournal,
+    _ body: (UInt64, [UInt8], [UInt8], [UInt8]?) throws(SystemError) -> Void
+  ) throws(SystemError) {
+    for operation in contents.operations {
+      var done: UInt64 = 0
+      while done < operation.count {
+        let count = Int(min(FileEdit.piece, operation.count - done))
+        let offset = operation.offset + done
+        let there = try readFully(descriptor.number, offset, count, path)
+        let number = journal.descriptor.number
+        let before = try readFully(number, operation.place + done, count, journal.path)
+        let after =
+          contents.hasAfter
+          ? try readFully(number, operation.place + operation.count + done, count, journal.path)
+          : nil
+        guard there.count == count, before.count == count, (after?.count ?? count) == count else {
+          throw SystemError("read", EIO, path)
+        }
+        try body(offset, there, before, after)
+        done += UInt64(count)
+      }
+    }
+  }
+
+  /// A journal of version 0.1.0 does not say what the bytes became, nor of which file it is. The
+  /// edit that it belongs to wrote at once behind it.
+  private func checkTimes(_ journal: UndoJournal) throws(EditError) {
+    var (file, beside) = (stat(), stat())
+    guard unsafe fstat(descriptor.number, &file) == 0 else {
+      throw EditError(SystemError("fstat", errno, path))
+    }
+    guard unsafe fstat(journal.descriptor.number, &beside) == 0 else {
+      throw EditError(SystemError("fstat", errno, journal.path))
+    }
+    let (written, begun) = (nanoseconds(file.st_mtim), nanoseconds(beside.st_mtim))
+    guard written <= begun &+ 600_000_000_000 else {
+      throw EditError(
+        .refused,
+        "\(path): nothing undone: the file was written long after \(journal.path), which is of an "
+          + "older version (XSUNDO1) and cannot say whether it belongs to it")
+    }
+  }
+}
+
+extension UndoJournal {
+  struct Operation {
+    let offset: UInt64
+    let count: UInt64
+    /// Where the bytes before lie in the journal; those after are behind them.
+    let place: UInt64
+  }
+
+  struct Contents {
+    var operations: [Operation] = []
+    /// Hash of the bytes around; nil where the journal does not say it.
+    var hash: UInt64?
+    var hasAfter = true
+  }
+
+  enum Reading {
+    case damaged
+    case contents(Contents)
+  }
+
+  /// Says that the journal is of no use here, and takes it away.
+  func giveUp(_ file: String, _ reason: String) throws(EditError) -> Recovery {
+    try removeVoid(of: file)
+    return reason == "is not whole" ? .nothing : .void("\(path) \(reason): removed")
+  }
+
+  /// Reads the heads of all operations. Whatever the journal says, no more is kept of it than
+  /// `operationLimit` of them, and no place beyond the end of the file or of the journal.
+  func read(for file: String, _ size: UInt64) throws(EditError) -> Reading {
+    let head = try bytes(0, UndoJournal.headCount)
+    if head.starts(with: UndoJournal.oldMagic) { return try readOld(head, file, size) }
+    let count = head.load(16, as: UInt64.self)
+    guard head.count == UndoJournal.headCount, byteCount >= UInt64(UndoJournal.headCount + 8),
+      count <= UInt64(UndoJournal.operationLimit)
+    else { throw impossible(file, "its head") }
+    var contents = Contents()
+    contents.hash = head.load(56, as: UInt64.self)
+    var place = UInt64(UndoJournal.headCount)
+    let end = byteCount - 8
+    var last: UInt64 = 0
+    for number in 0..<count {
+      let words = try bytes(place, UndoJournal.operationHeadCount)
+      guard words.count == UndoJournal.operationHeadCount, place <= end else {
+        throw impossible(file, "operation \(number)")
+      }
+      guard words.load(0, as: UInt64.self) == UInt64(UndoJournal.overwriting) else {
+        throw EditError(
+          .refused,
+          "\(file): nothing undone: \(path): operation \(number) is of kind "
+            + "\(words.load(0, as: UInt32.self)), which this version does not know")
+      }
+      let (whole, offset, length) = (
+        words.load(8, as: UInt64.self), words.load(16, as: UInt64.self),
+        words.load(24, as: UInt64.self)
+      )
+      guard length > 0, offset >= last, offset <= size, length <= size - offset,
+        length <= (end - place) / 2, whole == UInt64(UndoJournal.operationHeadCount) + 2 * length,
+        whole <= end - place
+      else { throw impossible(file, "operation \(number)") }
+      contents.operations.append(
+        Operation(
+          offset: offset, count: length, place: place + UInt64(UndoJournal.operationHeadCount)))
+      last = offset + length
+      place += whole
+    }
+    guard place == end else { throw impossible(file, "its length") }
+    return try isSummed() ? .contents(contents) : .damaged
+  }
+
+  private func impossible(_ file: String, _ what: String) -> EditError {
+    EditError(.refused, "\(file): nothing undone: \(path): \(what) cannot be right")
+  }
+
+  private func readOld(
+    _ head: [UInt8], _ file: String, _ size: UInt64
+  ) throws(EditError) -> Reading {
+    guard byteCount >= 32 else { return .damaged }
+    // Structure first: its length bounds how long a forged one can keep us.
+    var contents = Contents()
+    contents.hasAfter = false
+    let count = head.load(16, as: UInt64.self)
+    var place: UInt64 = 24
+    let end = byteCount - 8
+    guard count <= UInt64(UndoJournal.operationLimit) else { return .damaged }
+    for number in 0..<count {
+      let words = try bytes(place, 16)
+      guard words.count == 16, end >= place, end - place >= 16 else { return .damaged }
+      let (offset, length) = (words.load(0, as: UInt64.self), words.load(8, as: UInt64.self))
+      place += 16
+      guard length <= end - place else { return .damaged }
+      guard offset <= size, length <= size - offset else {
+        throw impossible(file, "patch \(number)")
+      }
+      contents.operations.append(Operation(offset: offset, count: length, place: place))
+      place += length
+    }
+    guard place == end else { return .damaged }
+    return try isSummed() ? .contents(contents) : .damaged
+  }
+
+  private func isSummed() throws(EditError) -> Bool {
+    var sum = FNV()
+    var place: UInt64 = 0
+    let end = byteCount - 8
+    while place < end {
+      let piece = try bytes(place, Int(min(64 << 10, end - place)))
+      guard !piece.isEmpty else { return false }
+      sum.add(piece)
+      place += UInt64(piece.count)
+    }
+    let stored = try bytes(end, 8)
+    return stored.count == 8 && stored.load(0, as: UInt64.self) == sum.value
+  }
+
+  private func bytes(_ offset: UInt64, _ count: Int) throws(EditError) -> [UInt8] {
+    try editing { () throws(SystemError) in
+      try readFully(descriptor.number, offset, count, path)
+    }
+  }
+}
