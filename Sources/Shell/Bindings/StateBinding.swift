@@ -173,10 +173,14 @@ final class LuaParams {
     return number
   }
 
+  /// Elements that are there: `count` may say more.
+  private var count: Int {
+    min(Int(record.record.number("count") ?? 0), max(0, record.fieldBytes.count - 8) / 16)
+  }
+
   /// The last element with this number: a restore takes them in turn.
   private func position(_ number: UInt64) -> Int? {
-    let count = Int(record.record.number("count") ?? 0)
-    return (0..<count).last { record.record.number("param[\($0)].index") == number }
+    (0..<count).last { record.record.number("param[\($0)].index") == number }
   }
 
   static var table: LuaClass<LuaParams> {
@@ -199,7 +203,7 @@ final class LuaParams {
       let number = try params.number(frame)
       let order = params.record.record.context.order
       var bytes = params.record.fieldBytes
-      let count = Int(params.record.record.number("count") ?? 0)
+      let count = params.count
       switch (params.position(number), frame.isMissing(3)) {
       case (let position?, true):
         bytes.removeSubrange(8 + 16 * position..<24 + 16 * position)
@@ -216,7 +220,7 @@ final class LuaParams {
       return 0
     }
     table.length = { params, frame in
-      frame.push(Int(params.record.record.number("count") ?? 0))
+      frame.push(params.count)
       return 1
     }
     return table
