@@ -24,6 +24,24 @@ public struct BodyLayout: Sendable {
     children(of: fields, at: 0, end: body.count, prefix: "", order: nil, body)
   }
 
+  /// The first array of the top level of which its counter says another number of elements than the
+  /// rest of the body holds: a loop over such a count ends late, or outside the body.
+  public func wrongCount(in body: [UInt8]) -> (counter: String, said: UInt64, held: Int)? {
+    let slots = slots(in: body)
+    for slot in slots {
+      guard case .array(let element, .field(let name)) = slot.field.kind,
+        let stride = element.fixedByteCount, stride > 0,
+        let counter = slots.first(where: { $0.field.name == name }),
+        case .unsigned(let said) = counter.value(in: body)
+      else { continue }
+      let rest = body.count - slot.offset
+      guard rest % stride == 0, said == UInt64(rest / stride) else {
+        return (name, said, rest / stride)
+      }
+    }
+    return nil
+  }
+
   /// The places inside `slot`; none for a single value.
   public func children(of slot: Slot, in body: [UInt8]) -> [Slot] {
     let end = slot.offset + slot.byteCount

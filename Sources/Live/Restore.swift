@@ -161,6 +161,12 @@ public final class Restore {
     case .end: break
     default:
       if record.type.isOptional, Layouts.of(record.type) == nil { return }
+      if let wrong = record.layout.wrongCount(in: record.body) {
+        throw LiveError(
+          .unsuitable,
+          "\(record.place), \(wrong.counter): expected \(wrong.held) for a body of "
+            + "\(record.body.count) octets, got \(wrong.said)")
+      }
       let isStatic = [.x86PVInfo, .x86CPUIDPolicy, .x86MSRPolicy].contains(record.type)
       if !isStatic { try endStaticData() }
       seen.insert(record.type)

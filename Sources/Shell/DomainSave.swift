@@ -88,14 +88,20 @@ struct DomainSave {
       do throws(Problem) { outcome = try write(domain, sink) } catch {
         let code = command.wait()
         // A receiver that is gone is why the pipe broke.
-        if code != 0, case .live(let live) = error, case .system(let system) = live.kind,
+        if let code, code != 0, case .live(let live) = error, case .system(let system) = live.kind,
           system.isBrokenPipe
         {
           throw .receiver(code, text)
         }
         throw error
       }
-      let code = command.wait()
+      guard let code = command.wait() else {
+        // It has everything, and whether it took it nobody knows: the domain must not run twice.
+        writeError(
+          "xensave-lua: warning: stopped while the receiver had all of the domain: it stands still "
+            + "here, and may run there\n")
+        throw .live(LiveError(.system(.interrupted(text)), "\(text): interrupted"))
+      }
       guard code == 0 else {
         // It took everything and refused at the end: the domain lives here.
         letGo(domain)

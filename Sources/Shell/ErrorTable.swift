@@ -18,8 +18,10 @@ enum ExitCode {
   static let system: Int32 = 3
   /// A fault of this program.
   static let fault: Int32 = 70
-  /// Stopped by a signal: 130 for SIGINT, 143 for SIGTERM.
-  static var interrupted: Int32 { 128 + max(2, Interrupt.signal) }
+  /// Stopped by a signal: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM.
+  static var interrupted: Int32 { stopped(by: Interrupt.signal) }
+  /// The code for a signal; 130 where none is known.
+  static func stopped(by signal: Int32) -> Int32 { 128 + (signal > 0 ? signal : 2) }
   /// The reader of our output is gone.
   static let brokenPipe: Int32 = 141
 }

@@ -99,8 +99,6 @@ public func openIfSpecial(_ path: String) throws(SystemError) -> Int32? {
   case S_IFREG: return nil
   case S_IFDIR: throw SystemError("open", EISDIR, path)
   default:
-    let number = unsafe open(path, O_WRONLY | O_CLOEXEC)
-    guard number >= 0 else { throw SystemError("open", errno, path) }
-    return number
+    return try Waiting.open(path, O_WRONLY)
   }
 }

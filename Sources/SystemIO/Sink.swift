@@ -119,7 +119,7 @@ public final class Sink {
       if result >= 0 { return result }
       switch errno {
       case EINTR: try Interrupt.check(path)
-      case EAGAIN: try waitUntilReady(descriptor.number, forWriting: true, path)
+      case EAGAIN: try Waiting.untilReady(descriptor.number, forWriting: true, path)
       default: throw SystemError("write", errno, path)
       }
     }

@@ -84,6 +84,9 @@ extension XenDomain: ManagedDomain {
     let end = monotonicNanoseconds() + UInt64(XenDomain.patience) * 1_000_000_000
     while try !condition() {
       guard monotonicNanoseconds() < end else { throw LiveError(.suspend, ETIMEDOUT, problem) }
+      do throws(SystemError) { try Interrupt.check("domain \(id)") } catch {
+        throw LiveError(.system(error), error.description)
+      }
       sleep(nanoseconds: 5_000_000)
     }
   }

@@ -19,19 +19,30 @@ extension XenDomain {
     var save = DelegatedSave(isLive: run.isLive)
     save.isVerifying = isVerifying
     save.streamType = run.checkpoints == nil ? .plain : .remus
+    let output: Descriptor
+    do throws(SystemError) { output = try sink.duplicate() } catch {
+      throw LiveError(.system(error), error.description)
+    }
+    let number = output.number
     host.onProgress = { progress(Save.Progress(what: $0.what, done: $0.done, total: $0.total)) }
     defer { host.onProgress = nil }
     do throws(LiveError) {
       try owing(.logDirty) { () throws(LiveError) in
-        try save.run(
-          self, to: sink.number, policy: TracingPolicy(run.policy, record), run.callbacks)
+        // The library goes on where a signal wakes it: it stops where it can no longer write.
+        try Interrupt.diverting(number) { () throws(LiveError) in
+          try save.run(
+            self, to: number, policy: TracingPolicy(run.policy, record), run.callbacks)
+        }
       }
       settle(.logDirty)
     } catch {
       // The library calls it a failure when there is to be no further checkpoint.
       if run.problem == nil, run.isEnded { return run.result(sink) }
       var error = run.problem ?? error
-      if run.problem == nil, error.number == EPIPE {
+      if run.problem == nil, Interrupt.isRequested {
+        let stopped = SystemError.interrupted(sink.path)
+        error = LiveError(.system(stopped), stopped.description)
+      } else if run.problem == nil, error.number == EPIPE {
         let broken = SystemError("write", EPIPE, sink.path)
         error = LiveError(.system(broken), broken.description)
       }

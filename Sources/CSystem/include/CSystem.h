@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "CSystemThreads.h"
+#include "CSystemWaits.h"
 
 /* splice(2) with SPLICE_F_MOVE; a NULL offset means the descriptor's own position. */
 ssize_t csystem_splice(int in, int64_t *in_offset, int out, int64_t *out_offset, size_t count);
@@ -69,8 +70,11 @@ int csystem_divert_on_stop(const int *descriptors, int count);
 /* Lets SIGTERM, SIGINT and SIGHUP reach the calling thread. A thread of the program that started
    this one may have blocked them, and a new program inherits that. */
 int csystem_unblock_stops(void);
-/* Whether one has come. */
+/* Whether one has come, and when, by the monotonic clock (0: none). */
 bool csystem_has_diverted(void);
+uint64_t csystem_diverted_at(void);
+/* Does what one of the signals does, to the main thread. For a thread that takes none of them. */
+void csystem_stop_main(void);
 
 /* Starts `/bin/sh -c command` with `input` as its standard input, and signals as a new program has
    them. 0 and *process, or an errno. */
@@ -88,6 +92,9 @@ int csystem_spawn_companion(char *const words[], int input, int output, pid_t *p
 void csystem_watch_interrupts(bool ignored_too);
 int csystem_interrupted(void);
 void csystem_clear_interrupted(void);
+/* A descriptor that the handler diverts, for calls of libraries that know nothing of requests; -1 for
+   none. One that has come already diverts it now. */
+void csystem_divert_on_interrupt(int descriptor);
 
 /* A function called from the signal handler (so: async-signal-safe), or NULL. */
 void csystem_on_interrupt(void (*function)(void));

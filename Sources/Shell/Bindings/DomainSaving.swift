@@ -136,9 +136,9 @@ extension LuaDomain {
           if let simulated = hypervisor as? SimDomain {
             simulated.clock.advance(by: interval)
           } else {
-            sleep(nanoseconds: interval)
+            sleepUnlessInterrupted(nanoseconds: interval)
           }
-          return true
+          return !Interrupt.isRequested
         }
         return try domain.run(&save, options, frame)
       },

@@ -193,7 +193,7 @@ struct HelperConfiguration: Sendable {
   }
 
   private static func read(_ path: String) throws(LiveError) -> [UInt8] {
-    let number = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    let number = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard number >= 0 else { throw unreadable(path, errno) }
     defer { _ = close(number) }
     var status = stat()
