@@ -341,8 +341,15 @@ function M.check(img, level)
   local cpuid = img.cpuid
   local masked = img:first "X86_CPUID_POLICY"
   if masked then
+    local before = masked:find { leaf = 7, subleaf = 0 }
     masked = masked:copy()
     M.mask(masked, level)
+    local after = masked:find { leaf = 7, subleaf = 0 }
+    if before and after and after.a < before.a and not find(level, 7, 0) then
+      reasons[#reasons + 1] = (
+        "CPUID 0x7: goes to %s, the host's to %s (refused before Xen 4.17.5, 4.18.3 and 4.19)"
+      ):format(xs.hex(before.a), xs.hex(after.a))
+    end
     for _, type in ipairs { "HVM_CONTEXT", "X86_PV_VCPU_MSRS" } do
       for rec in img:records(type) do
         for _, use in ipairs(M.in_use(rec, masked)) do
@@ -465,7 +472,7 @@ end
 -- Leaves that have lost all that was in them: the greatest leaf does not name them any more. An
 -- older host has none of them, and older Xens refuse a policy that goes further than theirs.
 local function repair_tops(rec, report)
-  if #report == 0 then return end
+  local lost = #report > 0
   local function trim(top, lowest, number_of)
     if not top then return end
     local last = lowest
@@ -482,6 +489,8 @@ local function repair_tops(rec, report)
   trim(rec:find { leaf = 7, subleaf = 0 }, 0, function(leaf)
     return leaf.leaf == 7 and leaf.subleaf or nil
   end)
+  -- Guests may look at how far these leaves go: only where some of them were emptied.
+  if not lost then return end
   trim(rec:find { leaf = 0x80000000 }, 0x80000008, function(leaf)
     return leaf.leaf > 0x80000000 and leaf.leaf or nil
   end)
