@@ -26,7 +26,7 @@ let protocolTargets: [FuzzTarget] = [
     }, helperArguments),
   FuzzTarget("restore", limit: 16384, seeds: { Seeds.images.map { $0 + [0] } }, restore),
   FuzzTarget("zstd", limit: 1024, seeds: { packed }, zstd),
-  FuzzTarget("journal", limit: 1024, seeds: { JournalSeeds.all }, journal),
+  journalTarget,
 ]
 
 // MARK: - Traces
@@ -163,40 +163,4 @@ private func zstd(_ bytes: [UInt8]) throws {
     count += got
   }
   try demand(count <= max(1, bytes.count) * 32768, "\(count) bytes of \(bytes.count)")
-}
-
-// MARK: - Journals
-
-private enum JournalSeeds {
-  nonisolated(unsafe) static let directory = FuzzDirectory()
-  static let contents = Array(Seeds.base.prefix(512))
-  static let all: [[UInt8]] = {
-    let patches = [
-      Patch(offset: 8, before: Array(contents[8..<12]), after: [1, 2, 3, 4]),
-      Patch(offset: 100, before: Array(contents[100..<101]), after: [9]),
-    ]
-    return [PatchJournal.encode(patches, UInt64(contents.count))]
-  }()
-}
-
-/// Any journal beside a file: the file keeps its length, and the journal does not stay behind a
-/// recovery that went well.
-private func journal(_ input: [UInt8]) throws {
-  var bytes = input
-  if bytes.count >= 16, bytes[bytes.count - 1] & 3 != 0 {
-    bytes.replaceSubrange(0..<8, with: Array("XSUNDO1\n".utf8))
-    let sum = bytes.dropLast(8).reduce(UInt64(0xCBF2_9CE4_8422_2325)) {
-      ($0 ^ UInt64($1)) &* 0x100_0000_01B3
-    }
-    bytes.put(bytes.count - 8, sum)
-  }
-  let directory = JournalSeeds.directory
-  directory.write(JournalSeeds.contents, "img")
-  directory.write(bytes, ".img.undo")
-  let isDone = (try? PatchJournal.recover(directory.path + "/img")) != nil
-  let after = directory.read("img") ?? []
-  try demand(
-    after.count == JournalSeeds.contents.count,
-    "recover makes \(after.count) bytes of \(JournalSeeds.contents.count)")
-  if isDone { try demand(directory.names == ["img"], "left: \(directory.names)") }
 }
