@@ -1,5 +1,6 @@
 // Numbers of traces, workloads and clocks that nobody's machine has.
 
+import Bytes
 import Format
 import Live
 import SimDomain

@@ -155,7 +155,8 @@ import Testing
         local function context(n)
           return xs.record("HVM_CONTEXT", string.pack("<I2I2I4I8", 19, 0, 8, 0):rep(n))
         end
-        proportional("entries", cost(each, context(200)), cost(each, context(2000)))
+        local function names(rec) for e in rec:each() do e:names() end end
+        proportional("entries", cost(names, context(200)), cost(names, context(2000)))
 
         -- Members of a table that becomes JSON.
         local function json(n)
