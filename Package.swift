@@ -97,7 +97,7 @@ let package = Package(
     tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
-    tests("StreamTests", ["Stream", "Format", "SystemIO", "TestKit"]),
+    tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests("ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests(
       "LiveTests",

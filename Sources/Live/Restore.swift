@@ -223,7 +223,8 @@ public final class Restore {
 
   private func remember(_ record: Record) {
     guard let count = record.number("count") else { return }
-    for index in 0..<Int(count) {
+    // As many as the body holds, whatever its count says.
+    for index in 0..<min(Int(count), record.body.count / 16) {
       let value = record.number("param[\(index)].value")
       switch record.number("param[\(index)].index") {
       case 1: result.storePFN = value

@@ -156,18 +156,26 @@ public struct LuaFrame {
     return type
   }
 
-  /// A field of a table, pushed; its type.
+  /// A field of a table, pushed; its type. What is no table has no fields.
   @discardableResult
   public func pushField(_ index: Int, _ name: String) -> LuaType {
     let index = L.absolute(index)
+    guard type(Int(index)) == .table else {
+      pushNil()
+      return .nil
+    }
     push(name)
     return LuaType(L.rawGet(index))
   }
 
-  /// Element `position` (from 1) of a table, pushed; its type.
+  /// Element `position` (from 1) of a table, pushed; its type. What is no table has no elements.
   @discardableResult
   public func pushElement(_ index: Int, _ position: Int) -> LuaType {
-    LuaType(L.rawGet(Int32(index), position))
+    guard type(index) == .table else {
+      pushNil()
+      return .nil
+    }
+    return LuaType(L.rawGet(Int32(index), position))
   }
 
   /// The names of a table's fields with the types of their values, in order of the names. Keys that

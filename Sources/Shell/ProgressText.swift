@@ -72,7 +72,8 @@ struct ProgressText {
 
   private var rate: String? {
     perSecond.map {
-      state.unit.isEmpty ? octets($0) + "/s" : UInt64(saturating: $0.rounded()).grouped + " \(state.unit)/s"
+      state.unit.isEmpty
+        ? octets($0) + "/s" : UInt64(saturating: $0.rounded()).grouped + " \(state.unit)/s"
     }
   }
 
@@ -146,7 +147,8 @@ private func octets(_ count: Double) -> String {
   }
   let tenths = Int(saturating: (value * 10).rounded())
   let text =
-    unit == 0 || tenths >= 100 ? "\(Int(saturating: value.rounded()))" : "\(tenths / 10).\(tenths % 10)"
+    unit == 0 || tenths >= 100
+    ? "\(Int(saturating: value.rounded()))" : "\(tenths / 10).\(tenths % 10)"
   return "\(text) \(units[unit])"
 }
 

@@ -39,7 +39,9 @@ public final class SimClock: SaveClock {
 
   /// Lets time pass (in real time: sleeps).
   public func advance(by nanoseconds: UInt64) {
-    if kind == .real { sleep(nanoseconds: nanoseconds) } else {
+    if kind == .real {
+      sleep(nanoseconds: nanoseconds)
+    } else {
       time = time.addingSaturated(nanoseconds)
     }
   }

@@ -306,7 +306,9 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
   @Test(arguments: [
     ("vcpu[0].rip", "CPU[0].rip: 0x1000c9\n"),
-    ("hvm_params.STORE_PFN", "param[0].value: 0xfeffc\n"),
+    ("hvm_params.STORE_PFN", "hvm_params[1] (STORE_PFN): 0xfeffc\n"),
+    ("hvm_params[12]", "hvm_params[12] (IDENT_PT): 0xfeffe000\n"),
+    ("HVM_PARAMS.param[0].value", "param[0].value: 0xfeffc\n"),
     ("config.c_info.name", "config.c_info.name: \"tpvh\"\n"),
     ("HVM_CONTEXT.MTRR[0].msr_mtrr_cap", "MTRR[0].msr_mtrr_cap: 0x508\n"),
     ("record[1025].khz", "khz: 2596097 kHz\n"),

@@ -85,6 +85,11 @@ final class LuaHeader: FieldOwner {
           },
           set: { header, frame throws(LuaError) in
             let text = try frame.bytes(3)
+            guard header.header.kind == .xl else {
+              throw LuaError(
+                "config_text: expected the xl header, which has a configuration, got the "
+                  + header.header.kind.title)
+            }
             guard !text.contains(0) else {
               throw LuaError("config_text: expected no NUL in the configuration")
             }

@@ -69,7 +69,8 @@ struct OptionTable {
       guard frame.type(-1) == .number else { throw wrong(name, "a number") }
       let value = frame.number(-1)
       guard value >= 0, value <= limit else {
-        throw LuaError("\(owner): \(name): expected a number from 0 to \(limit), got \(value)")
+        throw LuaError(
+          "\(owner): \(name): expected a number from 0 to \(Int64(limit)), got \(value)")
       }
       return value
     }

@@ -272,6 +272,9 @@ extension ShellContext {
 /// How many elements a list has. A table with holes may say any length: a list longer than these is a
 /// mistake, and nothing is computed from its length.
 func listCount(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Int {
+  guard frame.type(index) == .table else {
+    throw LuaError("expected a list, got \(frame.typeName(index))")
+  }
   let count = frame.length(index)
   guard count <= 1 << 24 else {
     throw LuaError("expected a list of at most \(1 << 24) elements, got \(count)")

@@ -334,11 +334,15 @@ final class LuaCPUID {
         },
         .method("features", "(): string[]", "The names of all features that are there, sorted.") {
           cpuid, frame in
+          // Of leaves that stand twice, the first one counts, as in `place`.
+          let leaves = cpuid.leaves()
           let names = CPUIDFeatures.all.filter { bit in
-            guard let word = cpuid.place(bit).flatMap({ cpuid.record.record.number($0) }) else {
-              return false
-            }
-            return word & bit.mask != 0
+            guard case .cpuid(let leaf, let subleaf, let register) = bit.place,
+              let found = leaves.first(where: {
+                $0.leaf == leaf && ($0.subleaf == subleaf || $0.subleaf == .max)
+              })
+            else { return false }
+            return UInt64(found[register]) & bit.mask != 0
           }.map(\.name)
           frame.push(LuaValue.list(Set(names).sorted().map { .text($0) }))
           return 1
