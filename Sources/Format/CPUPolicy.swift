@@ -94,15 +94,3 @@ public struct CPUPolicy: Sendable {
     return X86XState.customary.merging(stated) { $1 }
   }
 }
-
-extension CPUIDLeaf {
-  /// A register of the leaf.
-  public subscript(register: CPUIDFeatures.Register) -> UInt32 {
-    switch register {
-    case .a: a
-    case .b: b
-    case .c: c
-    case .d: d
-    }
-  }
-}

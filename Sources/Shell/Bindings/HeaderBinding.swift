@@ -100,11 +100,6 @@ final class LuaHeader: FieldOwner {
                   + "\(text.count)")
             }
             try header.checkValid()
-            guard header.header.kind == .xl else {
-              throw LuaError(
-                "config_text: expected an xl header, which has a configuration, got the "
-                  + header.header.kind.title)
-            }
             XLConfig.setText(text, in: &header.header)
             header.parsedConfig = nil
             header.onChange?(header.header)
