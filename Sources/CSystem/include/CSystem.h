@@ -62,8 +62,8 @@ int csystem_unblock_stops(void);
 /* Whether one has come. */
 bool csystem_has_diverted(void);
 
-/* Starts `/bin/sh -c command` with `input` as its standard input, and signals as a new program has
-   them. 0 and *process, or an errno. */
+/* Starts `/bin/sh -c command` with `input` as its standard input, no other descriptor than standard
+   output and error, and signals as a new program has them. 0 and *process, or an errno. */
 int csystem_spawn_shell(const char *command, int input, pid_t *process);
 
 /* Starts words[0] in a session of its own, with `input` and `output` as its standard input and output
