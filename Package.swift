@@ -125,8 +125,8 @@ let package = Package(
     tests(
       "XenDomainTests",
       [
-        "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes",
-        "TestKit", "xen-victim",
+        "Shell", "LuaRuntime", "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format",
+        "SystemIO", "Bytes", "TestKit", "xen-victim",
       ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),

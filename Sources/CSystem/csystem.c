@@ -240,6 +240,8 @@ int csystem_spawn_shell(const char *command, int input, pid_t *process) {
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_adddup2(&actions, input, 0);
+    /* Somebody may wait for the end of a stream that this process has inherited. */
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     sigset_t set;
     sigemptyset(&set);
     posix_spawnattr_setsigmask(&attributes, &set);

@@ -40,6 +40,13 @@ struct DomainSave {
   /// Takes the trace, also of a save that fails.
   var recorder: TraceRecorder?
   var progress: (Save.Progress) -> Void = { _ in }
+  private let standing = Standing()
+
+  /// What is known of a domain that stands still.
+  private final class Standing {
+    /// Whether somebody would have resumed it if this program were killed, before END was written.
+    var wasOwed = false
+  }
 
   struct Outcome {
     let result: SaveResult
@@ -47,9 +54,12 @@ struct DomainSave {
     let report: ChangeReport?
   }
 
-  /// Saves. Whatever is thrown, the domain is as it was before, and no file has appeared.
+  /// Saves. Whatever is thrown, the domain is as it was before, and no file has appeared: one that
+  /// ran runs again, one that its caller had suspended stays suspended.
   func run(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
     do throws(Problem) { return try perform(domain) } catch {
+      // Still suspended, and by the caller: whose duty it was to resume it has it again.
+      if standing.wasOwed, (try? domain.info().isSuspended) == true { domain.takeBackSuspended() }
       recorder?.fail(LuaFailure(error).code)
       throw error
     }
@@ -67,7 +77,7 @@ struct DomainSave {
         if !isUnchecked { try OutputJob(destination: .file(path)).verify(output) }
         do throws(SystemError) { try output.commit() } catch { throw RewriteError(error) }
       } catch {
-        letGo(domain)
+        undo(domain, outcome.result)
         throw .rewrite(error)
       }
       return finished(domain, outcome)
@@ -104,7 +114,7 @@ struct DomainSave {
       }
       guard code == 0 else {
         // It took everything and refused at the end: the domain lives here.
-        letGo(domain)
+        undo(domain, outcome.result)
         throw .receiver(code, text)
       }
       return finished(domain, outcome)
@@ -112,12 +122,21 @@ struct DomainSave {
   }
 
   private func finished(_ domain: any ManagedDomain, _ outcome: Outcome) -> Outcome {
-    if isResuming { letGo(domain) } else { domain.leaveSuspended() }
+    if isResuming {
+      resume(domain)
+    } else if checkpoints == nil {
+      _ = domain.leaveSuspended()
+    }
     return outcome
   }
 
-  /// Lets the domain run on, if it was the save that stopped it.
-  private func letGo(_ domain: any ManagedDomain) {
+  /// A save that came to its end has failed after all: lets the domain run on if it was this save that
+  /// suspended it.
+  private func undo(_ domain: any ManagedDomain, _ result: SaveResult) {
+    if result.hasSuspended { resume(domain) }
+  }
+
+  private func resume(_ domain: any ManagedDomain) {
     do throws(LiveError) {
       if try domain.info().isSuspended { try domain.resume() }
     } catch {
@@ -152,7 +171,7 @@ struct DomainSave {
       if isCounted { result.byteCount = output.position }
       return Outcome(result: result, report: filter == nil ? nil : report)
     } catch {
-      letGo(domain)
+      undo(domain, result)
       throw .rewrite(error)
     }
   }
@@ -176,7 +195,7 @@ struct DomainSave {
     // nobody in its place, may resume it. A file is nobody's before it has its name.
     let isRead = if case .file = target { false } else { !isResuming }
     let progress: (Save.Progress) -> Void = { event in
-      if isRead, event.what == "End of stream" { domain.leaveSuspended() }
+      if isRead, event.what == "End of stream" { standing.wasOwed = domain.leaveSuspended() }
       if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
     }
     if let xen = savedByLibrary(domain) {

@@ -107,6 +107,22 @@ t.test("night-batch knows the hour", function()
   t.equal(p:is_night(5), false)
 end)
 
+t.test("every policy ends though nobody knows how much is dirty", function()
+  for _, name in ipairs {
+    "builtin", "downtime-budget", "total-time", "bandwidth-aware", "give-up", "night-batch",
+  } do
+    local p, what = policy(name), nil
+    for round = 0, 40 do
+      what = p:precopy(stats {
+        iteration = round, dirty_count = round == 0 and 1000 or false,
+        bandwidth = round == 0 and 0 or 1000, elapsed = round,
+      })
+      if what ~= "continue" then break end
+    end
+    t.equal(what, name == "give-up" and "abort" or "stop", name)
+  end
+end)
+
 local function recorded(workload, rounds)
   local dom <close> = assert(xs.sim { pages = 3000, link = "1G", workload = workload })
   local result = assert(dom:save("/dev/null", {

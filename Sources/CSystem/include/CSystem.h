@@ -76,8 +76,8 @@ uint64_t csystem_diverted_at(void);
 /* Does what one of the signals does, to the main thread. For a thread that takes none of them. */
 void csystem_stop_main(void);
 
-/* Starts `/bin/sh -c command` with `input` as its standard input, and signals as a new program has
-   them. 0 and *process, or an errno. */
+/* Starts `/bin/sh -c command` with `input` as its standard input, no other descriptor than standard
+   output and error, and signals as a new program has them. 0 and *process, or an errno. */
 int csystem_spawn_shell(const char *command, int input, pid_t *process);
 
 /* Starts words[0] in a session of its own, with `input` and `output` as its standard input and output
