@@ -1,0 +1,4 @@
+local function attack()
+  local function f(s) return (s:gsub("x", f)) end
+  f("x")
+end

@@ -1,0 +1,3 @@
+local function attack()
+  return (("a"):rep(40)):find(("a*"):rep(20) .. "b")
+end
