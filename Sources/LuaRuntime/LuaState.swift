@@ -226,7 +226,9 @@ public final class LuaState {
     let message =
       isStopped
       ? "interrupted"
-      : isText ? frame.text(-1, limit: LuaState.messageLimit) : "(error object is a table)" + (code.isEmpty ? "" : ": \(code)")
+      : isText
+        ? frame.text(-1, limit: LuaState.messageLimit)
+        : "(error object is a table)" + (code.isEmpty ? "" : ": \(code)")
     frame.pop()
     var error = LuaError(
       message,

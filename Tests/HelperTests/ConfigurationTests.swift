@@ -201,7 +201,8 @@ final class Folder {
     let text = error?.description ?? ""
     #expect(text.contains(path) && !text.contains("\n"), "\(text)")
     #expect(
-      try HelperConfiguration(folder: folder.path + "/nothing", ConfigurationTests.facts, .save).scripts.isEmpty)
+      try HelperConfiguration(folder: folder.path + "/nothing", ConfigurationTests.facts, .save)
+        .scripts.isEmpty)
   }
 
   /// A FIFO among the files is refused, and not waited for.
@@ -262,7 +263,8 @@ final class Folder {
       local n = 0
       return function(options)
         n = n + 1
-        return { precopy = function() return n == 1 and options.what end }
+        return { opts = { what = "" },
+          precopy = function(self) return n == 1 and options.what and self.opts.what end }
       end
       """
     #expect(

@@ -211,7 +211,8 @@ final class Counted {
 
   /// A coroutine that a stop has ended has its hooks off: nothing of it runs any more.
   @Test(arguments: [
-    "coroutine.wrap(f)()", "pcall(coroutine.wrap(f))", "co = coroutine.create(f) coroutine.resume(co)",
+    "coroutine.wrap(f)()", "pcall(coroutine.wrap(f))",
+    "co = coroutine.create(f) coroutine.resume(co)",
   ])
   func nothingIsClosedDuringAStop(text: String) throws {
     let state = try state()

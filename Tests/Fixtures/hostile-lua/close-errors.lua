@@ -6,13 +6,13 @@ local function attack()
       error("two", 0)
     end })
   end
-  for i = 1, 10000 do
+  for i = 1, 1000 do
     pcall(function()
       local a <close>, b <const> = failing(), 1
       local c <close> = failing()
       for k, v in pairs({ 1, 2 }) do local d <close> = failing() end
     end)
   end
-  local function f(n) local x <close> = failing() return (f(n + 1)) end
+  local function f(n) local x <close> = failing() return n < 5000 and (f(n + 1)) or nil end
   f(1)
 end

@@ -1,3 +1,4 @@
+-- A replacement that replaces.
 local function attack()
   local function f(s) return (s:gsub("x", f)) end
   f("x")

@@ -1,3 +1,4 @@
+-- Metamethods that call themselves.
 local function attack()
   local m = {}
   local t = setmetatable({}, m)
@@ -5,7 +6,7 @@ local function attack()
   m.__eq = function(a, b) return a == setmetatable({}, m) end
   m.__lt = function(a, b) return a < b end
   m.__unm = function(a) return -a end
-  m.__call = function(self, ...) return self(...) end
+  m.__call = function(self, ...) return (self(...)) end
   m.__len = function(self) return #self end
   m.__name = ("n"):rep(100000)
   pcall(function() return t .. "" end)

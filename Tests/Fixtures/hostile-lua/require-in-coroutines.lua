@@ -1,3 +1,4 @@
+-- require on the stacks of coroutines.
 local function attack()
   local xs = coroutine.wrap(function() return require "xensave" end)()
   assert(xs.hex(255) == "0xff")

@@ -1,3 +1,4 @@
+-- Message handlers that fail and handle.
 local function attack()
   local function f() error(setmetatable({}, { __tostring = function() return f() end })) end
   local function h(e) return xpcall(f, h) end
