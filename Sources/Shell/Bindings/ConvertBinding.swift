@@ -231,7 +231,7 @@ final class LuaConversion {
       throw frame.argumentError(index, "expected a table of options")
     }
     let names = rows.map(\.name) + ["unchecked", "progress", "guest"]
-    for (name, _) in frame.fieldNames(index) where !names.contains(name) {
+    for (name, _) in try frame.fieldNames(index) where !names.contains(name) {
       throw LuaError("convert has no option '\(name)'" + didYouMean(name, among: names))
     }
     for row in rows {

@@ -127,7 +127,7 @@ private func flags(
     throw frame.argumentError(index, "expected a table of options")
   }
   var out: Set<String> = []
-  for (name, _) in frame.fieldNames(index) {
+  for (name, _) in try frame.fieldNames(index) {
     guard known.contains(name) else {
       throw LuaError("no option '\(name)'" + didYouMean(name, among: known))
     }

@@ -108,7 +108,7 @@ final class LuaStats {
       "What a policy decides on: `precopy(s)` gets it. The same object each time; s:copy() keeps "
         + "what it says.", members)
     table.index = { _, frame throws(LuaError) in
-      let name = frame.text(2)
+      let name = frame.text(2, limit: 100)
       throw LuaError("no field '\(name)' in PrecopyStats" + didYouMean(name, among: names))
     }
     table.toString = { stats in
