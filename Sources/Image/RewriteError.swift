@@ -14,8 +14,10 @@ public struct RewriteError: Error, Sendable, CustomStringConvertible {
     case rejected(count: Int)
     /// The result has no place for something of the source.
     case refused
-    /// The call itself makes no sense (source and destination are the same, ...).
+    /// What a script asks for makes no sense (a record is returned twice, ...).
     case usage
+    /// It cannot go where it is to go (source and destination are the same, ...).
+    case destination
   }
   public let kind: Kind
   public let description: String

@@ -210,8 +210,10 @@ public enum PatchJournal {
 
 /// Writes the folder of `path` to the disk, so that names in it last.
 func synchronizeFolder(of path: String) throws(SystemError) {
-  let folder = splitPath(path).folder
-  let number = unsafe open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  let given = splitPath(path).folder
+  // Messages name it, also where the path has none.
+  let folder = given.isEmpty ? "." : given
+  let number = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
   guard number >= 0 else { throw SystemError("open", errno, folder) }
   defer { _ = close(number) }
   // Some file systems cannot sync a folder (EINVAL); the names in it stand all the same.

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "CSystemOutputs.h"
 #include "CSystemThreads.h"
 
 /* splice(2) with SPLICE_F_MOVE; a NULL offset means the descriptor's own position. */
@@ -37,10 +38,6 @@ int csystem_stamp(int descriptor);
 
 /* open(2) of a new file with mode, O_CLOEXEC | O_EXCL | O_NOFOLLOW | O_RDWR. */
 int csystem_create(const char *path, unsigned mode);
-
-/* open(2) of a file without a name in `folder` (O_TMPFILE), and giving it one. */
-int csystem_create_unnamed(const char *folder, unsigned mode);
-int csystem_name(int descriptor, const char *path);
 
 /* memfd_create(2) with MFD_CLOEXEC. */
 int csystem_memory_file(const char *name);
