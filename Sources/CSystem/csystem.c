@@ -219,16 +219,6 @@ void csystem_ignore_write_signals(void) {
     signal(SIGXFSZ, SIG_IGN);
 }
 
-int csystem_create_unnamed(const char *folder, unsigned mode) {
-    return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, (mode_t)mode);
-}
-
-int csystem_name(int descriptor, const char *path) {
-    char link[32];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
-}
-
 long csystem_peak_resident_kib(void) {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0;

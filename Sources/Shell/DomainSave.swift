@@ -69,12 +69,14 @@ struct DomainSave {
     switch target {
     case .file(let path):
       let output: OutputFile
-      do throws(SystemError) { output = try OutputFile(creating: path) } catch {
+      do throws(SystemError) { output = try OutputFile(path, .memory) } catch {
         throw .rewrite(RewriteError(error))
       }
-      let outcome = try write(domain, output.sink)
+      let outcome = try write(domain, output.sink, isRead: output.isStream && !isResuming)
       do throws(RewriteError) {
-        if !isUnchecked { try OutputJob(destination: .file(path)).verify(output) }
+        // A stream of checkpoints has no end: on a device what was there before goes on in it.
+        let isEndless = output.isBlockDevice && checkpoints != nil
+        if !isUnchecked, !isEndless { try OutputJob(destination: .file(path)).verify(output) }
         do throws(SystemError) { try output.commit() } catch { throw RewriteError(error) }
       } catch {
         undo(domain, outcome.result)
@@ -87,7 +89,7 @@ struct DomainSave {
       do throws(SystemError) {
         sink = Sink(try Descriptor(taking: number, path: name, isOwned: false), path: name)
       } catch { throw .rewrite(RewriteError(error)) }
-      return finished(domain, try write(domain, sink))
+      return finished(domain, try write(domain, sink, isRead: !isResuming))
     case .command(let text):
       let command: ReadingCommand
       do throws(SystemError) { command = try ReadingCommand(text) } catch {
@@ -95,7 +97,7 @@ struct DomainSave {
       }
       guard let sink = command.sink else { throw .receiver(1, text) }
       let outcome: Outcome
-      do throws(Problem) { outcome = try write(domain, sink) } catch {
+      do throws(Problem) { outcome = try write(domain, sink, isRead: !isResuming) } catch {
         let code = command.wait()
         // A receiver that is gone is why the pipe broke.
         if let code, code != 0, case .live(let live) = error, case .system(let system) = live.kind,
@@ -144,14 +146,15 @@ struct DomainSave {
     }
   }
 
+  /// `isRead`: somebody may run the domain once he has its END.
   private func write(
-    _ domain: any ManagedDomain, _ output: Sink
+    _ domain: any ManagedDomain, _ output: Sink, isRead: Bool
   ) throws(Problem) -> Outcome {
     // What Xen's library writes into a pipe, only who reads it can count.
     let isCounted = output.kind != .file && savedByLibrary(domain) != nil
     guard let passing = filter ?? (isCounted ? ChainFilter([]) : nil) else {
       do throws(LiveError) {
-        return Outcome(result: try save(domain, output, policy), report: nil)
+        return Outcome(result: try save(domain, output, policy, isRead: isRead), report: nil)
       } catch { throw .live(error) }
     }
     let lock = Lock()
@@ -162,7 +165,9 @@ struct DomainSave {
     // A policy that runs in the script shares its state with the filter.
     let asked: (any Policy)? = policy.map { LockedPolicy($0, lock) }
     var result: SaveResult
-    do throws(LiveError) { result = try save(domain, filtered.sink, asked, lock) } catch {
+    do throws(LiveError) {
+      result = try save(domain, filtered.sink, asked, isRead: isRead, lock)
+    } catch {
       if let why = filtered.failure() { throw .rewrite(why) }
       throw .live(error)
     }
@@ -184,7 +189,8 @@ struct DomainSave {
   }
 
   private func save(
-    _ domain: any ManagedDomain, _ sink: Sink, _ policy: (any Policy)?, _ lock: Lock? = nil
+    _ domain: any ManagedDomain, _ sink: Sink, _ policy: (any Policy)?, isRead: Bool,
+    _ lock: Lock? = nil
   ) throws(LiveError) -> SaveResult {
     let asked = policy ?? BuiltinPolicy()
     let mode: Save.Mode =
@@ -193,7 +199,6 @@ struct DomainSave {
       }
     // Behind END whoever reads the stream may run the domain: from here on only this program, and
     // nobody in its place, may resume it. A file is nobody's before it has its name.
-    let isRead = if case .file = target { false } else { !isResuming }
     let progress: (Save.Progress) -> Void = { event in
       if isRead, event.what == "End of stream" { standing.wasOwed = domain.leaveSuspended() }
       if let lock { lock.with { self.progress(event) } } else { self.progress(event) }

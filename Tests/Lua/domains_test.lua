@@ -188,7 +188,7 @@ t.test("a save that fails leaves its trace", function()
     return s.iteration == 0 and "continue" or "abort"
   end }
   trace("given up", "aborted", dom:save(t.path "failed.img", options))
-  trace("given up, checkpointed", "aborted", dom:checkpoint("/dev/null", options))
+  trace("given up, checkpointed", "aborted", dom:checkpoint(t.path "failed.img", options))
   options.policy = nil
   trace("refused at the end", "receiver", dom:migrate("cat >/dev/null; exit 3", options))
   options.filter = { HVM_CONTEXT = function() return false end }
@@ -409,7 +409,7 @@ end)
 
 t.test("a full disk and a gone reader leave the domain running", function()
   local dom <close> = assert(xs.sim { pages = 1000, link = "1G", workload = { { writes_per_s = 1e4 } } })
-  local full = assert(io.open("/dev/full", "w"))
+  local full = assert(io.open("/dev/full", "r+"))
   local _, err = dom:save(full, { resume = true })
   t.equal(err.code, "enospc")
   check_runs_on(dom, "full disk")

@@ -66,7 +66,8 @@ function Image:close() end
 ---"libxl", "xl", "libvirt" or "xenopsd"; config = text for the outer header; xen = the saver's
 ---release, where draft B does not say it; lossy = true leaves out what the result cannot hold;
 ---unchecked = true leaves out the verification; guest = "x86_pv" or "x86_hvm", refused where
----the image has another; progress = xs.progress(title).
+---the image has another; suits = a release of Xen, refused where it would not restore the
+---result; progress = xs.progress(title).
 ---
 ---```lua
 ---assert(img:convert("new.img", { version = 3, layer = "xl" }))
@@ -703,6 +704,7 @@ function CPUID:features() end
 ---@field octets_out integer Octets written. Unit: octets.
 ---@field losses integer What the result does not hold. Unit: losses.
 ---@field notes table[] What was left out: place, text, loss (at most 100).
+---@field reasons table[] What there is to say of a restore by the release of the option suits, as from compat.
 ---@field config string? The configuration of an outer header that was left out.
 local Conversion = {}
 

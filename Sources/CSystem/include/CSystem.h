@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "CSystemOutputs.h"
 #include "CSystemThreads.h"
 #include "CSystemWaits.h"
 
@@ -48,10 +49,6 @@ int csystem_lock(int descriptor);
 /* statx(2): when a file came to be, in nanoseconds since 1970. -1 where the file system does not
    know. */
 int csystem_birth(int descriptor, uint64_t *nanoseconds);
-
-/* open(2) of a file without a name in `folder` (O_TMPFILE), and giving it one. */
-int csystem_create_unnamed(const char *folder, unsigned mode);
-int csystem_name(int descriptor, const char *path);
 
 /* memfd_create(2) with MFD_CLOEXEC. */
 int csystem_memory_file(const char *name);

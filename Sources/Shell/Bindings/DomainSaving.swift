@@ -218,6 +218,9 @@ extension LuaDomain {
     if let progress = try progress(options, frame, shell) { save.progress = progress }
     let hypervisor = try open()
     if let path = try options.string("trace") {
+      if case .file(let image) = save.target, OutputFile.isSame(path, as: image) {
+        throw LuaError("trace: '\(path)' is where the domain goes")
+      }
       do throws(SystemError) { save.recorder = try TraceRecorder(creating: path) } catch {
         return frame.fail(LuaFailure(error))
       }

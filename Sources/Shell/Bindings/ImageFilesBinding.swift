@@ -96,7 +96,7 @@ extension LuaImage {
     _ body: (Sink) throws(PagesError) -> [(name: String, count: UInt64)]
   ) throws(LuaError) -> Int32 {
     let path = try frame.string(2)
-    if let other, let there = try? Source(opening: path), there.isFile, there.identity == other {
+    if let other, OutputFile.isSame(path, as: [other]) {
       throw LuaError("\(path): the output is one of the inputs")
     }
     let source = try takeSource()

@@ -126,7 +126,7 @@ final class LuaTrace {
   }
 
   func write(_ path: String) throws(SystemError) {
-    let output = try OutputFile(creating: path)
+    let output = try OutputFile(path, .text)
     try output.sink.write(Array(trace.description.utf8))
     try output.commit()
   }

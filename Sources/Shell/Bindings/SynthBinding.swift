@@ -43,7 +43,7 @@ final class LuaSynth {
         ) { synth, frame throws(LuaError) in
           let path = try frame.string(2)
           do {
-            let output = try OutputFile(creating: path)
+            let output = try OutputFile(path, .memory)
             try synth.image.write(to: output.sink)
             try output.commit()
           } catch let error as SystemError {
