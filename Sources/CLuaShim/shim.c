@@ -1,6 +1,7 @@
 /* See CLuaShim.h. */
 #include "CLuaShim.h"
 
+#include "commands.h"
 #include "sandbox.h"
 #include "views.h"
 
@@ -442,6 +443,7 @@ static int open_libraries(lua_State *L) {
                                         {LUA_UTF8LIBNAME, luaopen_utf8}};
     if (lua_tointeger(L, 1) == clua_all_libraries) {
         luaL_openlibs(L);
+        clua_open_commands(L);
     } else {
         for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
             luaL_requiref(L, harmless[i].name, harmless[i].func, 1);

@@ -44,11 +44,24 @@ final class SimHost: HelperHost {
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
   ) throws(LiveError) -> (store: UInt64, console: UInt64) {
-    throw LiveError(.unsuitable, "not here")
+    var bytes = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = read(descriptor, &bytes, bytes.count)
+      if count == 0 { return (0, 0) }
+      guard count > 0 || errno == EINTR else {
+        throw LiveError(.unsuitable, "the stream cannot be read")
+      }
+    }
   }
 }
 
-let words = Array(CommandLine.arguments.dropFirst())
+var words = Array(CommandLine.arguments.dropFirst())
+// patience=MS, before FOLDER: that with a libxl which does not answer.
+var patience: UInt64?
+if words[0].hasPrefix("patience="), let count = UInt64(words[0].dropFirst(9)) {
+  patience = count * 1_000_000
+  words.removeFirst()
+}
 // A release that is refused, through the channel that libxl reads.
 if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
   exit(
@@ -58,7 +71,9 @@ if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
     })
 }
 let host = try SimHost()
-let status = runHelper(Array(words.dropFirst()), configurationFolder: words[0]) { _ in host }
+let status = runHelper(
+  Array(words.dropFirst()), configurationFolder: words[0], patience: patience
+) { _ in host }
 let domain = host.simulated
 let line =
   "left: log-dirty \(domain.isLogDirtyOn ? "on" : "off"), \(domain.openLeaseCount) pages lent\n"

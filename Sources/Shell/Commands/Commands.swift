@@ -41,7 +41,7 @@ struct Commands: ParsableCommand {
       --json prints the report as JSON; --quiet prints only warnings and errors.
 
       Exit codes: 0 good, 1 findings or a failed script, 2 usage, 3 a system call failed, \
-      70 a fault of this program, 130 interrupted.
+      70 a fault of this program, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.
       """,
     version: "xensave-lua \(versionLine)",
     subcommands: all)

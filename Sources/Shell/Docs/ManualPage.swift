@@ -44,8 +44,9 @@ struct ManualPage {
     for (code, meaning) in [
       ("0", "Good."), ("1", "The image has findings, or a script failed."),
       ("2", "The command line is wrong."), ("3", "A system call failed."),
-      ("70", "A fault of this program."), ("130", "Interrupted."),
-      ("141", "The reader of the output is gone."),
+      ("70", "A fault of this program."), ("129", "Stopped by SIGHUP."),
+      ("130", "Stopped by SIGINT."), ("141", "The reader of the output is gone."),
+      ("143", "Stopped by SIGTERM."),
     ] { page.item(code, meaning) }
     page.section("ENVIRONMENT")
     page.item(
