@@ -75,7 +75,7 @@ let package = Package(
     swift("Zstd", ["SystemIO", "Bytes", "CZstd"]),
     swift("SystemIO", ["Bytes", "CSystem"]),
     swift("Bytes"),
-    .target(name: "CLuaShim", dependencies: ["CLua"]),
+    .target(name: "CLuaShim", dependencies: ["CLua", "CSystem"]),
     .systemLibrary(
       name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .target(name: "CXen", linkerSettings: [.linkedLibrary("dl")]),

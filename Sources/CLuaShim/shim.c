@@ -1,5 +1,8 @@
 /* See CLuaShim.h. */
 #define _GNU_SOURCE /* pthread_getattr_np */
+#include "CLuaShim.h"
+
+#include "commands.h"
 #include "context.h"
 #include "sandbox.h"
 #include "views.h"
@@ -361,6 +364,7 @@ static int open_libraries(lua_State *L) {
                                         {LUA_UTF8LIBNAME, luaopen_utf8}};
     if (lua_tointeger(L, 1) == clua_all_libraries) {
         luaL_openlibs(L);
+        clua_open_commands(L);
     } else {
         for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
             luaL_requiref(L, harmless[i].name, harmless[i].func, 1);

@@ -59,6 +59,18 @@ struct Failure: Error, CustomStringConvertible {
       error.description)
   }
 
+  /// What any error means; one that nobody should see here is a fault of this program.
+  static func of(_ error: any Error) -> Failure {
+    switch error {
+    case let failure as Failure: failure
+    case let error as SystemError: Failure(error)
+    case let error as StreamError: Failure(error)
+    case let error as RewriteError: Failure(error)
+    case let error as LuaError: Failure(error)
+    default: Failure(ExitCode.fault, "\(error)")
+    }
+  }
+
   init(_ error: StreamError) {
     if case .system(let system) = error.kind {
       self.init(system)

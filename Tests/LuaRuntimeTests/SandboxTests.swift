@@ -76,6 +76,17 @@ private func seconds() -> Double {
     #expect(try thread.run("return 1 + 1") == "2", "and goes on")
   }
 
+  /// A deadline is of the thread's own time: one that waits, or does not get a processor, has time.
+  @Test func waitingDoesNotCount() throws {
+    let thread = try sandbox(.none)
+    let slept = try thread.call(deadline: 50_000_000) { _, _ throws(LuaError) -> Bool in
+      var time = timespec(tv_sec: 1, tv_nsec: 0)
+      return nanosleep(&time, nil) == 0
+    }
+    #expect(slept, "it was not told to stop")
+    #expect(thread.stop("while true do end") == "deadline")
+  }
+
   /// An error value whose text loops is asked for that text on the thread, within the deadline.
   @Test func errorsWithLoopingTexts() throws {
     let thread = try sandbox()

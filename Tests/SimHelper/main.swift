@@ -17,9 +17,9 @@ import XenDomain
 
 final class SimHost: HelperHost {
   let simulated: SimDomain
-  init(pages: Int) throws(LiveError) {
+  init(pages: Int, writesPerSecond: UInt64) throws(LiveError) {
     var configuration = SimDomain.Configuration(frameCount: pages)
-    configuration.workload = .steady(writesPerSecond: 200_000)
+    configuration.workload = .steady(writesPerSecond: writesPerSecond)
     configuration.clock = .real
     simulated = try SimDomain(configuration)
   }
@@ -62,6 +62,12 @@ if words[0].hasPrefix("pages="), let count = Int(words[0].dropFirst(6)) {
   pages = count
   words.removeFirst()
 }
+// patience=MS, before FOLDER: that with a libxl which does not answer.
+var patience: UInt64?
+if words[0].hasPrefix("patience="), let count = UInt64(words[0].dropFirst(9)) {
+  patience = count * 1_000_000
+  words.removeFirst()
+}
 // A release that is refused, through the channel that libxl reads.
 if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
   exit(
@@ -70,8 +76,11 @@ if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
       throw LiveError(.unsuitable, "not here")
     })
 }
-let host = try SimHost(pages: pages)
-let status = runHelper(Array(words.dropFirst()), configurationFolder: words[0]) { _ in host }
+// A helper that is kept waiting makes up for all that its guest has written meanwhile.
+let host = try SimHost(pages: pages, writesPerSecond: patience == nil ? 200_000 : 1000)
+let status = runHelper(
+  Array(words.dropFirst()), configurationFolder: words[0], patience: patience
+) { _ in host }
 let domain = host.simulated
 let line =
   "left: log-dirty \(domain.isLogDirtyOn ? "on" : "off"), \(domain.openLeaseCount) pages lent\n"
