@@ -115,7 +115,7 @@ struct ConvertImage: LongCommand {
     } catch let error as SystemError {
       throw Failure(error)
     } catch {
-      throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
+      throw Failure(any: error)
     }
   }
 }

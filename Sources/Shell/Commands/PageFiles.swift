@@ -35,7 +35,7 @@ private func writingFile<R>(
   } catch let error as PagesError {
     throw Failure(error)
   } catch {
-    throw Failure(ExitCode.fault, "\(error)")
+    throw Failure(any: error)
   }
 }
 
@@ -117,7 +117,7 @@ struct Compact: LongCommand {
     } catch let error as StreamError {
       throw Failure(error)
     } catch {
-      throw Failure(ExitCode.fault, "\(error)")
+      throw Failure(any: error)
     }
     guard let first = found.findings.first(where: { $0.severity == .error }) else { return }
     throw Failure(

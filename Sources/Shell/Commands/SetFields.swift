@@ -205,7 +205,7 @@ struct SetFields: LongCommand {
     } catch let error as StreamError {
       throw Failure(error)
     } catch {
-      throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
+      throw Failure(any: error)
     }
   }
 }

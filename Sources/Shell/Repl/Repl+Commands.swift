@@ -41,7 +41,7 @@ extension Repl {
     } catch let error as SystemError {
       try say("\(error)", LuaColouring.error)
     } catch {
-      throw error as? Failure ?? Failure(ExitCode.fault, "\(error)")
+      throw Failure(any: error)
     }
   }
 
