@@ -21,6 +21,29 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .testTarget(name: name, dependencies: dependencies, swiftSettings: Array(house.dropFirst()))
 }
 
+/// The fuzzer's program is only built where XENSAVE_FUZZ is set (scripts/fuzz): it needs libFuzzer.
+/// In all other builds the same targets are part of a test, which runs them on known inputs.
+let fuzzed: [Target.Dependency] = [
+  "Shell", "LuaRuntime", "Terminal", "Convert", "Legacy", "XenDomain", "HelperProtocol",
+  "SimDomain", "Live", "Pages", "Image", "Stream", "Format", "Zstd", "SystemIO", "Bytes", "JSON",
+  "CLuaShim", "CLua", "CSystem", "TestKit",
+]
+let fuzz: [Target] =
+  Context.environment["XENSAVE_FUZZ"] == nil
+  ? [
+    .testTarget(
+      name: "FuzzTests", dependencies: fuzzed, path: "Tests/Fuzz",
+      exclude: ["CFuzz", "Program"], sources: ["Targets", "Tests"],
+      swiftSettings: Array(house.dropFirst()))
+  ]
+  : [
+    .target(name: "CFuzz", path: "Tests/Fuzz/CFuzz"),
+    .executableTarget(
+      name: "xensave-fuzz", dependencies: fuzzed + ["CFuzz"], path: "Tests/Fuzz",
+      exclude: ["CFuzz", "Tests"], sources: ["Targets", "Program"],
+      swiftSettings: Array(house.dropFirst()) + [.unsafeFlags(["-parse-as-library"])]),
+  ]
+
 let package = Package(
   name: "xensave-lua",
   products: [.executable(name: "xensave-lua", targets: ["xensave-lua"])],
@@ -74,8 +97,9 @@ let package = Package(
     tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
-    tests("StreamTests", ["Stream", "Format", "SystemIO", "TestKit"]),
-    tests("ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
+    tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
+    tests(
+      "ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "LiveTests",
       ["Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
@@ -102,13 +126,13 @@ let package = Package(
     tests(
       "XenDomainTests",
       [
-        "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes",
-        "TestKit", "xen-victim",
+        "Shell", "LuaRuntime", "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format",
+        "SystemIO", "Bytes", "TestKit", "xen-victim",
       ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),
     tests("FormatTests", ["Format", "Bytes", "TestKit"]),
     tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
-  ],
+  ] + fuzz,
   swiftLanguageModes: [.v6]
 )

@@ -44,10 +44,18 @@ static uint8_t *octets(lua_State *L, const view *v) {
     return v->cell->base + v->offset;
 }
 
+/* Octets from `offset` to the end of the view: none where that lies outside, which `place` refuses.
+   What a script gives may be any integer: it is compared before anything is computed from it. */
+static lua_Integer rest_of(const view *v, lua_Integer offset) {
+    if (offset < 0 || (lua_Unsigned)offset > v->length) return 0;
+    return (lua_Integer)(v->length - (size_t)offset);
+}
+
 static size_t place(lua_State *L, const view *v, lua_Integer offset, lua_Integer count) {
     if (offset < 0 || count < 0 || (lua_Unsigned)offset > v->length ||
         (lua_Unsigned)count > v->length - (size_t)offset) {
-        luaL_error(L, "octets %I..%I are outside this view of %I octets", offset, offset + count,
+        luaL_error(L, "octets %I..%I are outside this view of %I octets", offset,
+                   (lua_Integer)((lua_Unsigned)offset + (lua_Unsigned)count),
                    (lua_Integer)v->length);
     }
     return (size_t)offset;
@@ -134,7 +142,7 @@ static int iszero(lua_State *L) {
 static int bytes(lua_State *L) {
     view light, *v = self(L, &light);
     lua_Integer offset = luaL_optinteger(L, 2, 0);
-    lua_Integer count = luaL_optinteger(L, 3, (lua_Integer)v->length - offset);
+    lua_Integer count = luaL_optinteger(L, 3, rest_of(v, offset));
     size_t start = place(L, v, offset, count);
     lua_pushlstring(L, (const char *)octets(L, v) + start, (size_t)count);
     return 1;
@@ -225,7 +233,7 @@ static int derived(lua_State *L, const view *v, size_t offset, size_t length, bo
 static int sub(lua_State *L) {
     view light, *v = self(L, &light);
     lua_Integer offset = luaL_checkinteger(L, 2);
-    lua_Integer count = luaL_optinteger(L, 3, (lua_Integer)v->length - offset);
+    lua_Integer count = luaL_optinteger(L, 3, rest_of(v, offset));
     size_t start = place(L, v, offset, count);
     return derived(L, v, start, (size_t)count, v->is_big);
 }
@@ -288,7 +296,7 @@ void clua_push_owned_function(lua_State *L, intptr_t number, const char *name, v
     lua_CFunction call = lua_tocfunction(L, -1);
     lua_pop(L, 1);
     lua_pushinteger(L, number);
-    clua_push_object(L, name, object);
+    clua_push_object(L, name, object, 128);
     lua_pushcclosure(L, call, 2);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,15 +110,23 @@ int csystem_divert(int descriptor) {
 
 enum { diverted_limit = 4 };
 static atomic_int diverted[diverted_limit] = {-1, -1, -1, -1};
-static atomic_bool has_diverted;
+static _Atomic uint64_t diverted_at;
 
-static void on_stop(int number) {
-    (void)number;
-    atomic_store(&has_diverted, true);
+static void divert_all(void) {
     for (int i = 0; i < diverted_limit; i++) {
         int descriptor = atomic_load(&diverted[i]);
         if (descriptor >= 0) csystem_divert(descriptor);
     }
+}
+
+static void on_stop(int number) {
+    (void)number;
+    int saved = errno;
+    uint64_t never = 0;
+    atomic_compare_exchange_strong(&diverted_at, &never, csystem_monotonic_nanoseconds());
+    divert_all();
+    csystem_begin_wakes();
+    errno = saved;
 }
 
 int csystem_divert_on_stop(const int *descriptors, int count) {
@@ -125,7 +134,8 @@ int csystem_divert_on_stop(const int *descriptors, int count) {
         atomic_store(&diverted[i], i < count ? descriptors[i] : -1);
     }
     /* One that came while there was less to cut. */
-    if (atomic_load(&has_diverted)) on_stop(SIGTERM);
+    if (csystem_has_diverted()) divert_all();
+    csystem_catch_wakes();
     struct sigaction action = {.sa_handler = on_stop}; /* no SA_RESTART: a blocked write wakes */
     sigemptyset(&action.sa_mask);
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
@@ -144,14 +154,28 @@ int csystem_unblock_stops(void) {
     return pthread_sigmask(SIG_UNBLOCK, &set, NULL) == 0 ? 0 : -1;
 }
 
-bool csystem_has_diverted(void) { return atomic_load(&has_diverted); }
+bool csystem_has_diverted(void) { return atomic_load(&diverted_at) != 0; }
+uint64_t csystem_diverted_at(void) { return atomic_load(&diverted_at); }
+void csystem_stop_main(void) { syscall(SYS_tgkill, getpid(), getpid(), SIGTERM); }
 
 static atomic_int interrupted; /* the signal's number, or 0 */
 static void (*_Atomic interrupt_function)(void);
 
 static _Atomic uint64_t interrupted_at;
+static atomic_int diverted_on_interrupt = -1;
+
+static void divert_on_interrupt(void) {
+    int descriptor = atomic_load(&diverted_on_interrupt);
+    if (descriptor >= 0) csystem_divert(descriptor);
+}
+
+void csystem_divert_on_interrupt(int descriptor) {
+    atomic_store(&diverted_on_interrupt, descriptor);
+    if (csystem_interrupted()) divert_on_interrupt();
+}
 
 static void on_signal(int number) {
+    int saved = errno;
     uint64_t now = csystem_monotonic_nanoseconds();
     if (atomic_exchange(&interrupted, number)) {
         /* timeout(1) and terminals may deliver one wish twice at once. */
@@ -161,11 +185,15 @@ static void on_signal(int number) {
         return;
     }
     atomic_store(&interrupted_at, now);
+    divert_on_interrupt();
     void (*function)(void) = atomic_load(&interrupt_function);
     if (function) function();
+    csystem_begin_wakes();
+    errno = saved;
 }
 
 void csystem_watch_interrupts(bool ignored_too) {
+    csystem_catch_wakes();
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: blocked reads wake */
     sigemptyset(&action.sa_mask);
@@ -181,21 +209,14 @@ void csystem_watch_interrupts(bool ignored_too) {
 }
 
 int csystem_interrupted(void) { return atomic_load(&interrupted); }
-void csystem_clear_interrupted(void) { atomic_store(&interrupted, 0); }
+void csystem_clear_interrupted(void) {
+    csystem_end_wakes();
+    atomic_store(&interrupted, 0);
+}
 void csystem_on_interrupt(void (*function)(void)) { atomic_store(&interrupt_function, function); }
 void csystem_ignore_write_signals(void) {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-}
-
-int csystem_create_unnamed(const char *folder, unsigned mode) {
-    return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, (mode_t)mode);
-}
-
-int csystem_name(int descriptor, const char *path) {
-    char link[32];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
 long csystem_peak_resident_kib(void) {
@@ -209,6 +230,8 @@ int csystem_spawn_shell(const char *command, int input, pid_t *process) {
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_adddup2(&actions, input, 0);
+    /* Somebody may wait for the end of a stream that this process has inherited. */
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     sigset_t set;
     sigemptyset(&set);
     posix_spawnattr_setsigmask(&attributes, &set);

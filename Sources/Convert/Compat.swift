@@ -22,6 +22,14 @@ public enum Compat {
   /// reason is an error.
   public static func check(_ image: CompatSurvey, for release: XenRelease) -> [CompatReason] {
     var look = CompatLook(image: image, release: release)
+    guard release.isKnown else {
+      look.refuse(
+        "release",
+        "Xen \(release) is not known here: expected \(XenRelease.known.lowerBound) to "
+          + "\(XenRelease.known.upperBound) (for a newer one, ask for "
+          + "\(XenRelease.known.upperBound))")
+      return look.reasons
+    }
     if image.legacy != nil {
       legacy(&look)
     } else {
@@ -41,8 +49,8 @@ public enum Compat {
   }
 
   private static let checks: [@Sendable (inout CompatLook) -> Void] = [
-    version, order, container, records, lengths, release, policies, context, params, emulators,
-    checkpoints, ending,
+    version, order, container, records, lengths, release, policies, context, msrs, params,
+    viridian, emulators, checkpoints, errors, ending,
   ]
 
   // MARK: - Streams
@@ -162,7 +170,7 @@ public enum Compat {
     let saver = XenRelease(
       UInt32(truncatingIfNeeded: said.major), UInt32(truncatingIfNeeded: said.minor))
     let blobs = look.survey.guest == .x86HVM ? "HVM_CONTEXT and the device model" : "vCPUs' state"
-    if saver == look.release || saver == look.release.previous {
+    if saver == look.release.branch || saver == look.release.previous {
       look.note("release", "saved by Xen \(saver)")
     } else if saver > look.release {
       look.warn(
@@ -195,8 +203,19 @@ public enum Compat {
         look.refuse("HVM_CONTEXT", "entry type \(entry.type) is known to no release")
         continue
       }
-      guard let own = layout.byteCount(xenMinor: Int(look.release.minor)), own != entry.byteCount
+      let minor = Int(look.release.minor)
+      guard let own = layout.byteCount(xenMinor: minor, patch: look.release.patch.map { Int($0) })
       else { continue }
+      if look.release.patch == nil,
+        let first = layout.backports.first(where: { $0.minor == minor }),
+        let older = layout.byteCount(xenMinor: minor, patch: 0), entry.byteCount > older
+      {
+        look.warn(
+          "HVM_CONTEXT.\(layout.name)",
+          "\(entry.byteCount) bytes, which Xen takes from \(look.release).\(first.patch) on: "
+            + "releases before it have \(older) and refuse it")
+      }
+      guard own != entry.byteCount else { continue }
       let place = "HVM_CONTEXT.\(layout.name)"
       let lengths = "\(entry.byteCount) octets where Xen \(look.release) has \(own)"
       if entry.byteCount > own {
@@ -206,6 +225,19 @@ public enum Compat {
       } else {
         look.refuse(place, lengths)
       }
+    }
+  }
+
+  /// Xen: xen/arch/x86/hvm/hvm.c, msrs_to_send and hvm_load_cpu_msrs, by release.
+  private static let msrsSince: [(index: UInt32, since: XenRelease)] = [
+    (0xC001_011F, XenRelease(4, 17)), (0x6E1, XenRelease(4, 18)),
+  ]
+
+  private static func msrs(_ look: inout CompatLook) {
+    for (index, since) in msrsSince where look.release < since && look.image.msrs.contains(index) {
+      look.refuse(
+        "HVM_CONTEXT.CPU_MSR",
+        "MSR \(index.hex()), which Xen loads from \(since) on; older ones refuse it")
     }
   }
 
@@ -220,6 +252,24 @@ public enum Compat {
     else { return }
     look.refuse(
       "HVM_PARAMS", "index \(greatest), but Xen \(look.release) has only \(count) parameters")
+  }
+
+  /// Enlightenments by the release that knows them. Xen: xen/include/public/hvm/params.h, HVMPV_*.
+  private static let viridianBits: [(bit: Int, name: String, since: XenRelease)] = [
+    (3, "reference_tsc", XenRelease(4, 6)),
+    (4, "hcall_remote_tlb_flush", XenRelease(4, 7)), (5, "apic_assist", XenRelease(4, 7)),
+    (6, "crash_ctl", XenRelease(4, 9)), (7, "synic", XenRelease(4, 13)),
+    (8, "stimer", XenRelease(4, 13)), (9, "hcall_ipi", XenRelease(4, 13)),
+    (10, "ex_processor_masks", XenRelease(4, 15)), (11, "no_vp_limit", XenRelease(4, 15)),
+    (12, "cpu_hotplug", XenRelease(4, 15)),
+  ]
+
+  private static func viridian(_ look: inout CompatLook) {
+    for (bit, name, since) in viridianBits
+    where look.image.viridian >> UInt64(bit) & 1 != 0 && look.release < since {
+      look.refuse(
+        "HVM_PARAMS", "VIRIDIAN has \(name) (bit \(bit)), which Xen knows from \(since) on")
+    }
   }
 
   private static func emulators(_ look: inout CompatLook) {
@@ -244,6 +294,19 @@ public enum Compat {
       "a checkpointed stream (Remus, COLO): only a receiver of such streams takes it")
   }
 
+  /// What verify calls an error and this release refuses.
+  private static func errors(_ look: inout CompatLook) {
+    let refused = look.image.errors.filter {
+      look.release.major < 4 || Int(look.release.minor) >= $0.since
+    }
+    for (finding, _) in refused.prefix(CompatLook.findingLimit) {
+      look.refuse("verify", finding.description)
+    }
+    if refused.count > CompatLook.findingLimit {
+      look.refuse("verify", "\(refused.count - CompatLook.findingLimit) more errors")
+    }
+  }
+
   private static func ending(_ look: inout CompatLook) {
     if look.survey.ending == nil { look.refuse("END", "the image does not end as it should") }
   }
@@ -251,6 +314,9 @@ public enum Compat {
 
 /// A check under way.
 struct CompatLook {
+  /// Findings of verify that are said one by one.
+  static let findingLimit = 10
+
   let image: CompatSurvey
   let release: XenRelease
   let traits: ReleaseTraits

@@ -23,29 +23,53 @@ public struct CompatSurvey: Sendable {
   private(set) var entries: [Entry] = []
   /// The greatest index in HVM_PARAMS.
   private(set) var greatestParam: UInt64?
+  /// HVM_PARAM_VIRIDIAN.
+  private(set) var viridian: UInt64 = 0
+  /// The MSRs of HVM_CONTEXT's CPU_MSR, at most 64.
+  private(set) var msrs: Set<UInt32> = []
   /// emulator_id of each EMULATOR_CONTEXT.
   private(set) var emulators: Set<UInt32> = []
+  /// What verify calls an error, with the first release that refuses it: the minor number of Xen 4.
+  private(set) var errors: [(finding: Finding, since: Int)] = []
 
   /// What a survey alone knows.
   public init(_ survey: Survey = Survey()) { self.survey = survey }
 
-  /// Walks over the whole image.
+  /// Walks over the whole image, with the rules of verify.
   public init(_ source: Source) throws(StreamError) {
-    var reader = StreamReader(source)
-    do throws(StreamError) {
-      while let part = try reader.next() { add(part) }
-      survey.finish(reader.ending, at: source.position)
-    } catch {
-      guard error.kind == .unsupported, error.problem.contains("legacy libxc stream") else {
-        throw error
-      }
+    var facts = CompatSurvey()
+    let report = try Verifier(source) { facts.addBody($0) }.run()
+    if let finding = report.findings.first(where: { $0.ruleID == "stream.unsupported" }),
+      finding.problem.contains("legacy libxc stream")
+    {
       legacy = "a legacy libxc stream"
+      return
+    }
+    for finding in report.findings {
+      guard let kind = CompatSurvey.unreadable[finding.ruleID] else { continue }
+      throw StreamError(
+        kind, path: source.path, offset: finding.offset, place: finding.place, finding.problem)
+    }
+    self = facts
+    survey = report.survey
+    errors = report.findings.filter { $0.severity == .error }.map { finding in
+      (finding, Rule.named(finding.ruleID)?.since ?? 0)
     }
   }
+
+  /// What verify says of a stream that cannot be read on.
+  private static let unreadable: [String: StreamError.Kind] = [
+    "stream.truncated": .truncated, "stream.bad_stream": .malformed,
+    "stream.unsupported": .unsupported, "stream.limit": .limit,
+  ]
 
   /// Adds one part, in the order of the stream.
   public mutating func add(_ part: Part) {
     survey.add(part)
+    addBody(part)
+  }
+
+  private mutating func addBody(_ part: Part) {
     guard case .record(let record) = part else { return }
     let order = record.context.order
     if record.type.layer == .libxc, record.length > longest?.byteCount ?? 0 {
@@ -56,11 +80,20 @@ public struct CompatSurvey: Sendable {
       for entry in Format.entries(of: HVMRecords.chain, in: record.body, 0..<record.body.count) {
         let kind = Entry(type: entry.type, byteCount: entry.byteCount)
         if entries.count < 256, !entries.contains(kind) { entries.append(kind) }
+        guard entry.type == 20, entry.byteCount >= 8 else { continue }
+        let first = entry.offset + 8
+        for offset in stride(from: first, through: entry.offset + entry.byteCount - 16, by: 16)
+        where msrs.count < 64 {
+          msrs.insert(record.body.load(offset, as: UInt32.self))
+        }
       }
     case .hvmParams:
       for offset in stride(from: 8, to: record.body.count - 15, by: 16) {
-        greatestParam = max(
-          greatestParam ?? 0, record.body.load(offset, as: UInt64.self, order))
+        let index = record.body.load(offset, as: UInt64.self, order)
+        greatestParam = max(greatestParam ?? 0, index)
+        if index == 9, offset + 16 <= record.body.count {
+          viridian |= record.body.load(offset + 8, as: UInt64.self, order)
+        }
       }
     case .emulatorContext:
       if record.body.count >= 4, emulators.count < 16 {

@@ -1,31 +1,43 @@
 // A release of Xen, and what differs between releases in what they write and read.
 
-/// A release by its numbers: 4.17.
+/// A release by its numbers: 4.17, or the point release 4.17.3.
 public struct XenRelease: Sendable, Hashable, Comparable, CustomStringConvertible {
   public let major: UInt32
   public let minor: UInt32
+  /// The number of the point release; nil for all of a branch.
+  public let patch: UInt32?
 
-  public init(_ major: UInt32, _ minor: UInt32) {
+  public init(_ major: UInt32, _ minor: UInt32, _ patch: UInt32? = nil) {
     self.major = major
     self.minor = minor
+    self.patch = patch
   }
 
   /// Reads "4.17" or "4.17.3"; nil for anything else.
   public init?(_ text: String) {
     let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-    guard (2...3).contains(parts.count), parts.allSatisfy({ UInt32($0) != nil }),
-      let major = UInt32(parts[0]), let minor = UInt32(parts[1])
-    else { return nil }
-    self.init(major, minor)
+    let numbers = parts.compactMap { UInt32($0) }
+    guard (2...3).contains(parts.count), numbers.count == parts.count else { return nil }
+    self.init(numbers[0], numbers[1], numbers.count == 3 ? numbers[2] : nil)
   }
 
+  /// By branch: point releases of one branch are neither less nor greater.
   public static func < (a: XenRelease, b: XenRelease) -> Bool {
     (a.major, a.minor) < (b.major, b.minor)
   }
 
-  public var description: String { "\(major).\(minor)" }
+  public var description: String { "\(major).\(minor)" + (patch.map { ".\($0)" } ?? "") }
 
-  /// The release before it: the one whose images it has to read. Before 4.0 came 3.4.
+  /// All point releases of it.
+  public var branch: XenRelease { XenRelease(major, minor) }
+
+  /// The branches that are known: the oldest and the newest.
+  public static let known = XenRelease(3, 0)...XenRelease(4, 22)
+
+  /// Whether it is of a branch that is known. Between 3.4 and 4.0 there is none.
+  public var isKnown: Bool { XenRelease.known.contains(branch) && (major == 4 || minor <= 4) }
+
+  /// The branch before it: the one whose images it has to read. Before 4.0 came 3.4.
   public var previous: XenRelease {
     if minor > 0 { return XenRelease(major, minor - 1) }
     return major == 4 ? XenRelease(3, 4) : XenRelease(major == 0 ? 0 : major - 1, 0)

@@ -24,6 +24,24 @@ public struct BodyLayout: Sendable {
     children(of: fields, at: 0, end: body.count, prefix: "", order: nil, body)
   }
 
+  /// The first array of the top level of which its counter says another number of elements than the
+  /// rest of the body holds: a loop over such a count ends late, or outside the body.
+  public func wrongCount(in body: [UInt8]) -> (counter: String, said: UInt64, held: Int)? {
+    let slots = slots(in: body)
+    for slot in slots {
+      guard case .array(let element, .field(let name)) = slot.field.kind,
+        let stride = element.fixedByteCount, stride > 0,
+        let counter = slots.first(where: { $0.field.name == name }),
+        case .unsigned(let said) = counter.value(in: body)
+      else { continue }
+      let rest = body.count - slot.offset
+      guard rest % stride == 0, said == UInt64(rest / stride) else {
+        return (name, said, rest / stride)
+      }
+    }
+    return nil
+  }
+
   /// The places inside `slot`; none for a single value.
   public func children(of slot: Slot, in body: [UInt8]) -> [Slot] {
     let end = slot.offset + slot.byteCount
@@ -39,15 +57,7 @@ public struct BodyLayout: Sendable {
         self.slot(element, index: index, stride: stride, of: slot)
       }
     case .chain(let chain):
-      return entries(of: chain, in: body, slot.offset..<end).map { entry in
-        let layout = chain.layout(entry.type)
-        let name = layout?.name ?? "TYPE_\(entry.type)"
-        let fields = layout.map { $0.fields(byteCount: entry.byteCount) }
-        let field = Field(name, .group(fields ?? [.opaque("data")]))
-        return self.slot(
-          field, path: "\(name)[\(entry.instance)]", at: entry.offset, count: entry.byteCount,
-          order: .little)
-      }
+      return entries(of: chain, in: body, slot.offset..<end).map { self.slot($0, of: chain) }
     case .keyValues:
       return keyValues(in: body, slot.offset..<end).map { pair in
         self.slot(
@@ -57,6 +67,21 @@ public struct BodyLayout: Sendable {
     case .qemu: return sections(of: slot, in: body)
     default: return []
     }
+  }
+
+  /// How many elements an array has; nil for what is none.
+  public func elementCount(of slot: Slot) -> Int? {
+    guard case .array(let element, _) = slot.field.kind else { return nil }
+    guard let stride = element.fixedByteCount, stride > 0 else { return 0 }
+    return slot.byteCount / stride
+  }
+
+  /// Element `index` of an array, without the others; nil where there is none.
+  public func element(_ index: Int, of slot: Slot) -> Slot? {
+    guard case .array(let element, _) = slot.field.kind, let stride = element.fixedByteCount,
+      let count = elementCount(of: slot), (0..<count).contains(index)
+    else { return nil }
+    return self.slot(element, index: index, stride: stride, of: slot)
   }
 
   /// The named parts of a single integer; none of other places.
@@ -77,7 +102,20 @@ public struct BodyLayout: Sendable {
     guard case .name(let first)? = steps.popFirst() else {
       throw FormatError(.unknownName, field: path, "expected a field name")
     }
-    var slot = try member(first, of: nil, in: body, full: path)
+    return try slot(steps, from: try member(first, of: nil, in: body, full: path), in: body, path)
+  }
+
+  /// The place with this path inside another one.
+  public func slot(
+    _ path: String, inside outer: Slot, in body: [UInt8]
+  ) throws(FormatError) -> Slot {
+    try slot(try FieldPath(path).steps[...], from: outer, in: body, path)
+  }
+
+  private func slot(
+    _ steps: ArraySlice<FieldPath.Step>, from outer: Slot, in body: [UInt8], _ path: String
+  ) throws(FormatError) -> Slot {
+    var (steps, slot) = (steps, outer)
     while let step = steps.popFirst() {
       switch step {
       case .name(let name):
@@ -148,8 +186,10 @@ public struct BodyLayout: Sendable {
     for candidate in candidates {
       // A chain's entries are named as if they stood beside it: HVM_CONTEXT.CPU, not .entry.CPU.
       if case .chain(let chain) = candidate.field.kind {
-        let inside = children(of: candidate, in: body)
-        if let found = inside.first(where: { $0.field.name == name }) { return found }
+        if let found = entry(of: chain, candidate, in: body, name) { return found }
+        guard chain.number(name) == nil else {
+          throw FormatError(.absent, field: full, "has no \(name) entry")
+        }
         names += chain.names()
       }
     }
@@ -179,11 +219,12 @@ public struct BodyLayout: Sendable {
       // NAME[2] of a chain: the entry of that instance.
       for candidate in slots(in: body) {
         guard case .chain = candidate.field.kind else { continue }
-        let wanted = "\(slot.field.name)[\(number)]"
-        if let found = children(of: candidate, in: body).first(where: { $0.path == wanted }) {
+        if let instance = UInt16(exactly: number), case .chain(let chain) = candidate.field.kind,
+          let found = entry(of: chain, candidate, in: body, slot.field.name, instance)
+        {
           return found
         }
-        throw FormatError(.outOfRange, field: wanted, "no such entry")
+        throw FormatError(.outOfRange, field: "\(slot.field.name)[\(number)]", "no such entry")
       }
       throw FormatError(.invalid, field: slot.path, "not an array")
     }
@@ -224,6 +265,35 @@ public struct BodyLayout: Sendable {
   }
 
   // MARK: - Places
+
+  /// The first entry of this name, and of this instance where one is given. The other entries are
+  /// passed over without making places of them.
+  private func entry(
+    of chain: Chain, _ slot: Slot, in body: [UInt8], _ name: String, _ instance: UInt16? = nil
+  ) -> Slot? {
+    var number = chain.number(name)
+    if number == nil, name.hasPrefix("TYPE_") {
+      number = UInt16(name.dropFirst(5)).flatMap { chain.layout($0) == nil ? $0 : nil }
+    }
+    guard let number else { return nil }
+    var found: ChainEntry?
+    forEachEntry(in: body, slot.offset..<slot.offset + slot.byteCount) { entry in
+      guard entry.type == number, entry.instance == instance ?? entry.instance else { return true }
+      found = entry
+      return false
+    }
+    return found.map { self.slot($0, of: chain) }
+  }
+
+  private func slot(_ entry: ChainEntry, of chain: Chain) -> Slot {
+    let layout = chain.layout(entry.type)
+    let name = layout?.name ?? "TYPE_\(entry.type)"
+    let fields = layout.map { $0.fields(byteCount: entry.byteCount) }
+    let field = Field(name, .group(fields ?? [.opaque("data")]))
+    return slot(
+      field, path: "\(name)[\(entry.instance)]", at: entry.offset, count: entry.byteCount,
+      order: .little)
+  }
 
   private func slot(_ element: Field, index: Int, stride: Int, of array: Slot) -> Slot {
     slot(

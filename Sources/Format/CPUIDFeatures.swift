@@ -27,6 +27,16 @@ public struct CPUIDLeaf: Sendable, Hashable {
     self.d = d
   }
 
+  /// One of its registers.
+  public subscript(register: CPUIDFeatures.Register) -> UInt32 {
+    switch register {
+    case .a: a
+    case .b: b
+    case .c: c
+    case .d: d
+    }
+  }
+
   /// The leaves of an X86_CPUID_POLICY body; octets behind the last whole leaf are left out.
   public static func all(in body: [UInt8], _ context: BodyContext) -> [CPUIDLeaf] {
     (0..<body.count / 24).map { index in

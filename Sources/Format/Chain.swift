@@ -32,6 +32,19 @@ public struct EntryLayout: Sendable {
     public let byteCount: Int
   }
 
+  /// A field that point releases of older branches got, too.
+  public struct Backport: Sendable, Equatable {
+    /// The y of Xen 4.y.
+    public let minor: Int
+    /// The first point release of that branch with the field.
+    public let patch: Int
+
+    public init(_ minor: Int, _ patch: Int) {
+      self.minor = minor
+      self.patch = patch
+    }
+  }
+
   public let number: UInt16
   public let name: String
   /// The rows of the newest length.
@@ -40,6 +53,8 @@ public struct EntryLayout: Sendable {
   public let forms: [Int: [Field]]
   /// The lengths of releases, oldest first; empty where the length varies.
   public let history: [Length]
+  /// Branches in the last step of `history` whose first point releases did not have it yet.
+  public let backports: [Backport]
   /// Whether Xen takes entries shorter than its own and fills them up with zeros.
   public let mayBeShorter: Bool
   public let doc: String
@@ -48,13 +63,15 @@ public struct EntryLayout: Sendable {
   /// where they differ.
   public init(
     _ number: UInt16, _ name: String, lengths: KeyValuePairs<Int, Int> = [:],
-    mayBeShorter: Bool = false, _ doc: String, _ fields: [Field], forms: [Int: [Field]] = [:]
+    backports: [Backport] = [], mayBeShorter: Bool = false, _ doc: String, _ fields: [Field],
+    forms: [Int: [Field]] = [:]
   ) {
     self.number = number
     self.name = name
     self.fields = fields
     self.forms = forms
     self.history = lengths.map { Length(sinceMinor: $0.key, byteCount: $0.value) }
+    self.backports = backports
     self.mayBeShorter = mayBeShorter
     self.doc = doc
   }
@@ -65,9 +82,16 @@ public struct EntryLayout: Sendable {
   /// The rows of an entry of `byteCount` octets.
   public func fields(byteCount: Int) -> [Field] { forms[byteCount] ?? fields }
 
-  /// The octets that Xen 4.`minor` writes; nil where the length varies.
-  public func byteCount(xenMinor minor: Int) -> Int? {
-    history.last { $0.sinceMinor <= minor }?.byteCount
+  /// The bytes that Xen 4.`minor`.`patch` writes, or the newest point release of 4.`minor` without
+  /// `patch`; nil where the length varies.
+  public func byteCount(xenMinor minor: Int, patch: Int? = nil) -> Int? {
+    guard let newest = history.lastIndex(where: { $0.sinceMinor <= minor }) else { return nil }
+    if newest > 0, let patch, let backport = backports.first(where: { $0.minor == minor }),
+      patch < backport.patch
+    {
+      return history[newest - 1].byteCount
+    }
+    return history[newest].byteCount
   }
 }
 
@@ -86,6 +110,15 @@ public struct ChainEntry: Sendable, Equatable {
 /// Xen: xen/include/public/hvm/save.h, struct hvm_save_descriptor.
 public func entries(of chain: Chain, in body: [UInt8], _ range: Range<Int>) -> [ChainEntry] {
   var out: [ChainEntry] = []
+  forEachEntry(in: body, range) { entry in
+    out.append(entry)
+    return true
+  }
+  return out
+}
+
+/// Calls `visit` for each entry, until it returns false.
+func forEachEntry(in body: [UInt8], _ range: Range<Int>, _ visit: (ChainEntry) -> Bool) {
   var offset = range.lowerBound
   while range.upperBound - offset >= 8 {
     let claimed: UInt32 = body.load(offset + 4, as: UInt32.self)
@@ -93,9 +126,8 @@ public func entries(of chain: Chain, in body: [UInt8], _ range: Range<Int>) -> [
     let entry = ChainEntry(
       type: body.load(offset, as: UInt16.self), instance: body.load(offset + 2, as: UInt16.self),
       offset: offset + 8, byteCount: Int(there), claimed: claimed)
-    out.append(entry)
+    guard visit(entry) else { return }
     offset += 8 + Int(there)
     if entry.type == 0 || UInt64(claimed) > there { break }
   }
-  return out
 }

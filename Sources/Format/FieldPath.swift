@@ -57,31 +57,65 @@ public struct FieldPath: Sendable, Equatable {
 
 /// " (did you mean 'x'?)" for the nearest of `names` if one is near, else "".
 public func didYouMean(_ name: String, among names: [String]) -> String {
-  let wanted = Array(name.lowercased().utf8)
-  var best: (name: String, distance: Int)?
+  var distances = EditDistances(to: name.utf8.map(lowercased))
+  // What is further away than this is another name.
+  var limit = max(1, distances.wanted.count / 3)
+  var best: String?
   for candidate in names {
-    let distance = editDistance(wanted, Array(candidate.lowercased().utf8))
-    if distance < best?.distance ?? Int.max { best = (candidate, distance) }
+    guard let distance = distances.find(candidate.utf8.map(lowercased), atMost: limit) else {
+      continue
+    }
+    best = candidate
+    if distance == 0 { break }
+    limit = distance - 1
   }
-  guard let best, best.distance <= max(1, wanted.count / 3) else { return "" }
-  return " (did you mean '\(best.name)'?)"
+  return best.map { " (did you mean '\($0)'?)" } ?? ""
 }
 
-/// How many octets to insert, remove, change or swap with their neighbour.
-private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
-  guard a.count <= 64, b.count <= 64 else { return Int.max }
-  var before: [Int] = []
-  var last: [Int] = []
-  var row = Array(0...b.count)
-  for i in 0..<a.count {
-    (before, last) = (last, row)
-    row[0] = i + 1
-    for j in 0..<b.count {
-      row[j + 1] = min(last[j + 1] + 1, row[j] + 1, last[j] + (a[i] == b[j] ? 0 : 1))
-      if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] {
-        row[j + 1] = min(row[j + 1], before[j - 1] + 1)
-      }
-    }
+/// An ASCII letter as a small one.
+private func lowercased(_ byte: UInt8) -> UInt8 {
+  (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
+}
+
+/// How many bytes to insert, remove, change or swap with their neighbour; a program has thousands of
+/// names to compare, so rows are used again and what is too far away is given up early.
+private struct EditDistances {
+  let wanted: [UInt8]
+  private var before: [Int]
+  private var last: [Int]
+  private var row: [Int]
+  /// Longer names are nobody's mistake.
+  private static let lengthLimit = 64
+
+  init(to wanted: [UInt8]) {
+    self.wanted = wanted
+    before = [Int](repeating: 0, count: EditDistances.lengthLimit + 1)
+    (last, row) = (before, before)
   }
-  return row[b.count]
+
+  /// The distance to `other`; nil where it is more than `limit`.
+  mutating func find(_ other: [UInt8], atMost limit: Int) -> Int? {
+    let count = other.count
+    guard abs(wanted.count - count) <= limit,
+      max(wanted.count, count) <= EditDistances.lengthLimit
+    else { return nil }
+    for j in 0...count { row[j] = j }
+    for i in wanted.indices {
+      swap(&before, &last)
+      swap(&last, &row)
+      row[0] = i + 1
+      var least = i + 1
+      for j in 0..<count {
+        var distance = min(last[j + 1] + 1, row[j] + 1, last[j] + (wanted[i] == other[j] ? 0 : 1))
+        if i > 0, j > 0, wanted[i] == other[j - 1], wanted[i - 1] == other[j] {
+          distance = min(distance, before[j - 1] + 1)
+        }
+        row[j + 1] = distance
+        least = min(least, distance)
+      }
+      // A swap looks back one row: what follows is never less than this row's least less one.
+      if least > limit + 1 { return nil }
+    }
+    return row[count] <= limit ? row[count] : nil
+  }
 }

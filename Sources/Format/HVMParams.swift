@@ -21,4 +21,56 @@ public enum HVMParams {
     let short = name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
     return names.first { $0.value == short }?.key
   }
+
+  /// One more than the greatest parameter. Xen: HVM_NR_PARAMS.
+  public static let count: UInt64 = 39
+
+  /// Those that a restore may set. The deprecated ones are refused, but for PAE_ENABLED, which Xen's
+  /// library passes over. Xen: hvm_allow_set_param; xg_sr_restore_x86_hvm.c, handle_hvm_params.
+  public static let settable: Set<UInt64> = Set(0..<count).subtracting([
+    13, 20, 21, 22, 23, 24, 25, 26, 30,
+  ])
+
+  /// Those whose value stays once it is not 0.
+  public static let setOnce: Set<UInt64> = [5, 6, 9, 32, 33, 35, 38]
+
+  /// The values that Xen takes of a parameter.
+  public struct Values: Sendable {
+    /// "0 to 3", for messages.
+    public let text: String
+    private let isTaken: @Sendable (UInt64) -> Bool
+
+    fileprivate init(_ text: String, _ isTaken: @escaping @Sendable (UInt64) -> Bool) {
+      self.text = text
+      self.isTaken = isTaken
+    }
+
+    public func contains(_ value: UInt64) -> Bool { isTaken(value) }
+  }
+
+  /// By parameter; those that are missing take every value. Xen: hvm_set_param.
+  public static let values: [UInt64: Values] = [
+    9: Values("bit 0 (base_freq), and no bits above 12") { $0 & 1 == 1 && $0 >> 13 == 0 },
+    10: Values("0 to 3") { $0 <= 3 },
+    14: Values("0 or 3") { $0 == 0 || $0 == 3 },
+    15: Values("a value below 0x100000000") { $0 >> 32 == 0 },
+    19: Values("0 or 1") { $0 <= 1 },
+    31: Values("0 to 5") { $0 <= 5 },
+    33: Values("1 to 64") { (1...64).contains($0) },
+    35: Values("0 to 3") { $0 <= 3 },
+    36: Values("0, 4 or 8") { [0, 4, 8].contains($0) },
+    37: Values("a size of at least 104 in the upper 32 bits") { $0 >> 32 >= 104 },
+    38: Values("0 or 1") { $0 <= 1 },
+  ]
+}
+
+extension BodyLayout {
+  /// What people call the value of a parameter: "hvm_params[12] (IDENT_PT)"; nil for all other places.
+  public func paramTitle(of slot: Slot, in body: [UInt8]) -> String? {
+    guard slot.path.hasPrefix("param["), slot.path.hasSuffix("].value"),
+      fields.contains(where: { $0.name == "param" && $0.key == "index" }),
+      case .unsigned(let number)? = find(slot.path.dropLast(5) + "index", in: body)?.value(in: body)
+    else { return nil }
+    return "hvm_params[\(number)]" + (HVMParams.names[number].map { " (\($0))" } ?? "")
+  }
 }

@@ -36,8 +36,10 @@ extension HVMRecords {
     .init("dest_id", 56, width: 8),
   ]
 
+  /// pending_esr came with 4.21 and was given to 4.18.5, 4.19.2 and 4.20.1, too.
   static let lapic = EntryLayout(
-    5, "LAPIC", lengths: [0: 24, 18: 32], mayBeShorter: true,
+    5, "LAPIC", lengths: [0: 24, 18: 32],
+    backports: [.init(18, 5), .init(19, 2), .init(20, 1)], mayBeShorter: true,
     "What a local APIC has besides its registers.",
     [
       .x64("apic_base_msr").bits(X86Bits.apicBase),

@@ -27,7 +27,9 @@ public struct HelperError: Error, Sendable, CustomStringConvertible {
   public init(_ error: SystemError) { self.init(.system(error), error.description) }
 
   /// With what the stock helper would exit: -2 or -1.
-  public var exitStatus: Int32 { kind == .noReply ? 254 : 255 }
+  public var exitStatus: Int32 { kind == .noReply ? HelperError.goneStatus : 255 }
+  /// The exit status where libxl is gone.
+  public static let goneStatus: Int32 = 254
   public var description: String { problem }
 }
 
@@ -41,6 +43,11 @@ public final class HelperChannel {
   private let input: Source
   /// Held while a message goes out: lines for the log come from other threads too.
   private let isSending = Mutex(())
+  /// Nanoseconds for which libxl may leave a helper that is to stop without an answer, or without room
+  /// for a message: longer than a guest may take to suspend. One that is not to stop waits.
+  public var patience: UInt64 = 90_000_000_000
+  /// What any wait may take, however long ago the helper was asked to stop.
+  private static let grace: UInt64 = 5_000_000_000
   /// Why libxl cannot be talked to any more; nil while it can. Set by `call`.
   public private(set) var lost: HelperError?
 
@@ -63,11 +70,14 @@ public final class HelperChannel {
   /// where libxl has asked for them.
   public func call(_ message: HelperMessage) throws(HelperError) -> Int32 {
     precondition(message.hasReply, "\(message.kind) has no answer")
-    precondition(
-      message.kind == .complete || callbacks.contains(message.kind),
-      "libxl does not answer \(message.kind)")
+    // What libxl answers is what its command line says, which may be anything.
+    guard message.kind == .complete || callbacks.contains(message.kind) else {
+      throw HelperError(
+        .message, "libxl does not answer \(message.kind.rawValue): its cbflags do not offer it")
+    }
     do throws(HelperError) {
       try put(message)
+      if let late = wait("answer \(message.kind.rawValue)", input.waitForOctets) { throw late }
       let reply: [UInt8]
       do { reply = try input.read(4) } catch { throw HelperError(error) }
       guard reply.count == 4 else {
@@ -85,9 +95,9 @@ public final class HelperChannel {
     _ level: HelperMessage.Level, number: Int32 = -1, context: String = "xensave-lua",
     _ text: String
   ) {
-    // The length of a message has 16 bits; a line of a log should not need them.
+    // A message is to go through a pipe at once: PIPE_BUF, and what stands around the text.
     let short =
-      text.utf8.count <= 4096 ? text : String(decoding: text.utf8.prefix(4096), as: UTF8.self)
+      text.utf8.count <= 3584 ? text : String(decoding: text.utf8.prefix(3584), as: UTF8.self)
     do throws(HelperError) {
       try send(.log(level, number: number, context: context, short))
     } catch {}
@@ -105,13 +115,32 @@ public final class HelperChannel {
       throw HelperError(
         .message, "\(message.kind.rawValue) cannot be said to this release of libxl")
     }
-    let output = output
-    let problem = isSending.withLock { _ -> SystemError? in
-      do throws(SystemError) { try output.write(bytes) } catch { return error }
+    let problem = isSending.withLock { _ -> HelperError? in
+      if let late = wait("read", output.waitForRoom) { return late }
+      do throws(SystemError) { try output.write(bytes) } catch { return HelperError(error) }
       return nil
     }
-    if let problem { throw HelperError(problem) }
+    if let problem { throw problem }
   }
+
+  /// Waits for libxl; the error where a helper that is to stop has waited long enough.
+  private func wait(_ what: String, _ look: (Int32) -> Readiness) -> HelperError? {
+    let begin = monotonicNanoseconds()
+    while true {
+      // Threads that no signal wakes look once a second.
+      var milliseconds: UInt64 = 1000
+      if let asked = HelperAbort.askedAt {
+        let end = max(asked + patience, begin + min(patience, HelperChannel.grace))
+        let now = monotonicNanoseconds()
+        guard now < end else { return HelperError(.noReply, "libxl did not \(what)") }
+        milliseconds = min(milliseconds, (end - now) / 1_000_000 + 1)
+      }
+      if look(Int32(milliseconds)) == .ready { return nil }
+    }
+  }
+
+  /// The descriptors that libxl has the other ends of.
+  public var descriptors: [Int32] { [input.number, output.number] }
 }
 
 /// libxl's end: for a program that runs another helper, and for tests.
@@ -172,6 +201,12 @@ public enum HelperAbort {
 
   /// Whether the signal has come.
   public static var wasAsked: Bool { csystem_has_diverted() }
+
+  /// When it came, by the monotonic clock.
+  public static var askedAt: UInt64? { wasAsked ? csystem_diverted_at() : nil }
+
+  /// What the signal does, for a thread that takes none.
+  public static func stopMain() { csystem_stop_main() }
 
   /// What the signal does. Async-signal-safe.
   public static func divert(_ descriptor: Int32) -> Bool { csystem_divert(descriptor) == 0 }

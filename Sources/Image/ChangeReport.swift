@@ -18,10 +18,18 @@ public struct ChangeReport: Sendable {
     public let field: String
     public let before: String
     public let after: String
+    /// The field as people know it; "" where that is its path.
+    public var title = ""
+
+    /// What the field is called.
+    public var shownField: String { title.isEmpty ? field : title }
 
     public var description: String {
       switch kind {
-      case .changed where !field.isEmpty: "\(place): \(field): \(before) -> \(after)"
+      // Members of a configuration come and go.
+      case .changed where !field.isEmpty && before.isEmpty: "\(place): + \(shownField): \(after)"
+      case .changed where !field.isEmpty && after.isEmpty: "\(place): - \(shownField): \(before)"
+      case .changed where !field.isEmpty: "\(place): \(shownField): \(before) -> \(after)"
       case .changed: "\(place): \(before) -> \(after)"
       case .dropped: "\(place): dropped (\(before))"
       case .inserted: "\(place): inserted (\(after))"
@@ -78,7 +86,8 @@ public struct ChangeReport: Sendable {
         Change(
           kind: .changed, place: place, offset: offset, field: slot.path,
           before: slot.field.text(of: slot.value(in: before)),
-          after: slot.field.text(of: slot.value(in: after))))
+          after: slot.field.text(of: slot.value(in: after)),
+          title: layout.paramTitle(of: slot, in: after) ?? ""))
     }
   }
 

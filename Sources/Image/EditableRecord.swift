@@ -16,6 +16,9 @@ public final class EditableRecord {
   public private(set) var original: [UInt8]?
   /// The payload in memory; nil while it is in the source, or where there is none.
   public private(set) var loadedPayload: Arena?
+  /// Changes whenever places in the body may have moved: with every new body but those that are known
+  /// to be of the same shape.
+  public private(set) var shape = 0
   /// Whether the payload, once loaded, has been written to.
   public private(set) var isPayloadChanged = false
   /// Whether the record came from a stream (and not from a script).
@@ -59,8 +62,9 @@ public final class EditableRecord {
     original != nil && original != record.body || isPayloadChanged || streamer?.isChanging == true
   }
 
-  /// Replaces the head's octets.
-  public func setBody(_ body: [UInt8]) {
+  /// Replaces the head's octets. `keepsShape`: all places are where they were.
+  public func setBody(_ body: [UInt8], keepsShape: Bool = false) {
+    if !keepsShape { shape &+= 1 }
     if original == nil { original = record.body }
     record.body = body
     if record.payloadByteCount == 0 {

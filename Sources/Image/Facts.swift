@@ -28,7 +28,13 @@ struct LibxcFacts {
   /// The greatest end_pfn of X86_PV_P2M_FRAMES.
   private(set) var maxPFN: UInt64?
   private(set) var p2m = P2MFrames()
+  /// Types of a PV guest's pages.
+  private(set) var pageTypes = PageTypeMap()
   private(set) var hasPages = false
+  /// What the CPUID and MSR policies say; nil before X86_CPUID_POLICY came.
+  private(set) var policy: CPUPolicy?
+  private var leaves: [CPUIDLeaf]?
+  private var msrs: [UInt32: UInt64] = [:]
   private(set) var checkpoint = CheckpointFacts()
 
   func has(_ type: RecordType) -> Bool { first[type] != nil }
@@ -41,18 +47,30 @@ struct LibxcFacts {
       guard let pages = contents.pages else { break }
       if pages.dataCount > 0 { hasPages = true }
       p2m.observe(record, pages)
+      if guest == .x86PV { pageTypes.observe(record, pages) }
     case .x86PVP2MFrames:
       if record.body.count >= 8 {
         let end = UInt64(record.body.load(4, as: UInt32.self, record.context.order))
         maxPFN = max(maxPFN ?? 0, end)
       }
       p2m.add(record, isAfterPages: has(.pageData))
+    case .x86CPUIDPolicy:
+      leaves = Array(record.cpuidLeaves.prefix(Int(CPUPolicyLimits.leafCount)))
+      policy = leaves.map { CPUPolicy(leaves: $0, msrs: msrs) }
+    case .x86MSRPolicy:
+      for msr in record.policyMSRs.prefix(Int(CPUPolicyLimits.msrCount)) {
+        msrs[msr.index] = msr.value
+      }
+      policy = leaves.map { CPUPolicy(leaves: $0, msrs: msrs) }
     default: checkpoint.add(record)
     }
   }
 
   /// Forgets the tail records: each checkpoint brings its own.
-  mutating func beginCheckpoint() { checkpoint = CheckpointFacts() }
+  mutating func beginCheckpoint(behind record: Record) {
+    checkpoint = CheckpointFacts()
+    p2m.noteCheck(at: record)
+  }
 }
 
 /// The facts of the tail records, since the beginning of the stream or the last CHECKPOINT.

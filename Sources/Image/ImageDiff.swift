@@ -67,9 +67,12 @@ public struct ImageDiff {
     var seen: Set<Key> = []
     let keysA = try keys(a)
     let keysB = try keys(b)
+    // Each key stands once in an image.
+    let numbersA = Dictionary(uniqueKeysWithValues: keysA.map { ($0.key, $0.number) })
+    let numbersB = Dictionary(uniqueKeysWithValues: keysB.map { ($0.key, $0.number) })
     for (key, number) in keysA {
       seen.insert(key)
-      guard let other = keysB.first(where: { $0.key == key })?.number else {
+      guard let other = numbersB[key] else {
         var difference = Difference(
           kind: .missing, path: key.title, before: "\(try a.record(number).length) octets",
           after: "")
@@ -80,14 +83,19 @@ public struct ImageDiff {
       }
       try records(key, number, other, visit)
     }
+    // For each record of the second image that of the first one that comes next in both.
+    var anchors = [Int](repeating: 0, count: keysB.count)
+    var next = 0
+    for position in keysB.indices.reversed() {
+      if let number = numbersA[keysB[position].key] { next = number }
+      anchors[position] = next
+    }
     for (position, (key, number)) in keysB.enumerated() where !seen.contains(key) {
       var difference = Difference(
         kind: .added, path: key.title, before: "", after: "\(try b.record(number).length) octets")
       difference.isWhole = true
       difference.recordB = number
-      if let next = keysB[position...].first(where: { seen.contains($0.key) }) {
-        difference.anchor = keysA.first { $0.key == next.key }?.number ?? 0
-      }
+      difference.anchor = anchors[position]
       try visit(difference)
     }
   }
@@ -156,34 +164,11 @@ public struct ImageDiff {
   private func config(_ visit: (Difference) throws -> Void) throws {
     let one = try a.config()?.root
     let other = try b.config()?.root
-    try json(one, other, JSONPath([]), visit)
-  }
-
-  private func json(
-    _ one: JSONValue?, _ other: JSONValue?, _ path: JSONPath,
-    _ visit: (Difference) throws -> Void
-  ) throws {
-    guard one != other else { return }
-    func text(_ value: JSONValue) -> String { String(decoding: value.text(), as: UTF8.self) }
-    let title = "config" + (path.keys.isEmpty ? "" : ".\(path)")
-    switch (one, other) {
-    case (.object(let x)?, .object(let y)?):
-      for name in x.names + y.names.filter({ x[$0] == nil }) {
-        try json(x[name], y[name], path.appending(.name(name)), visit)
-      }
-    case (.array(let x)?, .array(let y)?):
-      for index in 0..<max(x.count, y.count) {
-        try json(
-          index < x.count ? x[index] : nil, index < y.count ? y[index] : nil,
-          path.appending(.index(index)), visit)
-      }
-    case (let x?, let y?):
-      try visit(Difference(kind: .field, path: title, before: text(x), after: text(y)))
-    case (let x?, nil):
-      try visit(Difference(kind: .missing, path: title, before: text(x), after: ""))
-    case (nil, let y?):
-      try visit(Difference(kind: .added, path: title, before: "", after: text(y)))
-    case (nil, nil): break
+    try JSONDifference.forEach(one, other) { difference in
+      try visit(
+        Difference(
+          kind: difference.before == nil ? .added : difference.after == nil ? .missing : .field,
+          path: difference.title, before: difference.before ?? "", after: difference.after ?? ""))
     }
   }
 

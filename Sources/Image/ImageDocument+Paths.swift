@@ -39,7 +39,7 @@ extension ImageDocument {
       }
     case .header(let kind):
       guard let header = header(kind) else { throw missing(path, kind.title) }
-      return .header(kind, try slot(path.inside, header.layout, header.bytes, path))
+      return .header(kind, try slot(path.inside, header.layout, header.bytes, path, kind.title))
     case .recordNumber(let number):
       guard number >= 1, number <= index.entries.count else {
         throw missing(path, "record \(number) (there are \(index.entries.count))")
@@ -54,7 +54,9 @@ extension ImageDocument {
     case .hvmParams:
       let number = try first(.hvmParams, path)
       if path.inside.isEmpty { return .record(number, nil) }
-      return try place(number, "param[\(path.inside)].value", path)
+      // In quotes: a number is a parameter's here, and not its position.
+      let name = path.inside.filter { $0 != "[" && $0 != "]" && $0 != "\"" }
+      return try place(number, "param[\"\(name)\"].value", path)
     case .cpuidPolicy: return try place(try first(.x86CPUIDPolicy, path), path.inside, path)
     case .cpuid(let leaf, let subleaf): return try cpuid(leaf, subleaf, path)
     case .msrPolicy:
@@ -103,14 +105,17 @@ extension ImageDocument {
     _ number: Int, _ inside: String, _ path: ImagePath
   ) throws(ImagePathError) -> ImagePlace {
     let record = try read(number)
-    return .record(number, try slot(inside, record.layout, record.body, path))
+    return .record(number, try slot(inside, record.layout, record.body, path, record.type.name))
   }
 
   private func slot(
-    _ inside: String, _ layout: BodyLayout, _ body: [UInt8], _ path: ImagePath
+    _ inside: String, _ layout: BodyLayout, _ body: [UInt8], _ path: ImagePath, _ title: String
   ) throws(ImagePathError) -> Slot? {
     if inside.isEmpty { return nil }
     do { return try layout.slot(inside, in: body) } catch {
+      if error.kind == .absent {
+        throw .path(FormatError(.absent, "\(title) \(error.problem)"))
+      }
       throw .path(FormatError(error.kind, field: path.text, error.problem))
     }
   }
@@ -134,7 +139,8 @@ extension ImageDocument {
         }
       }
       return .record(
-        number, try slot("user_regs." + path.inside, record.layout, record.body, path))
+        number,
+        try slot("user_regs." + path.inside, record.layout, record.body, path, record.type.name))
     }
     throw missing(path, "vCPU \(id)")
   }

@@ -11,6 +11,8 @@ final class Inspection {
   private(set) var survey = Survey()
   private(set) var libxc = LibxcFacts()
   private(set) var libxl = LibxlFacts()
+  /// The configuration, once it has been read; nil where there is none in JSON.
+  private(set) lazy var configuration = DomainConfiguration(survey)
   private(set) var findings: [Finding] = []
   /// Findings of each rule, kept or not, by the rule's number in the book.
   private(set) var counts: [Int]
@@ -77,7 +79,7 @@ final class Inspection {
       current = rule
       check(self, record)
     }
-    libxc.beginCheckpoint()
+    libxc.beginCheckpoint(behind: record)
     if record.type == .checkpoint { libxl.isInCheckpoint = true }
   }
 

@@ -16,8 +16,16 @@ struct P2MFrames {
   /// Whether there were more than can be followed, or a record that makes no sense.
   private(set) var isIncomplete = false
 
+  /// The pages of the p2m, ascending, and their types.
   private var watched: [UInt64] = []
   private var types: [UInt8] = []
+  /// Types of pages that were listed since `watched` was made: a record of few pages costs no more
+  /// than these, however many there are.
+  private var fresh: [UInt64: UInt8] = [:]
+  /// Whether something may have another problem than when it was last looked for, and where in the
+  /// stream that was.
+  private var isChanged = false
+  private var checkedOffset: UInt64 = 0
 
   static let limit = 1 << 20
   private static let missing: UInt8 = 0xFF
@@ -42,6 +50,7 @@ struct P2MFrames {
 
   /// Takes in a record. `isAfterPages`: PAGE_DATA came before it.
   mutating func add(_ record: Record, isAfterPages: Bool) {
+    isChanged = true
     guard let range = P2MFrames.range(of: record), range.count == (record.body.count - 8) / 8,
       range.lowerBound <= pfns.count, range.upperBound < P2MFrames.limit
     else {
@@ -51,21 +60,53 @@ struct P2MFrames {
     place = RecordPlace(record)
     self.range = Range(range)
     pfns.reserveCapacity(range.upperBound + 1)
+    let isLarge = range.count > watched.count / 8
+    let first = isAfterPages ? P2MFrames.unknown : P2MFrames.missing
     for (number, index) in range.enumerated() {
       let pfn = record.body.load(8 + 8 * number, as: UInt64.self, record.context.order)
       if index < pfns.count { pfns[index] = pfn } else { pfns.append(pfn) }
+      if !isLarge, type(of: pfn) == nil { fresh[pfn] = first }
     }
-    let old = (pfns: watched, types: types)
+    if isLarge || fresh.count > watched.count / 8 + 1024 { sort(first) }
+  }
+
+  /// Puts all pages in order; those that were not known have the type `first`.
+  private mutating func sort(_ first: UInt8) {
+    let old = self
     watched = pfns.sorted()
-    types = watched.map { pfn in
-      let index = old.pfns.lowerBound(pfn)
-      if index < old.pfns.count, old.pfns[index] == pfn { return old.types[index] }
-      return isAfterPages ? P2MFrames.unknown : P2MFrames.missing
-    }
+    types = watched.map { old.type(of: $0) ?? first }
+    fresh = [:]
+  }
+
+  /// The type of a page that is watched.
+  private func type(of pfn: UInt64) -> UInt8? {
+    let index = watched.lowerBound(pfn)
+    return index < watched.count && watched[index] == pfn ? types[index] : fresh[pfn]
+  }
+
+  private mutating func set(_ index: Int, _ type: UInt8) {
+    guard types[index] != type else { return }
+    types[index] = type
+    isChanged = true
+  }
+
+  /// Whether it is time to look for problems at a record that ends a checkpoint: where there can be
+  /// others than before, and the stream has gone on by as much as that costs. At END it always is.
+  func isToBeChecked(at record: Record) -> Bool {
+    isChanged
+      && (record.type == .end
+        || record.offset &- checkedOffset >= 8 * UInt64(pfns.count))
+  }
+
+  mutating func noteCheck(at record: Record) {
+    guard isToBeChecked(at: record) else { return }
+    isChanged = false
+    checkedOffset = record.offset
   }
 
   /// Takes in the pages of a PAGE_DATA record.
   mutating func observe(_ record: Record, _ pages: PageTableSummary) {
+    if !fresh.isEmpty { observeFresh(record, pages) }
     guard !watched.isEmpty, pages.lowestPFN <= pages.highestPFN else { return }
     var index = watched.lowerBound(pages.lowestPFN)
     guard index < watched.count, watched[index] <= pages.highestPFN else { return }
@@ -73,7 +114,7 @@ struct P2MFrames {
     if pages.isAscending {
       while index < watched.count, watched[index] <= pages.highestPFN {
         if let entry = record.pageEntry(of: watched[index], among: count) {
-          types[index] = entry.type.rawValue
+          set(index, entry.type.rawValue)
         }
         index += 1
       }
@@ -82,16 +123,26 @@ struct P2MFrames {
         let entry = record.pageEntry(number)
         var index = watched.lowerBound(entry.pfn)
         while index < watched.count, watched[index] == entry.pfn {
-          types[index] = entry.type.rawValue
+          set(index, entry.type.rawValue)
           index += 1
         }
       }
     }
   }
 
+  private mutating func observeFresh(_ record: Record, _ pages: PageTableSummary) {
+    for number in 0..<pages.counts.reduce(0, +) {
+      let entry = record.pageEntry(number)
+      if fresh[entry.pfn] != nil {
+        fresh[entry.pfn] = entry.type.rawValue
+        isChanged = true
+      }
+    }
+  }
+
   /// What is wrong with the page that holds part `index` of the p2m, or nil.
   func problem(_ index: Int) -> String? {
-    switch types[watched.lowerBound(pfns[index])] {
+    switch type(of: pfns[index]) ?? P2MFrames.unknown {
     case PageType.notab.rawValue, P2MFrames.unknown: nil
     case P2MFrames.missing: "expected a NOTAB page of this pfn in PAGE_DATA, got none"
     case let type:

@@ -69,7 +69,14 @@ public final class Rewriter {
       case .header(let header): try rewrite(header)
       case .record(let record):
         if try rewrite(record) || !goesOn(record.type) { return try end() }
-      case .trailing:
+      case .trailing(let trailing):
+        guard trailing.isKept(from: reader.source) else {
+          report.note(
+            ChangeReport.Change(
+              kind: .dropped, place: "trailing bytes", offset: trailing.offset, field: "",
+              before: "what follows the end of the image", after: ""))
+          return try end()
+        }
         try finishOnce()
         try write { writer throws(StreamError) in try writer.keepRest(from: &self.reader) }
       }
@@ -136,8 +143,9 @@ public final class Rewriter {
     let difference = (original.bytes.count - changed.bytes.count) % 4096
     let padding = (difference + 4096) % 4096
     let length = changed.bytes.load(44, as: UInt32.self, changed.order)
-    // Optional data begin with a length of 4 octets, or are not there at all.
-    guard padding > 0, length >= 4 else { return }
+    // Optional data begin with a length of 4 octets, or are not there at all. A filter may have said
+    // any length.
+    guard padding > 0, length >= 4, length < UInt32.max - 4096 else { return }
     changed.bytes.store(44, length + UInt32(padding), changed.order)
     changed.bytes += [UInt8](repeating: 0, count: padding)
   }
@@ -156,7 +164,7 @@ public final class Rewriter {
     }
     let current = EditableRecord(reading: record, from: reader.source) {
       [unowned self] (arena: Arena, count: Int) throws(StreamError) in
-      try self.reader.loadPayload(count, into: arena)
+      try self.reader.loadWholePayload(count, into: arena)
     }
     defer { current.invalidate() }
     let result = try filter.record(current)

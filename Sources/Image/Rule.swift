@@ -12,6 +12,9 @@ public struct Rule: Sendable {
   public let sentence: String
   /// Who says so: "Spec: ...", "Xen: file, function" or "Rationale: ...".
   public let source: String
+  /// The first release that refuses what breaks the rule: the minor number of Xen 4; 0 where all
+  /// that read the format do.
+  public let since: Int
   let check: Check
 
   /// What a rule looks at. A check reports to the inspection that it is given; it sees the facts
@@ -50,12 +53,14 @@ public struct Rule: Sendable {
   }
 
   init(
-    _ id: String, _ severity: Severity, _ sentence: String, _ source: String, _ check: Check
+    _ id: String, _ severity: Severity, _ sentence: String, _ source: String, since: Int = 0,
+    _ check: Check
   ) {
     self.id = id
     self.severity = severity
     self.sentence = sentence
     self.source = source
+    self.since = since
     self.check = check
   }
 }
@@ -63,10 +68,9 @@ public struct Rule: Sendable {
 extension Rule {
   /// All rules, in the order of the layers. To add one, add it to one of these lists.
   public static let all: [Rule] =
-    unfinishedEdits + framing + xlHeader + libxlHeader + libxcHeaders + records + dispatch
-    + staticData + order
-    + completeness + pageData + pv + hvmContext + hvmParams + tsc + libxl + emulator
-    + emulatorXenstore + ending
+    unfinishedEdits + framing + xlHeader + config + libxlHeader + libxcHeaders + records + dispatch
+    + staticData + order + cpuPolicy + completeness + pageData + pv + pvState + hvmContext + hvmState
+    + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending
 
   /// The rule with this name.
   public static func named(_ id: String) -> Rule? { all.first { $0.id == id } }

@@ -6,6 +6,7 @@ internal import Stream
 
 extension Rule {
   private static let load = "Xen: xen/arch/x86/hvm/save.c, hvm_load"
+  private static let setParam = "Xen: xen/arch/x86/hvm/hvm.c, hvm_set_param"
   private static let handler = "Xen: tools/libs/guest/xg_sr_restore_x86_hvm.c, handle_hvm_params"
 
   static let hvmContext: [Rule] = [
@@ -138,14 +139,43 @@ extension Rule {
             + "\(expected)")
       }),
     Rule(
-      "hvm-params.index", .warning, "Every parameter is one that Xen knows: it refuses others.",
-      "Xen: xen/include/public/hvm/params.h, HVM_NR_PARAMS",
+      "hvm-params.index", .error,
+      "Every parameter is one that Xen lets a toolstack set; PAE_ENABLED is passed over.", setParam,
       .record([.hvmParams]) { look, record in
-        for (number, param) in record.hvmParams.enumerated()
-        where param.index >= 64 || HVMParams.names[param.index] == nil {
+        for (number, param) in record.hvmParams.enumerated() {
+          if HVMParams.settable.contains(param.index) { continue }
+          let name = HVMParams.names[param.index].map { " (\($0))" } ?? ""
           look.report(
             record, "param[\(number)].index", at: 8 + 16 * number,
-            "expected a parameter's number, got \(param.index.hex())")
+            "expected a parameter that Xen sets, got \(param.index.hex())\(name)")
+        }
+      }),
+    Rule(
+      "hvm-params.value", .error, "Every parameter has a value that Xen takes.", setParam,
+      .record([.hvmParams]) { look, record in
+        for (number, param) in record.hvmParams.enumerated() {
+          guard let range = HVMParams.values[param.index], !range.contains(param.value)
+          else { continue }
+          look.report(
+            record, "param[\(number)].value", at: 16 + 16 * number,
+            "expected \(range.text) for \(HVMParams.names[param.index] ?? ""), got "
+              + param.value.hex())
+        }
+      }),
+    Rule(
+      "hvm-params.once", .error, "A parameter that Xen lets be set once has one value.",
+      "Xen: xen/arch/x86/hvm/hvm.c, hvm_allow_set_param",
+      .record([.hvmParams]) { look, record in
+        var values: [UInt64: UInt64] = [:]
+        for (number, param) in record.hvmParams.enumerated()
+        where HVMParams.setOnce.contains(param.index) {
+          if let before = values[param.index], before != 0, before != param.value {
+            look.report(
+              record, "param[\(number)].value", at: 16 + 16 * number,
+              "expected \(before.hex()) as before, got \(param.value.hex())")
+          } else {
+            values[param.index] = param.value
+          }
         }
       }),
     Rule(

@@ -64,8 +64,9 @@ extension Rule {
     Rule(
       "p2m-frames.pfn", .error, "The pages of the p2m are pages of the guest.",
       file + "update_guest_p2m",
-      .completion { look, _ in
-        guard look.libxc.guest == .x86PV, let limit = look.libxc.maxPFN, look.count == 0
+      .completion { look, record in
+        guard look.libxc.guest == .x86PV, let limit = look.libxc.maxPFN, look.count == 0,
+          look.libxc.p2m.isToBeChecked(at: record)
         else { return }
         look.reportFrames { _, pfn in
           pfn > limit ? "expected a pfn of at most \(limit.hex()), got \(pfn.hex())" : nil
@@ -74,8 +75,9 @@ extension Rule {
     Rule(
       "p2m-frames.page", .error, "The pages of the p2m came as ordinary pages (NOTAB).",
       file + "update_guest_p2m",
-      .completion { look, _ in
-        guard look.libxc.guest == .x86PV, let limit = look.libxc.maxPFN, look.count == 0
+      .completion { look, record in
+        guard look.libxc.guest == .x86PV, let limit = look.libxc.maxPFN, look.count == 0,
+          look.libxc.p2m.isToBeChecked(at: record)
         else { return }
         look.reportFrames { index, pfn in
           pfn <= limit ? look.libxc.p2m.problem(index).map { "pfn \(pfn.hex()): \($0)" } : nil

@@ -20,11 +20,19 @@ public struct Verifier {
   private let source: Source
   private let options: Options
   private let edits: (@Sendable (Part) -> Part)?
+  /// Sees every part after the rules have.
+  private let observe: ((Part) -> Void)?
 
   /// A verifier of what `source` holds from its position on; a pipe is read to its end.
-  public init(_ source: Source, options: Options = Options()) {
+  ///
+  /// - Parameter observe: Sees every part after the rules have: for those who need the facts of the
+  ///   same walk.
+  public init(
+    _ source: Source, options: Options = Options(), observe: ((Part) -> Void)? = nil
+  ) {
     self.source = source
     self.options = options
+    self.observe = observe
     edits = nil
   }
 
@@ -32,6 +40,7 @@ public struct Verifier {
   public init(_ document: ImageDocument, options: Options = Options()) throws(SystemError) {
     source = try document.source.duplicate()
     self.options = options
+    observe = nil
     edits = document.editing
   }
 
@@ -87,8 +96,10 @@ public struct Verifier {
   private func visit(
     _ reader: inout StreamReader, _ inspection: Inspection, toPages: Bool
   ) throws(StreamError) {
-    while let part = try reader.next() {
-      switch edits?(part) ?? part {
+    while let read = try reader.next() {
+      let part = edits?(read) ?? read
+      defer { observe?(part) }
+      switch part {
       case .header(let header): inspection.visit(header)
       case .record(let record):
         inspection.visit(record)

@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import JSON
 public import Stream
 
 /// The domain's configuration as xl saved it. Xen: tools/xl/xl_saverestore.c, save_domain_core_writeconfig.
@@ -51,6 +52,18 @@ public enum XLConfig {
       BodyLayout(before.kind.fields, BodyContext(order: before.order)),
       Array(before.bytes.prefix(fixed)), Array(after.bytes.prefix(fixed)))
     guard let old = text(before), let new = text(after), old != new else { return }
+    if isJSON(before), isJSON(after), let one = try? JSONDocument(old),
+      let other = try? JSONDocument(new)
+    {
+      JSONDifference.forEach(one.root, other.root) { difference in
+        report.note(
+          ChangeReport.Change(
+            kind: .changed, place: before.kind.title, offset: before.offset,
+            field: difference.title, before: difference.before ?? "",
+            after: difference.after ?? ""))
+      }
+      return
+    }
     let oldLines = old.split(separator: 10)
     let newLines = new.split(separator: 10)
     // The lines between the common beginning and the common end.

@@ -35,6 +35,11 @@ public struct JSONObject: Sendable, Equatable {
     self.members = members
   }
 
+  /// An object of members of which no two have the same name: none is looked up.
+  public init(distinct members: [Member]) {
+    self.members = members
+  }
+
   /// The names in order.
   public var names: [String] { members.map(\.name) }
 

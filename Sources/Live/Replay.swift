@@ -1,5 +1,7 @@
 // What a policy would have done in a save that was recorded.
 
+internal import Bytes
+
 /// Replays a trace in virtual time against a link of another speed, with any policy.
 ///
 /// The model: the guest's time line is the trace's. In the interval of a recorded round it dirties
@@ -59,11 +61,11 @@ public struct Replay: Sendable {
     self.trace = trace
     self.octetsPerSecond = Double(octetsPerSecond)
     firstDataCount = first.sentCount
-    suspendTime = trace.suspends.first.map { $0.end - $0.begin } ?? 0
+    suspendTime = trace.suspends.first.map { $0.end > $0.begin ? $0.end - $0.begin : 0 } ?? 0
     var intervals: [Interval] = []
     for (round, next) in zip(rounds, rounds.dropFirst()) {
       let end = next.kind == .final ? trace.suspends.first?.end ?? next.begin : next.begin
-      guard end > round.begin else { continue }
+      guard end > round.begin, round.begin >= first.begin else { continue }
       let span = Double(end - round.begin)
       intervals.append(
         Interval(
@@ -81,12 +83,15 @@ public struct Replay: Sendable {
       count += max(0, min(end, interval.end) - max(begin, interval.begin)) * interval.rate
     }
     if let last = intervals.last { count += max(0, end - max(begin, last.end)) * last.rate }
-    return min(trace.frameCount, Int(count.rounded()))
+    return min(trace.frameCount, Int(saturating: count.rounded()))
   }
 
   /// Octets of a round of `dirty` pages, of which `data` have contents.
   public static func octets(dirty: Int, data: Int) -> UInt64 {
-    UInt64(16 * ((dirty + 1023) / 1024) + 8 * dirty + 4096 * data)
+    // Of counts that no domain has, the greatest number there is.
+    let heads = dirty.addingSaturated(1023) / 1024 * 16
+    let tables = heads.addingSaturated(dirty.multipliedSaturated(by: 8))
+    return UInt64(max(0, tables.addingSaturated(data.multipliedSaturated(by: 4096))))
   }
 
   /// Runs `policy` on it.
@@ -101,11 +106,13 @@ public struct Replay: Sendable {
     var sent: UInt64 = 0
     var rounds = 0
     var sentRounds: [Round] = []
+    // Over a link that is slow enough time comes to an end, which every clock can still show.
+    func pass(_ time: UInt64) { now = min(now.addingSaturated(time), UInt64(Int64.max)) }
     func send(_ dirty: Int, _ data: Int, isFinal: Bool = false) {
       let octets = Replay.octets(dirty: dirty, data: data)
       let begin = now
-      sent += octets
-      now += UInt64((Double(octets) / octetsPerSecond * 1e9).rounded())
+      sent = sent.addingSaturated(octets)
+      pass(UInt64(saturating: (Double(octets) / octetsPerSecond * 1e9).rounded()))
       sentRounds.append(Round(dirtyCount: dirty, begin: begin, end: now, isFinal: isFinal))
     }
     func result(_ outcome: SaveOutcome, _ downtime: UInt64) -> Result {
@@ -123,14 +130,16 @@ public struct Replay: Sendable {
     let verdict: Verdict
     do throws(LiveError) {
       verdict = try precopy.run(&policy, now: { now }) { number, dirty in
-        send(dirty, number == 0 ? firstDataCount : dirty)
+        let count = dirty ?? 0
+        send(count, number == 0 ? firstDataCount : count)
         rounds += 1
+        return count
       } clean: {
         clean()
       }
     } catch { return result(.failed(error.description), 0) }
     if case .abort(let reason) = verdict { return result(.aborted(reason), 0) }
-    now += suspendTime
+    pass(suspendTime)
     let dirty = clean()
     policy.suspended(precopy.stats)
     let stopped = now

@@ -161,6 +161,12 @@ public final class Restore {
     case .end: break
     default:
       if record.type.isOptional, Layouts.of(record.type) == nil { return }
+      if let wrong = record.layout.wrongCount(in: record.body) {
+        throw LiveError(
+          .unsuitable,
+          "\(record.place), \(wrong.counter): expected \(wrong.held) for a body of "
+            + "\(record.body.count) octets, got \(wrong.said)")
+      }
       let isStatic = [.x86PVInfo, .x86CPUIDPolicy, .x86MSRPolicy].contains(record.type)
       if !isStatic { try endStaticData() }
       seen.insert(record.type)
@@ -217,7 +223,8 @@ public final class Restore {
 
   private func remember(_ record: Record) {
     guard let count = record.number("count") else { return }
-    for index in 0..<Int(count) {
+    // As many as the body holds, whatever its count says.
+    for index in 0..<min(Int(count), record.body.count / 16) {
       let value = record.number("param[\(index)].value")
       switch record.number("param[\(index)].index") {
       case 1: result.storePFN = value

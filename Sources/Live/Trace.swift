@@ -125,23 +125,28 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       switch first {
       case "domain":
         guest = try row.text("guest") == GuestType.x86PV.name ? .x86PV : .x86HVM
-        frameCount = try row.number("frames")
-        pageCount = try row.number("pages")
+        frameCount = try row.count("frames")
+        pageCount = try row.count("pages")
       case "round":
         guard let kind = Kind(rawValue: try row.text("kind")) else {
           throw FormatError(.invalid, field: "kind", "line \(number): no such kind of round")
         }
+        let span = try row.span()
+        if let last = rounds.last, span.begin < last.begin {
+          throw FormatError(
+            .outOfRange, field: "begin",
+            "line \(number): expected at least \(last.begin), got \(span.begin)")
+        }
         rounds.append(
           Round(
-            kind: kind, number: try row.number("number"), dirtyCount: try row.number("dirty"),
-            digest: try row.number("digest"), sentCount: try row.number("sent"),
-            octets: try row.number("octets"), begin: try row.number("begin"),
-            end: try row.number("end")))
+            kind: kind, number: try row.count("number"), dirtyCount: try row.count("dirty"),
+            digest: try row.number("digest"), sentCount: try row.count("sent"),
+            octets: try row.amount("octets"), begin: span.begin, end: span.end))
       case "suspend":
-        suspends.append(Span(begin: try row.number("begin"), end: try row.number("end")))
+        suspends.append(try row.span())
       case "end":
         outcome = try row.text("outcome")
-        end = try row.number("time")
+        end = try row.amount("time")
         hasEnd = true
       default: break
       }
@@ -179,6 +184,36 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
         throw FormatError(.invalid, field: key, "line \(line): expected a number")
       }
       return value
+    }
+
+    /// A number of pages or rounds: no domain has more than 2^40 pages.
+    func count(_ key: String) throws(FormatError) -> Int {
+      let value: Int = try number(key)
+      guard value <= 1 << 40 else {
+        throw FormatError(
+          .outOfRange, field: key, "line \(line): expected at most 2^40, got \(value)")
+      }
+      return value
+    }
+
+    /// A time or a number of octets: below 2^62, so that what is made of a few of them fits.
+    func amount(_ key: String) throws(FormatError) -> UInt64 {
+      let value: UInt64 = try number(key)
+      guard value < 1 << 62 else {
+        throw FormatError(
+          .outOfRange, field: key, "line \(line): expected less than 2^62, got \(value)")
+      }
+      return value
+    }
+
+    /// From `begin` to `end`.
+    func span() throws(FormatError) -> Span {
+      let (begin, end) = (try amount("begin"), try amount("end"))
+      guard begin <= end else {
+        throw FormatError(
+          .outOfRange, field: "end", "line \(line): expected at least \(begin), got \(end)")
+      }
+      return Span(begin: begin, end: end)
     }
   }
 }

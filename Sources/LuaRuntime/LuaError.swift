@@ -32,6 +32,13 @@ public struct LuaError: Error, Sendable, CustomStringConvertible {
   }
 
   public var description: String { message }
+
+  /// Whether the message begins with a script's position: "file:line:".
+  public var hasPosition: Bool {
+    let line = message.split(separator: "\n", maxSplits: 1).first ?? ""
+    return line.split(separator: ":").dropFirst().dropLast(line.hasSuffix(":") ? 0 : 1)
+      .contains { !$0.isEmpty && $0.allSatisfy(\.isNumber) }
+  }
 }
 
 /// What `nil, err` carries: a table for the script, with the fields of the error.

@@ -21,6 +21,9 @@ public final class SandboxThread<Resident> {
     case none
   }
 
+  // Deadlines are of the processor's time that the thread has had: how busy the machine is says
+  // nothing of a script.
+
   /// Nanoseconds for which a script that was told to stop may take to do it.
   public static var grace: UInt64 { 50_000_000 }
 
@@ -117,9 +120,9 @@ public final class SandboxThread<Resident> {
     guard isPosted else {
       throw LuaError("an earlier call has not ended", kind: .interrupted, code: "stuck")
     }
-    if !worker.wait(deadline) {
+    if !worker.wait(forTime: deadline) {
       worker.stop()
-      guard worker.wait(SandboxThread.grace) else {
+      guard worker.wait(forTime: worker.time + SandboxThread.grace) else {
         worker.makeIdle()
         throw LuaError(
           "no answer within \(deadline / 1_000_000) ms, and it does not stop", kind: .interrupted,
@@ -196,11 +199,23 @@ private final class Worker {
   }
 
   func wait(_ nanoseconds: UInt64) -> Bool { unsafe csystem_worker_wait(raw, nanoseconds) }
+
+  /// Nanoseconds of waiting after which a job has to end whatever it did: none here waits for anything.
+  private static let patience: UInt64 = 600_000_000_000
+
+  /// False after the job has had so many nanoseconds of the processor.
+  func wait(forTime nanoseconds: UInt64) -> Bool {
+    unsafe csystem_worker_wait_for_time(raw, nanoseconds, Worker.patience)
+  }
+
+  /// What the job has had.
+  var time: UInt64 { unsafe csystem_worker_time(raw) }
+
   func stop() { unsafe csystem_worker_signal(raw, LuaState.stopSignal) }
   func makeIdle() { unsafe csystem_worker_make_idle(raw) }
 
   func perform(_ deadline: UInt64, _ job: @escaping @Sendable () -> Void) -> Bool {
     guard post(job) else { return false }
-    return wait(deadline)
+    return wait(forTime: deadline)
   }
 }

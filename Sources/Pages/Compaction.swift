@@ -52,9 +52,12 @@ extension PageImage {
     report.octetsRead = byteCount
     try checkShape()
     let isNested = index.container != .libxc
-    let before = index.records.filter { $0.type.isStatic && $0.type.layer == .libxc }
+    let staticEnd = index.staticEnd
+    let before = index.records.filter {
+      $0.isStatic(before: staticEnd) && $0.type.layer == .libxc
+    }
     let tail = index.records.filter {
-      !$0.type.isStatic && $0.type.layer == .libxc
+      !$0.isStatic(before: staticEnd) && $0.type.layer == .libxc
         && ![.end, .verify, .checkpoint].contains($0.type)
     }
     let outer = index.records.filter {
@@ -75,7 +78,11 @@ extension PageImage {
         let length = bytes.load(44, as: UInt32.self, header.order)
         // Optional data begin with a length of 4 octets, or are not there at all.
         if length == 0, (1..<4).contains(padding) { padding += 4096 }
-        bytes.store(44, length + UInt32(padding), header.order)
+        let (padded, isTooLong) = length.addingReportingOverflow(UInt32(padding))
+        guard !isTooLong else {
+          throw PagesError(.invalid, "\(path): optional_data_len: \(length) cannot be padded")
+        }
+        bytes.store(44, padded, header.order)
         bytes += [UInt8](repeating: 0, count: padding)
       }
       try put(bytes, sink)

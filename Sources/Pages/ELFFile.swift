@@ -166,7 +166,8 @@ extension VCPU {
   /// struct elf_prstatus of x86-64: 336 octets, general registers at 112.
   var prstatus: [UInt8] {
     var out = [UInt8](repeating: 0, count: 336)
-    out.store(32, UInt32(number + 1))
+    // A thread's number, from 1: what an image says of a vCPU may be greater than any.
+    out.store(32, UInt32(clamping: number + 1))
     let names = [
       "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx",
       "rsi", "rdi", "", "rip", "cs", "rflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs",

@@ -55,7 +55,7 @@ extension GuestMemory {
     let out = DumpWriter(image, sink)
     switch format {
     case .raw:
-      if let end = ranges.last?.upperBound, end << 12 > GuestMemory.exportLimit {
+      if let end = ranges.last?.upperBound, end > GuestMemory.exportLimit >> 12 {
         throw PagesError(
           .refused,
           "\(image.path): page \((end - 1).hex()) would make a raw dump larger than 8 TiB (use lime)"
@@ -73,7 +73,7 @@ extension GuestMemory {
         head.append(integer: UInt32(0x4C69_4D45))
         head.append(integer: UInt32(1))
         head.append(integer: range.lowerBound << 12)
-        head.append(integer: range.upperBound << 12 - 1)
+        head.append(integer: (range.upperBound - 1) << 12 | 0xFFF)
         head.append(integer: UInt64(0))
         try out.put(head)
         try out.pages(range, isSparse: false)

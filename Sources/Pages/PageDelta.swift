@@ -212,6 +212,8 @@ struct DeltaPlan {
       guard case .record(let record) = part else { continue }
       guard record.type == .pageData, let count = record.pageEntryCount else { continue }
       let headEnd = record.offset + 8 + UInt64(record.body.count)
+      // Of a checkpoint that is cut in its pages, all that is there is copied as it stands.
+      guard headEnd >= end, record.endOffset <= new.byteCount else { break }
       // The table stands in the base before the same pages.
       if let first = (0..<count).first(where: { record.pageEntry($0).type.hasData }),
         let offset = base.index.page(record.pageEntry(first).pfn)?.offset

@@ -26,6 +26,12 @@ public struct RecordSpot: Sendable, Equatable {
   public let offset: UInt64
   /// Octets with header and padding.
   public let byteCount: UInt64
+
+  /// Whether a stream has it once, before its first pages, and not at each checkpoint. `staticEnd` is
+  /// the number of STATIC_DATA_END: what libxc has before it is static whatever it is.
+  func isStatic(before staticEnd: Int) -> Bool {
+    type.isStatic || type.layer == .libxc && index < staticEnd
+  }
 }
 
 /// The last occurrence of every pfn and the records that count, from one pass over the heads.
@@ -193,6 +199,9 @@ public struct PageIndex: Sendable {
     return body
   }
 
+  /// The number of the first STATIC_DATA_END; 0 where there is none.
+  var staticEnd: Int { records.first { $0.type == .staticDataEnd }?.index ?? 0 }
+
   /// The last record of a type that counts.
   public func last(_ type: RecordType) -> RecordSpot? { records.last { $0.type == type } }
 }
@@ -230,7 +239,12 @@ struct PageIndexBuilder {
   var committed = PageRunMap()
   private(set) var pageRecords: [UInt64] = []
   private var pendingPageRecords: [UInt64] = []
-  private(set) var records: [RecordSpot] = []
+  /// The records that count: those that a stream has once, and those of the last checkpoint. They are
+  /// kept apart so that a checkpoint costs what it holds, and not what came before it.
+  var records: [RecordSpot] { (statics + lasting).sorted { $0.index < $1.index } }
+  private var statics: [RecordSpot] = []
+  private var lasting: [RecordSpot] = []
+  private var staticEnd = 0
   private(set) var moments: [Moment] = []
   private(set) var roundCount = 0
   private(set) var hasVerify = false
@@ -253,6 +267,7 @@ struct PageIndexBuilder {
         isVerifying = true
         hasVerify = true
       }
+      if record.type == .staticDataEnd, staticEnd == 0 { staticEnd = record.index }
       pendingRecords.append(
         RecordSpot(
           type: record.type, index: record.index, offset: record.offset,
@@ -290,8 +305,10 @@ struct PageIndexBuilder {
 
   private mutating func commit() {
     committed.push(pending.take())
-    if commitCount > 0 { records.removeAll { !$0.type.isStatic } }
-    records += pendingRecords
+    if commitCount > 0 { lasting = [] }
+    for spot in pendingRecords {
+      if spot.isStatic(before: staticEnd) { statics.append(spot) } else { lasting.append(spot) }
+    }
     pendingRecords = []
     pageRecords += pendingPageRecords
     pendingPageRecords = []

@@ -24,7 +24,12 @@ public struct PageSet: Sendable, Equatable {
 
   /// These pfns, in any order.
   public init(_ pfns: some Sequence<UInt64>) {
-    for pfn in pfns.sorted() { append(pfn..<pfn + 1) }
+    for pfn in pfns.sorted() where pfn < PageSet.limit { append(pfn..<pfn + 1) }
+  }
+
+  /// These ranges, in any order.
+  init(_ ranges: [Range<UInt64>]) {
+    for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) { append(range) }
   }
 
   public var isEmpty: Bool { ranges.isEmpty }
@@ -111,6 +116,7 @@ public struct PageSet: Sendable, Equatable {
 
   /// Reads what `text` writes; blank lines and "#" comments are passed over.
   public init(text: String) throws(PagesError) {
+    var ranges: [Range<UInt64>] = []
     var number = 0
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
       number += 1
@@ -124,14 +130,15 @@ public struct PageSet: Sendable, Equatable {
           .syntax(column: 1),
           "line \(number): expected a pfn or FIRST..LAST, got '\(Array(line.utf8).printable)'")
       }
-      insert(first..<last + 1)
+      ranges.append(first..<last + 1)
     }
+    self.init(ranges)
   }
 
   /// Writes the text into a file, which appears whole or not at all.
   public func save(to path: String) throws(PagesError) {
     try io { () throws(SystemError) in
-      let output = try OutputFile(creating: path)
+      let output = try OutputFile(path, .text)
       try output.sink.write(Array(text.utf8))
       try output.commit()
     }

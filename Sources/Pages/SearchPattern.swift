@@ -121,6 +121,13 @@ private final class RegularExpression: @unchecked Sendable {
         "expected a regular expression of 1 to \(pageByteCount) octets without NUL, got "
           + "\(text.count) octets")
     }
+    // Each repetition of a repetition copies what it is of: 30 in a row are gigabytes.
+    guard RegularExpression.size(text) <= RegularExpression.sizeLimit else {
+      throw PagesError(
+        .usage,
+        "regular expression '\(text.printable)': its repetitions are too many (at most "
+          + "\(RegularExpression.sizeLimit) characters when they are written out)")
+    }
     let made = UnsafeMutablePointer<regex_t>.allocate(capacity: 1)
     let code = unsafe regcomp(
       made, (text + [0]).map { CChar(bitPattern: $0) }, REG_EXTENDED | REG_NEWLINE)
@@ -135,6 +142,52 @@ private final class RegularExpression: @unchecked Sendable {
           + String(decoding: octets, as: UTF8.self))
     }
     unsafe compiled = made
+  }
+
+  private static let sizeLimit = 1 << 14
+
+  /// About how many characters an expression has when its repetitions are written out, as regcomp
+  /// does; it stops counting far above the limit.
+  private static func size(_ text: [UInt8]) -> Int {
+    // For each open group what is in it, and how much of that the next repetition is of.
+    var groups = [(count: 0, last: 0)]
+    func add(_ count: Int) {
+      let top = groups.count - 1
+      groups[top] = (min(groups[top].count + count, 1 << 30), count)
+    }
+    func repeatLast(_ times: Int) {
+      let last = min(groups[groups.count - 1].last * max(times, 1), 1 << 30)
+      groups[groups.count - 1].count -= groups[groups.count - 1].last
+      add(last)
+    }
+    var position = 0
+    while position < text.count {
+      let octet = text[position]
+      position += 1
+      switch octet {
+      case UInt8(ascii: "\\"):
+        position += 1
+        add(1)
+      case UInt8(ascii: "["):
+        // "]" at the beginning is one of the set.
+        if position < text.count, text[position] == UInt8(ascii: "^") { position += 1 }
+        position += 1
+        while position < text.count, text[position] != UInt8(ascii: "]") { position += 1 }
+        position += 1
+        add(1)
+      case UInt8(ascii: "("): groups.append((0, 0))
+      case UInt8(ascii: ")") where groups.count > 1: add(groups.removeLast().count)
+      case UInt8(ascii: "+"), UInt8(ascii: "*"): repeatLast(2)
+      case UInt8(ascii: "{"):
+        let end = text[position...].firstIndex(of: UInt8(ascii: "}")) ?? text.count
+        let numbers = text[position..<end].split(separator: UInt8(ascii: ","))
+        let times = numbers.map { Int(String(decoding: $0, as: UTF8.self)) ?? 2 }.max() ?? 2
+        repeatLast(min(max(times, 2), 1 << 20))
+        position = end + 1
+      default: add(1)
+      }
+    }
+    return groups.reduce(0) { $0 + $1.count }
   }
 
   deinit {

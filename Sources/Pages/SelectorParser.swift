@@ -288,12 +288,12 @@ private struct SelectorParser {
   private mutating func pfn() throws(PagesError) -> Selector {
     if takes("in") {
       guard token == .symbol("{") else { return .pfn(try range()) }
-      var set = PageSet()
+      var ranges: [Range<UInt64>] = []
       try list { parser throws(PagesError) in
         let range = try parser.range(mayBeSingle: true)
-        set.insert(range.lowerBound..<range.upperBound + 1)
+        ranges.append(range.lowerBound..<range.upperBound + 1)
       }
-      return .pfns(set)
+      return .pfns(PageSet(ranges))
     }
     let negates = try comparison()
     let value = try number(upTo: PageEntry.pfnMask)

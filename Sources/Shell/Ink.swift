@@ -58,9 +58,9 @@ struct Ink {
     guard isOn else { return text }
     let faint = LuaColouring.comment
     return text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-      guard let end = line.firstRange(of: "  "), let bar = line.firstIndex(of: "|") else {
-        return String(line)
-      }
+      guard let end = line.firstRange(of: "  "), let bar = line.firstIndex(of: "|"),
+        end.upperBound <= bar
+      else { return String(line) }
       let octets = line[end.upperBound..<bar].split(
         separator: " ", omittingEmptySubsequences: false
       )

@@ -72,7 +72,8 @@ struct ProgressText {
 
   private var rate: String? {
     perSecond.map {
-      state.unit.isEmpty ? octets($0) + "/s" : UInt64($0.rounded()).grouped + " \(state.unit)/s"
+      state.unit.isEmpty
+        ? octets($0) + "/s" : UInt64(saturating: $0.rounded()).grouped + " \(state.unit)/s"
     }
   }
 
@@ -99,9 +100,9 @@ struct ProgressText {
     writer.member("done", state.done)
     if let total = state.total { writer.member("total", total) }
     writer.member("unit", state.unit.isEmpty ? "octets" : state.unit)
-    if let perSecond { writer.member("per_second", UInt64(perSecond.rounded())) }
+    if let perSecond { writer.member("per_second", UInt64(saturating: perSecond.rounded())) }
     if let secondsLeft, state.moment == .running {
-      writer.member("seconds_left", UInt64(secondsLeft.rounded(.up)))
+      writer.member("seconds_left", UInt64(saturating: secondsLeft.rounded(.up)))
     }
     writer.endObject()
     return writer.finish()
@@ -144,9 +145,10 @@ private func octets(_ count: Double) -> String {
     value /= 1024
     unit += 1
   }
-  let tenths = Int((value * 10).rounded())
+  let tenths = Int(saturating: (value * 10).rounded())
   let text =
-    unit == 0 || tenths >= 100 ? "\(Int(value.rounded()))" : "\(tenths / 10).\(tenths % 10)"
+    unit == 0 || tenths >= 100
+    ? "\(Int(saturating: value.rounded()))" : "\(tenths / 10).\(tenths % 10)"
   return "\(text) \(units[unit])"
 }
 

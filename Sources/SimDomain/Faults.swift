@@ -75,7 +75,7 @@ public struct Faults: Sendable {
   mutating func pass(_ point: FaultPoint) -> Int32? {
     let count = passed[point, default: 0] + 1
     passed[point] = count
-    guard let armed = armed[point], count >= armed.at, count < armed.at + armed.times else {
+    guard let armed = armed[point], count >= armed.at, count - armed.at < armed.times else {
       return nil
     }
     return armed.number

@@ -1,5 +1,6 @@
 // The time of a simulated domain.
 
+internal import Bytes
 public import Live
 internal import SystemIO
 
@@ -29,13 +30,19 @@ public final class SimClock: SaveClock {
     guard case .virtual(let speed) = kind else { return }
     let scaled = UInt64(byteCount).multipliedFullWidth(by: 1_000_000_000)
     let (low, overflow) = scaled.low.addingReportingOverflow(carry)
-    let divided = speed.dividingFullWidth((scaled.high + (overflow ? 1 : 0), low))
-    time += divided.quotient
+    let high = scaled.high + (overflow ? 1 : 0)
+    guard high < speed else { return time = .max }
+    let divided = speed.dividingFullWidth((high, low))
+    time = time.addingSaturated(divided.quotient)
     carry = divided.remainder
   }
 
   /// Lets time pass (in real time: sleeps).
   public func advance(by nanoseconds: UInt64) {
-    if kind == .real { sleep(nanoseconds: nanoseconds) } else { time += nanoseconds }
+    if kind == .real {
+      sleep(nanoseconds: nanoseconds)
+    } else {
+      time = time.addingSaturated(nanoseconds)
+    }
   }
 }

@@ -1,5 +1,7 @@
 // What the guest of a simulated domain does with its memory.
 
+internal import Bytes
+
 /// Writes to memory, as phases that follow each other. Which pages are written follows from the
 /// seed and the time alone, not from how often somebody looks.
 public struct Workload: Sendable, Equatable {
@@ -82,7 +84,7 @@ struct WorkloadRunner {
   private var time: UInt64 = 0
   private var writeCount: UInt64 = 0
   private var burstCount: UInt64 = 0
-  private var burstPlace = 0
+  private var burstPlace: UInt64 = 0
 
   init(_ workload: Workload, seed: UInt64) {
     self.workload = workload
@@ -111,12 +113,14 @@ struct WorkloadRunner {
     _ phase: Workload.Phase, until end: UInt64, _ pageCount: Int, _ write: (Write) -> Void
   ) {
     // Bursts cut the time into pieces, so that all writes come in their order.
-    while phase.burstInterval > 0, (burstCount + 1) * phase.burstInterval <= end {
+    while phase.burstInterval > 0,
+      (burstCount + 1).multipliedSaturated(by: phase.burstInterval) <= end
+    {
       burstCount += 1
       steady(phase, until: burstCount * phase.burstInterval, pageCount, write)
       for _ in 0..<phase.burstWrites {
-        write(Write(rank: burstPlace % pageCount, isZero: false, value: random.next()))
-        burstPlace += 1
+        write(Write(rank: Int(burstPlace % UInt64(pageCount)), isZero: false, value: random.next()))
+        burstPlace &+= 1
       }
     }
     steady(phase, until: end, pageCount, write)
@@ -126,7 +130,10 @@ struct WorkloadRunner {
     _ phase: Workload.Phase, until end: UInt64, _ pageCount: Int, _ write: (Write) -> Void
   ) {
     let product = end.multipliedFullWidth(by: phase.writesPerSecond)
-    let due = UInt64(1_000_000_000).dividingFullWidth((product.high, product.low)).quotient
+    let second: UInt64 = 1_000_000_000
+    let due =
+      product.high < second
+      ? second.dividingFullWidth((product.high, product.low)).quotient : .max
     while writeCount < due {
       writeCount += 1
       let isHot = phase.hotPageCount > 0 && random.below(100) < phase.hotPercent

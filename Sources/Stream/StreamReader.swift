@@ -35,6 +35,8 @@ public struct StreamReader {
   public private(set) var checkpointCount = 0
   /// How the stream ended, once `next()` has returned nil.
   public private(set) var ending: Ending?
+  /// What went wrong first: from then on nothing else can be had, however often it is asked for.
+  private var failure: StreamError?
 
   enum State {
     case start, libxlHeader, imageHeader, domainHeader, trailing, done
@@ -105,8 +107,23 @@ public struct StreamReader {
     version = earlier.version
   }
 
-  /// The next part, or nil at the end.
+  /// The next part, or nil at the end. Where it or a payload has failed, it fails again.
   public mutating func next() throws(StreamError) -> Part? {
+    try remembering { reader throws(StreamError) in try reader.readNext() }
+  }
+
+  /// Runs `body`, unless something has failed already; what fails is remembered.
+  private mutating func remembering<R>(
+    _ body: (inout StreamReader) throws(StreamError) -> R
+  ) throws(StreamError) -> R {
+    if let failure { throw failure }
+    do throws(StreamError) { return try body(&self) } catch {
+      failure = error
+      throw error
+    }
+  }
+
+  private mutating func readNext() throws(StreamError) -> Part? {
     try passOverPayload()
     if checksum != nil { try readChecksum() }
     switch state {
@@ -139,7 +156,11 @@ public struct StreamReader {
 
   /// Moves up to `count` octets of what is left of the current record to `sink`.
   public mutating func movePayload(_ count: UInt64, to sink: Sink) throws(StreamError) {
-    precondition(count <= waiting)
+    try remembering { reader throws(StreamError) in try reader.move(count, to: sink) }
+  }
+
+  private mutating func move(_ count: UInt64, to sink: Sink) throws(StreamError) {
+    guard try hasPayload(count) else { return }
     if checksum != nil { return try readPayload(count, to: sink) }
     let moved: UInt64
     do { moved = try source.move(count, to: sink) } catch { throw wrap(error) }
@@ -147,11 +168,41 @@ public struct StreamReader {
     try checkComplete(moved, of: count)
   }
 
-  /// Reads `count` octets of what is left of the current record into `arena` at `offset`.
+  /// Whether `count` octets of the record are still to come: none of a checkpoint that was cut, which
+  /// `ending` says. More than there are is a record that is not the one that was read before.
+  private func hasPayload(_ count: UInt64) throws(StreamError) -> Bool {
+    if count <= waiting { return true }
+    if ending == .cutCheckpoint { return false }
+    throw fail(
+      .malformed, at: source.position, waitingPlace.text,
+      "expected \(count) octets of it to be left, got \(waiting): the file has changed")
+  }
+
+  /// Reads `count` octets of what is left of the current record into `arena` at `offset`. Where a
+  /// checkpointed stream is cut in it, they are not there: `ending` says so.
   public mutating func loadPayload(
     _ count: Int, into arena: Arena, at offset: Int = 0
   ) throws(StreamError) {
-    precondition(UInt64(count) <= waiting)
+    try remembering { reader throws(StreamError) in
+      guard try reader.hasPayload(UInt64(count)) else { return }
+      try reader.load(count, into: arena, at: offset)
+    }
+  }
+
+  /// As `loadPayload`, for who cannot use a part of it: a stream that is cut in it throws.
+  public mutating func loadWholePayload(
+    _ count: Int, into arena: Arena
+  ) throws(StreamError) {
+    try loadPayload(count, into: arena)
+    guard ending == .cutCheckpoint else { return }
+    throw fail(
+      .truncated, at: source.position, waitingPlace.text,
+      "the checkpoint is cut inside the record: the one before it counts")
+  }
+
+  private mutating func load(
+    _ count: Int, into arena: Arena, at offset: Int
+  ) throws(StreamError) {
     arena.reserve(offset + count)
     let got: Int
     do { got = try source.read(into: arena, offset..<offset + count) } catch { throw wrap(error) }
@@ -164,7 +215,11 @@ public struct StreamReader {
 
   /// Passes over `count` octets of what is left of the current record.
   public mutating func skipPayload(_ count: UInt64) throws(StreamError) {
-    precondition(count <= waiting)
+    try remembering { reader throws(StreamError) in try reader.skip(count) }
+  }
+
+  private mutating func skip(_ count: UInt64) throws(StreamError) {
+    guard try hasPayload(count) else { return }
     if checksum != nil { return try readPayload(count, to: nil) }
     waiting -= count
     let skipped: UInt64
@@ -183,7 +238,8 @@ public struct StreamReader {
     var rest = count
     while rest > 0, ending == nil {
       let piece = Int(min(rest, UInt64(arena.capacity)))
-      try loadPayload(piece, into: arena)
+      try load(piece, into: arena, at: 0)
+      if ending != nil { return }
       if let sink {
         do { try sink.write(arena, 0..<piece) } catch {
           throw StreamError(error, offset: sink.position)
@@ -217,7 +273,7 @@ public struct StreamReader {
 
   private mutating func passOverPayload() throws(StreamError) {
     guard waiting > 0 else { return }
-    try skipPayload(waiting)
+    try skip(waiting)
   }
 
   private mutating func checkComplete(_ got: UInt64, of count: UInt64) throws(StreamError) {

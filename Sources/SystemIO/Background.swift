@@ -9,19 +9,26 @@ public final class BackgroundThread {
   private final class Box: @unchecked Sendable {
     // Safe to send: set while no job runs, called by the thread's one job.
     var job: (() -> Void)?
+
+    /// The job may block where this program's requests to stop have to end it.
+    func run() {
+      let place = csystem_take_wakes()
+      job?()
+      csystem_leave_wakes(place)
+    }
   }
 
   private let raw: OpaquePointer
   private let box = Box()
 
-  /// Signals never come to it.
+  /// Requests to stop end what it waits for; no other signal comes to it.
   public init() throws(SystemError) {
     // Safety: the thread holds this reference until `deinit` has seen it idle.
     let context = unsafe Unmanaged.passRetained(box).toOpaque()
     let made = unsafe csystem_worker_start(
       { context in
         guard let context = unsafe context else { return }
-        unsafe Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().job?()
+        unsafe Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().run()
       }, context)
     guard let made = unsafe made else {
       let number = errno
@@ -78,6 +85,7 @@ public final class Lock {
 public final class ReadingCommand {
   private let process: pid_t
   private var status: Int32?
+  private var isLeftAlone = false
   /// What it reads. `close` ends it.
   public private(set) var sink: Sink?
 
@@ -93,13 +101,20 @@ public final class ReadingCommand {
 
   deinit { _ = wait() }
 
-  /// Ends what it reads and waits for it: its exit code, or 128 and the signal that ended it.
-  public func wait() -> Int32 {
+  /// How it ended: its exit code, or 128 and the signal that ended it. nil where a request to stop
+  /// came first: then nobody knows, and it is left alone with the end of its input.
+  public func wait() -> Int32? {
     if let status { return status }
     sink?.cut()
     sink = nil
+    guard !isLeftAlone else { return nil }
     var result: Int32 = 0
-    while unsafe waitpid(process, &result, 0) < 0, errno == EINTR {}
+    while unsafe waitpid(process, &result, 0) < 0, errno == EINTR {
+      guard !Interrupt.isRequested else {
+        isLeftAlone = true
+        return nil
+      }
+    }
     let code = result & 0x7F == 0 ? result >> 8 & 0xFF : 128 + (result & 0x7F)
     status = code
     return code

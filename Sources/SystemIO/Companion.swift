@@ -11,6 +11,8 @@ public final class Companion {
   private let process: pid_t
   private var toIt: Int32
   private let fromIt: Int32
+  /// Milliseconds for which it may be too busy to read.
+  private static let patience: Int32 = 10_000
 
   /// Starts `words[0]` with the other words.
   public init(_ words: [String]) throws(SystemError) {
@@ -38,11 +40,11 @@ public final class Companion {
     }
   }
 
-  /// Waits for an octet from it; false where it ends, or says nothing for so many milliseconds.
+  /// Waits for an octet from it; false where it ends, says nothing for so many milliseconds, or this
+  /// process is asked to stop.
   public func hear(milliseconds: Int32) -> Bool {
-    var wanted = pollfd(fd: fromIt, events: Int16(POLLIN), revents: 0)
-    while unsafe poll(&wanted, 1, milliseconds) < 0, errno == EINTR {}
-    guard wanted.revents & Int16(POLLIN) != 0 else { return false }
+    guard wait(fromIt, POLLIN, milliseconds, isUrgent: false) else { return false }
+    // The end is something to be read too.
     var octet: UInt8 = 0
     return unsafe read(fromIt, &octet, 1) == 1
   }
@@ -51,6 +53,11 @@ public final class Companion {
   /// moment.
   public func tell(_ octets: [UInt8]) throws(SystemError) {
     precondition(octets.count <= 512, "a pipe takes no more at once")
+    // It reads whatever it is told at once, unless somebody has stopped it. Its pipe is full then, but
+    // with a place for these octets a write does not block.
+    guard wait(toIt, POLLOUT, Companion.patience, isUrgent: true) else {
+      throw SystemError("write", ETIMEDOUT, "guardian")
+    }
     while true {
       let count = unsafe write(toIt, octets, octets.count)
       if count == octets.count { return }
@@ -58,12 +65,32 @@ public final class Companion {
     }
   }
 
+  /// Waits for a descriptor; false where the time is over. What is urgent is done even where this
+  /// process is asked to stop.
+  private func wait(
+    _ number: Int32, _ event: Int32, _ milliseconds: Int32, isUrgent: Bool
+  ) -> Bool {
+    let end = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
+    var wanted = pollfd(fd: number, events: Int16(event), revents: 0)
+    while true {
+      let now = monotonicNanoseconds()
+      let left = end > now ? Int32(clamping: (end - now + 999_999) / 1_000_000) : 0
+      let count = unsafe poll(&wanted, 1, left)
+      if count >= 0 || errno != EINTR { return count > 0 }
+      if !isUrgent, Interrupt.isRequested { return false }
+    }
+  }
+
   /// Ends what it reads, and waits for its end.
   deinit {
     guard toIt >= 0 else { return }
     _ = close(toIt)
+    let end = monotonicNanoseconds() + UInt64(Companion.patience) * 1_000_000
     var status: Int32 = 0
-    while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
+    while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {
+      // It goes on by itself: what it waits for must not keep a process that is asked to stop.
+      if Interrupt.isRequested, monotonicNanoseconds() > end { break }
+    }
     _ = close(fromIt)
   }
 

@@ -32,7 +32,7 @@ public struct Descriptor: ~Copyable {
     guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
     self.number = number
     self.isOwned = isOwned
-    identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    identity = FileIdentity(status)
     switch status.st_mode & S_IFMT {
     case S_IFREG, S_IFBLK: kind = isStream ? .other : .file
     case S_IFIFO: kind = .pipe
@@ -45,10 +45,7 @@ public struct Descriptor: ~Copyable {
   public static func open(
     _ path: String, isWritable: Bool = false
   ) throws(SystemError) -> Descriptor {
-    let flags = (isWritable ? O_RDWR : O_RDONLY) | O_CLOEXEC
-    var number: Int32 = -1
-    repeat { number = unsafe Glibc.open(path, flags) } while number < 0 && errno == EINTR
-    guard number >= 0 else { throw SystemError("open", errno, path) }
+    let number = try Waiting.open(path, isWritable ? O_RDWR : O_RDONLY)
     var status = stat()
     if unsafe fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
       _ = Glibc.close(number)
@@ -129,6 +126,18 @@ public enum Interrupt {
 
   /// The number of the signal; 0 for none.
   public static var signal: Int32 { csystem_interrupted() }
+  /// That of Ctrl-C.
+  public static let fromKeyboard = SIGINT
+
+  /// Runs `body`, which gives `number` to a library that knows nothing of requests to stop: a request
+  /// makes the library's next write fail with EBADF, and wakes it where it waits.
+  public static func diverting<R, E: Error>(
+    _ number: Int32, _ body: () throws(E) -> R
+  ) throws(E) -> R {
+    csystem_divert_on_interrupt(number)
+    defer { csystem_divert_on_interrupt(-1) }
+    return try body()
+  }
 
   /// Forgets the request: whoever asked has been answered.
   public static func clear() { csystem_clear_interrupted() }

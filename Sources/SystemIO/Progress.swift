@@ -1,6 +1,7 @@
 // How far long work is: said by whoever does it, looked at by the shell.
 
 internal import Glibc
+internal import Synchronization
 
 /// A stretch of long work, as it stands.
 public struct ProgressState: Sendable, Equatable {
@@ -74,13 +75,15 @@ public enum Progress {
   /// From now on `watcher` is told of the phases of this thread: when one begins and ends, and in
   /// between at most ten times a second. nil ends it.
   public static func watch(_ watcher: ((ProgressState) -> Void)?) {
-    unsafe state = watcher.map { State(watcher: $0, thread: pthread_self()) }
+    if watcher == nil { watchedThread.store(0, ordering: .relaxed) }
+    unsafe state = watcher.map { State(watcher: $0) }
+    if watcher != nil { watchedThread.store(UInt(pthread_self()), ordering: .relaxed) }
   }
 
   /// Work goes on: called at each piece of it by who may stop it too (`Interrupt.check`).
   @inline(__always)
   public static func beat() {
-    if unsafe state != nil { beatSlowly() }
+    if watchedThread.load(ordering: .relaxed) != 0 { beatSlowly() }
   }
 
   private struct Phase {
@@ -93,19 +96,19 @@ public enum Progress {
 
   private struct State {
     let watcher: (ProgressState) -> Void
-    let thread: pthread_t
     var phase: Phase?
     var lastTold: UInt64 = 0
   }
 
-  // Safety: set before any work begins; whoever touches it afterwards checks that the thread is the
-  // one that set it, and other threads only read whether it is there.
+  // Safety: touched by one thread only, the one that set it: `isWatched` tells whether it is the
+  // calling one.
   nonisolated(unsafe) private static var state: State?
+  /// The thread whose `state` it is; 0 where nobody looks on. Other threads compare only.
+  private static let watchedThread = Atomic<UInt>(0)
   private static let interval: UInt64 = 100_000_000
 
   private static var isWatched: Bool {
-    guard let thread = unsafe state?.thread else { return false }
-    return pthread_equal(thread, pthread_self()) != 0
+    watchedThread.load(ordering: .relaxed) == UInt(pthread_self())
   }
 
   private static func beatSlowly() {

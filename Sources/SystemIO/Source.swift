@@ -103,6 +103,8 @@ public final class Source {
   public var kind: DescriptorKind { descriptor.kind }
   /// Device and inode of what is read.
   public var identity: FileIdentity { descriptor.identity }
+  /// Whether octets are in memory already.
+  var hasWindow: Bool { windowEnd > windowStart }
   /// The descriptor's number, for poll and for tests.
   public var number: Int32 { descriptor.number }
 
@@ -264,7 +266,7 @@ public final class Source {
       }
       if errno == EINTR { continue }
       if errno == EAGAIN {
-        try waitUntilReady(descriptor.number, forWriting: false, path)
+        try Waiting.untilReady(descriptor.number, forWriting: false, path)
         continue
       }
       throw SystemError("read", errno, path)
@@ -290,14 +292,5 @@ public final class Source {
   public func isUnchanged() throws(SystemError) -> Bool {
     guard let byteCount else { return true }
     return try descriptor.byteCount(path: path) == start + byteCount
-  }
-}
-
-/// Blocks until a non-blocking descriptor can go on.
-func waitUntilReady(_ number: Int32, forWriting: Bool, _ path: String) throws(SystemError) {
-  var entry = pollfd(fd: number, events: Int16(forWriting ? POLLOUT : POLLIN), revents: 0)
-  while unsafe poll(&entry, 1, -1) < 0 {
-    guard errno == EINTR else { throw SystemError("poll", errno, path) }
-    try Interrupt.check(path)
   }
 }

@@ -2,24 +2,23 @@
 
 internal import CSystem
 
-/// Sends a signal to the thread that made it when a time has passed. Used on that thread only.
+/// Sends a signal to the thread that made it when the thread has had a time of the processor. What it
+/// waits for does not count, nor how busy the machine is. Used on that thread only.
 @safe
 public final class StopTimer {
   private let raw: UnsafeMutableRawPointer
 
-  /// nil where the system gives no timer. With `isOfProcess` the signal goes to whichever thread of
-  /// the process takes it.
-  public init?(signal: Int32, isOfProcess: Bool = false) {
+  /// nil where the system gives no timer.
+  public init?(signal: Int32) {
     var made: UnsafeMutableRawPointer?
-    let result =
-      isOfProcess
-      ? unsafe csystem_process_timer(signal, &made) : unsafe csystem_thread_timer(signal, &made)
-    guard result == 0, let timer = unsafe made else { return nil }
+    guard unsafe csystem_thread_timer(signal, &made) == 0, let timer = unsafe made else {
+      return nil
+    }
     unsafe raw = timer
   }
 
   deinit { unsafe csystem_thread_timer_free(raw) }
 
-  /// From now on so many nanoseconds; 0: never.
+  /// So many nanoseconds of the thread's time from now on; 0: never.
   public func arm(_ nanoseconds: UInt64) { unsafe csystem_thread_timer_arm(raw, nanoseconds) }
 }

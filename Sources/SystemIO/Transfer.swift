@@ -220,8 +220,8 @@ extension Source {
       switch errno {
       case EINTR: try Interrupt.check(path)
       case EAGAIN:
-        try waitUntilReady(number, forWriting: false, path)
-        try waitUntilReady(sink.number, forWriting: true, sink.path)
+        try Waiting.untilReady(number, forWriting: false, path)
+        try Waiting.untilReady(sink.number, forWriting: true, sink.path)
       case EINVAL, ENOSYS, EXDEV, EOPNOTSUPP, EPERM, EBADF, EISDIR, ETXTBSY: return nil
       case EPIPE, ENOSPC, EDQUOT, EFBIG: throw SystemError("write", errno, sink.path)
       default: throw SystemError(way == .splice ? "splice" : "copy_file_range", errno, path)

@@ -62,7 +62,8 @@ public final class LineEditor {
   }
 
   private func edit() throws(TerminalError) -> Line {
-    var session = try TerminalSession(input: input, output: output)
+    var session = try TerminalSession(
+      input: input, output: output, isInterrupted: options.isInterrupted)
     var editor = Editor(
       options: options, entries: history.entries, size: size, memory: memory)
     defer { memory = editor.memory }
@@ -99,7 +100,8 @@ public final class LineEditor {
   ) throws(TerminalError) -> Bool {
     switch try session.wait(milliseconds: editor.isInsideEscape ? Self.escapeTimeout : -1) {
     case .input:
-      pending = try session.read()[...]
+      guard let typed = try session.read() else { return true }
+      pending = typed[...]
       return !pending.isEmpty
     case .timeout: editor.endEscape()
     case .interrupted: break

@@ -101,8 +101,11 @@ struct OpenFile: ~Copyable {
   }
 }
 
-/// Writes all of `bytes` to `descriptor`, also if it is in non-blocking mode.
-func writeAll(_ bytes: [UInt8], to descriptor: CInt) throws(TerminalError) {
+/// Writes all of `bytes` to `descriptor`, also if it is in non-blocking mode. Where a signal ends a
+/// wait, `isInterrupted` tells whether there is to be no other one.
+func writeAll(
+  _ bytes: [UInt8], to descriptor: CInt, unless isInterrupted: () -> Bool = { false }
+) throws(TerminalError) {
   var written = 0
   while written < bytes.count {
     let rest = bytes[written...]
@@ -113,8 +116,9 @@ func writeAll(_ bytes: [UInt8], to descriptor: CInt) throws(TerminalError) {
     } else if errno == EAGAIN {
       var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
       // Safety: poll is told of one `pollfd`, and `wanted` is one.
-      _ = unsafe poll(&wanted, 1, -1)
-    } else if errno != EINTR {
+      let count = unsafe poll(&wanted, 1, -1)
+      if count < 0, isInterrupted() { throw .last("poll") }
+    } else if errno != EINTR || isInterrupted() {
       throw .last("write")
     }
   }

@@ -54,7 +54,7 @@ extension LineEditor {
       } else if errno == EAGAIN {
         var wanted = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
         // Safety: poll is told of one `pollfd`, and `wanted` is one.
-        _ = unsafe poll(&wanted, 1, -1)
+        if unsafe poll(&wanted, 1, -1) < 0, options.isInterrupted() { return .interrupted }
       } else if errno == EIO {
         return .end(isEmpty: block.count == start)
       } else {

@@ -20,14 +20,19 @@ private let isInUse = Atomic<Bool>(false)
 
   private let input: CInt
   private let output: CInt
+  private let isInterrupted: () -> Bool
   private var saved: termios
   private var raw: termios
   private var signals: SignalGuard?
 
-  /// Puts the terminal `input` into raw mode.
-  init(input: CInt, output: CInt) throws(TerminalError) {
+  /// Puts the terminal `input` into raw mode. A terminal that nobody reads from is waited for until
+  /// `isInterrupted` says so.
+  init(
+    input: CInt, output: CInt, isInterrupted: @escaping () -> Bool = { false }
+  ) throws(TerminalError) {
     self.input = input
     self.output = output
+    self.isInterrupted = isInterrupted
     saved = termios()
     raw = termios()
     signals = nil
@@ -44,7 +49,7 @@ private let isInUse = Atomic<Bool>(false)
 
   deinit {
     if var signals {
-      Self.leave(input: input, output: output, saved: saved)
+      Self.leave(input, output, saved, isInterrupted)
       signals.disarm()
     }
     isInUse.store(false, ordering: .releasing)
@@ -71,7 +76,7 @@ private let isInUse = Atomic<Bool>(false)
   mutating func enterRawMode() throws(TerminalError) {
     // Safety: tcsetattr reads one `termios`. Draining keeps what was typed ahead.
     while unsafe tcsetattr(input, TCSADRAIN, &raw) != 0 {
-      guard errno == EINTR else { throw .last("tcsetattr") }
+      guard errno == EINTR, !isInterrupted() else { throw .last("tcsetattr") }
     }
     try write(Array("\u{1B}[?2004h".utf8))
   }
@@ -79,7 +84,7 @@ private let isInUse = Atomic<Bool>(false)
   /// Gives the terminal back; `begin()` takes it again.
   mutating func end() {
     guard var guarded = signals else { return }
-    Self.leave(input: input, output: output, saved: saved)
+    Self.leave(input, output, saved, isInterrupted)
     guarded.disarm()
     signals = nil
   }
@@ -94,7 +99,7 @@ private let isInUse = Atomic<Bool>(false)
   }
 
   func write(_ bytes: [UInt8]) throws(TerminalError) {
-    try writeAll(bytes, to: output)
+    try writeAll(bytes, to: output, unless: isInterrupted)
   }
 
   /// Waits for keys or signals; where `milliseconds` is negative, for ever.
@@ -113,20 +118,26 @@ private let isInUse = Atomic<Bool>(false)
     return wanted[1].revents != 0 ? .wake(SignalGuard.wakes()) : .input
   }
 
-  /// Reads what has been typed; empty when the terminal is gone.
-  func read() throws(TerminalError) -> [UInt8] {
+  /// Reads what has been typed; empty when the terminal is gone, nil where a signal came first.
+  func read() throws(TerminalError) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: 4096)
     // Safety: at most `bytes.count` octets are written, into the storage of `bytes`.
     let count = unsafe Glibc.read(input, &bytes, bytes.count)
     guard count < 0 else { return Array(bytes.prefix(count)) }
+    if errno == EINTR { return nil }
     guard errno == EIO else { throw .last("read") }
     return []
   }
 
-  private static func leave(input: CInt, output: CInt, saved: termios) {
-    try? writeAll(Array("\u{1B}[?2004l".utf8), to: output)
+  private static func leave(
+    _ input: CInt, _ output: CInt, _ saved: termios, _ isInterrupted: () -> Bool
+  ) {
+    try? writeAll(Array("\u{1B}[?2004l".utf8), to: output, unless: isInterrupted)
     var saved = saved
-    // Safety: tcsetattr reads one `termios`.
-    while unsafe tcsetattr(input, TCSADRAIN, &saved) != 0, errno == EINTR {}
+    // Safety: tcsetattr reads one `termios`. What a terminal that stands still has not taken is not
+    // waited for when the program is to end.
+    while unsafe tcsetattr(input, isInterrupted() ? TCSANOW : TCSADRAIN, &saved) != 0,
+      errno == EINTR
+    {}
   }
 }

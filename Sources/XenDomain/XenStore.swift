@@ -81,7 +81,7 @@ extension XenDomain {
         let node = unsafe String(cString: changed)
         if node == path || node.hasPrefix(path + "/") { return node }
       }
-      guard monotonicNanoseconds() < end else { return nil }
+      guard monotonicNanoseconds() < end, !Interrupt.isRequested else { return nil }
       sleep(nanoseconds: 2_000_000)
     }
   }

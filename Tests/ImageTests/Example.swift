@@ -28,5 +28,6 @@ struct Example: Sendable, CustomTestStringConvertible {
   var testDescription: String { rule }
 
   static let all: [Example] =
-    framing + headers + records + order + pages + pv + hvm + libxl + ending
+    framing + headers + records + order + pages + pv + hvm + policies + hvmState + pvState + params
+    + configs + libxl + ending
 }

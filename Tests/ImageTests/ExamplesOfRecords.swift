@@ -15,8 +15,8 @@ extension Example {
       $0.replace(
         "X86_PV_VCPU_MSRS", StreamBuilder.record("X86_PV_VCPU_MSRS", 0x0C, zeros(8)))
     },
-    Example("record.reserved", .hvm(), at: "X86_MSR_POLICY", 12) {
-      $0.poke("X86_MSR_POLICY", 15, [1])
+    Example("record.reserved", .hvm(), at: "X86_TSC_INFO", 28) {
+      $0.poke("X86_TSC_INFO", 31, [1])
     },
     Example("record.padding", .pv(), at: "X86_PV_VCPU_EXTENDED", 8 + 65) {
       $0.replace(

@@ -23,3 +23,51 @@ t.test("a level and features together take both away", function()
   t.equal(after.cpuid:has(names[1]), false)
   t.equal(after.cpuid:has(names[2]), false)
 end)
+
+-- An image whose vCPU 0 has these bits of a field of its CPU entry on.
+local function using(field, bits)
+  local path = image().path
+  return t.rewrite(path, {
+    HVM_CONTEXT = function(rec)
+      for cpu in rec:each "CPU" do cpu[field] = cpu[field] | bits end
+    end,
+  })
+end
+
+t.test("what a vCPU has turned on is not taken away", function()
+  for _, case in ipairs {
+    { "cr4", 1 << 20, "smep", "CR4.SMEP" }, { "cr4", 1 << 21, "smap", "CR4.SMAP" },
+    { "cr4", 1 << 16, "fsgsbase", "CR4.FSGSBASE" }, { "cr4", 1 << 18, "xsave", "CR4.OSXSAVE" },
+    { "cr4", 1 << 5, "pae", "CR4.PAE" },
+  } do
+    local field, bits, feature, name = table.unpack(case)
+    local before = using(field, bits)
+    t.raises("vCPU 0 has turned on " .. name, t.rewrite, before.path,
+      filter(before, nil, { feature }))
+    local ok, reasons = cpuid.check(before, cpuid.without(before, feature))
+    t.equal(ok, false)
+    t.equal(table.concat(reasons, "\n"):find("in use by vCPU 0: " .. name, 1, true) ~= nil, true)
+    -- Without the bit the same level is fine.
+    local plain = image()
+    t.equal(t.rewrite(plain.path, filter(plain, nil, { feature })).cpuid:has(feature), false)
+  end
+end)
+
+t.test("leaves that are empty are not named any more", function()
+  local before = t.rewrite(image().path, {
+    X86_CPUID_POLICY = function(rec)
+      local leaves = {}
+      for leaf in rec:each() do
+        leaves[#leaves + 1] = { leaf = leaf.leaf, subleaf = leaf.subleaf,
+          a = leaf.leaf == 7 and 2 or leaf.a, b = leaf.b, c = leaf.c, d = leaf.d }
+      end
+      leaves[#leaves + 1] = { leaf = 7, subleaf = 1, a = 1 << 4, b = 0, c = 0, d = 0 }
+      leaves[#leaves + 1] = { leaf = 7, subleaf = 2, a = 0, b = 0, c = 0, d = 1 << 4 }
+      return xs.record("X86_CPUID_POLICY", { leaf = leaves })
+    end,
+  })
+  local function top(img) return img.cpuid:leaf(7, 0).a end
+  t.equal(top(t.rewrite(before.path, filter(before, nil, { "bhi_ctrl" }))), 1)
+  t.equal(top(t.rewrite(before.path, filter(before, nil, { "bhi_ctrl", "avx_vnni" }))), 0)
+  t.equal(top(t.rewrite(before.path, filter(before, nil, { "avx_vnni" }))), 2)
+end)

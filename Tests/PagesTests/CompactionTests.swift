@@ -10,7 +10,7 @@ import Testing
 
   func compact(_ path: String, _ layout: PageLayout = .plain) throws -> TemporaryFile {
     let out = TemporaryFile()
-    let file = try OutputFile(creating: out.path)
+    let file = try OutputFile(out.path, .memory)
     _ = try PageImage(opening: path).compact(to: file.sink, layout: layout)
     try file.commit()
     return out
@@ -89,5 +89,68 @@ extension TemporaryFile {
     let copy = TemporaryFile(bytes)
     TemporaryFile.kept.append(copy)
     return copy.path
+  }
+}
+
+extension CompactionTests {
+  /// What stands before STATIC_DATA_END stays there, whatever it is: readers ignore an optional record
+  /// anywhere, but whoever put it there meant it to come before the pages.
+  @Test func optionalRecordsStayBeforeTheEndOfStaticData() throws {
+    let optional = record(0x8000_0063, [1, 2, 3])
+    let late = record(0x8000_0064, [4])
+    let plain =
+      headers(2) + optional + staticDataEnd + pageData([Entry(1, page(1))]) + tscInfo + late + end
+    #expect(try compact(TemporaryFile(plain).keptPath()).bytes == plain)
+    let remus =
+      headers(2) + optional + staticDataEnd + pageData([Entry(1, page(1))]) + tscInfo
+      + checkpoint + pageData([Entry(1, page(2))]) + tscInfo + late + checkpoint
+    #expect(
+      try compact(TemporaryFile(remus).keptPath()).bytes
+        == headers(2) + optional + staticDataEnd + pageData([Entry(1, page(2))]) + tscInfo + late
+        + end)
+  }
+}
+
+/// Numbers of an image that no saver writes.
+@Suite struct OddNumbersTests {
+  private func export(_ bytes: [UInt8], _ format: ExportFormat) throws -> [UInt8] {
+    let out = TemporaryFile()
+    let file = try OutputFile(creating: out.path)
+    _ = try GuestMemory(PageImage(opening: TemporaryFile(bytes).keptPath()))
+      .export(format, to: file.sink)
+    try file.commit()
+    return out.bytes
+  }
+
+  @Test func aCoreTakesAnyVCPUNumber() throws {
+    for number in [0, 0x7FFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFF] {
+      let vcpu = record(0x04, le32(number) + le32(0) + [UInt8](repeating: 0, count: 5168))
+      let image =
+        headers(1) + record(0x02, [8, 4, 0, 0, 0, 0, 0, 0]) + staticDataEnd
+        + record(0x03, le32(0) + le32(511) + le64(1)) + pageData([Entry(1, page(1))]) + vcpu + end
+      let core = try export(image, .elfCore)
+      // pr_pid, behind the heads of the file, of its two segments and of the note.
+      let place = 64 + 2 * 56 + 20 + 32
+      #expect(Array(core[place..<place + 4]) == le32(min(number + 1, 0xFFFF_FFFF)))
+    }
+  }
+
+  @Test(arguments: ExportFormat.allCases)
+  func theGreatestPageIsExportedOrRefused(format: ExportFormat) throws {
+    let image = hvm([[Entry((1 << 40) - 1, page(1))]])
+    if format == .raw {
+      #expect(throws: PagesError.self) { _ = try self.export(image, format) }
+    } else {
+      #expect(try !export(image, format).isEmpty)
+    }
+  }
+
+  /// Ranges that come from the highest to the lowest: 200,000 of them are sorted once.
+  @Test func descendingRangesMakeASet() throws {
+    let lines = (0..<200_000).reversed().map { "\(2 * $0)" }.joined(separator: "\n")
+    let set = try PageSet(text: lines)
+    #expect(set.count == 200_000)
+    #expect(set.ranges.count == 200_000)
+    #expect(set.ranges.first == 0..<1)
   }
 }

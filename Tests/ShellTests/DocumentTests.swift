@@ -87,7 +87,7 @@ private let docs = "Sources/Shell/Shell.docc/"
       ),
       ("xen-version.lua \(pv) 4.18 --dry-run", "domain header: xen_minor: 17 -> 18"),
       ("mask-cpuid.lua \(pv) 7.0:b:0x20 --dry-run", "leaf[7].b: 0x880129 -> 0x880109"),
-      ("rename.lua \(pvh) web1 --dry-run", "\"name\": \"tpvh\", -> \"name\": \"web1\","),
+      ("rename.lua \(pvh) web1 --dry-run", "config.c_info.name: \"tpvh\" -> \"web1\""),
       ("hvm-params.lua \(pvh)", "STORE_PFN                0xfeffc\n"),
       ("level.lua \(pv) avx2 --dry-run", "leaf[7].b: 0x880129 -> 0x880109"),
     ] {

@@ -288,10 +288,9 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let named = Program.run(["lua/examples/level.lua", pv, "--check", "--named", "haswell"])
     #expect(named.text.hasPrefix("no: missing adx, clflushopt, xgetbv1\n"), "\(named.errors)")
     let json = Program.shell(
-      "xensave-lua dump \(pv) X86_CPUID_POLICY X86_MSR_POLICY --json >/tmp/level-$$.json; "
-        + "xensave-lua lua/examples/level.lua \(pvh) --check --from /tmp/level-$$.json; "
-        + "xensave-lua lua/examples/level.lua \(pv) --check --from /tmp/level-$$.json; "
-        + "rm /tmp/level-$$.json")
+      "f=$(mktemp -d); xensave-lua dump \(pv) X86_CPUID_POLICY X86_MSR_POLICY --json >$f/level; "
+        + "xensave-lua lua/examples/level.lua \(pvh) --check --from $f/level; "
+        + "xensave-lua lua/examples/level.lua \(pv) --check --from $f/level; rm -r $f")
     #expect(json.text.contains("no: missing "), "\(json.errors)")
     #expect(json.text.hasSuffix("\nyes: nothing is missing\n"), "\(json.text) \(json.errors)")
     // A guest that has turned YMM on keeps it: Xen would refuse the image.
@@ -306,7 +305,9 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
   @Test(arguments: [
     ("vcpu[0].rip", "CPU[0].rip: 0x1000c9\n"),
-    ("hvm_params.STORE_PFN", "param[0].value: 0xfeffc\n"),
+    ("hvm_params.STORE_PFN", "hvm_params[1] (STORE_PFN): 0xfeffc\n"),
+    ("hvm_params[12]", "hvm_params[12] (IDENT_PT): 0xfeffe000\n"),
+    ("HVM_PARAMS.param[0].value", "param[0].value: 0xfeffc\n"),
     ("config.c_info.name", "config.c_info.name: \"tpvh\"\n"),
     ("HVM_CONTEXT.MTRR[0].msr_mtrr_cap", "MTRR[0].msr_mtrr_cap: 0x508\n"),
     ("record[1025].khz", "khz: 2596097 kHz\n"),

@@ -52,7 +52,10 @@ extension StreamBuilder {
   public static func context(_ entries: [[UInt8]] = []) -> [UInt8] {
     let header =
       le32(0x5438_1286, 1) + le64(0xFFFF_FFFF_FFFF_FFFF) + le32(0x000306A9, 2_000_000)
-    return entry(1, 0, header) + entries.flatMap { $0 } + entry(2, 0, zeros(1032)) + entry(0, 0, [])
+    // Xen takes no vCPU whose CR0 lacks ET.
+    var cpu = zeros(1032)
+    cpu[656] = 0x10
+    return entry(1, 0, header) + entries.flatMap { $0 } + entry(2, 0, cpu) + entry(0, 0, [])
   }
 
   /// An HVM guest of three pages with a device model, in all layers.
@@ -104,7 +107,7 @@ extension StreamBuilder {
         "X86_PV_VCPU_BASIC", 0x04, le32(0, 0) + StreamBuilder.vcpu(width: width)))
     add(StreamBuilder.record("X86_PV_VCPU_EXTENDED", 0x05, le32(0, 0) + le32(0, 64) + zeros(56)))
     add(
-      StreamBuilder.record("X86_PV_VCPU_XSAVE", 0x06, le32(0, 0) + le64(7, 7) + zeros(576)))
+      StreamBuilder.record("X86_PV_VCPU_XSAVE", 0x06, le32(0, 0) + le64(3, 3) + zeros(576)))
     add(
       StreamBuilder.record(
         "X86_PV_VCPU_MSRS", 0x0C, le32(0, 0) + le32(0xC000_0103, 0) + le64(0)))
@@ -116,7 +119,7 @@ extension StreamBuilder {
   }
 
   /// struct vcpu_guest_context with start info, one page of GDT and page tables in `pv`'s pages.
-  static func vcpu(width: Int) -> [UInt8] {
+  public static func vcpu(width: Int) -> [UInt8] {
     var bytes = zeros(width == 8 ? 5168 : 2800)
     func put(_ offset: Int, _ value: [UInt8]) {
       bytes.replaceSubrange(offset..<offset + value.count, with: value)

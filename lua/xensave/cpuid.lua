@@ -38,6 +38,36 @@ local STATES = {
   { bits = 3 << 17, needs = { "amx_tile", "amx-tile" } },
 }
 
+-- State of a vCPU that Xen refuses where the policy has none of the features. Xen:
+-- xen/arch/x86/hvm/hvm.c, hvm_cr4_guest_valid_bits and hvm_efer_valid; msr.c, guest_wrmsr.
+local CR4 = {
+  { 0, "VME", "vme" }, { 1, "PVI", "vme" }, { 2, "TSD", "tsc" }, { 3, "DE", "de" },
+  { 4, "PSE", "pse" }, { 5, "PAE", "pae" }, { 6, "MCE", "mce", "mca" }, { 7, "PGE", "pge" },
+  { 9, "OSFXSR", "fxsr" }, { 10, "OSXMMEXCPT", "sse" }, { 11, "UMIP", "umip" },
+  { 13, "VMXE", "vmx" }, { 16, "FSGSBASE", "fsgsbase" }, { 17, "PCIDE", "pcid" },
+  { 18, "OSXSAVE", "xsave" }, { 20, "SMEP", "smep" }, { 21, "SMAP", "smap" },
+  { 22, "PKE", "pku" }, { 23, "CET", "cet_ss", "cet_ibt" }, { 24, "PKS", "pks" },
+  { 27, "LASS", "lass" },
+}
+local EFER = {
+  { 0, "SCE", "syscall" }, { 8, "LME", "lm" }, { 10, "LMA", "lm" }, { 11, "NXE", "nx" },
+  { 12, "SVME", "svm" }, { 14, "FFXSE", "ffxsr" }, { 21, "AIBRSE", "auto_ibrs" },
+}
+local MSRS = {
+  [0x48] = { "SPEC_CTRL", "ibrsb", "ibrs" }, [0x6e1] = { "PKRS", "pks" },
+  [0xd90] = { "BNDCFGS", "mpx" }, [0xda0] = { "XSS", "xsaves" },
+  [0xc0000103] = { "TSC_AUX", "rdtscp", "rdpid" }, [0xc001011f] = { "VIRT_SPEC_CTRL", "virt_ssbd" },
+  [0xc0011027] = { "DR0_ADDRESS_MASK", "dbext" }, [0xc0011019] = { "DR1_ADDRESS_MASK", "dbext" },
+  [0xc001101a] = { "DR2_ADDRESS_MASK", "dbext" }, [0xc001101b] = { "DR3_ADDRESS_MASK", "dbext" },
+}
+-- Bits of SPEC_CTRL that need more than the register.
+local SPEC_CTRL = {
+  { 2, "SSBD", "ssbd", "amd_ssbd" }, { 3, "IPRED_DIS_U", "ipred_ctrl" },
+  { 4, "IPRED_DIS_S", "ipred_ctrl" }, { 5, "RRSBA_DIS_U", "rrsba_ctrl" },
+  { 6, "RRSBA_DIS_S", "rrsba_ctrl" }, { 7, "PSFD", "intel_psfd", "psfd" },
+  { 10, "BHI_DIS_S", "bhi_ctrl" },
+}
+
 local function key(leaf, subleaf, register)
   return subleaf and ("%x:%x:%s"):format(leaf, subleaf, register)
     or ("%x:%s"):format(leaf, register)
@@ -220,6 +250,64 @@ local function names_of(leaf, subleaf, register, bits)
   return out
 end
 
+-- The leaf of a policy record that holds a feature's bit, or nil.
+local function holder(rec, bit)
+  for leaf in rec:each() do
+    if leaf.leaf == bit.leaf and (leaf.subleaf == bit.subleaf or leaf.subleaf == 0xffffffff) then
+      return leaf
+    end
+  end
+end
+
+-- Whether a policy record lacks all of these features. What it does not mention it does not lack:
+-- that is for the destination to say.
+local function lacks_all(rec, features, first)
+  for i = first, #features do
+    local ok, bit = pcall(xs.cpuid.bit, features[i])
+    local leaf = ok and bit.leaf and holder(rec, bit)
+    if not leaf or leaf[bit.register] & bit.mask ~= 0 then return false end
+  end
+  return true
+end
+
+local function add_bits(out, rec, value, rows, where)
+  for _, row in ipairs(rows) do
+    if value & (1 << row[1]) ~= 0 and lacks_all(rec, row, 3) then
+      out[#out + 1] = where .. row[2]
+    end
+  end
+end
+
+local function add_msr(out, rec, index, value, vcpu)
+  local row = MSRS[index]
+  if not row then return end
+  if lacks_all(rec, row, 2) then
+    out[#out + 1] = ("vCPU %d: %s"):format(vcpu, row[1])
+  elseif index == 0x48 then
+    add_bits(out, rec, value, SPEC_CTRL, ("vCPU %d: SPEC_CTRL."):format(vcpu))
+  end
+end
+
+--- The state that vCPUs have in use and that a policy record lacks the features for: a list of
+--- texts such as "vCPU 0: CR4.SMEP". `state` is HVM_CONTEXT or X86_PV_VCPU_MSRS; others have none.
+function M.in_use(state, policy)
+  local out = {}
+  if state.type == "HVM_CONTEXT" then
+    for cpu in state:each "CPU" do
+      add_bits(out, policy, cpu.cr4, CR4, ("vCPU %d: CR4."):format(cpu.instance))
+      add_bits(out, policy, cpu.msr_efer, EFER, ("vCPU %d: EFER."):format(cpu.instance))
+    end
+    for entry in state:each "CPU_MSR" do
+      for i = 0, entry.count - 1 do
+        add_msr(out, policy, entry.msr[i].index, entry.msr[i].val, entry.instance)
+      end
+    end
+  elseif state.type == "X86_PV_VCPU_MSRS" then
+    for msr in state:each() do add_msr(out, policy, msr.index, msr.value, state.vcpu_id) end
+  end
+  return out
+end
+
 --- What an image's guest has and a host of this level lacks: a list of names, empty where the
 --- image would restore. Dynamic bits are left out.
 function M.missing(img, level)
@@ -246,10 +334,30 @@ function M.missing(img, level)
 end
 
 --- Whether an image would restore on a host of this level, and a list of what speaks against it:
---- missing features, states of XCR0 in use, leaves and MSRs that go further than the host's.
+--- missing features, what vCPUs have in use of them, leaves and MSRs that go further than the
+--- host's.
 function M.check(img, level)
   local reasons = M.missing(img, level)
   local cpuid = img.cpuid
+  local masked = img:first "X86_CPUID_POLICY"
+  if masked then
+    local before = masked:find { leaf = 7, subleaf = 0 }
+    masked = masked:copy()
+    M.mask(masked, level)
+    local after = masked:find { leaf = 7, subleaf = 0 }
+    if before and after and after.a < before.a and not find(level, 7, 0) then
+      reasons[#reasons + 1] = (
+        "CPUID 0x7: goes to %s, the host's to %s (refused before Xen 4.17.5, 4.18.3 and 4.19)"
+      ):format(xs.hex(before.a), xs.hex(after.a))
+    end
+    for _, type in ipairs { "HVM_CONTEXT", "X86_PV_VCPU_MSRS" } do
+      for rec in img:records(type) do
+        for _, use in ipairs(M.in_use(rec, masked)) do
+          reasons[#reasons + 1] = "in use by " .. use
+        end
+      end
+    end
+  end
   for _, top in ipairs(TOPS) do
     local mine, theirs = cpuid and cpuid:leaf(top[1], top[2]), find(level, top[1], top[2])
     if mine and theirs and mine.a > theirs.a then
@@ -361,6 +469,33 @@ local function repair_dependents(rec, report)
   end
 end
 
+-- Leaves that have lost all that was in them: the greatest leaf does not name them any more. An
+-- older host has none of them, and older Xens refuse a policy that goes further than theirs.
+local function repair_tops(rec, report)
+  local lost = #report > 0
+  local function trim(top, lowest, number_of)
+    if not top then return end
+    local last = lowest
+    for leaf in rec:each() do
+      local number = number_of(leaf)
+      local holds = leaf.a | leaf.b | leaf.c | leaf.d
+      if number and number > last and number <= top.a and holds ~= 0 then last = number end
+    end
+    if last >= top.a then return end
+    report[#report + 1] = ("CPUID %s: goes to %s -> %s"):format(
+      xs.hex(top.leaf), xs.hex(top.a), xs.hex(last))
+    top.a = last
+  end
+  trim(rec:find { leaf = 7, subleaf = 0 }, 0, function(leaf)
+    return leaf.leaf == 7 and leaf.subleaf or nil
+  end)
+  -- Guests may look at how far these leaves go: only where some of them were emptied.
+  if not lost then return end
+  trim(rec:find { leaf = 0x80000000 }, 0x80000008, function(leaf)
+    return leaf.leaf > 0x80000000 and leaf.leaf or nil
+  end)
+end
+
 --- Masks a policy record down to a level. Returns a list of what the guest loses.
 function M.mask(rec, level)
   local report = {}
@@ -383,6 +518,7 @@ function M.mask(rec, level)
   end
   repair_dependents(rec, report)
   repair_xstate(rec, report)
+  repair_tops(rec, report)
   return report
 end
 
@@ -403,16 +539,26 @@ function M.mask_msrs(rec, level)
   return report
 end
 
---- A filter that masks an image's policies down to a level and logs what the guest loses. States
---- of XCR0 that a vCPU has turned on cannot be taken away: the filter refuses such an image,
---- because Xen would.
-function M.filter(level)
-  -- The states that are left: the policy comes before the vCPUs in the stream.
-  local left
+--- A filter that masks an image's policies down to a level and logs what the guest loses. What a
+--- vCPU has turned on cannot be taken away (bits of CR4 and EFER, states of XCR0, MSRs): the filter
+--- refuses such an image, because Xen would. With `force` it goes on and logs what Xen will refuse.
+function M.filter(level, force)
+  -- The policy as it is now, and the states that are left: it comes before the vCPUs.
+  local left, policy
+  local function refuse(text)
+    if not force then error(text, 0) end
+    xs.log.warn("Xen will refuse the image: %s", text)
+  end
   local function check(accum, what)
     local lost = left and accum & ~left or 0
     if lost ~= 0 then
-      error(("%s has turned on xcr0 states %#x, which the level lacks"):format(what, lost), 0)
+      refuse(("%s has turned on xcr0 states %#x, which the level lacks"):format(what, lost))
+    end
+  end
+  local function check_use(rec)
+    for _, use in ipairs(policy and M.in_use(rec, policy) or {}) do
+      local vcpu, what = use:match "^(vCPU %d+): (.*)$"
+      refuse(("%s has turned on %s, which the level lacks"):format(vcpu, what))
     end
   end
   return {
@@ -421,6 +567,7 @@ function M.filter(level)
       for _, name in ipairs(M.mask(rec, level)) do xs.log.info("the guest loses %s", name) end
       local top = rec:find { leaf = 0xd, subleaf = 0 }
       left = top and top.a | top.d << 32
+      policy = rec:copy()
     end,
     X86_MSR_POLICY = function(rec)
       for _, name in ipairs(M.mask_msrs(rec, level)) do xs.log.info("the guest loses %s", name) end
@@ -428,7 +575,9 @@ function M.filter(level)
     X86_PV_VCPU_XSAVE = function(rec)
       if rec.length >= 24 then check(rec.xcr0_accum, ("vCPU %d"):format(rec.vcpu_id)) end
     end,
+    X86_PV_VCPU_MSRS = check_use,
     HVM_CONTEXT = function(rec)
+      check_use(rec)
       for entry in rec:each "CPU_XSAVE" do
         check(entry.xcr0_accum, ("vCPU %d"):format(entry.instance))
       end

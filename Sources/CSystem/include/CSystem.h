@@ -9,7 +9,9 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "CSystemOutputs.h"
 #include "CSystemThreads.h"
+#include "CSystemWaits.h"
 
 /* splice(2) with SPLICE_F_MOVE; a NULL offset means the descriptor's own position. */
 ssize_t csystem_splice(int in, int64_t *in_offset, int out, int64_t *out_offset, size_t count);
@@ -48,10 +50,6 @@ int csystem_lock(int descriptor);
    know. */
 int csystem_birth(int descriptor, uint64_t *nanoseconds);
 
-/* open(2) of a file without a name in `folder` (O_TMPFILE), and giving it one. */
-int csystem_create_unnamed(const char *folder, unsigned mode);
-int csystem_name(int descriptor, const char *path);
-
 /* memfd_create(2) with MFD_CLOEXEC. */
 int csystem_memory_file(const char *name);
 
@@ -69,11 +67,14 @@ int csystem_divert_on_stop(const int *descriptors, int count);
 /* Lets SIGTERM, SIGINT and SIGHUP reach the calling thread. A thread of the program that started
    this one may have blocked them, and a new program inherits that. */
 int csystem_unblock_stops(void);
-/* Whether one has come. */
+/* Whether one has come, and when, by the monotonic clock (0: none). */
 bool csystem_has_diverted(void);
+uint64_t csystem_diverted_at(void);
+/* Does what one of the signals does, to the main thread. For a thread that takes none of them. */
+void csystem_stop_main(void);
 
-/* Starts `/bin/sh -c command` with `input` as its standard input, and signals as a new program has
-   them. 0 and *process, or an errno. */
+/* Starts `/bin/sh -c command` with `input` as its standard input, no other descriptor than standard
+   output and error, and signals as a new program has them. 0 and *process, or an errno. */
 int csystem_spawn_shell(const char *command, int input, pid_t *process);
 
 /* Starts words[0] in a session of its own, with `input` and `output` as its standard input and output
@@ -88,6 +89,9 @@ int csystem_spawn_companion(char *const words[], int input, int output, pid_t *p
 void csystem_watch_interrupts(bool ignored_too);
 int csystem_interrupted(void);
 void csystem_clear_interrupted(void);
+/* A descriptor that the handler diverts, for calls of libraries that know nothing of requests; -1 for
+   none. One that has come already diverts it now. */
+void csystem_divert_on_interrupt(int descriptor);
 
 /* A function called from the signal handler (so: async-signal-safe), or NULL. */
 void csystem_on_interrupt(void (*function)(void));

@@ -16,6 +16,12 @@ csystem_worker *csystem_worker_start(void (*job)(void *context), void *context);
 bool csystem_worker_post(csystem_worker *worker);
 /* Waits for the end of the job. False after so many nanoseconds. */
 bool csystem_worker_wait(csystem_worker *worker, uint64_t nanoseconds);
+/* Waits for the end of the job. False after it has had so many nanoseconds of the processor: a machine
+   that is busy elsewhere, and what the job itself waits for, do not count. False too where it has not
+   ended after `patience` nanoseconds of waiting, whatever it did. */
+bool csystem_worker_wait_for_time(csystem_worker *worker, uint64_t nanoseconds, uint64_t patience);
+/* Nanoseconds of the processor that the job has had. */
+uint64_t csystem_worker_time(csystem_worker *worker);
 /* Sends it a signal. */
 void csystem_worker_signal(csystem_worker *worker, int number);
 /* Ends the thread and frees the worker. Where a job still runs it is left to itself, with what the
@@ -35,11 +41,9 @@ typedef enum {
    is as before). Other threads are not touched. */
 int csystem_seal_thread(csystem_seal seal);
 
-/* A timer that sends `number` to the thread that makes it; -1 (errno) where there is none. Arming
-   with 0 disarms. */
+/* A timer that sends `number` to the thread that makes it, when that has had so much time of the
+   processor; -1 (errno) where there is none. Arming with 0 disarms. */
 int csystem_thread_timer(int number, void **timer);
-/* The same, to whichever thread of the process does not block the signal. */
-int csystem_process_timer(int number, void **timer);
 void csystem_thread_timer_arm(void *timer, uint64_t nanoseconds);
 void csystem_thread_timer_free(void *timer);
 

@@ -198,6 +198,7 @@ final class MappedPage: FieldOwner {
   var fieldBytes: [UInt8] { pages.octets(index) }
   var fieldLayout: BodyLayout { BodyLayout([], BodyContext()) }
   var fieldTitle: String { "page" }
+  let fieldShape = 0
 
   func checkValid() throws(LuaError) {
     guard pages.isValid else {
@@ -206,7 +207,7 @@ final class MappedPage: FieldOwner {
     }
   }
 
-  func setFieldBytes(_ bytes: [UInt8]) throws(LuaError) {
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError) {
     throw LuaError("the pages of a domain are read-only")
   }
 }

@@ -291,16 +291,13 @@ extension LuaDomain {
   /// The registers of a vCPU.
   private func vcpu(_ id: Int, _ hypervisor: any ManagedDomain) throws(LiveError) -> LuaVCPU? {
     if summary.guest == .x86HVM {
-      guard let context = try record(.hvmContext, nil),
-        let slot = context.fieldLayout.find("CPU[\(id)]", in: context.fieldBytes),
-        FieldNode(context, slot).instance == id
-      else { return nil }
-      return LuaVCPU(nil, id, [(context, "CPU[\(id)].")])
+      guard let context = try record(.hvmContext, nil) else { return nil }
+      return LuaVCPUs.vcpu(nil, id, context)
     }
     guard try hypervisor.info().onlineVCPUs.contains(id),
       let basic = try record(.x86PVVCPUBasic, id)
     else { return nil }
-    return LuaVCPU(nil, id, [(basic, ""), (basic, "user_regs.")])
+    return LuaVCPU(nil, id, LuaVCPU.places(basic))
   }
 
   private static var store: [LuaMember<LuaDomain>] {

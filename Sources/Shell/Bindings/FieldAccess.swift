@@ -10,28 +10,52 @@ protocol FieldOwner: AnyObject {
   var fieldLayout: BodyLayout { get }
   /// What messages call it: "domain_header", "HVM_PARAMS".
   var fieldTitle: String { get }
+  /// Changes whenever places in the body may have moved.
+  var fieldShape: Int { get }
   /// Throws where the owner is no longer valid.
   func checkValid() throws(LuaError)
-  /// Takes the changed body.
-  func setFieldBytes(_ bytes: [UInt8]) throws(LuaError)
+  /// Takes the changed body. `keepsShape`: all places are where they were.
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError)
 }
 
 extension FieldOwner {
+  func setFieldBytes(_ bytes: [UInt8]) throws(LuaError) {
+    try setFieldBytes(bytes, keepsShape: false)
+  }
+
   /// The place of `path`; unknown names are a mistake of the script.
   func slot(_ path: String) throws(LuaError) -> Slot {
     try checkValid()
-    do { return try fieldLayout.slot(path, in: fieldBytes) } catch {
-      throw LuaError(
-        error.kind == .unknownName ? "\(fieldTitle): \(error.problem)" : error.description)
+    do { return try fieldLayout.slot(path, in: fieldBytes) } catch { throw mistake(error) }
+  }
+
+  /// The place of `path` inside another one.
+  func slot(_ path: String, inside outer: Slot) throws(LuaError) -> Slot {
+    try checkValid()
+    do { return try fieldLayout.slot(path, inside: outer, in: fieldBytes) } catch {
+      throw mistake(error)
     }
   }
 
-  /// Pushes the value of a single field, or a node that stands for several.
+  private func mistake(_ error: FormatError) -> LuaError {
+    switch error.kind {
+    case .unknownName: LuaError("\(fieldTitle): \(error.problem)")
+    case .absent: LuaError("\(fieldTitle) \(error.problem)")
+    default: LuaError(error.description)
+    }
+  }
+
+  /// Whether a place that was found before can still be one: bodies may have become shorter.
+  func holds(_ slot: Slot) -> Bool { slot.offset + slot.byteCount <= fieldBytes.count }
+
+  /// Pushes the value of a single field, or a node that stands for several; nil for a place that is
+  /// gone.
   func push(_ slot: Slot, _ frame: LuaFrame) {
     guard slot.isLeaf else {
       frame.push(object: FieldNode(self, slot))
       return
     }
+    guard holds(slot) else { return frame.pushNil() }
     switch slot.value(in: fieldBytes) {
     case .unsigned(let value):
       if slot.field.isEnumeration, let name = slot.field.names[value] {
@@ -55,15 +79,55 @@ extension FieldOwner {
     let value = try fieldValue(frame, index, for: slot.field, path: slot.path)
     var bytes = fieldBytes
     try checking { () throws(FormatError) in try slot.set(value, in: &bytes) }
-    try setFieldBytes(bytes)
+    try setFieldBytes(bytes, keepsShape: fieldLayout.keepsShape(slot))
   }
+}
+
+extension BodyLayout {
+  /// Whether all places of a body stay where they are when this one gets another value: an integer
+  /// that counts nothing.
+  fileprivate func keepsShape(_ slot: Slot) -> Bool {
+    switch slot.field.kind {
+    case .unsigned, .signed: break
+    default: return false
+    }
+    // Where QEMU's sections and xenstore's pairs lie is found by looking at octets.
+    let isFound = fields.contains { field in
+      switch field.kind {
+      case .qemu, .keyValues: true
+      default: false
+      }
+    }
+    return !isFound && !BodyLayout.counters.contains(slot.field.name)
+  }
+
+  /// The names of all fields that count the elements of an array beside them.
+  private static let counters: Set<String> = {
+    var names: Set<String> = []
+    func add(_ field: Field) {
+      switch field.kind {
+      case .array(let element, let count):
+        if case .field(let name) = count { names.insert(name) }
+        add(element)
+      case .group(let fields): fields.forEach(add)
+      default: break
+      }
+    }
+    for layout in Layouts.all { for form in layout.forms { form.fields.forEach(add) } }
+    for entry in HVMRecords.all {
+      entry.fields.forEach(add)
+      for form in entry.forms.values { form.forEach(add) }
+    }
+    for kind in HeaderKind.allCases { kind.fields.forEach(add) }
+    return names
+  }()
 }
 
 /// A Lua value as a field takes it. Floats are refused unless they are whole numbers.
 func fieldValue(
   _ frame: LuaFrame, _ index: Int, for field: Field, path: String
 ) throws(LuaError) -> FieldValue {
-  guard let value = frame.value(index) else {
+  guard let value = try frame.value(index) else {
     throw LuaError("\(path): expected \(field.kindName), got \(frame.typeName(index))")
   }
   return try fieldValue(value, path: path)
@@ -99,21 +163,40 @@ func fieldValue(_ value: LuaValue, path: String) throws(LuaError) -> FieldValue 
   }
 }
 
-/// Several fields of a body: a group, an array, an entry of a chain. It finds its place anew at
-/// each use, so that it stays right when the body changes.
+/// Several fields of a body: a group, an array, an entry of a chain. It finds its place anew where
+/// places may have moved since it was used, so that it stays right when the body changes.
 final class FieldNode {
   let owner: any FieldOwner
   let path: String
   private let field: Field
+  private var known: Slot
+  private var shape: Int
 
   init(_ owner: any FieldOwner, _ slot: Slot) {
     self.owner = owner
     path = slot.path
     field = slot.field
+    known = slot
+    shape = owner.fieldShape
   }
 
   /// The place of the node in the body as it is now.
-  func place() throws(LuaError) -> Slot { try owner.slot(path) }
+  func place() throws(LuaError) -> Slot {
+    if shape == owner.fieldShape, owner.holds(known) {
+      try owner.checkValid()
+      return known
+    }
+    known = try owner.slot(path)
+    shape = owner.fieldShape
+    return known
+  }
+
+  /// How many elements or fields there are.
+  func count() throws(LuaError) -> Int {
+    let place = try place()
+    if let count = owner.fieldLayout.elementCount(of: place) { return count }
+    return try children().count
+  }
 
   func children() throws(LuaError) -> [Slot] {
     owner.fieldLayout.children(of: try place(), in: owner.fieldBytes)
@@ -132,12 +215,15 @@ final class FieldNode {
   func member(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Slot? {
     if frame.type(index) == .number {
       let number = try frame.integer(index)
+      if isArray {
+        return owner.fieldLayout.element(Int(clamping: number) &- 1, of: try place())
+      }
       let all = try children()
       guard number >= 1, number <= all.count else { return nil }
       return all[Int(number) - 1]
     }
     let name = try frame.string(index)
-    if isArray || isKeyValues { return try owner.slot("\(path)[\"\(name)\"]") }
+    if isArray || isKeyValues { return try owner.slot("[\"\(name)\"]", inside: try place()) }
     if let found = try children().first(where: { $0.field.name == name }) { return found }
     if let register = FieldNode.registers[name],
       let found = try children().first(where: { $0.field.name == register })
@@ -242,13 +328,13 @@ final class FieldNode {
       guard let slot = try node.member(frame, 2) else {
         throw LuaError(
           "\(node.owner.fieldTitle).\(node.path): no element \(frame.text(2)) "
-            + "(there are \(try node.children().count))")
+            + "(there are \(try node.count()))")
       }
       try node.owner.assign(slot, frame, 3)
       return 0
     }
     table.length = { node, frame throws(LuaError) in
-      frame.push(try node.children().count)
+      frame.push(try node.count())
       return 1
     }
     table.toString = { "\($0.owner.fieldTitle).\($0.path)" }

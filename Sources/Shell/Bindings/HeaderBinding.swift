@@ -20,13 +20,15 @@ final class LuaHeader: FieldOwner {
   var fieldBytes: [UInt8] { header.bytes }
   var fieldLayout: BodyLayout { header.layout }
   var fieldTitle: String { "\(header.kind.rawValue)_header" }
+  /// Rows of headers lie where they lie.
+  let fieldShape = 0
 
   func invalidate() { isValid = false }
   func checkValid() throws(LuaError) {
     guard isValid else { throw LuaError("stale header: \(header.kind.title) has passed") }
   }
 
-  func setFieldBytes(_ bytes: [UInt8]) throws(LuaError) {
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError) {
     try checkValid()
     header.bytes = bytes
     parsedConfig = nil
@@ -44,8 +46,15 @@ final class LuaHeader: FieldOwner {
     } catch { throw LuaError("xl header: config: \(error)", code: "bad_config") }
   }
 
+  /// More than any configuration has, and little enough for a sandbox.
+  static let configLimit = 4 << 20
+
   func setConfig(_ document: JSONDocument) throws(LuaError) {
     try checkValid()
+    guard document.text.count <= LuaHeader.configLimit else {
+      throw LuaError(
+        "config: expected at most \(LuaHeader.configLimit) bytes, got \(document.text.count)")
+    }
     XLConfig.setText(document.text, in: &header)
     parsedConfig = document
     onChange?(header)
@@ -83,8 +92,19 @@ final class LuaHeader: FieldOwner {
           },
           set: { header, frame throws(LuaError) in
             let text = try frame.bytes(3)
+            guard header.header.kind == .xl else {
+              throw LuaError(
+                "config_text: expected the xl header, which has a configuration, got the "
+                  + header.header.kind.title)
+            }
             guard !text.contains(0) else {
               throw LuaError("config_text: expected no NUL in the configuration")
+            }
+            // What readers take: the length of the optional data has only 32 bits.
+            guard text.count < StreamReader.Limit.head else {
+              throw LuaError(
+                "config_text: expected less than \(StreamReader.Limit.head) octets, got "
+                  + "\(text.count)")
             }
             try header.checkValid()
             XLConfig.setText(text, in: &header.header)
@@ -238,7 +258,7 @@ final class LuaConfig {
       if let other: LuaConfig = frame.objectIfAny(3) {
         value = try other.document()[other.path] ?? .null
       } else {
-        guard let plain = frame.value(3) else {
+        guard let plain = try frame.value(3) else {
           throw LuaError("config: expected a plain value, got \(frame.typeName(3))")
         }
         value = try jsonValue(plain)

@@ -18,6 +18,7 @@ final class LuaImage {
   private var cachedPages: PageImage?
   private var cachedHistory: PageIndex?
   private var cachedMemory: GuestMemory?
+  private var vcpuRecords: [Int: Int] = [:]
   /// Whether a pipe's octets have been taken already.
   private(set) var isConsumed = false
 
@@ -128,7 +129,7 @@ final class LuaImage {
         (arena: Arena, count: Int) throws(StreamError) in
         var reader = document.index.reader(at: number, source)
         _ = try reader.next()
-        try reader.loadPayload(count, into: arena)
+        try reader.loadWholePayload(count, into: arena)
       })
     object.onChange = { [unowned object] () throws(LuaError) in
       try raising { () throws(StreamError) in
@@ -136,6 +137,25 @@ final class LuaImage {
       }
     }
     return object
+  }
+
+  /// The number in a record of a PV vCPU.
+  func vcpuID(_ number: Int) throws(LuaError) -> Int? {
+    let document = try document()
+    return try raising { () throws(StreamError) in
+      try document.record(number).number("vcpu_id").map { Int($0) }
+    }
+  }
+
+  /// The last record with a PV vCPU's registers, which is the one that a restore takes.
+  func vcpuRecord(_ id: Int) throws(LuaError) -> Int? {
+    if let number = vcpuRecords[id], try vcpuID(number) == id { return number }
+    // Not known yet, or a script has changed numbers since.
+    vcpuRecords = [:]
+    for number in try document().numbers(of: .x86PVVCPUBasic) {
+      if let id = try vcpuID(number) { vcpuRecords[id] = number }
+    }
+    return vcpuRecords[id]
   }
 
   /// The first record of a type, or nil.
@@ -304,7 +324,7 @@ final class LuaImage {
             let next = LuaRecord(
               EditableRecord(reading: record, from: reader.source) {
                 (arena: Arena, count: Int) throws(StreamError) in
-                try reader.loadPayload(count, into: arena)
+                try reader.loadWholePayload(count, into: arena)
               }, reading: reading)
             current = next
             frame.state.place = { "\(record.place) at \(record.offset.hex())" }

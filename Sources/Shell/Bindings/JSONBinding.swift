@@ -11,7 +11,7 @@ extension ShellContext {
         "xs", "json", "(value: any): string", "A plain Lua value as JSON text.",
         example: "print(xs.json { a = 1 })"
       ) { frame throws(LuaError) in
-        guard let value = frame.value(1) else {
+        guard let value = try frame.value(1) else {
           throw frame.argumentError(1, "expected plain data")
         }
         frame.push(try jsonValue(value).text())
@@ -52,9 +52,11 @@ func jsonValue(_ value: LuaValue) throws(LuaError) -> JSONValue {
     for value in values { items.append(try jsonValue(value)) }
     return .array(items)
   case .table(let fields):
-    var object = JSONObject()
-    for field in fields { object[field.name] = try jsonValue(field.value) }
-    return .object(object)
+    var members: [JSONObject.Member] = []
+    for field in fields {
+      members.append(JSONObject.Member(name: field.name, value: try jsonValue(field.value)))
+    }
+    return .object(JSONObject(distinct: members))
   }
 }
 

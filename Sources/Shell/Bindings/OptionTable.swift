@@ -19,7 +19,7 @@ struct OptionTable {
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
     }
-    for (name, _) in frame.fieldNames(index) where !names.contains(name) {
+    for (name, _) in try frame.fieldNames(index) where !names.contains(name) {
       throw LuaError("\(owner) has no option '\(name)'" + didYouMean(name, among: names))
     }
   }
@@ -63,15 +63,21 @@ struct OptionTable {
     }
   }
 
-  /// A number that is not negative.
-  func number(_ name: String) throws(LuaError) -> Double? {
+  /// A number from 0 to `limit`.
+  func number(_ name: String, upTo limit: Double) throws(LuaError) -> Double? {
     try with(name) { () throws(LuaError) in
       guard frame.type(-1) == .number else { throw wrong(name, "a number") }
       let value = frame.number(-1)
-      guard value >= 0, value < 1e15 else {
-        throw LuaError("\(owner): \(name): expected a number from 0 on, got \(value)")
+      guard value >= 0, value <= limit else {
+        throw LuaError(
+          "\(owner): \(name): expected a number from 0 to \(Int64(limit)), got \(value)")
       }
       return value
     }
+  }
+
+  /// Milliseconds as nanoseconds: at most 10^12 (31 years), which a sum of some still holds.
+  func milliseconds(_ name: String) throws(LuaError) -> UInt64? {
+    try number(name, upTo: 1e12).map { UInt64($0 * 1e6) }
   }
 }

@@ -22,7 +22,7 @@ extension ShellContext {
 
   private func readOptions(_ frame: LuaFrame) throws(LuaError) -> Int32 {
     var options: [ScriptOption] = []
-    switch frame.value(1) {
+    switch try frame.value(1) {
     case .list(let list): for item in list { options.append(try ScriptOption(item)) }
     case .table(let fields) where fields.isEmpty: break
     default: throw frame.argumentError(1, "expected a list of options")
@@ -30,7 +30,7 @@ extension ShellContext {
     var words: [String] = []
     frame.pushGlobal("arg")
     if frame.type(-1) == .table {
-      for index in 1..<frame.length(-1) + 1 {
+      for index in 1..<(try listCount(frame, -1)) + 1 {
         frame.pushElement(-1, index)
         words.append(frame.text(-1))
         frame.pop()
@@ -59,7 +59,7 @@ extension ShellContext {
   func setArguments(_ words: [String]) {
     let frame = state.frame
     if frame.pushGlobal("arg") == .table {
-      let count = max(frame.length(-1), words.count)
+      let count = max(min(frame.length(-1), 1 << 24), words.count)
       for index in 0..<count {
         if index < words.count { frame.push(words[index]) } else { frame.pushNil() }
         frame.setElement(index + 1)

@@ -41,10 +41,10 @@ final class LuaPolicyRecipe {
         guard frame.type(2) == .table else {
           throw frame.argumentError(2, "expected a table of options")
         }
-        for (name, _) in frame.fieldNames(2) {
+        for (name, _) in try frame.fieldNames(2) {
           frame.pushField(2, name)
           defer { frame.pop() }
-          guard let value = frame.value(-1) else {
+          guard let value = try frame.value(-1) else {
             throw LuaError("option \(name): expected plain data, got \(frame.typeName(-1))")
           }
           recipe.options[name] = .value(value)
@@ -126,7 +126,7 @@ final class LuaTrace {
   }
 
   func write(_ path: String) throws(SystemError) {
-    let output = try OutputFile(creating: path)
+    let output = try OutputFile(path, .text)
     try output.sink.write(Array(trace.description.utf8))
     try output.commit()
   }
@@ -191,14 +191,16 @@ extension ShellContext {
       ) { [unowned self] frame throws(LuaError) in
         let options = try OptionTable(frame, 3, "replay", ["link_mbps", "link", "hour"])
         var speed = UInt64(1_250_000_000)
-        if let mbps = try options.number("link_mbps") { speed = max(1, UInt64(mbps * 125_000)) }
+        if let mbps = try options.number("link_mbps", upTo: 1e9) {
+          speed = max(1, UInt64(mbps * 125_000))
+        }
         if let word = try options.string("link") {
           guard let link = Backtest.link(word) else {
             throw LuaError("replay: link: expected bits a second such as \"10G\", got '\(word)'")
           }
           speed = link
         }
-        let hour = try options.number("hour")
+        let hour = try options.number("hour", upTo: 24)
         let test: Backtest
         do throws(LuaError) {
           if let trace: LuaTrace = frame.objectIfAny(1) {

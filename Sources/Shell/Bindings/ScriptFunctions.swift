@@ -22,7 +22,7 @@ extension ShellContext {
           }
           filters.append(frame.reference(index))
         }
-        frame.push(object: LuaChain(filters))
+        frame.push(object: try LuaChain(filters, frame))
         return 1
       },
       LuaModuleFunction(
@@ -66,12 +66,13 @@ extension ShellContext {
       ) { frame throws(LuaError) in
         var printer = PrettyPrinter()
         if frame.type(2) == .table {
-          for (name, _) in frame.fieldNames(2) {
+          for (name, _) in try frame.fieldNames(2) {
             frame.pushField(2, name)
             defer { frame.pop() }
             let number = try frame.integer(frame.count, in: 1...1_000_000)
             switch name {
-            case "depth": printer.depth = number
+            // Each table inside another takes the printer's own stack.
+            case "depth": printer.depth = min(number, PrettyPrinter.depthLimit)
             case "width": printer.width = number
             case "items": printer.itemLimit = number
             default:
@@ -162,9 +163,9 @@ private func isMain(_ frame: LuaFrame) throws(LuaError) -> Bool {
 private func columns(_ frame: LuaFrame) throws(LuaError) -> String {
   guard frame.type(1) == .table else { throw frame.argumentError(1, "expected a table of rows") }
   var rows: [[(text: String, isNumber: Bool)]] = []
-  func add(_ index: Int) {
+  func add(_ index: Int) throws(LuaError) {
     var row: [(text: String, isNumber: Bool)] = []
-    for position in 1..<frame.length(index) + 1 {
+    for position in 1..<(try listCount(frame, index)) + 1 {
       frame.pushElement(index, position)
       row.append((escapeForDisplay(frame.text(-1)), frame.type(-1) == .number))
       frame.pop()
@@ -172,15 +173,15 @@ private func columns(_ frame: LuaFrame) throws(LuaError) -> String {
     rows.append(row)
   }
   if frame.type(2) == .table {
-    if frame.pushField(2, "header") == .table { add(frame.count) }
+    if frame.pushField(2, "header") == .table { try add(frame.count) }
     frame.pop()
   }
-  for position in 1..<frame.length(1) + 1 {
+  for position in 1..<(try listCount(frame, 1)) + 1 {
     guard frame.pushElement(1, position) == .table else {
       frame.pop()
       throw LuaError("row \(position): expected a table")
     }
-    add(frame.count)
+    try add(frame.count)
     frame.pop()
   }
   let count = rows.map(\.count).max() ?? 0

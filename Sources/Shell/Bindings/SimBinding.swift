@@ -63,9 +63,7 @@ extension ShellContext {
       configuration.seed = UInt64(bitPattern: Int64(seed))
     }
     if let filled = try options.integer("filled", 0...100) { configuration.filledPercent = filled }
-    if let time = try options.number("suspend_ms") {
-      configuration.suspendTime = UInt64(time * 1e6)
-    }
+    if let time = try options.milliseconds("suspend_ms") { configuration.suspendTime = time }
     if let word = try options.string("link") {
       guard let speed = Backtest.link(word) else {
         throw LuaError("sim: link: expected bits a second such as \"10G\", got '\(word)'")
@@ -113,7 +111,7 @@ extension ShellContext {
     _ options: OptionTable, _ frameCount: Int
   ) throws(LuaError) -> [Range<Int>] {
     try options.with("holes") { () throws(LuaError) in
-      guard case .list(let list)? = options.frame.value(-1) else {
+      guard case .list(let list)? = try options.frame.value(-1) else {
         throw LuaError("sim: holes: expected a list of { first, last }")
       }
       var out: [Range<Int>] = []
@@ -135,7 +133,7 @@ extension ShellContext {
   private func workload(_ options: OptionTable) throws(LuaError) -> Workload {
     let isRepeating = try options.flag("repeating", true)
     let phases = try options.with("workload") { () throws(LuaError) -> [Workload.Phase] in
-      let value = options.frame.value(-1)
+      let value = try options.frame.value(-1)
       if value == .table([]) { return [] }
       guard case .list(let list)? = value else {
         throw LuaError("sim: workload: expected a list of phases (tables)")
@@ -159,8 +157,8 @@ extension ShellContext {
       case .number(let value): number = value
       default: throw LuaError("sim: workload: \(name): expected a number")
       }
-      guard number >= 0, number < 1e12 else {
-        throw LuaError("sim: workload: \(name): expected a number from 0 on, got \(number)")
+      guard number >= 0, number <= 1e9 else {
+        throw LuaError("sim: workload: \(name): expected a number from 0 to 1e9, got \(number)")
       }
       switch name {
       case "seconds": phase.duration = max(1, UInt64(number * 1e9))

@@ -24,28 +24,29 @@ final class LuaVCPUs {
       }
     } else {
       for number in document.numbers(of: .x86PVVCPUBasic) {
-        if let id = try image.record(number).record.number("vcpu_id") { found.insert(Int(id)) }
+        if let id = try image.vcpuID(number) { found.insert(id) }
       }
     }
     return found.sorted()
+  }
+
+  /// A vCPU by its entry of HVM_CONTEXT.
+  static func vcpu(_ image: LuaImage?, _ id: Int, _ context: LuaRecord) -> LuaVCPU? {
+    guard let slot = context.fieldLayout.find("CPU[\(id)]", in: context.fieldBytes) else {
+      return nil
+    }
+    return LuaVCPU(image, id, [(context, FieldNode(context, slot))])
   }
 
   func vcpu(_ id: Int) throws(LuaError) -> LuaVCPU? {
     let document = try image.document()
     if document.index.end.guest == .x86HVM {
       guard let context = try image.first(.hvmContext) else { return nil }
-      guard let slot = context.fieldLayout.find("CPU[\(id)]", in: context.fieldBytes),
-        FieldNode(context, slot).instance == id
-      else { return nil }
-      return LuaVCPU(image, id, [(context, "CPU[\(id)].")])
+      return LuaVCPUs.vcpu(image, id, context)
     }
-    for number in document.numbers(of: .x86PVVCPUBasic).reversed() {
-      let record = try image.record(number)
-      if record.record.number("vcpu_id") == UInt64(id) {
-        return LuaVCPU(image, id, [(record, ""), (record, "user_regs.")])
-      }
-    }
-    return nil
+    guard let number = try image.vcpuRecord(id) else { return nil }
+    let record = try image.record(number)
+    return LuaVCPU(image, id, LuaVCPU.places(record))
   }
 
   static var table: LuaClass<LuaVCPUs> {
@@ -55,9 +56,22 @@ final class LuaVCPUs {
         .method("each", "(): fun(): integer, VCPU", "Iterates over numbers and vCPUs.") {
           vcpus, frame throws(LuaError) in
           let ids = try vcpus.ids()
+          // Of an HVM guest all of them are in one record.
+          let context =
+            try vcpus.image.document().index.end.guest == .x86HVM
+            ? vcpus.image.first(.hvmContext) : nil
           var next = 0
           frame.push(function: "each") { frame throws(LuaError) in
-            guard next < ids.count, let vcpu = try vcpus.vcpu(ids[next]) else {
+            var found: LuaVCPU?
+            if next < ids.count {
+              found =
+                if let context {
+                  LuaVCPUs.vcpu(vcpus.image, ids[next], context)
+                } else {
+                  try vcpus.vcpu(ids[next])
+                }
+            }
+            guard let vcpu = found else {
               frame.pushNil()
               return 1
             }
@@ -91,12 +105,18 @@ final class LuaVCPU {
   private let image: LuaImage?
   let id: Int
   /// Where its fields are looked for, in turn.
-  private let places: [(owner: LuaRecord, prefix: String)]
+  private let places: [(owner: LuaRecord, inside: FieldNode?)]
 
-  init(_ image: LuaImage?, _ id: Int, _ places: [(owner: LuaRecord, prefix: String)]) {
+  init(_ image: LuaImage?, _ id: Int, _ places: [(owner: LuaRecord, inside: FieldNode?)]) {
     self.image = image
     self.id = id
     self.places = places
+  }
+
+  /// Those of a PV guest: the record, and the registers in it.
+  static func places(_ record: LuaRecord) -> [(owner: LuaRecord, inside: FieldNode?)] {
+    let registers = record.fieldLayout.find("user_regs", in: record.fieldBytes)
+    return [(record, nil)] + (registers.map { [(record, FieldNode(record, $0))] } ?? [])
   }
 
   /// The guest's memory as the image holds it.
@@ -108,13 +128,14 @@ final class LuaVCPU {
   }
 
   private func find(_ name: String) throws(LuaError) -> (LuaRecord, Slot) {
-    for place in places {
-      if let slot = place.owner.fieldLayout.find(place.prefix + name, in: place.owner.fieldBytes) {
-        return (place.owner, slot)
-      }
+    var problem = LuaError("vCPU \(id) has no state")
+    for (owner, inside) in places {
+      do throws(LuaError) {
+        guard let inside else { return (owner, try owner.slot(name)) }
+        return (owner, try owner.slot(name, inside: try inside.place()))
+      } catch { problem = error }
     }
-    guard let last = places.last else { throw LuaError("vCPU \(id) has no state") }
-    return (last.owner, try last.owner.slot(last.prefix + name))
+    throw problem
   }
 
   /// The general and control registers, three a line.
@@ -173,10 +194,19 @@ final class LuaParams {
     return number
   }
 
-  /// The last element with this number: a restore takes them in turn.
+  /// The last element with this number: a restore takes them in turn. There are as many as the body
+  /// holds, whatever its count says.
   private func position(_ number: UInt64) -> Int? {
-    let count = Int(record.record.number("count") ?? 0)
-    return (0..<count).last { record.record.number("param[\($0)].index") == number }
+    let (bytes, order) = (record.fieldBytes, record.record.context.order)
+    return (0..<count).last { bytes.load(8 + 16 * $0, as: UInt64.self, order) == number }
+  }
+
+  /// Elements that are there.
+  private var count: Int {
+    let bytes = record.fieldBytes
+    guard bytes.count >= 8 else { return 0 }
+    let claimed = Int(bytes.load(0, as: UInt32.self, record.record.context.order))
+    return min(claimed, (bytes.count - 8) / 16)
   }
 
   static var table: LuaClass<LuaParams> {
@@ -186,10 +216,10 @@ final class LuaParams {
         + "is nil; assigning adds it, nil removes it.", [])
     table.index = { params, frame throws(LuaError) in
       try params.record.checkValid()
-      if let position = params.position(try params.number(frame)),
-        let value = params.record.record.number("param[\(position)].value")
-      {
-        frame.push(value)
+      if let position = params.position(try params.number(frame)) {
+        frame.push(
+          params.record.fieldBytes.load(
+            16 + 16 * position, as: UInt64.self, params.record.record.context.order))
       } else {
         frame.pushNil()
       }
@@ -199,7 +229,10 @@ final class LuaParams {
       let number = try params.number(frame)
       let order = params.record.record.context.order
       var bytes = params.record.fieldBytes
-      let count = Int(params.record.record.number("count") ?? 0)
+      let count = params.count
+      guard bytes.count >= 8 else {
+        throw LuaError("HVM_PARAMS: expected at least 8 octets, got \(bytes.count)")
+      }
       switch (params.position(number), frame.isMissing(3)) {
       case (let position?, true):
         bytes.removeSubrange(8 + 16 * position..<24 + 16 * position)
@@ -208,15 +241,17 @@ final class LuaParams {
         bytes.store(16 + 16 * position, UInt64(bitPattern: try frame.integer(3)), order)
       case (nil, true): return 0
       case (nil, false):
-        bytes.append(integer: number, order)
-        bytes.append(integer: UInt64(bitPattern: try frame.integer(3)), order)
+        var element: [UInt8] = []
+        element.append(integer: number, order)
+        element.append(integer: UInt64(bitPattern: try frame.integer(3)), order)
+        bytes.insert(contentsOf: element, at: 8 + 16 * count)
         bytes.store(0, UInt32(count + 1), order)
       }
       try params.record.setFieldBytes(bytes)
       return 0
     }
     table.length = { params, frame in
-      frame.push(Int(params.record.record.number("count") ?? 0))
+      frame.push(params.count)
       return 1
     }
     return table
@@ -299,11 +334,15 @@ final class LuaCPUID {
         },
         .method("features", "(): string[]", "The names of all features that are there, sorted.") {
           cpuid, frame in
+          // Of leaves that stand twice, the first one counts, as in `place`.
+          let leaves = cpuid.leaves()
           let names = CPUIDFeatures.all.filter { bit in
-            guard let word = cpuid.place(bit).flatMap({ cpuid.record.record.number($0) }) else {
-              return false
-            }
-            return word & bit.mask != 0
+            guard case .cpuid(let leaf, let subleaf, let register) = bit.place,
+              let found = leaves.first(where: {
+                $0.leaf == leaf && ($0.subleaf == subleaf || $0.subleaf == .max)
+              })
+            else { return false }
+            return UInt64(found[register]) & bit.mask != 0
           }.map(\.name)
           frame.push(LuaValue.list(Set(names).sorted().map { .text($0) }))
           return 1

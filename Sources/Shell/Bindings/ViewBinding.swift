@@ -35,6 +35,11 @@ final class LuaView {
     return start..<start + Int(count)
   }
 
+  /// Octets from `offset` to the end; none where that lies outside, which `place` refuses.
+  private func rest(_ offset: Int64) -> Int64 {
+    (0...Int64(range.count)).contains(offset) ? Int64(range.count) - offset : 0
+  }
+
   /// A copy of the view's octets.
   func octets() throws(LuaError) -> [UInt8] {
     Array(owner.fieldBytes[try place(0, Int64(range.count))])
@@ -87,7 +92,7 @@ final class LuaView {
       .method("sub", "(offset: integer, count?: integer): View", "A part of the view.") {
         view, frame throws(LuaError) in
         let offset = try frame.integer(2)
-        let count = frame.isMissing(3) ? Int64(view.range.count) - offset : try frame.integer(3)
+        let count = frame.isMissing(3) ? view.rest(offset) : try frame.integer(3)
         frame.push(object: LuaView(view.owner, try view.place(offset, count), view.order))
         return 1
       },
@@ -96,7 +101,7 @@ final class LuaView {
         "The octets as a string: the one call that copies."
       ) { view, frame throws(LuaError) in
         let offset = frame.isMissing(2) ? 0 : try frame.integer(2)
-        let count = frame.isMissing(3) ? Int64(view.range.count) - offset : try frame.integer(3)
+        let count = frame.isMissing(3) ? view.rest(offset) : try frame.integer(3)
         frame.push([UInt8](view.owner.fieldBytes[try view.place(offset, count)]))
         return 1
       },
@@ -141,7 +146,7 @@ final class LuaView {
       ) { view, frame throws(LuaError) in
         let wanted = try frame.bytes(2)
         let from = frame.isMissing(3) ? 0 : try frame.integer(3)
-        let place = try view.place(from, Int64(view.range.count) - from)
+        let place = try view.place(from, view.rest(from))
         let bytes = view.owner.fieldBytes
         var found: Int?
         if wanted.count <= place.count {

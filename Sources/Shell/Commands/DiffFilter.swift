@@ -97,12 +97,14 @@ struct DiffFilter {
   /// A function for each record of the first image that changes; its number is the key.
   private func records() throws -> String {
     var out = ""
-    let touched = Set(differences.flatMap { [$0.recordA, $0.anchor] }).subtracting([0])
+    let byRecord = Dictionary(grouping: differences, by: \.recordA)
+    let byAnchor = Dictionary(grouping: differences, by: \.anchor)
+    let touched = Set(byRecord.keys).union(byAnchor.keys).subtracting([0])
     for number in touched.sorted() {
       let record = try one.record(number)
-      let all = differences.filter { $0.recordA == number }
+      let all = byRecord[number] ?? []
       out += "  [\(number)] = function(rec)  -- \(record.type.name)\n"
-      let inserted = try differences.filter { $0.anchor == number }.map { try made($0.recordB) }
+      let inserted = try (byAnchor[number] ?? []).map { try made($0.recordB) }
       if !inserted.isEmpty {
         for field in all {
           guard let slot = field.slot, field.kind == .field else { continue }

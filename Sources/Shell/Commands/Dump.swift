@@ -70,7 +70,7 @@ struct Dump: ShellCommand {
             dumper.add(DumpItem(try document.record(number)))
           }
         } else {
-          try add(try document.resolve(path), document, &dumper)
+          try add(try document.resolve(path), path, document, &dumper)
         }
       } catch let error as FormatError {
         throw Failure(ExitCode.usage, "\(image): \(error)")
@@ -83,7 +83,8 @@ struct Dump: ShellCommand {
   }
 
   private func add(
-    _ place: ImagePlace, _ document: ImageDocument, _ dumper: inout any Dumping
+    _ place: ImagePlace, _ path: ImagePath, _ document: ImageDocument,
+    _ dumper: inout any Dumping
   ) throws {
     switch place {
     case .config(let path):
@@ -95,7 +96,13 @@ struct Dump: ShellCommand {
       guard let header = document.header(kind) else { return }
       dumper.add(DumpItem(header, only: slot))
     case .record(let number, let slot):
-      dumper.add(DumpItem(try document.record(number), only: slot))
+      let record = try document.record(number)
+      var item = DumpItem(record, only: slot)
+      // Asked for by its name, a parameter is called by it, and not by its place in the record.
+      if path.root == .hvmParams, let slot {
+        item.label = record.layout.paramTitle(of: slot, in: record.body)
+      }
+      dumper.add(item)
     }
   }
 }
@@ -129,6 +136,8 @@ struct DumpItem {
   let layout: BodyLayout
   /// Only this place; nil for everything.
   var only: Slot?
+  /// What that place is called for people; nil for its path.
+  var label: String?
   /// PAGE_DATA that was not asked for by name: only its counts.
   var isBrief = false
   var record: Record?
@@ -213,7 +222,7 @@ struct TextDumper: Dumping {
 
   mutating func add(_ item: DumpItem) {
     if let only = item.only {
-      append(only, item, indent: "", label: only.path)
+      append(only, item, indent: "", label: item.label ?? only.path)
       if showsHex {
         out += hexdump(
           Array(item.bytes[only.offset..<only.offset + only.byteCount]), base: UInt64(only.offset))

@@ -109,7 +109,8 @@ struct Summary {
     var memory =
       "\(survey.memoryByteCount.octetCount) in \(survey.firstRoundPageCount.grouped) pages"
     if let most = config?["b_info"]?["max_memkb"]?.numberValue?.uint64 {
-      memory += " (configured: \((most * 1024).octetCount))"
+      // What a configuration says may be more octets than there are.
+      memory += " (configured: \(most.multipliedSaturated(by: 1024).octetCount))"
     }
     line("memory", memory)
     line(

@@ -1,6 +1,7 @@
 // xensave-lua policy: lists policies, and tries them on recorded saves.
 
 internal import ArgumentParser
+internal import Bytes
 internal import Format
 internal import JSON
 internal import Live
@@ -152,6 +153,9 @@ struct PolicyTest: ShellCommand {
   @Option(help: "Write a picture of the first trace.", completion: .file()) var svg: String?
 
   mutating func execute() throws -> Int32 {
+    if let svg, options.trace.contains(where: { OutputFile.isSame(svg, as: $0) }) {
+      throw Failure(ExitCode.usage, "--svg: '\(svg)' is one of the traces")
+    }
     let tests = try options.tests()
     let names = policies.contains("builtin") ? policies : ["builtin"] + policies
     let recipes = try options.recipes(names)
@@ -170,7 +174,7 @@ struct PolicyTest: ShellCommand {
     }
     if let svg, let first = all.first {
       do throws(SystemError) {
-        let output = try OutputFile(creating: svg)
+        let output = try OutputFile(svg, .text)
         try output.sink.write(Array(BacktestPlot.svg(first.test, first.outcomes).utf8))
         try output.commit()
       } catch { throw Failure(error) }
@@ -238,7 +242,7 @@ struct PolicyTest: ShellCommand {
     if !result.outcome.reason.isEmpty { writer.member("reason", result.outcome.reason) }
     writer.member("rounds", result.liveRounds)
     writer.member("octets", result.octets)
-    writer.member("sent_permille", Int((result.sentRatio * 1000).rounded()))
+    writer.member("sent_permille", Int(saturating: (result.sentRatio * 1000).rounded()))
     writer.member("downtime_ns", result.downtime)
     writer.member("total_ns", result.total)
     writer.member("failed_calls", outcome.failureCount)

@@ -20,7 +20,10 @@ struct PolicyExplain: ShellCommand {
   @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
-    guard downtime >= 0 else { throw Failure(ExitCode.usage, "--downtime: expected 0 or more") }
+    guard (0...1_000_000_000).contains(downtime) else {
+      throw Failure(
+        ExitCode.usage, "--downtime: expected 0 to 1000000000 milliseconds, got \(downtime)")
+    }
     let recipes = try options.recipes([policy])
     let limit = UInt64(downtime) * 1_000_000
     var writer = JSONWriter(style: .pretty)

@@ -19,11 +19,13 @@ internal import SystemIO
 /// CHECKPOINT: libxl goes on there itself. Where a filter fails, the stream ends: what was written
 /// is no image, the save or restore fails, and nothing that it had not passed gets through.
 final class HelperFilter {
-  /// Milliseconds that a filter may take for one record.
+  /// Milliseconds of the processor that a filter may take for one record.
   static let deadline: UInt64 = 10_000
 
   private let sandbox: SandboxThread<Resident>
   private let job: SandboxJob<Ending>
+  private let own: FilterEnds
+  private var watch: FilterWatch?
   private let isRestore: Bool
   /// The end of the pipe that the save writes to, or the restore reads from.
   private(set) var descriptor: Int32
@@ -57,7 +59,7 @@ final class HelperFilter {
     var source: Source?
     var sink: Sink?
     var shell: ShellContext?
-    var watch: Watch?
+    var time: FilterTime?
   }
 
   /// Starts the filters of `scripts`. The stream is `arguments.descriptor`, which stays open.
@@ -90,10 +92,10 @@ final class HelperFilter {
           ends.sink = Sink(
             try Descriptor(taking: writing, path: "stream", isOwned: false), path: "stream")
         } catch { throw LuaError(error.description) }
-        ends.watch = Watch(milliseconds: HelperFilter.deadline)
+        ends.time = FilterTime()
         try SandboxModule.bind(state, modules)
         guard let shell = state.context as? ShellContext else { throw LuaError("no shell") }
-        shell.logSink = { told.log($0, $1) }
+        SandboxModule.setLog(state) { told.log($0.level, $0.text) }
         ends.shell = shell
       } make: { state throws(LuaError) in
         guard let shell = ends.shell else { throw LuaError("no shell") }
@@ -106,16 +108,15 @@ final class HelperFilter {
         return Resident(shell, stages.count == 1 ? stages[0] : ChainFilter(stages))
       }
       let (stepOut, go) = (steps.writing, permissions.reading)
+      own = FilterEnds([isRestore ? writing : reading, stepOut])
+      let own = own
       job = try sandbox.begin { resident, _ throws(LuaError) -> Ending in
         // Closed here and not by their owners: whoever is at the other end of the pipe must hear of
         // it at once when a filter has failed.
-        defer {
-          _ = close(isRestore ? writing : reading)
-          _ = close(stepOut)
-        }
+        defer { own.close() }
         guard let source = ends.source, let sink = ends.sink else { throw LuaError("no stream") }
         do throws(RewriteError) {
-          let filter = WatchedFilter(resident.filter, ends.watch)
+          let filter = TimedFilter(resident.filter, ends.time)
           _ = try Rewriter(source, to: sink, filter: filter) { type in
             switch type {
             case .end: return false
@@ -139,6 +140,12 @@ final class HelperFilter {
         }
       }
     } catch { throw HelperFilter.failed(error.message) }
+    if let time = ends.time {
+      let limit = HelperFilter.deadline * 1_000_000
+      do throws(SystemError) { watch = try FilterWatch(time, limit: limit, ends: own) } catch {
+        throw LiveError(.system(error), error.description)
+      }
+    }
     if sandbox.sealError != 0 {
       channel.log(
         .notice, number: sandbox.sealError, "the kernel does not seal the filters' thread")
@@ -167,10 +174,12 @@ final class HelperFilter {
     closeEnds()
     // A checkpoint that nobody waited for may still be in the pipe.
     while hear(progress) {}
-    switch ending() {
-    case .good: return
-    case .filter(let message): throw HelperFilter.failed(message)
-    case .stream(let message, let number): throw HelperFilter.stream(message, number)
+    // Its last octet has come, or nobody waits for it any longer: then it may be at the network.
+    switch ending(within: HelperAbort.wasAsked ? 0 : 60_000_000_000) {
+    case .good?: return
+    case .filter(let message)?: throw HelperFilter.failed(message)
+    case .stream(let message, let number)?: throw HelperFilter.stream(message, number)
+    case nil: throw LiveError(.unsuitable, "the stream was cut")
     }
   }
 
@@ -182,9 +191,9 @@ final class HelperFilter {
 
   private func cause(of error: LiveError, isBehindPipe: Bool) -> LiveError {
     closeEnds()
-    switch ending() {
-    case .filter(let message): return HelperFilter.failed(message)
-    case .stream(let message, let number) where isBehindPipe && number != EPIPE && number != 0:
+    switch ending(within: 2_000_000_000) {
+    case .filter(let message)?: return HelperFilter.failed(message)
+    case .stream(let message, let number)? where isBehindPipe && number != EPIPE && number != 0:
       return HelperFilter.stream(message, number)
     default: return error
     }
@@ -194,12 +203,17 @@ final class HelperFilter {
     LiveError(.system(SystemError("write", number, "stream")), message)
   }
 
-  /// How the filters have ended. For a moment they may still be at it.
-  private func ending() -> Ending {
-    switch job.wait(2_000_000_000) {
+  /// How the filters have ended; nil where they go on for so many nanoseconds, because they wait for
+  /// the stream.
+  private func ending(within nanoseconds: UInt64) -> Ending? {
+    let result = job.wait(watch?.isStuck == true ? 0 : nanoseconds)
+    return switch result {
     case .success(let ending)?: ending
     case .failure(let error)?: .filter(error.message)
-    case nil: .filter("it does not end")
+    case nil where watch?.isStuck == true:
+      .filter(
+        "it takes more than \(HelperFilter.deadline / 1000) s for a record, and does not stop")
+    case nil: nil
     }
   }
 
@@ -212,17 +226,6 @@ final class HelperFilter {
   deinit {
     closeEnds()
     _ = close(progress)
-  }
-}
-
-/// Two numbers of a pipe, which those who use them close.
-private struct PipeEnds {
-  let reading: Int32
-  let writing: Int32
-  init() throws(SystemError) {
-    var ends: [Int32] = [-1, -1]
-    guard unsafe csystem_pipe(&ends) == 0 else { throw SystemError("pipe2", errno, "pipe") }
-    (reading, writing) = (ends[0], ends[1])
   }
 }
 
@@ -249,68 +252,51 @@ private func hear(_ descriptor: Int32) -> Bool {
 private final class HelperLog: @unchecked Sendable {
   // Safe to send: the channel's log may be written from any thread.
   private let channel: HelperChannel
+  private var count = 0
   init(_ channel: HelperChannel) { self.channel = channel }
 
+  /// Lines of one save or restore: the log is a file of dom0's.
+  static let limit = 1000
+
   func log(_ level: LogLevel, _ text: String) {
+    count += 1
+    guard count <= HelperLog.limit else { return }
     channel.log(level.ofXen, context: "xensave-lua filter", text)
+    if count == HelperLog.limit {
+      channel.log(
+        .warn, context: "xensave-lua filter", "no more messages are logged")
+    }
   }
 }
 
-/// Stops a filter that takes too long for a record: first the script, and where that does not help
-/// the whole helper, as SIGTERM would.
-final class Watch {
-  private let script: StopTimer
-  private let helper: StopTimer
-  private let nanoseconds: UInt64
-
-  /// For the calling thread, which is to run the filter.
-  init?(milliseconds: UInt64) {
-    guard let script = StopTimer(signal: LuaState.stopSignal),
-      let helper = StopTimer(signal: SIGTERM, isOfProcess: true)
-    else { return nil }
-    (self.script, self.helper) = (script, helper)
-    nanoseconds = milliseconds * 1_000_000
-  }
-
-  func arm() {
-    script.arm(nanoseconds)
-    helper.arm(nanoseconds + 1_000_000_000)
-  }
-
-  func disarm() {
-    script.arm(0)
-    helper.arm(0)
-  }
-}
-
-/// A filter whose every call is watched.
-final class WatchedFilter: RewriteFilter {
+/// A filter the time of whose calls is taken.
+final class TimedFilter: RewriteFilter {
   private let base: any RewriteFilter
-  private let watch: Watch?
+  private let time: FilterTime?
 
-  init(_ base: any RewriteFilter, _ watch: Watch?) {
+  init(_ base: any RewriteFilter, _ time: FilterTime?) {
     self.base = base
-    self.watch = watch
+    self.time = time
   }
 
-  private func watched<R>(_ body: () throws(RewriteError) -> R) throws(RewriteError) -> R {
-    watch?.arm()
-    defer { watch?.disarm() }
+  private func timed<R>(_ body: () throws(RewriteError) -> R) throws(RewriteError) -> R {
+    time?.begin()
+    defer { time?.end() }
     return try body()
   }
 
-  func begin() throws(RewriteError) { try watched { () throws(RewriteError) in try base.begin() } }
+  func begin() throws(RewriteError) { try timed { () throws(RewriteError) in try base.begin() } }
   func finish() throws(RewriteError) {
-    try watched { () throws(RewriteError) in try base.finish() }
+    try timed { () throws(RewriteError) in try base.finish() }
   }
 
   func header(_ header: inout Header) throws(RewriteError) {
     var changed = header
-    try watched { () throws(RewriteError) in try base.header(&changed) }
+    try timed { () throws(RewriteError) in try base.header(&changed) }
     header = changed
   }
 
   func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
-    try watched { () throws(RewriteError) in try base.record(record) }
+    try timed { () throws(RewriteError) in try base.record(record) }
   }
 }

@@ -25,23 +25,26 @@ public func runHelper(_ words: [String]) -> Int32 {
 
 /// Runs as a save helper on the hypervisor that `open` opens, with the configuration of a folder;
 /// returns the exit status. Nothing of it depends on the environment: libxl's is that of whoever
-/// started xl.
+/// started xl. `patience`: that of the channel, for tests.
 public func runHelper(
-  _ words: [String], configurationFolder: String,
+  _ words: [String], configurationFolder: String, patience: UInt64? = nil,
   _ open: (HelperChannel) throws(LiveError) -> any HelperHost
 ) -> Int32 {
   ignoreWriteSignals()
   let arguments: HelperArguments
   let channel: HelperChannel
+  let watch: ManagerWatch
   do throws(HelperError) {
     arguments = try HelperArguments(parsing: words)
     channel = try helperChannel(arguments)
+    channel.patience = patience ?? channel.patience
     // A helper that restores dies of SIGTERM: libxl destroys what it has made.
     if arguments.side == .save {
       try HelperAbort.onSIGTERM([arguments.descriptor])
     } else {
       HelperAbort.unblock()
     }
+    watch = try managerWatch(arguments, channel)
   } catch {
     writeError("xensave-lua: helper: \(error.description)\n")
     return error.kind == .arguments ? ExitCode.usage : error.exitStatus
@@ -52,9 +55,24 @@ public func runHelper(
     channel.log(.error, number: error.number ?? -1, error.description)
     return 255
   }
-  return HelperSession(
-    arguments, channel, host, configurationFolder: configurationFolder
-  ).run()
+  let session = HelperSession(
+    arguments, channel, host, configurationFolder: configurationFolder)
+  return withExtendedLifetime(watch) { session.run() }
+}
+
+/// What the end of libxl does to a helper: one that saves puts the domain back, as when it is asked to
+/// stop; one that restores has nothing to put back.
+private func managerWatch(
+  _ arguments: HelperArguments, _ channel: HelperChannel
+) throws(HelperError) -> ManagerWatch {
+  let isRestore = arguments.isRestore
+  do throws(SystemError) {
+    return try ManagerWatch(channel) {
+      guard isRestore else { return HelperAbort.stopMain() }
+      writeError("xensave-lua: helper: libxl is gone\n")
+      _exit(HelperError.goneStatus)
+    }
+  } catch { throw HelperError(error) }
 }
 
 /// Takes standard output and input for the channel alone: what anything else prints goes to standard

@@ -136,9 +136,9 @@ enum Shown {
   static func fixed(_ value: Double, _ digits: Int) -> String {
     var scale = 1.0
     for _ in 0..<digits { scale *= 10 }
-    let whole = Int64((value * scale).rounded())
+    let whole = Int64(saturating: (value * scale).rounded())
     guard digits > 0 else { return "\(whole)" }
-    let text = String(abs(whole))
+    let text = String(whole.magnitude)
     let padded = String(repeating: "0", count: max(0, digits + 1 - text.count)) + text
     return (whole < 0 ? "-" : "") + padded.dropLast(digits) + "." + padded.suffix(digits)
   }

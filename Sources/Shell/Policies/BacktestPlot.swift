@@ -1,5 +1,6 @@
 // What policies did, as a picture.
 
+internal import Bytes
 internal import Live
 
 /// Draws back-tests as SVG: above, how fast the guest dirtied pages; below, a line a policy with its
@@ -25,7 +26,7 @@ struct BacktestPlot {
     for tick in 0...5 {
       let time = end * Double(tick) / 5
       out += line(x(time), 36, x(time), height - 30, "#dddddd")
-      out += text(x(time), height - 12, Shown.time(UInt64(time)), anchor: "middle")
+      out += text(x(time), height - 12, Shown.time(UInt64(saturating: time)), anchor: "middle")
     }
     for (index, outcome) in outcomes.enumerated() {
       out += row(outcome, axis + 20 + lane * Double(index), x)

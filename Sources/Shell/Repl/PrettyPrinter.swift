@@ -12,6 +12,8 @@ struct PrettyPrinter {
   var width = 80
   /// Tables inside tables, beyond which "{...}" stands.
   var depth = 5
+  /// The greatest `depth`.
+  static let depthLimit = 100
   /// Entries of one table that are shown.
   var itemLimit = 64
   /// Lines of a hexdump that are shown.
@@ -151,7 +153,7 @@ struct PrettyPrinter {
     let shown = fields.prefix(max(0, itemLimit - list.count)).map {
       (key: $0.key.written, value: $0.value)
     }
-    let hidden = max(0, length - itemLimit) + count - shown.count
+    let hidden = max(0, length - itemLimit).addingSaturated(count - shown.count)
     return .table(list + shown, more: hidden)
   }
 

@@ -28,6 +28,7 @@ final class Repl {
     options.prompt = Prompt("> ", Style(.blue, bold: true))
     options.continuationPrompt = Prompt(">> ", Style(.blue))
     options.usesColour = usesColour
+    options.isInterrupted = { Interrupt.isRequested }
     options.colouring = LuaColouring.runs
     editor = LineEditor(options: options, history: history)
     let state = shell.state
@@ -60,7 +61,7 @@ final class Repl {
     while !isDone {
       switch try read() {
       case .text(let text): try take(text)
-      case .interrupted: Interrupt.clear()
+      case .interrupted: answerStop()
       case .endOfInput: isDone = true
       }
     }
@@ -69,6 +70,8 @@ final class Repl {
 
   private func read() throws(Failure) -> LineEditor.Line {
     do { return try editor.readLine() } catch {
+      // A terminal that stands still when the program is to end.
+      if Interrupt.isRequested { return .interrupted }
       throw Failure(ExitCode.system, error.description)
     }
   }
@@ -227,6 +230,16 @@ final class Repl {
 
   private func endInterrupt() {
     shell.state.endStop()
-    Interrupt.clear()
+    answerStop()
+  }
+
+  /// What Ctrl-C at a terminal drops is the input; all other requests to stop end the session.
+  private func answerStop() {
+    let signal = Interrupt.signal
+    if signal == 0 || (signal == Interrupt.fromKeyboard && editor.isInteractive) {
+      return Interrupt.clear()
+    }
+    isDone = true
+    shell.exitCode = ExitCode.stopped(by: signal)
   }
 }

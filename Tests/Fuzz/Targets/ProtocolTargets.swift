@@ -1,0 +1,166 @@
+// Targets over what other programs send and what is kept in files: traces, the helper's messages,
+// live streams, packed frames, undo journals.
+
+import Bytes
+import Format
+import Glibc
+@testable import HelperProtocol
+import Live
+import SimDomain
+import Stream
+@testable import SystemIO
+import TestKit
+import Zstd
+
+let protocolTargets: [FuzzTarget] = [
+  FuzzTarget("trace", limit: 2048, seeds: { traces.map { Array($0.utf8) } }, trace),
+  FuzzTarget("helper-message", limit: 512, seeds: { messages }, helperMessage),
+  FuzzTarget("helper-channel", limit: 1024, seeds: { conversations }, helperChannel),
+  FuzzTarget(
+    "helper-arguments", limit: 256,
+    seeds: {
+      [
+        "--save-domain 3 4 5 1 63 0", "--restore-domain 3 4 5 1 0 2 0 31 0",
+        "--save-domain 3 -1 5 0 0 1 1 7 0",
+      ].map { Array($0.utf8) }
+    }, helperArguments),
+  FuzzTarget("restore", limit: 16384, seeds: { Seeds.images.map { $0 + [0] } }, restore),
+  FuzzTarget("zstd", limit: 1024, seeds: { packed }, zstd),
+  journalTarget,
+]
+
+// MARK: - Traces
+
+private let traces = [
+  """
+  xensave-trace 1
+  domain guest=x86_hvm frames=100 pages=90
+  round kind=live number=0 dirty=100 digest=1 sent=90 octets=368640 begin=0 end=1000000
+  round kind=live number=1 dirty=10 digest=2 sent=10 octets=40960 begin=1000000 end=1200000
+  suspend begin=1200000 end=1300000
+  round kind=final number=2 dirty=5 digest=3 sent=5 octets=20480 begin=1300000 end=1400000
+  end outcome=complete time=1500000
+  """,
+  "xensave-trace 1\ndomain guest=x86_pv frames=1 pages=1\nend outcome=none time=0\n",
+]
+
+/// A trace that is written reads back as the same, and any policy's replay of it ends.
+private func trace(_ bytes: [UInt8]) throws {
+  guard let trace = try? Trace(parsing: bytes.text) else { return }
+  let text = trace.description
+  guard let again = try? Trace(parsing: text) else {
+    throw Violation("does not read back: \(text)")
+  }
+  try demand(again.description == text, "\(text) reads back as \(again)")
+  _ = trace.downtime
+  for rate in [1, 125_000_000, UInt64.max] as [UInt64] {
+    guard let replay = Replay(trace, octetsPerSecond: rate) else { continue }
+    let policies: [any Policy] = [
+      StopBehind(rounds: 0), StopBehind(rounds: 3), BuiltinPolicy(), DowntimePolicy(budget: 1000),
+    ]
+    for policy in policies {
+      let result = replay.run(policy)
+      _ = (result.sentRatio, result.dirtyCounts)
+    }
+  }
+}
+
+// MARK: - The helper
+
+private let messages: [[UInt8]] = HelperRelease.allCases.enumerated().flatMap { index, release in
+  [
+    HelperMessage.log(.info, context: "xc", "text"), .progress("pages", done: 1, total: 2),
+    .suspend, .switchQEMULogDirty(domain: 3, isOn: true), .restoreResults(store: 1, console: 2),
+    .staticDataDone(missing: 3), .complete(result: 0, number: 0),
+  ].compactMap { message in
+    message.encoded(release).map { [UInt8(index)] + $0.dropFirst(2) }
+  }
+}
+
+/// A message that is decoded and encoded is the same.
+private func helperMessage(_ input: [UInt8]) throws {
+  guard let first = input.first else { return }
+  let body = Array(input.dropFirst())
+  let releases = HelperRelease.allCases
+  let release = releases[Int(first) % releases.count]
+  guard let message = try? HelperMessage(decoding: body, release) else { return }
+  guard let encoded = message.encoded(release) else { return }
+  // Text that is no UTF-8 is repaired; a second time nothing is left to repair.
+  let again = try HelperMessage(decoding: Array(encoded.dropFirst(2)), release)
+  try demand(again == message, "\(message) becomes \(again)")
+}
+
+private let conversations: [[UInt8]] = [0, 1, 2, 3].map { index in
+  messages.filter { $0[0] == UInt8(index) }.reduce([UInt8(index)]) {
+    $0 + le16(UInt16($1.count - 1)) + $1.dropFirst()
+  }
+}
+
+/// A helper's output, as libxl reads it; and as what answers a helper.
+private func helperChannel(_ input: [UInt8]) throws {
+  guard let first = input.first else { return }
+  let body = Array(input.dropFirst())
+  let releases = HelperRelease.allCases
+  let release = releases[Int(first) % releases.count]
+  let peer = HelperPeer(
+    input: try MemoryFile.input.source(body, isStream: true), output: try MemoryFile.output.sink(),
+    release: release)
+  var count = 0
+  while count < 2000, (try? peer.next()) != nil { count += 1 }
+  try demand(count < 2000, "more messages than bytes")
+}
+
+private func helperArguments(_ bytes: [UInt8]) throws {
+  let words = bytes.split(separator: 32, omittingEmptySubsequences: false).map { Array($0).text }
+  for release in [nil] + HelperRelease.allCases.map(Optional.some) {
+    guard let parsed = try? HelperArguments(parsing: words, release: release) else { continue }
+    let again = try? HelperArguments(parsing: parsed.strings, release: parsed.release)
+    try demand(again == parsed, "\(parsed.strings) reads back as \(String(describing: again))")
+    let flags = HelperArguments.flags(parsed.callbacks, parsed.release)
+    try demand(
+      HelperArguments.callbacks(flags, parsed.side, parsed.release) == parsed.callbacks,
+      "callbacks \(parsed.callbacks) do not read back")
+    _ = (parsed.isLive, parsed.isDebug)
+  }
+}
+
+// MARK: - Live
+
+/// Any stream into a simulated domain: it is restored or refused, and then destroyed.
+private func restore(_ input: [UInt8]) throws {
+  let (bytes, choices) = input.splitting(last: 1)
+  var configuration = SimDomain.Configuration(frameCount: 64)
+  configuration.guest = choices[0] & 1 == 0 ? .x86HVM : .x86PV
+  // HVM streams name pages up to 4 GiB; what is beyond the domain has to be refused.
+  let domain = try SimDomain(blank: configuration)
+  let restore = Restore(
+    try MemoryFile.input.source(bytes, isStream: choices[0] & 2 != 0), into: domain,
+    isCheckpointed: choices[0] & 4 != 0)
+  do {
+    let result = try restore.run()
+    try demand(result.checkpointCount >= 0, "\(result)")
+    for page in 0..<64 where domain.hasPage(page) { _ = domain.type(of: page) }
+  } catch let error as LiveError { _ = error.description }
+}
+
+// MARK: - Packed frames
+
+private let packed: [[UInt8]] = [
+  // Frames as zstd writes them: raw, of one repeated byte, empty.
+  [0x28, 0xB5, 0x2F, 0xFD, 0x04, 0x00, 0x19, 0x00, 0x00, 0x61, 0x62, 0x63, 0xB2, 0x45, 0x7B, 0x3A],
+  [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x58, 0x03, 0x01, 0x00, 0x61],
+  [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00],
+]
+
+/// One frame, read in pieces: what comes out is at most what its length allows.
+private func zstd(_ bytes: [UInt8]) throws {
+  guard let reader = try? ZstdReader(MemoryFile.input.source(bytes)) else { return }
+  let arena = Arena(capacity: 8192)
+  var count = 0
+  while !reader.isAtEnd, count < 64 << 20 {
+    guard let got = try? reader.read(into: arena, 0..<8192) else { return }
+    if got == 0, !reader.isAtEnd { throw Violation("no progress") }
+    count += got
+  }
+  try demand(count <= max(1, bytes.count) * 32768, "\(count) bytes of \(bytes.count)")
+}
