@@ -70,7 +70,7 @@ func readSmallFile(_ path: String) throws(Failure) -> [UInt8] {
   } catch let error as Failure {
     throw error
   } catch {
-    throw Failure(ExitCode.fault, "\(error)")
+    throw Failure(any: error)
   }
 }
 

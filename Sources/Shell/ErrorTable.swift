@@ -5,6 +5,7 @@ internal import Format
 internal import Image
 internal import Live
 internal import LuaRuntime
+internal import Pages
 internal import Stream
 internal import SystemIO
 
@@ -52,23 +53,30 @@ struct Failure: Error, CustomStringConvertible {
     self.detail = detail
   }
 
+  /// What any error means: one of the layers below is told as such wherever it comes from, and only
+  /// what nobody knows is a fault of the program.
+  init(any error: any Error) {
+    self = Failure(known: error) ?? Failure(ExitCode.fault, "\(error)")
+  }
+
+  init?(known error: any Error) {
+    switch error {
+    case let failure as Failure: self = failure
+    case let error as SystemError: self.init(error)
+    case let error as StreamError: self.init(error)
+    case let error as RewriteError: self.init(error)
+    case let error as EditError: self.init(error)
+    case let error as PagesError: self.init(error)
+    case let error as LuaError: self.init(error)
+    default: return nil
+    }
+  }
+
   init(_ error: SystemError) {
     self.init(
       error.isInterrupt
         ? ExitCode.interrupted : error.isBrokenPipe ? ExitCode.brokenPipe : ExitCode.system,
       error.description)
-  }
-
-  /// What any error means; one that nobody should see here is a fault of this program.
-  static func of(_ error: any Error) -> Failure {
-    switch error {
-    case let failure as Failure: failure
-    case let error as SystemError: Failure(error)
-    case let error as StreamError: Failure(error)
-    case let error as RewriteError: Failure(error)
-    case let error as LuaError: Failure(error)
-    default: Failure(ExitCode.fault, "\(error)")
-    }
   }
 
   init(_ error: StreamError) {

@@ -66,9 +66,8 @@ private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
     if let shellCommand = command as? any ShellCommand { return try run(shellCommand) }
     try command.run()
     return ExitCode.good
-  } catch let failure as Failure {
-    throw failure
   } catch {
+    if let failure = Failure(known: error) { throw failure }
     if Commands.exitCode(for: error) == .success {
       try writeOut(Commands.fullMessage(for: error) + "\n")
       return ExitCode.good

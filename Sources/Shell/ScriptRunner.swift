@@ -48,7 +48,7 @@ struct ScriptRunner {
     } catch let error as LuaError {
       return try end(shell, error)
     } catch {
-      throw Failure.of(error)
+      throw Failure(any: error)
     }
   }
 
@@ -77,7 +77,7 @@ struct ScriptRunner {
     } catch let error as LuaError {
       try repl.show(error)
     } catch {
-      throw Failure.of(error)
+      throw Failure(any: error)
     }
     return try repl.run(shell.sessionNames)
   }
@@ -97,7 +97,7 @@ struct ScriptRunner {
     } catch let error as EditError {
       throw Failure(error)
     } catch {
-      throw Failure.of(error)
+      throw Failure(any: error)
     }
   }
 

@@ -110,6 +110,10 @@ public final class FileEdit {
     else { throw changed("another file has taken its place") }
   }
 
+  func checkWritable() throws(EditError) {
+    guard writingProblem == 0 else { throw EditError(SystemError("open", writingProblem, path)) }
+  }
+
   private func changed(_ what: String) -> EditError {
     EditError(.changed, "\(path): not edited: \(what) while it was looked at")
   }
@@ -119,7 +123,7 @@ public final class FileEdit {
   /// Writes `patches` into the file. The bytes that they replace must be there.
   public func apply(_ patches: [Patch]) throws(EditError) {
     guard !patches.isEmpty else { return }
-    guard writingProblem == 0 else { throw EditError(SystemError("open", writingProblem, path)) }
+    try checkWritable()
     let patches = patches.sorted { $0.offset < $1.offset }
     try checkPlace()
     try check(patches)

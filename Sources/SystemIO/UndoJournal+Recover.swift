@@ -75,6 +75,7 @@ extension FileEdit {
       try editing { () throws(SystemError) in try journal.remove() }
       return .nothing
     }
+    try checkWritable()
     do throws(SystemError) {
       try writeBack(contents, journal)
       _ = csystem_stamp(descriptor.number)
@@ -104,7 +105,8 @@ extension FileEdit {
   ) throws(EditError) -> State {
     var state = State()
     try editing { () throws(SystemError) in
-      try forEachPiece(contents, journal) { (offset, there, before, after) in
+      try forEachPiece(contents, journal) { (offset, there, before, after) throws(SystemError) in
+        try Interrupt.check(path)
         for index in there.indices where before[index] != after?[index] {
           if there[index] == before[index] {
             state.isBefore = true
@@ -279,6 +281,7 @@ extension UndoJournal {
     var place: UInt64 = 0
     let end = byteCount - 8
     while place < end {
+      try editing { () throws(SystemError) in try Interrupt.check(path) }
       let piece = try bytes(place, Int(min(64 << 10, end - place)))
       guard !piece.isEmpty else { return false }
       sum.add(piece)

@@ -168,6 +168,25 @@ private let keep = "-e 'return function() end'"
     }
   }
 
+  /// Wherever an error of the system comes from, it is told as one and not as a fault of the program.
+  @Test(
+    .enabled(if: hasStrace, "strace injects the faults"),
+    arguments: [
+      "set in vcpu[0].rip=5 --in-place -q", "run rename in web1 -o out -q",
+      "compact in out --unchecked -q",
+    ])
+  func anErrorOfTheSystemIsNoFaultOfTheProgram(words: String) {
+    inFolder { folder in
+      for number in 1...6 {
+        let outcome = Program.shell(
+          "cd \(folder); cp \(pv) in; "
+            + injecting("fcntl", "error=EMFILE:when=\(number)", "xensave-lua \(words)"))
+        // 1 where it was raised in a script.
+        #expect([0, 1, 3].contains(outcome.exitCode), "\(number): \(outcome.errors)")
+      }
+    }
+  }
+
   @Test func aFileSizeLimitIsAnErrorLikeAFullDisk() {
     inFolder { folder in
       let outcome = Program.shell(

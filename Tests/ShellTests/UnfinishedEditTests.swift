@@ -88,6 +88,23 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
     }
   }
 
+  /// Whoever opens an image says so: `Source(image:)`. These open what is no image, or (Verify, Module)
+  /// leave it to the verifier.
+  @Test func imagesAreOpenedAsImages() {
+    let others: Set = [
+      "IndexCache.swift", "PageSet.swift", "ImageFilesBinding.swift", "Module.swift",
+      "OptionsBinding.swift", "PageFiles.swift", "Verify.swift",
+    ]
+    let found = Program.shell(
+      "cd Sources && grep -rlE 'Source\\(opening:' Shell/Commands Shell/Bindings Pages Convert Legacy"
+    )
+    for path in found.text.split(separator: "\n") {
+      let name = String(path.split(separator: "/").last ?? "")
+      #expect(others.contains(name), "\(path): is it an image that it opens? Then Source(image:)")
+    }
+    #expect(found.text.contains("Verify.swift"))
+  }
+
   /// By a symbolic link the journal is that of the file.
   @Test(.enabled(if: hasStrace, "strace injects the kill"))
   func aSymbolicLinkLeadsToTheJournal() {
@@ -174,6 +191,21 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
       #expect(throws: EditError.self) {
         try edit.apply([Patch(offset: 0, before: [0x58], after: [1])])
       }
+      #expect(Program.read(image) == Array("new\n".utf8))
+      #expect(Program.names(in: folder) == ["image"])
+    }
+  }
+
+  /// So it is where the whole file was to be replaced: what came meanwhile stays.
+  @Test func aScriptDoesNotReplaceAFileThatCameMeanwhile() {
+    inFolder { folder in
+      let image = folder + "/image"
+      let code =
+        "os.execute(\"echo new >\(folder)/new; mv \(folder)/new \(image)\") return function() end"
+      let outcome = Program.shell(
+        "cp \(pv) \(image); xensave-lua -e '\(code)' \(image) --in-place -q")
+      #expect(outcome.exitCode == 3, "\(outcome.errors)")
+      #expect(outcome.errors.contains("another file has taken its place"), "\(outcome.errors)")
       #expect(Program.read(image) == Array("new\n".utf8))
       #expect(Program.names(in: folder) == ["image"])
     }

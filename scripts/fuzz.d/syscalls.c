@@ -7,9 +7,11 @@
      syscalls REPORT short            N K -- ...    it moves K bytes only
      syscalls REPORT fail         N ERRNO -- ...    it is not made and fails with ERRNO
 
+   N:CALL in the place of N is the first call of that number from the N-th on: threads may come in
+   another order than before.
    Calls are counted from the first one of the program itself, the dynamic linker's included, by
-   ptrace: no call gets past it, whichever library makes it. Programs that it starts are not looked
-   at. REPORT gets a line for each call that was counted ("count") or the one that was hit: its
+   ptrace: no call gets past it, whichever library makes it. A child that shares its memory counts as
+   a thread (and lives on when the program is killed); programs that it starts are not looked at. REPORT gets a line for each call that was counted ("count") or the one that was hit: its
    number and its six arguments. The exit status is the program's; 128 + the signal's number where it
    was killed; 99 where this program failed. */
 #define _GNU_SOURCE
@@ -69,6 +71,8 @@ int main(int argc, char **argv) {
     }
     if (mode < 0) { errno = EINVAL; die(argv[2]); }
     long goal = atol(argv[3]), value = atol(argv[4]);
+    const char *colon = strchr(argv[3], ':');
+    long wanted = colon ? atol(colon + 1) : -1;
     FILE *report = fopen(argv[1], "we");
     if (!report) die(argv[1]);
 
@@ -83,11 +87,11 @@ int main(int argc, char **argv) {
     int status;
     if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) die("waitpid");
     if (ptrace(PTRACE_SETOPTIONS, child, 0,
-               PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
-                   PTRACE_O_EXITKILL)) die("ptrace");
+               PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK |
+                   PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)) die("ptrace");
     if (ptrace(PTRACE_CONT, child, 0, 0)) die("ptrace");
 
-    int begun = 0, result = 99;
+    int begun = 0, was_hit = 0, result = 99;
     long count = 0;
     pid_t hit = 0; /* the thread whose call is to be met again at its exit */
     for (;;) {
@@ -105,21 +109,28 @@ int main(int argc, char **argv) {
         }
         if (!WIFSTOPPED(status)) continue;
         int signal = WSTOPSIG(status), event = status >> 16;
+        if (event == PTRACE_EVENT_EXEC && thread != child) {
+            ptrace(PTRACE_DETACH, thread, 0, 0);
+            continue;
+        }
         if (event == PTRACE_EVENT_EXEC) begun = 1;
         if (event || signal == SIGSTOP) signal = 0; /* a new thread begins with a SIGSTOP */
         if (signal == (SIGTRAP | 0x80)) {
             signal = 0;
             struct __ptrace_syscall_info info;
-            if (ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info) <= 0) continue;
+            if (ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info) <= 0) info.op = 0;
             if (begun && info.op == PTRACE_SYSCALL_INFO_ENTRY) {
                 count++;
-                int is_hit = mode != MODE_COUNT && count == goal;
+                int is_hit = mode != MODE_COUNT && !was_hit && count >= goal &&
+                             (wanted < 0 || (long)info.entry.nr == wanted);
+                was_hit |= is_hit;
                 if (mode == MODE_COUNT || is_hit) {
                     fprintf(report, "%llu", (unsigned long long)info.entry.nr);
                     for (int i = 0; i < 6; i++) {
                         fprintf(report, " %llu", (unsigned long long)info.entry.args[i]);
                     }
                     fputc('\n', report);
+                    if (is_hit) fflush(report);
                 }
                 if (is_hit) {
                     struct user_regs_struct r;

@@ -115,7 +115,7 @@ struct ConvertImage: LongCommand {
     } catch let error as SystemError {
       throw Failure(error)
     } catch {
-      throw Failure.of(error)
+      throw Failure(any: error)
     }
   }
 }

@@ -38,7 +38,7 @@ private func writingFile<R>(
   } catch let error as PagesError {
     throw Failure(error)
   } catch {
-    throw Failure(ExitCode.fault, "\(error)")
+    throw Failure(any: error)
   }
 }
 
@@ -120,7 +120,7 @@ struct Compact: LongCommand {
     } catch let error as StreamError {
       throw Failure(error)
     } catch {
-      throw Failure(ExitCode.fault, "\(error)")
+      throw Failure(any: error)
     }
     let expected = written.expectedRules
     guard

@@ -205,7 +205,7 @@ struct SetFields: LongCommand {
     } catch let error as StreamError {
       throw Failure(error)
     } catch {
-      throw Failure.of(error)
+      throw Failure(any: error)
     }
   }
 }

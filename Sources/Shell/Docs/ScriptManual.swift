@@ -37,7 +37,7 @@ struct ScriptManual {
     } catch let error as LuaError {
       if found == nil { throw Failure(error) }
     } catch {
-      throw Failure.of(error)
+      throw Failure(any: error)
     }
     // A policy declares its options in its own table, and says in its comment what they are.
     return found ?? []

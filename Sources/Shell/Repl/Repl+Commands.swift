@@ -41,7 +41,7 @@ extension Repl {
     } catch let error as SystemError {
       try say("\(error)", LuaColouring.error)
     } catch {
-      throw Failure.of(error)
+      throw Failure(any: error)
     }
   }
 
