@@ -98,7 +98,8 @@ let package = Package(
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
-    tests("ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
+    tests(
+      "ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "LiveTests",
       ["Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
@@ -125,8 +126,8 @@ let package = Package(
     tests(
       "XenDomainTests",
       [
-        "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes",
-        "TestKit", "xen-victim",
+        "Shell", "LuaRuntime", "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format",
+        "SystemIO", "Bytes", "TestKit", "xen-victim",
       ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),

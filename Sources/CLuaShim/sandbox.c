@@ -58,7 +58,7 @@ static int safe_collectgarbage(lua_State *L) {
 }
 
 /* tostring without addresses, which say where things are in the memory of this process. */
-static void push_text(lua_State *L, int index) {
+void clua_push_plain_text(lua_State *L, int index) {
     switch (lua_type(L, index)) {
     case LUA_TTABLE:
     case LUA_TFUNCTION:
@@ -78,7 +78,7 @@ static void push_text(lua_State *L, int index) {
 
 static int safe_tostring(lua_State *L) {
     luaL_checkany(L, 1);
-    push_text(L, 1);
+    clua_push_plain_text(L, 1);
     return 1;
 }
 
@@ -98,7 +98,7 @@ static int safe_format(lua_State *L) {
         case LUA_TUSERDATA:
         case LUA_TLIGHTUSERDATA:
         case LUA_TTHREAD:
-            push_text(L, i);
+            clua_push_plain_text(L, i);
             lua_replace(L, i);
         }
     }
@@ -115,6 +115,58 @@ static int safe_match(lua_State *L) {
                           (int)subject_limit, (int)pattern_limit);
     }
     return call_original(L);
+}
+
+/* ---- functions of C that can go on for ever, or for as good as ever ----
+   Hooks do not run inside them: what they go over is limited. */
+
+enum { item_limit = 1 << 24 };
+
+static void check_items(lua_State *L, lua_Integer first, lua_Integer last) {
+    if (last >= first && (lua_Unsigned)last - (lua_Unsigned)first >= item_limit) {
+        luaL_error(L, "a sandbox goes over %d items at most", (int)item_limit);
+    }
+}
+
+/* rep: nothing, any number of times. */
+static int safe_rep(lua_State *L) {
+    size_t length, separator;
+    luaL_checklstring(L, 1, &length);
+    luaL_optlstring(L, 3, "", &separator);
+    if (length == 0 && separator == 0) {
+        luaL_checkinteger(L, 2);
+        lua_pushliteral(L, "");
+        return 1;
+    }
+    return call_original(L);
+}
+
+/* insert, remove, sort and concat believe __len, which may say anything. */
+static int safe_by_length(lua_State *L) {
+    if (luaL_getmetafield(L, 1, "__len") != LUA_TNIL) {
+        return luaL_error(L, "a sandbox has no __len in the functions of table");
+    }
+    return call_original(L);
+}
+
+static int safe_concat(lua_State *L) {
+    if (!lua_isnoneornil(L, 4)) {
+        check_items(L, luaL_optinteger(L, 3, 1), luaL_checkinteger(L, 4));
+        return call_original(L);
+    }
+    return safe_by_length(L);
+}
+
+static int safe_move(lua_State *L) {
+    check_items(L, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3));
+    return call_original(L);
+}
+
+/* Without a seed it would take an address for one, and it would tell the seed. */
+static int safe_randomseed(lua_State *L) {
+    if (lua_isnone(L, 1)) lua_pushinteger(L, 1);
+    call_original(L);
+    return 0;
 }
 
 static int refuse_write(lua_State *L) {
@@ -179,17 +231,26 @@ void clua_restrict(lua_State *L) {
     wrap(L, "match", safe_match);
     wrap(L, "gmatch", safe_match);
     wrap(L, "gsub", safe_match);
+    wrap(L, "rep", safe_rep);
     lua_pop(L, 1);
     lua_pushliteral(L, "");
     lua_getmetatable(L, -1);
     lua_pushboolean(L, 0), lua_setfield(L, -2, "__metatable");
     lua_pop(L, 2);
 
+    lua_getfield(L, -1, LUA_TABLIBNAME);
+    wrap(L, "insert", safe_by_length);
+    wrap(L, "remove", safe_by_length);
+    wrap(L, "sort", safe_by_length);
+    wrap(L, "concat", safe_concat);
+    wrap(L, "move", safe_move);
+    lua_pop(L, 1);
+
     /* The same choices each time: a policy can be replayed. */
     lua_getfield(L, -1, LUA_MATHLIBNAME);
+    wrap(L, "randomseed", safe_randomseed);
     lua_getfield(L, -1, "randomseed");
-    lua_pushinteger(L, 1);
-    lua_call(L, 1, 0);
+    lua_call(L, 0, 0);
     lua_pop(L, 1);
 
     push_clocks(L);

@@ -6,5 +6,7 @@
 
 /* Called in protected mode, with the harmless libraries open. */
 void clua_restrict(lua_State *L);
+/* Pushes what tostring() gives in a sandbox: nothing with an address. May raise. */
+void clua_push_plain_text(lua_State *L, int index);
 
 #endif

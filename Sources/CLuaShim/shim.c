@@ -1,35 +1,53 @@
 /* See CLuaShim.h. */
-#include "CLuaShim.h"
-
+#define _GNU_SOURCE /* pthread_getattr_np */
+#include "context.h"
 #include "sandbox.h"
 #include "views.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct {
-    void *slots; /* of views (views.h); the registry keeps them */
-    clua_entry entry;
-    clua_release release;
-    void *host;
-    size_t used, limit;
-    /* Swift frames that would be jumped over. Not 0 also while only the host's code runs; clua_call
-       sets it to 0 for the Lua code that it runs. */
-    int swift_depth;
-    bool over;              /* the limit was passed while Swift ran */
-    volatile sig_atomic_t stopping;
-    lua_State *volatile running; /* the coroutine that runs now: hooks belong to one */
-    lua_State *main;
-    int traceback;          /* registry reference of the last traceback */
-} context;
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static _Thread_local lua_State *own; /* the state of this thread, for its stop signal */
 
-static context *context_of(lua_State *L) { return *(context **)lua_getextraspace(L); }
+/* ---- memory ----
+   A script that needs more than it may have gets an error, and so it does where the system has no
+   more. Not so while Swift is on the stack, which no error may jump over: what Swift asks for then
+   it gets, if need be from the reserve, and the error comes when it has returned. */
+
+enum { reserve_size = 256 << 10 };
+
+/* Whether a finalizer runs: without memory for its call, what an object holds would never be given
+   up. In a sandbox all are ours, and need next to nothing. */
+static bool is_finalizing(const context *c) {
+    return c->main && lua_gc(c->main, LUA_GCISRUNNING) != 1;
+}
+
+static bool may_fail(const context *c) { return c->swift_depth == 0 && !is_finalizing(c); }
+
+static void *grow(context *c, void *block, size_t size) {
+    if (c->is_failing) {
+        if (c->allocations_left == 0) {
+            if (may_fail(c)) return NULL;
+            c->starved |= c->swift_depth > 0;
+        } else {
+            c->allocations_left--;
+        }
+    }
+    void *result = realloc(block, size);
+    if (result || c->swift_depth == 0) return result;
+    c->starved = true;
+    free(c->reserve);
+    c->reserve = NULL;
+    result = realloc(block, size);
+    if (result) return result;
+    fputs("xensave-lua: not enough memory\n", stderr);
+    _exit(70);
+}
 
 static void *allocate(void *ud, void *block, size_t old, size_t new) {
     context *c = ud;
@@ -39,13 +57,50 @@ static void *allocate(void *ud, void *block, size_t old, size_t new) {
         c->used -= old;
         return NULL;
     }
-    if (c->limit && new > old && c->used + (new - old) > c->limit) {
-        if (c->swift_depth == 0) return NULL;
-        c->over = true;
+    if (new <= old) {
+        void *result = realloc(block, new);
+        if (result) c->used -= old - new;
+        return result ? result : block;
     }
-    void *result = realloc(block, new);
+    if (c->limit && c->used + c->held + (new - old) > c->limit) {
+        if (may_fail(c)) return NULL;
+        c->over |= c->swift_depth > 0;
+    }
+    void *result = grow(c, block, new);
     if (result) c->used += new - old;
     return result;
+}
+
+static bool is_full(const context *c) { return c->limit && c->used + c->held > c->limit; }
+
+static void collect(lua_State *L, context *c) {
+    lua_gc(L, LUA_GCCOLLECT);
+    c->held_at_collection = c->held;
+}
+
+bool clua_hold(lua_State *L, size_t count) {
+    context *c = context_of(L);
+    if (c->limit && count > c->limit) return false;
+    c->held += count;
+    if (!is_full(c)) return true;
+    collect(L, c);
+    if (!is_full(c)) return true;
+    c->held -= count;
+    return false;
+}
+
+void clua_let_go(lua_State *L, size_t count) { context_of(L)->held -= count; }
+
+size_t clua_room(lua_State *L) {
+    context *c = context_of(L);
+    if (!c->limit) return PTRDIFF_MAX;
+    return is_full(c) ? 0 : c->limit - c->used - c->held;
+}
+
+void clua_fail_allocations(lua_State *L, uint64_t count) {
+    context *c = context_of(L);
+    c->is_failing = count != UINT64_MAX;
+    c->allocations_left = count;
 }
 
 static int panic(lua_State *L) {
@@ -56,22 +111,29 @@ static int panic(lua_State *L) {
 
 /* ---- calling Swift ---- */
 
-static int raise_over(lua_State *L, context *c) {
-    c->over = false;
-    lua_gc(L, LUA_GCCOLLECT);
-    return luaL_error(L, "not enough memory");
+/* What Swift has taken for the script, and what it keeps for it, counts when it has returned. Lua's
+   collector does not see what Swift keeps: it is called where much has come to it. */
+static void settle(lua_State *L, context *c) {
+    bool starved = c->starved;
+    if (c->over || starved || c->held > c->held_at_collection + c->limit / 8) collect(L, c);
+    if (!c->reserve) c->reserve = malloc(reserve_size);
+    bool over = c->over && is_full(c);
+    c->over = c->starved = false;
+    if (over || starved) luaL_error(L, "not enough memory");
 }
 
 static int call_swift(lua_State *L, intptr_t number) {
     context *c = context_of(L);
-    lua_State *was = c->running;
-    c->running = L;
+    clua_check_stack(L, c);
+    lua_State *was = atomic_load_explicit(&c->running, memory_order_relaxed);
+    atomic_store_explicit(&c->running, L, memory_order_relaxed);
     c->swift_depth++;
     int results = c->entry(L, number, c->host);
     c->swift_depth--;
-    c->running = was;
-    if (c->over && c->used > c->limit) return raise_over(L, c);
-    c->over = false;
+    atomic_store_explicit(&c->running, was, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&c->stopping, memory_order_relaxed)) clua_arm(L);
+    if (c->limit | c->starved) settle(L, c);
     if (results >= 0) return results;
     if (results == -1 && lua_type(L, -1) == LUA_TSTRING) {
         luaL_where(L, 1);
@@ -91,9 +153,18 @@ void clua_push_function(lua_State *L, intptr_t number) {
 }
 
 /* ---- classes ----
+   An object is a box of its Swift object and of what that keeps for the script.
    metatable: { __name, __metatable = false, __gc, __index = closure(members, metatable, name,
    fallback), __newindex = closure(setters, ...), ... }. members[name] is a function (a method) or
    an integer (the getter of a property). */
+
+typedef struct {
+    void *object;
+    size_t weight;
+} box;
+
+/* What an object takes besides. */
+enum { base_weight = 96 };
 
 static bool is_object(lua_State *L, int index, int metatable) {
     if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return false;
@@ -154,17 +225,16 @@ static int set_member(lua_State *L) {
 
 /* upvalues: number, metatable, class name */
 static int metamethod(lua_State *L) {
-    context *c = context_of(L);
-    (void)c;
     return call_swift(L, (intptr_t)lua_tointeger(L, lua_upvalueindex(1)));
 }
 
 static int release(lua_State *L) {
-    void **box = lua_touserdata(L, 1);
-    void *object = *box;
+    box *b = lua_touserdata(L, 1);
+    void *object = b->object;
     if (object) {
-        *box = NULL;
+        b->object = NULL;
         context *c = context_of(L);
+        c->held -= b->weight;
         c->swift_depth++;
         c->release(object);
         c->swift_depth--;
@@ -253,11 +323,23 @@ void clua_add_property(lua_State *L, const char *class_name, const char *name, i
     add_accessor(L, class_name, "setters", name, setter);
 }
 
-void clua_push_object(lua_State *L, const char *name, void *object) {
-    void **box = lua_newuserdatauv(L, sizeof(void *), 0);
-    *box = object;
+void clua_push_object(lua_State *L, const char *name, void *object, size_t weight) {
+    box *b = lua_newuserdatauv(L, sizeof *b, 0);
+    *b = (box){object, base_weight + weight};
+    context *c = context_of(L);
+    c->held += b->weight;
+    c->over |= is_full(c);
     push_metatable(L, name);
     lua_setmetatable(L, -2);
+}
+
+void clua_set_weight(lua_State *L, int index, const void *object, size_t weight) {
+    box *b = lua_type(L, index) == LUA_TUSERDATA ? lua_touserdata(L, index) : NULL;
+    if (!b || b->object != object) return;
+    context *c = context_of(L);
+    c->held += base_weight + weight - b->weight;
+    b->weight = base_weight + weight;
+    c->over |= is_full(c);
 }
 
 void *clua_object(lua_State *L, int index, const char *name) {
@@ -266,169 +348,6 @@ void *clua_object(lua_State *L, int index, const char *name) {
     bool same = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
     return same ? *(void **)lua_touserdata(L, index) : NULL;
-}
-
-/* ---- interruption ---- */
-
-static void stop_hook(lua_State *L, lua_Debug *ar) {
-    (void)ar;
-    context *c = context_of(L);
-    if (!c->stopping) {
-        lua_sethook(L, NULL, 0, 0);
-        return;
-    }
-    /* Armed again before the error: a pcall in the script gets it once more, at once. */
-    lua_sethook(L, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
-    luaL_error(L, "interrupted");
-}
-
-static void arm(lua_State *L) {
-    lua_sethook(L, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
-}
-
-void clua_stop(lua_State *L) {
-    context *c = context_of(L);
-    c->stopping = 1;
-    arm(c->running);
-    if (c->running != c->main) arm(c->main);
-}
-
-void clua_end_stop(lua_State *L) {
-    context *c = context_of(L);
-    c->stopping = 0;
-    lua_sethook(c->main, NULL, 0, 0);
-}
-
-bool clua_is_stopping(lua_State *L) { return context_of(L)->stopping; }
-
-/* coroutine.resume and coroutine.wrap that note which coroutine runs: a hook set on another state
-   would not stop it. The results are those of Lua's own functions. */
-static int resume(lua_State *L, lua_State *co, int arguments) {
-    context *c = context_of(L);
-    if (!lua_checkstack(co, arguments)) {
-        lua_pushliteral(L, "too many arguments to resume");
-        return -1;
-    }
-    lua_xmove(L, co, arguments);
-    lua_State *was = c->running;
-    c->running = co;
-    if (c->stopping) arm(co);
-    int results;
-    int status = lua_resume(co, L, arguments, &results);
-    c->running = was;
-    if (status == LUA_OK || status == LUA_YIELD) {
-        if (!lua_checkstack(L, results + 1)) {
-            lua_pop(co, results);
-            lua_pushliteral(L, "too many results to resume");
-            return -1;
-        }
-        lua_xmove(co, L, results);
-        return results;
-    }
-    lua_xmove(co, L, 1);
-    return -1;
-}
-
-static lua_State *check_coroutine(lua_State *L) {
-    lua_State *co = lua_tothread(L, 1);
-    luaL_argexpected(L, co, 1, "coroutine");
-    return co;
-}
-
-static int co_resume(lua_State *L) {
-    lua_State *co = check_coroutine(L);
-    int results = resume(L, co, lua_gettop(L) - 1);
-    lua_pushboolean(L, results >= 0);
-    if (results < 0) {
-        lua_insert(L, -2);
-        return 2;
-    }
-    lua_insert(L, -(results + 1));
-    return results + 1;
-}
-
-/* Closes what is still to be closed in it: code of the script, on its own stack. */
-static int close_coroutine(lua_State *L, lua_State *co) {
-    context *c = context_of(L);
-    lua_State *was = c->running;
-    c->running = co;
-    if (c->stopping) arm(co);
-    int status = lua_resetthread(co);
-    c->running = was;
-    return status;
-}
-
-static int co_close(lua_State *L) {
-    lua_State *co = check_coroutine(L);
-    lua_Debug ar;
-    bool is_suspended = lua_status(co) == LUA_YIELD ||
-                        (lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar) == 0);
-    if (co == L || (!is_suspended && lua_status(co) == LUA_OK)) {
-        return luaL_error(L, "cannot close a %s coroutine", co == L ? "running" : "normal");
-    }
-    if (close_coroutine(L, co) == LUA_OK) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    lua_pushboolean(L, 0);
-    lua_xmove(co, L, 1);
-    return 2;
-}
-
-static int wrapped(lua_State *L) {
-    lua_State *co = lua_tothread(L, lua_upvalueindex(1));
-    int results = resume(L, co, lua_gettop(L));
-    if (results >= 0) return results;
-    int status = lua_status(co);
-    if (status != LUA_OK && status != LUA_YIELD) close_coroutine(L, co);
-    if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
-        luaL_where(L, 1);
-        lua_insert(L, -2);
-        lua_concat(L, 2);
-    }
-    return lua_error(L);
-}
-
-static int co_wrap(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    lua_State *co = lua_newthread(L);
-    lua_pushvalue(L, 1);
-    lua_xmove(L, co, 1);
-    lua_pushcclosure(L, wrapped, 1);
-    return 1;
-}
-
-/* xpcall whose handler does not run once a stop is under way: the error of a hook calls handlers
-   while hooks are off, so that a handler that loops could not be stopped. The results are those of
-   Lua's own function. */
-static int guarded_handler(lua_State *L) {
-    if (context_of(L)->stopping) return 1;
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, 1, 1);
-    return 1;
-}
-
-static int finish_xpcall(lua_State *L, int status, lua_KContext extra) {
-    if (status != LUA_OK && status != LUA_YIELD) {
-        lua_pushboolean(L, 0);
-        lua_pushvalue(L, -2);
-        return 2;
-    }
-    return lua_gettop(L) - (int)extra;
-}
-
-static int guarded_xpcall(lua_State *L) {
-    int count = lua_gettop(L);
-    luaL_checktype(L, 2, LUA_TFUNCTION);
-    lua_pushvalue(L, 2);
-    lua_pushcclosure(L, guarded_handler, 1);
-    lua_replace(L, 2);
-    lua_pushboolean(L, 1);
-    lua_pushvalue(L, 1);
-    lua_rotate(L, 3, 2);
-    int status = lua_pcallk(L, count - 2, LUA_MULTRET, 2, 2, finish_xpcall);
-    return finish_xpcall(L, status, 2);
 }
 
 /* ---- states and calls ---- */
@@ -448,14 +367,39 @@ static int open_libraries(lua_State *L) {
             lua_pop(L, 1);
         }
     }
-    lua_getglobal(L, LUA_COLIBNAME);
-    lua_pushcfunction(L, co_resume), lua_setfield(L, -2, "resume");
-    lua_pushcfunction(L, co_wrap), lua_setfield(L, -2, "wrap");
-    lua_pushcfunction(L, co_close), lua_setfield(L, -2, "close");
-    lua_pop(L, 1);
-    lua_pushcfunction(L, guarded_xpcall), lua_setglobal(L, "xpcall");
+    clua_open_coroutines(L);
     if (lua_tointeger(L, 1) == clua_sandbox) clua_restrict(L);
     return 0;
+}
+
+/* Notes the thread that runs a state now, and where its stack ends: at the latest a quarter before
+   its end (of small ones half) nothing new is begun. Between two looks Lua's own count of 200 C
+   calls holds. */
+static void note_thread(context *c) {
+    const char *here = __builtin_frame_address(0);
+    size_t size = 0;
+    c->thread = pthread_self();
+    if (getpid() == (pid_t)syscall(SYS_gettid)) {
+        /* Asking for the attributes of the first thread reads a file. */
+        struct rlimit limit;
+        getrlimit(RLIMIT_STACK, &limit);
+        size = limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > 64 << 20 ? 64 << 20 : limit.rlim_cur;
+        /* Words and environment are above us. */
+        size -= size / 8;
+    } else {
+        pthread_attr_t attributes;
+        void *low = NULL;
+        if (pthread_getattr_np(c->thread, &attributes) == 0) {
+            pthread_attr_getstack(&attributes, &low, &size);
+            pthread_attr_destroy(&attributes);
+            size = (size_t)(here - (const char *)low);
+        } else {
+            size = 512 << 10;
+        }
+    }
+    size_t margin = size / 4;
+    if (margin < 1 << 20) margin = size / 2 < 1 << 20 ? size / 2 : 1 << 20;
+    c->stack_floor = here - (size - margin);
 }
 
 lua_State *clua_new(size_t memory_limit, clua_entry entry, clua_release release_function,
@@ -466,13 +410,18 @@ lua_State *clua_new(size_t memory_limit, clua_entry entry, clua_release release_
     c->release = release_function;
     c->host = host;
     c->swift_depth = 1;
+    c->is_sandbox = libraries == clua_sandbox;
+    c->reserve = malloc(reserve_size);
     lua_State *L = lua_newstate(allocate, c);
     if (!L) {
+        free(c->reserve);
         free(c);
         return NULL;
     }
     *(context **)lua_getextraspace(L) = c;
-    c->main = c->running = L;
+    c->main = L;
+    atomic_store(&c->running, L);
+    note_thread(c);
     c->traceback = LUA_NOREF;
     lua_atpanic(L, panic);
     lua_pushcfunction(L, open_libraries);
@@ -488,15 +437,15 @@ lua_State *clua_new(size_t memory_limit, clua_entry entry, clua_release release_
 void clua_close(lua_State *L) {
     if (own == L) own = NULL;
     context *c = context_of(L);
-    c->stopping = 0;
+    clua_fail_allocations(L, UINT64_MAX);
+    atomic_store(&c->stopping, false);
     lua_close(L);
+    free(c->reserve);
     free(c);
 }
 
 static int handler(lua_State *L) {
     context *c = context_of(L);
-    const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL;
-    (void)text;
     luaL_traceback(L, L, NULL, 1);
     luaL_unref(L, LUA_REGISTRYINDEX, c->traceback);
     c->traceback = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -506,17 +455,24 @@ static int handler(lua_State *L) {
 
 int clua_call(lua_State *L, int arguments, int results) {
     context *c = context_of(L);
+    if (!pthread_equal(c->thread, pthread_self())) note_thread(c);
+    if (is_full(c)) collect(L, c);
     int base = lua_gettop(L) - arguments;
     lua_pushcfunction(L, handler);
     lua_insert(L, base);
     int depth = c->swift_depth;
-    lua_State *was = c->running;
-    c->running = L;
+    lua_State *was = atomic_load(&c->running);
+    atomic_store(&c->running, L);
     c->swift_depth = 0;
-    if (c->stopping) arm(L);
+    /* What has gone over so far is not the fault of what is called. */
+    bool over = c->over, starved = c->starved;
+    c->over = c->starved = false;
+    if (atomic_load(&c->stopping)) clua_arm(L);
     int status = lua_pcall(L, arguments, results, base);
     c->swift_depth = depth;
-    c->running = was;
+    c->over |= over;
+    c->starved |= starved;
+    clua_run_again(c, was);
     lua_remove(L, base);
     return status;
 }
@@ -531,7 +487,14 @@ const char *clua_traceback(lua_State *L) {
 }
 
 int clua_load(lua_State *L, const char *text, size_t count, const char *chunk_name) {
-    return luaL_loadbufferx(L, text, count, chunk_name, "t");
+    /* It is protected: what the text needs is limited. */
+    context *c = context_of(L);
+    if (is_full(c)) collect(L, c);
+    int depth = c->swift_depth;
+    c->swift_depth = 0;
+    int status = luaL_loadbufferx(L, text, count, chunk_name, "t");
+    c->swift_depth = depth;
+    return status;
 }
 
 /* ---- small ones ---- */
@@ -544,11 +507,15 @@ const char *clua_string(lua_State *L, int index, size_t *count) {
 
 int clua_upvalue_index(int index) { return lua_upvalueindex(index); }
 int clua_registry_index(void) { return LUA_REGISTRYINDEX; }
-void clua_collect(lua_State *L) { lua_gc(L, LUA_GCCOLLECT); }
-size_t clua_memory(lua_State *L) { return context_of(L)->used; }
+void clua_collect(lua_State *L) { collect(L, context_of(L)); }
+size_t clua_memory(lua_State *L) { return context_of(L)->used + context_of(L)->held; }
 
 static int to_text(lua_State *L) {
-    luaL_tolstring(L, 1, NULL);
+    if (context_of(L)->is_sandbox) {
+        clua_push_plain_text(L, 1);
+    } else {
+        luaL_tolstring(L, 1, NULL);
+    }
     return 1;
 }
 

@@ -296,7 +296,7 @@ void clua_push_owned_function(lua_State *L, intptr_t number, const char *name, v
     lua_CFunction call = lua_tocfunction(L, -1);
     lua_pop(L, 1);
     lua_pushinteger(L, number);
-    clua_push_object(L, name, object);
+    clua_push_object(L, name, object, 128);
     lua_pushcclosure(L, call, 2);
 }
 

@@ -219,16 +219,6 @@ void csystem_ignore_write_signals(void) {
     signal(SIGXFSZ, SIG_IGN);
 }
 
-int csystem_create_unnamed(const char *folder, unsigned mode) {
-    return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, (mode_t)mode);
-}
-
-int csystem_name(int descriptor, const char *path) {
-    char link[32];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
-}
-
 long csystem_peak_resident_kib(void) {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0;
@@ -240,6 +230,8 @@ int csystem_spawn_shell(const char *command, int input, pid_t *process) {
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_adddup2(&actions, input, 0);
+    /* Somebody may wait for the end of a stream that this process has inherited. */
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     sigset_t set;
     sigemptyset(&set);
     posix_spawnattr_setsigmask(&attributes, &set);

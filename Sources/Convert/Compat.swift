@@ -206,7 +206,8 @@ public enum Compat {
       let minor = Int(look.release.minor)
       guard let own = layout.byteCount(xenMinor: minor, patch: look.release.patch.map { Int($0) })
       else { continue }
-      if look.release.patch == nil, let first = layout.backports.first(where: { $0.minor == minor }),
+      if look.release.patch == nil,
+        let first = layout.backports.first(where: { $0.minor == minor }),
         let older = layout.byteCount(xenMinor: minor, patch: 0), entry.byteCount > older
       {
         look.warn(

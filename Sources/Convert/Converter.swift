@@ -70,6 +70,11 @@ public struct Converter {
             "trailing octets", "the record that the stream is cut in is left out", isLoss: false)
           return try end()
         }
+        guard trailing.isKept(from: reader.source) else {
+          report.note(
+            "trailing bytes", "what follows the end of the image is left out", isLoss: false)
+          return try end()
+        }
         try emitter.keepRest(from: &reader)
       }
     }

@@ -63,7 +63,8 @@ public struct EntryLayout: Sendable {
   /// where they differ.
   public init(
     _ number: UInt16, _ name: String, lengths: KeyValuePairs<Int, Int> = [:],
-    backports: [Backport] = [], mayBeShorter: Bool = false, _ doc: String, _ fields: [Field], forms: [Int: [Field]] = [:]
+    backports: [Backport] = [], mayBeShorter: Bool = false, _ doc: String, _ fields: [Field],
+    forms: [Int: [Field]] = [:]
   ) {
     self.number = number
     self.name = name

@@ -179,11 +179,59 @@ public enum Container: Sendable, Equatable {
       self = .other("zstd-compressed data (decompress it first: zstd -d)")
     } else if first.starts(with: [0x1F, 0x8B]) {
       self = .other("gzip-compressed data (decompress it first: gzip -d)")
+    } else if let name = Container.foreign(first) {
+      self = .other(name)
     } else if let legacy = Container.legacy(first) {
       self = .other(legacy)
     } else {
-      self = .other("no format of saved domains")
+      self = .other(Container.unknownName)
     }
+  }
+
+  /// What `Container` calls bytes that are nothing it knows.
+  public static let unknownName = "no format of saved domains"
+
+  /// Formats that people mistake for saved domains, by the magic at the start of the file.
+  private static func foreign(_ first: [UInt8]) -> String? {
+    foreignMagics.first { first.starts(with: $0.magic) }?.name
+  }
+
+  private static let foreignMagics: [(magic: [UInt8], name: String)] = [
+    ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], "xz-compressed data (decompress it first: xz -d)"),
+    (Array("BZh".utf8), "bzip2-compressed data (decompress it first: bzip2 -d)"),
+    ([0x04, 0x22, 0x4D, 0x18], "lz4-compressed data (decompress it first: lz4 -d)"),
+    ([0x89, 0x4C, 0x5A, 0x4F], "lzop-compressed data (decompress it first: lzop -d)"),
+    ([0x50, 0x4B, 0x03, 0x04], "a zip archive (unpack it first)"),
+    ([0x7F, 0x45, 0x4C, 0x46], "an ELF file (a core dump or a program)"),
+    ([0x45, 0x4D, 0x69, 0x4C], "a LiME memory dump"),
+    (Array("QFI\u{FB}".unicodeScalars.map { UInt8($0.value) }), "a qcow2 disk image"),
+    (Array("conectix".utf8), "a VHD disk image"), (Array("cxsparse".utf8), "a VHD disk image"),
+    (Array("vhdxfile".utf8), "a VHDX disk image"), (Array("KDMV".utf8), "a VMDK disk image"),
+    (Array("LibvirtQemudSave".utf8), "a save file of libvirt's QEMU driver"),
+    (Array("LibvirtQemudPart".utf8), "an unfinished save file of libvirt's QEMU driver"),
+  ]
+
+  /// Whether the bytes are printable ASCII or white space.
+  public static func isText(_ bytes: [UInt8]) -> Bool {
+    bytes.allSatisfy { (0x20...0x7E).contains($0) || (0x09...0x0D).contains($0) }
+  }
+
+  /// Where in `bytes` a header of a saved domain begins, and its name; nil where none does. For
+  /// images behind text that another program wrote before them.
+  public static func search(_ bytes: [UInt8]) -> (offset: Int, name: String)? {
+    let image: [UInt8] = [UInt8](repeating: 0xFF, count: 8) + Array("XENF".utf8)
+    let magics: [(magic: [UInt8], name: String)] = [
+      (Magic.xl, "an xl header"), (Array("LibxlFmt".utf8), "a libxl header"),
+      (image, "a libxc header"), (Magic.libvirt, "a libvirt header"),
+      (Magic.xenopsd, "a xenopsd signature"),
+    ]
+    for offset in bytes.indices {
+      let rest = bytes[offset...]
+      if let found = magics.first(where: { rest.starts(with: $0.magic) }) {
+        return (offset, found.name)
+      }
+    }
+    return nil
   }
 
   /// A legacy libxc stream begins with p2m_size, an unsigned long of the toolstack: small, so its

@@ -16,8 +16,10 @@ public struct RewriteError: Error, Sendable, CustomStringConvertible {
     case refused
     /// The file cannot be edited in place now.
     case edit(EditError)
-    /// The call itself makes no sense (source and destination are the same, ...).
+    /// What a script asks for makes no sense (a record is returned twice, ...).
     case usage
+    /// It cannot go where it is to go (source and destination are the same, ...).
+    case destination
   }
   public let kind: Kind
   public let description: String

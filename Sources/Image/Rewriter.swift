@@ -69,7 +69,14 @@ public final class Rewriter {
       case .header(let header): try rewrite(header)
       case .record(let record):
         if try rewrite(record) || !goesOn(record.type) { return try end() }
-      case .trailing:
+      case .trailing(let trailing):
+        guard trailing.isKept(from: reader.source) else {
+          report.note(
+            ChangeReport.Change(
+              kind: .dropped, place: "trailing bytes", offset: trailing.offset, field: "",
+              before: "what follows the end of the image", after: ""))
+          return try end()
+        }
         try finishOnce()
         try write { writer throws(StreamError) in try writer.keepRest(from: &self.reader) }
       }

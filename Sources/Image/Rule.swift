@@ -68,7 +68,7 @@ public struct Rule: Sendable {
 extension Rule {
   /// All rules, in the order of the layers. To add one, add it to one of these lists.
   public static let all: [Rule] =
-    unfinishedEdits + framing + xlHeader + libxlHeader + libxcHeaders + records + dispatch
+    unfinishedEdits + framing + xlHeader + config + libxlHeader + libxcHeaders + records + dispatch
     + staticData + order + cpuPolicy + completeness + pageData + pv + pvState + hvmContext + hvmState
     + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending
 

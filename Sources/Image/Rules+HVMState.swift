@@ -377,7 +377,7 @@ extension Rule {
         if pit.u32(52) != 0 {
           look.report(record, pit, "pad0", at: 52, "expected 0, got \(pit.u32(52).hex())")
         }
-      }),
+      })
   ]
 
   private static let hvmOthers: [Rule] = [

@@ -30,6 +30,18 @@ extension Rule {
           "expected no bits but 0x3, got \(flags.hex()): readers refuse what they do not know")
       }),
     Rule(
+      "xl-header.stream-flag", .error,
+      "The flag for libxl's stream is set where one follows: without it, xl reads a legacy stream.",
+      "Xen: tools/xl/xl.h, XL_MANDATORY_FLAG_STREAMv2",
+      .header(.libxl) { look, _ in
+        guard let xl = look.survey.headers[.xl], let flags = xl.number("mandatory_flags"),
+          flags & 2 == 0
+        else { return }
+        look.report(
+          xl, "mandatory_flags", at: 36,
+          "expected bit 1 (a libxl stream follows), got \(flags.hex())")
+      }),
+    Rule(
       "xl-header.not-json", .note, "The configuration is JSON since Xen 4.5.",
       "Xen: tools/xl/xl.h, XL_MANDATORY_FLAG_JSON",
       .header(.xl) { look, header in

@@ -2,7 +2,8 @@
 
 internal import Bytes
 internal import Format
-internal import Stream
+public import Stream
+public import SystemIO
 
 extension Rule {
   private static let reader = "Xen: tools/libs/light/libxl_stream_read.c, process_record"
@@ -149,8 +150,9 @@ extension Rule {
           "expected nothing after END, got xl's word to the receiver of a migration")
       }),
     Rule(
-      "trailing.image", .error, "Nothing follows the end of an image: restore reads one only.",
-      "Spec: libxl-migration-stream, END",
+      "trailing.image", .warning,
+      "No other image follows the end of an image: restore reads one only.",
+      "Spec: libxl-migration-stream, END; Xen 4.20 restores the first and leaves the rest unread",
       .trailing { look, trailing in
         guard trailing.kind == .afterEnd, let name = look.secondImage(trailing) else { return }
         look.report(
@@ -159,8 +161,9 @@ extension Rule {
         )
       }),
     Rule(
-      "trailing.octets", .error, "Nothing follows the end of an image.",
-      "Spec: libxl-migration-stream, END; libxc-migration-stream, END",
+      "trailing.octets", .note,
+      "Nothing follows the end of an image, but for what a volume holds behind it.",
+      "Spec: libxl-migration-stream, END; Xen 4.20 leaves the rest unread",
       .trailing { look, trailing in
         guard trailing.kind == .afterEnd, !look.isHandshake(trailing),
           look.secondImage(trailing) == nil
@@ -173,13 +176,27 @@ extension Rule {
   ]
 }
 
-extension Inspection {
-  /// What `xl migrate` sends behind the image, with its NUL.
+extension Trailing {
+  /// What `xl migrate` sends after the image, with its NUL.
   private static let handshake = Array("domain is yours, you are cleared to unpause\0".utf8)
 
+  /// Whether it is nothing but xl's word to the receiver of a migration.
+  func isHandshake(byteCount: UInt64) -> Bool {
+    kind == .afterEnd && first == Trailing.handshake
+      && byteCount == UInt64(Trailing.handshake.count)
+  }
+
+  /// Whether it belongs to what `source` holds. A file ends with its image: what follows on a volume
+  /// is old data. Of a pipe everything is another program's.
+  public func isKept(from source: Source) -> Bool {
+    guard kind == .afterEnd, source.isFile, let end = source.byteCount else { return true }
+    return isHandshake(byteCount: end >= offset ? end - offset : 0)
+  }
+}
+
+extension Inspection {
   fileprivate func isHandshake(_ trailing: Trailing) -> Bool {
-    trailing.kind == .afterEnd && trailing.first == Inspection.handshake
-      && survey.trailingByteCount == UInt64(Inspection.handshake.count)
+    trailing.isHandshake(byteCount: survey.trailingByteCount)
   }
 
   /// The name of the header that the octets begin with.

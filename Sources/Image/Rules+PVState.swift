@@ -79,7 +79,9 @@ extension Rule {
         for (name, offset) in PVContext.addresses {
           let value = record.body.load(8 + offset, as: UInt64.self)
           // The base of an LDT without entries is not looked at.
-          guard !value.isCanonical, name != "ldt_base" || context.ldtEntryCount > 0 else { continue }
+          guard !value.isCanonical, name != "ldt_base" || context.ldtEntryCount > 0 else {
+            continue
+          }
           look.report(
             record, name, at: 8 + offset, "expected a canonical address, got \(value.hex())")
         }
@@ -168,12 +170,13 @@ extension Rule {
       "The extended context is long enough, of a vCPU of the domain, and its addresses are "
         + "canonical.", domctl + "XEN_DOMCTL_set_ext_vcpucontext",
       .record([.x86PVVCPUExtended]) { look, record in
-        guard record.length >= 16, record.body.count >= 16 else { return }
-        let size = record.body.load(12, as: UInt32.self)
+        guard record.length > 8 else { return }
+        // What a short context lacks is zero to Xen.
+        let size = record.body.count >= 16 ? record.body.load(12, as: UInt32.self) : 0
         if size < 32 {
           look.report(record, "size", at: 12, "expected at least 32, got \(size)")
         }
-        let vcpu = record.body.load(8, as: UInt32.self)
+        let vcpu = record.body.count >= 12 ? record.body.load(8, as: UInt32.self) : 0
         if let count = look.configuration?.vcpuCount, Int(vcpu) >= count {
           look.report(
             record, "vcpu", at: 8, "expected less than \(count) (b_info.max_vcpus), got \(vcpu)")

@@ -186,7 +186,8 @@ struct X86SavedMSR: Sendable {
 
   private static func lacking(_ policy: CPUPolicy?, _ features: String...) -> String? {
     guard policy?.lacks(features) == true else { return nil }
-    return "expected none without \(features.joined(separator: " or ")) in the CPUID policy, got one"
+    return
+      "expected none without \(features.joined(separator: " or ")) in the CPUID policy, got one"
   }
 
   private static func wide(_ value: UInt64) -> String? {
@@ -205,6 +206,7 @@ enum X86MachineCheck {
     let isAMD = policy?.vendor == "AuthenticAMD" || policy?.vendor == "HygonGenuine"
     let allowed = isAMD ? common : common | intel
     guard caps & ~allowed != 0 else { return nil }
-    return "expected no capabilities but \(allowed.hex())\(isAMD ? " (on AMD)" : ""), got \(caps.hex())"
+    return
+      "expected no capabilities but \(allowed.hex())\(isAMD ? " (on AMD)" : ""), got \(caps.hex())"
   }
 }

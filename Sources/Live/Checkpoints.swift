@@ -5,6 +5,8 @@ internal import SystemIO
 /// Whoever takes checkpoints: libxl with Remus, or a program of its own. Xen: struct
 /// save_callbacks, postcopy and checkpoint.
 public protocol Checkpoints: AnyObject {
+  /// Called once, when the save begins, with the domain as it is then.
+  func begin(_ info: DomainInfo)
   /// Called when CHECKPOINT has been written: the guest may run again. Whoever adds records of its
   /// own to the stream does it in `checkpoint`. False ends the save; the guest runs then.
   func postcopy() throws(LiveError) -> Bool
@@ -13,9 +15,15 @@ public protocol Checkpoints: AnyObject {
   func checkpoint(_ count: Int) throws(LiveError) -> Bool
 }
 
-/// Checkpoints of one domain without libxl: it runs on by itself, for as long as a function says.
+extension Checkpoints {
+  public func begin(_ info: DomainInfo) {}
+}
+
+/// Checkpoints of one domain without libxl: it runs on by itself, for as long as a function says. One
+/// that was suspended before stands still all the time: who suspended it resumes it.
 public final class DomainCheckpoints: Checkpoints {
   private let domain: any Domain
+  private var wasSuspended = false
   private let wait: (Int) throws(LiveError) -> Bool
 
   /// `wait` blocks until the next checkpoint is due, and is given how many there are; false ends
@@ -25,8 +33,10 @@ public final class DomainCheckpoints: Checkpoints {
     self.wait = wait
   }
 
+  public func begin(_ info: DomainInfo) { wasSuspended = info.isSuspended }
+
   public func postcopy() throws(LiveError) -> Bool {
-    try domain.resume()
+    if !wasSuspended { try domain.resume() }
     return true
   }
 

@@ -14,8 +14,11 @@ public protocol ManagedDomain: Domain {
 
   /// Says that the domain, which is suspended or about to be, is to stay so if this program is killed:
   /// somebody may have the whole of it by now, and it must not run twice. Where nobody would resume it
-  /// anyway, does nothing.
-  func leaveSuspended()
+  /// anyway, does nothing. Returns whether somebody would have.
+  func leaveSuspended() -> Bool
+
+  /// Takes `leaveSuspended` back, if that returned true: whoever was to have the domain does not.
+  func takeBackSuspended()
 
   /// The value of a node of xenstore; nil where there is none. Paths that do not begin with "/" are
   /// below the domain's own, /local/domain/ID.
@@ -33,7 +36,8 @@ public protocol ManagedDomain: Domain {
 }
 
 extension ManagedDomain {
-  public func leaveSuspended() {}
+  public func leaveSuspended() -> Bool { false }
+  public func takeBackSuspended() {}
 }
 
 /// A line of a list of domains.

@@ -31,7 +31,8 @@ public enum Verdict: Sendable, Equatable {
   }
 }
 
-/// What a policy decides on. The first three are Xen's struct precopy_stats.
+/// What a policy decides on: made by `PrecopyRecorder`. The first three are Xen's struct
+/// precopy_stats.
 public struct PrecopyStats: Sendable, Equatable {
   /// Rounds that were sent.
   public var iteration = 0
@@ -39,6 +40,8 @@ public struct PrecopyStats: Sendable, Equatable {
   public var totalWritten = 0
   /// Pages that are dirty; nil while that is not known (Xen: -1).
   public var dirtyCount: Int?
+  /// Whether this is the call before a round is sent (the other one comes after it).
+  public var isBeforeRound = true
   /// Pages that the domain may have (its p2m size).
   public var frameCount = 0
   /// Nanoseconds since the first round began.
@@ -56,8 +59,6 @@ public struct PrecopyStats: Sendable, Equatable {
 
   public init() {}
 
-  /// Whether this is the call before a round is sent (the other one comes behind it).
-  public var isBeforeRound: Bool { dirtyCount != nil }
   /// Nanoseconds that sending the dirty pages would take; nil where it cannot be told.
   public var estimatedDowntime: UInt64? {
     guard let dirtyCount, bandwidth > 0 else { return nil }
@@ -76,9 +77,9 @@ public enum SaveOutcome: Sendable, Equatable {
 public protocol Policy {
   /// Called once, before the first `decide`.
   mutating func begin(_ info: DomainInfo, frameCount: Int)
-  /// Called twice a round: before it is sent (`dirtyCount` known) and behind it (nil).
+  /// Called twice a round: before it is sent, and after it (`dirtyCount` is nil then).
   mutating func decide(_ stats: PrecopyStats) -> Verdict
-  /// Called once when the guest stands still, and not when a policy aborts.
+  /// Called once, when the guest stands still after the last live round; not when a policy aborts.
   mutating func suspended(_ stats: PrecopyStats)
   /// Called when the guest of a checkpointed save runs again, behind each checkpoint.
   mutating func postcopy()
@@ -132,11 +133,15 @@ public struct DowntimePolicy: Policy, Sendable {
   public mutating func begin(_ info: DomainInfo, frameCount: Int) { (least, stale) = (.max, 0) }
 
   public mutating func decide(_ stats: PrecopyStats) -> Verdict {
-    guard let dirty = stats.dirtyCount else { return .proceed }
+    guard stats.isBeforeRound else { return .proceed }
     // Before the first round there is no bandwidth to go by.
     if let time = stats.estimatedDowntime, time <= budget { return .stopAndCopy }
     if stats.iteration >= roundLimit { return .stopAndCopy }
-    if dirty < least { (least, stale) = (dirty, 0) } else { stale += 1 }
+    if let dirty = stats.dirtyCount, dirty < least {
+      (least, stale) = (dirty, 0)
+    } else {
+      stale += 1
+    }
     if let patience, stale >= patience {
       return .abort("pages are dirtied faster than they are sent")
     }

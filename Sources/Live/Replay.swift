@@ -130,8 +130,10 @@ public struct Replay: Sendable {
     let verdict: Verdict
     do throws(LiveError) {
       verdict = try precopy.run(&policy, now: { now }) { number, dirty in
-        send(dirty, number == 0 ? firstDataCount : dirty)
+        let count = dirty ?? 0
+        send(count, number == 0 ? firstDataCount : count)
         rounds += 1
+        return count
       } clean: {
         clean()
       }

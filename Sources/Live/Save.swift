@@ -8,8 +8,8 @@ internal import Stream
 /// One save of one domain into one sink.
 ///
 /// However it ends, log-dirty is off and the device model no longer reports; a domain that the save
-/// suspended runs again if the save failed. After a save that is complete it stands still: the copy
-/// is the domain from now on, unless the caller resumes it.
+/// suspended runs again if the save failed, and one that was suspended before stays so. After a save
+/// that is complete it stands still: the copy is the domain from now on, unless the caller resumes it.
 public final class Save {
   public enum Mode {
     /// Rounds while the guest runs, as the policy says.
@@ -52,7 +52,8 @@ public final class Save {
   public private(set) var trace = Trace()
   private var policy: any Policy = BuiltinPolicy()
   private var hasBegunPolicy = false
-  private var wasSuspended = false
+  /// Whether it was this save that suspended the domain: only then it may resume it.
+  private var hasSuspended = false
   private var mustSwitchEmulator = false
   private var mustDisableLogDirty = false
   private var start: UInt64 = 0
@@ -112,7 +113,7 @@ public final class Save {
       throw LiveError(.unsuitable, "a guest of \(info.guest.name) cannot be saved")
     }
     self.guest = guest
-    wasSuspended = info.isSuspended
+    if case .checkpointed(_, let checkpoints) = mode { checkpoints.begin(info) }
     let frameCount = try domain.frameCount()
     if guest.hasEmulator {
       try domain.switchEmulatorLogDirty(true)
@@ -171,7 +172,9 @@ public final class Save {
     let verdict = try precopy.run(&policy, now: { clock.now }) {
       number, dirty throws(LiveError) in
       step = .precopy(round: number)
-      try send(.live, number, dirtyCount: dirty, "Frames iteration \(number)")
+      let count = dirty ?? bitmap.setCount
+      try send(.live, number, dirtyCount: count, "Frames iteration \(number)")
+      return count
     } clean: { () throws(LiveError) in
       try clean(isFinal: false)
     }
@@ -230,6 +233,8 @@ public final class Save {
   private func suspend() throws(LiveError) {
     step = .suspend
     let begin = clock.now
+    // Of a domain that was suspended when the save began, that is somebody else's work.
+    if !self.info.isSuspended { hasSuspended = true }
     try domain.suspend()
     let info = try domain.info()
     guard info.isSuspended else {
@@ -320,7 +325,7 @@ public final class Save {
         try domain.switchEmulatorLogDirty(false)
       }
     }
-    if resuming, !wasSuspended {
+    if resuming, hasSuspended {
       attempt("resuming the domain") { () throws(LiveError) in
         if try domain.info().isSuspended { try domain.resume() }
       }
@@ -354,7 +359,7 @@ public final class Save {
     return SaveResult(
       trace: trace, byteCount: sink.position, pageCount: sender.pageCount,
       pageRecordCount: sender.recordCount, checkpointCount: checkpointCount,
-      verifyDirtyCount: verifyDirtyCount, aftermath: aftermath)
+      hasSuspended: hasSuspended, verifyDirtyCount: verifyDirtyCount, aftermath: aftermath)
   }
 }
 
@@ -367,27 +372,34 @@ public struct SaveResult: Sendable {
   public let pageCount: Int
   public let pageRecordCount: Int
   public let checkpointCount: Int
+  /// Whether it was the save that suspended the domain; if not, it is not the save's to resume.
+  public let hasSuspended: Bool
   /// Pages that were dirty behind a verify round of a live save.
   public let verifyDirtyCount: Int?
   /// What could not be put back as it was; the image is good all the same.
   public let aftermath: [String]
 
   /// Of a save that something else than `Save` has done.
-  public init(trace: Trace, byteCount: UInt64, pageCount: Int, checkpointCount: Int) {
+  public init(
+    trace: Trace, byteCount: UInt64, pageCount: Int, checkpointCount: Int, hasSuspended: Bool,
+    aftermath: [String]
+  ) {
     self.init(
       trace: trace, byteCount: byteCount, pageCount: pageCount, pageRecordCount: 0,
-      checkpointCount: checkpointCount, verifyDirtyCount: nil, aftermath: [])
+      checkpointCount: checkpointCount, hasSuspended: hasSuspended, verifyDirtyCount: nil,
+      aftermath: aftermath)
   }
 
   init(
     trace: Trace, byteCount: UInt64, pageCount: Int, pageRecordCount: Int, checkpointCount: Int,
-    verifyDirtyCount: Int?, aftermath: [String]
+    hasSuspended: Bool, verifyDirtyCount: Int?, aftermath: [String]
   ) {
     self.trace = trace
     self.byteCount = byteCount
     self.pageCount = pageCount
     self.pageRecordCount = pageRecordCount
     self.checkpointCount = checkpointCount
+    self.hasSuspended = hasSuspended
     self.verifyDirtyCount = verifyDirtyCount
     self.aftermath = aftermath
   }

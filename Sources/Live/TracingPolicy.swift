@@ -7,6 +7,8 @@ public struct TracingPolicy: Policy {
     public fileprivate(set) var trace = Trace()
     fileprivate let clock: any SaveClock
     fileprivate var start: UInt64
+    /// The round that is being sent.
+    fileprivate var open: (number: Int, dirtyCount: Int?, totalWritten: Int, begin: UInt64)?
 
     public init(clock: any SaveClock = MonotonicClock()) {
       self.clock = clock
@@ -14,12 +16,36 @@ public struct TracingPolicy: Policy {
     }
 
     fileprivate var now: UInt64 { clock.now - start }
+
+    /// `callbacks` that also record each time at which the guest is made to stand still.
+    public func recording(_ callbacks: ManagerCallbacks) -> ManagerCallbacks {
+      var table = callbacks
+      guard let suspend = callbacks.suspend else { return table }
+      table.suspend = {
+        let begin = self.now
+        self.close(totalWritten: 0)
+        let isDone = suspend()
+        if isDone { self.trace.suspends.append(.init(begin: begin, end: self.now)) }
+        return isDone
+      }
+      return table
+    }
+
+    fileprivate func close(totalWritten: Int) {
+      guard let round = open else { return }
+      open = nil
+      // Where nobody counted the dirty pages, those that were sent are.
+      let sent = round.dirtyCount ?? max(0, totalWritten - round.totalWritten)
+      trace.rounds.append(
+        Trace.Round(
+          kind: .live, number: round.number, dirtyCount: sent, digest: 0, sentCount: sent,
+          octets: 0,
+          begin: round.begin, end: now))
+    }
   }
 
   private var base: any Policy
   private let record: Record
-  /// The round that is being sent.
-  private var open: (number: Int, dirtyCount: Int, begin: UInt64)?
 
   public init(_ base: any Policy, _ record: Record) {
     self.base = base
@@ -32,19 +58,17 @@ public struct TracingPolicy: Policy {
   }
 
   public mutating func decide(_ stats: PrecopyStats) -> Verdict {
-    if stats.dirtyCount == nil { close() }
+    if !stats.isBeforeRound { record.close(totalWritten: stats.totalWritten) }
     let verdict = base.decide(stats)
-    if let dirty = stats.dirtyCount {
-      // Told to stop before a round, Xen still sends it; told to abort, it does not.
-      if case .abort = verdict { return verdict }
-      open = (stats.iteration, dirty, record.now)
-    }
+    guard stats.isBeforeRound, stats.dirtyCount != 0 else { return verdict }
+    // Told to stop before a round, Xen still sends it; told to abort, it does not.
+    if case .abort = verdict { return verdict }
+    record.open = (stats.iteration, stats.dirtyCount, stats.totalWritten, record.now)
     return verdict
   }
 
   public mutating func suspended(_ stats: PrecopyStats) {
-    close()
-    record.trace.suspends.append(.init(begin: record.now, end: record.now))
+    record.close(totalWritten: stats.totalWritten)
     base.suspended(stats)
   }
 
@@ -62,14 +86,5 @@ public struct TracingPolicy: Policy {
       case .failed: "failed"
       }
     base.end(outcome)
-  }
-
-  private mutating func close() {
-    guard let round = open else { return }
-    open = nil
-    record.trace.rounds.append(
-      Trace.Round(
-        kind: .live, number: round.number, dirtyCount: round.dirtyCount, digest: 0,
-        sentCount: round.dirtyCount, octets: 0, begin: round.begin, end: record.now))
   }
 }

@@ -100,6 +100,9 @@ public struct LuaClass<Object: AnyObject> {
   public var close: Function?
   public var call: Function?
   public var equal: ((Object, Object) -> Bool)?
+  /// Bytes that an object keeps for the script, beyond a few: looked at when it is pushed, and after
+  /// each call of its methods and setters.
+  public var weight: ((Object) -> Int)?
   /// Metamethods by their own names ("__band"): the operands are at 1 and 2, either may be the
   /// object.
   public var operators: [(name: String, body: LuaFunction)] = []
@@ -130,15 +133,17 @@ extension LuaState {
   /// Makes a class known. Objects of `Object` can be pushed from then on.
   public func register<Object: AnyObject>(_ table: LuaClass<Object>) {
     let L = frame.L
-    setClassName(table.name, of: ObjectIdentifier(Object.self))
+    var known = KnownClass(name: table.name)
+    if let weight = table.weight {
+      known.weight = { object in (object as? Object).map(weight) ?? 0 }
+    }
+    setClass(known, of: ObjectIdentifier(Object.self))
     let name = table.name
     var metamethods = clua_metamethods(
       index: -1, newindex: -1, length: -1, tostring: -1, call: -1, close: -1, equal: -1)
     func bind(_ event: String, _ body: LuaClass<Object>.Function?) -> Int {
       guard let body else { return -1 }
-      return add(event, isMethod: true) { frame throws(LuaError) in
-        try body(try frame.object(1), frame)
-      }
+      return add(event, isMethod: true, weighed(table.weight, body))
     }
     metamethods.index = bind("index", table.index)
     metamethods.newindex = bind("assignment", table.newIndex)
@@ -163,19 +168,33 @@ extension LuaState {
     }
     L.newClass(name, metamethods)
     declarations.append(LuaDeclaration(.class, owner: name, name, name, table.doc))
-    for member in table.members { register(member, of: name) }
+    for member in table.members { register(member, of: name, table.weight) }
     for entry in table.operators {
       L.addMetamethod(name, entry.name, add(entry.name, isMethod: false, entry.body))
     }
   }
 
-  private func register<Object: AnyObject>(_ member: LuaMember<Object>, of owner: String) {
+  /// A function of an object that is weighed afterwards.
+  private func weighed<Object: AnyObject>(
+    _ weight: ((Object) -> Int)?, _ body: @escaping LuaClass<Object>.Function
+  ) -> LuaFunction {
+    guard let weight else {
+      return { frame throws(LuaError) in try body(try frame.object(1), frame) }
+    }
+    return { frame throws(LuaError) in
+      let object: Object = try frame.object(1)
+      defer { frame.L.setWeight(1, of: object, weight(object)) }
+      return try body(object, frame)
+    }
+  }
+
+  private func register<Object: AnyObject>(
+    _ member: LuaMember<Object>, of owner: String, _ weight: ((Object) -> Int)?
+  ) {
     let L = frame.L
     switch member.body {
     case .method(let body):
-      let number = add(member.name, isMethod: true) { frame throws(LuaError) in
-        try body(try frame.object(1), frame)
-      }
+      let number = add(member.name, isMethod: true, weighed(weight, body))
       L.addMethod(owner, member.name, number)
       declarations.append(
         LuaDeclaration(
@@ -188,10 +207,12 @@ extension LuaState {
       }
       let setter =
         set.map { set in
-          add(member.name, isMethod: true) { frame throws(LuaError) in
-            try set(try frame.object(1), frame)
-            return 0
-          }
+          add(
+            member.name, isMethod: true,
+            weighed(weight) { object, frame throws(LuaError) in
+              try set(object, frame)
+              return 0
+            })
         } ?? -1
       L.addProperty(owner, member.name, getter, setter)
       declarations.append(
@@ -231,7 +252,10 @@ extension LuaState {
   }
 
   /// Makes the table on the top of the frame what `require(name)` gives, and pops it.
-  public func provideModuleFromTop(_ name: String) {
+  public func provideModuleFromTop(_ name: String) { provideModuleFromTop(frame, name) }
+
+  /// The same on the stack of a call that is under way.
+  public func provideModuleFromTop(_ frame: LuaFrame, _ name: String) {
     let L = frame.L
     L.pushLoadedModules()
     L.rotate(-2, 1)

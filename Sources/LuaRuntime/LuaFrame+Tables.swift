@@ -31,6 +31,30 @@ extension LuaFrame {
     }
   }
 
+  /// Fields that a table of options, methods or hooks may have.
+  public static var fieldLimit: Int { 4096 }
+
+  /// The names of a table's fields with the types of their values, in order of the names. Keys that
+  /// are not strings are left out.
+  public func fieldNames(
+    _ index: Int
+  ) throws(LuaError) -> [(name: String, type: LuaType)] {
+    let index = Int(L.absolute(index))
+    guard type(index) == .table else { return [] }
+    try reserve(8)
+    var out: [(name: String, type: LuaType)] = []
+    L.pushNil()
+    while L.next(index) {
+      if let name = beginning(-2, 4096) { out.append((name, type(-1))) }
+      pop()
+      guard out.count <= LuaFrame.fieldLimit else {
+        pop()
+        throw LuaError("expected a table of at most \(LuaFrame.fieldLimit) fields")
+      }
+    }
+    return out.sorted { $0.name < $1.name }
+  }
+
   private func key(_ index: Int) -> Key {
     switch type(index) {
     case .number:
@@ -98,6 +122,23 @@ extension LuaFrame {
 
   /// Where a Lua function was defined ("file.lua:12"); nil for functions of C or Swift.
   public func source(_ index: Int) -> String? { L.functionSource(index) }
+
+  /// Pushes the values that the locals around a function have; how many.
+  public func pushLocals(of index: Int) throws(LuaError) -> Int {
+    let index = Int(L.absolute(index))
+    guard source(index) != nil else { return 0 }
+    try reserve(260)
+    var count = 0
+    while L.pushUpvalue(index, count + 1) { count += 1 }
+    return count
+  }
+
+  /// Pops `count` values, and gives them back to the locals around the function at `index`, which has
+  /// pushed them.
+  public func popLocals(of index: Int, _ count: Int) {
+    let index = Int(L.absolute(index))
+    for number in stride(from: count, to: 0, by: -1) { L.setUpvalue(index, number) }
+  }
 
   /// The module that `require` has loaded under this name, pushed; its type.
   @discardableResult

@@ -69,8 +69,9 @@ public struct LuaFrame {
     return Int(value)
   }
 
-  /// The octets of a string.
+  /// The octets of a string. The copy must find room below the state's limit.
   public func bytes(_ index: Int) throws(LuaError) -> [UInt8] {
+    if type(index) == .string { try state.checkRoom(L.length(index)) }
     guard let bytes = bytesIfAny(index) else { throw argumentError(index, "expected a string") }
     return bytes
   }
@@ -87,6 +88,17 @@ public struct LuaFrame {
     bytesIfAny(index).map { String(decoding: $0, as: UTF8.self) }
   }
 
+  /// The beginning of a string, for messages and names: at most `limit` octets; nil for anything
+  /// else.
+  public func beginning(_ index: Int, _ limit: Int) -> String? {
+    L.bytes(index, limit: limit).map { LuaFrame.cut($0, L.length(index)) }
+  }
+
+  /// As much of a text of `count` octets as is at hand, with a sign where that is not all.
+  private static func cut(_ octets: [UInt8], _ count: Int) -> String {
+    String(decoding: octets, as: UTF8.self) + (octets.count < count ? "..." : "")
+  }
+
   /// The object at `index`, of the class that Swift's type `Object` was registered as.
   public func object<Object: AnyObject>(
     _ index: Int, as type: Object.Type = Object.self
@@ -101,49 +113,6 @@ public struct LuaFrame {
     _ index: Int, as type: Object.Type = Object.self
   ) -> Object? {
     L.object(index, state.className(of: type), type)
-  }
-
-  /// A value with everything in it, as far as it is data; nil for functions, objects and tables
-  /// nested deeper than 32.
-  public func value(_ index: Int, depth: Int = 32) -> LuaValue? {
-    let index = Int(L.absolute(index))
-    switch type(index) {
-    case .none, .nil: return LuaValue.none
-    case .boolean: return .boolean(boolean(index))
-    case .number:
-      if L.isInteger(index), let value = L.integer(index) { return .integer(value) }
-      return .number(L.number(index))
-    case .string: return bytesIfAny(index).map { .string($0) }
-    case .table: return depth > 0 ? table(index, depth: depth) : nil
-    default: return nil
-    }
-  }
-
-  private func table(_ index: Int, depth: Int) -> LuaValue? {
-    let length = L.length(index)
-    guard L.reserve(8) else { return nil }
-    if length > 0 {
-      var list: [LuaValue] = []
-      for item in 1...length {
-        _ = L.rawGet(Int32(index), item)
-        defer { pop() }
-        guard let value = value(-1, depth: depth - 1) else { return nil }
-        list.append(value)
-      }
-      return .list(list)
-    }
-    var fields: [(name: String, value: LuaValue)] = []
-    L.pushNil()
-    while L.next(index) {
-      guard type(-2) == .string, let name = stringIfAny(-2), let value = value(-1, depth: depth - 1)
-      else {
-        pop(2)
-        return nil
-      }
-      fields.append((name, value))
-      pop()
-    }
-    return .table(fields.sorted { $0.name < $1.name })
   }
 
   /// A global, pushed; its type.
@@ -178,27 +147,14 @@ public struct LuaFrame {
     return LuaType(L.rawGet(Int32(index), position))
   }
 
-  /// The names of a table's fields with the types of their values, in order of the names. Keys that
-  /// are not strings are left out.
-  public func fieldNames(_ index: Int) -> [(name: String, type: LuaType)] {
-    let index = Int(L.absolute(index))
-    var out: [(name: String, type: LuaType)] = []
-    L.pushNil()
-    while L.next(index) {
-      if type(-2) == .string, let name = stringIfAny(-2) { out.append((name, type(-1))) }
-      pop()
-    }
-    return out.sorted { $0.name < $1.name }
-  }
-
   /// The number of elements of a table used as a list, or of octets of a string.
   public func length(_ index: Int) -> Int { L.length(index) }
 
-  /// What tostring() gives.
-  public func text(_ index: Int) -> String {
+  /// What tostring() gives; no more than `limit` octets of it.
+  public func text(_ index: Int, limit: Int = .max) -> String {
     L.pushText(of: index)
     defer { pop() }
-    return stringIfAny(-1) ?? ""
+    return beginning(-1, limit) ?? ""
   }
 
   /// The descriptor of the open file handle at `index`, with what was buffered written out; nil for
@@ -228,7 +184,11 @@ public struct LuaFrame {
   public func push(_ bytes: [UInt8]) { L.push(bytes) }
 
   public func push(_ value: LuaValue) {
-    _ = L.reserve(8)
+    // There is always a place left of what the value around it has reserved.
+    guard L.reserve(8) else {
+      state.isStackFull = true
+      return pushNil()
+    }
     switch value {
     case .none: pushNil()
     case .boolean(let value): push(value)
@@ -253,7 +213,13 @@ public struct LuaFrame {
 
   /// An object of a registered class; Lua holds a reference to it until it is collected.
   public func push<Object: AnyObject>(object: Object) {
-    L.push(object: object, state.className(of: Object.self))
+    let known = state.knownClass(of: Object.self)
+    L.push(object: object, known.name, weight: known.weight?(object) ?? 0)
+  }
+
+  /// Makes room for `count` more values on the stack.
+  public func reserve(_ count: Int) throws(LuaError) {
+    guard L.reserve(Int32(clamping: count)) else { throw LuaError("stack overflow") }
   }
 
   public func push(_ reference: LuaReference) {

@@ -16,7 +16,14 @@ public final class LuaState {
   private var freeNumbers: [Int] = []
   private(set) var currentName = "?"
   private(set) var currentIsMethod = false
-  private var classNames: [ObjectIdentifier: String] = [:]
+  /// A class that is known here: its name, and what an object of it keeps for the script.
+  struct KnownClass {
+    var name: String
+    var weight: ((AnyObject) -> Int)?
+  }
+  private var classes: [ObjectIdentifier: KnownClass] = [:]
+  /// A value did not find place on the stack.
+  var isStackFull = false
   /// The declarations of everything that is bound, for help and documentation.
   public internal(set) var declarations: [LuaDeclaration] = []
   /// The declarations of bound functions and module tables, by the addresses of these.
@@ -90,12 +97,18 @@ public final class LuaState {
       state.currentIsMethod = isMethod
     }
     let frame = LuaFrame(state, L)
-    guard L.reserve(32) else {
+    guard L.reserve(160) else {
       frame.push("stack overflow")
       return -1
     }
     do {
-      return try function.body(frame)
+      let count = try function.body(frame)
+      guard !state.isStackFull else {
+        state.isStackFull = false
+        frame.push("stack overflow")
+        return -1
+      }
+      return count
     } catch {
       if error.code.isEmpty {
         frame.push(error.message)
@@ -146,10 +159,11 @@ public final class LuaState {
 
   // MARK: - Classes
 
-  func setClassName(_ name: String, of type: ObjectIdentifier) { classNames[type] = name }
-  func className<Object: AnyObject>(of type: Object.Type) -> String {
-    classNames[ObjectIdentifier(type)] ?? "object"
+  func setClass(_ known: KnownClass, of type: ObjectIdentifier) { classes[type] = known }
+  func knownClass<Object: AnyObject>(of type: Object.Type) -> KnownClass {
+    classes[ObjectIdentifier(type)] ?? KnownClass(name: "object")
   }
+  func className<Object: AnyObject>(of type: Object.Type) -> String { knownClass(of: type).name }
 
   /// The class of the userdata at `index`, or nil.
   func className(_ L: Stack, _ index: Int) -> String? {
@@ -175,6 +189,11 @@ public final class LuaState {
 
   /// Compiles `text`; the function is on the top of the frame. Text only: no precompiled chunks.
   public func load(_ text: [UInt8], name: String) throws(LuaError) {
+    try load(frame, text, name: name)
+  }
+
+  /// The same on the stack of a call that is under way.
+  public func load(_ frame: LuaFrame, _ text: [UInt8], name: String) throws(LuaError) {
     let status = frame.L.load(text, name)
     if status != Stack.statusOK {
       let message = frame.stringIfAny(-1) ?? "syntax error"
@@ -199,7 +218,7 @@ public final class LuaState {
     let isStopped = L.isStopping
     var code = ""
     if frame.type(-1) == .table {
-      if frame.pushField(-1, "code") == .string { code = frame.stringIfAny(-1) ?? "" }
+      if frame.pushField(-1, "code") == .string { code = frame.beginning(-1, 100) ?? "" }
       frame.pop()
     }
     // error() may be given anything; a table without a text says nothing but its address.
@@ -207,7 +226,9 @@ public final class LuaState {
     let message =
       isStopped
       ? "interrupted"
-      : isText ? frame.text(-1) : "(error object is a table)" + (code.isEmpty ? "" : ": \(code)")
+      : isText
+        ? frame.text(-1, limit: LuaState.messageLimit)
+        : "(error object is a table)" + (code.isEmpty ? "" : ": \(code)")
     frame.pop()
     var error = LuaError(
       message,
@@ -241,8 +262,30 @@ public final class LuaState {
   /// The signal that `takeThread` lets through.
   public static var stopSignal: Int32 { clua_stop_signal() }
 
-  /// Octets that the state holds.
+  /// Octets of an error's message that are kept.
+  static let messageLimit = 64 << 10
+
+  /// Bytes that the state and, for it, Swift hold.
   public var memory: Int { frame.L.memory }
+
+  /// Counts `count` bytes that Swift keeps for the script, until they are let go.
+  public func hold(_ count: Int) throws(LuaError) {
+    guard frame.L.hold(count) else { throw LuaError("not enough memory", kind: .memory) }
+  }
+  public func letGo(_ count: Int) { stack?.letGo(count) }
+
+  /// Throws where a copy of `count` bytes would pass the limit.
+  func checkRoom(_ count: Int) throws(LuaError) {
+    guard let room = frame.L.room, room < count else { return }
+    collectGarbage()
+    guard let room = frame.L.room, room < count else { return }
+    throw LuaError("not enough memory", kind: .memory)
+  }
+
+  /// For tests: after `count` more allocations the system has no more memory; nil: it has again.
+  public func failAllocations(after count: UInt64?) {
+    frame.L.failAllocations(after: count ?? .max)
+  }
 
   /// Collects what no script can reach.
   public func collectGarbage() { frame.L.collect() }

@@ -38,12 +38,12 @@ struct Stack: Equatable {
     return isInteger != 0 ? value : nil
   }
 
-  /// A copy of the octets of a string; nil for anything else.
-  func bytes(_ index: Int) -> [UInt8]? {
+  /// A copy of the octets of a string, of the first `limit` of them; nil for anything else.
+  func bytes(_ index: Int, limit: Int = .max) -> [UInt8]? {
     var count = 0
     guard let start = unsafe clua_string(raw, Int32(index), &count) else { return nil }
     // Safety: Lua holds `count` octets there as long as the value is on the stack.
-    return unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: count))
+    return unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: min(count, limit)))
   }
 
   /// The object of class `name` at `index`.
@@ -63,6 +63,14 @@ struct Stack: Equatable {
     else { return nil }
     defer { pop(1) }
     return bytes(-1).map { String(decoding: $0, as: UTF8.self) }
+  }
+  /// Pushes upvalue `number` of a function; false, and nothing pushed, where there is none.
+  func pushUpvalue(_ index: Int, _ number: Int) -> Bool {
+    unsafe lua_getupvalue(raw, Int32(index), Int32(number)) != nil
+  }
+  /// Pops it.
+  func setUpvalue(_ index: Int, _ number: Int) {
+    unsafe _ = lua_setupvalue(raw, Int32(index), Int32(number))
   }
   /// "file:line" of a Lua function.
   func functionSource(_ index: Int) -> String? {
@@ -102,9 +110,14 @@ struct Stack: Equatable {
     }
   }
 
-  func push<Object: AnyObject>(object: Object, _ name: String) {
+  func push<Object: AnyObject>(object: Object, _ name: String, weight: Int) {
     // Safety: the release function balances this retain, once.
-    unsafe clua_push_object(raw, name, Unmanaged.passRetained(object).toOpaque())
+    unsafe clua_push_object(raw, name, Unmanaged.passRetained(object).toOpaque(), weight)
+  }
+  func setWeight(_ index: Int, of object: AnyObject, _ weight: Int) {
+    // Safety: the address is compared and not followed.
+    unsafe clua_set_weight(
+      raw, Int32(index), Unmanaged.passUnretained(object).toOpaque(), weight)
   }
 
   // Tables, without metamethods.
@@ -219,6 +232,14 @@ struct Stack: Equatable {
   func makeActive() { unsafe clua_set_active(raw) }
   func clearActive() { unsafe clua_clear_active(raw) }
   var memory: Int { Int(unsafe clua_memory(raw)) }
+  /// Bytes below the limit; nil where there is none.
+  var room: Int? {
+    let room = unsafe clua_room(raw)
+    return room == .max ? nil : Int(clamping: room)
+  }
+  func hold(_ count: Int) -> Bool { unsafe clua_hold(raw, count) }
+  func letGo(_ count: Int) { unsafe clua_let_go(raw, count) }
+  func failAllocations(after count: UInt64) { unsafe clua_fail_allocations(raw, count) }
   func collect() { unsafe clua_collect(raw) }
   func close() { unsafe clua_close(raw) }
 

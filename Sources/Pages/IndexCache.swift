@@ -101,7 +101,7 @@ public struct IndexCache {
     for word in words { bytes.append(integer: word) }
     bytes.append(integer: PageDelta.hash(bytes))
     try io { () throws(SystemError) in
-      let output = try OutputFile(creating: path)
+      let output = try OutputFile(path, .memory, .fileOnly)
       try output.sink.write(bytes)
       try output.commit()
     }
@@ -123,7 +123,7 @@ public struct IndexCache {
     bytes.append(integer: PageDelta.hash(bytes))
     // What a crash takes of it is made anew.
     try io { () throws(SystemError) in
-      let output = try OutputFile(creating: path)
+      let output = try OutputFile(path, .memory, .fileOnly)
       try output.sink.write(bytes)
       try output.commit(isDurable: false)
     }
@@ -138,6 +138,10 @@ public struct IndexCache {
 
   /// The index that it holds; nil where there is no cache. Throws what does not fit.
   func read(for source: Source) throws(PagesError) -> PageIndex? {
+    // What is no file is not opened: a FIFO would have us wait.
+    if Surroundings.exists(path), !Surroundings.isFile(path) {
+      throw unfit("it is not a file that only we can have written")
+    }
     let file: Source
     do { file = try Source(opening: path) } catch {
       if error.symbol == "enoent" { return nil }

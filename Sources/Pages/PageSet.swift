@@ -138,7 +138,7 @@ public struct PageSet: Sendable, Equatable {
   /// Writes the text into a file, which appears whole or not at all.
   public func save(to path: String) throws(PagesError) {
     try io { () throws(SystemError) in
-      let output = try OutputFile(creating: path)
+      let output = try OutputFile(path, .text)
       try output.sink.write(Array(text.utf8))
       try output.commit()
     }

@@ -7,7 +7,30 @@ internal import Stream
 /// What xs.chain gives: filters, in their order.
 final class LuaChain {
   let filters: [LuaReference]
-  init(_ filters: [LuaReference]) { self.filters = filters }
+  /// Chains inside it, and filters in all: a script may put any chain into another, many times.
+  private let depth: Int
+  private let size: Int
+
+  static let depthLimit = 64
+  static let sizeLimit = 1000
+
+  /// A chain of the arguments of `frame`.
+  init(_ filters: [LuaReference], _ frame: LuaFrame) throws(LuaError) {
+    var (depth, size) = (1, 0)
+    for index in 0..<filters.count {
+      let inner: LuaChain? = frame.objectIfAny(index + 1)
+      depth = max(depth, 1 + (inner?.depth ?? 0))
+      size += inner?.size ?? 1
+    }
+    guard depth <= LuaChain.depthLimit, size <= LuaChain.sizeLimit else {
+      throw LuaError(
+        "a chain of \(size) filters, \(depth) deep: expected at most \(LuaChain.sizeLimit) and "
+          + "\(LuaChain.depthLimit)")
+    }
+    self.filters = filters
+    self.depth = depth
+    self.size = size
+  }
 
   static var table: LuaClass<LuaChain> {
     var table = LuaClass<LuaChain>(
@@ -47,7 +70,14 @@ final class ChainFilter: RewriteFilter {
         switch try stage.record(item) {
         case .keep: next.append(item)
         case .drop: continue
-        case .replace(let list): next += list
+        case .replace(let list):
+          next += list
+          guard next.count <= LuaFilter.resultLimit else {
+            throw RewriteError(
+              .filter(LuaError("")),
+              "\(record.record.place): the filters of a chain make more than "
+                + "\(LuaFilter.resultLimit) records of it")
+          }
         case .stop: return .stop
         }
       }
@@ -65,6 +95,7 @@ extension ShellContext {
       return try LuaFilter(frame, index, self)
     }
     var stages: [any RewriteFilter] = []
+    try frame.reserve(8)
     for reference in chain.filters {
       frame.push(reference)
       defer { frame.pop() }

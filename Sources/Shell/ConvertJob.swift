@@ -14,6 +14,8 @@ struct ConvertJob {
   let destination: String
   /// Leaves out the verification of what was written.
   var isUnchecked = false
+  /// As in `OutputJob`.
+  var check: ((Source) throws(RewriteError) -> Void)?
 
   /// Rules that say no more than that no Xen reads the format that was asked for.
   private static let expected: Set<String> = [
@@ -22,10 +24,11 @@ struct ConvertJob {
 
   /// Runs the conversion. Nothing half-written is seen under the destination's name.
   func run(_ source: Source) throws(RewriteError) -> ConversionReport {
-    let job = OutputJob(destination: Destination(destination), isUnchecked: isUnchecked)
+    let job = OutputJob(
+      destination: Destination(destination), isUnchecked: isUnchecked, check: check)
     return try job.run(source, expecting: { _ in ConvertJob.expected }) {
       sink throws(RewriteError) in
-      guard let sink else { throw RewriteError(.usage, "a conversion needs a destination") }
+      guard let sink else { throw RewriteError(.destination, "a conversion needs a destination") }
       var converter = Converter(source, to: sink, conversion)
       return try converter.run()
     }
@@ -37,11 +40,13 @@ struct LegacyJob {
   var options = LegacyConverter.Options()
   let destination: String
   var isUnchecked = false
+  var check: ((Source) throws(RewriteError) -> Void)?
 
   func run(_ source: Source) throws(RewriteError) -> LegacyReport {
-    let job = OutputJob(destination: Destination(destination), isUnchecked: isUnchecked)
+    let job = OutputJob(
+      destination: Destination(destination), isUnchecked: isUnchecked, check: check)
     return try job.run(source) { sink throws(RewriteError) in
-      guard let sink else { throw RewriteError(.usage, "a conversion needs a destination") }
+      guard let sink else { throw RewriteError(.destination, "a conversion needs a destination") }
       do throws(StreamError) {
         return try LegacyConverter(source, options: options).run(to: sink)
       } catch {
@@ -69,11 +74,11 @@ func readSmallFile(_ path: String) throws(Failure) -> [UInt8] {
   }
 }
 
-/// Writes a small file whole.
+/// Writes a small file whole; "-" is standard output.
 func writeSmallFile(_ octets: [UInt8], to path: String) throws(Failure) {
   if path == "-" { return try writeOut(octets) }
   do {
-    let output = try OutputFile(creating: path)
+    let output = try OutputFile(path, .text)
     try output.sink.write(octets)
     try output.commit()
   } catch { throw Failure(error) }

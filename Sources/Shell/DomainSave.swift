@@ -40,6 +40,13 @@ struct DomainSave {
   /// Takes the trace, also of a save that fails.
   var recorder: TraceRecorder?
   var progress: (Save.Progress) -> Void = { _ in }
+  private let standing = Standing()
+
+  /// What is known of a domain that stands still.
+  private final class Standing {
+    /// Whether somebody would have resumed it if this program were killed, before END was written.
+    var wasOwed = false
+  }
 
   struct Outcome {
     let result: SaveResult
@@ -47,9 +54,12 @@ struct DomainSave {
     let report: ChangeReport?
   }
 
-  /// Saves. Whatever is thrown, the domain is as it was before, and no file has appeared.
+  /// Saves. Whatever is thrown, the domain is as it was before, and no file has appeared: one that
+  /// ran runs again, one that its caller had suspended stays suspended.
   func run(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
     do throws(Problem) { return try perform(domain) } catch {
+      // Still suspended, and by the caller: whose duty it was to resume it has it again.
+      if standing.wasOwed, (try? domain.info().isSuspended) == true { domain.takeBackSuspended() }
       recorder?.fail(LuaFailure(error).code)
       throw error
     }
@@ -59,15 +69,17 @@ struct DomainSave {
     switch target {
     case .file(let path):
       let output: OutputFile
-      do throws(SystemError) { output = try OutputFile(creating: path) } catch {
+      do throws(SystemError) { output = try OutputFile(path, .memory) } catch {
         throw .rewrite(RewriteError(error))
       }
-      let outcome = try write(domain, output.sink)
+      let outcome = try write(domain, output.sink, isRead: output.isStream && !isResuming)
       do throws(RewriteError) {
-        if !isUnchecked { try OutputJob(destination: .file(path)).verify(output) }
+        // A stream of checkpoints has no end: on a device what was there before goes on in it.
+        let isEndless = output.isBlockDevice && checkpoints != nil
+        if !isUnchecked, !isEndless { try OutputJob(destination: .file(path)).verify(output) }
         do throws(SystemError) { try output.commit() } catch { throw RewriteError(error) }
       } catch {
-        letGo(domain)
+        undo(domain, outcome.result)
         throw .rewrite(error)
       }
       return finished(domain, outcome)
@@ -77,7 +89,7 @@ struct DomainSave {
       do throws(SystemError) {
         sink = Sink(try Descriptor(taking: number, path: name, isOwned: false), path: name)
       } catch { throw .rewrite(RewriteError(error)) }
-      return finished(domain, try write(domain, sink))
+      return finished(domain, try write(domain, sink, isRead: !isResuming))
     case .command(let text):
       let command: ReadingCommand
       do throws(SystemError) { command = try ReadingCommand(text) } catch {
@@ -85,7 +97,7 @@ struct DomainSave {
       }
       guard let sink = command.sink else { throw .receiver(1, text) }
       let outcome: Outcome
-      do throws(Problem) { outcome = try write(domain, sink) } catch {
+      do throws(Problem) { outcome = try write(domain, sink, isRead: !isResuming) } catch {
         let code = command.wait()
         // A receiver that is gone is why the pipe broke.
         if let code, code != 0, case .live(let live) = error, case .system(let system) = live.kind,
@@ -104,7 +116,7 @@ struct DomainSave {
       }
       guard code == 0 else {
         // It took everything and refused at the end: the domain lives here.
-        letGo(domain)
+        undo(domain, outcome.result)
         throw .receiver(code, text)
       }
       return finished(domain, outcome)
@@ -112,12 +124,21 @@ struct DomainSave {
   }
 
   private func finished(_ domain: any ManagedDomain, _ outcome: Outcome) -> Outcome {
-    if isResuming { letGo(domain) } else { domain.leaveSuspended() }
+    if isResuming {
+      resume(domain)
+    } else if checkpoints == nil {
+      _ = domain.leaveSuspended()
+    }
     return outcome
   }
 
-  /// Lets the domain run on, if it was the save that stopped it.
-  private func letGo(_ domain: any ManagedDomain) {
+  /// A save that came to its end has failed after all: lets the domain run on if it was this save that
+  /// suspended it.
+  private func undo(_ domain: any ManagedDomain, _ result: SaveResult) {
+    if result.hasSuspended { resume(domain) }
+  }
+
+  private func resume(_ domain: any ManagedDomain) {
     do throws(LiveError) {
       if try domain.info().isSuspended { try domain.resume() }
     } catch {
@@ -125,14 +146,15 @@ struct DomainSave {
     }
   }
 
+  /// `isRead`: somebody may run the domain once he has its END.
   private func write(
-    _ domain: any ManagedDomain, _ output: Sink
+    _ domain: any ManagedDomain, _ output: Sink, isRead: Bool
   ) throws(Problem) -> Outcome {
     // What Xen's library writes into a pipe, only who reads it can count.
     let isCounted = output.kind != .file && savedByLibrary(domain) != nil
     guard let passing = filter ?? (isCounted ? ChainFilter([]) : nil) else {
       do throws(LiveError) {
-        return Outcome(result: try save(domain, output, policy), report: nil)
+        return Outcome(result: try save(domain, output, policy, isRead: isRead), report: nil)
       } catch { throw .live(error) }
     }
     let lock = Lock()
@@ -143,7 +165,9 @@ struct DomainSave {
     // A policy that runs in the script shares its state with the filter.
     let asked: (any Policy)? = policy.map { LockedPolicy($0, lock) }
     var result: SaveResult
-    do throws(LiveError) { result = try save(domain, filtered.sink, asked, lock) } catch {
+    do throws(LiveError) {
+      result = try save(domain, filtered.sink, asked, isRead: isRead, lock)
+    } catch {
       if let why = filtered.failure() { throw .rewrite(why) }
       throw .live(error)
     }
@@ -152,7 +176,7 @@ struct DomainSave {
       if isCounted { result.byteCount = output.position }
       return Outcome(result: result, report: filter == nil ? nil : report)
     } catch {
-      letGo(domain)
+      undo(domain, result)
       throw .rewrite(error)
     }
   }
@@ -165,7 +189,8 @@ struct DomainSave {
   }
 
   private func save(
-    _ domain: any ManagedDomain, _ sink: Sink, _ policy: (any Policy)?, _ lock: Lock? = nil
+    _ domain: any ManagedDomain, _ sink: Sink, _ policy: (any Policy)?, isRead: Bool,
+    _ lock: Lock? = nil
   ) throws(LiveError) -> SaveResult {
     let asked = policy ?? BuiltinPolicy()
     let mode: Save.Mode =
@@ -174,9 +199,8 @@ struct DomainSave {
       }
     // Behind END whoever reads the stream may run the domain: from here on only this program, and
     // nobody in its place, may resume it. A file is nobody's before it has its name.
-    let isRead = if case .file = target { false } else { !isResuming }
     let progress: (Save.Progress) -> Void = { event in
-      if isRead, event.what == "End of stream" { domain.leaveSuspended() }
+      if isRead, event.what == "End of stream" { standing.wasOwed = domain.leaveSuspended() }
       if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
     }
     if let xen = savedByLibrary(domain) {

@@ -8,7 +8,7 @@ internal import LuaRuntime
 internal import Stream
 internal import SystemIO
 
-/// Exit codes. They are documented in the README and in the manual page.
+/// Exit codes. `table` is what the help, the manual page and the README say of them.
 enum ExitCode {
   static let good: Int32 = 0
   /// The image has findings, or a script or its data failed.
@@ -24,6 +24,18 @@ enum ExitCode {
   static func stopped(by signal: Int32) -> Int32 { 128 + (signal > 0 ? signal : 2) }
   /// The reader of our output is gone.
   static let brokenPipe: Int32 = 141
+
+  static let table: [(code: Int32, meaning: String)] = [
+    (good, "good"), (findings, "findings, or a script failed"), (usage, "usage"),
+    (system, "a system call failed"), (fault, "a fault of the program"),
+    (129, "ended by SIGHUP"), (130, "interrupted"), (brokenPipe, "the reader of a pipe is gone"),
+    (143, "ended by SIGTERM"),
+  ]
+
+  /// The table as one sentence: "0 good; 1 findings, or ...".
+  static var sentence: String {
+    table.map { "\($0.code) \($0.meaning)" }.joined(separator: "; ")
+  }
 }
 
 /// An end of the program with a message: what, where, and a hint.
@@ -62,6 +74,7 @@ struct Failure: Error, CustomStringConvertible {
     case .filter, .rejected, .refused: self.init(ExitCode.findings, error.description)
     case .edit(let edit): self.init(edit)
     case .usage: self.init(ExitCode.findings, error.description)
+    case .destination: self.init(ExitCode.usage, error.description)
     }
   }
 
@@ -114,7 +127,7 @@ extension LuaFailure {
     case .rejected: self.init(error.description, code: "rejected")
     case .refused: self.init(error.description, code: "refused")
     case .edit(let edit): self.init(error.description, code: edit.code)
-    case .usage: self.init(error.description, code: "usage")
+    case .usage, .destination: self.init(error.description, code: "usage")
     }
   }
 }

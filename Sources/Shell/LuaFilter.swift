@@ -23,6 +23,8 @@ final class LuaFilter: RewriteFilter {
 
   static let hookNames =
     ["begin", "finish", "header"] + HeaderKind.allCases.map { "\($0.rawValue)_header" }
+  /// Records that one may become.
+  static let resultLimit = 4096
   /// Keys of a filter table that are not called.
   static let plainNames = ["name", "description", "opts", "on_error"]
 
@@ -45,10 +47,10 @@ final class LuaFilter: RewriteFilter {
   }
 
   private func readTable(_ index: Int) throws(LuaError) {
-    for (key, type) in frame.fieldNames(index) {
+    for (key, type) in try frame.fieldNames(index) {
       if LuaFilter.plainNames.contains(key) {
         if key == "name", frame.pushField(index, key) == .string {
-          name = frame.stringIfAny(-1) ?? name
+          name = frame.beginning(-1, 200) ?? name
           frame.pop()
         } else if key == "name" {
           frame.pop()
@@ -138,7 +140,7 @@ final class LuaFilter: RewriteFilter {
       }
       return .drop
     }
-    if count == 1, let word = frame.stringIfAny(first) {
+    if count == 1, let word = frame.beginning(first, 100) {
       switch word {
       case "keep": return .keep
       case "drop": return .drop
@@ -147,6 +149,10 @@ final class LuaFilter: RewriteFilter {
         throw LuaError(
           "unknown action '\(word)'" + didYouMean(word, among: ["keep", "drop", "stop"]))
       }
+    }
+    guard count <= LuaFilter.resultLimit else {
+      throw LuaError(
+        "a filter returns at most \(LuaFilter.resultLimit) records, got \(count) values")
     }
     var records: [EditableRecord] = []
     for index in first..<first + count {

@@ -23,6 +23,8 @@ struct OutputJob {
   var destination: Destination
   /// Leaves out the verification of what was written.
   var isUnchecked = false
+  /// What else is asked of a result before it gets its name; throws where it may not.
+  var check: ((Source) throws(RewriteError) -> Void)?
   /// Rules that say no more than that no Xen reads the format of a result.
   enum FormatRule {
     static let version = "image-header.version"
@@ -43,21 +45,22 @@ struct OutputJob {
       do { sink = try Sink.standardOutput() } catch { throw RewriteError(error) }
       guard sink.kind != .file || sink.identity != source.identity else {
         throw RewriteError(
-          .usage, "\(source.path): standard output is the image itself (write to another file)")
+          .destination,
+          "\(source.path): standard output is the image itself (write to another file)")
       }
       return try body(sink)
     case .inPlace:
       guard source.isFile else {
-        throw RewriteError(.usage, "\(source.path): only a file can be rewritten in place")
+        throw RewriteError(.destination, "\(source.path): only a file can be rewritten in place")
       }
       let edit = try claim(source)
-      return try write(edit.resolvedPath, like: source.path, replacing: edit, expecting, body)
+      return try write(edit.resolvedPath, .inPlace, replacing: edit, expecting, body)
     case .file(let path):
-      if let there = try? Source(opening: path), there.isFile, there.identity == source.identity {
+      guard !OutputFile.isSame(path, as: [source.identity]) else {
         throw RewriteError(
-          .usage, "\(path): the output is the image itself (use --in-place for that)")
+          .destination, "\(path): the output is the image itself (use --in-place for that)")
       }
-      return try write(path, like: nil, expecting, body)
+      return try write(path, .replacing, expecting, body)
     }
   }
 
@@ -83,18 +86,18 @@ struct OutputJob {
   }
 
   private func write<Report>(
-    _ path: String, like: String?, replacing edit: FileEdit? = nil,
+    _ path: String, _ rule: OutputFile.Rule, replacing edit: FileEdit? = nil,
     _ expecting: (Report) -> Set<String>,
     _ body: (Sink?) throws(RewriteError) -> Report
   ) throws(RewriteError) -> Report {
     do {
-      // A FIFO or a device is written into; it must not be replaced.
-      if let number = try openIfSpecial(path) {
-        return try body(Sink(try Descriptor(taking: number, path: path), path: path))
+      let output = try OutputFile(path, .memory, rule)
+      guard check == nil || output.readingPath != nil else {
+        throw RewriteError(.destination, "\(path): what is written there cannot be checked")
       }
-      let output = try OutputFile(creating: path, like: like)
       let report = try body(output.sink)
       if !isUnchecked { try verify(output, expecting(report)) }
+      if let check, let readable = output.readingPath { try check(Source(opening: readable)) }
       try edit?.checkPlace()
       try output.commit()
       return report
@@ -109,11 +112,14 @@ struct OutputJob {
     }
   }
 
+  /// Verifies what was written, where it can be read again.
   func verify(
     _ output: OutputFile, _ expectedRules: Set<String> = []
   ) throws(RewriteError) {
+    guard let path = output.readingPath else { return }
+    let expectedRules = expectedRules.union(output.expectedRules)
     let written: Source
-    do { written = try Source(opening: output.readingPath) } catch { throw RewriteError(error) }
+    do { written = try Source(opening: path) } catch { throw RewriteError(error) }
     let report: VerifyReport
     do { report = try Verifier(written).run() } catch { throw RewriteError(error) }
     let errors = report.findings.filter {
@@ -123,10 +129,18 @@ struct OutputJob {
     let others = errors.count - 1
     throw RewriteError(
       .rejected(count: errors.count),
-      "\(output.path): not written: the result would not restore: \(first.description)"
+      "\(output.path): \(output.refusal): the result would not restore: \(first.description)"
         + (others > 0 ? " (and \(others) more)" : "")
         + "; --unchecked writes it all the same")
   }
+}
+
+extension OutputFile {
+  /// The rules that an image breaks by where it was written: on a device other octets follow it.
+  var expectedRules: Set<String> { isBlockDevice ? ["trailing.image", "trailing.octets"] : [] }
+
+  /// What becomes of a result that is not good.
+  var refusal: String { isBlockDevice ? "written, but not good" : "not written" }
 }
 
 /// A rewrite through a filter, as the command line and `xs.rewrite` run it.

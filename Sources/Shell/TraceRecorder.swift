@@ -11,7 +11,9 @@ final class TraceRecorder {
 
   /// The file appears with `write`. That it can be made is found out here, before anything is done to
   /// the domain.
-  init(creating path: String) throws(SystemError) { file = try OutputFile(creating: path) }
+  init(
+    creating path: String, _ rule: OutputFile.Rule = .replacing
+  ) throws(SystemError) { file = try OutputFile(path, .text, rule) }
 
   /// The save has failed, be it behind the last octet. `code`: why.
   func fail(_ code: String) { trace?.outcome = code }

@@ -4,7 +4,7 @@ internal import Bytes
 internal import Format
 
 enum SyntheticState {
-  /// What an HVM guest's records hold. The state of processors and devices is zero; xenstore's ring
+  /// What an HVM guest's records hold. The state of processors is that after a reset, as far as Xen asks for it; xenstore's ring
   /// and the console lie in the last pages that the domain has.
   static func hvm(_ configuration: SimDomain.Configuration) -> [SimDomain.StateKey: [UInt8]] {
     var states: [SimDomain.StateKey: [UInt8]] = [:]
@@ -57,7 +57,10 @@ enum SyntheticState {
     header.store(4, UInt32(1))
     header.store(8, UInt64.max)
     entry(1, 0, header)
-    for vcpu in 0..<vcpuCount { entry(2, vcpu, [UInt8](repeating: 0, count: 1032)) }
+    var cpu = [UInt8](repeating: 0, count: 1032)
+    // CR0 with ET alone: Xen takes no vCPU without it.
+    cpu.store(656, UInt64(0x10))
+    for vcpu in 0..<vcpuCount { entry(2, vcpu, cpu) }
     entry(0, 0, [])
     return body
   }

@@ -19,18 +19,35 @@ extension StreamReader {
       let bytes = try head(.xenopsd)
       return .header(Header(.xenopsd, offset: 0, bytes: bytes, order: .little))
     case .other(let name):
-      let isUnknown = name == "no format of saved domains"
+      if name == Container.unknownName { throw try unknown(first) }
       throw fail(
-        isUnknown || name.contains("header") ? .malformed : .unsupported, at: 0, "",
-        isUnknown
-          ? "not a saved domain: expected an xl, libxl or libxc header, got "
-            + first.prefix(8).hexDigits
-          : "this is \(name), which is not read here")
+        name.contains("header") ? .malformed : .unsupported, at: 0, "",
+        "this is \(name), which is not read here")
     case .tooShort:
       throw fail(
         .truncated, at: UInt64(first.count), "",
         "expected a saved domain, got \(first.isEmpty ? "nothing" : "\(first.count) octets")")
     }
+  }
+
+  /// The error for bytes that are no format: it names a tar archive, or where an image begins.
+  private func unknown(_ first: [UInt8]) throws(StreamError) -> StreamError {
+    // A pipe may have no more to give for long: what has come has to do.
+    let more = source.isFile ? try peek(Limit.search) : first
+    let tar = Array("ustar".utf8)
+    if more.count >= 262, more[257..<262].elementsEqual(tar) {
+      return fail(
+        .unsupported, at: 0, "", "this is a tar archive (unpack it first), which is not read here")
+    }
+    let found = Container.search(more).map { found in
+      "; \(found.name) begins at byte \(found.offset) (tail -c +\(found.offset + 1) cuts it out)"
+    }
+    return fail(
+      .malformed, at: 0, "",
+      "not a saved domain: expected an xl, libxl or libxc header, got "
+        + (Container.isText(first)
+          ? "\"\(first.prefix(16).printable)\"" : first.prefix(8).hexDigits)
+        + (found ?? ""))
   }
 
   mutating func xlHeader() throws(StreamError) -> Part {
@@ -47,7 +64,10 @@ extension StreamReader {
           + (order == .big ? " (big-endian, as the byte order mark says)" : ""))
     }
     let data = try read(Int(optionalCount), kind.title)
-    if fixed.load(36, as: UInt32.self, order) & 2 == 0 {
+    // The stream is what counts: xl would take one of libxl for a legacy one without the flag.
+    if fixed.load(36, as: UInt32.self, order) & 2 == 0,
+      try !peek(8).starts(with: "LibxlFmt".utf8)
+    {
       throw fail(
         .unsupported, at: 36, kind.title,
         "this holds a legacy libxc stream (Xen 4.5 or older): xensave-lua convert makes a version 3 "

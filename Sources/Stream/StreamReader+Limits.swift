@@ -23,6 +23,8 @@ extension StreamReader {
     /// Longest pfn table of one PAGE_DATA: 131,071 entries. Xen's savers batch 1,024, and no more
     /// than 32,704 with contents fit into a record.
     public static let pageTable = 1 << 20
+    /// Bytes of a file of no known format that are searched for the beginning of an image.
+    static let search = 4096
     /// Blobs up to this length are read into memory, longer ones stay in the source.
     public static let blob = 1 << 20
   }

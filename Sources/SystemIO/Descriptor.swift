@@ -32,7 +32,7 @@ public struct Descriptor: ~Copyable {
     guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
     self.number = number
     self.isOwned = isOwned
-    identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    identity = FileIdentity(status)
     switch status.st_mode & S_IFMT {
     case S_IFREG, S_IFBLK: kind = isStream ? .other : .file
     case S_IFIFO: kind = .pipe

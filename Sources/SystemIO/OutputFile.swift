@@ -1,76 +1,323 @@
-// A file that appears whole or not at all.
+// Where every output of the program is opened: what stands at its path decides how.
 
 internal import CSystem
 internal import Glibc
 
-/// A new file in the folder of its final name, without a name until it is complete.
+/// What a command or a script writes.
 ///
-/// Order of the end: verify (the caller's), fsync of the file, a temporary name, rename, fsync of the
-/// folder. Before the rename nothing of it can be seen under the final name; without `commit()` it is
-/// gone with its descriptor, even where the process is killed. File systems without O_TMPFILE have
-/// it under its temporary name from the start.
+/// | at the path there is | |
+/// |---|---|
+/// | nothing, or a file | a new file without a name, which gets this one when it is complete |
+/// | a symbolic link | followed: the file that it points to is replaced, or made where it dangles |
+/// | a FIFO, a socket, a device | written to, and never replaced; what was written stays |
+/// | a folder | an error |
+///
+/// Order of the end of a new file: verify (the caller's), fsync of the file, the name, fsync of the
+/// folder. Before that nothing of it can be seen; without `commit()` it is gone with its descriptor,
+/// even where the process is killed. File systems without O_TMPFILE have it under a hidden temporary
+/// name from the start.
 public final class OutputFile {
-  /// The name that the file gets.
+  /// What it holds, which decides who may read a file that is new.
+  public enum Content: Sendable {
+    /// A guest's memory: its owner alone (0600).
+    case memory
+    /// Anything else: as the umask has it.
+    case text
+  }
+
+  /// What becomes of a file that is there.
+  public enum Rule: Sendable {
+    /// It is replaced; its mode and owner stay where we may give them.
+    case replacing
+    /// It is replaced, and owner, group, mode and extended attributes must stay: else nothing is done.
+    case inPlace
+    /// It stays, and is an error.
+    case new
+    /// As `replacing`, but nothing except a file is written to: for what nobody named.
+    case fileOnly
+  }
+
+  private enum State {
+    /// A new file without a name.
+    case unnamed
+    /// A new file with its temporary name.
+    case named
+    /// Something that was there before, and is written to.
+    case special
+    case done
+  }
+
+  /// The name that the user gave.
   public let path: String
-  /// The name that it has before that, once it has one.
-  private let temporaryPath: String
   public let sink: Sink
-  private var isNamed: Bool
-  private var isDone = false
+  /// Where what was written can be read; nil for what cannot be read again.
+  public let readingPath: String?
+  /// A block device: what was on it behind our octets is still there.
+  public let isBlockDevice: Bool
+  /// Whether somebody may read it while it is written.
+  public var isStream: Bool { state == .special && !isBlockDevice }
 
-  /// Where the file can be opened for reading until `commit()`.
-  public var readingPath: String { "/proc/\(getpid())/fd/\(sink.number)" }
+  /// The path with its links followed.
+  private let target: String
+  private let temporaryPath: String
+  private let rule: Rule
+  private var state: State
 
-  /// Creates the temporary file. Its mode is that of `like` (a file that it will stand for), or
-  /// 0600: images hold a guest's memory.
-  public init(creating path: String, like: String? = nil) throws(SystemError) {
+  public init(
+    _ path: String, _ content: Content, _ rule: Rule = .replacing
+  ) throws(SystemError) {
     self.path = path
-    var mode: mode_t = 0o600
+    self.rule = rule
+    let place = rule == .new ? Place(name: path) : try Place(following: path)
+    target = place.name
     var status = stat()
-    if let like, unsafe stat(like, &status) == 0 { mode = status.st_mode & 0o777 }
-    let (folder, name) = splitPath(path)
-    temporaryPath = folder + "." + name + "." + OutputFile.suffix()
+    let isThere = unsafe place.descriptor != nil || lstat(target, &status) == 0
+    if isThere, rule == .new { throw SystemError("open", EEXIST, path) }
+    if isThere, place.descriptor != nil || status.st_mode & S_IFMT != S_IFREG {
+      let opened = try OutputFile.openSpecial(place, status, path, rule)
+      sink = Sink(try Descriptor(taking: opened.number, path: path), path: path)
+      isBlockDevice = opened.isBlockDevice
+      readingPath = opened.isReadable ? OutputFile.readingPath(of: opened.number) : nil
+      temporaryPath = ""
+      state = .special
+      return
+    }
+    let (folder, name) = splitPath(target)
+    guard !name.isEmpty else {
+      throw SystemError("open", target.isEmpty ? ENOENT : EISDIR, path)
+    }
+    var random = SystemRandomNumberGenerator()
+    temporaryPath = folder + ".xensave-" + String(random.next(), radix: 36)
+    let mode: mode_t = content == .memory ? 0o600 : 0o666
     var number = unsafe csystem_create_unnamed(folder.isEmpty ? "." : folder, mode)
-    isNamed = false
-    if number < 0, [EOPNOTSUPP, EISDIR, EINVAL, ENOENT].contains(errno) {
+    state = .unnamed
+    if number < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
       number = unsafe csystem_create(temporaryPath, mode)
-      isNamed = true
+      state = .named
     }
     guard number >= 0 else { throw SystemError("open", errno, path) }
-    // The umask may have taken bits that the file it stands for has.
-    if like != nil { _ = fchmod(number, mode) }
     sink = Sink(try Descriptor(taking: number, path: path), path: path)
     sink.synchronizeFromNowOn()
+    isBlockDevice = false
+    readingPath = OutputFile.readingPath(of: number)
+    if isThere, rule == .inPlace || !place.isStrangers(status) { try keep(status) }
   }
 
-  /// Puts the file under its final name, replacing what was there. Without `isDurable` it is whole
-  /// for everybody who looks, but a crash of the machine may take it.
-  public func commit(isDurable: Bool = true) throws(SystemError) {
-    if isDurable { try synchronize() }
-    if !isNamed {
-      guard unsafe csystem_name(sink.number, temporaryPath) == 0 else {
-        throw SystemError("linkat", errno, path)
+  private static func readingPath(of number: Int32) -> String {
+    "/proc/\(getpid())/fd/\(number)"
+  }
+
+  /// Gives the new file what the one that it stands for has.
+  private func keep(_ status: stat) throws(SystemError) {
+    let number = sink.number
+    let isStrict = rule == .inPlace
+    func failed(_ what: String) -> SystemError {
+      SystemError("\(what) cannot be kept", errno, path)
+    }
+    if fchown(number, status.st_uid, status.st_gid) != 0 {
+      if isStrict { throw failed("its owner and group") }
+      // Whose the new file is, nobody else gets rights to it.
+      return
+    }
+    var name = [CChar](repeating: 0, count: 256)
+    func copy(_ which: csystem_attributes) throws(SystemError) {
+      // Safety: the name has the room that is told.
+      if unsafe csystem_copy_attributes(target, number, which, &name, name.count) != 0, isStrict {
+        let octets = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        throw failed("its attribute \(String(decoding: octets, as: UTF8.self))")
       }
-      isNamed = true
     }
-    guard unsafe rename(temporaryPath, path) == 0 else { throw SystemError("rename", errno, path) }
-    isDone = true
-    if isDurable { try synchronizeFolder(of: path) }
+    try copy(csystem_plain_attributes)
+    // Behind the owner, which takes bits away, and before access lists, which are a part of the mode.
+    if fchmod(number, status.st_mode & 0o7777) != 0, isStrict { throw failed("its mode") }
+    try copy(csystem_access_lists)
   }
 
-  private func synchronize() throws(SystemError) {
-    try Progress.phase("bringing to the disk", of: nil, done: { 0 }) { () throws(SystemError) in
-      try sink.synchronize()
+  /// Ends the output: what is special reaches its device, a new file gets its name and replaces what
+  /// was there. Without `isDurable` it is whole for everybody who looks, but a crash of the machine
+  /// may take it.
+  public func commit(isDurable: Bool = true) throws(SystemError) {
+    if isDurable {
+      try Progress.phase("bringing to the disk", of: nil, done: { 0 }) { () throws(SystemError) in
+        try sink.synchronize()
+      }
     }
+    switch state {
+    case .special, .done: return
+    case .unnamed:
+      // Safety: the paths are NUL-terminated for the time of the call.
+      var result = unsafe csystem_name(sink.number, target)
+      if result != 0, errno == EEXIST, rule != .new {
+        result = unsafe csystem_replace(sink.number, temporaryPath, target)
+      }
+      guard result == 0 else { throw SystemError("linkat", errno, path) }
+    case .named:
+      let result =
+        rule == .new
+        ? unsafe csystem_rename_to_new(temporaryPath, target)
+        : unsafe rename(temporaryPath, target)
+      guard result == 0 else {
+        throw SystemError("rename", errno, path)
+      }
+    }
+    state = .done
+    if isDurable { try synchronizeFolder(of: target) }
   }
 
   deinit {
-    if isNamed, !isDone { unsafe unlink(temporaryPath) }
+    if state == .named { unsafe unlink(temporaryPath) }
   }
 
-  private static func suffix() -> String {
-    var random = SystemRandomNumberGenerator()
-    return "xs" + String(random.next() & 0xFFFF_FFFF, radix: 16)
+  // MARK: - What is no file
+
+  private struct Opened {
+    let number: Int32
+    var isBlockDevice = false
+    var isReadable = false
+  }
+
+  private static func openSpecial(
+    _ place: Place, _ status: stat, _ path: String, _ rule: Rule
+  ) throws(SystemError) -> Opened {
+    func refused(_ number: Int32) -> SystemError { SystemError("open", number, path) }
+    if let descriptor = place.descriptor {
+      let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+      guard copy >= 0 else { throw refused(errno) }
+      return Opened(number: copy)
+    }
+    let kind = status.st_mode & S_IFMT
+    if kind == S_IFDIR { throw refused(EISDIR) }
+    if rule == .fileOnly { throw SystemError("it is no file: open", EEXIST, path) }
+    if rule == .inPlace, kind != S_IFBLK { throw SystemError("it is no file: open", EINVAL, path) }
+    let name = place.name
+    func opening(_ flags: Int32) throws(SystemError) -> Int32 {
+      try Waiting.call(path) { unsafe open(name, flags | O_CLOEXEC | O_NOCTTY) }
+    }
+    switch kind {
+    case S_IFSOCK:
+      let number = unsafe csystem_connect(name)
+      guard number >= 0 else { throw SystemError("connect", errno, path) }
+      return Opened(number: number)
+    case S_IFIFO:
+      // Waits until somebody reads it.
+      let number = try opening(O_WRONLY)
+      guard number >= 0 else { throw refused(errno) }
+      return Opened(number: number)
+    case S_IFBLK:
+      // With O_EXCL one that is mounted, or in other hands, is EBUSY.
+      var number = try opening(O_RDWR | O_EXCL)
+      let isReadable = number >= 0
+      if number < 0, errno == EACCES { number = try opening(O_WRONLY | O_EXCL) }
+      guard number >= 0 else { throw refused(errno) }
+      return Opened(number: number, isBlockDevice: true, isReadable: isReadable)
+    default:
+      let number = try opening(O_WRONLY)
+      guard number >= 0 else { throw refused(errno) }
+      return Opened(number: number)
+    }
+  }
+
+  // MARK: - Inputs
+
+  /// Whether an output to `path` would be written over one of these inputs.
+  public static func isSame(_ path: String, as inputs: [FileIdentity]) -> Bool {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFCHR else { return false }
+    return inputs.contains(FileIdentity(status))
+  }
+
+  /// Whether two outputs would be the same file.
+  public static func isSame(_ path: String, as other: String) -> Bool {
+    var (status, others) = (stat(), stat())
+    guard unsafe stat(path, &status) == 0, unsafe stat(other, &others) == 0 else {
+      guard let a = try? Place(following: path), let b = try? Place(following: other) else {
+        return false
+      }
+      return a.absoluteName == b.absoluteName
+    }
+    return status.st_mode & S_IFMT != S_IFCHR && FileIdentity(status) == FileIdentity(others)
+  }
+}
+
+extension FileIdentity {
+  /// What a path or descriptor refers to: block devices are the same under any name.
+  init(_ status: stat) {
+    if status.st_mode & S_IFMT == S_IFBLK {
+      self.init(device: .max, inode: UInt64(status.st_rdev))
+    } else {
+      self.init(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    }
+  }
+}
+
+/// Where a path leads.
+private struct Place {
+  /// The path with the links of its last part followed; what stands there is no link.
+  let name: String
+  /// A descriptor of this process, for /dev/stdout, /dev/fd/N and /proc/self/fd/N.
+  var descriptor: Int32?
+
+  init(name: String) { self.name = name }
+
+  init(following path: String) throws(SystemError) {
+    var name = path
+    for _ in 0..<40 {
+      var status = stat()
+      guard unsafe lstat(name, &status) == 0 else {
+        guard errno == ENOENT else { throw SystemError("open", errno, path) }
+        break
+      }
+      guard status.st_mode & S_IFMT == S_IFLNK else { break }
+      let folder = splitPath(name).folder
+      // As fs.protected_symlinks: in a folder like /tmp only one's own links are followed.
+      if Place.isStrangers(status, in: folder) { throw SystemError("open", EACCES, path) }
+      if let number = Place.ownDescriptor(name) {
+        self.init(name: name)
+        descriptor = number
+        return
+      }
+      var octets = [CChar](repeating: 0, count: Int(PATH_MAX))
+      // Safety: the buffer has the room that is told.
+      let count = unsafe readlink(name, &octets, octets.count)
+      guard count > 0, count < octets.count else { throw SystemError("readlink", errno, path) }
+      let link = String(decoding: octets[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      name = link.hasPrefix("/") ? link : folder + link
+    }
+    var status = stat()
+    if unsafe lstat(name, &status) == 0, status.st_mode & S_IFMT == S_IFLNK {
+      throw SystemError("open", ELOOP, path)
+    }
+    self.init(name: name)
+  }
+
+  /// The name with the links of its folder followed.
+  var absoluteName: String {
+    let (folder, name) = splitPath(name)
+    return resolvedPath(folder.isEmpty ? "." : folder) + "/" + name
+  }
+
+  /// Whether a file of somebody else lies here in a folder like /tmp: he gets nothing of ours.
+  func isStrangers(_ status: stat) -> Bool {
+    Place.isStrangers(status, in: splitPath(name).folder)
+  }
+
+  private static func isStrangers(_ status: stat, in folder: String) -> Bool {
+    var parent = stat()
+    guard status.st_uid != geteuid(), unsafe stat(folder.isEmpty ? "." : folder, &parent) == 0
+    else {
+      return false
+    }
+    let sticky = mode_t(S_ISVTX) | mode_t(S_IWOTH)
+    return parent.st_mode & sticky == sticky && parent.st_uid != status.st_uid
+  }
+
+  /// The number N of a link /proc/PID/fd/N of this process.
+  private static func ownDescriptor(_ path: String) -> Int32? {
+    let (folder, name) = splitPath(path)
+    guard let number = Int32(name), !folder.isEmpty,
+      resolvedPath(folder) == "/proc/\(getpid())/fd"
+    else { return nil }
+    return number
   }
 }
 
@@ -81,24 +328,10 @@ func splitPath(_ path: String) -> (folder: String, name: String) {
   return (String(path[..<next]), String(path[next...]))
 }
 
-/// The path with its symbolic links followed, so that replacing it replaces what they point to.
-/// The path itself where that fails.
+/// The path with its symbolic links followed. The path itself where that fails.
 public func resolvedPath(_ path: String) -> String {
   guard let resolved = unsafe realpath(path, nil) else { return path }
   // Safety: realpath returns a NUL-terminated string that is ours to free.
   defer { unsafe free(resolved) }
   return unsafe String(cString: resolved)
-}
-
-/// Opens `path` for writing if it is a FIFO, socket or device, which must not be replaced; nil if it
-/// is a regular file or does not exist.
-public func openIfSpecial(_ path: String) throws(SystemError) -> Int32? {
-  var status = stat()
-  guard unsafe stat(path, &status) == 0 else { return nil }
-  switch status.st_mode & S_IFMT {
-  case S_IFREG: return nil
-  case S_IFDIR: throw SystemError("open", EISDIR, path)
-  default:
-    return try Waiting.open(path, O_WRONLY)
-  }
 }

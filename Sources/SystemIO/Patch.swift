@@ -42,8 +42,9 @@ public struct Patch: Sendable, Equatable {
 
 /// Writes the folder of `path` to the disk, so that names in it last.
 func synchronizeFolder(of path: String) throws(SystemError) {
-  let parent = splitPath(path).folder
-  let folder = parent.isEmpty ? "." : parent
+  let given = splitPath(path).folder
+  // Messages name it, also where the path has none.
+  let folder = given.isEmpty ? "." : given
   let number = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
   guard number >= 0 else { throw SystemError("open", errno, folder) }
   defer { _ = close(number) }

@@ -125,22 +125,39 @@ public final class Sink {
     }
   }
 
-  /// Passes over `count` octets of a new file, which read as zeros and take no space; writes zeros
-  /// where that cannot be. Something has to be written behind them.
+  /// Leaves `count` zeros: as a hole, which takes no space, where a file has nothing yet, and written
+  /// over what is there (in a file that somebody else opened, or on a device). Something has to be
+  /// written after them.
   public func leaveHole(_ count: UInt64) throws(SystemError) {
-    if kind == .file {
-      guard lseek(descriptor.number, off_t(clamping: count), SEEK_CUR) >= 0 else {
-        throw SystemError("lseek", errno, path)
-      }
-      advance(count)
-      return
-    }
-    var left = count
+    let hole = kind == .file ? try byteCountOfHole(count) : 0
+    var left = count - hole
+    let zeros = [UInt8](repeating: 0, count: Int(min(left, 1 << 16)))
     while left > 0 {
-      let piece = Int(min(left, 1 << 16))
-      try write([UInt8](repeating: 0, count: piece))
-      left -= UInt64(piece)
+      let piece = min(left, UInt64(zeros.count))
+      try write(piece == zeros.count ? zeros : Array(zeros[..<Int(piece)]))
+      left -= piece
     }
+    guard hole > 0 else { return }
+    guard lseek(descriptor.number, off_t(clamping: hole), SEEK_CUR) >= 0 else {
+      throw SystemError("lseek", errno, path)
+    }
+    advance(hole)
+  }
+
+  /// How much of the next `count` bytes lies after the end of a file.
+  private func byteCountOfHole(_ count: UInt64) throws(SystemError) -> UInt64 {
+    // A new file is ours alone, and its end is where we are.
+    if unsynchronized != nil { return count }
+    var status = stat()
+    guard unsafe fstat(descriptor.number, &status) == 0 else {
+      throw SystemError("fstat", errno, path)
+    }
+    // What is appended goes to the end, wherever the position is.
+    guard status.st_mode & S_IFMT == S_IFREG,
+      fcntl(descriptor.number, F_GETFL) & O_APPEND == 0
+    else { return 0 }
+    let left = UInt64(max(0, Int(status.st_size) - fileOffset()))
+    return count - min(count, left)
   }
 
   /// Lets the descriptor go before the sink does: whoever reads sees the end, and writes fail.

@@ -56,15 +56,21 @@ public enum Surroundings {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
+  public static func isFile(_ path: String) -> Bool {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
+
   public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
-  /// Writes a new file; one that is there already is an error (EEXIST).
+  /// Writes a new file, whole or not at all; one that is there already is an error (EEXIST).
   public static func create(
-    _ path: String, _ text: String, mode: UInt32 = 0o644
+    _ path: String, _ text: String, mode: UInt32? = nil
   ) throws(SystemError) {
-    let number = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
-    guard number >= 0 else { throw SystemError("open", errno, path) }
-    try Sink(try Descriptor(taking: number, path: path), path: path).write(Array(text.utf8))
+    let output = try OutputFile(path, .text, .new)
+    if let mode, fchmod(output.sink.number, mode) != 0 { throw SystemError("fchmod", errno, path) }
+    try output.sink.write(Array(text.utf8))
+    try output.commit(isDurable: false)
   }
 
   /// Makes a folder; one that is there already is an error (EEXIST).

@@ -39,7 +39,7 @@ public struct DelegatedRestore {
       domain: domain, store_channel: storeChannel, store_domain: storeDomain,
       console_channel: consoleChannel, console_domain: consoleDomain,
       stream_type: streamType.rawValue, back_descriptor: backDescriptor)
-    let box = CallbackBox(callbacks, nil)
+    let box = CallbackBox(callbacks)
     var (store, console): (UInt, UInt) = (0, 0)
     let result = unsafe box.withTable {
       unsafe cxen_restore(host.xen, descriptor, &arguments, $0, &store, &console)

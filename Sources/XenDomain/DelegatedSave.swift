@@ -7,14 +7,30 @@ public import Live
 /// Holds the callbacks while C has a pointer to it.
 final class CallbackBox {
   let callbacks: ManagerCallbacks
-  var policy: (any Policy)?
-  var precopy = PolicyState()
+  /// Nil where there are no live rounds.
+  private(set) var policy: (any Policy)?
   /// Why the policy gave up.
-  var abortReason: String?
+  private(set) var abortReason: String?
+  /// Whether the policy wanted no further checkpoint.
+  private(set) var isEnded = false
+  private let clock: any SaveClock
+  private var recorder: PrecopyRecorder
+  private var hasToldSuspended = false
+  private var checkpointCount = 0
 
-  init(_ callbacks: ManagerCallbacks, _ policy: (any Policy)?) {
+  init(_ callbacks: ManagerCallbacks) {
+    self.callbacks = callbacks
+    clock = MonotonicClock()
+    recorder = PrecopyRecorder(frameCount: 0)
+  }
+
+  init(
+    _ callbacks: ManagerCallbacks, _ policy: (any Policy)?, frameCount: Int, clock: any SaveClock
+  ) {
     self.callbacks = callbacks
     self.policy = policy
+    self.clock = clock
+    recorder = PrecopyRecorder(frameCount: frameCount)
   }
 
   static func of(_ data: UnsafeMutableRawPointer?) -> CallbackBox {
@@ -29,9 +45,9 @@ final class CallbackBox {
     if callbacks.suspend != nil {
       unsafe table.suspend = { data in
         let box = unsafe CallbackBox.of(data)
-        let isDone = box.callbacks.suspend?() == true
-        if isDone { box.noteSuspended() }
-        return isDone ? 1 : 0
+        guard box.callbacks.suspend?() == true else { return 0 }
+        box.noteSuspended()
+        return 1
       }
     }
     if policy != nil {
@@ -40,10 +56,10 @@ final class CallbackBox {
       }
     }
     if callbacks.postcopy != nil {
-      unsafe table.postcopy = { unsafe CallbackBox.of($0).callbacks.postcopy?() ?? 0 }
+      unsafe table.postcopy = { unsafe CallbackBox.of($0).postcopy() }
     }
     if callbacks.checkpoint != nil {
-      unsafe table.checkpoint = { unsafe CallbackBox.of($0).callbacks.checkpoint?() ?? 0 }
+      unsafe table.checkpoint = { unsafe CallbackBox.of($0).checkpoint() }
     }
     if callbacks.waitCheckpoint != nil {
       unsafe table.wait_checkpoint = { unsafe CallbackBox.of($0).callbacks.waitCheckpoint?() ?? 0 }
@@ -68,51 +84,38 @@ final class CallbackBox {
   }
 
   private func decide(_ iteration: Int, _ written: Int, _ dirty: Int) -> Int32 {
-    guard policy != nil else { return 0 }
-    let stats = precopy.stats(iteration, written, dirty < 0 ? nil : dirty)
-    let verdict = policy?.decide(stats) ?? .proceed
+    guard var policy else { return 0 }
+    let verdict = recorder.decide(
+      &policy, iteration: iteration, totalWritten: written, dirtyCount: dirty < 0 ? nil : dirty,
+      now: { clock.now })
+    self.policy = policy
     if case .abort(let reason) = verdict { abortReason = reason }
     return Int32(verdict.code)
   }
 
+  /// Xen asks for each checkpoint; a policy hears of the end of its rounds.
   private func noteSuspended() {
-    if let stats = precopy.last { policy?.suspended(stats) }
+    guard !hasToldSuspended else { return }
+    hasToldSuspended = true
+    policy?.suspended(recorder.stats)
   }
-}
 
-/// Makes the statistics of a policy from what Xen's library tells: it knows no times.
-struct PolicyState {
-  private let clock = MonotonicClock()
-  private var start: UInt64?
-  private var roundStart: UInt64 = 0
-  private var lastWritten = 0
-  var frameCount = 0
-  private(set) var last: PrecopyStats?
+  private func postcopy() -> Int32 {
+    let answer = callbacks.postcopy?() ?? 0
+    checkpointCount += 1
+    if answer > 0 { policy?.postcopy() }
+    return answer
+  }
 
-  mutating func stats(_ iteration: Int, _ written: Int, _ dirty: Int?) -> PrecopyStats {
-    let now = clock.now
-    let begin = start ?? now
-    start = begin
-    var stats = last ?? PrecopyStats()
-    stats.iteration = iteration
-    stats.totalWritten = written
-    stats.dirtyCount = dirty
-    stats.frameCount = frameCount
-    stats.elapsed = now - begin
-    if let dirty {
-      if iteration > 0, now > roundStart {
-        stats.dirtyRate = Double(dirty) / (Double(now - roundStart) / 1e9)
-      }
-      roundStart = now
-    } else {
-      stats.roundTime = now - roundStart
-      stats.bandwidth =
-        stats.roundTime == 0
-        ? 0 : Double(written - lastWritten) / (Double(stats.roundTime) / 1e9)
-      lastWritten = written
+  /// Called after `postcopy`; with COLO before it, where it is not for a policy to say no.
+  private func checkpoint() -> Int32 {
+    if callbacks.waitCheckpoint == nil,
+      policy?.checkpoint(recorder.stats, count: checkpointCount) == false
+    {
+      isEnded = true
+      return 0
     }
-    last = stats
-    return stats
+    return callbacks.checkpoint?() ?? 0
   }
 }
 
@@ -124,6 +127,8 @@ public struct DelegatedSave {
   public var streamType = StreamKind.plain
   /// COLO: where the other side's dirty pages come from; -1 for nowhere.
   public var backDescriptor: Int32 = -1
+  /// Where the times of the policy's statistics are from.
+  public var clock: any SaveClock = MonotonicClock()
 
   public init(isLive: Bool) { self.isLive = isLive }
 
@@ -135,8 +140,7 @@ public struct DelegatedSave {
     let count = try domain.frameCount()
     var policy: (any Policy)? = isLive ? policy : nil
     policy?.begin(info, frameCount: count)
-    let box = CallbackBox(callbacks, policy)
-    box.precopy.frameCount = count
+    let box = CallbackBox(callbacks, policy, frameCount: count, clock: clock)
     let flags: UInt32 = (isLive ? 1 : 0) | (isVerifying ? 2 : 0)
     let result = unsafe box.withTable {
       unsafe cxen_save(
@@ -144,7 +148,7 @@ public struct DelegatedSave {
     }
     let number = errno
     policy = box.policy
-    guard result == 0 else {
+    guard result == 0 || box.isEnded else {
       if let reason = box.abortReason {
         policy?.end(.aborted(reason))
         throw LiveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))

@@ -32,9 +32,19 @@ extension XenDomain: ManagedDomain {
       throw LiveError(.suspend, ENODEV, "the domain is shut down already")
     }
     try owing(.suspension) { () throws(LiveError) in try askToSuspend(info) }
+    owesResume = true
   }
 
-  public func leaveSuspended() { settle(.suspension) }
+  public func leaveSuspended() -> Bool {
+    settle(.suspension)
+    defer { owesResume = false }
+    return owesResume
+  }
+
+  public func takeBackSuspended() {
+    owesResume = true
+    try? host.note(.suspension, id, isDue: true)
+  }
 
   private func askToSuspend(_ info: XenDomainInfo) throws(LiveError) {
     if info.isHVM {
@@ -65,6 +75,7 @@ extension XenDomain: ManagedDomain {
   public func resume() throws(LiveError) {
     guard unsafe cxen_resume(host.xen, id, true) == 0 else { throw failure(.resume, "resuming") }
     _ = unsafe cxen_store_resume(host.xen, id)
+    owesResume = false
     settle(.suspension)
   }
 

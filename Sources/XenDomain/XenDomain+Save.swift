@@ -14,8 +14,7 @@ extension XenDomain {
     to sink: Sink, _ mode: Save.Mode, isVerifying: Bool, _ record: TracingPolicy.Record,
     progress: @escaping (Save.Progress) -> Void
   ) throws(LiveError) -> SaveResult {
-    let wasSuspended = try info().isSuspended
-    let run = LibrarySave(self, mode, record, progress)
+    let run = LibrarySave(self, try info(), mode, record, progress)
     var save = DelegatedSave(isLive: run.isLive)
     save.isVerifying = isVerifying
     save.streamType = run.checkpoints == nil ? .plain : .remus
@@ -31,13 +30,14 @@ extension XenDomain {
         // The library goes on where a signal wakes it: it stops where it can no longer write.
         try Interrupt.diverting(number) { () throws(LiveError) in
           try save.run(
-            self, to: number, policy: TracingPolicy(run.policy, record), run.callbacks)
+            self, to: number, policy: TracingPolicy(run.policy, record),
+            record.recording(run.callbacks))
         }
       }
       settle(.logDirty)
     } catch {
       // The library calls it a failure when there is to be no further checkpoint.
-      if run.problem == nil, run.isEnded { return run.result(sink) }
+      if run.problem == nil, run.isEnded { return run.result(sink, run.resume()) }
       var error = run.problem ?? error
       if run.problem == nil, Interrupt.isRequested {
         let stopped = SystemError.interrupted(sink.path)
@@ -46,14 +46,11 @@ extension XenDomain {
         let broken = SystemError("write", EPIPE, sink.path)
         error = LiveError(.system(broken), broken.description)
       }
-      if !wasSuspended {
-        do throws(LiveError) { if try info().isSuspended { try resume() } } catch let failed {
-          error.add(aftermath: "resuming the domain failed: \(failed)")
-        }
-      }
+      for line in run.resume() { error.add(aftermath: line) }
       throw error
     }
-    return run.result(sink)
+    // Of a checkpointed save that was ended the guest runs on; of a plain one the copy is the domain.
+    return run.result(sink, run.checkpoints == nil ? [] : run.resume())
   }
 }
 
@@ -65,15 +62,19 @@ private final class LibrarySave {
   private(set) var problem: LiveError?
   private(set) var isEnded = false
   private var count = 0
+  private let wasSuspended: Bool
+  /// Whether it was this save that suspended the domain.
+  private var hasSuspended = false
   private let domain: XenDomain
   private let record: TracingPolicy.Record
   private let progress: (Save.Progress) -> Void
 
   init(
-    _ domain: XenDomain, _ mode: Save.Mode, _ record: TracingPolicy.Record,
+    _ domain: XenDomain, _ info: DomainInfo, _ mode: Save.Mode, _ record: TracingPolicy.Record,
     _ progress: @escaping (Save.Progress) -> Void
   ) {
     self.domain = domain
+    wasSuspended = info.isSuspended
     self.record = record
     self.progress = progress
     (isLive, policy, checkpoints) =
@@ -82,6 +83,7 @@ private final class LibrarySave {
       case .live(let policy): (true, policy, nil)
       case .checkpointed(let policy, let checkpoints): (true, policy, checkpoints)
       }
+    checkpoints?.begin(info)
   }
 
   var callbacks: ManagerCallbacks {
@@ -99,6 +101,7 @@ private final class LibrarySave {
   }
 
   private func suspend() throws(LiveError) -> Bool {
+    if !wasSuspended { hasSuspended = true }
     try domain.suspend()
     guard try domain.info().isSuspended else {
       throw LiveError(
@@ -120,9 +123,19 @@ private final class LibrarySave {
     }
   }
 
-  func result(_ sink: Sink) -> SaveResult {
+  /// Lets the domain run on if it was this save that suspended it; says what went wrong with that.
+  func resume() -> [String] {
+    guard hasSuspended else { return [] }
+    do throws(LiveError) { if try domain.info().isSuspended { try domain.resume() } } catch {
+      return ["resuming the domain failed: \(error)"]
+    }
+    return []
+  }
+
+  func result(_ sink: Sink, _ aftermath: [String]) -> SaveResult {
     SaveResult(
       trace: record.trace, byteCount: sink.fileByteCount,
-      pageCount: record.trace.rounds.reduce(0) { $0 + $1.sentCount }, checkpointCount: count)
+      pageCount: record.trace.rounds.reduce(0) { $0 + $1.sentCount }, checkpointCount: count,
+      hasSuspended: hasSuspended, aftermath: aftermath)
   }
 }

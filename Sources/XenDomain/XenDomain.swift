@@ -15,6 +15,9 @@ public final class XenDomain: Domain {
   /// Kept between batches.
   private var errors = [Int32](repeating: 0, count: 1024)
 
+  /// Whether it was suspended through this handle, and somebody is to resume it.
+  var owesResume = false
+
   /// Nodes of xenstore that are watched.
   var watched: Set<String> = []
 

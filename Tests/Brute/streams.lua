@@ -1,6 +1,7 @@
 -- Sets integers of an image to their edges, and does with each result everything that a program can be
 -- asked to do with an image. Arguments: a folder to work in, the image, its kind. Says what it is about
--- in the file "last": a trap leaves it there.
+-- in the file "last": a trap leaves it there. What writes another image is done by turns, one kind of it
+-- for each changed image, unless XENSAVE_BRUTE is "all".
 local xs = require "xensave"
 local folder, path, kind = table.unpack(arg)
 local P = xs.pages
@@ -12,15 +13,27 @@ local out = folder .. "/out"
 local last = assert(io.open(folder .. "/last", "w"))
 last:setvbuf "no"
 
+local all = os.getenv "XENSAVE_BRUTE" == "all"
+local turn = 0
 local function attempt(what, f, ...)
   last:seek "set"
   last:write(what, "\n\n")
   return pcall(f, ...)
 end
 
+-- Each of these is done once in a while.
+local function take_turns(list)
+  if all then
+    for _, entry in ipairs(list) do attempt(table.unpack(entry)) end
+  else
+    attempt(table.unpack(list[turn % #list + 1]))
+  end
+end
+
 local original = kind ~= "legacy" and xs.open(path) or nil
 local function everything(title)
   local opts = kind == "legacy" and { layer = "legacy" } or nil
+  turn = turn + 1
   attempt(title .. " verify", xs.verify, changed)
   local opened, image = attempt(title .. " open", xs.open, changed, opts)
   if not opened or not image then return end
@@ -63,42 +76,51 @@ local function everything(title)
     image:dedupe()
     for _, view in image:each() do view:hash() end
   end)
+  local writes = {}
   for _, layout in ipairs { false, true } do
-    attempt(title .. " compact", image.compact, image, out, { aligned = layout, unchecked = true })
+    local options = { aligned = layout, unchecked = true }
+    writes[#writes + 1] = { title .. " compact", image.compact, image, out, options }
   end
   for _, format in ipairs { "raw", "lime", "xen-core", "elf-core" } do
-    attempt(title .. " export " .. format, image.export, image, out, format)
+    writes[#writes + 1] = { title .. " export " .. format, image.export, image, out, format }
   end
   for _, target in ipairs {
     { version = 1 }, { version = 2 }, { version = 3, layer = "libxc" }, { order = "big" },
     { layer = "xenopsd" }, { layer = "libvirt", config = "<domain/>" }, { layer = "xl", config = "{}" },
   } do
     target.lossy, target.unchecked = true, true
-    attempt(title .. " convert", image.convert, image, out, target)
+    writes[#writes + 1] = { title .. " convert", image.convert, image, out, target }
   end
   if original then
-    attempt(title .. " delta", original.delta, original, out, image)
-    attempt(title .. " delta", image.delta, image, out, original)
+    writes[#writes + 1] = { title .. " delta", original.delta, original, out, image }
+    writes[#writes + 1] = { title .. " delta", image.delta, image, out, original }
   end
-  attempt(title .. " rewrite", xs.rewrite, changed, out, function() end, { unchecked = true })
-  attempt(title .. " rewrite pages", xs.rewrite, changed, out, {
+  take_turns(writes)
+  local none = function() end
+  local some = {
     PAGE_DATA = function(rec)
       pcall(rec.payload, rec)
       pcall(rec.payload, rec)
       rec:fill("pfn in 0..3", 0)
       for _, view in rec:each() do view:u64(0) end
     end,
-  }, { unchecked = true })
+  }
+  take_turns {
+    { title .. " rewrite", xs.rewrite, changed, out, none, { unchecked = true } },
+    { title .. " rewrite pages", xs.rewrite, changed, out, some, { unchecked = true } },
+  }
+  local restores = {}
   for _, guest in ipairs { "x86_hvm", "x86_pv" } do
     for _, checkpointed in ipairs { false, true } do
-      attempt(title .. " restore", function()
+      restores[#restores + 1] = { title .. " restore", function()
         local domain <close> = assert(xs.sim.domain { pages = 64, blank = true, guest = guest })
         local ok = domain:restore(changed, { checkpointed = checkpointed })
         if ok then domain:save(out, { unchecked = true }) end
         domain:destroy()
-      end)
+      end }
     end
   end
+  take_turns(restores)
 end
 
 local edges = {

@@ -4,6 +4,7 @@ import Convert
 import Glibc
 import Image
 import SystemIO
+import TestKit
 
 enum Fixture {
   static let folder = #filePath.replacing("ConvertTests/Support.swift", with: "Fixtures/")
@@ -12,18 +13,19 @@ enum Fixture {
 
 /// A file with these octets, which goes with this value.
 final class TemporaryFile {
-  let path: String
-  private let output: OutputFile
+  private let file: TestKit.TemporaryFile
+  let sink: Sink
+  var path: String { file.path }
 
   init(_ octets: [UInt8] = []) throws {
-    output = try OutputFile(creating: "/tmp/xensave-convert-test")
-    path = output.readingPath
-    try output.sink.write(octets)
+    file = TestKit.TemporaryFile()
+    let descriptor = try Descriptor.open(file.path, isWritable: true)
+    sink = Sink(descriptor, path: file.path)
+    try sink.write(octets)
   }
 
-  var sink: Sink { output.sink }
   var octets: [UInt8] {
-    get throws { try Source(opening: path).read(Int(output.sink.position)) }
+    get throws { try Source(opening: path).read(Int(sink.position)) }
   }
 }
 
@@ -53,14 +55,9 @@ func convert(_ octets: [UInt8], _ conversion: Conversion) throws -> [UInt8] {
   return try convert(Source(opening: file.path), conversion).octets
 }
 
-/// Converts what comes from a pipe: at most 1 MiB.
+/// Converts what comes from a pipe.
 func convertPiped(_ octets: [UInt8], _ conversion: Conversion) throws -> [UInt8] {
-  var ends: [Int32] = [0, 0]
-  precondition(pipe(&ends) == 0)
-  _ = fcntl(ends[1], 1031, 1 << 20)  // F_SETPIPE_SZ
-  precondition(octets.count <= 1 << 20 && write(ends[1], octets, octets.count) == octets.count)
-  close(ends[1])
-  let source = try Source(Descriptor(taking: ends[0], path: "pipe"), path: "pipe")
+  let source = try Source(Descriptor(taking: pipe(feeding: octets), path: "pipe"), path: "pipe")
   return try convert(source, conversion).octets
 }
 

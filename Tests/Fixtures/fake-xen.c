@@ -2,7 +2,7 @@
    release (-DMINOR=14 ... 20) with the prototypes that xenctrl.h, xenguest.h, xenforeignmemory.h and
    xenstore.h of that release have. Written without looking at this project's own declarations.
 
-   The function that fake_fail has named fails with EIO. */
+   The function that fake_fail has named fails with EIO: always, or at one of its calls. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -58,9 +58,18 @@ void fake_write(unsigned frame) { memory[frame][8]++; if (log_dirty) dirty[frame
 unsigned char *fake_page(unsigned frame) { return memory[frame]; }
 
 static char wanted[64];
-void fake_fail(const char *name) { snprintf(wanted, sizeof wanted, "%s", name); }
+static int wanted_call, calls;
+/* Call `call` of `name` fails, counted from now on; 0: each of them. */
+void fake_fail_at(const char *name, int call) {
+    snprintf(wanted, sizeof wanted, "%s", name);
+    wanted_call = call, calls = 0;
+}
+void fake_fail(const char *name) { fake_fail_at(name, 0); }
+int fake_calls(void) { return calls; }
 static int failing(const char *name) {
     if (strcmp(wanted, name)) return 0;
+    calls++;
+    if (wanted_call && calls != wanted_call) return 0;
     errno = EIO;
     return 1;
 }
@@ -301,26 +310,67 @@ struct save_table {
     int (*switch_qemu_logdirty)(uint32_t, unsigned, void *);
     void *data;
 };
-/* Calls every callback that is offered, and writes what they say as one line. */
+/* A guest whose memory is sent in rounds: `sent` hears how many pages a round has had; `clean` says how
+   many are dirty after it, and through its second argument how many of them the policy is told of (-1:
+   unknown). */
+static void (*guest_sent)(void *, unsigned long pages);
+static long (*guest_clean)(void *, long *told);
+static void *guest;
+static int round_limit, rounds_sent;
+void fake_guest(void (*sent)(void *, unsigned long), long (*clean)(void *, long *), void *data, int limit) {
+    guest_sent = sent, guest_clean = clean, guest = data, round_limit = limit;
+}
+/* How many rounds the last save has sent. */
+int fake_rounds(void) { return rounds_sent; }
+
+/* In the order of Xen's tools/libs/guest/xg_sr_save.c, send_memory_live: -1 where the policy aborts. */
+static int send_memory_live(struct save_table *table) {
+    struct precopy told = {0, 0, FRAMES};
+    long pages = FRAMES;
+    rounds_sent = 0;
+    while (rounds_sent < round_limit) {
+        int decision = table->precopy_policy(told, table->data);
+        if (decision == -1) return -1;
+        if (pages > 0) guest_sent(guest, (unsigned long)pages);
+        if (decision != 0) return 0;
+        rounds_sent++;
+        told.iteration = (unsigned)rounds_sent;
+        told.written += (unsigned long)pages;
+        told.dirty = -1;
+        decision = table->precopy_policy(told, table->data);
+        if (decision != 0) return decision == -1 ? -1 : 0;
+        pages = guest_clean(guest, &told.dirty);
+    }
+    return 0;
+}
+
+/* Without a guest: calls every callback that is offered, and writes what they say as one line. */
 int xc_domain_save(void *x, int fd, uint32_t domain, uint32_t flags, struct save_table *table,
                    int stream_type, int recv_fd) {
     FAIL;
     if (!x || domain != DOMAIN) return -1;
     char line[256];
     int first = -9, second = -9;
+    if (guest_sent && table->precopy_policy) {
+        if (send_memory_live(table)) { errno = ECANCELED; return -1; }
+        return table->suspend(table->data) ? 0 : (errno = EIO, -1);
+    }
     if (table->precopy_policy) {
         first = table->precopy_policy((struct precopy){0, 0, 600}, table->data);
         second = table->precopy_policy((struct precopy){1, 600, -1}, table->data);
     }
+    int suspend = table->suspend ? table->suspend(table->data) : -9;
+    if (suspend == 0) { errno = EIO; return -1; }
+    int postcopy = table->postcopy ? table->postcopy(table->data) : -9;
+    int checkpoint = table->checkpoint ? table->checkpoint(table->data) : -9;
+    int wait = table->wait_checkpoint ? table->wait_checkpoint(table->data) : -9;
+    int on = table->switch_qemu_logdirty ? table->switch_qemu_logdirty(DOMAIN, 1, table->data) : -9;
     int count = snprintf(
         line, sizeof line, "flags %u type %d back %d policy %d %d suspend %d postcopy %d "
-        "checkpoint %d wait %d switch %d\n", flags, stream_type, recv_fd, first, second,
-        table->suspend ? table->suspend(table->data) : -9,
-        table->postcopy ? table->postcopy(table->data) : -9,
-        table->checkpoint ? table->checkpoint(table->data) : -9,
-        table->wait_checkpoint ? table->wait_checkpoint(table->data) : -9,
-        table->switch_qemu_logdirty ? table->switch_qemu_logdirty(DOMAIN, 1, table->data) : -9);
+        "checkpoint %d wait %d switch %d\n", flags, stream_type, recv_fd, first, second, suspend,
+        postcopy, checkpoint, wait, on);
     if (first == -1 || second == -1) { errno = ECANCELED; return -1; }
+    if (failing("xc_domain_save, late")) return -1;
     the_logger->progress(the_logger, "xc", "Frames", 0, 3, 600);
     return write(fd, line, (size_t)count) == count ? 0 : -1;
 }

@@ -179,4 +179,95 @@ final class Folder {
     #expect(run.manager.lines(.warn).isEmpty, "\(run.manager.lines(.warn))")
     #expect(run.manager.lines(.debug).contains { $0.hasPrefix("policy downtime-budget") })
   }
+
+  /// Only where there is nothing of that name there is no configuration. Whatever else keeps it from
+  /// being read, the save must not go on without its filters.
+  @Test(arguments: ["dangling", "loop", "file", "below", "fifo"])
+  func unreadableFoldersFailClosed(kind: String) throws {
+    let folder = try Folder()
+    var path = "\(folder.path)/\(kind)"
+    switch kind {
+    case "dangling": #expect(symlink("\(folder.path)/nothing", path) == 0)
+    case "loop": #expect(symlink(path, path) == 0)
+    case "file": try Surroundings.create(path, "")
+    case "below":
+      try Surroundings.create(path, "")
+      path += "/xensave.d"
+    default: #expect(mkfifo(path, 0o600) == 0)
+    }
+    let error = #expect(throws: LiveError.self) {
+      _ = try HelperConfiguration(folder: path, ConfigurationTests.facts, .save)
+    }
+    let text = error?.description ?? ""
+    #expect(text.contains(path) && !text.contains("\n"), "\(text)")
+    #expect(
+      try HelperConfiguration(folder: folder.path + "/nothing", ConfigurationTests.facts, .save)
+        .scripts.isEmpty)
+  }
+
+  /// A FIFO among the files is refused, and not waited for.
+  @Test func filesThatAreNone() throws {
+    let folder = try Folder()
+    #expect(mkfifo("\(folder.path)/a.lua", 0o600) == 0)
+    let error = #expect(throws: LiveError.self) {
+      _ = try HelperConfiguration(folder: folder.path, ConfigurationTests.facts, .save)
+    }
+    #expect(error?.description.contains("expected a file") == true)
+  }
+
+  /// The text of a file is a chunk of its own: what would end a function around it is an error.
+  @Test func policiesAreNoPartOfAnotherText() throws {
+    let folder = try Folder([
+      "a.lua": "return { policy = { precopy = function() return 'stop' end } }\nend, function()"
+    ])
+    #expect(throws: LiveError.self) {
+      _ = try HelperConfiguration(folder: folder.path, ConfigurationTests.facts, .save)
+    }
+    let good = try Folder([
+      "a.lua": "-- The first line.\nreturn { policy = { precopy = function() error('here') end } }"
+    ])
+    let found = try HelperConfiguration(folder: good.path, ConfigurationTests.facts, .save)
+    var lines: [String] = []
+    let script = try #require(found.policy)
+    let policy = try script.policy { lines.append($1) }
+    var stats = PrecopyStats()
+    stats.dirtyCount = 1
+    _ = policy.decide(stats)
+    #expect(lines.contains { $0.contains("a.lua:2: here") }, "\(lines)")
+  }
+
+  /// What runs is what was read: a policy's file runs once, and a call that finds out what kind of
+  /// function it gives leaves no trace in its locals.
+  @Test func filesRunOnce() throws {
+    func decisions(_ text: String, _ options: [String: PolicyOption] = [:]) throws -> [String] {
+      var recipe = PolicyRecipe(
+        source: PolicySource(name: "p", path: "p.lua", text: Array(text.utf8)))
+      recipe.options = options
+      var lines: [String] = []
+      let policy = try recipe.make { lines.append($1) }
+      var out: [String] = []
+      var stats = PrecopyStats()
+      stats.dirtyCount = 1
+      for _ in 0..<2 { out.append("\(policy.decide(stats))") }
+      return out + lines
+    }
+    let counting = """
+      local n = 0
+      return function(s)
+        n = n + 1
+        return n == 1 and "continue" or "stop"
+      end
+      """
+    #expect(try decisions(counting).prefix(2) == ["proceed", "stopAndCopy"])
+    let maker = """
+      local n = 0
+      return function(options)
+        n = n + 1
+        return { opts = { what = "" },
+          precopy = function(self) return n == 1 and options.what and self.opts.what end }
+      end
+      """
+    #expect(
+      try decisions(maker, ["what": .word("stop")]).prefix(2) == ["stopAndCopy", "stopAndCopy"])
+  }
 }

@@ -174,21 +174,20 @@ private final class DelegatingHost: HelperHost {
       DomainInfo(
         id: 1, guest: .x86PV, pageCount: 900, onlineVCPUs: [0], xenMajor: 4, xenMinor: 17),
       frameCount: 1000)
-    var stats = PrecopyStats()
-    for (round, dirty) in [1000, 30].enumerated() {
-      stats.iteration = round
-      stats.dirtyCount = dirty
-      // The second one is few enough for the builtin policy to stop, and is sent all the same.
-      #expect(policy.decide(stats) == (round == 0 ? .proceed : .stopAndCopy))
-      SystemIO.sleep(nanoseconds: 1_000_000)
-      guard round == 0 else { break }
-      stats.iteration = 1
-      stats.totalWritten = dirty
-      stats.dirtyCount = nil
-      #expect(policy.decide(stats) == .proceed)
+    var recorder = PrecopyRecorder(frameCount: 1000)
+    func decide(_ iteration: Int, _ written: Int, _ dirty: Int?) -> Verdict {
+      recorder.decide(
+        &policy, iteration: iteration, totalWritten: written, dirtyCount: dirty,
+        now: { monotonicNanoseconds() })
     }
+    #expect(decide(0, 0, 1000) == .proceed)
+    SystemIO.sleep(nanoseconds: 1_000_000)
+    #expect(decide(1, 1000, nil) == .proceed)
+    // Few enough for the builtin policy to stop, and sent all the same.
+    #expect(decide(1, 1000, 30) == .stopAndCopy)
+    SystemIO.sleep(nanoseconds: 1_000_000)
     guard callbacks.suspend?() == true else { throw LiveError(.suspend, 5, "no") }
-    policy.suspended(stats)
+    policy.suspended(recorder.stats)
     policy.end(.complete)
   }
 

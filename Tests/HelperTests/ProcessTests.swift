@@ -62,9 +62,12 @@ final class HelperProcess {
       do { try peer.reply(isYes ? 1 : 0) } catch { break }
     }
     var status: Int32 = 0
-    waitpid(id, &status, 0)
+    wait4(id, &status, 0, &usage)
     return status
   }
+
+  /// What the helper has used, once it has ended.
+  private(set) var usage = rusage()
 
   var result: Int32? {
     messages.last { $0.kind == .complete }?.number(0).map {

@@ -17,6 +17,7 @@ extension Example {
   static let headers = [
     Example("xl-header.byteorder", .hvm(), at: "xl", 32) { $0.poke("xl", 32, [5]) },
     Example("xl-header.mandatory-flags", .hvm(), at: "xl", 36) { $0.poke("xl", 36, [7]) },
+    Example("xl-header.stream-flag", .hvm(), at: "xl", 36) { $0.poke("xl", 36, [1]) },
     Example("xl-header.not-json", .hvm(), at: "xl", 36) { $0.poke("xl", 36, [2]) },
     Example("xl-header.optional-flags", .hvm(), at: "xl", 40) { $0.poke("xl", 40, [1]) },
     Example("xl-header.optional-data", .hvm(), at: "xl", 44) {

@@ -288,4 +288,18 @@ extension Example {
     params("hvm-params.value", [(1, 1), (36, 5)], at: 16 + 16),
     params("hvm-params.once", [(1, 1), (5, 2), (5, 3)], at: 16 + 32),
   ]
+
+  // MARK: - The configuration
+
+  private static func config(_ rule: String, _ text: String) -> Example {
+    Example(rule, .hvm(), at: "xl", 52) { config(text, in: &$0) }
+  }
+
+  static let configs: [Example] = [
+    config("config.uuid", #"{"c_info":{"uuid":"nonsense"}}"#),
+    config("config.uuid", #"{"c_info":{"uuid":5}}"#),
+    config("config.vcpus", #"{"c_info":{"type":"pvh"},"b_info":{"max_vcpus":0}}"#),
+    config("config.enumeration", #"{"on_crash":"explode"}"#),
+    config("config.enumeration", #"{"c_info":{"type":"xen"}}"#),
+  ]
 }

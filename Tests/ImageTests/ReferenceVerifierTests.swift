@@ -8,10 +8,11 @@ import Testing
 
 @Suite struct ReferenceVerifierTests {
   private func expect(
-    _ image: StreamBuilder, breaks rule: String, location: SourceLocation = #_sourceLocation
+    _ image: StreamBuilder, breaks rule: String, isGood: Bool = false,
+    location: SourceLocation = #_sourceLocation
   ) throws {
     let report = try verify(image)
-    #expect(!report.isGood, "\(report.text)", sourceLocation: location)
+    #expect(report.isGood == isGood, "\(report.text)", sourceLocation: location)
     #expect(report.ids.contains(rule), "\(report.text)", sourceLocation: location)
   }
 
@@ -25,19 +26,24 @@ import Testing
 
   // MARK: - Taken, though bad
 
+  // What follows the end is taken by real Xen, too: we say it all the same.
+
   @Test func octetsBehindTheLibxcEnd() throws {
     try expect(
-      changed(.hvm().libxc) { $0.add("more", Array("garbage".utf8)) }, breaks: "trailing.octets")
+      changed(.hvm().libxc) { $0.add("more", Array("garbage".utf8)) }, breaks: "trailing.octets",
+      isGood: true)
   }
 
   @Test func octetsBehindTheLibxlEnd() throws {
     try expect(
-      changed(.hvm().libxl) { $0.add("more", Array("garbage".utf8)) }, breaks: "trailing.octets")
+      changed(.hvm().libxl) { $0.add("more", Array("garbage".utf8)) }, breaks: "trailing.octets",
+      isGood: true)
   }
 
   @Test func twoImagesInOne() throws {
     try expect(
-      changed(.hvm()) { $0.pieces += StreamBuilder.hvm().pieces }, breaks: "trailing.image")
+      changed(.hvm()) { $0.pieces += StreamBuilder.hvm().pieces }, breaks: "trailing.image",
+      isGood: true)
   }
 
   @Test func greatestPFN() throws {

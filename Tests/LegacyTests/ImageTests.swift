@@ -16,11 +16,11 @@ import Testing
       "scripts/legacy-image --width \(width) \(isBare ? "--bare" : "") '\(fixture)' "
         + "'\(folder.file("old"))'")
     try #require(result.status == 0, "\(result.text)")
-    let out = try OutputFile(creating: folder.file("new"))
+    let out = try OutputFile(folder.file("new"), .memory)
     let report = try LegacyConverter(Source(opening: folder.file("old"))).run(to: out.sink)
     #expect(report.width.rawValue == width / 8)
     #expect(report.guest == .x86PV)
-    let new = try ParsedStream(readFile(out.readingPath))
+    let new = try ParsedStream(readFile(#require(out.readingPath)))
     let old = try ParsedStream(readFile(fixture))
     #expect(new.xl == (isBare ? [] : old.xl))
     #expect(new.libxl.isEmpty == isBare)
@@ -37,10 +37,10 @@ import Testing
     var shared = try #require(old.bodies(7).first)
     for offset in 3096..<3104 { shared[offset] = 0 }
     #expect(new.bodies(7) == [shared])
-    let verified = try Verifier(Source(opening: out.readingPath)).run()
+    let verified = try Verifier(Source(opening: #require(out.readingPath))).run()
     #expect(verified.isGood, "\(verified.findings.map(\.description))")
     if let verify = Oracle.verify, isBare {
-      let result = shell("\(verify) -i '\(out.readingPath)'")
+      let result = shell("\(verify) -i '\(try #require(out.readingPath))'")
       #expect(result.status == 0, "\(result.text)")
     }
   }

@@ -3,6 +3,7 @@
 import Glibc
 import Stream
 import SystemIO
+import TestKit
 import Testing
 
 @testable import Legacy
@@ -72,10 +73,10 @@ func convert(
   _ bytes: [UInt8], _ options: LegacyConverter.Options = LegacyConverter.Options()
 ) throws -> (bytes: [UInt8], report: LegacyReport) {
   let folder = Folder()
-  let out = try OutputFile(creating: folder.file("out"))
+  let out = try OutputFile(folder.file("out"), .memory)
   let source = try Source(opening: folder.write(bytes))
   let report = try LegacyConverter(source, options: options).run(to: out.sink)
-  let result = try readFile(out.readingPath)
+  let result = try readFile(#require(out.readingPath))
   #expect(UInt64(result.count) == report.byteCount)
   return (result, report)
 }
@@ -84,18 +85,14 @@ func convert(
 func convertThroughPipes(
   _ bytes: [UInt8], _ options: LegacyConverter.Options = LegacyConverter.Options()
 ) throws -> (bytes: [UInt8], report: LegacyReport, rest: [UInt8]) {
-  var (input, output): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
-  #expect(pipe(&input) == 0 && pipe(&output) == 0)
-  // Pipes of 1 MiB (F_SETPIPE_SZ) hold all that these tests write.
-  for number in input + output { _ = fcntl(number, 1031, 1 << 20) }
-  #expect(bytes.withUnsafeBytes { write(input[1], $0.baseAddress, $0.count) } == bytes.count)
-  close(input[1])
-  let source = try Source(Descriptor(taking: input[0], path: "in"), path: "in")
-  var sink: Sink? = Sink(try Descriptor(taking: output[1], path: "out"), path: "out")
-  let report = try LegacyConverter(source, options: options).run(to: try #require(sink))
-  sink = nil
-  let result = try Source(Descriptor(taking: output[0], path: "out"), path: "out").read(1 << 21)
-  return (result, report, try source.read(1 << 20))
+  let source = try Source(Descriptor(taking: pipe(feeding: bytes), path: "in"), path: "in")
+  let collector = PipeCollector()
+  let report: LegacyReport
+  do {
+    let sink = Sink(try Descriptor(taking: collector.writing, path: "out"), path: "out")
+    report = try LegacyConverter(source, options: options).run(to: sink)
+  }
+  return (collector.join(), report, try source.read(1 << 20))
 }
 
 /// The error of a conversion; nil if it went well.

@@ -116,6 +116,59 @@ import Testing
     #expect(tried == expected)
   }
 
+  /// How a domain is found.
+  enum Before: String, CaseIterable, CustomTestStringConvertible {
+    case suspended, paused
+    var testDescription: String { rawValue }
+
+    func prepare(_ domain: SimDomain) {
+      switch self {
+      case .suspended: try? domain.suspend()
+      case .paused: try? domain.pause()
+      }
+    }
+
+    func holds(_ domain: SimDomain) -> Bool {
+      domain.isPaused == (self == .paused)
+        && domain.shutdown == (self == .suspended ? .suspend : nil)
+    }
+  }
+
+  /// Only a save that has suspended a domain resumes it: one that was suspended or paused is so after
+  /// a save, whether that works or fails, and wherever it fails.
+  @Test(arguments: Kind.allCases, Before.allCases)
+  func staysAsItWas(kind: Kind, before: Before) throws {
+    for way in Way.allCases {
+      var counts: [Hook: Int] = [:]
+      let good = try Attempt(kind, way) {
+        before.prepare($0)
+        counts = $0.callCounts
+      }
+      // A guest that is paused answers nobody who asks it to stand still.
+      #expect((good.error == nil) == (before == .suspended), "\(way)")
+      #expect(good.result?.hasSuspended != true, "\(way)")
+      #expect(before.holds(good.domain), "\(way)")
+      for (hook, count) in good.domain.callCounts {
+        for call in 1..<count - counts[hook, default: 0] + 1 {
+          let attempt = try Attempt(kind, way) {
+            before.prepare($0)
+            $0.faults.arm(.hook(hook), at: call)
+          }
+          #expect(before.holds(attempt.domain), "\(way), \(hook.rawValue), call \(call)")
+        }
+      }
+      for point in FaultPoint.ofSaves {
+        if case .hook = point { continue }
+        if point == .domainDies { continue }
+        let attempt = try Attempt(kind, way) {
+          before.prepare($0)
+          $0.faults.arm(point)
+        }
+        #expect(before.holds(attempt.domain), "\(way), \(point)")
+      }
+    }
+  }
+
   /// The hooks of cleaning up, while a save fails for another reason: the reason comes first, all
   /// that can be put back is, and the rest is told.
   @Test(arguments: Kind.allCases, [Way.live, .checkpointed])

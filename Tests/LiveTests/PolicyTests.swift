@@ -60,7 +60,7 @@ final class Recording: Policy {
       stats.dirtyCount = dirty
       #expect(BuiltinPolicy().decide(stats) == verdict)
     }
-    stats.dirtyCount = nil
+    (stats.dirtyCount, stats.isBeforeRound) = (nil, false)
     stats.iteration = 4
     #expect(BuiltinPolicy().decide(stats) == .proceed)
   }

@@ -188,7 +188,7 @@ t.test("a save that fails leaves its trace", function()
     return s.iteration == 0 and "continue" or "abort"
   end }
   trace("given up", "aborted", dom:save(t.path "failed.img", options))
-  trace("given up, checkpointed", "aborted", dom:checkpoint("/dev/null", options))
+  trace("given up, checkpointed", "aborted", dom:checkpoint(t.path "failed.img", options))
   options.policy = nil
   trace("refused at the end", "receiver", dom:migrate("cat >/dev/null; exit 3", options))
   options.filter = { HVM_CONTEXT = function() return false end }
@@ -409,7 +409,7 @@ end)
 
 t.test("a full disk and a gone reader leave the domain running", function()
   local dom <close> = assert(xs.sim { pages = 1000, link = "1G", workload = { { writes_per_s = 1e4 } } })
-  local full = assert(io.open("/dev/full", "w"))
+  local full = assert(io.open("/dev/full", "r+"))
   local _, err = dom:save(full, { resume = true })
   t.equal(err.code, "enospc")
   check_runs_on(dom, "full disk")
@@ -437,4 +437,78 @@ t.test("mistakes are told", function()
   t.raises("handle is closed", function() return dom:info() end)
   local _, err = xs.sim { from = "no/such/image" }
   t.equal(err.code, "enoent")
+end)
+
+-- Where a save can fail outside of the hypervisor's own hooks: each of these has to.
+local function raise() error "no" end
+local failures = {
+  ["a policy that gives up"] = function(dom)
+    return dom:save(t.path "x.img", { policy = function() return "abort", "enough" end })
+  end,
+  ["a filter that raises"] = function(dom)
+    return dom:save(t.path "x.img", { filter = { HVM_PARAMS = raise, X86_TSC_INFO = raise } })
+  end,
+  ["a filter that makes no good image"] = function(dom)
+    local function drop() return false end
+    return dom:save(t.path "x.img", {
+      live = false, filter = { HVM_PARAMS = drop, X86_PV_VCPU_BASIC = drop },
+    })
+  end,
+  ["a directory that is not there"] = function(dom)
+    return dom:save(t.path "none/x.img")
+  end,
+  ["a receiver that refuses at the end"] = function(dom)
+    return dom:migrate "cat > /dev/null; exit 3"
+  end,
+  ["a receiver that refuses at once"] = function(dom)
+    return dom:migrate "exit 3"
+  end,
+  ["a receiver that refuses behind a filter"] = function(dom)
+    return dom:migrate("cat > /dev/null; exit 3", { filter = { PAGE_DATA = function() end } })
+  end,
+  ["a checkpointed save whose filter raises"] = function(dom)
+    return dom:checkpoint(t.path "x.img", {
+      interval_ms = 1, filter = { HVM_PARAMS = raise, X86_TSC_INFO = raise },
+    })
+  end,
+}
+
+for what, fail in pairs(failures) do
+  contract("is as it was before " .. what, function(dom)
+    for _, before in ipairs { "running", "suspended", "paused" } do
+      if before == "suspended" then assert(dom:suspend()) end
+      -- To ask a guest that is paused takes a real one's time.
+      if before == "paused" then
+        if dom.name == real then break end
+        assert(dom:pause())
+      end
+      local ok, result = pcall(fail, dom)
+      assert(not ok or not result, "it did not fail")
+      local info = assert(dom:info())
+      t.equal(info.suspended, before == "suspended", before)
+      t.equal(info.paused, before == "paused", before)
+      if before == "suspended" then assert(dom:resume()) end
+      if before == "paused" then assert(dom:unpause()) end
+      t.equal(xs.domain(dom.id):info().suspended, false)
+    end
+  end)
+end
+
+contract("stays suspended through checkpoints", function(dom)
+  assert(dom:suspend())
+  local result = assert(dom:checkpoint(t.path "twice.img", { count = 2, interval_ms = 1 }))
+  t.equal(result.checkpoints, 2)
+  t.equal(dom:info().suspended, true)
+  assert(dom:resume())
+end)
+
+contract("runs behind its handle though a save of the suspended domain has failed", function(dom)
+  local id = dom.id
+  do
+    local other <close> = assert(xs.domain(id))
+    assert(other:suspend())
+    assert(not other:migrate "cat > /dev/null; exit 3")
+    t.equal(other:info().suspended, true)
+  end
+  t.equal(dom:info().suspended, false)
 end)

@@ -220,3 +220,17 @@ t.test("free pages of a Linux guest", function()
   t.raises("no vCPU maps the kernel's data", linux.free_pages,
     t.open(linux_guest(function(text) return (text:gsub("=1b000", "=7fffff000")) end)))
 end)
+
+t.test("chains in chains have a limit", function()
+  local function nothing() end
+  local chain = xs.chain(nothing)
+  t.raises("64", function()
+    for _ = 1, 200000 do chain = xs.chain(chain) end
+  end)
+  t.raises("1000", function()
+    chain = xs.chain(nothing)
+    for _ = 1, 40 do chain = xs.chain(chain, chain) end
+  end)
+  local out = t.rewrite(image(), xs.chain(xs.chain(nothing, nothing), nothing))
+  t.equal(#out, #t.open(image()))
+end)

@@ -95,3 +95,12 @@ t.test("environment variables of Lua's own interpreter have no say", function()
   t.equal(package.path:find("/from-lua-path", 1, true), nil)
   t.equal(package.cpath, "")
 end)
+
+t.test("a table is a list or a map, and not inside itself", function()
+  t.raises("expected the keys 1 to 2 alone, got 'x'", xs.json, { 1, 2, x = 3 })
+  t.raises("got the key 7", xs.json, { [7] = 1 })
+  local inside = {}
+  inside.t = inside
+  t.raises("a table is inside itself", xs.json, inside)
+  t.equal(xs.json { 1, { a = { true } } }, '[1,{"a":[true]}]')
+end)

@@ -107,9 +107,25 @@ t.test("night-batch knows the hour", function()
   t.equal(p:is_night(5), false)
 end)
 
+t.test("every policy ends though nobody knows how much is dirty", function()
+  for _, name in ipairs {
+    "builtin", "downtime-budget", "total-time", "bandwidth-aware", "give-up", "night-batch",
+  } do
+    local p, what = policy(name), nil
+    for round = 0, 40 do
+      what = p:precopy(stats {
+        iteration = round, dirty_count = round == 0 and 1000 or false,
+        bandwidth = round == 0 and 0 or 1000, elapsed = round,
+      })
+      if what ~= "continue" then break end
+    end
+    t.equal(what, name == "give-up" and "abort" or "stop", name)
+  end
+end)
+
 local function recorded(workload, rounds)
   local dom <close> = assert(xs.sim { pages = 3000, link = "1G", workload = workload })
-  local result = assert(dom:save("/dev/null", {
+  local result = assert(dom:save(t.path "nowhere.img", {
     unchecked = true, resume = true,
     policy = function(s) return s.iteration >= rounds and "stop" or "continue" end,
   }))
@@ -173,7 +189,7 @@ local function save(loaded, options)
   local dom <close> = assert(xs.sim { pages = 2000, link = "1G", workload = { { writes_per_s = 1e5 } } })
   options = options or {}
   options.policy, options.resume, options.unchecked = loaded, true, true
-  return dom:save("/dev/null", options)
+  return dom:save(t.path "nowhere.img", options)
 end
 
 t.test("a policy is a table, a function, or a function that makes one", function()
@@ -231,7 +247,7 @@ t.test("every method is called, with what it is promised", function()
   t.equal(result.policy_failures, 0)
   t.equal(result.policy_calls, 5)
   local dom <close> = assert(xs.sim { pages = 100 })
-  result = assert(dom:checkpoint("/dev/null", { count = 2, policy = loaded, unchecked = true }))
+  result = assert(dom:checkpoint(t.path "nowhere.img", { count = 2, policy = loaded, unchecked = true }))
   t.equal(result.checkpoints, 2)
   t.equal(result.policy_failures, 0)
   local _, err = save(load_text [[
@@ -244,7 +260,7 @@ t.test("on_checkpoint ends a checkpointed save", function()
   local dom <close> = assert(xs.sim { pages = 100 })
   local counting = { precopy = function() return "stop" end,
     on_checkpoint = function(_, _, count) return count < 3 end }
-  local result = assert(dom:checkpoint("/dev/null", { count = 10, policy = counting, unchecked = true }))
+  local result = assert(dom:checkpoint(t.path "nowhere.img", { count = 10, policy = counting, unchecked = true }))
   t.equal(result.checkpoints, 3)
   t.equal(dom:state().running, true)
 end)

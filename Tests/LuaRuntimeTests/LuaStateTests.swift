@@ -51,7 +51,7 @@ final class Counted {
     try state.load(Array(text.utf8), name: "=test")
     try state.call(0, results: results)
     defer { if results > 0 { state.frame.pop(results) } }
-    return results > 0 ? state.frame.value(-1) : nil
+    return results > 0 ? try state.frame.value(-1) : nil
   }
 
   private func failure(_ state: LuaState, _ text: String) -> LuaError? {
@@ -182,5 +182,104 @@ final class Counted {
     let error = failure(state, "assert(bad())")
     #expect(error?.code == "enoent" && error?.message == "gone")
     #expect(error?.traceback?.contains("in main chunk") == true)
+  }
+
+  /// A loop in each of several coroutines, one under the other: the stop ends them all.
+  @Test(arguments: [1, 2, 3, 20]) func aStopReachesEveryCoroutine(depth: Int) throws {
+    let state = try state()
+    defer { state.close() }
+    state.makeActive()
+    var calls = 0
+    state.setGlobal(function: "tick") { _ in
+      calls += 1
+      if calls == 100 { LuaState.stopActive() }
+      return 0
+    }
+    let error = failure(
+      state,
+      """
+      local function under(n)
+        if n > 0 then coroutine.resume(coroutine.create(under), n - 1) end
+        while true do tick() end
+      end
+      under(\(depth))
+      """)
+    #expect(error?.kind == .interrupted)
+    state.endStop()
+    #expect(try run(state, "return 1") == .integer(1))
+  }
+
+  /// A coroutine that a stop has ended has its hooks off: nothing of it runs any more.
+  @Test(arguments: [
+    "coroutine.wrap(f)()", "pcall(coroutine.wrap(f))",
+    "co = coroutine.create(f) coroutine.resume(co)",
+  ])
+  func nothingIsClosedDuringAStop(text: String) throws {
+    let state = try state()
+    defer { state.close() }
+    state.makeActive()
+    var calls = 0
+    state.setGlobal(function: "tick") { _ in
+      calls += 1
+      if calls == 100 { LuaState.stopActive() }
+      return 0
+    }
+    let error = failure(
+      state,
+      """
+      function f()
+        local x <close> = setmetatable({}, { __close = function() closed = true end })
+        while true do tick() end
+      end
+      \(text)
+      """)
+    #expect(error?.kind == .interrupted)
+    state.endStop()
+    let closing = "if co then return select(2, pcall(coroutine.close, co)) end return '' "
+    let answer = try run(state, closing)
+    #expect(
+      answer == .text("") || answer == .text("cannot close a coroutine that was stopped"))
+    #expect(try run(state, "return closed") == LuaValue.none)
+  }
+
+  /// Lua 5.4.4 does not count the C calls of closes: here they are.
+  @Test func closesAreCounted() throws {
+    let state = try state()
+    defer { state.close() }
+    let error = failure(
+      state,
+      """
+      local co
+      for i = 1, 12000 do
+        local before = co
+        co = coroutine.create(function()
+          local c <close> = setmetatable({}, { __close = function()
+            if before then coroutine.close(before) end
+          end })
+          coroutine.yield()
+        end)
+        coroutine.resume(co)
+      end
+      coroutine.close(co)
+      """)
+    #expect(error?.message.contains("C stack overflow") == true)
+    #expect(try run(state, "return coroutine.close(coroutine.create(print))") == .boolean(true))
+  }
+
+  /// What is closed because its coroutine failed gets the error.
+  @Test func closesGetTheError() throws {
+    let state = try state()
+    defer { state.close() }
+    let text = """
+      local got
+      local ok, message = pcall(coroutine.wrap(function()
+        local c <close> = setmetatable({}, { __close = function(_, e) got = e end })
+        error("first", 0)
+      end))
+      return tostring(got) .. "/" .. tostring(message)
+      """
+    #expect(try run(state, text) == .text("first/first"))
+    let replaced = text.replacing("got = e", with: "got = e error('second', 0)")
+    #expect(try run(state, replaced) == .text("first/second"))
   }
 }

@@ -10,7 +10,7 @@ import Testing
 
   func compact(_ path: String, _ layout: PageLayout = .plain) throws -> TemporaryFile {
     let out = TemporaryFile()
-    let file = try OutputFile(creating: out.path)
+    let file = try OutputFile(out.path, .memory)
     _ = try PageImage(opening: path).compact(to: file.sink, layout: layout)
     try file.commit()
     return out

@@ -51,7 +51,7 @@ import Testing
   func problem(_ body: [UInt8], size: UInt64 = 16, hash: UInt64 = 1) throws -> String {
     let file = try delta(body, size: size, hash: hash)
     let out = TemporaryFile()
-    let output = try OutputFile(creating: out.path)
+    let output = try OutputFile(out.path, .memory)
     let error = #expect(throws: PagesError.self) {
       try PageDelta.apply(
         Source(opening: file.path), to: Source(opening: self.base.path), output.sink)
@@ -70,7 +70,7 @@ import Testing
     hash.add(made.span.bytes)
     let file = try delta(DeltaFrameTests.frame(steps), size: 16, hash: hash.finished())
     let out = TemporaryFile()
-    let output = try OutputFile(creating: out.path)
+    let output = try OutputFile(out.path, .memory)
     _ = try PageDelta.apply(
       Source(opening: file.path), to: Source(opening: base.path), output.sink)
     try output.commit()
@@ -135,7 +135,7 @@ import Testing
     bytes[12] = 2
     bytes.replaceSubrange(56..<64, with: le64(PageDelta.hash(Array(bytes[0..<56]))))
     let changed = TemporaryFile(bytes)
-    let output = try OutputFile(creating: TemporaryFile().path)
+    let output = try OutputFile(TemporaryFile().path, .memory)
     let error = #expect(throws: PagesError.self) {
       try PageDelta.apply(
         Source(opening: changed.path), to: Source(opening: self.base.path), output.sink)

@@ -7,7 +7,7 @@ import Testing
     _ base: String, _ new: String, level: Int = 1
   ) throws -> (TemporaryFile, PageDelta.Report) {
     let out = TemporaryFile()
-    let file = try OutputFile(creating: out.path)
+    let file = try OutputFile(out.path, .memory)
     let report = try PageDelta.make(
       from: PageImage(opening: base), to: PageImage(opening: new), file.sink, level: level)
     try file.commit()
@@ -16,7 +16,7 @@ import Testing
 
   func apply(_ delta: String, _ base: String) throws -> [UInt8] {
     let out = TemporaryFile()
-    let file = try OutputFile(creating: out.path)
+    let file = try OutputFile(out.path, .memory)
     _ = try PageDelta.apply(Source(opening: delta), to: Source(opening: base), file.sink)
     try file.commit()
     return out.bytes

@@ -134,7 +134,7 @@ import Testing
 @Suite struct ExportTests {
   func export(_ path: String, _ format: ExportFormat) throws -> (TemporaryFile, ExportReport) {
     let out = TemporaryFile()
-    let file = try OutputFile(creating: out.path)
+    let file = try OutputFile(out.path, .memory)
     let report = try GuestMemory(PageImage(opening: path)).export(format, to: file.sink)
     try file.commit()
     return (out, report)

@@ -37,7 +37,7 @@ final class EditFilter: RewriteFilter {
   func rewrite(_ bytes: [UInt8], pipe: Bool = false, _ edit: @escaping Edit) throws -> [UInt8] {
     let input = TemporaryFile(bytes)
     let output = TemporaryFile()
-    let file = try OutputFile(creating: output.path)
+    let file = try OutputFile(output.path, .memory)
     if pipe {
       let fifo = input.path + ".fifo"
       #expect(mkfifo(fifo, 0o600) == 0)

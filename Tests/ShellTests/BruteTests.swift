@@ -90,7 +90,7 @@ import TestKit
         var offset = 0
         let pieces = image.pieces.map { piece in
           defer { offset += piece.bytes.count }
-          return (offset, min(piece.headByteCount, piece.name == "xl" ? 56 : 32))
+          return (offset, min(piece.headByteCount, piece.name == "xl" ? 48 : 24))
         }
         return (kind, pieces, image.bytes)
       }
@@ -106,11 +106,12 @@ import TestKit
       }
     }
     Program.write(bytes, to: folder + "/image")
+    Program.write(StreamBuilder.hvm().bytes, to: folder + "/img")
     Program.write(Array(places.utf8), to: folder + "/places")
     let name = kind.hasPrefix("legacy") ? "legacy" : kind
     let run = Program.shell(
       "cd '\(folder)' && ulimit -v 16000000; timeout 540 xensave-lua '\(Self.scripts)streams.lua' "
-        + "image . image '\(name)' 2>err")
+        + "img . image '\(name)' 2>err")
     let last = String(decoding: Program.read(folder + "/last"), as: UTF8.self)
     let errors = String(decoding: Program.read(folder + "/err").suffix(2000), as: UTF8.self)
     #expect(run.exitCode == 0, "in \(last.prefix { $0 != "\n" }): \(errors)")
@@ -132,7 +133,7 @@ import TestKit
     let images = makeImages(folder)
     #expect(images.contains(kind))
     let bytes = Program.read(folder + "/" + kind)
-    let last = max(0, bytes.count - 64) / 4 * 4
-    read(kind, bytes, [(0, 160), (last, bytes.count - last)])
+    let last = max(0, bytes.count - 32) / 4 * 4
+    read(kind, bytes, [(0, 96), (last, bytes.count - last)])
   }
 }

@@ -178,14 +178,14 @@ import Testing
     let shell = try bound()
     defer { shell.state.close() }
     let frame = shell.state.frame
-    func walk(_ owner: String) {
-      for (name, type) in frame.fieldNames(-1) {
+    func walk(_ owner: String) throws {
+      for (name, type) in try frame.fieldNames(-1) {
         frame.pushField(-1, name)
         defer { frame.pop() }
         let full = "\(owner).\(name)"
         let isModule = shell.state.declarations.contains { $0.name == full && $0.kind == .module }
         if type == .table, isModule {
-          walk(full)
+          try walk(full)
         } else {
           #expect(shell.state.member(name, of: owner) != nil, "\(full) is not declared")
         }
@@ -193,7 +193,7 @@ import Testing
       }
     }
     #expect(frame.pushLoaded("xensave") == .table)
-    walk("xs")
+    try walk("xs")
   }
 
   @Test func everythingDeclaredIsThere() throws {

@@ -288,10 +288,9 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let named = Program.run(["lua/examples/level.lua", pv, "--check", "--named", "haswell"])
     #expect(named.text.hasPrefix("no: missing adx, clflushopt, xgetbv1\n"), "\(named.errors)")
     let json = Program.shell(
-      "xensave-lua dump \(pv) X86_CPUID_POLICY X86_MSR_POLICY --json >/tmp/level-$$.json; "
-        + "xensave-lua lua/examples/level.lua \(pvh) --check --from /tmp/level-$$.json; "
-        + "xensave-lua lua/examples/level.lua \(pv) --check --from /tmp/level-$$.json; "
-        + "rm /tmp/level-$$.json")
+      "f=$(mktemp -d); xensave-lua dump \(pv) X86_CPUID_POLICY X86_MSR_POLICY --json >$f/level; "
+        + "xensave-lua lua/examples/level.lua \(pvh) --check --from $f/level; "
+        + "xensave-lua lua/examples/level.lua \(pv) --check --from $f/level; rm -r $f")
     #expect(json.text.contains("no: missing "), "\(json.errors)")
     #expect(json.text.hasSuffix("\nyes: nothing is missing\n"), "\(json.text) \(json.errors)")
     // A guest that has turned YMM on keeps it: Xen would refuse the image.

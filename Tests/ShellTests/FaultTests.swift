@@ -30,7 +30,7 @@ private let keep = "-e 'return function() end'"
       ("write", "error=ENOSPC:when=1"), ("write", "error=ENOSPC:when=3"),
       ("write", "error=EIO:when=2"), ("copy_file_range", "error=ENOSPC:when=1"),
       ("copy_file_range", "error=EDQUOT:when=1"), ("copy_file_range", "error=EIO:when=1"),
-      ("fsync", "error=EIO:when=1"), ("rename", "error=EACCES:when=1"),
+      ("fsync", "error=EIO:when=1"), ("linkat", "error=EACCES:when=1"),
       ("pread64", "error=EIO:when=5"),
     ])
   func aFailingCallGivesOneLineExitThreeAndNoFile(call: String, fault: String) {
@@ -87,6 +87,62 @@ private let keep = "-e 'return function() end'"
         #expect(outcome.exitCode == 3, "\(call) \(fault): \(outcome.errors)")
         #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
         #expect(Program.names(in: folder).isEmpty, "\(call) \(fault)")
+      }
+    }
+  }
+
+  /// Also where a file is replaced, which takes two steps: whatever the process is killed at (or the
+  /// child that takes them), the file is the old or the new one, and nothing lies beside it.
+  @Test(
+    .enabled(if: hasStrace, "strace injects the faults"),
+    arguments: [
+      "openat", "copy_file_range", "write", "fsync", "clone", "linkat", "rename", "wait4", "close",
+    ])
+  func aKillLeavesNothing(call: String) {
+    inFolder { folder in
+      let rename = "xensave-lua set \(pvh) config.c_info.name=other"
+      let outcome = Program.shell(
+        """
+        \(rename) -o \(folder)/new -q; cp \(pv) \(folder)/old; cd \(folder)
+        for when in 1 2 3; do
+          cp old out
+          strace -f -qq -o /dev/null -e trace=\(call) -e inject=\(call):signal=KILL:when=$when \
+            \(rename) -o out -q
+          cmp -s out old || cmp -s out new || echo "$when: neither"
+          ls -A | grep -vx 'old\\|new\\|out'
+        done
+        """)
+      #expect(outcome.text == "", "\(outcome.text)")
+    }
+  }
+
+  /// The process is killed while its child puts the file in its place: the child goes on.
+  @Test(.enabled(if: hasStrace, "strace makes the rename slow"))
+  func aKillWhileTheFileIsReplaced() {
+    inFolder { folder in
+      let outcome = Program.shell(
+        """
+        cd \(folder); cp \(pv) out
+        strace -f -qq -o trace -e trace=rename -e inject=rename:delay_enter=300000 \
+          xensave-lua set \(pvh) config.c_info.name=other -o out -q & tracer=$!
+        while [ -d /proc/$tracer ] && ! ls -A | grep -q xensave; do sleep 0.02; done
+        kill -KILL $(cat /proc/$tracer/task/$tracer/children) 2>/dev/null
+        wait; rm -f trace; ls -A; xensave-lua dump out config.c_info.name
+        """)
+      #expect(outcome.text == "out\nconfig.c_info.name: \"other\"\n", "\(outcome.text)")
+    }
+  }
+
+  /// What cannot be done to the folder names it.
+  @Test(.enabled(if: hasStrace, "strace injects the faults"))
+  func aFolderThatCannotBeSynchronizedIsNamed() {
+    inFolder { folder in
+      for (place, name) in [("out", "."), ("\(folder)/out", "\(folder)/")] {
+        let outcome = Program.shell(
+          "cd \(folder); "
+            + injecting("fsync", "error=EIO:when=2", "xensave-lua \(keep) \(pv) -o \(place) -q"))
+        #expect(outcome.exitCode == 3)
+        #expect(outcome.errors.contains(": \(name): fsync: "), "\(outcome.errors)")
       }
     }
   }

@@ -2,8 +2,9 @@
 //
 //   sim-helper FOLDER --save-domain ... | --restore-domain ...
 //
-// FOLDER holds the configuration ("" for none); release=N has it run on the Xen 4.N of this machine. At the end a line on standard error says how the
-// domain was left.
+// FOLDER holds the configuration ("" for none); release=N has it run on the Xen 4.N of this machine.
+// pages=N, before it, is the size of the domain. At the end a line on standard error says how the
+// domain was left. A restore reads its stream to the end, and makes nothing of it.
 
 import Format
 import Glibc
@@ -16,8 +17,8 @@ import XenDomain
 
 final class SimHost: HelperHost {
   let simulated: SimDomain
-  init() throws(LiveError) {
-    var configuration = SimDomain.Configuration(frameCount: 30_000)
+  init(pages: Int) throws(LiveError) {
+    var configuration = SimDomain.Configuration(frameCount: pages)
     configuration.workload = .steady(writesPerSecond: 200_000)
     configuration.clock = .real
     simulated = try SimDomain(configuration)
@@ -44,11 +45,23 @@ final class SimHost: HelperHost {
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
   ) throws(LiveError) -> (store: UInt64, console: UInt64) {
-    throw LiveError(.unsuitable, "not here")
+    var bytes = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = read(descriptor, &bytes, bytes.count)
+      if count == 0 { return (0, 0) }
+      guard count > 0 || errno == EINTR else {
+        throw LiveError(.unsuitable, "the stream cannot be read")
+      }
+    }
   }
 }
 
-let words = Array(CommandLine.arguments.dropFirst())
+var words = Array(CommandLine.arguments.dropFirst())
+var pages = 30_000
+if words[0].hasPrefix("pages="), let count = Int(words[0].dropFirst(6)) {
+  pages = count
+  words.removeFirst()
+}
 // A release that is refused, through the channel that libxl reads.
 if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
   exit(
@@ -57,7 +70,7 @@ if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
       throw LiveError(.unsuitable, "not here")
     })
 }
-let host = try SimHost()
+let host = try SimHost(pages: pages)
 let status = runHelper(Array(words.dropFirst()), configurationFolder: words[0]) { _ in host }
 let domain = host.simulated
 let line =

@@ -3,6 +3,7 @@
 import Format
 import Stream
 import SystemIO
+import TestKit
 import Testing
 
 /// The folder of the fixtures, found from this file's place.
@@ -12,7 +13,8 @@ let fixtures = #filePath.replacing("StreamTests/IdentityTests.swift", with: "Fix
   @Test(arguments: ["pv-4m-1v-tiny.xlsave", "pvh-4m-1v-tiny.xlsave"])
   func fileToFile(name: String) throws {
     let source = try Source(opening: fixtures + name)
-    let out = try OutputFile(creating: "/tmp/identity-" + name)
+    let temporary = TemporaryFile()
+    let out = try OutputFile(temporary.path, .memory)
     var reader = StreamReader(source)
     var writer = StreamWriter(out.sink, keepingFrom: source)
     while let part = try reader.next() {
@@ -25,7 +27,7 @@ let fixtures = #filePath.replacing("StreamTests/IdentityTests.swift", with: "Fix
     try writer.finish()
     #expect(reader.ending == .end)
     let before = try Source(opening: fixtures + name).read(Int(source.byteCount ?? 0))
-    let after = try Source(opening: out.readingPath).read(Int(out.sink.position))
+    let after = try Source(opening: #require(out.readingPath)).read(Int(out.sink.position))
     #expect(before == after)
   }
 }

@@ -41,6 +41,7 @@ public func pipe(feeding bytes: [UInt8], inSingleOctets: Bool = false) -> Int32 
   signal(SIGPIPE, SIG_IGN)
   var ends: [Int32] = [-1, -1]
   precondition(unsafe Glibc.pipe(&ends) == 0)
+  shrink(ends[1])
   if inSingleOctets {
     // O_DIRECT (not in Swift's headers): each write is a packet, and a read gives one packet.
     precondition(fcntl(ends[1], F_SETFL, 0o40000) == 0)
@@ -60,6 +61,40 @@ public func pipe(feeding bytes: [UInt8], inSingleOctets: Bool = false) -> Int32 
   pthread_detach(thread)
   return ends[0]
 }
+
+/// A pipe of 4096 octets, as an ordinary user may get it: the kernel gives no more beyond
+/// fs.pipe-user-pages-soft. A thread reads all that comes out of it.
+public final class PipeCollector {
+  /// The end to write to, which is whoever closes it.
+  public let writing: Int32
+  private let thread: TestThread
+  private let box = Box()
+
+  private final class Box: @unchecked Sendable { var bytes: [UInt8] = [] }
+
+  public init() {
+    var ends: [Int32] = [-1, -1]
+    precondition(unsafe Glibc.pipe(&ends) == 0)
+    shrink(ends[1])
+    writing = ends[1]
+    thread = TestThread { [number = ends[0], box] in
+      var buffer = [UInt8](repeating: 0, count: 65536)
+      while case let got = unsafe read(number, &buffer, buffer.count), got > 0 {
+        box.bytes += buffer[..<got]
+      }
+      close(number)
+    }
+  }
+
+  /// All that was written, once its writing end is closed.
+  public func join() -> [UInt8] {
+    thread.join()
+    return box.bytes
+  }
+}
+
+/// Makes a pipe as small as it can be (F_SETPIPE_SZ, not in Swift's headers).
+private func shrink(_ number: Int32) { _ = fcntl(number, 1031, 4096) }
 
 private final class Job {
   let number: Int32

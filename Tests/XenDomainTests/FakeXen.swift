@@ -41,7 +41,8 @@ final class FakeXen {
     _ = system("rm -r '\(folder)'")
   }
 
-  /// A number that the libraries hold: log_dirty, mappings, interfaces, paused, suspended, resumed.
+  /// A number that the libraries hold: log_dirty, mappings, interfaces, paused, suspended, resumed;
+  /// calls: of the function that was to fail.
   func number(_ name: String) -> Int {
     typealias Function = @convention(c) () -> Int32
     guard let symbol = dlsym(handle, "fake_" + name) else { return -1 }
@@ -53,6 +54,29 @@ final class FakeXen {
     typealias Function = @convention(c) (UnsafePointer<CChar>) -> Void
     guard let symbol = dlsym(handle, "fake_fail") else { return }
     unsafeBitCast(symbol, to: Function.self)(function)
+  }
+
+  /// Has one call of `function` fail with EIO, counted from now on.
+  func fail(_ function: String, at call: Int) {
+    typealias Function = @convention(c) (UnsafePointer<CChar>, Int32) -> Void
+    guard let symbol = dlsym(handle, "fake_fail_at") else { return }
+    unsafeBitCast(symbol, to: Function.self)(function, Int32(call))
+  }
+
+  /// Has xc_domain_save send rounds in the order of Xen's own loop, at most `limit` of them.
+  func setGuest(_ guest: RoundsGuest, limit: Int) {
+    typealias Sent = @convention(c) (UnsafeMutableRawPointer?, UInt) -> Void
+    typealias Clean = @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<Int>?) -> Int
+    typealias Function = @convention(c) (Sent, Clean, UnsafeMutableRawPointer, Int32) -> Void
+    guard let symbol = dlsym(handle, "fake_guest") else { return }
+    let sent: Sent = { data, pages in RoundsGuest.of(data).send(Int(pages)) }
+    let clean: Clean = { data, told in
+      let (pages, known) = RoundsGuest.of(data).clean()
+      told?.pointee = known ?? -1
+      return pages
+    }
+    unsafeBitCast(symbol, to: Function.self)(
+      sent, clean, Unmanaged.passUnretained(guest).toOpaque(), Int32(limit))
   }
 
   /// Has the guest write to a frame.

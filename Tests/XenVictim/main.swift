@@ -3,8 +3,8 @@
 //   xen-victim FOLDER MINOR STEP...
 //   xen-victim FOLDER MINOR guard
 //
-// The steps are pause, unpause, suspend, resume, leave, log-dirty, no-log-dirty, exit, saves (again and
-// again, without an end). Behind the last one it says "ready" on standard output.
+// The steps are pause, unpause, suspend, resume, leave, take-back, log-dirty, no-log-dirty, exit, saves
+// (again and again, without an end), failing-saves (the same, but each fails when the domain stands still). Behind the last one it says "ready" on standard output.
 
 import Glibc
 import Live
@@ -26,6 +26,23 @@ func saves(_ domain: XenDomain) throws {
   }
 }
 
+func failingSaves(_ domain: XenDomain) throws {
+  ignoreWriteSignals()
+  while true {
+    var ends: [Int32] = [-1, -1]
+    guard pipe(&ends) == 0 else { exit(71) }
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    let reading = ends[0]
+    let sink = Sink(try Descriptor(taking: ends[1], path: "pipe"), path: "pipe")
+    // Nobody reads any more once the domain stands still.
+    let save = Save(domain, to: sink, mode: .nonLive) { event in
+      if event.what == "Domain now suspended" { close(reading) }
+    }
+    do { _ = try save.run() } catch { continue }
+    exit(70)
+  }
+}
+
 if words[3] == "guard" {
   exit(
     guardDomains { () throws(LiveError) in
@@ -43,12 +60,16 @@ for step in words[3...] {
   case "unpause": try domain.unpause()
   case "suspend": try domain.suspend()
   case "resume": try domain.resume()
-  case "leave": domain.leaveSuspended()
+  case "leave": _ = domain.leaveSuspended()
+  case "take-back": domain.takeBackSuspended()
   case "log-dirty": try domain.enableLogDirty()
   case "no-log-dirty": try domain.disableLogDirty()
   case "saves":
     say("ready\n")
     try saves(domain)
+  case "failing-saves":
+    say("ready\n")
+    try failingSaves(domain)
   case "exit": exit(0)
   default: exit(64)
   }

@@ -44,7 +44,8 @@ for number, guest in ipairs(workloads(opts.pages)) do
     name = name, pages = opts.pages, link = opts.link, workload = workload, seed = number,
     filled = 0, suspend_ms = 5,
   })
-  local result = assert(dom:save("/dev/null", {
+  -- Nobody keeps the image: it goes to a reader, not to a file.
+  local result = assert(dom:migrate("cat >/dev/null", {
     unchecked = true,
     -- However busy this machine is: the same trace.
     deadline_ms = 600000,

@@ -66,7 +66,8 @@ function Image:close() end
 ---"libxl", "xl", "libvirt" or "xenopsd"; config = text for the outer header; xen = the saver's
 ---release, where draft B does not say it; lossy = true leaves out what the result cannot hold;
 ---unchecked = true leaves out the verification; guest = "x86_pv" or "x86_hvm", refused where
----the image has another; progress = xs.progress(title).
+---the image has another; suits = a release of Xen, refused where it would not restore the
+---result; progress = xs.progress(title).
 ---
 ---```lua
 ---assert(img:convert("new.img", { version = 3, layer = "xl" }))
@@ -703,6 +704,7 @@ function CPUID:features() end
 ---@field octets_out integer Octets written. Unit: octets.
 ---@field losses integer What the result does not hold. Unit: losses.
 ---@field notes table[] What was left out: place, text, loss (at most 100).
+---@field reasons table[] What there is to say of a restore by the release of the option suits, as from compat.
 ---@field config string? The configuration of an outer header that was left out.
 local Conversion = {}
 
@@ -915,8 +917,9 @@ function Domain:store_watch(path, seconds) end
 ---Xen's builtin as a rule), deadline_ms (for each of its calls, 100), filter (as for
 ---xs.rewrite), trace (a path: what was done is recorded, also where it fails), progress (a
 ---title, a Progress, or a function of what, done and total), verify (sends everything twice,
----for the restorer to compare), unchecked. Where anything fails the domain runs on; err.stage
----says where it was, err.code is "aborted" where the policy gave up.
+---for the restorer to compare), unchecked. Where anything fails the domain is as it was: it
+---runs on, or stays suspended if it was suspended before; err.stage says where it was,
+---err.code is "aborted" where the policy gave up.
 ---
 ---```lua
 ---assert(dom:save("web.img", { policy = "downtime-budget" }))
@@ -928,12 +931,12 @@ function Domain:store_watch(path, seconds) end
 function Domain:save(to, options) end
 
 ---Saves it again and again into one stream, of which the last complete checkpoint is restored;
----it runs on. Options: count (of checkpoints, 2), interval_ms (between two, 200), policy (a
----Policy, name, table or function; Xen's builtin as a rule), deadline_ms (for each of its
----calls, 100), filter (as for xs.rewrite), trace (a path: what was done is recorded, also
----where it fails), progress (a title, a Progress, or a function of what, done and total),
----verify (sends everything twice, for the restorer to compare), unchecked. The policy's
----on_checkpoint can end it.
+---it runs on (one that was suspended before stays so). Options: count (of checkpoints, 2),
+---interval_ms (between two, 200), policy (a Policy, name, table or function; Xen's builtin as
+---a rule), deadline_ms (for each of its calls, 100), filter (as for xs.rewrite), trace (a
+---path: what was done is recorded, also where it fails), progress (a title, a Progress, or a
+---function of what, done and total), verify (sends everything twice, for the restorer to
+---compare), unchecked. The policy's on_checkpoint can end it.
 ---
 ---```lua
 ---assert(dom:checkpoint("web.img", { count = 5, interval_ms = 100 }))
@@ -946,11 +949,11 @@ function Domain:checkpoint(to, options) end
 
 ---Sends it, live, to a command of the shell (as its standard input), which has to end with
 ---exit code 0: then it stands still here. Where the command fails, even at the very end, the
----domain runs on here, and err.code is "receiver". Options: command, policy (a Policy, name,
----table or function; Xen's builtin as a rule), deadline_ms (for each of its calls, 100),
----filter (as for xs.rewrite), trace (a path: what was done is recorded, also where it fails),
----progress (a title, a Progress, or a function of what, done and total), verify (sends
----everything twice, for the restorer to compare), unchecked.
+---domain is here as it was before, and err.code is "receiver". Options: command, policy (a
+---Policy, name, table or function; Xen's builtin as a rule), deadline_ms (for each of its
+---calls, 100), filter (as for xs.rewrite), trace (a path: what was done is recorded, also
+---where it fails), progress (a title, a Progress, or a function of what, done and total),
+---verify (sends everything twice, for the restorer to compare), unchecked.
 ---
 ---```lua
 ---assert(dom:migrate "ssh host2 xensave-receive")

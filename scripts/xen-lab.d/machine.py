@@ -3,6 +3,7 @@
 The serial line carries jobs and their output (see dom0-init), the control socket QEMU's own
 protocol, with which a booted machine is frozen to disk and thawed later.
 """
+import contextlib
 import ctypes
 import io
 import json
@@ -153,7 +154,9 @@ class Machine:
             except TimeoutError:
                 # An emulated timer interrupt can get lost, and then all may sleep for minutes.
                 # The interrupt of this byte, an empty order to dom0, gets things going again.
-                self.serial.send(b"\n")
+                # While dom0 takes none, they pile up; that is no reason to give up.
+                with contextlib.suppress(TimeoutError):
+                    self.serial.send(b"\n")
             console = self.console.read_bytes()
             if re.search(rb"Panic on CPU|Kernel panic|Dom(ain )?0 crashed", console):
                 raise LabError(f"Xen or dom0 crashed: {self.last_words('console.log')}")

@@ -2,7 +2,8 @@
 
    Lua calls C here, C calls Swift through one entry point, Swift returns, and only C raises. While
    a Swift frame is on the stack the allocator never fails: going over the memory limit is
-   remembered and raised by C once Swift has returned. Swift calls Lua code only through
+   remembered and raised by C once Swift has returned, and so is that the system had no memory (a
+   reserve helps out; where that is not enough, the program ends as Swift's own would). Swift calls Lua code only through
    clua_call, which is protected.
 
    Values of a class written in Swift are userdata of one pointer; a class is a metatable whose
@@ -55,8 +56,10 @@ void clua_add_method(lua_State *L, const char *class_name, const char *name, int
 /* setter -1: read-only. */
 void clua_add_property(lua_State *L, const char *class_name, const char *name, intptr_t getter,
                        intptr_t setter);
-/* Pushes a userdata of class `name` that owns `object`. */
-void clua_push_object(lua_State *L, const char *name, void *object);
+/* Pushes a userdata of class `name` that owns `object`, which keeps `weight` bytes for the script. */
+void clua_push_object(lua_State *L, const char *name, void *object, size_t weight);
+/* What `object` keeps now, if it is the one at `index` and not closed. */
+void clua_set_weight(lua_State *L, int index, const void *object, size_t weight);
 /* The object at `index` if it is of class `name` and not closed, else NULL. */
 void *clua_object(lua_State *L, int index, const char *name);
 
@@ -67,6 +70,16 @@ int clua_call(lua_State *L, int arguments, int results);
 const char *clua_traceback(lua_State *L);
 /* luaL_loadbufferx with text chunks only. Status as there; the function or message is pushed. */
 int clua_load(lua_State *L, const char *text, size_t count, const char *chunk_name);
+
+/* ---- memory ----
+   What Swift keeps for a script counts against the limit of its state. */
+/* Counts so many bytes more; false, and nothing counted, where they would pass the limit. */
+bool clua_hold(lua_State *L, size_t count);
+void clua_let_go(lua_State *L, size_t count);
+/* Bytes below the limit; PTRDIFF_MAX where there is none. */
+size_t clua_room(lua_State *L);
+/* For tests: after `count` more allocations the system has no memory; UINT64_MAX: it has again. */
+void clua_fail_allocations(lua_State *L, uint64_t count);
 
 /* ---- interruption ---- */
 /* Stops the running script with the error "interrupted", which no pcall of it can outlast.

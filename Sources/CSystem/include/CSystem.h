@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "CSystemOutputs.h"
 #include "CSystemThreads.h"
 #include "CSystemWaits.h"
 
@@ -49,10 +50,6 @@ int csystem_lock(int descriptor);
    know. */
 int csystem_birth(int descriptor, uint64_t *nanoseconds);
 
-/* open(2) of a file without a name in `folder` (O_TMPFILE), and giving it one. */
-int csystem_create_unnamed(const char *folder, unsigned mode);
-int csystem_name(int descriptor, const char *path);
-
 /* memfd_create(2) with MFD_CLOEXEC. */
 int csystem_memory_file(const char *name);
 
@@ -76,8 +73,8 @@ uint64_t csystem_diverted_at(void);
 /* Does what one of the signals does, to the main thread. For a thread that takes none of them. */
 void csystem_stop_main(void);
 
-/* Starts `/bin/sh -c command` with `input` as its standard input, and signals as a new program has
-   them. 0 and *process, or an errno. */
+/* Starts `/bin/sh -c command` with `input` as its standard input, no other descriptor than standard
+   output and error, and signals as a new program has them. 0 and *process, or an errno. */
 int csystem_spawn_shell(const char *command, int input, pid_t *process);
 
 /* Starts words[0] in a session of its own, with `input` and `output` as its standard input and output

@@ -20,8 +20,8 @@ extension LuaImage {
           + "\"libxc\", \"libxl\", \"xl\", \"libvirt\" or \"xenopsd\"; config = text for the outer "
           + "header; xen = the saver's release, where draft B does not say it; lossy = true leaves "
           + "out what the result cannot hold; unchecked = true leaves out the verification; guest = "
-          + "\"x86_pv\" or \"x86_hvm\", refused where the image has another; progress = "
-          + "xs.progress(title).",
+          + "\"x86_pv\" or \"x86_hvm\", refused where the image has another; suits = a release of Xen, "
+          + "refused where it would not restore the result; progress = xs.progress(title).",
         example: "assert(img:convert(\"new.img\", { version = 3, layer = \"xl\" }))"
       ) { image, frame throws(LuaError) in
         let destination = try frame.string(2)
@@ -29,6 +29,11 @@ extension LuaImage {
         var job = ConvertJob(conversion: conversion, destination: destination)
         job.isUnchecked = isUnchecked
         try image.checkGuest(frame, 3)
+        let suiting = try Suiting(frame, 3)
+        if let suiting {
+          guard destination != "-" else { throw LuaError("suits: expected a file to write to") }
+          job.check = suiting.check
+        }
         let direct = image.legacy.flatMap { conversion.asImport($0) }
         let source = try direct == nil ? image.takeSource() : image.takeLegacy()
         return try titled(frame, 3) { () throws(LuaError) in
@@ -36,11 +41,13 @@ extension LuaImage {
             if let direct {
               var job = LegacyJob(options: direct, destination: destination)
               job.isUnchecked = isUnchecked
+              job.check = suiting?.check
               let report = ConversionReport(importing: try job.run(source))
-              frame.push(object: LuaConversion(report))
+              frame.push(object: LuaConversion(report, suiting?.reasons ?? []))
               return 1
             }
-            frame.push(object: LuaConversion(try job.run(source)))
+            let report = try job.run(source)
+            frame.push(object: LuaConversion(report, suiting?.reasons ?? []))
             return 1
           } catch {
             return frame.fail(LuaFailure(error))
@@ -63,14 +70,7 @@ extension LuaImage {
         }
         let reasons = Compat.check(survey, for: release)
         frame.push(Compat.isCompatible(reasons))
-        frame.push(
-          LuaValue.list(
-            reasons.map { reason in
-              .table([
-                ("severity", .text(reason.severity.rawValue)), ("subject", .text(reason.subject)),
-                ("text", .text(reason.text)),
-              ])
-            }))
+        frame.push(LuaValue(reasons))
         return 2
       },
     ]
@@ -131,10 +131,52 @@ extension LuaImage {
   }
 }
 
+extension LuaValue {
+  /// What `compat` says.
+  fileprivate init(_ reasons: [CompatReason]) {
+    self = .list(
+      reasons.map { reason in
+        .table([
+          ("severity", .text(reason.severity.rawValue)), ("subject", .text(reason.subject)),
+          ("text", .text(reason.text)),
+        ])
+      })
+  }
+}
+
+/// The option `suits` of `convert`: the result is held against a release before it gets its name.
+private final class Suiting {
+  private let release: XenRelease
+  private(set) var reasons: [CompatReason] = []
+
+  init?(_ frame: LuaFrame, _ index: Int) throws(LuaError) {
+    frame.pushField(index, "suits")
+    defer { frame.pop() }
+    guard frame.type(-1) != .nil else { return nil }
+    guard let release = XenRelease(frame.text(-1)) else {
+      throw LuaError("suits: expected a release such as \"4.17\", got \(frame.text(-1))")
+    }
+    self.release = release
+  }
+
+  func check(_ written: Source) throws(RewriteError) {
+    do throws(StreamError) {
+      reasons = Compat.check(try CompatSurvey(written), for: release)
+    } catch { throw RewriteError(error) }
+    guard let first = reasons.first(where: { $0.severity == .error }) else { return }
+    throw RewriteError(.refused, "\(first.subject): \(first.text)")
+  }
+}
+
 /// What a conversion did.
 final class LuaConversion {
   let report: ConversionReport
-  init(_ report: ConversionReport) { self.report = report }
+  let reasons: [CompatReason]
+
+  init(_ report: ConversionReport, _ reasons: [CompatReason]) {
+    self.report = report
+    self.reasons = reasons
+  }
 
   static var table: LuaClass<LuaConversion> {
     func count(
@@ -164,6 +206,10 @@ final class LuaConversion {
                 ])
               }))
         },
+        .property(
+          "reasons", "table[]",
+          "What there is to say of a restore by the release of the option suits, as from compat."
+        ) { conversion, frame in frame.push(LuaValue(conversion.reasons)) },
         .property(
           "config", "string?", "The configuration of an outer header that was left out."
         ) { conversion, frame in
@@ -230,8 +276,8 @@ final class LuaConversion {
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
     }
-    let names = rows.map(\.name) + ["unchecked", "progress", "guest"]
-    for (name, _) in frame.fieldNames(index) where !names.contains(name) {
+    let names = rows.map(\.name) + ["unchecked", "progress", "guest", "suits"]
+    for (name, _) in try frame.fieldNames(index) where !names.contains(name) {
       throw LuaError("convert has no option '\(name)'" + didYouMean(name, among: names))
     }
     for row in rows {

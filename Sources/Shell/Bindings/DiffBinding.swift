@@ -50,7 +50,7 @@ private struct DiffOptions {
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
     }
-    for (name, _) in frame.fieldNames(index) {
+    for (name, _) in try frame.fieldNames(index) {
       frame.pushField(index, name)
       defer { frame.pop() }
       switch name {

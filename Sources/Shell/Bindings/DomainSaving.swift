@@ -109,8 +109,8 @@ extension LuaDomain {
         "Saves it to a path (the file appears when it is complete and verified) or to an open file. "
           + "Options, which may stand alone with `to` among them: live (true), resume (whether it "
           + "runs on here; else it stands still behind the save), \(shared). Where anything fails "
-          + "the domain runs on; err.stage says where it was, err.code is \"aborted\" where the "
-          + "policy gave up.",
+          + "the domain is as it was: it runs on, or stays suspended if it was suspended before; "
+          + "err.stage says where it was, err.code is \"aborted\" where the policy gave up.",
         example: "assert(dom:save(\"web.img\", { policy = \"downtime-budget\" }))"
       ) { domain, frame throws(LuaError) in
         let options = try domain.options(frame, "save", ["to", "live"])
@@ -122,7 +122,8 @@ extension LuaDomain {
       .method(
         "checkpoint", "(to: string|table|any, options?: table): SaveResult?, Error?",
         "Saves it again and again into one stream, of which the last complete checkpoint is restored; "
-          + "it runs on. Options: count (of checkpoints, 2), interval_ms (between two, 200), "
+          + "it runs on (one that was suspended before stays so). Options: count (of checkpoints, 2), "
+          + "interval_ms (between two, 200), "
           + "\(shared). The policy's on_checkpoint can end it.",
         example: "assert(dom:checkpoint(\"web.img\", { count = 5, interval_ms = 100 }))"
       ) { domain, frame throws(LuaError) in
@@ -146,7 +147,8 @@ extension LuaDomain {
         "migrate", "(to: string|table, options?: table): SaveResult?, Error?",
         "Sends it, live, to a command of the shell (as its standard input), which has to end with "
           + "exit code 0: then it stands still here. Where the command fails, even at the very end, "
-          + "the domain runs on here, and err.code is \"receiver\". Options: command, \(shared).",
+          + "the domain is here as it was before, and err.code is \"receiver\". Options: command, "
+          + "\(shared).",
         example: "assert(dom:migrate \"ssh host2 xensave-receive\")"
       ) { domain, frame throws(LuaError) in
         let options = try domain.options(frame, "migrate", ["command"])
@@ -216,6 +218,9 @@ extension LuaDomain {
     if let progress = try progress(options, frame, shell) { save.progress = progress }
     let hypervisor = try open()
     if let path = try options.string("trace") {
+      if case .file(let image) = save.target, OutputFile.isSame(path, as: image) {
+        throw LuaError("trace: '\(path)' is where the domain goes")
+      }
       do throws(SystemError) { save.recorder = try TraceRecorder(creating: path) } catch {
         return frame.fail(LuaFailure(error))
       }
@@ -234,7 +239,7 @@ extension LuaDomain {
       }
       return frame.fail(LuaFailure(error))
     }
-    if !save.isResuming, save.checkpoints == nil { forgetSuspension() }
+    if save.checkpoints == nil { forgetSuspension() }
     let result = LuaSaveResult(outcome, policy, name: summary.name ?? "\(summary.id)")
     frame.push(object: result)
     return 1

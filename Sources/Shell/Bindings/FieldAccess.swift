@@ -127,7 +127,7 @@ extension BodyLayout {
 func fieldValue(
   _ frame: LuaFrame, _ index: Int, for field: Field, path: String
 ) throws(LuaError) -> FieldValue {
-  guard let value = frame.value(index) else {
+  guard let value = try frame.value(index) else {
     throw LuaError("\(path): expected \(field.kindName), got \(frame.typeName(index))")
   }
   return try fieldValue(value, path: path)

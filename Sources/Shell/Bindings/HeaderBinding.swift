@@ -46,8 +46,15 @@ final class LuaHeader: FieldOwner {
     } catch { throw LuaError("xl header: config: \(error)", code: "bad_config") }
   }
 
+  /// More than any configuration has, and little enough for a sandbox.
+  static let configLimit = 4 << 20
+
   func setConfig(_ document: JSONDocument) throws(LuaError) {
     try checkValid()
+    guard document.text.count <= LuaHeader.configLimit else {
+      throw LuaError(
+        "config: expected at most \(LuaHeader.configLimit) bytes, got \(document.text.count)")
+    }
     XLConfig.setText(document.text, in: &header)
     parsedConfig = document
     onChange?(header)
@@ -251,7 +258,7 @@ final class LuaConfig {
       if let other: LuaConfig = frame.objectIfAny(3) {
         value = try other.document()[other.path] ?? .null
       } else {
-        guard let plain = frame.value(3) else {
+        guard let plain = try frame.value(3) else {
           throw LuaError("config: expected a plain value, got \(frame.typeName(3))")
         }
         value = try jsonValue(plain)

@@ -96,7 +96,7 @@ extension LuaImage {
     _ body: (Sink) throws(PagesError) -> [(name: String, count: UInt64)]
   ) throws(LuaError) -> Int32 {
     let path = try frame.string(2)
-    if let other, let there = try? Source(opening: path), there.isFile, there.identity == other {
+    if let other, OutputFile.isSame(path, as: [other]) {
       throw LuaError("\(path): the output is one of the inputs")
     }
     let source = try takeSource()
@@ -127,7 +127,7 @@ private func flags(
     throw frame.argumentError(index, "expected a table of options")
   }
   var out: Set<String> = []
-  for (name, _) in frame.fieldNames(index) {
+  for (name, _) in try frame.fieldNames(index) {
     guard known.contains(name) else {
       throw LuaError("no option '\(name)'" + didYouMean(name, among: known))
     }

@@ -35,7 +35,7 @@ extension LuaImage {
             try paging { () throws(PagesError) in try pages.count([selector.program])[0] })
           return 1
         }
-        let names = frame.fieldNames(2).map(\.name)
+        let names = try frame.fieldNames(2).map(\.name)
         var programs: [SelectorProgram] = []
         for name in names {
           frame.pushField(2, name)
@@ -112,7 +112,7 @@ extension LuaImage {
           guard frame.type(3) == .table else {
             throw frame.argumentError(3, "expected a table of options")
           }
-          for (name, _) in frame.fieldNames(3) {
+          for (name, _) in try frame.fieldNames(3) {
             guard name == "version" else {
               throw LuaError("page has no option '\(name)'" + didYouMean(name, among: ["version"]))
             }

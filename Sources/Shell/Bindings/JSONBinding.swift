@@ -11,7 +11,7 @@ extension ShellContext {
         "xs", "json", "(value: any): string", "A plain Lua value as JSON text.",
         example: "print(xs.json { a = 1 })"
       ) { frame throws(LuaError) in
-        guard let value = frame.value(1) else {
+        guard let value = try frame.value(1) else {
           throw frame.argumentError(1, "expected plain data")
         }
         frame.push(try jsonValue(value).text())

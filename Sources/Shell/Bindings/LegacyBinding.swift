@@ -18,7 +18,7 @@ struct LegacyOptions {
       throw frame.argumentError(index, "expected a table of options")
     }
     var isLegacy = false
-    for (name, _) in frame.fieldNames(index) {
+    for (name, _) in try frame.fieldNames(index) {
       frame.pushField(index, name)
       defer { frame.pop() }
       switch name {

@@ -178,7 +178,7 @@ extension ShellContext {
     let filter = try self.filter(frame, 3)
     if frame.type(4) == .table {
       let known = ["unchecked", "progress"]
-      for (name, _) in frame.fieldNames(4) where !known.contains(name) {
+      for (name, _) in try frame.fieldNames(4) where !known.contains(name) {
         throw LuaError("rewrite has no option '\(name)'" + didYouMean(name, among: known))
       }
       frame.pushField(4, "unchecked")
@@ -213,13 +213,13 @@ extension ShellContext {
         } else if frame.type(2) == .string {
           body = try frame.bytes(2)
         } else {
-          guard frame.type(2) == .table, let value = frame.value(2) else {
+          guard frame.type(2) == .table, let value = try frame.value(2) else {
             throw frame.argumentError(2, "expected a table of fields or a string of octets")
           }
           body = try makeBody(type, try fieldValue(value, path: type.name), context)
         }
         let record = LuaRecord(EditableRecord(making: type, body: body, context))
-        self.made.append("a new \(type.name)")
+        if self.made.isEmpty { self.made.append("a new \(type.name)") }
         frame.push(object: record)
         return 1
       },
@@ -279,16 +279,20 @@ extension ShellContext {
 
 /// The text of string.format(...) over all arguments.
 func formatted(_ frame: LuaFrame) throws(LuaError) -> String {
-  if frame.count <= 1 { return frame.text(1) }
+  if frame.count <= 1 { return frame.text(1, limit: messageLimit) }
   let count = frame.count
   frame.pushGlobal("string")
   // In a sandbox the library stands behind a table that only reads it.
   frame.pushRaw(-1, .text("format"))
+  try frame.reserve(count + 8)
   for index in 1...count { frame.push(copyOf: index) }
   try frame.state.call(frame, count, results: 1)
   defer { frame.pop(2) }
-  return frame.text(-1)
+  return frame.text(-1, limit: messageLimit)
 }
+
+/// Octets of a message that are shown.
+private let messageLimit = 64 << 10
 
 /// The type that xs.record is to make: by name, or by number and layer.
 private func madeType(_ frame: LuaFrame) throws(LuaError) -> RecordType {

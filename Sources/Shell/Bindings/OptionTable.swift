@@ -19,7 +19,7 @@ struct OptionTable {
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
     }
-    for (name, _) in frame.fieldNames(index) where !names.contains(name) {
+    for (name, _) in try frame.fieldNames(index) where !names.contains(name) {
       throw LuaError("\(owner) has no option '\(name)'" + didYouMean(name, among: names))
     }
   }

@@ -22,7 +22,7 @@ extension ShellContext {
 
   private func readOptions(_ frame: LuaFrame) throws(LuaError) -> Int32 {
     var options: [ScriptOption] = []
-    switch frame.value(1) {
+    switch try frame.value(1) {
     case .list(let list): for item in list { options.append(try ScriptOption(item)) }
     case .table(let fields) where fields.isEmpty: break
     default: throw frame.argumentError(1, "expected a list of options")

@@ -102,6 +102,7 @@ final class LuaPageSet {
           return 1
         },
       ])
+    table.weight = { $0.set.ranges.count * MemoryLayout<Range<UInt64>>.stride }
     table.length = { set, frame in
       frame.push(set.set.count)
       return 1

@@ -29,7 +29,7 @@ extension ShellContext {
             guard frame.type(2) == .table else {
               throw frame.argumentError(2, "expected a table of options")
             }
-            for (name, _) in frame.fieldNames(2) {
+            for (name, _) in try frame.fieldNames(2) {
               frame.pushField(2, name)
               defer { frame.pop() }
               switch name {

@@ -41,10 +41,10 @@ final class LuaPolicyRecipe {
         guard frame.type(2) == .table else {
           throw frame.argumentError(2, "expected a table of options")
         }
-        for (name, _) in frame.fieldNames(2) {
+        for (name, _) in try frame.fieldNames(2) {
           frame.pushField(2, name)
           defer { frame.pop() }
-          guard let value = frame.value(-1) else {
+          guard let value = try frame.value(-1) else {
             throw LuaError("option \(name): expected plain data, got \(frame.typeName(-1))")
           }
           recipe.options[name] = .value(value)
@@ -126,7 +126,7 @@ final class LuaTrace {
   }
 
   func write(_ path: String) throws(SystemError) {
-    let output = try OutputFile(creating: path)
+    let output = try OutputFile(path, .text)
     try output.sink.write(Array(trace.description.utf8))
     try output.commit()
   }

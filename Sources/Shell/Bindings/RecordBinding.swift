@@ -56,6 +56,10 @@ final class LuaRecord: FieldOwner {
         + "specification; assigning to one writes it. Valid during the call of the filter that got "
         + "it; a copy stays.",
       properties + methods + batchMethods)
+    table.weight = { record in
+      // What is read from a stream goes when the record has passed.
+      record.editable.body.count + (record.editable.original?.count ?? 0)
+    }
     table.index = { record, frame throws(LuaError) in
       try record.checkValid()
       let name = try frame.string(2)
@@ -197,7 +201,7 @@ final class LuaRecord: FieldOwner {
         "The first element whose fields have these values, or nil.",
         example: "local leaf7 = rec:find { leaf = 7, subleaf = 0 }"
       ) { record, frame throws(LuaError) in
-        guard case .table(let wanted)? = frame.value(2) else {
+        guard case .table(let wanted)? = try frame.value(2) else {
           throw frame.argumentError(2, "expected a table of fields")
         }
         let bytes = record.fieldBytes

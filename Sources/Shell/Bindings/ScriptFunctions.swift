@@ -22,7 +22,7 @@ extension ShellContext {
           }
           filters.append(frame.reference(index))
         }
-        frame.push(object: LuaChain(filters))
+        frame.push(object: try LuaChain(filters, frame))
         return 1
       },
       LuaModuleFunction(
@@ -66,7 +66,7 @@ extension ShellContext {
       ) { frame throws(LuaError) in
         var printer = PrettyPrinter()
         if frame.type(2) == .table {
-          for (name, _) in frame.fieldNames(2) {
+          for (name, _) in try frame.fieldNames(2) {
             frame.pushField(2, name)
             defer { frame.pop() }
             let number = try frame.integer(frame.count, in: 1...1_000_000)

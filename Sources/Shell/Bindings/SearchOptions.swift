@@ -23,7 +23,7 @@ struct SearchOptions {
     }
     let names = ["encoding", "limit"] + (isVirtual ? ["first", "last"] : ["where"])
     var (first, last) = (UInt64(0), UInt64.max)
-    for (name, _) in frame.fieldNames(index) {
+    for (name, _) in try frame.fieldNames(index) {
       frame.pushField(index, name)
       defer { frame.pop() }
       switch name {
@@ -83,7 +83,7 @@ final class LuaDuplicates {
       guard frame.type(2) == .table else {
         throw frame.argumentError(2, "expected a table of options")
       }
-      for (name, _) in frame.fieldNames(2) {
+      for (name, _) in try frame.fieldNames(2) {
         frame.pushField(2, name)
         defer { frame.pop() }
         switch name {

@@ -11,12 +11,15 @@ final class LuaSelector {
   /// Nesting, and tests in all: a script may put any one together from itself.
   private let depth: Int
   private let size: Int
+  /// Bytes that it takes, about.
+  let weight: Int
   private(set) lazy var program = SelectorProgram(selector)
 
   static let sizeLimit = 10_000
 
-  private init(_ selector: Selector, depth: Int, size: Int) {
+  private init(_ selector: Selector, depth: Int, size: Int, weight: Int) {
     self.selector = selector
+    self.weight = weight
     self.depth = depth
     self.size = size
   }
@@ -24,7 +27,8 @@ final class LuaSelector {
   /// A single test, or what was parsed.
   convenience init(_ selector: Selector) throws(LuaError) {
     let checked = try paging { () throws(PagesError) in try selector.checked() }
-    self.init(checked, depth: checked.depth, size: checked.testCount)
+    self.init(
+      checked, depth: checked.depth, size: checked.testCount, weight: checked.weight)
   }
 
   /// A selector made of others.
@@ -38,7 +42,8 @@ final class LuaSelector {
         "a selector of \(size) tests, \(depth) deep (at most \(sizeLimit) and "
           + "\(Selector.depthLimit): use sets of pfns)")
     }
-    return LuaSelector(join(parts.map(\.selector)), depth: depth, size: size)
+    // Its parts are those of the others.
+    return LuaSelector(join(parts.map(\.selector)), depth: depth, size: size, weight: 64)
   }
 
   /// The selector at `index`: a selector, a set of pages, or the text form.
@@ -75,6 +80,7 @@ final class LuaSelector {
           return 1
         }
       ])
+    table.weight = { $0.weight }
     table.toString = { "\($0.selector)" }
     table.equal = { $0.selector == $1.selector }
     func binary(
@@ -112,6 +118,16 @@ extension Selector {
     case .and(let a, let b), .or(let a, let b), .minus(let a, let b): 1 + max(a.depth, b.depth)
     case .not(let a): 1 + a.depth
     default: 1
+    }
+  }
+  fileprivate var weight: Int {
+    switch self {
+    case .and(let a, let b), .or(let a, let b), .minus(let a, let b): 64 + a.weight + b.weight
+    case .not(let a): 64 + a.weight
+    case .pfns(let set): 64 + set.ranges.count * MemoryLayout<Range<UInt64>>.stride
+    case .hashIn(let set): 64 + set.hashes.count * 8
+    case .contains(let needle): 64 + needle.octets.count
+    default: 64
     }
   }
   fileprivate var testCount: Int {

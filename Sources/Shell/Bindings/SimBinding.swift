@@ -111,7 +111,7 @@ extension ShellContext {
     _ options: OptionTable, _ frameCount: Int
   ) throws(LuaError) -> [Range<Int>] {
     try options.with("holes") { () throws(LuaError) in
-      guard case .list(let list)? = options.frame.value(-1) else {
+      guard case .list(let list)? = try options.frame.value(-1) else {
         throw LuaError("sim: holes: expected a list of { first, last }")
       }
       var out: [Range<Int>] = []
@@ -133,7 +133,7 @@ extension ShellContext {
   private func workload(_ options: OptionTable) throws(LuaError) -> Workload {
     let isRepeating = try options.flag("repeating", true)
     let phases = try options.with("workload") { () throws(LuaError) -> [Workload.Phase] in
-      let value = options.frame.value(-1)
+      let value = try options.frame.value(-1)
       if value == .table([]) { return [] }
       guard case .list(let list)? = value else {
         throw LuaError("sim: workload: expected a list of phases (tables)")

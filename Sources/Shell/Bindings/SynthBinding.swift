@@ -43,7 +43,7 @@ final class LuaSynth {
         ) { synth, frame throws(LuaError) in
           let path = try frame.string(2)
           do {
-            let output = try OutputFile(creating: path)
+            let output = try OutputFile(path, .memory)
             try synth.image.write(to: output.sink)
             try output.commit()
           } catch let error as SystemError {
@@ -78,7 +78,7 @@ extension ShellContext {
           guard frame.type(1) == .table else {
             throw frame.argumentError(1, "expected a table of options")
           }
-          for (name, _) in frame.fieldNames(1) {
+          for (name, _) in try frame.fieldNames(1) {
             frame.pushField(1, name)
             defer { frame.pop() }
             try image.set(name, frame)
@@ -120,7 +120,7 @@ extension SyntheticImage {
       guard parts.count == 2 else { throw wrong("MAJOR.MINOR") }
       xen = (parts[0], parts[1])
     case "config":
-      guard let value = frame.value(top), case .object(let object) = try jsonValue(value) else {
+      guard let value = try frame.value(top), case .object(let object) = try jsonValue(value) else {
         throw wrong("a table")
       }
       config = object

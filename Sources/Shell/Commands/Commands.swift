@@ -40,8 +40,7 @@ struct Commands: ParsableCommand {
       SCRIPT or IMAGE is standard input. --unchecked leaves out the check of what was written; \
       --json prints the report as JSON; --quiet prints only warnings and errors.
 
-      Exit codes: 0 good, 1 findings or a failed script, 2 usage, 3 a system call failed, \
-      70 a fault of this program, 130 interrupted.
+      Exit codes: \(ExitCode.sentence).
       """,
     version: "xensave-lua \(versionLine)",
     subcommands: all)

@@ -153,6 +153,9 @@ struct PolicyTest: ShellCommand {
   @Option(help: "Write a picture of the first trace.", completion: .file()) var svg: String?
 
   mutating func execute() throws -> Int32 {
+    if let svg, options.trace.contains(where: { OutputFile.isSame(svg, as: $0) }) {
+      throw Failure(ExitCode.usage, "--svg: '\(svg)' is one of the traces")
+    }
     let tests = try options.tests()
     let names = policies.contains("builtin") ? policies : ["builtin"] + policies
     let recipes = try options.recipes(names)
@@ -171,7 +174,7 @@ struct PolicyTest: ShellCommand {
     }
     if let svg, let first = all.first {
       do throws(SystemError) {
-        let output = try OutputFile(creating: svg)
+        let output = try OutputFile(svg, .text)
         try output.sink.write(Array(BacktestPlot.svg(first.test, first.outcomes).utf8))
         try output.commit()
       } catch { throw Failure(error) }

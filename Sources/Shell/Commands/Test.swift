@@ -98,7 +98,11 @@ struct Test: ShellCommand {
     frame.pushLoaded("xensave.testing")
     frame.pushField(-1, "results")
     defer { frame.pop(2) }
-    guard case .list(let rows) = frame.value(-1) else { return [] }
+    let found: LuaValue?
+    do { found = try frame.value(-1) } catch {
+      return [Result(file: file, message: "its results: \(error.message)")]
+    }
+    guard case .list(let rows)? = found else { return [] }
     return rows.map { row in
       var result = Result(file: file)
       guard case .table(let fields) = row else { return result }

@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import Convert
+internal import SystemIO
 
 struct Unwrap: LongCommand {
   static let name = "unwrap"
@@ -28,6 +29,12 @@ struct Unwrap: LongCommand {
     }
     if config == "-", output == "-" {
       throw Failure(ExitCode.usage, "only one of the results can go to standard output")
+    }
+    if let config, config != "-",
+      OutputFile.isSame(config, as: image)
+        || OutputFile.isSame(config, as: output)
+    {
+      throw Failure(ExitCode.usage, "--config: '\(config)' is the image or the result")
     }
     var conversion = try shared.conversion()
     conversion.wrapping = wrapping

@@ -41,12 +41,9 @@ struct ManualPage {
       page.endHelp()
     }
     page.section("EXIT STATUS")
-    for (code, meaning) in [
-      ("0", "Good."), ("1", "The image has findings, or a script failed."),
-      ("2", "The command line is wrong."), ("3", "A system call failed."),
-      ("70", "A fault of this program."), ("130", "Interrupted."),
-      ("141", "The reader of the output is gone."),
-    ] { page.item(code, meaning) }
+    for (code, meaning) in ExitCode.table {
+      page.item("\(code)", meaning.prefix(1).uppercased() + meaning.dropFirst() + ".")
+    }
     page.section("ENVIRONMENT")
     page.item(
       "XENSAVE_LUA_PATH",

@@ -95,7 +95,7 @@ final class HelperFilter {
         ends.time = FilterTime()
         try SandboxModule.bind(state, modules)
         guard let shell = state.context as? ShellContext else { throw LuaError("no shell") }
-        shell.logSink = { told.log($0, $1) }
+        SandboxModule.setLog(state) { told.log($0.level, $0.text) }
         ends.shell = shell
       } make: { state throws(LuaError) in
         guard let shell = ends.shell else { throw LuaError("no shell") }
@@ -252,10 +252,20 @@ private func hear(_ descriptor: Int32) -> Bool {
 private final class HelperLog: @unchecked Sendable {
   // Safe to send: the channel's log may be written from any thread.
   private let channel: HelperChannel
+  private var count = 0
   init(_ channel: HelperChannel) { self.channel = channel }
 
+  /// Lines of one save or restore: the log is a file of dom0's.
+  static let limit = 1000
+
   func log(_ level: LogLevel, _ text: String) {
+    count += 1
+    guard count <= HelperLog.limit else { return }
     channel.log(level.ofXen, context: "xensave-lua filter", text)
+    if count == HelperLog.limit {
+      channel.log(
+        .warn, context: "xensave-lua filter", "no more messages are logged")
+    }
   }
 }
 

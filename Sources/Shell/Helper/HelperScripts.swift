@@ -29,11 +29,10 @@ struct HelperScript: Sendable {
       recipe.options = policyOptions
       return try recipe.make(log: log)
     }
-    // The same text, as a chunk that returns the policy: lines keep their numbers.
-    let wrapped = Array("return (function(...) ".utf8) + text + Array("\nend)(...).policy".utf8)
     let name = path.split(separator: "/").last.map(String.init) ?? path
-    return try PolicyRecipe(source: PolicySource(name: name, path: path, text: wrapped))
-      .make(log: log)
+    return try PolicyRecipe(
+      source: PolicySource(name: name, path: path, text: text, field: "policy")
+    ).make(log: log)
   }
 
   /// Runs the file in a sandbox, and leaves the table that it returns on the top of the frame.
@@ -110,15 +109,22 @@ struct HelperConfiguration: Sendable {
     guard frame.boolean(-6) else { return nil }
     var script = file
     (script.hasPolicy, script.hasFilter) = (frame.boolean(-5), frame.boolean(-4))
-    script.policyName = frame.stringIfAny(-3)
-    if let template = frame.stringIfAny(-1) {
+    script.policyName = frame.beginning(-3, 4096)
+    if let template = frame.beginning(-1, 4096) {
       do throws(LuaError) { script.trace = try HelperTrace(template) } catch {
         throw LuaError("\(file.path): \(error.message)")
       }
     }
-    if case .table(let options)? = frame.value(-2) {
-      for (name, value) in options { script.policyOptions[name] = .value(value) }
+    let options: (value: LuaValue?, size: Int)
+    do throws(LuaError) {
+      options = try frame.sizedValue(-2)
+      // It stays: with the configuration, and with what it makes.
+      try state.hold(options.size)
+    } catch { throw LuaError("\(file.path): opts: \(error.message)", kind: error.kind) }
+    guard case .table(let fields)? = options.value else {
+      throw LuaError("\(file.path): opts: expected a table of names and plain values")
     }
+    for (name, value) in fields { script.policyOptions[name] = .value(value) }
     return script.hasPolicy || script.hasFilter || script.trace != nil ? script : nil
   }
 
@@ -177,9 +183,14 @@ struct HelperConfiguration: Sendable {
 
   // MARK: - Files
 
-  /// The files of the folder, by name; none where there is no such folder.
+  /// The files of the folder, by name; none where there is no such folder. One that is there and
+  /// cannot be read, or leads nowhere, is an error: it might hold a filter for this domain.
   static func files(_ folder: String) throws(LiveError) -> [HelperScript] {
-    guard Surroundings.exists(folder) else { return [] }
+    var status = stat()
+    if unsafe lstat(folder, &status) != 0 {
+      guard errno == ENOENT else { throw unreadable(folder, errno) }
+      return []
+    }
     try checkOwner(folder, isFolder: true)
     guard let names = Surroundings.names(in: folder) else {
       throw LiveError(.unsuitable, "\(folder): cannot be read")
@@ -193,6 +204,7 @@ struct HelperConfiguration: Sendable {
   }
 
   private static func read(_ path: String) throws(LiveError) -> [UInt8] {
+    // Not to wait for the other end of a FIFO: what is no file is refused below.
     let number = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard number >= 0 else { throw unreadable(path, errno) }
     defer { _ = close(number) }

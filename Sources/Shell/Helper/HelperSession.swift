@@ -73,7 +73,7 @@ public final class HelperSession {
         defer { if arguments.isLive { recorder?.trace = record.trace } }
         return try host.save(
           arguments, to: descriptor, policy: TracingPolicy(policy, record),
-          callbacks(facts, filter))
+          record.recording(callbacks(facts, filter)))
       }
       let sink: Sink
       do throws(SystemError) {
@@ -179,8 +179,11 @@ public final class HelperSession {
     }
     if asked.contains(.checkpoint) {
       table.checkpoint = {
-        defer { if isRestore { filter?.goOn() } }
-        return self.ask(.checkpoint, failure: 0)
+        let answer = self.ask(.checkpoint, failure: 0)
+        // Only where libxl has had its turn and goes on: after a failover there is no next checkpoint,
+        // and who waited for one would wait for a sender that may keep its end open for ever.
+        if isRestore, answer == 1 { filter?.goOn() }
+        return answer
       }
     }
     if asked.contains(.waitCheckpoint) {

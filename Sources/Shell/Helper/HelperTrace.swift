@@ -65,12 +65,12 @@ struct HelperTrace: Sendable {
     return octets.isEmpty ? "_" : String(decoding: octets, as: UTF8.self)
   }
 
-  /// The file for the save of a domain that begins now.
+  /// The file for the save of a domain that begins now. No guest waits for who reads a FIFO.
   func recorder(_ facts: HelperFacts) throws(LiveError) -> TraceRecorder {
     let path = path(facts, at: LocalTime.now)
     let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
     try HelperConfiguration.checkOwner(folder.isEmpty ? "/" : folder, isFolder: true)
-    do throws(SystemError) { return try TraceRecorder(creating: path) } catch {
+    do throws(SystemError) { return try TraceRecorder(creating: path, .fileOnly) } catch {
       throw LiveError(.system(error), error.description)
     }
   }

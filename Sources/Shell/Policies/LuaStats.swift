@@ -4,42 +4,54 @@ internal import Format
 internal import Live
 internal import LuaRuntime
 
-/// The `s` of precopy(s): one object, which says what is true now.
-final class LuaStats {
-  var moment = PolicyMoment()
+/// A statistic as scripts read it: one row here is a field of `s`, of s:copy() and of the reference.
+struct LuaStatistic {
+  let name: String
+  let type: String
+  let doc: String
+  var unit = ""
+  var example = ""
+  let value: (PolicyMoment) -> LuaValue
+
+  init(
+    _ name: String, _ type: String, _ doc: String, unit: String = "", example: String = "",
+    _ value: @escaping (PolicyMoment) -> LuaValue
+  ) {
+    self.name = name
+    self.type = type
+    self.doc = doc
+    self.unit = unit
+    self.example = example
+    self.value = value
+  }
 
   private static func number(
     _ name: String, _ doc: String, unit: String, _ value: @escaping (PolicyMoment) -> Double
-  ) -> LuaMember<LuaStats> {
-    .property(name, "number", doc, unit: unit) { stats, frame in frame.push(value(stats.moment)) }
+  ) -> LuaStatistic {
+    LuaStatistic(name, "number", doc, unit: unit) { .number(value($0)) }
   }
 
   private static func integer(
     _ name: String, _ doc: String, unit: String, _ value: @escaping (PrecopyStats) -> Int
-  ) -> LuaMember<LuaStats> {
-    .property(name, "integer", doc, unit: unit) { stats, frame in
-      frame.push(value(stats.moment.stats))
-    }
+  ) -> LuaStatistic {
+    LuaStatistic(name, "integer", doc, unit: unit) { .integer(Int64(value($0.stats))) }
   }
 
-  private static var members: [LuaMember<LuaStats>] {
+  static var all: [LuaStatistic] {
     [
       integer("iteration", "Rounds that were sent.", unit: "rounds") { $0.iteration },
       integer("total_written", "Pages that were sent in all rounds.", unit: "pages") {
         $0.totalWritten
       },
-      .property(
+      LuaStatistic(
         "dirty_count", "integer?", "Pages that are dirty; nil while that is not known (Xen: -1).",
-        unit: "pages",
-        example: "if not s.dirty_count then return \"continue\" end"
-      ) { stats, frame in
-        if let count = stats.moment.stats.dirtyCount { frame.push(count) } else { frame.pushNil() }
-      },
+        unit: "pages", example: "if not s.dirty_count then return \"continue\" end"
+      ) { $0.stats.dirtyCount.map { .integer(Int64($0)) } ?? .none },
       integer("max_pages", "Pages that the domain may have.", unit: "pages") { $0.frameCount },
-      .property(
+      LuaStatistic(
         "phase", "string",
         "\"before\" a round is sent, or \"after\" (asked only where both_phases is true)."
-      ) { stats, frame in frame.push(stats.moment.stats.isBeforeRound ? "before" : "after") },
+      ) { .text($0.stats.isBeforeRound ? "before" : "after") },
       number("elapsed", "Seconds since the first round began.", unit: "s") {
         Double($0.stats.elapsed) / 1e9
       },
@@ -49,9 +61,7 @@ final class LuaStats {
       number(
         "bandwidth", "Pages a second that are sent, smoothed; 0 before the first round.",
         unit: "pages/s"
-      ) {
-        $0.stats.smoothBandwidth
-      },
+      ) { $0.stats.smoothBandwidth },
       number("bandwidth_raw", "Pages a second that the last round sent.", unit: "pages/s") {
         $0.stats.bandwidth
       },
@@ -61,24 +71,34 @@ final class LuaStats {
       number(
         "dirty_rate_raw", "Pages a second that the guest dirtied in the last round.",
         unit: "pages/s"
-      ) {
-        $0.stats.dirtyRate
-      },
-      .property(
+      ) { $0.stats.dirtyRate },
+      LuaStatistic(
         "est_downtime", "number?",
         "Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known.",
         unit: "s"
-      ) { stats, frame in
-        if let time = stats.moment.estimatedDowntime { frame.push(time) } else { frame.pushNil() }
-      },
+      ) { $0.estimatedDowntime.map { .number($0) } ?? .none },
       number("time", "Seconds since 1970.", unit: "s") { $0.time },
       number("hour", "Hours since midnight, local time: 22.5 is half past ten.", unit: "h") {
         $0.hour
       },
+    ]
+  }
+}
+
+/// The `s` of precopy(s): one object, which says what is true now.
+final class LuaStats {
+  var moment = PolicyMoment()
+
+  private static var members: [LuaMember<LuaStats>] {
+    LuaStatistic.all.map { row in
+      .property(row.name, row.type, row.doc, unit: row.unit, example: row.example) {
+        stats, frame in frame.push(row.value(stats.moment))
+      }
+    } + [
       .method("copy", "(): table", "All of it as a table that stays as it is.") { stats, frame in
         frame.push(stats.moment.luaValue)
         return 1
-      },
+      }
     ]
   }
 
@@ -88,7 +108,7 @@ final class LuaStats {
       "What a policy decides on: `precopy(s)` gets it. The same object each time; s:copy() keeps "
         + "what it says.", members)
     table.index = { _, frame throws(LuaError) in
-      let name = frame.text(2)
+      let name = frame.text(2, limit: 100)
       throw LuaError("no field '\(name)' in PrecopyStats" + didYouMean(name, among: names))
     }
     table.toString = { stats in
@@ -109,19 +129,10 @@ extension PolicyMoment {
   }
 
   var luaValue: LuaValue {
-    var fields: [(name: String, value: LuaValue)] = [
-      ("iteration", .integer(Int64(stats.iteration))),
-      ("total_written", .integer(Int64(stats.totalWritten))),
-      ("max_pages", .integer(Int64(stats.frameCount))),
-      ("phase", .text(stats.isBeforeRound ? "before" : "after")),
-      ("elapsed", .number(Double(stats.elapsed) / 1e9)),
-      ("round_time", .number(Double(stats.roundTime) / 1e9)),
-      ("bandwidth", .number(stats.smoothBandwidth)), ("bandwidth_raw", .number(stats.bandwidth)),
-      ("dirty_rate", .number(stats.smoothDirtyRate)), ("dirty_rate_raw", .number(stats.dirtyRate)),
-      ("time", .number(time)), ("hour", .number(hour)),
-    ]
-    if let dirty = stats.dirtyCount { fields.append(("dirty_count", .integer(Int64(dirty)))) }
-    if let time = estimatedDowntime { fields.append(("est_downtime", .number(time))) }
-    return .table(fields)
+    .table(
+      LuaStatistic.all.compactMap { row in
+        let value = row.value(self)
+        return value == .none ? nil : (row.name, value)
+      })
   }
 }

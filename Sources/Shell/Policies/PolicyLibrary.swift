@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import Format
+internal import Glibc
 internal import LuaRuntime
 internal import SystemIO
 
@@ -10,6 +11,8 @@ struct PolicySource: Sendable {
   let name: String
   let path: String
   let text: [UInt8]
+  /// Where the policy is in the table that the text returns; nil where that is the policy.
+  var field: String?
   /// The first line of its comment, behind "name - ".
   var summary: String {
     let header = ScriptHeader(String(decoding: text, as: UTF8.self)).summary
@@ -19,6 +22,7 @@ struct PolicySource: Sendable {
 
 enum PolicyLibrary {
   private static let folder = "xensave/policies"
+  private static let sizeLimit = 1 << 20
 
   /// The shipped policies by name. Read once.
   static let shipped: [PolicySource] = {
@@ -63,7 +67,11 @@ enum PolicyLibrary {
 
   private static func read(_ path: String, _ name: String) throws(SystemError) -> PolicySource {
     let source = try Source(opening: path)
-    var text = try source.read(Int(min(source.byteCount ?? 1 << 20, 1 << 20)))
+    // One byte more than there may be shows that there are too many; a part is not run.
+    var text = try source.read(Int(min(source.byteCount ?? 1 << 20, UInt64(sizeLimit) + 1)))
+    guard text.count <= sizeLimit else {
+      throw SystemError("read", EFBIG, path)
+    }
     // A first line that begins with "#" is the shell's; its end stays, so that numbers are right.
     if text.first == UInt8(ascii: "#") { text.removeFirst(text.firstIndex(of: 10) ?? text.count) }
     return PolicySource(name: name, path: path, text: text)
@@ -80,7 +88,8 @@ struct PolicyRecipe: Sendable {
     log: @escaping (LogLevel, String) -> Void
   ) throws(LuaError) -> LuaPolicy {
     let runner = try ThreadRunner(
-      source.text, chunk: "@\(source.path)", options: options, modules: PolicyLibrary.modules)
+      source.text, chunk: "@\(source.path)", field: source.field, options: options,
+      modules: PolicyLibrary.modules)
     if runner.sealError != 0 {
       log(.warning, "policy \(source.name): the kernel does not seal threads; it runs without that")
     }

@@ -34,13 +34,14 @@ final class ThreadRunner: PolicyRunner {
 
   /// Runs `text` on a new thread. `modules`: what `require` finds there, by name.
   init(
-    _ text: [UInt8], chunk: String, options: [String: PolicyOption], modules: [String: [UInt8]]
+    _ text: [UInt8], chunk: String, field: String? = nil, options: [String: PolicyOption],
+    modules: [String: [UInt8]]
   ) throws(LuaError) {
     thread = try SandboxThread { state throws(LuaError) in
       try SandboxModule.bind(state, modules)
     } make: { state throws(LuaError) in
-      let script = try PolicyScript(running: text, chunk: chunk, options, state)
-      SandboxModule.setLog(state) { [unowned script] in script.messages.append($0) }
+      let script = try PolicyScript(running: text, chunk: chunk, field: field, options, state)
+      SandboxModule.setLog(state) { [unowned script] in script.note($0) }
       return script
     }
     let facts = try thread.call(deadline: 1_000_000_000) { script, _ in
@@ -58,9 +59,9 @@ final class ThreadRunner: PolicyRunner {
     _ event: PolicyEvent, deadline: UInt64
   ) throws(LuaError) -> (answer: PolicyAnswer, messages: [PolicyMessage]) {
     try thread.call(deadline: deadline) { script, _ throws(LuaError) in
+      defer { _ = script.takeMessages() }
       let answer = try script.run(event)
-      defer { script.messages = [] }
-      return (answer, script.messages)
+      return (answer, script.takeMessages())
     }
   }
 }

@@ -20,34 +20,48 @@ final class PolicyScript {
   /// The values of its options.
   let options: LuaValue
   /// What it has logged and nobody has fetched.
-  var messages: [PolicyMessage] = []
+  private var messages: [PolicyMessage] = []
+  private var lostMessages = 0
 
-  /// Runs the text of a policy. It gives a table, a function that makes one of its options, or a
-  /// function that decides.
+  static let messageLimit = 100
+
+  /// Runs the text of a policy, once. It gives a table, a function that makes one of its options, or
+  /// a function that decides; with `field`, a table that has one of these there.
   convenience init(
-    running text: [UInt8], chunk: String, _ options: [String: PolicyOption], _ state: LuaState
+    running text: [UInt8], chunk: String, field: String? = nil,
+    _ options: [String: PolicyOption], _ state: LuaState
   ) throws(LuaError) {
     let frame = state.frame
-    func run() throws(LuaError) {
-      try state.load(text, name: chunk)
-      try state.call(0, results: 1)
+    let before = frame.count
+    defer { frame.pop(frame.count - before) }
+    try state.load(text, name: chunk)
+    try state.call(0, results: 1)
+    if let field {
+      guard frame.type(-1) == .table else {
+        throw LuaError("expected a table to be returned, got \(frame.typeName(-1))")
+      }
+      frame.pushField(-1, field)
     }
-    try run()
     if frame.type(-1) == .function {
+      let function = frame.count
+      let locals = try frame.pushLocals(of: function)
+      frame.push(copyOf: function)
       frame.push(.table(options.map { ($0.key, $0.value.plain) }))
-      let isMade: Bool
+      var made: LuaReference?
       do throws(LuaError) {
         try state.call(1, results: 1)
-        isMade = frame.type(-1) == .table
-        if !isMade { frame.pop() }
+        if frame.type(-1) == .table { made = frame.reference(-1) }
+        frame.pop()
       } catch {
         guard error.kind == .script else { throw error }
-        isMade = false
       }
-      // It decides by itself. The call has changed what it remembers: once more from the start.
-      if !isMade { try run() }
+      if let made {
+        frame.push(made)
+      } else {
+        // It decides by itself, and this was no call of it: its locals are as before.
+        frame.popLocals(of: function, locals)
+      }
     }
-    defer { frame.pop() }
     try self.init(frame, frame.count, options)
   }
 
@@ -68,7 +82,7 @@ final class PolicyScript {
       self.options = .table([])
     case .table:
       isPlain = false
-      for (key, type) in frame.fieldNames(index) {
+      for (key, type) in try frame.fieldNames(index) {
         let isMethod = PolicyEvent.methods.contains(key)
         if !isMethod, key.hasPrefix("on_") {
           throw LuaError(
@@ -85,7 +99,7 @@ final class PolicyScript {
       guard !methods.isEmpty else {
         throw LuaError("a policy needs a method, such as precopy(s)")
       }
-      name = frame.pushField(index, "name") == .string ? frame.stringIfAny(-1) ?? "" : ""
+      name = frame.pushField(index, "name") == .string ? frame.beginning(-1, 200) ?? "" : ""
       frame.pushField(index, "both_phases")
       asksTwice = frame.boolean(-1)
       frame.pop(2)
@@ -112,7 +126,7 @@ final class PolicyScript {
       }
       return .table([])
     }
-    let names = frame.fieldNames(-1)
+    let names = try frame.fieldNames(-1)
     for (name, option) in given.sorted(by: { $0.key < $1.key }) {
       guard let type = names.first(where: { $0.name == name })?.type else {
         throw LuaError(
@@ -124,10 +138,31 @@ final class PolicyScript {
       frame.push(value)
       frame.setField(name)
     }
-    return frame.value(-1) ?? .table([])
+    do throws(LuaError) {
+      let (value, size) = try frame.sizedValue(-1)
+      // Its caller keeps it too.
+      try frame.state.hold(2 * size)
+      return value ?? .table([])
+    } catch { throw LuaError("opts: \(error.message)", kind: error.kind) }
   }
 
   func has(_ method: String) -> Bool { methods[method] != nil }
+
+  /// Keeps a message until it is fetched; of very many only how many they were.
+  func note(_ message: PolicyMessage) {
+    if messages.count < PolicyScript.messageLimit {
+      messages.append(message)
+    } else {
+      lostMessages += 1
+    }
+  }
+
+  /// The messages since the last time.
+  func takeMessages() -> [PolicyMessage] {
+    defer { (messages, lostMessages) = ([], 0) }
+    guard lostMessages > 0 else { return messages }
+    return messages + [PolicyMessage(level: .warning, text: "(\(lostMessages) more messages)")]
+  }
 
   /// Calls the method of an event. Throws where it fails or says nonsense.
   func run(_ event: PolicyEvent) throws(LuaError) -> PolicyAnswer {
@@ -166,14 +201,14 @@ final class PolicyScript {
   }
 
   private func verdict(_ index: Int) throws(LuaError) -> Verdict {
-    let reason = frame.stringIfAny(index + 1) ?? ""
+    let reason = frame.beginning(index + 1, 1000) ?? ""
     if frame.type(index) == .number, frame.isInteger(index),
       let verdict = Verdict(code: Int(clamping: frame.integerIfAny(index) ?? 2))
     {
       if case .abort = verdict { return .abort(reason) }
       return verdict
     }
-    switch frame.type(index) == .string ? frame.stringIfAny(index) : nil {
+    switch frame.type(index) == .string ? frame.beginning(index, 40) : nil {
     case "continue": return .proceed
     case "stop": return .stopAndCopy
     case "abort": return .abort(reason)
@@ -186,8 +221,8 @@ final class PolicyScript {
     switch frame.type(index) {
     case .nil, .none: return true
     case .boolean: return frame.boolean(index)
-    case .string where frame.stringIfAny(index) == "continue": return true
-    case .string where frame.stringIfAny(index) == "stop": return false
+    case .string where frame.beginning(index, 40) == "continue": return true
+    case .string where frame.beginning(index, 40) == "stop": return false
     default: throw nonsense(index, "a boolean, \"continue\" or \"stop\"", "on_checkpoint")
     }
   }
@@ -195,7 +230,7 @@ final class PolicyScript {
   private func nonsense(_ index: Int, _ expected: String, _ method: String) -> LuaError {
     let got =
       switch frame.type(index) {
-      case .string: "'\((frame.stringIfAny(index) ?? "").prefix(40))'"
+      case .string: "'\(frame.beginning(index, 40) ?? "")'"
       case .number, .boolean, .nil: frame.text(index)
       default: "a \(frame.typeName(index))"
       }

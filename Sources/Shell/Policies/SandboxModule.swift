@@ -2,6 +2,7 @@
 
 internal import Format
 internal import LuaRuntime
+internal import Terminal
 
 enum SandboxModule {
   /// Binds it to the state of a sandbox, on its thread. `modules`: texts that `require` finds.
@@ -12,8 +13,8 @@ enum SandboxModule {
     try shell.bindRecords()
     state.setGlobal(function: "print") { [unowned shell] frame in
       var line = ""
-      for index in 1..<max(1, frame.count + 1) {
-        line += (index > 1 ? "\t" : "") + frame.text(index)
+      for index in 1..<max(1, frame.count + 1) where line.utf8.count < lineLimit {
+        line += (index > 1 ? "\t" : "") + frame.text(index, limit: lineLimit)
       }
       shell.log(.info, line)
       return 0
@@ -26,17 +27,28 @@ enum SandboxModule {
           "module '\(name)' is not among those that a sandbox has"
             + didYouMean(name, among: Array(modules.keys) + ["xensave"]))
       }
-      try frame.state.load(text, name: "@\(name)")
+      try frame.state.load(frame, text, name: "@\(name)")
       try frame.state.call(frame, 0, results: 1)
       frame.push(copyOf: -1)
-      frame.state.provideModuleFromTop(name)
+      frame.state.provideModuleFromTop(frame, name)
       return 1
     }
     state.context = shell
   }
 
-  /// Where messages go from now on.
+  /// Bytes of a message; what is longer is cut.
+  static let lineLimit = 4096
+
+  /// Where messages go from now on: each is one line, and short.
   static func setLog(_ state: LuaState, _ sink: @escaping (PolicyMessage) -> Void) {
-    (state.context as? ShellContext)?.logSink = { sink(PolicyMessage(level: $0, text: $1)) }
+    (state.context as? ShellContext)?.logSink = { sink(PolicyMessage(level: $0, text: line($1))) }
+  }
+
+  private static func line(_ text: String) -> String {
+    let short =
+      text.utf8.count <= lineLimit
+      ? text : String(decoding: text.utf8.prefix(lineLimit), as: UTF8.self) + "..."
+    return short.split(separator: "\t", omittingEmptySubsequences: false)
+      .map { escapeForDisplay(String($0)) }.joined(separator: "\t")
   }
 }

@@ -26,17 +26,11 @@ end
 -- Converts `image` into the file `path`. Returns what the conversion did, and a list of what speaks
 -- for and against a restore; nil and an error where there is no result.
 function M.convert(image, release, path, lossy)
-  local done, err = image:convert(path, { version = M.version(release), lossy = lossy or false })
+  local done, err = image:convert(path, {
+    version = M.version(release), lossy = lossy or false, suits = release,
+  })
   if not done then return nil, err end
-  local result <close> = assert(xs.open(path))
-  local ok, reasons = result:compat(release)
-  if not ok then
-    os.remove(path)
-    for _, reason in ipairs(reasons) do
-      if reason.severity == "error" then return nil, reason.subject .. ": " .. reason.text end
-    end
-  end
-  return done, reasons
+  return done, done.reasons
 end
 
 if not xs.is_main() then return M end

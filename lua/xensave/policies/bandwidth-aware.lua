@@ -20,9 +20,9 @@ local M = {
 
 function M:precopy(s)
   local o = self.opts
+  if s.iteration >= o.max_rounds then return "stop" end
   if not s.est_downtime then return "continue" end
   if s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
-  if s.iteration >= o.max_rounds then return "stop" end
   -- The hot set bounds what is dirtied: a round has never left more than was found before it.
   local left = math.min(s.dirty_rate_raw / s.bandwidth, 1)
   if 1 - left < o.min_gain then return "stop" end

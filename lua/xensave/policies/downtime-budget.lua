@@ -24,11 +24,11 @@ end
 
 function M:precopy(s)
   local o = self.opts
-  -- Nothing is known of the link before the first round.
-  if not s.est_downtime then return "continue" end
-  if s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
   if s.iteration >= o.max_rounds then return "stop" end
-  if s.dirty_count < self.least then
+  -- Nothing is known of the link before the first round.
+  if s.iteration == 0 then return "continue" end
+  if s.est_downtime and s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
+  if s.dirty_count and s.dirty_count < self.least then
     self.least, self.stale = s.dirty_count, 0
   else
     self.stale = self.stale + 1

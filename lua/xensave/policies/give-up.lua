@@ -24,16 +24,17 @@ end
 
 function M:precopy(s)
   local o = self.opts
-  if not s.est_downtime then return "continue" end
-  if s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
-  if s.dirty_count < self.least then
+  if s.est_downtime and s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
+  if s.iteration == 0 then return "continue" end
+  if s.dirty_count and s.dirty_count < self.least then
     self.least, self.stale = s.dirty_count, 0
   else
     self.stale = self.stale + 1
   end
   if self.stale >= o.patience then
-    return "abort", ("pages are dirtied faster than they are sent (%d of them are left, %.0f ms)")
-      :format(s.dirty_count, s.est_downtime * 1000)
+    local left = s.est_downtime and ("%d of them are left, %.0f ms")
+      :format(s.dirty_count, s.est_downtime * 1000) or "nobody knows how many are left"
+    return "abort", ("pages are dirtied faster than they are sent (%s)"):format(left)
   end
   if s.iteration >= o.max_rounds then
     return "abort", ("%d rounds were not enough"):format(s.iteration)

@@ -33,11 +33,11 @@ function M:is_night(hour)
 end
 
 function M:precopy(s)
-  if not s.est_downtime then return "continue" end
   local when = self:is_night(s.hour) and "night" or "day"
-  if s.est_downtime * 1000 <= self.opts[when .. "_ms"] then return "stop" end
   if s.iteration >= self.opts[when .. "_rounds"] then return "stop" end
-  if s.dirty_count < self.least then
+  if s.iteration == 0 then return "continue" end
+  if s.est_downtime and s.est_downtime * 1000 <= self.opts[when .. "_ms"] then return "stop" end
+  if s.dirty_count and s.dirty_count < self.least then
     self.least, self.stale = s.dirty_count, 0
   else
     self.stale = self.stale + 1

@@ -6,14 +6,15 @@
 --   dom:save(path, { policy = xs.load_policy "total-time" { total_s = 30 } })
 --
 -- Options: total_s, how long all of it may take; downtime_ms, below which there is no need to go on;
--- patience, rounds without a new least number of dirty pages after which more would not help.
+-- patience, rounds without a new least number of dirty pages after which more would not help;
+-- max_rounds, after which the guest is stopped anyway.
 --
--- Before a round it asks whether there is time for that round and for a last one behind it, which
+-- Before a round it asks whether there is time for that round and for a last one after it, which
 -- will be as long as what the guest dirties meanwhile. If there is not, this round is the last live
--- one; the guest is stopped behind it.
+-- one; the guest is stopped after it.
 local xs = require "xensave"
 
-local M = { name = "total-time", opts = { total_s = 60, downtime_ms = 50, patience = 5 } }
+local M = { name = "total-time", opts = { total_s = 60, downtime_ms = 50, patience = 5, max_rounds = 100 } }
 
 function M:on_start()
   self.least, self.stale = math.huge, 0
@@ -21,13 +22,15 @@ end
 
 function M:precopy(s)
   local o = self.opts
-  if not s.est_downtime then return "continue" end
-  if s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
-  local round = s.est_downtime
-  -- What the guest will have dirtied by the end of this round, sent behind it.
-  local last = math.min(s.dirty_rate * round, s.max_pages) / s.bandwidth
+  if s.iteration >= o.max_rounds then return "stop" end
+  if s.iteration == 0 then return "continue" end
+  if s.est_downtime and s.est_downtime * 1000 <= o.downtime_ms then return "stop" end
+  -- Where nobody knows how much is dirty, the next round is taken to be as long as the one before.
+  local round, last = s.est_downtime or s.round_time, 0
+  -- What the guest will have dirtied by the end of this round, sent after it.
+  if s.bandwidth > 0 then last = math.min(s.dirty_rate * round, s.max_pages) / s.bandwidth end
   if s.elapsed + round + last >= o.total_s then return "stop" end
-  if s.dirty_count < self.least then
+  if s.dirty_count and s.dirty_count < self.least then
     self.least, self.stale = s.dirty_count, 0
   else
     self.stale = self.stale + 1

@@ -1,0 +1,15 @@
+-- What goes on for ever inside one C function, where no hook runs.
+local function attack()
+  local t = setmetatable({}, { __len = function() return 1 << 62 end, __index = table.concat })
+  assert(not pcall(table.insert, t, 1, 1))
+  assert(not pcall(table.remove, t, 1))
+  assert(not pcall(table.sort, t, rawequal))
+  assert(not pcall(table.concat, t, ""))
+  assert(not pcall(table.concat, t, "", 1, 1 << 62))
+  assert(not pcall(table.move, t, 1, 1 << 62, 2))
+  assert(not pcall(table.unpack, t, 1, 1 << 40))
+  assert(("").rep("", 1 << 62) == "")
+  assert(not pcall(string.rep, "x", 1 << 62))
+  assert(not pcall(load, os.clock) or true)
+  error("refused")
+end

@@ -1,0 +1,4 @@
+-- A table inside itself.
+local t = {}
+t.t = t
+local opts = { a = t }
