@@ -67,12 +67,11 @@ final class LuaMachine {
       shell = try ShellContext()
       try shell.bind()
       shell.logSink = { _, _ in }
+      guard chdir(path) == 0 else { throw Violation("chdir: \(errno)") }
       for (number, image) in [Seeds.base, Seeds.memory[0], Seeds.memory[1]].enumerated() {
         LuaMachine.directory.write(image, "image\(number)")
       }
     }
-    // What has no "/" names something in there and nothing else.
-    guard chdir(path) == 0 else { throw Violation("chdir: \(errno)") }
     let state = shell.state
     state.setGlobal(function: "fuzz_class") { frame in
       frame.push(frame.typeName(1))
@@ -112,6 +111,8 @@ final class LuaMachine {
 
   func run(_ input: [UInt8]) throws {
     runs += 1
+    // What has no "/" names something in there and nothing else.
+    guard chdir(LuaMachine.directory.path) == 0 else { throw Violation("chdir: \(errno)") }
     let state = shell.state
     let frame = state.frame
     let before = frame.count

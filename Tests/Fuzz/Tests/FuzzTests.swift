@@ -11,7 +11,7 @@ import Testing
   static let names = FuzzTarget.all.map(\.name)
   static let fixtures: String = {
     let here = #filePath
-    let tests = here.range(of: "/Tests/Fuzz/").map { here[..<$0.lowerBound] + "/Tests" } ?? ""
+    let tests = here.firstRange(of: "/Tests/Fuzz/").map { here[..<$0.lowerBound] + "/Tests" } ?? ""
     return tests + "/Fixtures/fuzz"
   }()
 
@@ -29,7 +29,7 @@ import Testing
     var random = Seed(0xF022)
     var inputs: [[UInt8]] = []
     for seed in target.seeds().prefix(8) where !seed.isEmpty {
-      for _ in 0..<12 {
+      for _ in 0..<8 {
         var input = seed
         for _ in 0...random.below(3) {
           input[random.below(input.count)] = [0, 1, 0x7F, 0x80, 0xFF][random.below(5)]
@@ -61,8 +61,15 @@ import Testing
     }
   }
 
-  /// Runs a target on a thread that has a working directory of its own.
+  /// Runs a target, some inputs at a time: a thread that stands still is ended after a minute.
   private func run(_ target: FuzzTarget, _ inputs: [[UInt8]]) throws {
+    for start in stride(from: 0, to: inputs.count, by: 8) {
+      runOnThread(target, Array(inputs[start..<min(start + 8, inputs.count)]), first: start)
+    }
+  }
+
+  /// Runs a target on a thread that has a working directory of its own.
+  private func runOnThread(_ target: FuzzTarget, _ inputs: [[UInt8]], first: Int) {
     let found = Mutex<[String]>([])
     let thread = TestThread {
       typealias Unshare = @convention(c) (Int32) -> Int32
@@ -72,7 +79,7 @@ import Testing
       else { return found.withLock { $0.append("unshare: \(errno)") } }
       for (number, input) in inputs.enumerated() {
         do { try FuzzTarget.named(target.name)?.run(input) } catch {
-          found.withLock { $0.append("input \(number) of \(input.count) bytes: \(error)") }
+          found.withLock { $0.append("input \(first + number) of \(input.count) bytes: \(error)") }
         }
       }
     }
