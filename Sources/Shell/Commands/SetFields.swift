@@ -22,7 +22,8 @@ struct SetFields: LongCommand {
 
       In place, edits that change no length write only the changed octets. A journal beside the \
       image (.NAME.undo) holds what they were until the image is safe on the disk; after a crash, \
-      `xensave-lua recover IMAGE` puts them back. Other edits replace the file as a whole. An edit of \
+      `xensave-lua recover IMAGE` puts them back. Other edits replace the file as a whole, \
+      which keeps its owner, group, mode and extended attributes. An edit of \
       the configuration, of domain_header.xen_major or xen_minor, or of the CPUID and MSR policies \
       reads nothing behind it, whatever the size of the image. What lies behind the pages is found \
       by the index beside the image (.NAME.index), for which --cache asks: then such an edit reads \
