@@ -59,6 +59,18 @@ import Testing
     #expect(try trace().rounds.contains { $0.kind == .checkpoint })
   }
 
+  /// A trace goes to files only: no migration waits for who reads a FIFO.
+  @Test func noFIFO() throws {
+    #expect(mkfifo("\(traces.path)/web1.trace", 0o600) == 0)
+    let run = try run(.migrate)
+    #expect(run.manager.result == 0)
+    #expect(run.manager.lines(.warn).contains { $0.contains("web1.trace: it is no file") })
+    var status = stat()
+    #expect(lstat("\(traces.path)/web1.trace", &status) == 0)
+    #expect(status.st_mode & S_IFMT == S_IFIFO)
+    unlink("\(traces.path)/web1.trace")
+  }
+
   /// A save that fails says why, and has the rounds up to there.
   @Test func failed() throws {
     let run = try run(.migrate) { $0.domain.faults.arm(.hook(.suspend)) }

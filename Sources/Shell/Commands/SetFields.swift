@@ -22,9 +22,10 @@ struct SetFields: LongCommand {
 
       In place, edits that change no length write only the changed octets. A journal beside the \
       image (.NAME.undo) holds what they were until the image is safe on the disk; after a crash, \
-      `xensave-lua recover IMAGE` puts them back. Other edits replace the file as a whole. The image is \
-      locked meanwhile: a second edit is refused (exit code 3), and so is one of an image whose last \
-      edit was interrupted (exit code 1). An edit of \
+      `xensave-lua recover IMAGE` puts them back. Other edits replace the file as a whole, which keeps \
+      its owner, group, mode and extended attributes. The image is locked meanwhile: a second edit is \
+      refused (exit code 3), and so is one of an image whose last edit was interrupted (exit code 1). \
+      An edit of \
       the configuration, of domain_header.xen_major or xen_minor, or of the CPUID and MSR policies \
       reads nothing behind it, whatever the size of the image. What lies behind the pages is found \
       by the index beside the image (.NAME.index), for which --cache asks: then such an edit reads \
