@@ -1,7 +1,9 @@
 import Format
+import Glibc
 import Image
 import Pages
 import Stream
+import Synchronization
 import SystemIO
 import Testing
 
@@ -83,11 +85,18 @@ import Testing
 }
 
 extension TemporaryFile {
-  nonisolated(unsafe) private static var kept: [TemporaryFile] = []
+  private static let kept = Mutex<[String]>([])
+
   /// The path of a file that stays until the tests end.
   func keptPath() -> String {
     let copy = TemporaryFile(bytes)
-    TemporaryFile.kept.append(copy)
+    _ = Unmanaged.passRetained(copy)
+    TemporaryFile.kept.withLock { paths in
+      if paths.isEmpty {
+        atexit { TemporaryFile.kept.withLock { for path in $0 { unlink(path) } } }
+      }
+      paths.append(copy.path)
+    }
     return copy.path
   }
 }
