@@ -124,7 +124,7 @@ extension CompactionTests {
 @Suite struct OddNumbersTests {
   private func export(_ bytes: [UInt8], _ format: ExportFormat) throws -> [UInt8] {
     let out = TemporaryFile()
-    let file = try OutputFile(creating: out.path)
+    let file = try OutputFile(out.path, .memory)
     _ = try GuestMemory(PageImage(opening: TemporaryFile(bytes).keptPath()))
       .export(format, to: file.sink)
     try file.commit()
