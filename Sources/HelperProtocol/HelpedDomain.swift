@@ -75,6 +75,12 @@ public final class HelperCheckpoints: Checkpoints {
 
   public init(_ channel: HelperChannel) { self.channel = channel }
 
+  /// After CHECKPOINT the receiving libxl reads what this libxl writes. Xen: where the stream ends there,
+  /// libxl_stream_read.c takes the end for records without a body, and never stops reading them.
+  public func willEnd() throws(LiveError) {
+    guard channel.isHeard else { throw LiveError(.checkpoint, 0, "libxl is gone") }
+  }
+
   public func postcopy() throws(LiveError) -> Bool { try channel.ask(.postcopy, .postcopy) > 0 }
 
   public func checkpoint(_ count: Int) throws(LiveError) -> Bool {

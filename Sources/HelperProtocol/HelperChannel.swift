@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import CSystem
+internal import Glibc
 internal import Synchronization
 public import SystemIO
 
@@ -88,6 +89,12 @@ public final class HelperChannel {
       lost = lost ?? error
       throw error
     }
+  }
+
+  /// Whether libxl still has its end of the messages open.
+  var isHeard: Bool {
+    var output = pollfd(fd: output.number, events: 0, revents: 0)
+    return unsafe poll(&output, 1, 0) < 1
   }
 
   /// A line for libxl's log, from any thread. A failure shows at the next call that has an answer.

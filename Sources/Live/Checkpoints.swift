@@ -7,6 +7,9 @@ internal import SystemIO
 public protocol Checkpoints: AnyObject {
   /// Called once, when the save begins, with the domain as it is then.
   func begin(_ info: DomainInfo)
+  /// Called before CHECKPOINT is written. Throws where whoever goes on after it is gone: a stream that
+  /// ends inside a checkpoint makes the other side take over at once.
+  func willEnd() throws(LiveError)
   /// Called when CHECKPOINT has been written: the guest may run again. Whoever adds records of its
   /// own to the stream does it in `checkpoint`. False ends the save; the guest runs then.
   func postcopy() throws(LiveError) -> Bool
@@ -17,6 +20,7 @@ public protocol Checkpoints: AnyObject {
 
 extension Checkpoints {
   public func begin(_ info: DomainInfo) {}
+  public func willEnd() throws(LiveError) {}
 }
 
 /// Checkpoints of one domain without libxl: it runs on by itself, for as long as a function says. One

@@ -217,6 +217,7 @@ public final class Save {
   private func nextCheckpoint() throws(LiveError) -> Bool {
     guard case .checkpointed(_, let checkpoints) = mode else { return false }
     step = .checkpoint(checkpointCount)
+    try checkpoints.willEnd()
     try write(.checkpoint)
     checkpointCount += 1
     guard try checkpoints.postcopy() else { return false }

@@ -110,6 +110,28 @@ private final class RemusHost: HelperHost {
     #expect(try restore(descriptor, filtered: filtered).manager.result == -1)
   }
 
+  /// A helper whose xl is killed does not end the checkpoint.
+  @Test func libxlIsGone() throws {
+    var (to, from): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
+    #expect(pipe(&to) == 0 && pipe(&from) == 0)
+    for end in to + from { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    defer { close(from[1]) }
+    let channel = HelperChannel(
+      output: Sink(try Descriptor(taking: to[1], path: "libxl"), path: "libxl"),
+      input: try Source(Descriptor(taking: from[0], path: "libxl"), path: "libxl"),
+      release: .xen414, callbacks: [.checkpoint, .postcopy])
+    let checkpoints = HelperCheckpoints(channel)
+    try checkpoints.willEnd()
+    close(to[0])
+    // Another test's child may have the end for a moment.
+    var isGone = false
+    for _ in 0..<600 where !isGone {
+      do { try checkpoints.willEnd() } catch { isGone = true }
+      if !isGone { usleep(100_000) }
+    }
+    #expect(isGone)
+  }
+
   /// libxl takes over while the sender's end is still open, as that of a machine which has stopped or a
   /// process that has inherited it: nobody waits for the next checkpoint.
   @Test(arguments: [false, true]) func openSender(filtered: Bool) throws {

@@ -88,6 +88,28 @@ import struct TestKit.Seed
     #expect(copy.isDiscarded)
   }
 
+  /// Whoever goes on after CHECKPOINT is gone: the stream ends before it, inside the checkpoint.
+  @Test func noCheckpointForTheDead() throws {
+    final class Dying: Checkpoints {
+      func willEnd() throws(LiveError) { throw LiveError(.checkpoint, 0, "libxl is gone") }
+      func postcopy() throws(LiveError) -> Bool { true }
+      func checkpoint(_ count: Int) throws(LiveError) -> Bool { true }
+    }
+    let domain = try SimDomain(.small())
+    let scratch = Scratch()
+    let error = #expect(throws: LiveError.self) {
+      try Save(
+        domain, to: scratch.sink(), mode: .checkpointed(BuiltinPolicy(), Dying()),
+        clock: domain.clock
+      ).run()
+    }
+    #expect(error?.code == "checkpoint" && domain.shutdown == nil)
+    let octets = try scratch.bytes()
+    #expect(octets.count > 100_000)
+    #expect(octets.suffix(8) != [0x0E, 0, 0, 0, 0, 0, 0, 0])
+    expectClean(domain)
+  }
+
   /// libxl says no in `postcopy`: the guest, which still stands, is let go.
   @Test func stopInPostcopy() throws {
     final class Refusing: Checkpoints {

@@ -224,6 +224,8 @@ private final class FlushingCheckpoints: Checkpoints {
     self.filter = filter
   }
 
+  func willEnd() throws(LiveError) { try base.willEnd() }
+
   func postcopy() throws(LiveError) -> Bool {
     try filter?.awaitCheckpoint()
     return try base.postcopy()
