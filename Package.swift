@@ -126,7 +126,8 @@ let package = Package(
     tests(
       "XenDomainTests",
       [
-        "Shell", "LuaRuntime", "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream", "Format",
+        "Shell", "LuaRuntime", "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream",
+        "Format",
         "SystemIO", "Bytes", "TestKit", "xen-victim",
       ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),

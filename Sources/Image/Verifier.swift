@@ -25,8 +25,7 @@ public struct Verifier {
 
   /// A verifier of what `source` holds from its position on; a pipe is read to its end.
   ///
-  /// - Parameter observe: Sees every part after the rules have: for those who need the facts of the
-  ///   same walk.
+  /// `observe` sees every part after the rules have: for those who need the facts of the same walk.
   public init(
     _ source: Source, options: Options = Options(), observe: ((Part) -> Void)? = nil
   ) {
