@@ -29,8 +29,10 @@ final class FilteredOutput {
     thread = try BackgroundThread()
     thread.start {
       do throws(RewriteError) { result.report = try rewriter?.run() } catch { result.error = error }
-      // Its end of the pipe goes with it: a save that still writes hears of it.
+      // Its end of the pipe goes now, whoever still holds the source (a record that a script keeps):
+      // a save that still writes hears of it.
       rewriter = nil
+      source.cut()
     }
   }
 

@@ -135,6 +135,10 @@ public final class Source {
     return min(windowEnd, count)
   }
 
+  /// Lets the descriptor go before the source does: whoever writes into a pipe fails, and reads see the
+  /// end after what is in the window.
+  public func cut() { _ = csystem_divert(number) }
+
   /// Up to `count` octets that are there now: waits for the first, not for all of them. Empty only
   /// at the end. For what another program sends and then waits for an answer to.
   public func peekAvailable(_ count: Int) throws(SystemError) -> [UInt8] {

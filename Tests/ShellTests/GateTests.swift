@@ -42,6 +42,18 @@ import Testing
     #expect(outcome.errors.contains("sleep 1234"), "\(outcome.errors)")
   }
 
+  /// Of a test without arguments nothing is told between its beginning and its end.
+  @Test func aTestWithoutCasesIsEndedOnceNothingIsToldForLong() {
+    let outcome = inFolder(
+      GateTests.bundle.replacing(
+        "WAIT", with: "say testCaseEnded Suite/slow \"$2\"; say testEnded Suite/waiting \"$2\"; "
+          + "say testStarted Suite/alone \"$2\"; sleep 1234")
+        + "scripts/watch-tests --limit 0.3 $folder/bundle; echo $?")
+    #expect(outcome.text == "124\n")
+    #expect(outcome.errors.contains("stands still: Suite/alone\n"), "\(outcome.errors)")
+    #expect(!outcome.errors.contains("Suite/waiting"), "\(outcome.errors)")
+  }
+
   @Test func othersEndAsTheyWould() {
     let outcome = inFolder(
       GateTests.bundle.replacing("WAIT", with: "say testCaseEnded Suite/slow \"$2\"")
