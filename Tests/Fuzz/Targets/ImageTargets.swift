@@ -178,8 +178,11 @@ private func withoutHint(_ text: String) -> String {
 }
 
 private func isDraftB(_ bytes: [UInt8]) throws -> Bool {
-  let document = try? ImageDocument(MemoryFile.second.source(bytes))
-  return document?.header(.draftDomain) != nil
+  var reader = StreamReader(try MemoryFile.second.source(bytes))
+  while let part = try? reader.next() {
+    if case .header(let header) = part, header.kind == .draftDomain { return true }
+  }
+  return false
 }
 
 // MARK: - Documents
