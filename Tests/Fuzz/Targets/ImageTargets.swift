@@ -149,7 +149,7 @@ private func rewrite(_ input: [UInt8]) throws {
   // written anew where a record is not moved as it is.
   let isDraft = try isDraftB(bytes)
   try demand(
-    isDraft || bytes.starts(with: written) && (file != nil || isEnd(written, of: bytes)),
+    isDraft || file != nil || bytes.starts(with: written) && isEnd(written, of: bytes),
     "\(file ?? "good"): \(written.count) of \(bytes.count) bytes are written, or others")
   let pipe = try rewrite(true)
   try demand(file == pipe, "file: \(file ?? "good")\npipe: \(pipe ?? "good")")
