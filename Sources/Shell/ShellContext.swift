@@ -56,6 +56,8 @@ final class ShellContext {
   init() throws(LuaError) {
     state = try LuaState()
     state.makeActive()
+    // A request that came before there was a state to stop.
+    if Interrupt.isRequested { LuaState.stopActive() }
   }
 
   /// The context of a sandbox: it writes nothing itself.

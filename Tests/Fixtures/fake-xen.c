@@ -251,7 +251,7 @@ int xc_domain_hvm_getcontext(void *x, uint32_t domain, uint8_t *out, uint32_t si
 int xc_hvm_param_get(void *x, uint32_t domain, uint32_t index, uint64_t *value) {
     FAIL;
     if (!x || domain != DOMAIN || index > 38) return -1;
-    *value = index == 1 ? 598 : index == 17 ? 599 : index == 38 ? 8 : 0;
+    *value = index == 1 ? 598 : index == 17 ? 599 : index == 38 ? 1 : 0;
     return 0;
 }
 

@@ -142,7 +142,7 @@ private final class StalledHelper {
 @Suite(.serialized) struct HelperWaitTests {
   static let migrate = ["--save-domain", "250", "-1", "1", "1", "136", "0"]
   static let restore = [
-    "--restore-domain", "250", "-1", "1", "1", "0", "2", "0", "1", "1", "0", "0",
+    "--restore-domain", "250", "-1", "1", "1", "0", "2", "0", "768", "0",
   ]
   static let putBack = "left: log-dirty off, 0 pages lent\n"
   static let pass = "return { filter = function() end }"

@@ -46,7 +46,8 @@ import Testing
   @Test func aTestWithoutCasesIsEndedOnceNothingIsToldForLong() {
     let outcome = inFolder(
       GateTests.bundle.replacing(
-        "WAIT", with: "say testCaseEnded Suite/slow \"$2\"; say testEnded Suite/waiting \"$2\"; "
+        "WAIT",
+        with: "say testCaseEnded Suite/slow \"$2\"; say testEnded Suite/waiting \"$2\"; "
           + "say testStarted Suite/alone \"$2\"; sleep 1234")
         + "scripts/watch-tests --limit 0.3 $folder/bundle; echo $?")
     #expect(outcome.text == "124\n")

@@ -18,7 +18,7 @@ func demand(_ isKept: Bool, _ problem: @autoclosure () -> String) throws {
 /// the same ...).
 struct FuzzTarget: Sendable {
   let name: String
-  /// The longest input that makes sense.
+  /// The longest input that makes sense: every seed fits.
   let byteLimit: Int
   /// Small valid inputs to begin with.
   let seeds: @Sendable () -> [[UInt8]]
@@ -29,7 +29,7 @@ struct FuzzTarget: Sendable {
     _ run: @escaping @Sendable ([UInt8]) throws -> Void
   ) {
     self.name = name
-    byteLimit = limit
+    byteLimit = max(limit, seeds().map(\.count).max() ?? 0)
     self.seeds = seeds
     self.run = run
   }
