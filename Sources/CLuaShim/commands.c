@@ -60,6 +60,7 @@ static int wait_for(lua_State *L, pid_t process) {
         csystem_clear_interrupted();
         clua_end_stop(L);
     }
+    errno = 0; /* luaL_execresult takes a stale one for the reason of a status that is not 0 */
     return status;
 }
 

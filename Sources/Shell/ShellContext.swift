@@ -78,7 +78,7 @@ final class ShellContext {
   /// An error's traceback without the parts that are not the script's; nil where nothing is left. A
   /// message that a script raised without its own position (level 0) is for the user: it has none.
   func traceback(_ error: LuaError) -> String? {
-    guard let all = error.traceback, error.hasPosition else { return nil }
+    guard let all = error.traceback, error.kind != .script || error.hasPosition else { return nil }
     var lines = all.split(separator: "\n").map(String.init)
     while let last = lines.last, last.hasSuffix("[C]: in ?") { lines.removeLast() }
     return lines.count > 1

@@ -204,10 +204,10 @@ import Testing
       xensave-lua \(command) >good; size=$(stat -c %s good)
       ones() { head -c $1 /dev/zero | tr '\\0' '\\377'; }
       for count in $((size + 5000)) $((size / 2 + 7)) 1; do
-        ones $count >old; run - 1<>old; cmp -n $size old good; echo $code
-        [ $count -le $size ] || tail -c +$((size + 1)) old | tr -d '\\377' | wc -c
+        ones $count >there; run - 1<>there; cmp -n $size there good; echo $code
+        [ $count -le $size ] || tail -c +$((size + 1)) there | tr -d '\\377' | wc -c
       done
-      : >old; run - >>old; cmp old good; ones 4096 >old; run - >>old; tail -c +4097 old | cmp - good
+      : >there; run - >>there; cmp there good; ones 4096 >there; run - >>there; tail -c +4097 there | cmp - good
       # New files have holes.
       [ $(($(stat -c %b good) * 512)) -lt $size ] || echo no holes
       """)

@@ -146,7 +146,7 @@ struct WaitCase: Sendable, CustomTestStringConvertible {
       "assert(xs.sim { memory_mib = 1 }:migrate 'cat >/dev/null; exec sleep 1000')"),
     script(
       "the next checkpoint",
-      "assert(xs.sim { memory_mib = 1, real_time = true }:checkpoint(arg[0] or '@/b.img', "
+      "assert(xs.sim { memory_mib = 1, real_time = true }:checkpoint('@/b.img', "
         + "{ count = 3, interval_ms = 1000000 }))"),
     script(
       "restoring from a stalled pipe",

@@ -147,6 +147,7 @@ enum Writers {
   /// Other places that make files or names: journals, scratch files, the history.
   static let others: Set<String> = [
     "SystemIO/OutputFile.swift", "SystemIO/Patch.swift", "SystemIO/ScratchFile.swift",
+    "SystemIO/UndoJournal.swift",
     "Terminal/HistoryFile.swift", "Terminal/OpenFile.swift",
   ]
 

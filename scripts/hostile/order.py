@@ -2,7 +2,7 @@
 
 import xenwire as wire
 
-from .base import bad, good, hvm, libxl, pv, warn, xl
+from .base import bad, good, hvm, libxl, note, pv, warn, xl
 
 
 def cases():
@@ -88,10 +88,10 @@ def unknown_cases():
 def trailing_cases():
     images = {"libxc": hvm(), "libxl": libxl(), "xl": xl()}
     for layer, image in images.items():
-        yield bad(f"16-garbage-behind-end.{layer}", "after END", bytes(image) + b"garbage",
+        yield note(f"16-garbage-behind-end.{layer}", "after END", bytes(image) + b"garbage",
                   "2, 6.16")
-        yield bad(f"16-zeros-behind-end.{layer}", "after END", bytes(image) + bytes(8))
-        yield bad(f"16-two-images.{layer}", "after END", bytes(image) * 2, "2, 6.16")
+        yield note(f"16-zeros-behind-end.{layer}", "after END", bytes(image) + bytes(8))
+        yield warn(f"16-two-images.{layer}", "after END", bytes(image) * 2, "2, 6.16")
     record = wire.record(wire.X86_TSC_INFO, wire.tsc_info())
-    yield bad("09-record-behind-end.libxc", "after END", hvm().after("END", record))
+    yield note("09-record-behind-end.libxc", "after END", hvm().after("END", record))
     yield bad("09-libxc-record-behind-end.libxl", "", libxl(hvm().after("END", record)))
