@@ -105,7 +105,7 @@ let package = Package(
       ["Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "HelperProtocolTests",
-      ["HelperProtocol", "Live", "SimDomain", "Format", "SystemIO", "Bytes"]),
+      ["HelperProtocol", "Live", "SimDomain", "Format", "SystemIO", "Bytes", "TestKit"]),
     // The save helper over a simulated domain, for tests that send it signals.
     .executableTarget(
       name: "sim-helper",

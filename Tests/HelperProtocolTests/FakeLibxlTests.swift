@@ -7,36 +7,48 @@ import HelperProtocol
 import Live
 import SimDomain
 import SystemIO
+import TestKit
 import Testing
 
 /// libxl's end of the pipes, without libxl: answers that were recorded or made up wait in one pipe;
-/// what the helper says gathers in the other (both hold a whole conversation).
+/// what the helper says gathers in a file.
 final class FakeLibxl {
   let channel: HelperChannel
-  private let peer: HelperPeer
-  private var output: Sink?
+  private let said = TemporaryFile()
+  private let release: HelperRelease
+  private let output: Sink
+  /// Messages that `heard` has given.
+  private var heardCount = 0
 
   init(
     answers: [Int32], callbacks: Set<HelperMessageKind>, release: HelperRelease = .xen414
   ) throws {
-    var (to, from): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
-    #expect(pipe(&to) == 0 && pipe(&from) == 0)
-    let toLibxl = Sink(try Descriptor(taking: to[1], path: "stdout"), path: "stdout")
+    var from: [Int32] = [-1, -1]
+    #expect(pipe(&from) == 0)
+    // A file: nobody reads while the helper writes, and a pipe may hold 4 KiB only.
+    let number = open(said.path, O_WRONLY | O_APPEND | O_CLOEXEC)
+    let toLibxl = Sink(try Descriptor(taking: number, path: "stdout"), path: "stdout")
     let answering = Sink(try Descriptor(taking: from[1], path: "answers"), path: "answers")
     channel = HelperChannel(
       output: toLibxl, input: Source.taking(from[0]), release: release, callbacks: callbacks)
-    peer = HelperPeer(input: Source.taking(to[0]), output: answering, release: release)
-    for answer in answers { try peer.reply(answer) }
+    self.release = release
     output = answering
+    for answer in answers { try peer().reply(answer) }
   }
 
   /// All that was said up to now, behind a last word that ends it.
   func heard() throws -> [HelperMessage] {
     let mark = HelperMessage.log(.debug, context: "test", "end")
     try channel.send(mark)
+    let peer = try peer()
     var messages: [HelperMessage] = []
-    while let (message, _) = try peer.next(), message != mark { messages.append(message) }
-    return messages
+    while let (message, _) = try peer.next() { messages.append(message) }
+    defer { heardCount = messages.count }
+    return messages.dropFirst(heardCount).filter { $0 != mark }
+  }
+
+  private func peer() throws -> HelperPeer {
+    HelperPeer(input: try Source(opening: said.path), output: output, release: release)
   }
 }
 

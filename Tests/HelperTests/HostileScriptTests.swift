@@ -25,6 +25,13 @@ enum Hostile {
   static let stuck = ["search-for-ever"]
   static let others = names.filter { !loops.contains($0) && !stuck.contains($0) }
 
+  /// Whole processes take long: all scripts go through them where XENSAVE_LONG_TESTS is set
+  /// (`scripts/check --long`), else every fourth, and in a sandbox all of them.
+  static func some(_ names: [String], from first: Int) -> [String] {
+    if unsafe getenv("XENSAVE_LONG_TESTS") != nil { return names }
+    return names.enumerated().filter { $0.offset % 4 == first }.map(\.element)
+  }
+
   static func text(_ name: String, _ tail: String) throws -> String {
     let source = try Source(opening: "\(folder)/\(name).lua")
     return String(decoding: try source.read(1 << 16), as: UTF8.self) + "\n" + tail + "\n"
@@ -167,7 +174,7 @@ private enum Limited {
     return trace
   }
 
-  @Test(arguments: Hostile.names) func asPolicy(name: String) throws {
+  @Test(arguments: Hostile.some(Hostile.names, from: 3)) func asPolicy(name: String) throws {
     let file = try Folder([
       "p.lua": try Hostile.text(
         name, "return { opts = opts, precopy = function() attack() return 'stop' end }")
@@ -234,7 +241,7 @@ private enum Limited {
       saving: saved.size, restoring: restored.size, configured: configured.size, stream: stream)
   }
 
-  @Test(arguments: Hostile.others + ["loop-in-coroutines", "loop-in-close"])
+  @Test(arguments: Hostile.some(Hostile.others, from: 0) + ["loop-in-coroutines", "loop-in-close"])
   func asFilter(name: String) throws {
     // What has no attack is configuration.
     let text = try Hostile.text(name, "return { opts = opts, filter = { PAGE_DATA = attack } }")
@@ -245,7 +252,8 @@ private enum Limited {
     #expect(try run.helper.standardError == "left: log-dirty off, 0 pages lent\n")
   }
 
-  @Test(arguments: Hostile.others) func asRestoreFilter(name: String) throws {
+  @Test(arguments: Hostile.some(Hostile.others, from: 1)) func asRestoreFilter(name: String) throws
+  {
     let text = try Hostile.text(
       name, "return { side = 'restore', opts = opts, filter = { PAGE_DATA = attack } }")
     guard text.contains("attack()") else { return }
@@ -255,7 +263,7 @@ private enum Limited {
   }
 
   /// Options of a policy that takes none are never read: they do no harm.
-  @Test(arguments: Hostile.names.filter { $0 != "options-names" })
+  @Test(arguments: Hostile.some(Hostile.names.filter { $0 != "options-names" }, from: 2))
   func asConfiguration(name: String) throws {
     let run = try help(
       try Hostile.text(
