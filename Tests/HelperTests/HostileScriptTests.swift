@@ -156,7 +156,7 @@ private enum Limited {
   // MARK: - As a policy
 
   // Made once, and only read afterwards.
-  nonisolated(unsafe) private static let trace = Result { () throws -> TemporaryFile in
+  private static let trace = Result { () throws -> [UInt8] in
     let (trace, script) = (TemporaryFile(), TemporaryFile())
     script.poke(
       0,
@@ -171,7 +171,8 @@ private enum Limited {
         """.utf8))
     let end = try ChildEnd([Checkout.bin + "/xensave-lua", script.path])
     guard end.status == 0 else { throw LuaError(end.output) }
-    return trace
+    // The bytes and not the file: what a static variable holds is there until the end, and then left.
+    return try Source(opening: trace.path).read(1 << 20)
   }
 
   @Test(arguments: Hostile.some(Hostile.names, from: 3)) func asPolicy(name: String) throws {
@@ -179,7 +180,7 @@ private enum Limited {
       "p.lua": try Hostile.text(
         name, "return { opts = opts, precopy = function() attack() return 'stop' end }")
     ])
-    let trace = try Self.trace.get()
+    let trace = TemporaryFile(try Self.trace.get())
     let program = Checkout.bin + "/xensave-lua"
     let plain = try ChildEnd([program, "policy", "list"])
     let end = try ChildEnd([program, "policy", "test", file.path + "/p.lua", "--trace", trace.path])
