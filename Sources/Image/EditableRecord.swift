@@ -62,7 +62,7 @@ public final class EditableRecord {
     original != nil && original != record.body || isPayloadChanged || streamer?.isChanging == true
   }
 
-  /// Replaces the head's octets. `keepsShape`: all places are where they were.
+  /// Replaces the head's bytes. `keepsShape`: all places are where they were.
   public func setBody(_ body: [UInt8], keepsShape: Bool = false) {
     if !keepsShape { shape &+= 1 }
     if original == nil { original = record.body }

@@ -18,7 +18,7 @@ struct JSONDifference {
     guard one != other else { return }
     switch (one, other) {
     case (.object(let x)?, .object(let y)?):
-      // By their octets: strings are equal that have not the same.
+      // By their bytes: strings are equal that have not the same.
       let mine = Dictionary(
         x.members.map { (Array($0.name.utf8), $0.value) }, uniquingKeysWith: { first, _ in first })
       let theirs = Dictionary(

@@ -143,7 +143,7 @@ public final class Rewriter {
     let difference = (original.bytes.count - changed.bytes.count) % 4096
     let padding = (difference + 4096) % 4096
     let length = changed.bytes.load(44, as: UInt32.self, changed.order)
-    // Optional data begin with a length of 4 octets, or are not there at all. A filter may have said
+    // Optional data begin with a length of 4 bytes, or are not there at all. A filter may have said
     // any length.
     guard padding > 0, length >= 4, length < UInt32.max - 4096 else { return }
     changed.bytes.store(44, length + UInt32(padding), changed.order)

@@ -196,7 +196,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       return value
     }
 
-    /// A time or a number of octets: below 2^62, so that what is made of a few of them fits.
+    /// A time or a number of bytes: below 2^62, so that what is made of a few of them fits.
     func amount(_ key: String) throws(FormatError) -> UInt64 {
       let value: UInt64 = try number(key)
       guard value < 1 << 62 else {

@@ -69,7 +69,7 @@ public struct LuaFrame {
     return Int(value)
   }
 
-  /// The octets of a string. The copy must find room below the state's limit.
+  /// The bytes of a string. The copy must find room below the state's limit.
   public func bytes(_ index: Int) throws(LuaError) -> [UInt8] {
     if type(index) == .string { try state.checkRoom(L.length(index)) }
     guard let bytes = bytesIfAny(index) else { throw argumentError(index, "expected a string") }
@@ -88,13 +88,13 @@ public struct LuaFrame {
     bytesIfAny(index).map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// The beginning of a string, for messages and names: at most `limit` octets; nil for anything
+  /// The beginning of a string, for messages and names: at most `limit` bytes; nil for anything
   /// else.
   public func beginning(_ index: Int, _ limit: Int) -> String? {
     L.bytes(index, limit: limit).map { LuaFrame.cut($0, L.length(index)) }
   }
 
-  /// As much of a text of `count` octets as is at hand, with a sign where that is not all.
+  /// As much of a text of `count` bytes as is at hand, with a sign where that is not all.
   private static func cut(_ octets: [UInt8], _ count: Int) -> String {
     String(decoding: octets, as: UTF8.self) + (octets.count < count ? "..." : "")
   }
@@ -150,7 +150,7 @@ public struct LuaFrame {
   /// The number of elements of a table used as a list, or of octets of a string.
   public func length(_ index: Int) -> Int { L.length(index) }
 
-  /// What tostring() gives; no more than `limit` octets of it.
+  /// What tostring() gives; no more than `limit` bytes of it.
   public func text(_ index: Int, limit: Int = .max) -> String {
     L.pushText(of: index)
     defer { pop() }

@@ -262,7 +262,7 @@ public final class LuaState {
   /// The signal that `takeThread` lets through.
   public static var stopSignal: Int32 { clua_stop_signal() }
 
-  /// Octets of an error's message that are kept.
+  /// Bytes of an error's message that are kept.
   static let messageLimit = 64 << 10
 
   /// Bytes that the state and, for it, Swift hold.

@@ -38,7 +38,7 @@ struct Stack: Equatable {
     return isInteger != 0 ? value : nil
   }
 
-  /// A copy of the octets of a string, of the first `limit` of them; nil for anything else.
+  /// A copy of the bytes of a string, of the first `limit` of them; nil for anything else.
   func bytes(_ index: Int, limit: Int = .max) -> [UInt8]? {
     var count = 0
     guard let start = unsafe clua_string(raw, Int32(index), &count) else { return nil }

@@ -136,7 +136,7 @@ struct OutputJob {
 }
 
 extension OutputFile {
-  /// The rules that an image breaks by where it was written: on a device other octets follow it.
+  /// The rules that an image breaks by where it was written: on a device other bytes follow it.
   var expectedRules: Set<String> { isBlockDevice ? ["trailing.image", "trailing.octets"] : [] }
 
   /// What becomes of a result that is not good.

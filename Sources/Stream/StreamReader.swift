@@ -168,7 +168,7 @@ public struct StreamReader {
     try checkComplete(moved, of: count)
   }
 
-  /// Whether `count` octets of the record are still to come: none of a checkpoint that was cut, which
+  /// Whether `count` bytes of the record are still to come: none of a checkpoint that was cut, which
   /// `ending` says. More than there are is a record that is not the one that was read before.
   private func hasPayload(_ count: UInt64) throws(StreamError) -> Bool {
     if count <= waiting { return true }
@@ -178,7 +178,7 @@ public struct StreamReader {
       "expected \(count) octets of it to be left, got \(waiting): the file has changed")
   }
 
-  /// Reads `count` octets of what is left of the current record into `arena` at `offset`. Where a
+  /// Reads `count` bytes of what is left of the current record into `arena` at `offset`. Where a
   /// checkpointed stream is cut in it, they are not there: `ending` says so.
   public mutating func loadPayload(
     _ count: Int, into arena: Arena, at offset: Int = 0

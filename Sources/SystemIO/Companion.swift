@@ -40,7 +40,7 @@ public final class Companion {
     }
   }
 
-  /// Waits for an octet from it; false where it ends, says nothing for so many milliseconds, or this
+  /// Waits for a byte from it; false where it ends, says nothing for so many milliseconds, or this
   /// process is asked to stop.
   public func hear(milliseconds: Int32) -> Bool {
     guard wait(fromIt, POLLIN, milliseconds, isUrgent: false) else { return false }
@@ -54,7 +54,7 @@ public final class Companion {
   public func tell(_ octets: [UInt8]) throws(SystemError) {
     precondition(octets.count <= 512, "a pipe takes no more at once")
     // It reads whatever it is told at once, unless somebody has stopped it. Its pipe is full then, but
-    // with a place for these octets a write does not block.
+    // with a place for these bytes a write does not block.
     guard wait(toIt, POLLOUT, Companion.patience, isUrgent: true) else {
       throw SystemError("write", ETIMEDOUT, "guardian")
     }

@@ -52,7 +52,7 @@ public final class OutputFile {
   public let sink: Sink
   /// Where what was written can be read; nil for what cannot be read again.
   public let readingPath: String?
-  /// A block device: what was on it behind our octets is still there.
+  /// A block device: what was on it behind our bytes is still there.
   public let isBlockDevice: Bool
   /// Whether somebody may read it while it is written.
   public var isStream: Bool { state == .special && !isBlockDevice }

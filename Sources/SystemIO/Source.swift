@@ -103,7 +103,7 @@ public final class Source {
   public var kind: DescriptorKind { descriptor.kind }
   /// Device and inode of what is read.
   public var identity: FileIdentity { descriptor.identity }
-  /// Whether octets are in memory already.
+  /// Whether bytes are in memory already.
   var hasWindow: Bool { windowEnd > windowStart }
   /// The descriptor's number, for poll and for tests.
   public var number: Int32 { descriptor.number }

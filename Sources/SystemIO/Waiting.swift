@@ -56,7 +56,7 @@ extension Sink {
   /// Another descriptor of what is written to, at the same place.
   public func duplicate() throws(SystemError) -> Descriptor { try descriptor.duplicate(path: path) }
 
-  /// Waits until a pipe takes PIPE_BUF octets at once; at most so many milliseconds, -1 for ever.
+  /// Waits until a pipe takes PIPE_BUF bytes at once; at most so many milliseconds, -1 for ever.
   public func waitForRoom(milliseconds: Int32) -> Readiness {
     readiness(number, POLLOUT, milliseconds)
   }

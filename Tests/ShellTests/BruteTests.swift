@@ -79,7 +79,7 @@ import TestKit
   }
 
   /// Each image with the places of its integers that a reader goes by: of each part the head and the
-  /// first octets behind it.
+  /// first bytes behind it.
   private static let streams:
     [(kind: String, pieces: [(offset: Int, count: Int)], bytes: [UInt8])] =
       [
@@ -125,7 +125,7 @@ import TestKit
     read(kind, stream.bytes, stream.pieces)
   }
 
-  /// Formats that are made here: their integers stand in the first and last octets.
+  /// Formats that are made here: their integers stand in the first and last bytes.
   @Test(arguments: ["draft-b", "legacy-hvm", "legacy-pv", "xenopsd", "libvirt"])
   func everyIntegerOfAnotherFormatAtItsEdges(kind: String) {
     let folder = Program.temporaryFolder()

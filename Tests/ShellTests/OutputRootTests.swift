@@ -92,7 +92,7 @@ private let noUser = hindrance("touch a && chown 1000:1001 a")
   }
 
   /// An edit in place leaves a file whose it was, with its mode and attributes, however it is written:
-  /// as a whole, or octet by octet.
+  /// as a whole, or byte by byte.
   @Test(
     .enabled(if: noUser == nil, "\(noUser ?? "")"),
     arguments: ["config.c_info.name=a-longer-name", "vcpu[0].rip=0x1234"])

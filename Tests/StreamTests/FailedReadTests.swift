@@ -14,7 +14,7 @@ import Testing
     return version == 1 ? image + le16(1, 2, 12, 0) : image + le32(2) + le16(12, 0) + le32(4, 17)
   }
 
-  /// PAGE_DATA of one page, of which `count` octets are there.
+  /// PAGE_DATA of one page, of which `count` bytes are there.
   private static func cut(version: UInt32, _ count: Int) -> [UInt8] {
     let head = le32(1, 16 + 4096) + (version == 1 ? le16(1) + zeros(6) : [])
     return headers(version: version) + head + le32(1, 0) + le64(7) + zeros(count)

@@ -62,7 +62,7 @@ public func pipe(feeding bytes: [UInt8], inSingleOctets: Bool = false) -> Int32 
   return ends[0]
 }
 
-/// A pipe of 4096 octets, as an ordinary user may get it: the kernel gives no more beyond
+/// A pipe of 4096 bytes, as an ordinary user may get it: the kernel gives no more beyond
 /// fs.pipe-user-pages-soft. A thread reads all that comes out of it.
 public final class PipeCollector {
   /// The end to write to, which is whoever closes it.

@@ -91,7 +91,7 @@ extension BodyLayout {
     case .unsigned, .signed: break
     default: return false
     }
-    // Where QEMU's sections and xenstore's pairs lie is found by looking at octets.
+    // Where QEMU's sections and xenstore's pairs lie is found by looking at bytes.
     let isFound = fields.contains { field in
       switch field.kind {
       case .qemu, .keyValues: true

@@ -291,7 +291,7 @@ func formatted(_ frame: LuaFrame) throws(LuaError) -> String {
   return frame.text(-1, limit: messageLimit)
 }
 
-/// Octets of a message that are shown.
+/// Bytes of a message that are shown.
 private let messageLimit = 64 << 10
 
 /// The type that xs.record is to make: by name, or by number and layer.

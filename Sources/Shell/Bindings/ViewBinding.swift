@@ -35,7 +35,7 @@ final class LuaView {
     return start..<start + Int(count)
   }
 
-  /// Octets from `offset` to the end; none where that lies outside, which `place` refuses.
+  /// Bytes from `offset` to the end; none where that lies outside, which `place` refuses.
   private func rest(_ offset: Int64) -> Int64 {
     (0...Int64(range.count)).contains(offset) ? Int64(range.count) - offset : 0
   }

@@ -109,7 +109,7 @@ struct Summary {
     var memory =
       "\(survey.memoryByteCount.octetCount) in \(survey.firstRoundPageCount.grouped) pages"
     if let most = config?["b_info"]?["max_memkb"]?.numberValue?.uint64 {
-      // What a configuration says may be more octets than there are.
+      // What a configuration says may be more bytes than there are.
       memory += " (configured: \(most.multipliedSaturated(by: 1024).octetCount))"
     }
     line("memory", memory)

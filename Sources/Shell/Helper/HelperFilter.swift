@@ -174,7 +174,7 @@ final class HelperFilter {
     closeEnds()
     // A checkpoint that nobody waited for may still be in the pipe.
     while hear(progress) {}
-    // Its last octet has come, or nobody waits for it any longer: then it may be at the network.
+    // Its last byte has come, or nobody waits for it any longer: then it may be at the network.
     switch ending(within: HelperAbort.wasAsked ? 0 : 60_000_000_000) {
     case .good?: return
     case .filter(let message)?: throw HelperFilter.failed(message)

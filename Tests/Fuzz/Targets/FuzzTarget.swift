@@ -52,7 +52,7 @@ extension [UInt8] {
     )
   }
 
-  /// Little-endian octets of `value` over those at `offset`.
+  /// Little-endian bytes of `value` over those at `offset`.
   mutating func put(_ offset: Int, _ value: UInt64) {
     for place in 0..<8 {
       self[offset + place] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(place)))
