@@ -31,6 +31,12 @@ struct DomainConfiguration {
     path.split(separator: ".").reduce(root as JSONValue?) { $0?[String($1)] }
   }
 
+  /// Whether it gives the guest nested virtualisation: libxl writes "True", by its own default not.
+  var isNested: Bool {
+    let places = [root["b_info"]?["nested_hvm"], root["b_info"]?["type.hvm"]?["nested_hvm"]]
+    return places.contains { $0?.boolValue == true || $0?.stringValue?.lowercased() == "true" }
+  }
+
   /// Keys whose values are names. Xen: tools/libs/light/libxl_types.idl.
   static let enumerations: [(path: String, values: [String])] =
     ["on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"].map { ($0, actions) }

@@ -137,6 +137,11 @@ extension Example {
     cpu("hvm-cpu.efer", 992, le64(1 << 11)) {
       policy(leaf(0, a: 0xD), leaf(0x8000_0001), in: &$0)
     },
+    cpu("hvm-cpu.nested", 680, le64(1 << 13)), cpu("hvm-cpu.nested", 992, le64(1 << 12)),
+    // SMAP is in the policy, and NX, which it needs, is not.
+    cpu("hvm-cpu.cr4", 680, le64(1 << 21)) {
+      policy(leaf(0, a: 0xD), leaf(7, 0, b: 1 << 20), leaf(0x8000_0001), in: &$0)
+    },
     cpu("hvm-cpu.debug", 728, le64(1 << 40)), cpu("hvm-cpu.debug", 720, le64(1 << 32)),
     cpu("hvm-cpu.cr3", 672, le64(1 << 40)) {
       policy(leaf(0, a: 0xD), leaf(0x8000_0008, a: 39), in: &$0)
