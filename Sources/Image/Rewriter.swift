@@ -241,7 +241,9 @@ public final class Rewriter {
         try writer.put(record, movingPayloadFrom: &self.reader)
       }
     }
-    try write { writer throws(StreamError) in try writer.put(record, then: payload) }
+    try write { writer throws(StreamError) in
+      try writer.put(record, then: payload, from: &self.reader)
+    }
     do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
   }
 
