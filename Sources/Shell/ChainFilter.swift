@@ -50,6 +50,8 @@ final class ChainFilter: RewriteFilter {
 
   init(_ stages: [any RewriteFilter]) { self.stages = stages }
 
+  var isOfHeadersOnly: Bool { stages.allSatisfy { $0.isOfHeadersOnly } }
+
   func begin() throws(RewriteError) {
     for stage in stages { try stage.begin() }
   }

@@ -80,6 +80,7 @@ final class LuaFilter: RewriteFilter {
 
   // MARK: - RewriteFilter
 
+  var isOfHeadersOnly: Bool { record == nil && byType.isEmpty }
   func begin() throws(RewriteError) { try callHook("begin") }
   func finish() throws(RewriteError) { try callHook("finish") }
 

@@ -132,6 +132,7 @@ enum Writers {
   /// Files of the source that open outputs by `OutputFile`, and what writes there.
   static let sites: [String: Set<String>] = [
     "Shell/OutputJob.swift": ["set", "-e", "convert", "xs.rewrite"],
+    "Shell/EditJob.swift": ["set", "run"],
     "Shell/ConvertJob.swift": ["unwrap --config"],
     "Shell/DomainSave.swift": ["Domain:save", "Domain:checkpoint"],
     "Shell/TraceRecorder.swift": ["trace", "a helper's trace"],
