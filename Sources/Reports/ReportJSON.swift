@@ -51,6 +51,7 @@ extension ChangeReport {
     writer.member("headers_changed", headersChanged)
     writer.member("octets_in", octetsRead)
     writer.member("octets_out", octetsWritten)
+    if isOfFront { writer.member("before_the_pages_only", true) }
     writer.key("changes")
     writer.beginArray()
     for change in changes {

@@ -168,7 +168,12 @@ package struct ScriptRunner {
     let job = RewriteJob(destination: destination, isUnchecked: options.isUnchecked)
     let source = try image.takeSource()
     do {
-      let report = try job.run(source, filter)
+      let report: ChangeReport
+      if let document = try document(image, source, returned, destination) {
+        report = try write(document, source, destination) ?? job.run(source, document.edits)
+      } else {
+        report = try job.run(source, filter)
+      }
       try show(report, destination)
       return ExitCode.good
     } catch let error as RewriteError {
@@ -179,6 +184,55 @@ package struct ScriptRunner {
           "\(image.path): \(error.description)", detail: shell.traceback(inner))
       }
       throw Failure(error)
+    }
+  }
+
+  /// The image with its edits, where no record is shown to a filter, and so no page has to be passed
+  /// over: what filters make of headers is an edit then. Nil where the image has to be rewritten.
+  private func document(
+    _ image: LuaImage, _ source: Source, _ returned: (any RewriteFilter)?,
+    _ destination: Destination
+  ) throws -> ImageDocument? {
+    switch destination {
+    case .inPlace: guard source.edit != nil else { return nil }
+    case .file: guard source.cloneUnit > 0 else { return nil }
+    default: return nil
+    }
+    guard let returned else { return try image.document() }
+    guard returned.isOfHeadersOnly else { return nil }
+    let document: ImageDocument
+    if image.isEdited {
+      document = try image.document()
+    } else {
+      do { document = try ImageDocument(source.duplicate(), frontOnly: true) } catch is StreamError
+      {
+        return nil
+      }
+    }
+    try returned.begin()
+    for kind in document.index.headers.map(\.kind) {
+      guard var header = document.header(kind) else { continue }
+      try returned.header(&header)
+      document.setBytes(header.bytes, of: kind)
+    }
+    try returned.finish()
+    return document
+  }
+
+  /// Writes a document without moving its pages; nil where that cannot be done.
+  private func write(
+    _ document: ImageDocument, _ source: Source, _ destination: Destination
+  ) throws -> ChangeReport? {
+    let job = EditJob(document: document, isUnchecked: options.isUnchecked)
+    if case .file(let path) = destination { return try job.clone(to: path)?.report }
+    guard let edit = source.edit else { return nil }
+    switch try job.inPlace(edit) {
+    case .written(let written): return written.report
+    case .newFile(let reason):
+      if !options.isQuiet {
+        writeError("xensave-lua: \(source.path): written anew: \(reason)\n")
+      }
+      return nil
     }
   }
 

@@ -132,6 +132,7 @@ enum Writers {
   /// Files of the source that open outputs by `OutputFile`, and what writes there.
   static let sites: [String: Set<String>] = [
     "Jobs/OutputJob.swift": ["set", "-e", "convert", "xs.rewrite"],
+    "Jobs/EditJob.swift": ["set", "run"],
     "Jobs/ConvertJob.swift": ["unwrap --config"],
     "Jobs/DomainSave.swift": ["Domain:save", "Domain:checkpoint"],
     "Jobs/TraceRecorder.swift": ["trace", "a helper's trace"],

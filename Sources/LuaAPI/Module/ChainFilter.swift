@@ -50,6 +50,8 @@ package final class ChainFilter: RewriteFilter {
 
   package init(_ stages: [any RewriteFilter]) { self.stages = stages }
 
+  package var isOfHeadersOnly: Bool { stages.allSatisfy { $0.isOfHeadersOnly } }
+
   package func begin() throws(RewriteError) {
     for stage in stages { try stage.begin() }
   }

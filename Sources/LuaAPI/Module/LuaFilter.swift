@@ -81,6 +81,7 @@ package final class LuaFilter: RewriteFilter {
 
   // MARK: - RewriteFilter
 
+  package var isOfHeadersOnly: Bool { record == nil && byType.isEmpty }
   package func begin() throws(RewriteError) { try callHook("begin") }
   package func finish() throws(RewriteError) { try callHook("finish") }
 

@@ -61,7 +61,7 @@ extension ShellContext {
     state.declareTop(
       LuaDeclaration(
         .module, owner: "", "xs.cpuid", "", "CPUID features by Xen's names, without an image."))
-    state.addFunctions(cpuidFunctions())
+    state.addFunctions(cpuidFunctions() + cpuidLevelFunctions())
     frame.setField("cpuid")
     try bindPages()
     pushSimModule()
@@ -87,7 +87,7 @@ extension ShellContext {
     state.addFunctions(logFunctions)
     frame.setField("log")
     frame.pushTable()
-    state.addFunctions(cpuidFunctions())
+    state.addFunctions(cpuidFunctions() + cpuidLevelFunctions())
     frame.setField("cpuid")
     frame.push(productVersion)
     frame.setField("version")
