@@ -1,6 +1,6 @@
 ---@meta xensave
 -- The module `xensave` for the Lua language server.
--- Made from the program's declarations by `xensave-lua internal-docs meta`.
+-- Made from the program's declarations by `scripts/docs`.
 -- luacheck: ignore
 
 ---@alias xensave.FilterResult nil|false|"keep"|"drop"|"stop"|xensave.Record

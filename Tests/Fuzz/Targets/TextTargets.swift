@@ -4,11 +4,14 @@ import Convert
 import Format
 import Image
 import JSON
+import TestKit
+
+@testable import LuaAPI
 @testable import LuaRuntime
 @testable import Pages
-@testable import Shell
+@testable import REPL
+@testable import ScriptHost
 @testable import Terminal
-import TestKit
 
 let textTargets: [FuzzTarget] = [
   FuzzTarget(
