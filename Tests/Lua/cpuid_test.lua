@@ -110,7 +110,7 @@ t.test("vendors are compared, and releases say what they refuse", function()
     local _, list = cpuid.check(img, level, xen)
     return table.concat(list, "\n")
   end
-  t.match(reasons(cpuid.named "zen5"), "is a GenuineIntel, the host's a AuthenticAMD %(Xen refuses it from 4.22 on%)")
+  t.match(reasons(cpuid.named "zen5"), "is of GenuineIntel, the host's of AuthenticAMD %(Xen refuses it from 4.22 on%)")
   t.match(reasons(cpuid.named "zen5", "4.22"), "AuthenticAMD %(Xen refuses it%)")
   local host = cpuid.of_image(img)
   for _, leaf in ipairs(host.leaves) do

@@ -205,7 +205,7 @@ local function other_vendor(img, level, checks)
   local own = img.cpuid and vendor(img.cpuid:leaf(0))
   local host = level.vendor or vendor(find(level, 0))
   if own and host and own ~= host then
-    return ("the guest's processor is a %s, the host's a %s%s"):format(
+    return ("the guest's processor is of %s, the host's of %s%s"):format(
       own, host, checks and (checks.vendor and " (Xen refuses it)" or "")
         or " (Xen refuses it from 4.22 on)")
   end
