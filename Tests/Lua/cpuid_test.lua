@@ -90,6 +90,9 @@ t.test("MSRs lose what depends on a feature", function()
     { { index = 0x10a, value = 1 | 1 << 1 | 1 << 19 } })
   local after = t.rewrite(img.path, cpuid.filter(cpuid.without(img, "ibrsb")))
   t.equal(after:first("X86_MSR_POLICY"):find({ index = 0x10a }).value, 1)
+  -- Of what a level lacks in the MSR itself, too.
+  after = t.rewrite(img.path, cpuid.filter(cpuid.of_json '{"lacks":["eibrs"]}'))
+  t.equal(after:first("X86_MSR_POLICY"):find({ index = 0x10a }).value, 1)
 end)
 
 t.test("what the level says nothing of is listed", function()
