@@ -26,7 +26,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let fuzzed: [Target.Dependency] = [
   "Shell", "LuaRuntime", "Terminal", "Convert", "Legacy", "XenDomain", "HelperProtocol",
   "SimDomain", "Live", "Pages", "Image", "Stream", "Format", "Zstd", "SystemIO", "Bytes", "JSON",
-  "CLuaShim", "CLua", "CSystem", "TestKit",
+  "Markup", "CLuaShim", "CLua", "CSystem", "TestKit",
 ]
 let fuzz: [Target] =
   Context.environment["XENSAVE_FUZZ"] == nil
@@ -56,7 +56,8 @@ let package = Package(
       "Shell",
       [
         "LuaRuntime", "Terminal", "Convert", "Legacy", "XenDomain", "HelperProtocol", "SimDomain",
-        "Live", "Pages", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON", "CSystem",
+        "Live", "Pages", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON", "Markup",
+        "CSystem",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
@@ -68,10 +69,11 @@ let package = Package(
     swift("SimDomain", ["Live", "Format", "SystemIO", "Bytes"]),
     swift("Live", ["Stream", "Format", "SystemIO", "Bytes"]),
     swift("Terminal"),
-    swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON"]),
+    swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON", "Markup"]),
     swift("Stream", ["Format", "SystemIO", "Bytes"]),
     swift("Format", ["Bytes"]),
     swift("JSON"),
+    swift("Markup"),
     swift("Zstd", ["SystemIO", "Bytes", "CZstd"]),
     swift("SystemIO", ["Bytes", "CSystem"]),
     swift("Bytes"),
@@ -132,6 +134,7 @@ let package = Package(
       ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),
+    tests("MarkupTests", ["Markup"]),
     tests("FormatTests", ["Format", "Bytes", "TestKit"]),
     tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
   ] + fuzz,

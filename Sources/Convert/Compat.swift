@@ -50,7 +50,7 @@ public enum Compat {
 
   private static let checks: [@Sendable (inout CompatLook) -> Void] = [
     version, order, container, records, lengths, release, policies, context, msrs, params,
-    viridian, emulators, checkpoints, errors, ending,
+    viridian, emulators, configuration, checkpoints, errors, ending,
   ]
 
   // MARK: - Streams
@@ -115,6 +115,10 @@ public enum Compat {
           "mandatory_flags \(flags.hex()): Xen \(look.release) does not know \(unknown.hex())"
         )
       }
+    }
+    if headers[.xl] != nil, look.survey.config == nil {
+      look.warn(
+        "xl header", "no configuration: `xl restore` needs one as a file (xl restore CONFIG IMAGE)")
     }
     if headers[.xenopsd] != nil {
       look.warn("container", "xenopsd's suspend image: xl and libvirt do not read it (unwrap it)")
@@ -283,6 +287,20 @@ public enum Compat {
           "EMULATOR_CONTEXT",
           "QEMU's own format: the QEMU of the target has to be as new as the saver's")
       default: look.warn("EMULATOR_CONTEXT", "it does not say which device model wrote it")
+      }
+    }
+  }
+
+  /// What libxl makes of the configuration's keys and values, where releases differ.
+  private static func configuration(_ look: inout CompatLook) {
+    guard look.release.major == 4, look.survey.headers[.xl] != nil,
+      let config = look.survey.config, !config.text.isEmpty
+    else { return }
+    for problem in ConfigurationCheck.problems(config.text, minor: Int(look.release.minor)) {
+      switch problem.severity {
+      case .error: look.refuse(problem.path, problem.text)
+      case .warning: look.warn(problem.path, problem.text)
+      case .note: look.note(problem.path, problem.text)
       }
     }
   }

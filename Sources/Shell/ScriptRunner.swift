@@ -133,6 +133,7 @@ struct ScriptRunner {
       throw Failure(
         ExitCode.usage, "\(options.scriptName) returned a filter: expected an image to apply it to")
     }
+    shell.refusesIdleFilters = true
     return try apply(shell, try shell.filter(frame, frame.count), image)
   }
 

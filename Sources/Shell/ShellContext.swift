@@ -43,6 +43,9 @@ final class ShellContext {
   /// Where domains come from.
   let backends = Backends()
 
+  /// Whether a filter that finds nothing of what it is for fails: for whoever asked for its work.
+  var refusesIdleFilters = false
+
   /// --json.
   var isJSON = false
   /// The script's file, or "".

@@ -5,8 +5,10 @@ internal import Bytes
 internal import Format
 internal import Image
 internal import JSON
+internal import Markup
 internal import Stream
 internal import SystemIO
+internal import Terminal
 
 struct Dump: ShellCommand {
   static let name = "dump"
@@ -16,7 +18,8 @@ struct Dump: ShellCommand {
     discussion: """
       A PART is a path: a record type (HVM_PARAMS), a record by number (record[17]), a header \
       (domain_header), a field of one of them (X86_TSC_INFO.khz, HVM_CONTEXT.LAPIC[1]), or vcpu[0], \
-      vcpu[0].rip, hvm_params.STORE_PFN, cpuid[7,0], msr_policy[0xce], config.disks. Without one, \
+      vcpu[0].rip, hvm_params.STORE_PFN, cpuid[7,0], msr_policy[0xce], config.disks; of an image of \
+      virsh save xml.name, xml.devices.disk[0].source@file; of xenopsd's xenops.vm_str.name. Without one, \
       everything is printed; of PAGE_DATA only the counts.
       """)
 
@@ -88,10 +91,20 @@ struct Dump: ShellCommand {
   ) throws {
     switch place {
     case .config(let path):
-      guard let value = try document.config()?[path] else {
+      guard let config = try document.config() else {
+        throw Failure(
+          ExitCode.findings, "\(image): no configuration in JSON\(document.descriptionHint)")
+      }
+      guard let value = config[path] else {
         throw Failure(ExitCode.findings, "\(image): no config.\(path)")
       }
       dumper.add(value, path: "config" + (path.keys.isEmpty ? "" : ".\(path)"))
+    case .text(let kind, let place):
+      guard let found = try document.document(kind) else { return }
+      guard let value = found.value(at: place) else {
+        throw Failure(ExitCode.findings, "\(image): no \(kind.title(place))")
+      }
+      dumper.add(value, found.leaves(at: place), path: kind.title(place))
     case .header(let kind, let slot):
       guard let header = document.header(kind) else { return }
       dumper.add(DumpItem(header, only: slot))
@@ -111,6 +124,9 @@ struct Dump: ShellCommand {
 protocol Dumping {
   mutating func add(_ item: DumpItem)
   mutating func add(_ value: JSONValue, path: String)
+  /// A place in libvirt's XML or xenopsd's record, and the texts inside.
+  mutating func add(
+    _ value: MarkupValue, _ leaves: [(path: MarkupPath, text: String)], path: String)
   mutating func add(_ trailing: Trailing)
   mutating func take() -> [UInt8]
   mutating func finish() -> [UInt8]
@@ -197,6 +213,18 @@ struct TextDumper: Dumping {
     out += "\(ink.key(path)): \(String(decoding: value.text(.pretty), as: UTF8.self))\n"
   }
 
+  mutating func add(
+    _ value: MarkupValue, _ leaves: [(path: MarkupPath, text: String)], path: String
+  ) {
+    switch value {
+    case .text(let text): out += "\(ink.key(path)): \(escapeForDisplay(text))\n"
+    case .tree(let source):
+      out += "\(ink.key(path)):\n"
+      let lines = String(decoding: source, as: UTF8.self).split(separator: "\n")
+      for line in lines { out += "  \(escapeForDisplay(String(line)))\n" }
+    }
+  }
+
   mutating func take() -> [UInt8] {
     defer { out = "" }
     return Array(out.utf8)
@@ -254,6 +282,10 @@ struct TextDumper: Dumping {
       {
         return
       }
+      if slot.field.isText, case .octets(let octets) = value, let lines = Self.lines(octets) {
+        out += "\(indent)\(name):\n" + lines.map { "\(indent)  \($0)\n" }.joined()
+        return
+      }
       if case .page = Self.style(slot, item), case .unsigned(let word) = value {
         let entry = PageEntry(rawValue: word)
         out += "\(indent)\(name): \(entry.pfn.hex()) \(entry.type.name)\n"
@@ -278,6 +310,16 @@ struct TextDumper: Dumping {
     if children.count > limit {
       out += "\(indent)  ... \(children.count - limit) more (--all shows them)\n"
     }
+  }
+
+  /// Text of another program's, line by line; nil for what is none, or no more than a word.
+  static func lines(_ octets: [UInt8]) -> [String]? {
+    let text = octets.prefix { $0 != 0 }
+    guard text.count > 60 || text.contains(10), let string = String(validating: text, as: UTF8.self)
+    else { return nil }
+    var lines = string.split(separator: "\n", omittingEmptySubsequences: false)
+    if lines.last == "" { lines.removeLast() }
+    return lines.map { escapeForDisplay(String($0)) }
   }
 
   private func isChain(_ slot: Slot) -> Bool {
@@ -312,6 +354,23 @@ struct JSONDumper: Dumping {
     writer.member("path", path)
     writer.key("value")
     value.write(to: &writer)
+    writer.endObject()
+  }
+
+  mutating func add(
+    _ value: MarkupValue, _ leaves: [(path: MarkupPath, text: String)], path: String
+  ) {
+    writer.beginObject()
+    writer.member("path", path)
+    switch value {
+    case .text(let text): writer.member("value", text)
+    case .tree(let source):
+      writer.member("source", String(decoding: source, as: UTF8.self))
+      writer.key("values")
+      writer.beginObject()
+      for leaf in leaves { writer.member(leaf.path.description, leaf.text) }
+      writer.endObject()
+    }
     writer.endObject()
   }
 
@@ -367,7 +426,7 @@ struct JSONDumper: Dumping {
       writer.beginArray()
       for child in item.layout.children(of: slot, in: item.bytes) { write(child, item) }
       writer.endArray()
-    case .group, .chain, .keyValues, .qemu:
+    case .group, .chain, .keyValues, .qemu, .uefiVariables:
       writer.beginObject()
       if slot.field.isGuess { writer.member("end_is_guess", true) }
       for child in item.layout.children(of: slot, in: item.bytes) {
@@ -385,9 +444,26 @@ struct JSONDumper: Dumping {
         if slot.field.isHex || value > 1 << 53 { writer.hex(value) } else { writer.value(value) }
       case .signed(let value): writer.value(value)
       case .text(let text): writer.value(text)
-      case .octets(let octets): writer.value(octets.hexDigits)
+      case .octets(let octets):
+        let text = octets.prefix { $0 != 0 }
+        if slot.field.isText, let text = String(validating: text, as: UTF8.self) {
+          writer.value(text)
+        } else {
+          writer.value(octets.hexDigits)
+        }
       default: writer.null()
       }
+    }
+  }
+}
+
+extension MarkupDocument {
+  /// The texts inside a place, with paths from there.
+  fileprivate func leaves(at place: MarkupPath) -> [(path: MarkupPath, text: String)] {
+    let count = place.steps.count
+    return leaves(limit: 10_000).compactMap { leaf in
+      guard leaf.path.steps.starts(with: place.steps) else { return nil }
+      return (MarkupPath(Array(leaf.path.steps.dropFirst(count))), leaf.text)
     }
   }
 }
