@@ -24,9 +24,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 /// The fuzzer's program is only built where XENSAVE_FUZZ is set (scripts/fuzz): it needs libFuzzer.
 /// In all other builds the same targets are part of a test, which runs them on known inputs.
 let fuzzed: [Target.Dependency] = [
-  "Shell", "LuaRuntime", "Terminal", "Convert", "Legacy", "XenDomain", "HelperProtocol",
-  "SimDomain", "Live", "Pages", "Image", "Stream", "Format", "Zstd", "SystemIO", "Bytes", "JSON",
-  "Markup", "CLuaShim", "CLua", "CSystem", "TestKit",
+  "ScriptHost", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Markup", "Pages", "Legacy", "Convert",
+  "HelperProtocol", "SimDomain", "Live", "Terminal", "Image", "Stream", "Format", "JSON", "Zstd",
+  "SystemIO", "Bytes", "CSystem", "TestKit",
 ]
 let fuzz: [Target] =
   Context.environment["XENSAVE_FUZZ"] == nil
@@ -51,14 +51,62 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
-    .executableTarget(name: "xensave-lua", dependencies: ["Shell"], swiftSettings: house),
-    swift(
-      "Shell",
-      [
-        "LuaRuntime", "Terminal", "Convert", "Legacy", "XenDomain", "HelperProtocol", "SimDomain",
-        "Live", "Pages", "Image", "Stream", "Format", "SystemIO", "Bytes", "JSON", "Markup",
-        "CSystem",
+    .executableTarget(
+      name: "xensave-lua", dependencies: ["CommandLine", "SaveHelper"], swiftSettings: house),
+    // Prints the documents that are made from the declarations; it is not shipped.
+    .executableTarget(
+      name: "DocGenerator",
+      dependencies: [
+        "CommandLine", "ScriptHost", "REPL", "LuaAPI", "Reports", "LuaRuntime", "Legacy",
+        "Terminal", "Format", "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: house),
+    swift(
+      "CommandLine",
+      [
+        "ScriptHost", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports",
+        "LuaRuntime", "Pages", "Legacy", "Convert", "XenDomain", "HelperProtocol", "Live",
+        "Terminal", "Image", "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    swift(
+      "ScriptHost",
+      [
+        "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "Terminal", "Image",
+        "Stream", "Format", "JSON", "SystemIO", "Bytes",
+      ]),
+    swift(
+      "REPL",
+      [
+        "LuaAPI", "PolicyEngine", "Reports", "LuaRuntime", "Terminal", "Image", "Stream", "Format",
+        "JSON", "SystemIO", "Bytes",
+      ]),
+    swift(
+      "SaveHelper",
+      [
+        "LuaAPI", "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "XenDomain", "HelperProtocol",
+        "Live", "Image", "Stream", "Format", "SystemIO", "CSystem",
+      ]),
+    swift(
+      "LuaAPI",
+      [
+        "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "Pages", "Legacy", "Convert", "SimDomain",
+        "Live", "Terminal", "Image", "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes",
+      ]),
+    swift(
+      "Jobs",
+      [
+        "Reports", "Pages", "Legacy", "Convert", "XenDomain", "SimDomain", "Live", "Image",
+        "Stream", "Format", "JSON", "SystemIO", "Bytes",
+      ]),
+    swift(
+      "PolicyEngine", ["Reports", "LuaRuntime", "Live", "Format", "SystemIO", "Bytes"]),
+    swift(
+      "Reports",
+      [
+        "Pages", "Legacy", "Convert", "Live", "Terminal", "Image", "Stream", "Format", "JSON",
+        "Markup", "SystemIO", "Bytes",
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
     swift("Pages", ["Image", "Stream", "Format", "Zstd", "SystemIO", "Bytes"]),
@@ -92,13 +140,12 @@ let package = Package(
     tests(
       "ShellTests",
       [
-        "Shell", "LuaRuntime", "Terminal", "Image", "Stream", "Format", "SystemIO", "Bytes",
-        "TestKit",
-        "xensave-lua",
+        "CommandLine", "DocGenerator", "REPL", "LuaAPI", "Reports", "LuaRuntime", "Terminal",
+        "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit", "xensave-lua",
       ]),
     tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
-    tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "TestKit"]),
+    tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
@@ -112,14 +159,14 @@ let package = Package(
     .executableTarget(
       name: "sim-helper",
       dependencies: [
-        "Shell", "HelperProtocol", "XenDomain", "SimDomain", "Live", "Format", "TestKit",
+        "SaveHelper", "XenDomain", "HelperProtocol", "SimDomain", "Live", "Format", "TestKit",
       ],
       path: "Tests/SimHelper", swiftSettings: Array(house.dropFirst())),
     tests(
       "HelperTests",
       [
-        "Shell", "HelperProtocol", "XenDomain", "SimDomain", "Live", "Image", "Stream", "Format",
-        "SystemIO", "Bytes", "TestKit", "sim-helper", "xensave-lua",
+        "SaveHelper", "LuaAPI", "PolicyEngine", "LuaRuntime", "HelperProtocol", "SimDomain", "Live",
+        "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit", "sim-helper", "xensave-lua",
       ]),
     // A program that is killed with a domain of the fake Xen in its hands.
     .executableTarget(
@@ -128,9 +175,8 @@ let package = Package(
     tests(
       "XenDomainTests",
       [
-        "Shell", "LuaRuntime", "XenDomain", "CXen", "Live", "SimDomain", "Image", "Stream",
-        "Format",
-        "SystemIO", "Bytes", "TestKit", "xen-victim",
+        "LuaAPI", "Jobs", "PolicyEngine", "LuaRuntime", "XenDomain", "SimDomain", "Live", "Image",
+        "Format", "SystemIO", "CXen", "TestKit", "xen-victim",
       ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),

@@ -6,6 +6,15 @@ public enum ByteOrder: Sendable, Equatable {
   case little
   case big
 
+  /// The order that is called "little" or "big"; nil for other names.
+  public init?(named name: String) {
+    switch name {
+    case "little": self = .little
+    case "big": self = .big
+    default: return nil
+    }
+  }
+
   /// The order of this machine.
   public static var native: ByteOrder { 1.littleEndian == 1 ? .little : .big }
 }

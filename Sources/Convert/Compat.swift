@@ -49,8 +49,9 @@ public enum Compat {
   }
 
   private static let checks: [@Sendable (inout CompatLook) -> Void] = [
-    version, order, container, records, lengths, release, policies, context, msrs, params,
-    viridian, emulators, configuration, checkpoints, errors, ending,
+    version, order, container, records, lengths, release, policies, bounds, host, features, width,
+    context, msrs, params, viridian, deviceModel, configuration,
+    checkpoints, errors, ending,
   ]
 
   // MARK: - Streams
@@ -188,16 +189,6 @@ public enum Compat {
     }
   }
 
-  private static func policies(_ look: inout CompatLook) {
-    guard look.traits.version >= 3 else { return }
-    for type in [RecordType.x86CPUIDPolicy, .x86MSRPolicy] where look.survey.count(type) == 0 {
-      look.warn(
-        type.name,
-        "not in the image: the toolstack makes a new one from the host and the "
-          + "configuration, which may differ from what the guest has seen")
-    }
-  }
-
   /// Xen: xen/common/hvm/save.c, hvm_load_entry: an entry longer than Xen's own is refused; a shorter
   /// one only where the type allows it.
   private static func context(_ look: inout CompatLook) {
@@ -256,39 +247,6 @@ public enum Compat {
     else { return }
     look.refuse(
       "HVM_PARAMS", "index \(greatest), but Xen \(look.release) has only \(count) parameters")
-  }
-
-  /// Enlightenments by the release that knows them. Xen: xen/include/public/hvm/params.h, HVMPV_*.
-  private static let viridianBits: [(bit: Int, name: String, since: XenRelease)] = [
-    (3, "reference_tsc", XenRelease(4, 6)),
-    (4, "hcall_remote_tlb_flush", XenRelease(4, 7)), (5, "apic_assist", XenRelease(4, 7)),
-    (6, "crash_ctl", XenRelease(4, 9)), (7, "synic", XenRelease(4, 13)),
-    (8, "stimer", XenRelease(4, 13)), (9, "hcall_ipi", XenRelease(4, 13)),
-    (10, "ex_processor_masks", XenRelease(4, 15)), (11, "no_vp_limit", XenRelease(4, 15)),
-    (12, "cpu_hotplug", XenRelease(4, 15)),
-  ]
-
-  private static func viridian(_ look: inout CompatLook) {
-    for (bit, name, since) in viridianBits
-    where look.image.viridian >> UInt64(bit) & 1 != 0 && look.release < since {
-      look.refuse(
-        "HVM_PARAMS", "VIRIDIAN has \(name) (bit \(bit)), which Xen knows from \(since) on")
-    }
-  }
-
-  private static func emulators(_ look: inout CompatLook) {
-    for id in look.image.emulators.sorted() {
-      switch id {
-      case 1 where look.release >= XenRelease(4, 21):
-        look.refuse("EMULATOR_CONTEXT", "qemu-traditional, which Xen 4.21 dropped")
-      case 1: look.note("EMULATOR_CONTEXT", "qemu-traditional has to be installed")
-      case 2:
-        look.note(
-          "EMULATOR_CONTEXT",
-          "QEMU's own format: the QEMU of the target has to be as new as the saver's")
-      default: look.warn("EMULATOR_CONTEXT", "it does not say which device model wrote it")
-      }
-    }
   }
 
   /// What libxl makes of the configuration's keys and values, where releases differ.

@@ -27,6 +27,11 @@ public struct CompatSurvey: Sendable {
   private(set) var viridian: UInt64 = 0
   /// The MSRs of HVM_CONTEXT's CPU_MSR, at most 64.
   private(set) var msrs: Set<UInt32> = []
+  /// The policies' records.
+  private(set) var cpuidPolicy: Record?
+  private(set) var msrPolicy: Record?
+  /// What vCPUs have turned on, at most 4096 items.
+  private(set) var inUse: [X86StateInUse] = []
   /// emulator_id of each EMULATOR_CONTEXT.
   private(set) var emulators: Set<UInt32> = []
   /// What verify calls an error, with the first release that refuses it: the minor number of Xen 4.
@@ -75,7 +80,10 @@ public struct CompatSurvey: Sendable {
     if record.type.layer == .libxc, record.length > longest?.byteCount ?? 0 {
       longest = (record.place, record.length)
     }
+    if inUse.count < 4096 { inUse += X86StateInUse.all(in: record) }
     switch record.type {
+    case .x86CPUIDPolicy where record.length <= 24 * 256: cpuidPolicy = record
+    case .x86MSRPolicy where record.length <= 16 * 64: msrPolicy = record
     case .hvmContext:
       for entry in Format.entries(of: HVMRecords.chain, in: record.body, 0..<record.body.count) {
         let kind = Entry(type: entry.type, byteCount: entry.byteCount)

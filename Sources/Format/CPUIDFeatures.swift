@@ -141,6 +141,9 @@ public enum CPUIDFeatures {
     }
   }
 
+  /// The registers and MSRs with features, in Xen's order.
+  static let places: [Place] = words.map(\.place)
+
   private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
   private static let byPlace = Dictionary(
     uniqueKeysWithValues: words.map { ($0.place, $0.names) })

@@ -8,14 +8,25 @@ public struct CPUPolicy: Sendable {
   /// By leaf in the upper and subleaf in the lower 32 bits.
   private let leaves: [UInt64: CPUIDLeaf]
   private let msrs: [UInt32: UInt64]
+  /// What is nothing without a feature that the policy denies.
+  private var denied: Set<CPUIDFeatures.Bit> = []
 
   /// - Parameters:
   ///   - leaves: The leaves of X86_CPUID_POLICY. A later one replaces an earlier one, as in Xen.
   ///   - msrs: Values of X86_MSR_POLICY by index.
-  public init(leaves: [CPUIDLeaf], msrs: [UInt32: UInt64] = [:]) {
+  ///   - denying: Features that Xen takes away, whatever the leaves say.
+  public init(
+    leaves: [CPUIDLeaf], msrs: [UInt32: UInt64] = [:], denying: [CPUIDFeatures.Bit] = []
+  ) {
     self.leaves = Dictionary(
       leaves.map { (CPUPolicy.key($0.leaf, $0.subleaf), $0) }, uniquingKeysWith: { $1 })
     self.msrs = msrs
+    // Xen: recalculate_cpuid_policy, sanitise_featureset.
+    var lost = denying + CPUIDFeatures.needed.filter { stated($0) == false }
+    if let greatest = leaf(0)?.a, greatest < 0xD, let xsave = CPUIDFeatures.bit(named: "xsave") {
+      lost.append(xsave)
+    }
+    denied = Set(CPUIDFeatures.withDependents(lost))
   }
 
   private static func key(_ leaf: UInt32, _ subleaf: UInt32) -> UInt64 {
@@ -30,12 +41,18 @@ public struct CPUPolicy: Sendable {
   /// The value of an MSR of X86_MSR_POLICY; nil where it is not there: the destination's then.
   public func msr(_ index: UInt32) -> UInt64? { msrs[index] }
 
-  /// Whether the policy has the feature of this name (`CPUIDFeatures`); nil where it does not say.
+  /// Whether a guest with this policy has the feature of this name (`CPUIDFeatures`); nil where the
+  /// policy does not say. What lacks a feature that it needs is not there.
   ///
   /// Xen merges a stream's policy into the one that the new domain has: a leaf that the stream
   /// lacks stays as the destination's, unless the greatest leaf leaves it out.
   public func has(_ name: String) -> Bool? {
     guard let bit = CPUIDFeatures.bit(named: name) else { return nil }
+    return denied.contains(bit) ? false : stated(bit)
+  }
+
+  /// What the leaves and MSRs say of a feature themselves.
+  private func stated(_ bit: CPUIDFeatures.Bit) -> Bool? {
     switch bit.place {
     case .msr(let index): return msrs[index].map { $0 & bit.mask != 0 }
     case .cpuid(let number, let subleaf, let register):
@@ -82,8 +99,14 @@ public struct CPUPolicy: Sendable {
     return mask
   }
 
-  /// Xen: recalculate_xstate.
-  private static let components: [(String, UInt64)] = [
+  /// The feature that a component of extended state belongs to; nil where none does. x87 and SSE
+  /// come with XSAVE itself.
+  public static func feature(ofComponent bit: Int) -> String? {
+    bit < 2 ? "xsave" : components.first { $0.1 >> UInt64(bit) & 1 != 0 }?.0
+  }
+
+  /// Features with the components of extended state that belong to them. Xen: recalculate_xstate.
+  public static let components: [(String, UInt64)] = [
     ("avx", 1 << 2), ("mpx", 0b11 << 3), ("avx512f", 0b111 << 5), ("pku", 1 << 9),
     ("amx_tile", 0b11 << 17), ("lwp", 1 << 62),
   ]

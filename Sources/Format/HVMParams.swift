@@ -34,6 +34,15 @@ public enum HVMParams {
   /// Those whose value stays once it is not 0.
   public static let setOnce: Set<UInt64> = [5, 6, 9, 32, 33, 35, 38]
 
+  /// The enlightenments that bits of VIRIDIAN turn on, with the first release that knows each: the
+  /// minor number of Xen 4. no_freq takes away what base_freq gives. Xen: HVMPV_*.
+  public static let viridian: [(name: String, since: Int)] = [
+    ("base_freq", 0), ("no_freq", 4), ("time_ref_count", 4), ("reference_tsc", 6),
+    ("hcall_remote_tlb_flush", 7), ("apic_assist", 7), ("crash_ctl", 9), ("synic", 13),
+    ("stimer", 13), ("hcall_ipi", 13), ("ex_processor_masks", 15), ("no_vp_limit", 15),
+    ("cpu_hotplug", 15),
+  ]
+
   /// The values that Xen takes of a parameter.
   public struct Values: Sendable {
     /// "0 to 3", for messages.

@@ -44,6 +44,8 @@ public struct ChangeReport: Sendable {
   /// The headers of the source, as they were read.
   public internal(set) var headersRead: [Header] = []
   public internal(set) var recordsRead = 0
+  /// Whether no more was looked at than what comes before the pages.
+  public internal(set) var isOfFront = false
   public internal(set) var recordsWritten = 0
   public internal(set) var kept = 0
   public internal(set) var changed = 0
@@ -51,7 +53,7 @@ public struct ChangeReport: Sendable {
   public internal(set) var inserted = 0
   public internal(set) var headersChanged = 0
   public internal(set) var octetsRead: UInt64 = 0
-  public internal(set) var octetsWritten: UInt64 = 0
+  public var octetsWritten: UInt64 = 0
   public internal(set) var changes: [Change] = []
   /// Changes beyond the limit, which are only counted.
   public internal(set) var changesLeftOut = 0
@@ -113,7 +115,7 @@ public struct ChangeReport: Sendable {
 
   /// The counts in one line.
   public var summary: String {
-    var parts = ["\(recordsRead) records: \(kept) kept"]
+    var parts = ["\(recordsRead) records\(isOfFront ? " before the pages" : ""): \(kept) kept"]
     if changed > 0 { parts.append("\(changed) changed") }
     if dropped > 0 { parts.append("\(dropped) dropped") }
     if inserted > 0 { parts.append("\(inserted) inserted") }

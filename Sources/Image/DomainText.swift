@@ -23,11 +23,15 @@ public enum DomainText: String, Sendable, CaseIterable {
     record.type == .xenops && record.payloadByteCount == 0 ? record.body : nil
   }
 
-  /// Replaces the XML of libvirt's header, and its length: with one NUL behind it, as libvirt writes it.
+  /// Replaces the XML of libvirt's header, and its length: with a NUL after it. What followed the old one
+  /// stays: it is room.
   public static func setText(_ text: [UInt8], in header: inout Header) {
+    let old = header.bytes.dropFirst(HeaderKind.libvirt.byteCount)
+    let rest = old.firstIndex(of: 0).map { old[($0 + 1)...] } ?? []
+    let xml = text + [0] + rest
     var bytes = [UInt8](header.bytes.prefix(HeaderKind.libvirt.byteCount))
-    bytes.store(20, UInt32(truncatingIfNeeded: text.count + 1), header.order)
-    header.bytes = bytes + text + [0]
+    bytes.store(20, UInt32(truncatingIfNeeded: xml.count), header.order)
+    header.bytes = bytes + xml
   }
 
   /// Reads a text.

@@ -8,13 +8,13 @@ public import SystemIO
 /// An image in a file, with the edits that were made to it and not written yet.
 ///
 /// Reading goes by an index of the heads; edits are kept as whole new heads of records and headers.
-/// They reach a file by `edits` (a filter for `Rewriter`) or, where no length changes, by `patches`.
+/// They reach a file by `edits` (a filter for `Rewriter`) or by `plan`, which says how in place.
 public final class ImageDocument {
   public let source: Source
   public let index: RecordIndex
   private var records: [Int: Record] = [:]
-  private var editedBodies: [Int: [UInt8]] = [:]
-  private var editedHeaders: [HeaderKind: [UInt8]] = [:]
+  private(set) var editedBodies: [Int: [UInt8]] = [:]
+  private(set) var editedHeaders: [HeaderKind: [UInt8]] = [:]
 
   /// Reads the heads of `source`, which must be a file; with `frontOnly` those before the pages.
   public init(_ source: Source, frontOnly: Bool = false) throws(StreamError) {
@@ -101,27 +101,17 @@ public final class ImageDocument {
     }
   }
 
-  /// The edits as octets to write over those of the file, in order of their offsets; nil where one
-  /// of them changes a length, or a record that has a checksum: neither can be done in place.
-  public func patches() throws(StreamError) -> [Patch]? {
-    var out: [Patch] = []
-    for (kind, bytes) in editedHeaders {
-      guard let before = index.header(kind), before.bytes.count == bytes.count else { return nil }
-      out += Patch.differences(before.bytes, bytes, at: before.offset)
-    }
-    for (number, body) in editedBodies {
-      editedBodies[number] = nil
-      defer { editedBodies[number] = body }
-      let before = try record(number)
-      guard before.body.count == body.count, !before.framing.hasChecksum else { return nil }
-      out += Patch.differences(before.body, body, at: before.bodyOffset)
-    }
-    return out.sorted { $0.offset < $1.offset }
+  /// Record `number` as it is in the file.
+  func originalRecord(_ number: Int) throws(StreamError) -> Record {
+    guard let body = editedBodies.removeValue(forKey: number) else { return try record(number) }
+    defer { editedBodies[number] = body }
+    return try record(number)
   }
 }
 
 /// Replaces heads by number.
 private final class EditFilter: RewriteFilter {
+  var isOfHeadersOnly: Bool { bodies.isEmpty }
   let bodies: [Int: [UInt8]]
   let headers: [HeaderKind: [UInt8]]
 

@@ -32,6 +32,18 @@ public struct RewriteError: Error, Sendable, CustomStringConvertible {
   public init(_ error: EditError) { self.init(.edit(error), error.description) }
   public init(_ error: SystemError) { self.init(StreamError(error)) }
 
+  /// What it is, in a word, as scripts see it.
+  public var code: String {
+    switch kind {
+    case .stream(let error): error.code
+    case .filter: "filter"
+    case .rejected: "rejected"
+    case .refused: "refused"
+    case .edit(let error): error.code
+    case .usage, .destination: "usage"
+    }
+  }
+
   /// The system's error behind it, if there is one.
   public var systemError: SystemError? {
     if case .stream(let error) = kind, case .system(let system) = error.kind { return system }

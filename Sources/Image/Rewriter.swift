@@ -27,6 +27,12 @@ public protocol RewriteFilter: AnyObject {
   /// Before the outermost END (or the end of a stream without one) is written: where this throws,
   /// what was written is no image that a restore would take.
   func finish() throws(RewriteError)
+  /// Whether `record` keeps all records: none of them has to be shown to it.
+  var isOfHeadersOnly: Bool { get }
+}
+
+extension RewriteFilter {
+  public var isOfHeadersOnly: Bool { false }
 }
 
 /// Rewrites a stream through a filter.
@@ -243,7 +249,9 @@ public final class Rewriter {
         try writer.put(record, movingPayloadFrom: &self.reader)
       }
     }
-    try write { writer throws(StreamError) in try writer.put(record, then: payload) }
+    try write { writer throws(StreamError) in
+      try writer.put(record, then: payload, from: &self.reader)
+    }
     do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
   }
 

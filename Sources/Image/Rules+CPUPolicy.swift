@@ -88,6 +88,7 @@ enum CPUPolicyLimits {
   static let msrCount: UInt64 = 2
   static let platformInfo: UInt32 = 0xCE
   static let archCapabilities: UInt32 = 0x10A
+  static let miscFeatures: UInt32 = 0x140
 
   private static let basic: UInt32 = 0xD
   private static let extended: UInt32 = 0x8000_0021

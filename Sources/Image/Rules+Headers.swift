@@ -133,10 +133,13 @@ extension Rule {
           "expected a configuration, got none")
       }),
     Rule(
-      "xl-header.excess", .note, "Nothing follows the configuration in the optional data.",
+      "xl-header.excess", .note,
+      "Nothing follows the configuration in the optional data but zeros, which are room for it.",
       xlReader,
       .header(.xl) { look, header in
-        guard let config = ConfigData(header), config.claimed < config.text.count else { return }
+        guard let config = ConfigData(header), config.claimed < config.text.count,
+          config.text.dropFirst(config.claimed).contains(where: { $0 != 0 })
+        else { return }
         look.report(
           header, "optional_data_len", at: 44,
           "expected \(4 + config.claimed), got \(4 + config.text.count): readers skip the rest")

@@ -120,13 +120,16 @@ extension Rule {
           "expected a NUL at the end, got \(last.hex(2)): libvirt reads behind it")
       }),
     Rule(
-      "libvirt-header.xml-nul", .warning, "The XML holds no NUL but its last byte.", opening,
+      "libvirt-header.xml-nul", .warning,
+      "Nothing follows the XML and its NUL but zeros, which are room for it.", opening,
       .header(.libvirt) { look, header in
         let xml = header.bytes.dropFirst(64)
-        guard let first = xml.firstIndex(of: 0), first < header.bytes.count - 1 else { return }
+        guard let first = xml.firstIndex(of: 0),
+          let next = xml[first...].firstIndex(where: { $0 != 0 })
+        else { return }
         look.report(
-          header, "xml", at: first,
-          "expected a NUL at \(header.bytes.count - 1) only, got one at \(first)")
+          header, "xml", at: next,
+          "expected zeros after the NUL at \(first), got \(header.bytes[next].hex(2))")
       }),
     Rule(
       "libvirt-header.xml", .error, "The XML is that of a domain.",

@@ -17,6 +17,11 @@ enum X86ControlBits {
       self.name = name
       self.features = features
     }
+
+    /// Whether the policy has none of the features.
+    func isDenied(by policy: CPUPolicy?) -> Bool {
+      !features.isEmpty && policy?.lacks(features) == true
+    }
   }
 
   /// Xen: hvm_cr4_guest_valid_bits. LA57 and the others that are missing: no guest has them.
@@ -40,8 +45,7 @@ enum X86ControlBits {
   /// that no guest has. A policy that is not there allows everything that some guest has.
   static func wrong(_ value: UInt64, _ rows: [Row], _ policy: CPUPolicy?) -> [String] {
     var problems: [String] = []
-    for row in rows where value & row.bits != 0 && !row.features.isEmpty {
-      guard policy?.lacks(row.features) == true else { continue }
+    for row in rows where value & row.bits != 0 && row.isDenied(by: policy) {
       problems.append(
         "expected no \(row.name) (\(row.bits.hex())) without \(row.features.joined(separator: " or "))"
           + " in the CPUID policy, got \(value.hex())")
@@ -121,55 +125,72 @@ struct X86SavedMSR: Sendable {
   let indices: [UInt32]
   /// The first release that knows it: the minor number of Xen 4.
   let since: Int
+  /// The features of which the CPUID policy needs one; none is needed where there are none.
+  let features: [String]
+  /// Bits that need features of their own.
+  let bits: [X86ControlBits.Row]
   private let check: @Sendable (UInt64, CPUPolicy?) -> String?
 
   private init(
-    _ indices: UInt32..., since: Int = 0,
-    check: @escaping @Sendable (UInt64, CPUPolicy?) -> String?
+    _ indices: UInt32..., since: Int = 0, features: [String] = [],
+    bits: [X86ControlBits.Row] = [],
+    check: @escaping @Sendable (UInt64, CPUPolicy?) -> String? = { _, _ in nil }
   ) {
     self.indices = indices
     self.since = since
+    self.features = features
+    self.bits = bits
     self.check = check
   }
 
-  func problem(_ value: UInt64, _ policy: CPUPolicy?) -> String? { check(value, policy) }
+  /// What is wrong with a value; nil where Xen takes it.
+  func problem(_ value: UInt64, _ policy: CPUPolicy?) -> String? {
+    if isDenied(by: policy) {
+      return
+        "expected none without \(features.joined(separator: " or ")) in the CPUID policy, got one"
+    }
+    if !bits.isEmpty {
+      let allowed = bits.reduce(0) { $1.isDenied(by: policy) ? $0 : $0 | $1.bits }
+      guard value & ~allowed == 0 else {
+        return "expected no bits but \(allowed.hex()), got \(value.hex())"
+      }
+    }
+    return check(value, policy)
+  }
+
+  /// Whether the policy has none of the features.
+  func isDenied(by policy: CPUPolicy?) -> Bool {
+    !features.isEmpty && policy?.lacks(features) == true
+  }
 
   /// Those of HVM_CONTEXT's CPU_MSR.
   static let hvm: [X86SavedMSR] = [
     specCtrl, miscFeatures, addressMasks,
-    X86SavedMSR(0x6E1, since: 18) { value, policy in
-      lacking(policy, "pks") ?? wide(value)
-    },
-    X86SavedMSR(0xD90) { value, policy in
-      if let problem = lacking(policy, "mpx") { return problem }
-      return value.isCanonical && value & 0xFFC == 0
+    X86SavedMSR(0x6E1, since: 18, features: ["pks"]) { value, _ in wide(value) },
+    X86SavedMSR(0xD90, features: ["mpx"]) { value, _ in
+      value.isCanonical && value & 0xFFC == 0
         ? nil : "expected a canonical address with bits 2 to 11 clear, got \(value.hex())"
     },
-    X86SavedMSR(0xDA0) { value, policy in
-      lacking(policy, "xsaves") ?? (value == 0 ? nil : "expected 0, got \(value.hex())")
+    X86SavedMSR(0xDA0, features: ["xsaves"]) { value, _ in
+      value == 0 ? nil : "expected 0, got \(value.hex())"
     },
-    X86SavedMSR(0xC001_011F, since: 17) { _, policy in lacking(policy, "virt_ssbd") },
+    X86SavedMSR(0xC001_011F, since: 17, features: ["virt_ssbd"]),
   ]
 
   /// Those of X86_PV_VCPU_MSRS.
   static let pv: [X86SavedMSR] = [
     specCtrl, miscFeatures, addressMasks,
-    X86SavedMSR(0xC000_0103) { value, policy in
-      lacking(policy, "rdtscp", "rdpid") ?? wide(value)
-    },
+    X86SavedMSR(0xC000_0103, features: ["rdtscp", "rdpid"]) { value, _ in wide(value) },
   ]
 
-  private static let specCtrl = X86SavedMSR(0x48) { value, policy in
-    if let problem = lacking(policy, "ibrsb", "ibrs") { return problem }
-    var allowed: UInt64 = 0b11
-    let optional: [(UInt64, [String])] = [
-      (1 << 2, ["ssbd", "amd_ssbd"]), (1 << 7, ["intel_psfd", "psfd"]),
-      (0b11 << 3, ["ipred_ctrl"]), (0b11 << 5, ["rrsba_ctrl"]), (1 << 10, ["bhi_ctrl"]),
-    ]
-    for (bits, features) in optional where policy?.lacks(features) != true { allowed |= bits }
-    return value & ~allowed == 0
-      ? nil : "expected no bits but \(allowed.hex()), got \(value.hex())"
-  }
+  private static let specCtrl = X86SavedMSR(
+    0x48, features: ["ibrsb", "ibrs"],
+    bits: [
+      .init(0, "IBRS"), .init(1, "STIBP"), .init(2, "SSBD", "ssbd", "amd_ssbd"),
+      .init(3, "IPRED_DIS_U", "ipred_ctrl"), .init(4, "IPRED_DIS_S", "ipred_ctrl"),
+      .init(5, "RRSBA_DIS_U", "rrsba_ctrl"), .init(6, "RRSBA_DIS_S", "rrsba_ctrl"),
+      .init(7, "PSFD", "intel_psfd", "psfd"), .init(10, "BHI_DIS_S", "bhi_ctrl"),
+    ])
 
   private static let miscFeatures = X86SavedMSR(0x140) { value, policy in
     // CPUID faulting, where PLATFORM_INFO offers it.
@@ -179,16 +200,8 @@ struct X86SavedMSR: Sendable {
   }
 
   private static let addressMasks = X86SavedMSR(
-    0xC001_1027, 0xC001_1019, 0xC001_101A, 0xC001_101B
-  ) { value, policy in
-    lacking(policy, "dbext") ?? wide(value)
-  }
-
-  private static func lacking(_ policy: CPUPolicy?, _ features: String...) -> String? {
-    guard policy?.lacks(features) == true else { return nil }
-    return
-      "expected none without \(features.joined(separator: " or ")) in the CPUID policy, got one"
-  }
+    0xC001_1027, 0xC001_1019, 0xC001_101A, 0xC001_101B, features: ["dbext"]
+  ) { value, _ in wide(value) }
 
   private static func wide(_ value: UInt64) -> String? {
     value >> 32 == 0 ? nil : "expected a value below 0x100000000, got \(value.hex())"

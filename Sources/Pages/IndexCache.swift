@@ -107,9 +107,10 @@ public struct IndexCache {
     }
   }
 
-  /// Makes it fit the image again, which was edited in place: no octet has moved, and nobody else has
-  /// written to it since (the edit has set its time of change to the nanosecond).
-  public func renew(for source: Source) throws(PagesError) {
+  /// Makes it fit the image again, which was edited in place: all that it names lies `movedBy` bytes
+  /// further, and nobody else has written to it since (the edit has set its time of change to the
+  /// nanosecond).
+  public func renew(for source: Source, movedBy shift: UInt64 = 0) throws(PagesError) {
     let source = try io { () throws(SystemError) in try source.duplicate() }
     let file = try io { () throws(SystemError) in try Source(opening: path) }
     var bytes = try io { () throws(SystemError) in
@@ -117,6 +118,7 @@ public struct IndexCache {
     }
     guard bytes.count >= 8 * (IndexCache.headWords + 1) else { throw unfit("it became shorter") }
     bytes.removeLast(8)
+    if shift > 0 { try move(&bytes, by: shift) }
     for (number, word) in try IndexCache.key(source).enumerated() {
       bytes.store(16 + 8 * number, word)
     }
@@ -127,6 +129,22 @@ public struct IndexCache {
       try output.sink.write(bytes)
       try output.commit(isDurable: false)
     }
+  }
+
+  /// Adds to all offsets of an index.
+  private func move(_ bytes: inout [UInt8], by shift: UInt64) throws(PagesError) {
+    let words = UInt64(bytes.count / 8)
+    func word(_ number: Int) -> UInt64 { bytes.load(8 * number, as: UInt64.self) }
+    let (runs, records, pages) = (word(5), word(6), word(7))
+    guard [runs, records, pages].allSatisfy({ $0 <= words }),
+      UInt64(IndexCache.headWords) + 3 * runs + 3 * records + pages == words
+    else { throw unfit("its counts do not fit its length") }
+    let start = IndexCache.headWords
+    var places = (0..<Int(runs)).map { start + 3 * $0 + 1 }.filter { word($0) != 0 }
+    let others = start + 3 * Int(runs)
+    places += (0..<Int(records)).map { others + 3 * $0 + 1 }
+    places += (0..<Int(pages)).map { others + 3 * Int(records) + $0 }
+    for place in places { bytes.store(8 * place, word(place) &+ shift) }
   }
 
   private static let endings: [StreamReader.Ending?] = [

@@ -103,11 +103,14 @@ public struct StreamWriter {
       try put([], then: arena, 0..<piece)
       rest -= UInt64(piece)
     }
-    try putEnd(of: record, checksum)
+    try putEnd(of: record, checksum, from: &reader)
   }
 
-  /// Writes a record whose payload is octets 0 to `payloadByteCount` of `payload`.
-  public mutating func put(_ record: Record, then payload: Arena) throws(StreamError) {
+  /// Writes a record whose payload is bytes 0 to `payloadByteCount` of `payload`, which `reader` has
+  /// read. The padding is the reader's, as where the payload is moved.
+  public mutating func put(
+    _ record: Record, then payload: Arena, from reader: inout StreamReader
+  ) throws(StreamError) {
     let range = 0..<Int(record.payloadByteCount)
     try put(record.headBytes, then: payload, range)
     var checksum = CRC32()
@@ -115,13 +118,21 @@ public struct StreamWriter {
       checksum.update(Array(record.headBytes.dropFirst(record.framing.headByteCount)))
       payload.withBytes(range) { checksum.update($0) }
     }
-    try putEnd(of: record, checksum)
+    try putEnd(of: record, checksum, from: &reader)
   }
 
-  /// What stands behind a payload: padding, and the checksum of body and padding.
-  private mutating func putEnd(of record: Record, _ checksum: CRC32) throws(StreamError) {
-    let padding = [UInt8](
-      repeating: 0, count: record.framing.paddingByteCount(record.length))
+  /// What follows a payload: padding, and the checksum of body and padding. The padding stays what it
+  /// was where the record has the length that it had; of a checkpoint that is cut there is none.
+  private mutating func putEnd(
+    of record: Record, _ checksum: CRC32, from reader: inout StreamReader
+  ) throws(StreamError) {
+    var padding = [UInt8](repeating: 0, count: record.framing.paddingByteCount(record.length))
+    if reader.payloadAndPadding == UInt64(padding.count), !padding.isEmpty {
+      let arena = Arena(capacity: padding.count)
+      try reader.loadPayload(padding.count, into: arena)
+      guard reader.ending == nil else { return }
+      padding = arena.copy(0..<padding.count)
+    }
     guard record.framing.hasChecksum else {
       if !padding.isEmpty { try put(padding) }
       return

@@ -120,28 +120,103 @@ public final class FileEdit {
 
   // MARK: - Writing
 
-  /// Writes `patches` into the file. The bytes that they replace must be there.
-  public func apply(_ patches: [Patch]) throws(EditError) {
-    guard !patches.isEmpty else { return }
+  /// In what the file can be made longer at its front without a byte of it being moved; 0 where that
+  /// cannot be done.
+  public var frontUnit: UInt64 { isRegular ? csystem_front_unit(descriptor.number) : 0 }
+
+  /// What came of an edit.
+  public enum Outcome: Equatable {
+    case done
+    /// Nothing was changed: the file system inserts no block. Why.
+    case cannotInsert(String)
+  }
+
+  /// Writes `patches` into the file. The bytes that they replace must be there. Before that a block of
+  /// `count` zeros (a multiple of `frontUnit`) is inserted at its front: the patches are of the file with
+  /// it.
+  @discardableResult
+  public func apply(
+    _ patches: [Patch], inserting count: UInt64 = 0
+  ) throws(EditError) -> Outcome {
+    guard !patches.isEmpty else { return .done }
     try checkWritable()
     let patches = patches.sorted { $0.offset < $1.offset }
     try checkPlace()
-    try check(patches)
-    let journal = try UndoJournal.write(patches, for: self)
-    do throws(SystemError) {
+    let size = try editing { () throws(SystemError) in try descriptor.byteCount(path: path) }
+    try check(patches, count, size)
+    var block: FrontBlock?
+    if count > 0 {
+      guard try isToldFromTorn(patches) else {
+        return .cannotInsert("by its first bytes an interrupted edit could not be told")
+      }
+      block = try editing { () throws(SystemError) in
+        try FrontBlock(count, for: descriptor.number, size, path)
+      }
+    }
+    let journal = try UndoJournal.write(patches, inserting: block, for: self)
+    let refusal = try finishing { () throws(SystemError) -> SystemError? in
+      guard count > 0, let refusal = try insert(count, size) else { return nil }
+      try journal.remove()
+      return refusal
+    }
+    if let refusal {
+      guard [EOPNOTSUPP, EINVAL, ENOSYS, EPERM].contains(refusal.number) else {
+        throw EditError(refusal)
+      }
+      return .cannotInsert(refusal.reason)
+    }
+    try finishing { () throws(SystemError) in
       for patch in patches { try writeFully(patch.after, descriptor.number, patch.offset, path) }
       // The kernel's own time of change is that of its last tick, which two writes may share.
       _ = csystem_stamp(descriptor.number)
       try descriptor.synchronize(path: path)
       try journal.remove()
-    } catch {
+    }
+    return .done
+  }
+
+  /// Runs what comes after the journal is on the disk: what fails there leaves it.
+  private func finishing<R>(_ body: () throws(SystemError) -> R) throws(EditError) -> R {
+    do throws(SystemError) { return try body() } catch {
       throw EditError(
         .system(error), "\(error.description); the edit is not finished: " + EditError.remedy(path))
     }
   }
 
-  private func check(_ patches: [Patch]) throws(EditError) {
-    let size = try editing { () throws(SystemError) in try descriptor.byteCount(path: path) }
+  /// Inserts the block and brings that to the disk, before anything is written there: bytes that lie
+  /// where others lay could not be told from these. Returns why it cannot be done, where the file is as
+  /// it was.
+  private func insert(_ count: UInt64, _ size: UInt64) throws(SystemError) -> SystemError? {
+    while csystem_insert_front(descriptor.number, count) != 0 {
+      let refusal = SystemError("fallocate", errno, path)
+      guard try descriptor.byteCount(path: path) == size else { throw refusal }
+      guard refusal.number == EINTR else { return refusal }
+      if Interrupt.isRequested { return .interrupted(path) }
+    }
+    try descriptor.synchronize(path: path)
+    return nil
+  }
+
+  /// Whether one can tell by the bytes of the patches that the front has moved: some byte of the first
+  /// block is neither what it is once a block is before it nor what it becomes.
+  private func isToldFromTorn(_ patches: [Patch]) throws(EditError) -> Bool {
+    let block = 512
+    for patch in patches where patch.offset < UInt64(block) {
+      let count = min(patch.before.count, block - Int(patch.offset))
+      let there = try editing { () throws(SystemError) in
+        try readFully(descriptor.number, patch.offset, count, path)
+      }
+      for (index, byte) in there.enumerated()
+      where byte != patch.before[index] && byte != patch.after[index] { return true }
+    }
+    return false
+  }
+
+  private func check(
+    _ patches: [Patch], _ inserted: UInt64, _ size: UInt64
+  ) throws(EditError) {
+    let view = FileView(descriptor.number, path, inserted, .before)
+    let size = size + inserted
     var end: UInt64 = 0
     for patch in patches {
       let count = UInt64(patch.before.count)
@@ -150,7 +225,7 @@ public final class FileEdit {
       }
       end = patch.offset + count
       let there = try editing { () throws(SystemError) in
-        try readFully(descriptor.number, patch.offset, patch.before.count, path)
+        try view.read(patch.offset, patch.before.count)
       }
       guard there == patch.before else {
         throw changed("its bytes at \(patch.offset) changed")

@@ -51,8 +51,12 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String {
     if isInterrupt { return "\(path): interrupted" }
-    // Safety: strerror returns a NUL-terminated string that is copied at once.
-    let reason = unsafe String(cString: strerror(number))
     return "\(path): \(call): \(reason)"
+  }
+
+  /// The system's words for the number.
+  public var reason: String {
+    // Safety: strerror returns a NUL-terminated string that is copied at once.
+    unsafe String(cString: strerror(number))
   }
 }

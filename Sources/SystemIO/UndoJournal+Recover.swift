@@ -45,12 +45,12 @@ extension FileEdit {
     case .contents(let read): contents = read
     }
     if !contents.hasAfter { try checkTimes(journal) }
-    let state = try compare(contents, journal)
+    let (view, state) = try lookAt(contents, journal, size)
     let isThisOne: Bool
     if let hash = contents.hash {
       let ranges = contents.operations.map { EditedRange(offset: $0.offset, count: $0.count) }
       isThisOne = try editing { () throws(SystemError) in
-        try EditedRange.hash(around: ranges, in: descriptor.number, size, path) == hash
+        try EditedRange.hash(around: ranges, in: view, contents.size) == hash
       }
     } else {
       isThisOne = true
@@ -71,13 +71,18 @@ extension FileEdit {
         "\(path): nothing undone: the byte at \(offset) is neither what it was before the edit nor "
           + "after it (\(journal.path))")
     }
-    guard state.isAfter else {
+    let hasBlock = contents.block != nil && view.stage != .before
+    guard state.isAfter || hasBlock else {
       try editing { () throws(SystemError) in try journal.remove() }
       return .nothing
     }
     try checkWritable()
     do throws(SystemError) {
-      try writeBack(contents, journal)
+      if state.isAfter {
+        try writeBack(contents, journal, view)
+        try descriptor.synchronize(path: path)
+      }
+      if let block = contents.block, hasBlock { try takeAway(block, view.stage, size) }
       _ = csystem_stamp(descriptor.number)
       try descriptor.synchronize(path: path)
       try journal.remove()
@@ -87,6 +92,62 @@ extension FileEdit {
         "\(error.description); the edit is not undone yet: " + EditError.remedy(path))
     }
     return .undone
+  }
+
+  /// Finds out where the bytes lie, and compares them.
+  private func lookAt(
+    _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ size: UInt64
+  ) throws(EditError) -> (FileView, State) {
+    guard let block = contents.block else {
+      let view = FileView(descriptor.number, path, 0, .after)
+      return (view, try compare(contents, journal, view))
+    }
+    let before = FileView(descriptor.number, path, block.count, .before)
+    if size < contents.size {
+      // Nothing was inserted yet, or it is taken away already: so nothing was written.
+      var state = try compare(contents, journal, before)
+      if state.isAfter, state.stranger == nil {
+        state.stranger = contents.operations.first?.offset
+      }
+      return (before, state)
+    }
+    let after = FileView(descriptor.number, path, block.count, .after)
+    let state = try compare(contents, journal, after)
+    guard state.stranger != nil else { return (after, state) }
+    // The front is the last that moves. An edit that could not be told from this is not begun.
+    let place = try editing { () throws(SystemError) in
+      try block.tear(in: descriptor.number, size - block.count, path)
+    }
+    let isMoved = try compare(contents, journal, before).stranger != nil
+    guard let place else {
+      if isMoved { return (after, state) }
+      throw EditError(
+        .refused,
+        "\(path): nothing undone: \(block.count) bytes were inserted only in a part of the file, and "
+          + "where, cannot be told (\(journal.path))")
+    }
+    let torn = FileView(descriptor.number, path, block.count, .torn(at: place))
+    let other = try compare(contents, journal, torn)
+    return other.stranger == nil && !other.isAfter ? (torn, other) : (after, state)
+  }
+
+  /// Takes the block away, wherever it is.
+  private func takeAway(
+    _ block: FrontBlock, _ stage: FrontStage, _ size: UInt64
+  ) throws(SystemError) {
+    var place: UInt64 = 0
+    if case .torn(let at) = stage { place = at }
+    // A block at the end is none, but a file that is too long.
+    if place + block.count >= size {
+      guard ftruncate(descriptor.number, off_t(clamping: size - block.count)) == 0 else {
+        throw SystemError("ftruncate", errno, path)
+      }
+      return
+    }
+    while csystem_collapse(descriptor.number, place, block.count) != 0 {
+      guard errno == EINTR else { throw SystemError("fallocate", errno, path) }
+      try Interrupt.check(path)
+    }
   }
 
   /// Which bytes the ranges hold.
@@ -101,11 +162,12 @@ extension FileEdit {
 
   /// Compares byte by byte: a write that a fault of the machine tears leaves both in one range.
   private func compare(
-    _ contents: UndoJournal.Contents, _ journal: UndoJournal
+    _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView
   ) throws(EditError) -> State {
     var state = State()
     try editing { () throws(SystemError) in
-      try forEachPiece(contents, journal) { (offset, there, before, after) throws(SystemError) in
+      try forEachPiece(contents, journal, view) {
+        (offset, there, before, after) throws(SystemError) in
         try Interrupt.check(path)
         for index in there.indices where before[index] != after?[index] {
           if there[index] == before[index] {
@@ -122,17 +184,18 @@ extension FileEdit {
   }
 
   private func writeBack(
-    _ contents: UndoJournal.Contents, _ journal: UndoJournal
+    _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView
   ) throws(SystemError) {
     // What is right already stays untouched: a full disk or a shared block cannot hinder it.
-    try forEachPiece(contents, journal) { (offset, there, before, _) throws(SystemError) in
+    try forEachPiece(contents, journal, view) {
+      (offset, there, before, _) throws(SystemError) in
       guard there != before else { return }
       try writeFully(before, descriptor.number, offset, path)
     }
   }
 
   private func forEachPiece(
-    _ contents: UndoJournal.Contents, _ journal: UndoJournal,
+    _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView,
     _ body: (UInt64, [UInt8], [UInt8], [UInt8]?) throws(SystemError) -> Void
   ) throws(SystemError) {
     for operation in contents.operations {
@@ -140,7 +203,7 @@ extension FileEdit {
       while done < operation.count {
         let count = Int(min(FileEdit.piece, operation.count - done))
         let offset = operation.offset + done
-        let there = try readFully(descriptor.number, offset, count, path)
+        let there = try view.read(offset, count)
         let number = journal.descriptor.number
         let before = try readFully(number, operation.place + done, count, journal.path)
         let after =
@@ -186,6 +249,10 @@ extension UndoJournal {
 
   struct Contents {
     var operations: [Operation] = []
+    /// The block that the edit inserts; nil for none.
+    var block: FrontBlock?
+    /// Bytes of the file after the edit.
+    var size: UInt64 = 0
     /// Hash of the bytes around; nil where the journal does not say it.
     var hash: UInt64?
     var hasAfter = true
@@ -213,10 +280,22 @@ extension UndoJournal {
     else { throw impossible(file, "its head") }
     var contents = Contents()
     contents.hash = head.load(56, as: UInt64.self)
+    contents.size = size
     var place = UInt64(UndoJournal.headCount)
     let end = byteCount - 8
+    if let block = try readBlock(file, end) {
+      let (before, after) = (head.load(24, as: UInt64.self), head.load(32, as: UInt64.self))
+      guard count > 1, after >= before, after - before == block.count else {
+        throw impossible(file, "its block")
+      }
+      contents.block = block
+      contents.size = after
+      place += UInt64(8 * block.operation.count)
+    }
+    let size = contents.size
     var last: UInt64 = 0
-    for number in 0..<count {
+    let first: UInt64 = contents.block == nil ? 0 : 1
+    for number in first..<max(first, count) {
       let words = try bytes(place, UndoJournal.operationHeadCount)
       guard words.count == UndoJournal.operationHeadCount, place <= end else {
         throw impossible(file, "operation \(number)")
@@ -245,6 +324,25 @@ extension UndoJournal {
     return try isSummed() ? .contents(contents) : .damaged
   }
 
+  /// The first operation, where it inserts a block.
+  private func readBlock(_ file: String, _ end: UInt64) throws(EditError) -> FrontBlock? {
+    let place = UInt64(UndoJournal.headCount)
+    let head = try bytes(place, UndoJournal.operationHeadCount)
+    guard head.count == UndoJournal.operationHeadCount,
+      head.load(0, as: UInt64.self) == UInt64(UndoJournal.inserting)
+    else { return nil }
+    let (whole, offset, count) = (
+      head.load(8, as: UInt64.self), head.load(16, as: UInt64.self), head.load(24, as: UInt64.self)
+    )
+    let headCount = UInt64(UndoJournal.operationHeadCount)
+    let most = headCount + 8 + 16 * UInt64(FrontBlock.dataLimit)
+    guard offset == 0, whole > headCount, whole <= most, whole <= end - place,
+      let block = FrontBlock(
+        count: count, try bytes(place + headCount, Int(whole - headCount)))
+    else { throw impossible(file, "operation 0") }
+    return block
+  }
+
   private func impossible(_ file: String, _ what: String) -> EditError {
     EditError(.refused, "\(file): nothing undone: \(path): \(what) cannot be right")
   }
@@ -256,6 +354,7 @@ extension UndoJournal {
     // Structure first: its length bounds how long a forged one can keep us.
     var contents = Contents()
     contents.hasAfter = false
+    contents.size = size
     let count = head.load(16, as: UInt64.self)
     var place: UInt64 = 24
     let end = byteCount - 8

@@ -28,13 +28,16 @@ internal import Glibc
 ///     | checksum of all before it                       |
 ///     +-------------------------------------------------+
 ///
-/// Little-endian words of 64 bits where nothing else is said. The kinds: 1 writes bytes over others.
-/// Offsets ascend and ranges do not meet. The device is not in it: its number may be another one
-/// after the machine was started anew.
+/// Little-endian words of 64 bits where nothing else is said. The kinds: 1 writes bytes over others;
+/// 2 inserts a block of zeros at the front of the file (offset 0), and only the first operation is
+/// one: all other offsets are those of the file with it. In the place of bytes before and after it
+/// has where the data of the file lay (`FrontBlock.Data`). Offsets ascend and ranges do not meet. The
+/// device is not in it: its number may be another one after the machine was started anew.
 ///
 /// Order: the journal gets its name only as a whole and on the disk, then its folder reaches the
-/// disk, then the file is written, then it reaches the disk, then the journal goes. A journal that is
-/// not whole was never followed by a write. Whoever writes or removes a journal holds its lock
+/// disk, then the block is inserted and that reaches the disk, then the file is written, then it
+/// reaches the disk, then the journal goes. A journal that is not whole was never followed by a write.
+/// Whether the block is there the file's length tells. Whoever writes or removes a journal holds its lock
 /// (flock), so that nobody takes away one that is another's.
 final class UndoJournal {
   static let magic = Array("XSUNDO2\n".utf8)
@@ -45,6 +48,7 @@ final class UndoJournal {
   /// Operations of one edit: what has to be known of them fits into 16 MiB.
   static let operationLimit = 1 << 20
   static let overwriting: UInt32 = 1
+  static let inserting: UInt32 = 2
 
   let path: String
   let descriptor: Descriptor
@@ -165,7 +169,7 @@ final class UndoJournal {
 
   /// Writes the journal of an edit and brings it to the disk. It is locked.
   static func write(
-    _ patches: [Patch], for edit: FileEdit
+    _ patches: [Patch], inserting block: FrontBlock?, for edit: FileEdit
   ) throws(EditError) -> UndoJournal {
     guard patches.count <= operationLimit else {
       throw EditError(
@@ -188,7 +192,7 @@ final class UndoJournal {
       // A file that nobody else has seen yet: nobody else has its lock.
       _ = csystem_lock(number)
       let size = try editing { () throws(SystemError) in
-        try write(patches, number, edit, path)
+        try write(patches, block, number, edit, path)
       }
       guard fsync(number) == 0 else { throw EditError(SystemError("fsync", errno, path)) }
       if isUnnamed, unsafe csystem_name(number, path) != 0 {
@@ -218,9 +222,10 @@ final class UndoJournal {
 
   /// Writes the contents; returns how many bytes they are.
   private static func write(
-    _ patches: [Patch], _ number: Int32, _ edit: FileEdit, _ path: String
+    _ patches: [Patch], _ block: FrontBlock?, _ number: Int32, _ edit: FileEdit, _ path: String
   ) throws(SystemError) -> UInt64 {
     let size = try edit.descriptor.byteCount(path: edit.path)
+    let longer = size + (block?.count ?? 0)
     var status = stat()
     guard unsafe fstat(edit.descriptor.number, &status) == 0 else {
       throw SystemError("fstat", errno, edit.path)
@@ -228,15 +233,18 @@ final class UndoJournal {
     var birth: UInt64 = 0
     _ = unsafe csystem_birth(edit.descriptor.number, &birth)
     let ranges = patches.map { EditedRange(offset: $0.offset, count: UInt64($0.after.count)) }
-    let bytes = patches.reduce(UInt64(headCount + 8)) {
+    let insertion = block.map { $0.operation } ?? []
+    let bytes = patches.reduce(UInt64(headCount + 8 + 8 * insertion.count)) {
       $0 + UInt64(operationHeadCount + 2 * $1.after.count)
     }
+    let view = FileView(edit.descriptor.number, edit.path, block?.count ?? 0, .before)
     var writer = ChecksummedWriter(number, path)
     try writer.add(magic)
     for word in [
-      bytes, UInt64(patches.count), size, size, UInt64(status.st_ino), birth,
-      try EditedRange.hash(around: ranges, in: edit.descriptor.number, size, edit.path),
+      bytes, UInt64(patches.count + (block == nil ? 0 : 1)), size, longer, UInt64(status.st_ino),
+      birth, try EditedRange.hash(around: ranges, in: view, longer),
     ] { try writer.add(word) }
+    for word in insertion { try writer.add(word) }
     for patch in patches {
       let count = UInt64(patch.after.count)
       for word in [
@@ -282,8 +290,9 @@ struct EditedRange {
 
   /// A hash of bytes that an edit of `ranges` (in order) leaves alone, and that another image would
   /// have otherwise: the first and the last 4 KiB, and 512 bytes on both sides of the first ranges.
+  /// The offsets are those of the file with the block that the edit inserts.
   static func hash(
-    around ranges: [EditedRange], in number: Int32, _ size: UInt64, _ path: String
+    around ranges: [EditedRange], in file: FileView, _ size: UInt64
   ) throws(SystemError) -> UInt64 {
     var windows = [(start: UInt64(0), end: min(edge, size))]
     for range in ranges.prefix(neighbours) {
@@ -308,7 +317,7 @@ struct EditedRange {
         }
         let count = min(end - place, 64 << 10)
         sum.add(place)
-        sum.add(try readFully(number, place, Int(count), path))
+        sum.add(try file.read(place, Int(count)))
         place += count
       }
     }

@@ -1,8 +1,9 @@
 // The program's entry.
 
+import CommandLine
 import Glibc
-import Shell
+import SaveHelper
 
-let words = Array(CommandLine.arguments.dropFirst())
-if let words = helperWords(CommandLine.arguments[0], words) { exit(runHelper(words)) }
+let words = Array(Swift.CommandLine.arguments.dropFirst())
+if let words = helperWords(Swift.CommandLine.arguments[0], words) { exit(runHelper(words)) }
 exit(runShell(words))

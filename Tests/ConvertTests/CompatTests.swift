@@ -130,7 +130,8 @@ import Testing
 
   @Test(arguments: [
     (0x3FF as UInt64, "4.14", true), (0x7FF, "4.14", false), (0x1FFF, "4.15", true),
-    (0x7F, "4.12", true), (0x1FF, "4.12", false), (0x7F, "4.8", false),
+    (0x7F, "4.12", true), (0x1FF, "4.12", false), (0x7F, "4.8", false), (7, "4.6", true),
+    (0x1F, "4.6", false), (0x3F, "4.7", true), (0x1FFF, "4.22", true), (0x2001, "4.22", false),
   ])
   func enlightenments(value: UInt64, release: String, isGood: Bool) throws {
     var image = TestImage(version: 2)
@@ -162,12 +163,17 @@ import Testing
     #expect(try rules("4.19") == ["hvm-pic.state", "hvm-pci-link.route"])
   }
 
+  /// The configuration says what xl starts; the stream's number no restore looks at.
   @Test func emulators() throws {
     var image = LayersTests.libxl
     let place = image.count - 8 - 24 - 8
     #expect(try errors(image, "4.21").isEmpty)
     image[place + 8] = 1
-    #expect(try errors(image, "4.21") == ["EMULATOR_CONTEXT"])
+    #expect(try errors(image, "4.21").isEmpty)
+    #expect(
+      try reasons(image, "4.21").contains {
+        $0.subject == "EMULATOR_CONTEXT" && $0.severity == .warning
+      })
     #expect(try errors(image, "4.20").isEmpty)
   }
 

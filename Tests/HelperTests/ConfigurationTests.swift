@@ -11,7 +11,9 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import LuaAPI
+@testable import PolicyEngine
+@testable import SaveHelper
 
 /// A folder of configuration that goes with the value.
 final class Folder {

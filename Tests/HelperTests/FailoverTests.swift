@@ -10,7 +10,7 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import SaveHelper
 
 /// Reads checkpoints as xc_domain_restore does: where the stream ends after one, or libxl says so, it
 /// takes what is complete.

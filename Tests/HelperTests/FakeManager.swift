@@ -8,7 +8,7 @@ import SimDomain
 import SystemIO
 import TestKit
 
-@testable import Shell
+@testable import SaveHelper
 
 /// What libxl does around one run of a helper, with a simulated domain.
 final class FakeManager: @unchecked Sendable {

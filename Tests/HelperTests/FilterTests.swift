@@ -12,7 +12,7 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import SaveHelper
 
 @Suite struct FilterTests {
   static let scrub = """

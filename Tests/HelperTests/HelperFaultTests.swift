@@ -11,7 +11,7 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import SaveHelper
 
 /// The saves that libxl asks for.
 enum Saving: String, CaseIterable, CustomTestStringConvertible {

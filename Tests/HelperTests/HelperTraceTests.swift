@@ -9,7 +9,7 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import SaveHelper
 
 @Suite struct HelperTraceTests {
   let traces: Folder

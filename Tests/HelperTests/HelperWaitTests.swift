@@ -9,7 +9,7 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import SaveHelper
 
 /// sim-helper with a stream that is a pipe, and libxl's side of it in the hands of a test.
 private final class StalledHelper {

@@ -8,7 +8,8 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import LuaAPI
+@testable import SaveHelper
 
 enum Checkout {
   static let path = #filePath.replacing("/Tests/HelperTests/HookTests.swift", with: "")

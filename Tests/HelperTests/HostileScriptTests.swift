@@ -11,8 +11,9 @@ import SystemIO
 import TestKit
 import Testing
 
+@testable import LuaAPI
 @testable import LuaRuntime
-@testable import Shell
+@testable import SaveHelper
 
 /// A file defines `attack`, or `opts`, or both; what is done with them is put after it.
 enum Hostile {

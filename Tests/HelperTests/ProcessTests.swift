@@ -9,7 +9,7 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import SaveHelper
 
 /// sim-helper with libxl's ends of its pipes.
 final class HelperProcess {

@@ -14,8 +14,8 @@ extension Example {
     Example("libvirt-header.xml-end", .virsh(), at: "libvirt", 64 + 8) {
       $0.replace("libvirt", xml("<domain/>"))
     },
-    Example("libvirt-header.xml-nul", .virsh(), at: "libvirt", 64 + 9) {
-      $0.replace("libvirt", xml("<domain/>\0\0"))
+    Example("libvirt-header.xml-nul", .virsh(), at: "libvirt", 64 + 10) {
+      $0.replace("libvirt", xml("<domain/>\0a\0"))
     },
     Example("libvirt-header.xml", .virsh(), at: "libvirt", 64 + 7) {
       $0.replace("libvirt", xml("<domain=></domain>\0"))

@@ -53,6 +53,35 @@ t.test("what a vCPU has turned on is not taken away", function()
   end
 end)
 
+t.test("states and MSRs in use are named, and what needs the feature counts", function()
+  local path = t.rewrite(image().path, {
+    X86_CPUID_POLICY = function(rec)
+      local leaves = {}
+      for leaf in rec:each() do
+        leaves[#leaves + 1] = { leaf = leaf.leaf, subleaf = leaf.subleaf, a = leaf.a, b = leaf.b,
+          c = leaf.c, d = leaf.d }
+      end
+      rec = xs.record("X86_CPUID_POLICY", { leaf = leaves })
+      for leaf in rec:each() do
+        -- SMAP, IBRSB and SSBD; NX.
+        if leaf.leaf == 7 and leaf.subleaf == 0 then
+          leaf.b, leaf.d = leaf.b | 1 << 20, leaf.d | 1 << 26 | 1 << 31
+        elseif leaf.leaf == 0x80000001 then
+          leaf.d = leaf.d | 1 << 20
+        end
+      end
+      return rec
+    end,
+    HVM_CONTEXT = function(rec)
+      for cpu in rec:each "CPU" do cpu.cr4 = cpu.cr4 | 1 << 21 end
+    end,
+  }).path
+  local before = t.open(path)
+  t.raises("vCPU 0 has turned on CR4.SMAP, which", t.rewrite, path, filter(before, nil, { "nx" }))
+  local states = xs.cpuid.states()
+  t.equal(states[1].feature .. states[1].mask, "avx4")
+end)
+
 t.test("leaves that are empty are not named any more", function()
   local before = t.rewrite(image().path, {
     X86_CPUID_POLICY = function(rec)

@@ -7,8 +7,10 @@ import Stream
 import SystemIO
 import Testing
 
+@testable import LuaAPI
 @testable import LuaRuntime
-@testable import Shell
+@testable import REPL
+@testable import Reports
 
 @Suite struct AddRecordTypeTests {
   /// What somebody who adds X86_CACHE_INFO would write into `LibxcRecords`: this and no more.
@@ -28,7 +30,7 @@ import Testing
 
   /// Runs Lua with the row there.
   private func run(_ code: String, _ arguments: [String]) throws {
-    let shell = try ShellContext()
+    let shell = try ShellContext(SessionExplainer())
     defer { shell.state.close() }
     try shell.bind()
     try shell.state.load(Array(code.utf8), name: "=test")

@@ -3,17 +3,18 @@
 // children, so that a trap is seen as what it is.
 
 import LuaRuntime
-import Testing
 import TestKit
+import Testing
 
-@testable import Shell
+@testable import LuaAPI
+@testable import REPL
 
 @Suite struct BruteTests {
   private static let scripts = Program.checkout + "/Tests/Brute/"
 
   /// What is bound, as a table of Lua: what completion and help are made from.
   private func declarations() throws -> String {
-    let shell = try ShellContext()
+    let shell = try ShellContext(SessionExplainer())
     defer { shell.state.close() }
     try shell.bind()
     var text = "declared = {\n"

@@ -5,14 +5,14 @@ import Testing
 @Suite struct CompletionScriptTests {
   @Test(arguments: ["bash", "zsh", "fish"])
   func completionsNameCommandsAndOptions(shell: String) {
-    let text = Program.run(["internal-docs", shell]).text
+    let text = Program.documents([shell]).text
     for word in ["verify", "dump", "dry-run", "in-place", "lua"] {
       #expect(text.contains(word), "\(shell): \(word)")
     }
     guard shell == "bash" else { return }
     // Bash is asked as it asks at a Tab.
     let ask = """
-      source <(xensave-lua internal-docs bash)
+      source <(DocGenerator bash)
       ask() {
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMPREPLY=()
         COMP_POINT=${#COMP_LINE}
@@ -58,7 +58,7 @@ import Testing
   func fishCompletes() {
     for (words, answer) in Self.questions {
       let outcome = Program.shell(
-        "fish --no-config -c 'xensave-lua internal-docs fish | source; "
+        "fish --no-config -c 'DocGenerator fish | source; "
           + "complete -C \"xensave-lua \(words)\"'")
       let found = outcome.text.split(separator: "\n").map { $0.prefix { $0 != "\t" } }
       #expect(found == [answer[...]], "\(words): \(outcome.text)\(outcome.errors)")
@@ -73,7 +73,7 @@ import Testing
     defer { Program.remove(folder) }
     let script = #"""
       zmodload zsh/zpty
-      xensave-lua internal-docs zsh >\#(folder)/_xensave-lua
+      DocGenerator zsh >\#(folder)/_xensave-lua
       zpty z "TERM=dumb zsh -f -i"
       zpty -w z "PS1= RPS1=; fpath=(\#(folder) \$fpath); autoload -Uz compinit; compinit -u -D"
       zpty -w z "show() { print -r -- \"<\$BUFFER>\"; BUFFER=; }; zle -N show; bindkey '^Xp' show"

@@ -1,22 +1,26 @@
 // Everything that is bound is declared, and the committed documents are those of the declarations.
 
 import LuaRuntime
+import Terminal
 import Testing
 
-@testable import Shell
+@testable import LuaAPI
+@testable import REPL
+@testable import Reports
 
 @Suite struct DeclarationTests {
   private func bound() throws -> ShellContext {
-    let shell = try ShellContext()
+    let shell = try ShellContext(SessionExplainer())
     try shell.bind()
     return shell
   }
 
   @Test(arguments: [
-    ("meta", "lua/meta/xensave.lua"), ("api", "Sources/Shell/Shell.docc/LuaReference.md"),
+    ("meta", "lua/meta/xensave.lua"),
+    ("api", "Sources/DocGenerator/Documentation.docc/LuaReference.md"),
   ])
   func committedDocumentsAreUpToDate(kind: String, file: String) {
-    let outcome = Program.run(["internal-docs", kind])
+    let outcome = Program.documents([kind])
     #expect(outcome.exitCode == 0)
     // Compared apart: what differs is shown better by git than by the test's message.
     let isUpToDate = outcome.output == Program.read(Program.checkout + "/" + file)
@@ -25,13 +29,13 @@ import Testing
 
   /// One page a format, and none left over from a format that is gone.
   @Test func pagesOfFormatsAreUpToDate() {
-    let names = Program.run(["internal-docs", "formats"]).text.split(separator: "\n").map(
+    let names = Program.documents(["formats"]).text.split(separator: "\n").map(
       String.init)
     #expect(names.count >= 8)
-    let folder = Program.checkout + "/Sources/Shell/Shell.docc/Formats"
+    let folder = Program.checkout + "/Sources/DocGenerator/Documentation.docc/Formats"
     #expect(Program.names(in: folder) == names.map { $0 + ".md" }.sorted())
     for name in names {
-      let page = Program.run(["internal-docs", "format", name])
+      let page = Program.documents(["format", name])
       #expect(
         page.output == Program.read("\(folder)/\(name).md"), "scripts/docs makes \(name) anew")
       // Pictures are as wide as eight octets.
@@ -41,7 +45,7 @@ import Testing
         #expect(!isPicture || line.count <= 70, "\(name): \(line)")
       }
     }
-    #expect(Program.run(["internal-docs", "format", "FormatX"]).exitCode == 2)
+    #expect(Program.documents(["format", "FormatX"]).exitCode == 2)
   }
 
   /// Against pictures drawn by hand from the specification.
@@ -89,7 +93,7 @@ import Testing
     ),
   ])
   func picturesAreAsDrawnByHand(page: String, picture: String) {
-    #expect(Program.run(["internal-docs", "format", page]).text.contains(picture + "\n"))
+    #expect(Program.documents(["format", page]).text.contains(picture + "\n"))
   }
 
   @Test func everyMemberHasATypeAndADocumentation() throws {
@@ -148,7 +152,7 @@ import Testing
     #expect(help.contains("unit: octets\n") && help.contains("since: 0.1\n"), "\(help)")
     for kind in ["meta", "api", "api-man"] {
       #expect(
-        Program.run(["internal-docs", kind]).text.contains("padding. Unit: octets."), "\(kind)")
+        Program.documents([kind]).text.contains("padding. Unit: octets."), "\(kind)")
     }
   }
 
@@ -259,7 +263,7 @@ import Testing
     #expect(scripts.count >= 7)
     for kind in ["man", "api-man"] + scripts.map({ "script-man \($0)" }) {
       let outcome = Program.shell(
-        "xensave-lua internal-docs \(kind) | if command -v groff >/dev/null; "
+        "DocGenerator \(kind) | if command -v groff >/dev/null; "
           + "then groff -man -Tutf8 -ww -z; else grep -c '^.TH' >/dev/null; fi")
       #expect(outcome.exitCode == 0)
       #expect(outcome.errors.isEmpty, "\(outcome.errors)")

@@ -2,7 +2,7 @@
 
 import Testing
 
-private let docs = "Sources/Shell/Shell.docc/"
+private let docs = "Sources/DocGenerator/Documentation.docc/"
 
 @Suite struct DocumentTests {
   /// Code blocks of a Markdown file: language and text.

@@ -2,7 +2,8 @@
 
 import Testing
 
-@testable import Shell
+@testable import CommandLine
+@testable import Reports
 
 @Suite struct ExitCodeTests {
   private func source(_ name: String) -> String {
@@ -17,7 +18,7 @@ import Testing
   @Test func theDocumentsSayTheSame() {
     let help = flat(Program.run(["--help"]).text)
     #expect(help.contains("Exit codes: \(ExitCode.sentence)."), "\(help)")
-    let page = Program.run(["internal-docs", "man"]).text
+    let page = Program.documents(["man"]).text
     for (code, meaning) in ExitCode.table {
       let text = meaning.prefix(1).uppercased() + meaning.dropFirst() + "."
       #expect(page.contains(".TP\n.B \(code)\n\(text)\n"), "\(code)")
@@ -42,7 +43,7 @@ import Testing
 
   /// Every constant of the program is in the table.
   @Test func theTableIsWhole() {
-    let text = source("Sources/Shell/ErrorTable.swift")
+    let text = source("Sources/Reports/Failure.swift")
     let codes = text.matches(of: #/static let \w+: Int32 = (\d+)/#).compactMap { Int32($0.1) }
     #expect(codes.count >= 6)
     for code in codes { #expect(ExitCode.table.contains { $0.code == code }, "\(code)") }

@@ -3,47 +3,123 @@
 import Testing
 
 @Suite struct LayersTests {
-  /// Targets in the order of Package.swift, with what they depend on.
-  private let targets: [(name: String, dependencies: [String])] = {
+  private struct Target {
+    let name: String
+    let dependencies: Set<String>
+    let folder: String
+    /// Targets below Tests stand after all others and import what they declare.
+    var isOfTests: Bool { folder.hasPrefix("Tests/") }
+  }
+
+  /// The targets in the order of Package.swift, with what they depend on.
+  private let targets: [Target] = {
     let text = String(
       decoding: Program.read(Program.checkout + "/Package.swift"), as: UTF8.self)
-    let body = text[(text.firstRange(of: "  targets: [")?.upperBound ?? text.startIndex)...]
-    var out: [(name: String, dependencies: [String])] = []
+    var out: [Target] = []
     // swift("Name", ["A", "B"]), .target(name: "Name", dependencies: ["A"]), with line breaks.
-    for match in body.matches(
-      of:
-        #/(?:swift\(|\.(?:executableTarget|target|systemLibrary)\()\s*(?:name: )?"([^"]+)"([^\]\)]*)/#
-    ) {
-      let quoted = match.output.2.matches(of: #/"([A-Za-z]+)"/#).map { String($0.output.1) }
-      out.append((String(match.output.1), quoted))
+    let head = #/\b(swift|tests|executableTarget|testTarget|target|systemLibrary)\(\s*(?:name: )?"/#
+    for match in text.matches(of: head) {
+      let call = text[match.range.upperBound...].prefix(upToClosing: ")")
+      guard let end = call.firstIndex(of: "\"") else { continue }
+      let name = String(call[..<end])
+      let path = call.firstMatch(of: #/path: "([^"]+)"/#).map { String($0.output.1) }
+      let list =
+        (call.firstMatch(of: #/path:|exclude:|swiftSettings:/#)?.range.lowerBound)
+        .map { call[end..<$0] } ?? call[end...]
+      var names = Set(list.matches(of: #/"([A-Za-z][A-Za-z-]*)"/#).map { String($0.output.1) })
+      names.remove(name)
+      // What the fuzzer uses is a list of its own.
+      if list.contains("fuzzed"), let start = text.firstRange(of: "let fuzzed") {
+        let fuzzed = text[start.upperBound...].prefix(upToClosing: "\n]")
+        names.formUnion(fuzzed.matches(of: #/"([A-Za-z]+)"/#).map { String($0.output.1) })
+      }
+      let isTest = match.output.1 == "tests" || match.output.1 == "testTarget"
+      out.append(
+        Target(
+          name: name, dependencies: names,
+          folder: path ?? (isTest ? "Tests/\(name)" : "Sources/\(name)")))
     }
     return out
   }()
 
-  /// Targets below Tests: they stand behind all others and import what they like.
-  private let ofTests = ["TestKit", "sim-helper", "xen-victim"]
+  /// All that is linked with a target.
+  private func closure(_ name: String) -> Set<String> {
+    var found: Set<String> = []
+    var open = [name]
+    while let next = open.popLast() {
+      for below in targets.first(where: { $0.name == next })?.dependencies ?? []
+      where found.insert(below).inserted { open.append(below) }
+    }
+    return found
+  }
+
+  @Test func everyTargetIsKnown() {
+    #expect(targets.count > 40)
+    let folders = Set(targets.map(\.folder))
+    for name in Program.names(in: Program.checkout + "/Sources") {
+      #expect(folders.contains("Sources/" + name), "Sources/\(name) is no target")
+    }
+    for name in Program.names(in: Program.checkout + "/Tests") where name.hasSuffix("Tests") {
+      #expect(folders.contains("Tests/" + name), "Tests/\(name) is no target")
+    }
+  }
 
   @Test func everyArrowPointsDown() {
-    #expect(targets.count > 15)
-    let order = Dictionary(uniqueKeysWithValues: targets.enumerated().map { ($1.name, $0) })
-    for (position, target) in targets.enumerated() where !ofTests.contains(target.name) {
+    let order = Dictionary(
+      targets.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    for (position, target) in targets.enumerated() where !target.isOfTests {
       for name in target.dependencies {
         guard let below = order[name] else { continue }
-        #expect(below > position || name == "CLua", "\(target.name) -> \(name)")
+        #expect(below > position, "\(target.name) -> \(name)")
+        #expect(!targets[below].isOfTests, "\(target.name) -> \(name), which is of the tests")
       }
     }
   }
 
   @Test func targetsImportOnlyWhatTheyDeclare() {
-    let names = Set(targets.map(\.name))
-    for target in targets where !ofTests.contains(target.name) {
-      let folder = "\(Program.checkout)/Sources/\(target.name)"
+    // What comes with the toolchain and the system needs no declaration.
+    let given: Set = ["Glibc", "Synchronization", "Testing", "Swift"]
+    for target in targets where !target.dependencies.isEmpty || target.folder.hasSuffix("Tests") {
       let imports = Program.shell(
-        "grep -rhoE '^(public |internal |package )?import [A-Za-z]+' \(folder) --include=*.swift "
-          + "| awk '{print $NF}' | sort -u")
-      for name in imports.text.split(separator: "\n").map(String.init) where names.contains(name) {
+        "cd '\(Program.checkout)/\(target.folder)' && grep -rhoE "
+          + "'^(@[a-z]+ )?(public |internal |package )?import .*' . --include=*.swift "
+          + "| awk '{print $NF}' | cut -d. -f1 | sort -u")
+      for name in imports.text.split(separator: "\n").map(String.init) where !given.contains(name) {
+        // CFuzz is there only where the fuzzer's program is built.
+        guard name != "CFuzz" else { continue }
         #expect(target.dependencies.contains(name), "\(target.name) imports \(name)")
       }
     }
+  }
+
+  /// What root runs as libxl's helper has no session, no commands, no documents and no plots in it: by
+  /// what the package says, and by what the linker has put together.
+  @Test func theSaveHelperLinksNeitherSessionNorDocuments() {
+    let unwanted = ["REPL", "ScriptHost", "CommandLine", "DocGenerator", "ArgumentParser"]
+    let linked = closure("SaveHelper")
+    #expect(linked.contains("Live"))
+    for name in unwanted { #expect(!linked.contains(name), "SaveHelper links \(name)") }
+    // sim-helper is the helper over a simulated domain. Swift's symbols begin with their module's name.
+    func count(_ symbol: String) -> Int {
+      let found = Program.shell("nm \"$(command -v sim-helper)\" | grep -c -e '\(symbol)'")
+      return Int(found.text.split(separator: "\n").first ?? "") ?? -1
+    }
+    #expect(count("\\$s10SaveHelper") > 100)
+    #expect(count("\\$s6LuaAPI") > 100)
+    for name in unwanted { #expect(count("\\$s\(name.utf8.count)\(name)") == 0, "\(name)") }
+    #expect(count("12BacktestPlot") == 0)
+  }
+}
+
+extension StringProtocol {
+  /// The text before `end` that closes what is open at its start: brackets inside it are passed.
+  fileprivate func prefix(upToClosing end: String) -> SubSequence {
+    var depth = 0
+    for index in indices {
+      if self[index...].hasPrefix(end), depth == 0 { return self[..<index] }
+      if self[index] == "(" || self[index] == "[" { depth += 1 }
+      if self[index] == ")" || self[index] == "]" { depth -= 1 }
+    }
+    return self[...]
   }
 }

@@ -5,7 +5,8 @@ import LuaRuntime
 import Terminal
 import Testing
 
-@testable import Shell
+@testable import LuaAPI
+@testable import REPL
 
 @Suite struct LuaTextTests {
   private static let sample = """
@@ -57,7 +58,7 @@ import Testing
   }
 
   @Test func completingAnythingLeavesTheStackAlone() throws {
-    let shell = try ShellContext()
+    let shell = try ShellContext(SessionExplainer())
     try shell.bind()
     defer { shell.state.close() }
     let frame = shell.state.frame

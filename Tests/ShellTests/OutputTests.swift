@@ -4,7 +4,9 @@ import Glibc
 import LuaRuntime
 import Testing
 
-@testable import Shell
+@testable import CommandLine
+@testable import LuaAPI
+@testable import REPL
 
 @Suite struct OutputTests {
   /// The files that the writers read, made once; removed when the program ends.
@@ -258,10 +260,10 @@ import Testing
   @Test func everyCommandThatWritesHasItsRow() {
     let uses = Set(Writers.all.flatMap(\.uses))
     var found: Set<String> = []
-    for name in Program.names(in: Program.checkout + "/Sources/Shell/Commands") {
+    for name in Program.names(in: Program.checkout + "/Sources/CommandLine") {
       var owner = ""
       var isFile = false
-      for line in source("Shell/Commands/" + name).split(separator: "\n") {
+      for line in source("CommandLine/" + name).split(separator: "\n") {
         if let match = line.firstMatch(of: #/^(?:private )?struct (\w+)/#) {
           owner = String(match.1)
         }
@@ -282,7 +284,7 @@ import Testing
 
   /// And every function of scripts that takes a path.
   @Test func everyFunctionThatWritesHasItsRow() throws {
-    let shell = try ShellContext()
+    let shell = try ShellContext(SessionExplainer())
     try shell.bind()
     defer { shell.state.close() }
     let uses = Set(Writers.all.flatMap(\.uses))

@@ -46,6 +46,11 @@ enum Program {
     return shell(quoted.joined(separator: " "), input: input)
   }
 
+  /// Runs the generator of documents, which is built beside the program.
+  static func documents(_ words: [String]) -> Outcome {
+    shell((["DocGenerator"] + words).joined(separator: " "))
+  }
+
   /// Runs a shell command with the program's folder in PATH.
   static func shell(_ command: String, input: [UInt8] = []) -> Outcome {
     let folder = temporaryFolder()

@@ -4,7 +4,7 @@ import SystemIO
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import Reports
 
 private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
 private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"

@@ -1,6 +1,6 @@
 // The interactive shell on a terminal: what is on the screen after what was typed.
 
-import Shell
+import Reports
 import TestKit
 import Testing
 

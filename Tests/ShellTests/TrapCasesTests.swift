@@ -3,7 +3,8 @@
 import TestKit
 import Testing
 
-@testable import Shell
+@testable import LuaAPI
+@testable import Reports
 
 @Suite struct TrapCasesTests {
   private static let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"

@@ -131,14 +131,15 @@ enum Writers {
 
   /// Files of the source that open outputs by `OutputFile`, and what writes there.
   static let sites: [String: Set<String>] = [
-    "Shell/OutputJob.swift": ["set", "-e", "convert", "xs.rewrite"],
-    "Shell/ConvertJob.swift": ["unwrap --config"],
-    "Shell/DomainSave.swift": ["Domain:save", "Domain:checkpoint"],
-    "Shell/TraceRecorder.swift": ["trace", "a helper's trace"],
-    "Shell/Commands/PageFiles.swift": ["compact", "delta", "apply", "export raw"],
-    "Shell/Commands/PolicyCommand.swift": ["policy test --svg"],
-    "Shell/Bindings/SynthBinding.swift": ["Synth:save"],
-    "Shell/Bindings/PolicyBinding.swift": ["Trace:save"],
+    "Jobs/OutputJob.swift": ["set", "-e", "convert", "xs.rewrite"],
+    "Jobs/EditJob.swift": ["set", "run"],
+    "Jobs/ConvertJob.swift": ["unwrap --config"],
+    "Jobs/DomainSave.swift": ["Domain:save", "Domain:checkpoint"],
+    "Jobs/TraceRecorder.swift": ["trace", "a helper's trace"],
+    "CommandLine/PageFiles.swift": ["compact", "delta", "apply", "export raw"],
+    "CommandLine/PolicyCommand.swift": ["policy test --svg"],
+    "LuaAPI/Image/SynthBinding.swift": ["Synth:save"],
+    "LuaAPI/Domains/PolicyBinding.swift": ["Trace:save"],
     "Pages/PageSet.swift": ["PageSet:save"],
     "Pages/IndexCache.swift": ["--cache"],
     "SystemIO/Surroundings.swift": ["new", "init", ".save"],

@@ -10,7 +10,7 @@ import Format
 import Glibc
 import HelperProtocol
 import Live
-import Shell
+import SaveHelper
 import SimDomain
 import TestKit
 import XenDomain

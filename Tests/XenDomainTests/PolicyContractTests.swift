@@ -6,7 +6,8 @@ import SystemIO
 import Testing
 
 @testable import Live
-@testable import Shell
+@testable import LuaAPI
+@testable import PolicyEngine
 @testable import XenDomain
 
 /// A guest of 600 pages that dirties what a list says, over a link of one speed, in simulated time.

@@ -5,8 +5,8 @@ import Glibc
 import SystemIO
 import Testing
 
+@testable import Jobs
 @testable import Live
-@testable import Shell
 @testable import XenDomain
 
 @Suite(.serialized, .enabled(if: FakeXen.hasCompiler, "needs a C compiler called cc"))

@@ -1,9 +1,10 @@
 #!/usr/bin/env xensave-lua
--- Mask what CPUID tells the guest down to a level: another image's, that of a JSON of leaves, one by
--- name ("haswell", "x86-64-v2", "zen3"), or the image's own without some features.
+-- Mask what CPUID tells the guest down to a level: another image's, that of a file (xen-cpuid, xe
+-- host-cpu-info, xl info, JSON, names of features), one by name ("haswell", "x86-64-v2", "zen3"), or the
+-- image's own without some features.
 -- usage: xensave-lua level.lua IMAGE LEVEL (-o OUT | --in-place | --dry-run)
 --        xensave-lua level.lua IMAGE --check LEVEL     would IMAGE restore there? what would it lose?
--- LEVEL: --like OTHER | --from FILE.json | --named NAME | FEATURE... (what to take away)
+-- LEVEL: --like OTHER | --from FILE | --named NAME | FEATURE... (what to take away)
 local xs = require "xensave"
 local cpuid = require "xensave.cpuid"
 
@@ -21,13 +22,13 @@ local function level()
     local other <close> = assert(xs.open(name or xs.usage "expected another image"))
     return cpuid.of_image(other)
   elseif kind == "--from" then
-    return assert(cpuid.of_file(name or xs.usage "expected a file"))
+    return assert(cpuid.of_file(name or xs.usage "expected a file", img.guest))
   elseif kind == "--named" then
     return cpuid.named(name or xs.usage("expected one of %s", table.concat(cpuid.names(), ", ")))
   elseif kind then
     return cpuid.without(img, table.unpack(words))
   end
-  xs.usage "expected --like OTHER, --from FILE.json, --named NAME or names of features"
+  xs.usage "expected --like OTHER, --from FILE, --named NAME or names of features"
 end
 
 if is_check then

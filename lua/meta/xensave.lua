@@ -1,6 +1,6 @@
 ---@meta xensave
 -- The module `xensave` for the Lua language server.
--- Made from the program's declarations by `xensave-lua internal-docs meta`.
+-- Made from the program's declarations by `scripts/docs`.
 -- luacheck: ignore
 
 ---@alias xensave.FilterResult nil|false|"keep"|"drop"|"stop"|xensave.Record
@@ -1944,6 +1944,71 @@ function xs.cpuid.names(leaf, subleaf, register) end
 ---@param msr integer
 ---@return table
 function xs.cpuid.msr_names(msr) end
+
+---The registers and MSRs with feature bits, in the order of Xen's featuresets (xen-cpuid, xe
+---host-cpu-info, xl info): tables with leaf, subleaf (nil where there are none) and register,
+---or with msr and shift (0 or 32).
+---
+---```lua
+---print(xs.cpuid.words()[6].leaf)  --> 7
+---```
+---@return table[]
+function xs.cpuid.words() end
+
+---Features with all that are nothing without one of them, as Xen takes them out of a policy.
+---
+---```lua
+---xs.cpuid.with_dependents { "avx512bw" }[2]  --> avx512_vbmi
+---```
+---@param names string[]
+---@return string[]
+function xs.cpuid.with_dependents(names) end
+
+---The features that Xen gives to guests whatever the processor has: they are no reason against
+---a host.
+---@return string[]
+function xs.cpuid.given() end
+
+---The components of extended state that belong to a feature: tables with feature and mask,
+---their bits in XCR0.
+---@return table[]
+function xs.cpuid.states() end
+
+---The names of the generations of processors that are known, older before newer ones of a
+---family.
+---@return string[]
+function xs.cpuid.levels() end
+
+---What a generation of processors has, by its name or that of libvirt's model: name, vendor,
+---source, features, optional (those that microcode or settings decide) and partial (whether it
+---says nothing of what it does not list); nil for other names.
+---
+---```lua
+---#xs.cpuid.level("haswell").features
+---```
+---@param name string
+---@return table?
+function xs.cpuid.level(name) end
+
+---What a release of Xen refuses of a policy: vendor (another than the host's), subleaf (leaf 7
+---goes further than the host's), leaf (leaves 0 or 0x80000000 do).
+---
+---```lua
+---xs.cpuid.checks("4.17.4").subleaf  --> true
+---```
+---@param xen string
+---@return table
+function xs.cpuid.checks(xen) end
+
+---What vCPUs have turned on (control registers, extended state, MSRs) and a CPUID policy
+---denies: tables with vcpu, what ("CR4.SMEP") and features (one of them is needed). Xen
+---refuses such a state. `state` is HVM_CONTEXT, X86_PV_VCPU_XSAVE or X86_PV_VCPU_MSRS; others
+---have none. `msrs` is the policy of MSRs.
+---@param state xensave.Record
+---@param policy xensave.Record
+---@param msrs xensave.Record?
+---@return table[]
+function xs.cpuid.in_use(state, policy, msrs) end
 
 ---Selectors of pages, which run natively. `local P = xs.pages`.
 ---@class xensave.pages

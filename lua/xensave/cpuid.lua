@@ -2,45 +2,51 @@
 ---
 ---   local level = require "xensave.cpuid"
 ---   local host = level.of_image(xs.open "saved-on-the-old-host.img")
----   local host = level.of_file "old-host.json"     -- a JSON of leaves and MSRs
+---   local host = level.of_file "old-host.txt"      -- of xen-cpuid, xe host-cpu-info, xl info, JSON, names
 ---   local host = level.named "haswell"             -- or "x86-64-v3", "zen2"; level.names() lists them
 ---   print(level.check(img, host))          -- would it restore there? and if not, why
----   print(level.report(img, host))         -- what the guest loses
+---   print(level.report(img, host))         -- what the guest loses, and of what the level says nothing
 ---   return level.filter(host)              -- mask the image down to the host
 ---
 --- A *level* is a table of leaves and MSRs, and of features by name that it lacks:
 ---   { leaves = { { leaf=7, subleaf=0, a=, b=, c=, d= }, ... },
 ---     msrs = { { index=0x10a, value= }, ... }, lacks = { "avx2", ... } }
---- A leaf without subleaves has no `subleaf`. What a level does not mention is not limited by it.
+--- A leaf without subleaves has no `subleaf`. What a level does not mention is not limited by it, and
+--- said in the report. It may have, too: `known`, the set of the names that it speaks of; `optional`,
+--- those that some of its hosts have and some do not; `vendor`, what CPUID calls the processor.
 local xs = require "xensave"
-local levels = require "xensave.cpu_levels"
+local text = require "xensave.cpu_text"
 
 local M = {}
-
--- The words of CPUID that are feature bits: those (and only those) are masked bit by bit. Others
--- are counts, names and limits.
-local FEATURE_WORDS = {
-  { 1, nil, "c" }, { 1, nil, "d" }, { 7, 0, "b" }, { 7, 0, "c" }, { 7, 0, "d" },
-  { 7, 1, "a" }, { 7, 1, "b" }, { 7, 1, "c" }, { 7, 1, "d" }, { 7, 2, "d" },
-  { 0xd, 1, "a" }, { 0x80000001, nil, "c" }, { 0x80000001, nil, "d" },
-  { 0x80000007, nil, "d" }, { 0x80000008, nil, "b" }, { 0x80000021, nil, "a" },
-}
-
--- Bits that say something of the running system and not of the processor: OSXSAVE, OSPKE.
-local DYNAMIC = { ["1:c"] = 1 << 27, ["7:0:c"] = 1 << 4 }
-
--- Which features need which states of XCR0. Intel SDM volume 1, 13.2 and 13.5; AMD APM volume 2.
-local STATES = {
-  { bits = 1 << 2, needs = { "avx" } },
-  { bits = 3 << 3, needs = { "mpx" } },
-  { bits = 7 << 5, needs = { "avx512f" } },
-  { bits = 1 << 9, needs = { "pku" } },
-  { bits = 3 << 17, needs = { "amx_tile", "amx-tile" } },
-}
 
 local function key(leaf, subleaf, register)
   return subleaf and ("%x:%x:%s"):format(leaf, subleaf, register)
     or ("%x:%s"):format(leaf, register)
+end
+
+-- The registers that are feature bits: those (and only those) are masked bit by bit. Others are
+-- counts, names and limits.
+local FEATURE_WORDS = {}
+for _, place in ipairs(xs.cpuid.words()) do
+  if place.leaf then FEATURE_WORDS[#FEATURE_WORDS + 1] = place end
+end
+
+-- What Xen gives by itself: its names, and by register its bits.
+local GIVEN, GIVEN_BITS = {}, {}
+for _, name in ipairs(xs.cpuid.given()) do
+  GIVEN[name] = true
+  local bit = xs.cpuid.bit(name)
+  local place = bit.leaf and key(bit.leaf, bit.subleaf, bit.register) or bit.msr
+  GIVEN_BITS[place] = (GIVEN_BITS[place] or 0) | bit.mask
+end
+
+-- AMD repeats bits of register d of leaf 1 in leaf 0x80000001: those without a name of their own.
+local REPEATED = 0
+do
+  local own = xs.cpuid.names(0x80000001, nil, "d")
+  for bit in pairs(xs.cpuid.names(1, nil, "d")) do
+    if not own[bit] then REPEATED = REPEATED | 1 << bit end
+  end
 end
 
 --- The level that an image's policies describe: what its guest was given.
@@ -64,99 +70,66 @@ function M.of_image(img)
   return level
 end
 
--- A number of a table that came from JSON, where 64 bits are text ("0x1c0f").
-local function number(value, what, optional)
-  if value == nil and optional then return nil end
-  local n = math.tointeger(type(value) == "string" and tonumber(value) or value)
-  if not n then error(("%s: expected an integer, got %s"):format(what, xs.repr(value)), 0) end
-  return n
-end
-
-local function word(value, what)
-  local n = number(value, what, true)
-  if n and (n < 0 or n > 0xffffffff) then
-    error(("%s: expected 32 bits, got %s"):format(what, xs.hex(n)), 0)
-  end
-  return n
-end
-
 --- The level of a plain table. Leaves may name their registers a to d or eax to edx; numbers may be
 --- text. What is no level raises, and says which part.
-function M.of_table(t)
-  local level = { leaves = {}, msrs = {}, lacks = {} }
-  if type(t) ~= "table" then error("expected a table of leaves", 0) end
-  -- What `xensave-lua dump --json` prints of the policies: records with their fields.
-  if t[1] and t[1].fields then
-    local merged = { leaves = {}, msrs = {} }
-    for _, part in ipairs(t) do
-      for _, leaf in ipairs(part.fields.leaf or {}) do table.insert(merged.leaves, leaf) end
-      for _, msr in ipairs(part.fields.msr or {}) do table.insert(merged.msrs, msr) end
-    end
-    t = merged
-  elseif t[1] and t[1].leaf then
-    t = { leaves = t }
-  end
-  for name in pairs(t) do
-    if name ~= "leaves" and name ~= "msrs" and name ~= "lacks" then
-      error(("a level has leaves, msrs and lacks, and no '%s'"):format(tostring(name)), 0)
-    end
-  end
-  for i, leaf in ipairs(t.leaves or {}) do
-    local what = ("leaves[%d]"):format(i)
-    local subleaf = word(leaf.subleaf, what .. ".subleaf")
-    level.leaves[i] = {
-      leaf = word(leaf.leaf, what .. ".leaf") or error(what .. ": expected a field 'leaf'", 0),
-      subleaf = subleaf ~= 0xffffffff and subleaf or nil,
-      a = word(leaf.a or leaf.eax or 0, what .. ".a"), b = word(leaf.b or leaf.ebx or 0, what .. ".b"),
-      c = word(leaf.c or leaf.ecx or 0, what .. ".c"), d = word(leaf.d or leaf.edx or 0, what .. ".d"),
-    }
-  end
-  for i, msr in ipairs(t.msrs or {}) do
-    local what = ("msrs[%d]"):format(i)
-    level.msrs[i] = {
-      index = word(msr.index, what .. ".index") or error(what .. ": expected a field 'index'", 0),
-      value = number(msr.value, what .. ".value"),
-    }
-  end
-  for i, name in ipairs(t.lacks or {}) do
-    xs.cpuid.bit(name) -- raises for names that do not exist
-    level.lacks[i] = name
-  end
-  return level
-end
+M.of_table = text.of_table
 
 --- The level of a JSON text: an object as of_table takes it, a list of leaves, or what
 --- `xensave-lua dump IMAGE X86_CPUID_POLICY X86_MSR_POLICY --json` prints. Nil and an error for what
 --- is no JSON; what is JSON and no level raises.
-function M.of_json(text)
-  local t, err = xs.from_json(text)
+function M.of_json(source)
+  local t, err = xs.from_json(source)
   if t == nil then return nil, err or "expected a table of leaves, got null" end
   return M.of_table(t)
 end
 
---- The level of a file with JSON in it. Nil and an error where it cannot be read.
-function M.of_file(path)
+--- The level of a text: JSON, a featureset or policy as `xen-cpuid`, `xe host-cpu-info` and `xl info`
+--- print it (of several the one for such a guest, "x86_hvm" or "x86_pv"), the flags of /proc/cpuinfo,
+--- or names of features, which are all that the host has. Raises one line for what is none.
+M.of_text = text.of_text
+
+--- The level of a file, as of_text reads it. Nil and an error where it cannot be read.
+function M.of_file(path, guest)
   local file, err = io.open(path, "rb")
   if not file then return nil, err end
-  local text = file:read "a"
+  local source = file:read "a"
   file:close()
-  local level, problem = M.of_json(text)
-  if not level then return nil, ("%s: %s"):format(path, tostring(problem)) end
+  if not source then return nil, path .. ": it cannot be read" end
+  local ok, level = pcall(M.of_text, source, guest)
+  if not ok then return nil, ("%s: %s"):format(path, tostring(level)) end
   return level
 end
 
 --- The names of the levels that `named` knows.
-M.names = levels.names
+M.names = xs.cpuid.levels
 
---- A level by name: "x86-64-v2", "haswell", "zen3". It lacks what later generations of its family
---- added, and limits nothing else. Raises for names that it does not know.
-function M.named(name)
-  local lacks = levels.lacks(name)
-  if not lacks then
-    error(("no level '%s': expected one of %s"):format(
-      tostring(name), table.concat(levels.names(), ", ")), 2)
+-- All that the levels of one kind (partial or not) speak of.
+local function universe(partial)
+  local known = {}
+  for _, name in ipairs(xs.cpuid.levels()) do
+    local level = xs.cpuid.level(name)
+    if level.partial == partial then
+      for _, feature in ipairs(level.features) do known[feature] = true end
+    end
   end
-  return { leaves = {}, msrs = {}, lacks = lacks }
+  return known
+end
+
+--- A level by name: "x86-64-v2", "haswell", "zen3", or libvirt's name of the model. It lacks what
+--- processors of other generations have and those do not. Raises for names that it does not know.
+function M.named(name)
+  local found = xs.cpuid.level(tostring(name))
+  if not found then
+    error(("no level '%s': expected one of %s"):format(
+      tostring(name), table.concat(M.names(), ", ")), 0)
+  end
+  local has = {}
+  for _, feature in ipairs(found.features) do has[feature] = true end
+  local level = text.of_names(has, universe(found.partial))
+  level.name, level.vendor, level.source = found.name, found.vendor, found.source
+  level.optional = {}
+  for _, feature in ipairs(found.optional) do level.optional[feature] = true end
+  return level
 end
 
 local function find(level, leaf, subleaf)
@@ -174,35 +147,37 @@ local function highest(level, base)
   return top
 end
 
--- The bits of a feature word that the names in `level.lacks` take away.
-local function lacking(level, leaf, subleaf, register)
-  local mask = 0
+-- The bits by register (or MSR) that the names in `level.lacks` take away.
+local function lacking(level)
+  local masks = {}
   for _, name in ipairs(level.lacks or {}) do
-    local bit = xs.cpuid.bit(name)
-    if bit.leaf == leaf and bit.register == register and (bit.subleaf or subleaf) == subleaf then
-      mask = mask | bit.mask
-    end
+    local bit = text.bit(name)
+    local place = bit.leaf and key(bit.leaf, bit.subleaf, bit.register) or bit.msr
+    masks[place] = (masks[place] or 0) | bit.mask
   end
-  return mask
+  return masks
 end
 
--- The bits of a feature word that `level` allows; nil where it says nothing of it.
-local function allowed(level, leaf, subleaf, register)
-  local l = find(level, leaf, subleaf)
-  local bits
+-- The bits of a feature word that the leaves of `level` allow; nil where they say nothing of it.
+local function allowed(level, w)
+  local l, bits = find(level, w.leaf, w.subleaf), nil
   if l then
-    bits = l[register]
-  elseif highest(level, leaf & 0xffff0000) then
+    bits = l[w.register]
+  elseif highest(level, w.leaf & 0xffff0000) then
     bits = 0 -- a policy that has leaves of this range, but not this one, has none of its features
   end
-  local lost = lacking(level, leaf, subleaf, register)
-  if lost == 0 then return bits end
-  return (bits or 0xffffffff) & ~lost
+  if not bits then return nil end
+  if w.leaf == 0x80000001 and w.register == "d" then bits = bits | REPEATED end
+  return bits | (GIVEN_BITS[key(w.leaf, w.subleaf, w.register)] or 0)
 end
 
--- The registers that say how far leaves go. Xen refuses a guest's policy that goes further than the
--- host's. Xen: xen/lib/x86/policy.c, x86_cpu_policies_are_compatible.
-local TOPS = { { 0, nil }, { 7, 0 }, { 0x80000000, nil } }
+-- The registers that say how far leaves go. What Xen makes of a policy that goes further than the
+-- host's depends on the release: `check` is the member of xs.cpuid.checks that says it.
+local TOPS = {
+  { 0, nil, check = "leaf", since = "before Xen 4.18.4, 4.19.1 and 4.20" },
+  { 7, 0, check = "subleaf", since = "from Xen 4.15 on, before 4.17.5, 4.18.3 and 4.19" },
+  { 0x80000000, nil, check = "leaf", since = "before Xen 4.18.4, 4.19.1 and 4.20" },
+}
 
 -- The MSRs that say what the host can do, and must not say more than it can.
 local LIMITING_MSRS = { [0xce] = true, [0x10a] = true }
@@ -220,23 +195,50 @@ local function names_of(leaf, subleaf, register, bits)
   return out
 end
 
---- The state that vCPUs have in use and that a policy record lacks the features for: a list of
---- texts such as "vCPU 0: CR4.SMEP".
-M.in_use = require("xensave.cpu_state").in_use
+-- "GenuineIntel" of an image's or a level's leaf 0; nil where it has none.
+local function vendor(leaf)
+  return leaf and ("<I4I4I4"):pack(leaf.b, leaf.d, leaf.c):match "^%g+"
+end
 
---- What an image's guest has and a host of this level lacks: a list of names, empty where the
---- image would restore. Dynamic bits are left out.
+-- What is to be said where an image's guest and a level have processors of two vendors; else nil.
+local function other_vendor(img, level, checks)
+  local own = img.cpuid and vendor(img.cpuid:leaf(0))
+  local host = level.vendor or vendor(find(level, 0))
+  if own and host and own ~= host then
+    return ("the guest's processor is a %s, the host's a %s%s"):format(
+      own, host, checks and (checks.vendor and " (Xen refuses it)" or "")
+        or " (Xen refuses it from 4.22 on)")
+  end
+end
+
+--- The state that vCPUs have in use and that a policy record lacks the features for: a list of
+--- texts such as "vCPU 0: CR4.SMEP". `msrs` is the policy of MSRs, if there is one.
+function M.in_use(state, policy, msrs)
+  local out = {}
+  for _, use in ipairs(xs.cpuid.in_use(state, policy, msrs)) do
+    out[#out + 1] = ("vCPU %d: %s"):format(use.vcpu, use.what)
+  end
+  return out
+end
+
+-- What has to be turned on by a vCPU for Xen to look at its features.
+local STATES = { "HVM_CONTEXT", "X86_PV_VCPU_XSAVE", "X86_PV_VCPU_MSRS" }
+
+--- What an image's guest has and a host of this level lacks: a list of names, empty where the guest
+--- loses nothing. What Xen gives by itself is left out.
 function M.missing(img, level)
   local out = {}
   local cpuid = img.cpuid
   if not cpuid then return out end
+  local lacks = lacking(level)
   for _, w in ipairs(FEATURE_WORDS) do
-    local leaf, subleaf, register = w[1], w[2], w[3]
-    local mine = cpuid:leaf(leaf, subleaf)
-    local theirs = allowed(level, leaf, subleaf, register)
-    if mine and theirs then
-      local lost = mine[register] & ~theirs & ~(DYNAMIC[key(leaf, subleaf, register)] or 0)
-      for _, name in ipairs(names_of(leaf, subleaf, register, lost)) do out[#out + 1] = name end
+    local mine = cpuid:leaf(w.leaf, w.subleaf)
+    if mine then
+      local place = key(w.leaf, w.subleaf, w.register)
+      local theirs = (allowed(level, w) or 0xffffffff) & ~(lacks[place] or 0)
+      for _, name in ipairs(names_of(w.leaf, w.subleaf, w.register, mine[w.register] & ~theirs)) do
+        out[#out + 1] = name
+      end
     end
   end
   -- Only components that the guest has turned on must be there.
@@ -249,26 +251,79 @@ function M.missing(img, level)
   return out
 end
 
---- Whether an image would restore on a host of this level, and a list of what speaks against it:
---- missing features, what vCPUs have in use of them, leaves and MSRs that go further than the
---- host's.
-function M.check(img, level)
-  local reasons = M.missing(img, level)
+--- What an image's guest has and the level says nothing of: a list of names. It stays in the image,
+--- and whether the host has it is for somebody else to know. A second list has those that some hosts
+--- of the level have and some do not.
+function M.unsaid(img, level)
+  local unsaid, optional = {}, {}
   local cpuid = img.cpuid
-  local masked = img:first "X86_CPUID_POLICY"
+  if not cpuid then return unsaid, optional end
+  for _, w in ipairs(FEATURE_WORDS) do
+    local mine = cpuid:leaf(w.leaf, w.subleaf)
+    if mine and not allowed(level, w) then
+      local place = key(w.leaf, w.subleaf, w.register)
+      local bits = mine[w.register] & ~(GIVEN_BITS[place] or 0)
+      if w.leaf == 0x80000001 and w.register == "d" then bits = bits & ~REPEATED end
+      for _, name in ipairs(names_of(w.leaf, w.subleaf, w.register, bits)) do
+        if (level.optional or {})[name] then
+          optional[#optional + 1] = name
+        elseif not (level.known or {})[name] then
+          unsaid[#unsaid + 1] = name
+        end
+      end
+    end
+  end
+  -- A level that only takes single features away says nothing of the others on purpose.
+  if not level.known and #level.leaves == 0 then unsaid = {} end
+  table.sort(unsaid)
+  table.sort(optional)
+  return unsaid, optional
+end
+
+-- The two lists as lines for people.
+local function unsaid_lines(img, level)
+  local unsaid, optional = M.unsaid(img, level)
+  local lines = {}
+  if #unsaid > 0 then
+    lines[1] = "kept, though the level says nothing of it: " .. table.concat(unsaid, ", ")
+  end
+  if #optional > 0 then
+    lines[#lines + 1] = "kept, though only some hosts of the level have it: "
+      .. table.concat(optional, ", ")
+  end
+  return lines
+end
+
+--- Whether an image would restore on a host of this level with all that its guest has, and a list of
+--- what speaks against it: missing features (Xen takes them away without a word), what vCPUs have in
+--- use of them (Xen refuses that), leaves and MSRs that go further than the host's, another vendor.
+--- `xen` is the host's release, such as "4.17.3": where it is missing, all releases count. A third
+--- result is a list of what stays though the level does not say that its hosts have it.
+function M.check(img, level, xen)
+  local reasons = M.missing(img, level)
+  local checks
+  if xen then
+    local ok, result = pcall(xs.cpuid.checks, xen)
+    if not ok then error(tostring(result.message or result), 0) end
+    checks = result
+  end
+  local cpuid = img.cpuid
+  local masked, msrs = img:first "X86_CPUID_POLICY", img:first "X86_MSR_POLICY"
+  reasons[#reasons + 1] = other_vendor(img, level, checks)
   if masked then
     local before = masked:find { leaf = 7, subleaf = 0 }
-    masked = masked:copy()
-    M.mask(masked, level)
+    masked, msrs = masked:copy(), msrs and msrs:copy()
+    local lost = M.mask(masked, level)
+    if msrs then M.mask_msrs(msrs, level, lost) end
     local after = masked:find { leaf = 7, subleaf = 0 }
-    if before and after and after.a < before.a and not find(level, 7, 0) then
-      reasons[#reasons + 1] = (
-        "CPUID 0x7: goes to %s, the host's to %s (refused before Xen 4.17.5, 4.18.3 and 4.19)"
-      ):format(xs.hex(before.a), xs.hex(after.a))
+    if before and after and after.a < before.a and not find(level, 7, 0)
+      and (not checks or checks.subleaf) then
+      reasons[#reasons + 1] = ("CPUID 0x7: goes to %s, the host's to %s (refused %s)"):format(
+        xs.hex(before.a), xs.hex(after.a), TOPS[2].since)
     end
-    for _, type in ipairs { "HVM_CONTEXT", "X86_PV_VCPU_MSRS" } do
+    for _, type in ipairs(STATES) do
       for rec in img:records(type) do
-        for _, use in ipairs(M.in_use(rec, masked)) do
+        for _, use in ipairs(M.in_use(rec, masked, msrs)) do
           reasons[#reasons + 1] = "in use by " .. use
         end
       end
@@ -276,30 +331,38 @@ function M.check(img, level)
   end
   for _, top in ipairs(TOPS) do
     local mine, theirs = cpuid and cpuid:leaf(top[1], top[2]), find(level, top[1], top[2])
-    if mine and theirs and mine.a > theirs.a then
-      reasons[#reasons + 1] = ("CPUID %s: goes to %s, the host's to %s"):format(
-        xs.hex(top[1]), xs.hex(mine.a), xs.hex(theirs.a))
+    if mine and theirs and mine.a > theirs.a and (not checks or checks[top.check]) then
+      reasons[#reasons + 1] = ("CPUID %s: goes to %s, the host's to %s (refused %s)"):format(
+        xs.hex(top[1]), xs.hex(mine.a), xs.hex(theirs.a), top.since)
     end
   end
   local policy = img:first "X86_MSR_POLICY"
+  local lacks = lacking(level)
   for msr in policy and policy:each() or function() end do
+    local theirs = ~(lacks[msr.index] or 0)
     for _, limit in ipairs(level.msrs) do
-      local more = limit.index == msr.index and LIMITING_MSRS[msr.index] and msr.value & ~limit.value
-      if more and more ~= 0 then
-        reasons[#reasons + 1] = ("%s: bits %s"):format(msr.name or xs.hex(msr.index), xs.hex(more))
+      if limit.index == msr.index and LIMITING_MSRS[msr.index] then
+        theirs = theirs & (limit.value | (GIVEN_BITS[msr.index] or 0))
       end
     end
+    local more = msr.value & ~theirs
+    if more ~= 0 then
+      reasons[#reasons + 1] = ("%s: bits %s"):format(msr.name or xs.hex(msr.index), xs.hex(more))
+    end
   end
-  return #reasons == 0, reasons
+  return #reasons == 0, reasons, unsaid_lines(img, level)
 end
 
---- What the guest of an image loses on the way to a level, as text: one line each, "" for nothing.
---- The image is not changed.
+--- What the guest of an image loses on the way to a level, and of what the level says nothing, as
+--- text: one line each, "" for nothing. The image is not changed.
 function M.report(img, level)
   local lines = {}
   local policy, msrs = img:first "X86_CPUID_POLICY", img:first "X86_MSR_POLICY"
-  if policy then table.move(M.mask(policy:copy(), level), 1, 1000, 1, lines) end
-  if msrs then table.move(M.mask_msrs(msrs:copy(), level), 1, 1000, #lines + 1, lines) end
+  if policy then lines = M.mask(policy:copy(), level) end
+  if msrs then
+    for _, line in ipairs(M.mask_msrs(msrs:copy(), level, lines)) do lines[#lines + 1] = line end
+  end
+  for _, line in ipairs(unsaid_lines(img, level)) do lines[#lines + 1] = line end
   return table.concat(lines, "\n")
 end
 
@@ -317,41 +380,35 @@ function M.xcr0(img)
   return all
 end
 
+-- Whether a policy record has a feature; nil where it does not have the leaf.
+local function has(rec, name)
+  local bit = text.bit(name)
+  for leaf in rec:each() do
+    if leaf.leaf == bit.leaf and (leaf.subleaf == bit.subleaf or leaf.subleaf == 0xffffffff) then
+      return leaf[bit.register] & bit.mask ~= 0
+    end
+  end
+end
+
 -- Repairs what must agree: leaf 0xD lists only states whose features are left.
 local function repair_xstate(rec, report)
-  local function has(name)
-    local ok, bit = pcall(xs.cpuid.bit, name)
-    if not ok or not bit.leaf then return nil end
-    for leaf in rec:each() do
-      if leaf.leaf == bit.leaf and (leaf.subleaf == bit.subleaf or leaf.subleaf == 0xffffffff) then
-        return leaf[bit.register] & bit.mask ~= 0
-      end
-    end
-    return false
-  end
-  local drop = 0
-  for _, state in ipairs(STATES) do
-    local known, present = false, false
-    for _, name in ipairs(state.needs) do
-      local found = has(name)
-      if found ~= nil then known, present = true, present or found end
-    end
-    if known and not present then drop = drop | state.bits end
-  end
-  if drop == 0 then return end
   local top = rec:find { leaf = 0xd, subleaf = 0 }
   if not top then return end
-  local before = top.a | top.d << 32
-  local after = before & ~drop
+  local before, drop = top.a | top.d << 32, 0
+  local none = has(rec, "xsave") == false
+  for _, state in ipairs(xs.cpuid.states()) do
+    if none or has(rec, state.feature) == false then drop = drop | state.mask end
+  end
+  local after = none and 0 or before & ~drop
   if after == before then return end
   top.a, top.d = after & 0xffffffff, after >> 32
   -- The size of the area for all states that are left: the end of the last component.
-  local size = 576
+  local size = none and 0 or 576
   for leaf in rec:each() do
-    if leaf.leaf == 0xd and leaf.subleaf >= 2 and leaf.subleaf < 63 then
-      if after & (1 << leaf.subleaf) ~= 0 then
+    if leaf.leaf == 0xd and leaf.subleaf >= 1 and leaf.subleaf < 63 then
+      if leaf.subleaf > 1 and after & (1 << leaf.subleaf) ~= 0 then
         size = math.max(size, leaf.a + leaf.b)
-      elseif drop & (1 << leaf.subleaf) ~= 0 then
+      elseif none or leaf.subleaf > 1 and drop & (1 << leaf.subleaf) ~= 0 then
         leaf.a, leaf.b, leaf.c, leaf.d = 0, 0, 0, 0
       end
     end
@@ -360,29 +417,38 @@ local function repair_xstate(rec, report)
   report[#report + 1] = ("xcr0 %#x -> %#x"):format(before, after)
 end
 
--- Takes `mask` from one register of a leaf and reports the names; bits that say something of the
--- running system stay.
+-- Takes `mask` from one register of a leaf and reports the names.
 local function take(element, leaf, subleaf, register, mask, report)
-  local lost = element[register] & mask & ~(DYNAMIC[key(leaf, subleaf, register)] or 0)
+  local lost = element[register] & mask
   if lost == 0 then return end
   element[register] = element[register] & ~lost
   for _, name in ipairs(names_of(leaf, subleaf, register, lost)) do report[#report + 1] = name end
 end
 
+-- The features in a report, which has bits without a name, too.
+local function features_in(report)
+  local features = {}
+  for _, name in ipairs(report) do
+    if pcall(xs.cpuid.bit, name) then features[#features + 1] = name end
+  end
+  return features
+end
+
 -- What cannot be without something that the policy has lost. Only features that were taken away
 -- here count: what never was there may hide what the hardware has.
 local function repair_dependents(rec, report)
-  local lost = {}
-  for _, name in ipairs(report) do lost[#lost + 1] = name end
-  for _, name in ipairs(levels.with_dependents(lost)) do
-    local ok, bit = pcall(xs.cpuid.bit, name)
+  for _, name in ipairs(xs.cpuid.with_dependents(features_in(report))) do
+    local bit = text.bit(name)
     for leaf in rec:each() do
       local subleaf = leaf.subleaf ~= 0xffffffff and leaf.subleaf or nil
-      if ok and bit.leaf == leaf.leaf and (bit.subleaf or subleaf) == subleaf then
+      if bit.leaf == leaf.leaf and (bit.subleaf or subleaf) == subleaf then
         take(leaf, bit.leaf, subleaf, bit.register, bit.mask, report)
       end
     end
   end
+  -- AMD's second copy follows the first.
+  local first, second = rec:find { leaf = 1 }, rec:find { leaf = 0x80000001 }
+  if first and second then second.d = second.d & ~(REPEATED & ~first.d) end
 end
 
 -- Leaves that have lost all that was in them: the greatest leaf does not name them any more. An
@@ -410,17 +476,23 @@ local function repair_tops(rec, report)
   trim(rec:find { leaf = 0x80000000 }, 0x80000008, function(leaf)
     return leaf.leaf > 0x80000000 and leaf.leaf or nil
   end)
+  -- Processors without XSAVE end at leaf 0xB.
+  if has(rec, "xsave") == false then
+    trim(rec:find { leaf = 0 }, 0xb, function(leaf) return leaf.leaf <= 0xffff and leaf.leaf or nil end)
+  end
 end
 
 --- Masks a policy record down to a level. Returns a list of what the guest loses.
 function M.mask(rec, level)
   local report = {}
+  local lacks = lacking(level)
   for leaf in rec:each() do
     local subleaf = leaf.subleaf ~= 0xffffffff and leaf.subleaf or nil
     for _, w in ipairs(FEATURE_WORDS) do
-      if w[1] == leaf.leaf and (w[2] == subleaf or w[2] == nil or subleaf == nil) then
-        local limit = allowed(level, w[1], w[2], w[3])
-        if limit then take(leaf, w[1], w[2], w[3], ~limit, report) end
+      if w.leaf == leaf.leaf and (w.subleaf == subleaf or w.subleaf == nil or subleaf == nil) then
+        local limit = (allowed(level, w) or 0xffffffff)
+          & ~(lacks[key(w.leaf, w.subleaf, w.register)] or 0)
+        take(leaf, w.leaf, w.subleaf, w.register, ~limit & 0xffffffff, report)
       end
     end
     for _, top in ipairs(TOPS) do
@@ -438,18 +510,24 @@ function M.mask(rec, level)
   return report
 end
 
---- Masks an MSR policy record down to a level. Returns a list of what the guest loses.
-function M.mask_msrs(rec, level)
+--- Masks an MSR policy record down to a level; `lost` is what the CPUID policy has lost. Returns a
+--- list of what the guest loses.
+function M.mask_msrs(rec, level, lost)
   local report = {}
+  local names = xs.cpuid.with_dependents(features_in(lost or {}))
+  for _, name in ipairs(level.lacks or {}) do names[#names + 1] = name end
+  local lacks = lacking { lacks = names }
   for msr in rec:each() do
+    local keep = ~(lacks[msr.index] or 0)
     for _, limit in ipairs(level.msrs) do
       if limit.index == msr.index then
-        local lost = msr.value & ~limit.value
-        if lost ~= 0 then
-          msr.value = msr.value & limit.value
-          report[#report + 1] = ("%s bits %#x"):format(msr.name or xs.hex(msr.index), lost)
-        end
+        keep = keep & (limit.value | (GIVEN_BITS[msr.index] or 0))
       end
+    end
+    local gone = msr.value & ~keep
+    if gone ~= 0 then
+      msr.value = msr.value & keep
+      report[#report + 1] = ("%s bits %#x"):format(msr.name or xs.hex(msr.index), gone)
     end
   end
   return report
@@ -459,63 +537,56 @@ end
 --- vCPU has turned on cannot be taken away (bits of CR4 and EFER, states of XCR0, MSRs): the filter
 --- refuses such an image, because Xen would. With `force` it goes on and logs what Xen will refuse.
 function M.filter(level, force)
-  -- The policy as it is now, and the states that are left: it comes before the vCPUs.
-  local left, policy
-  local function refuse(text)
-    if not force then error(text, 0) end
-    xs.log.warn("Xen will refuse the image: %s", text)
+  -- The policies as they are now: they come before the vCPUs.
+  local policy, msrs, lost
+  local function refuse(line)
+    if not force then error(line, 0) end
+    xs.log.warn("Xen will refuse the image: %s", line)
   end
-  local function check(accum, what)
-    local lost = left and accum & ~left or 0
-    if lost ~= 0 then
-      refuse(("%s has turned on xcr0 states %#x, which the level lacks"):format(what, lost))
-    end
-  end
+  -- One line a vCPU with all that it uses.
   local function check_use(rec)
-    for _, use in ipairs(policy and M.in_use(rec, policy) or {}) do
-      local vcpu, what = use:match "^(vCPU %d+): (.*)$"
-      refuse(("%s has turned on %s, which the level lacks"):format(vcpu, what))
+    local uses, order = {}, {}
+    for _, use in ipairs(policy and xs.cpuid.in_use(rec, policy, msrs) or {}) do
+      if not uses[use.vcpu] then order[#order + 1], uses[use.vcpu] = use.vcpu, {} end
+      table.insert(uses[use.vcpu], use.what)
+    end
+    for _, vcpu in ipairs(order) do
+      refuse(("vCPU %d has turned on %s, which the level lacks"):format(
+        vcpu, table.concat(uses[vcpu], ", ")))
     end
   end
-  return {
+  local filter = {
     name = "cpuid-level",
     X86_CPUID_POLICY = function(rec)
-      for _, name in ipairs(M.mask(rec, level)) do xs.log.info("the guest loses %s", name) end
-      local top = rec:find { leaf = 0xd, subleaf = 0 }
-      left = top and top.a | top.d << 32
+      lost = M.mask(rec, level)
+      for _, name in ipairs(lost) do xs.log.info("the guest loses %s", name) end
       policy = rec:copy()
     end,
     X86_MSR_POLICY = function(rec)
-      for _, name in ipairs(M.mask_msrs(rec, level)) do xs.log.info("the guest loses %s", name) end
-    end,
-    X86_PV_VCPU_XSAVE = function(rec)
-      if rec.length >= 24 then check(rec.xcr0_accum, ("vCPU %d"):format(rec.vcpu_id)) end
-    end,
-    X86_PV_VCPU_MSRS = check_use,
-    HVM_CONTEXT = function(rec)
-      check_use(rec)
-      for entry in rec:each "CPU_XSAVE" do
-        check(entry.xcr0_accum, ("vCPU %d"):format(entry.instance))
-      end
+      local gone = M.mask_msrs(rec, level, lost)
+      for _, name in ipairs(gone) do xs.log.info("the guest loses %s", name) end
+      msrs = rec:copy()
     end,
   }
+  for _, type in ipairs(STATES) do filter[type] = check_use end
+  return filter
 end
 
---- A level without the named features: everything else is as the image has it.
+--- A level without the named features and all that needs them: everything else is as the image has
+--- it. Raises one line for names that do not exist.
 function M.without(img, ...)
   local level = M.of_image(img)
-  for _, name in ipairs(levels.with_dependents { ... }) do
-    local bit = xs.cpuid.bit(name)
-    if bit.leaf then
-      local l = find(level, bit.leaf, bit.subleaf)
-      if l then l[bit.register] = l[bit.register] & ~bit.mask end
-    else
-      for _, msr in ipairs(level.msrs) do
-        if msr.index == bit.msr then msr.value = msr.value & ~bit.mask end
-      end
-    end
-  end
+  for _, name in ipairs { ... } do text.bit(name) end
+  level.lacks = xs.cpuid.with_dependents { ... }
   return level
+end
+
+--- What a level does not change in an image, though its hosts may differ in it: lines of text on
+--- another vendor and on features that the level does not say that all of its hosts have.
+function M.kept(img, level)
+  local lines = unsaid_lines(img, level)
+  table.insert(lines, 1, other_vendor(img, level))
+  return lines
 end
 
 return M

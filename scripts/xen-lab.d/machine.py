@@ -129,16 +129,19 @@ class Machine:
                 raise LabError(f"QEMU refused {name}: {answer['error'].get('desc')}")
         raise LabError(f"QEMU ended: {self.last_words('qemu.log')}")
 
-    def run(self, seconds, output):
-        """Has dom0 run the job on the in disk and copies what it prints to `output`; its status."""
+    def run(self, seconds, output, silence=None):
+        """Has dom0 run the job on the in disk and copies what it prints to `output`; its status.  A job
+        that prints nothing for `silence` seconds has failed."""
         self.serial.sendall(b"run %d\n" % seconds)
-        end = self.wait_for(rb"\x1blab-exit (\d+)\n", seconds + 60, "no answer from dom0", output)
+        end = self.wait_for(rb"\x1blab-exit (\d+)\n", seconds + 60, "no answer from dom0", output,
+                            silence)
         return int(end[1])
 
-    def wait_for(self, pattern, seconds, failure, output=io.BytesIO()):
+    def wait_for(self, pattern, seconds, failure, output=io.BytesIO(), silence=None):
         """Reads the serial line up to a match of `pattern`, which starts with the only or last
         escape character in it; `output` gets, as it arrives, all that comes before."""
         deadline = time.monotonic() + seconds
+        heard = time.monotonic()
         received = b""
         self.serial.settimeout(1)
         while not (match := re.match(pattern, received)):
@@ -146,6 +149,7 @@ class Machine:
                 if not (data := self.serial.recv(65536)):
                     raise LabError(f"QEMU ended: {self.last_words('qemu.log')}")
                 received += data
+                heard = time.monotonic()
                 escape = received.rfind(b"\x1b")
                 sure = received if escape < 0 else received[:escape]
                 output.write(sure)
@@ -160,6 +164,8 @@ class Machine:
             console = self.console.read_bytes()
             if re.search(rb"Panic on CPU|Kernel panic|Dom(ain )?0 crashed", console):
                 raise LabError(f"Xen or dom0 crashed: {self.last_words('console.log')}")
+            if silence and time.monotonic() > heard + silence:
+                raise LabError(f"dom0 was silent for {silence} s: {self.last_words('console.log')}")
             if time.monotonic() > deadline:
                 raise LabError(f"{failure} in {seconds} s: {self.last_words('console.log')}")
         return match

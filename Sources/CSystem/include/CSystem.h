@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "CSystemOutputs.h"
+#include "CSystemRanges.h"
 #include "CSystemThreads.h"
 #include "CSystemWaits.h"
 

@@ -91,7 +91,7 @@ private func verify(_ bytes: [UInt8]) throws {
     "file: \(first)\npipe: \(second)")
   guard file.isGood else { return }
   do {
-    _ = try ImageDocument(MemoryFile.input.source()).patches()
+    _ = try ImageDocument(MemoryFile.input.source()).plan(unit: 4096)
     var converter = Converter(
       try MemoryFile.input.source(), to: try MemoryFile.output.sink(), Conversion())
     _ = try converter.run()
@@ -165,6 +165,11 @@ private func isEnd(_ written: [UInt8], of bytes: [UInt8]) -> Bool {
   written.count == bytes.count || trailingOffset(bytes) == UInt64(written.count)
 }
 
+/// Whether what was written is all of an edited image, or all but what a volume has after it.
+private func isEnd(_ edited: [UInt8], _ written: [UInt8]) -> Bool {
+  trailingOffset(edited) == UInt64(written.count)
+}
+
 /// Where something begins behind the end of an image.
 private func trailingOffset(_ bytes: [UInt8]) -> UInt64? {
   guard let source = try? MemoryFile.second.source(bytes) else { return nil }
@@ -215,10 +220,11 @@ private func document(_ input: [UInt8]) throws {
     try? document.set(path, text: text)
   }
   _ = try? document.config()
-  let patches = try? document.patches()
-  if let patches {
-    // Written over the image they make what the edits say, and backwards the image itself.
-    var edited = bytes
+  let plan = try? document.plan(unit: choices[1] & 4 == 0 ? 4096 : 0)
+  if case .inPlace(let patches, let inserted)? = plan {
+    // Written over the image they make what the edits say.
+    let longer = [UInt8](repeating: 0, count: Int(inserted)) + bytes
+    var edited = longer
     for patch in patches {
       let place = Int(patch.offset)
       try demand(Array(edited[place..<place + patch.before.count]) == patch.before, "\(patch)")
@@ -229,7 +235,8 @@ private func document(_ input: [UInt8]) throws {
     if (try? rewriter.run()) != nil {
       let written = MemoryFile.output.bytes
       try demand(
-        edited.starts(with: written) && isEnd(written, of: bytes), "patches and a rewrite differ")
+        edited.starts(with: written) && (edited.count == written.count || isEnd(edited, written)),
+        "patches and a rewrite differ")
     }
   }
   try? undo(document)

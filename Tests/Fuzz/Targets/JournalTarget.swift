@@ -22,7 +22,12 @@ private enum JournalSeeds {
       new += contents[offset..<offset + count] + zeros(count)
     }
     let old = Array("XSUNDO1\n".utf8) + le64(1024, 1, 8, 4) + contents[8..<12]
+    // With a block of 512 bytes at the front, which no file system takes away again.
+    var block = Array("XSUNDO2\n".utf8) + le64(0, 2, 512, 1024, 0, 0, 0)
+    block += le64(2, 56, 0, 512, 1 << 63 | 1, 0, 512)
+    block += le64(1, 40, 520, 4) + contents[520..<524] + zeros(4)
     return [new + zeros(8) + [0], new + zeros(8) + [1], new + zeros(8) + [2], old + zeros(8) + [0]]
+      + [block + zeros(8) + [0], block + zeros(8) + [2]]
   }()
 }
 
@@ -78,6 +83,14 @@ private func journal(_ input: [UInt8]) throws {
   directory.write(bytes, ".img.undo")
   let recovery = try? FileEdit.recover(path)
   let after = directory.read("img") ?? []
+  if bytes.count >= 96, bytes[6] == UInt8(ascii: "2"), bytes.load(64, as: UInt32.self) == 2 {
+    // What was inserted is taken away, and no more.
+    let block = bytes.load(88, as: UInt64.self)
+    return try demand(
+      after.count == image.count
+        || after.count < image.count && UInt64(image.count - after.count) == block,
+      "\(after.count) bytes of \(image.count)")
+  }
   try demand(after.count == image.count, "\(after.count) bytes of \(image.count)")
   guard recovery == .undone else {
     return try demand(after == image, "not undone, and yet the image has changed")
@@ -108,6 +121,8 @@ private func mend(_ bytes: inout [UInt8], _ operations: [Operation], _ path: Str
   let isAscending = zip(ranges, ranges.dropFirst()).allSatisfy { $0.end <= $1.offset }
   if isAscending {
     bytes.put(
-      56, try EditedRange.hash(around: ranges, in: descriptor.number, UInt64(status.st_size), path))
+      56,
+      try EditedRange.hash(
+        around: ranges, in: FileView(descriptor.number, path, 0, .after), UInt64(status.st_size)))
   }
 }

@@ -6,10 +6,13 @@ import Bytes
 import Format
 import Glibc
 import Image
-@testable import LuaRuntime
-@testable import Shell
 import Stream
 import SystemIO
+
+@testable import LuaAPI
+@testable import LuaRuntime
+@testable import PolicyEngine
+@testable import REPL
 
 let luaTargets: [FuzzTarget] = [
   FuzzTarget("lua", limit: 256, seeds: { LuaSeeds.all }) { try LuaMachine.plain().run($0) },
@@ -64,7 +67,7 @@ final class LuaMachine {
       guard let shell = state.context as? ShellContext else { throw Violation("no context") }
       self.shell = shell
     } else {
-      shell = try ShellContext()
+      shell = try ShellContext(SessionExplainer())
       try shell.bind()
       shell.logSink = { _, _ in }
       guard chdir(path) == 0 else { throw Violation("chdir: \(errno)") }

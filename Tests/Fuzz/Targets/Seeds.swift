@@ -29,9 +29,9 @@ enum Seeds {
     var empty = StreamBuilder.hvm()
     empty["PAGE_DATA"] = StreamBuilder.pages([0xF000_0000_0000_0010]).bytes
     var fields = StreamBuilder.hvm()
-    fields["PAGE_DATA"] = StreamBuilder.pages([0x10, 0x11, 0xE000_0000_0000_0012]).bytes
+    fields["PAGE_DATA"] = StreamBuilder.pages([0x10, 0xE000_0000_0000_0012]).bytes
     fields["HVM_CONTEXT"] = StreamBuilder.record("HVM_CONTEXT", 0x09, devices).bytes
-    return small + [empty.bytes, fields.bytes, StreamBuilder.pv(width: 8).libxc.bytes] + others
+    return small + [empty.bytes, fields.bytes] + others
   }()
 
   /// HVM_CONTEXT with one entry of every device.
@@ -43,8 +43,16 @@ enum Seeds {
 
   /// Containers that the builders do not make, and streams of checkpoints.
   private static let others: [[UInt8]] = {
-    var out = [StreamBuilder.remus(guest: 2).bytes]
-    let small = StreamBuilder.hvm(version: 3).bytes
+    // A page is enough: the longer an image, the fewer of them in a second.
+    var checkpoints = StreamBuilder.remus(guest: 2)
+    for index in checkpoints.pieces.indices where checkpoints.pieces[index].name == "PAGE_DATA" {
+      checkpoints.pieces[index].bytes =
+        StreamBuilder.pages([0xF000_0000_0000_0010, 0xF000_0000_0000_0011]).bytes
+    }
+    var out = [checkpoints.bytes]
+    var hvm = StreamBuilder.hvm(version: 3)
+    hvm["PAGE_DATA"] = StreamBuilder.pages([0x10]).bytes
+    let small = hvm.bytes
     for formats in [["libvirt"], ["xenopsd"], ["draft-b", "libxc"], ["v2", "libxl"]] {
       var conversion = Conversion()
       for name in formats { _ = conversion.add(format: name) }

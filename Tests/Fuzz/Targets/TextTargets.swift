@@ -4,12 +4,15 @@ import Convert
 import Format
 import Image
 import JSON
+import TestKit
+
+@testable import LuaAPI
 @testable import LuaRuntime
 import Markup
 @testable import Pages
-@testable import Shell
+@testable import REPL
+@testable import ScriptHost
 @testable import Terminal
-import TestKit
 
 let textTargets: [FuzzTarget] = [
   FuzzTarget(

@@ -1,0 +1,177 @@
+// xensave-lua convert
+
+internal import ArgumentParser
+internal import Bytes
+internal import Convert
+internal import Format
+internal import Image
+internal import Jobs
+internal import Legacy
+internal import Reports
+internal import Stream
+internal import SystemIO
+
+struct ConvertImage: LongCommand {
+  static let name = "convert"
+  static let configuration = CommandConfiguration(
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Convert an image between versions, byte orders and outer layers.",
+    discussion: """
+      FORMAT is one of: \
+      \(Conversion.formats.map { "\($0.name) (\($0.doc))" }.joined(separator: ", ")). \
+      --to may come twice: once for the version and once for the layers. What is not named stays as \
+      it is. --layout aligned writes each page once, with its contents at a multiple of 4096 and holes \
+      of the file for zeros, as `compact --aligned` does. What the result cannot hold is refused by name; --lossy leaves it out and says so.
+
+      Exit codes: 0 done, 1 refused or a bad image, 2 usage, 3 a system call failed.
+      """)
+
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
+  @Argument(help: "The result; \"-\" is standard output.", completion: .file()) var output: String
+  @Option(help: ArgumentHelp("What to convert to.", valueName: "format")) var to: [String] = []
+  @OptionGroup var shared: ConvertOptions
+  @Option(help: "How pages lie in the file: plain or aligned.") var layout: LayoutName?
+  @Option(help: "Byte order of the streams: little or big.", completion: .list(["little", "big"]))
+  var order: String?
+  @Option(
+    help: ArgumentHelp(
+      "The release that saved the image, where draft B does not say it.", valueName: "M.N"))
+  var xen: String?
+
+  @Option(
+    help:
+      "Word size of a legacy image's toolstack, where it is not to be told from the image: 32 or 64."
+  )
+  var width: Int?
+
+  var long: ProgressOptions { shared.long }
+
+  mutating func execute() throws -> Int32 {
+    if let layout { return try lay(out: layout) }
+    let source = try opened(image)
+    if let legacy = try importLegacy(source) { return legacy }
+    var conversion = try shared.conversion()
+    for name in to where !conversion.add(format: name) {
+      throw Failure(
+        ExitCode.usage,
+        "no format '\(name)'" + didYouMean(name, among: Conversion.formats.map(\.name)))
+    }
+    if let order { conversion.order = try byteOrder(order) }
+    if let xen { conversion.xenRelease = try xenRelease(xen) }
+    guard !to.isEmpty || order != nil else {
+      throw Failure(ExitCode.usage, "convert: expected --to or --order")
+    }
+    return try shared.run(source, output, conversion).0
+  }
+
+  /// Another layout of the same version, order and layers.
+  private func lay(out layout: LayoutName) throws -> Int32 {
+    guard to.isEmpty, order == nil, width == nil else {
+      throw Failure(
+        ExitCode.usage, "--layout: expected neither --to nor --order (convert in two steps)")
+    }
+    var words = layout == .aligned ? ["--aligned"] : []
+    if shared.unchecked { words.append("--unchecked") }
+    if shared.json { words.append("--json") }
+    if shared.long.quiet { words.append("--quiet") }
+    var compact = try Compact.parse(words + ["--", image, output])
+    return try compact.execute()
+  }
+
+  /// Converts a legacy image to version 3; nil where the image is none.
+  private func importLegacy(_ source: Source) throws(Failure) -> Int32? {
+    do {
+      guard try width != nil || LegacyForm.detect(source) != nil else { return nil }
+      guard order == nil, to.allSatisfy({ ["v3", "libxc", "libxl"].contains($0) }) else {
+        throw Failure(
+          ExitCode.usage,
+          "\(image): a legacy image becomes version 3 first: expected --to v3, libxl or libxc")
+      }
+      var job = LegacyJob(destination: output)
+      job.isUnchecked = shared.unchecked
+      if let width {
+        guard width == 32 || width == 64 else {
+          throw Failure(ExitCode.usage, "--width: expected 32 or 64, got \(width)")
+        }
+        job.options.width = width == 32 ? .bits32 : .bits64
+      }
+      if to.contains("libxc") { job.options.wrapping = .libxc }
+      if to.contains("libxl") { job.options.wrapping = .libxl }
+      if let release = try xen.map(xenRelease) {
+        job.options.xenVersion = (UInt32(release.major), UInt32(release.minor))
+      }
+      let report = try job.run(source)
+      if shared.json, output != "-" {
+        try writeOut(report.json)
+      } else if !shared.long.quiet {
+        writeError(
+          "xensave-lua: legacy \(report.guest.name), \(report.width.rawValue * 8)-bit toolstack: "
+            + "\(report.pageCount.grouped) pages, \(report.byteCount.grouped) octets\n")
+        for note in report.notes { writeError("xensave-lua: note: \(note)\n") }
+      }
+      return ExitCode.good
+    } catch let error as RewriteError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    } catch let error as SystemError {
+      throw Failure(error)
+    } catch {
+      throw Failure(any: error)
+    }
+  }
+}
+
+/// How pages lie in a file, as the command line says it.
+enum LayoutName: String, CaseIterable, ExpressibleByArgument { case plain, aligned }
+
+/// What convert, wrap and unwrap share.
+struct ConvertOptions: ParsableArguments {
+  @Flag(help: "Leave out what the result cannot hold, and say so.") var lossy = false
+  @Flag(help: "Leave out the check of what was written.") var unchecked = false
+  @Flag(help: "Print the report as JSON.") var json = false
+  @OptionGroup var long: ProgressOptions
+
+  func conversion() throws(Failure) -> Conversion {
+    var conversion = Conversion()
+    conversion.isLossy = lossy
+    return conversion
+  }
+
+  /// Runs it; the report goes to standard error where the image goes to standard output.
+  func run(
+    _ source: Source, _ output: String, _ conversion: Conversion
+  ) throws(Failure) -> (Int32, ConversionReport) {
+    var job = ConvertJob(conversion: conversion, destination: output)
+    job.isUnchecked = unchecked
+    let report: ConversionReport
+    do { report = try job.run(source) } catch { throw Failure(error) }
+    if json, output != "-" {
+      try writeOut(report.json)
+    } else if !long.quiet {
+      if output == "-" { writeError(report.text + "\n") } else { try writeOut(report.text + "\n") }
+    }
+    return (ExitCode.good, report)
+  }
+}
+
+/// An image from the command line.
+func opened(_ path: String) throws(Failure) -> Source {
+  do { return try Source(image: path) } catch { throw Failure(error) }
+}
+
+/// A release from the command line.
+func xenRelease(_ text: String) throws(Failure) -> XenRelease {
+  guard let release = XenRelease(text) else {
+    throw Failure(ExitCode.usage, "a release of Xen: expected MAJOR.MINOR, got '\(text)'")
+  }
+  return release
+}
+
+/// A byte order by its name.
+func byteOrder(_ text: String) throws(Failure) -> ByteOrder {
+  guard let order = ByteOrder(named: text) else {
+    throw Failure(ExitCode.usage, "byte order: expected little or big, got '\(text)'")
+  }
+  return order
+}

@@ -1,0 +1,202 @@
+// Differences as a Lua filter: xensave-lua diff --as-filter.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import Markup
+internal import Pages
+internal import Reports
+internal import Stream
+
+/// Differences as the text of a Lua filter.
+struct DiffFilter {
+  private let one: ImageDocument
+  private let other: ImageDocument
+  private let differences: [Difference]
+  private let pages: [PageDifference]
+  private let pathB: String
+
+  init(
+    _ one: ImageDocument, _ other: ImageDocument, _ differences: [Difference],
+    _ pages: [PageDifference], pathB: String
+  ) {
+    self.one = one
+    self.other = other
+    self.differences = differences
+    self.pages = pages
+    self.pathB = pathB
+  }
+
+  func text() throws -> String {
+    var header = ""
+    if let config = other.header(.xl), differences.contains(where: { $0.path.hasPrefix("config") })
+    {
+      let text = XLConfig.text(config) ?? []
+      header += "  xl_header = function(h)\n    h.config_text = \(quoted(text))\n  end,\n"
+    }
+    if let xml = other.header(.libvirt).flatMap({ DomainText.text($0) }),
+      differences.contains(where: { $0.path.hasPrefix(DomainText.xml.rawValue) })
+    {
+      header += "  libvirt_header = function(h)\n    h.xml_text = \(quoted(xml))\n  end,\n"
+    }
+    for kind in HeaderKind.allCases {
+      let name = "\(kind.rawValue)_header"
+      let fields = differences.filter { $0.path.hasPrefix(name + ".") && $0.kind == .field }
+      guard !fields.isEmpty, kind != .xl, kind != .libvirt else { continue }
+      header += "  \(name) = function(h)\n"
+      for field in fields {
+        header += "    h.\(field.path.dropFirst(name.count + 1)) = \(literal(field.value))\n"
+      }
+      header += "  end,\n"
+    }
+    let (declarations, entry) = pagesText()
+    return """
+      -- Turns the first image into the second.
+      local xs = require "xensave"
+      \(declarations)local change = {
+      \(try records())}
+      return {
+      \(header)\(entry)  record = function(rec)
+          local f = change[rec.index]
+          if f then return f(rec) end
+        end,
+      }
+
+      """
+  }
+
+  /// What copies the pages that differ from the second image, by reference to it: what stands before
+  /// the filter's table, and its entry for PAGE_DATA.
+  private func pagesText() -> (declarations: String, entry: String) {
+    var notes = ""
+    for run in pages where run.kind != .contents {
+      notes += "-- not done: \(run.description)\n"
+    }
+    let runs = pages.filter { $0.kind == .contents }
+    guard !runs.isEmpty else { return (notes, "") }
+    var ranges = ""
+    for run in runs { ranges += "  { \(run.first.hex()), \(run.last.hex()) },\n" }
+    var wanted = "xs.pages.pfns(changed)"
+    if one.index.end.guest == .x86PV {
+      // Page tables refer to other pages by number: the restore checks them.
+      notes += "-- not done: page tables that differ\n"
+      let tables = (1...4).map { "\"L\($0)TAB\", \"L\($0)TAB_PIN\"" }.joined(separator: ", ")
+      wanted += " - xs.pages.type(\(tables))"
+    }
+    return (
+      """
+      \(notes)local other = assert(xs.open(\(quoted(Array(pathB.utf8)))))
+      local changed = xs.pages.set()
+      for _, run in ipairs {
+      \(ranges)} do
+        changed = changed | xs.pages.set(run[1], run[2])
+      end
+      local pages = \(wanted)
+
+      """,
+      """
+        PAGE_DATA = function(batch) batch:copy_pages(pages, other) end,
+
+      """
+    )
+  }
+
+  /// A function for each record of the first image that changes; its number is the key.
+  private func records() throws -> String {
+    var out = ""
+    let byRecord = Dictionary(grouping: differences, by: \.recordA)
+    let byAnchor = Dictionary(grouping: differences, by: \.anchor)
+    let touched = Set(byRecord.keys).union(byAnchor.keys).subtracting([0])
+    for number in touched.sorted() {
+      let record = try one.record(number)
+      let all = byRecord[number] ?? []
+      out += "  [\(number)] = function(rec)  -- \(record.type.name)\n"
+      if all.contains(where: { $0.text != nil }) {
+        out += texts(all)
+        continue
+      }
+      let inserted = try (byAnchor[number] ?? []).map { try made($0.recordB) }
+      if !inserted.isEmpty {
+        for field in all {
+          guard let slot = field.slot, field.kind == .field else { continue }
+          out += "    rec:set(\(quoted(Array(slot.path.utf8))), \(literal(field.value)))\n"
+        }
+        out += "    return \((inserted + ["rec"]).joined(separator: ", "))\n"
+      } else if all.contains(where: { $0.kind == .missing && $0.recordB == 0 && $0.slot == nil })
+        && all.count == 1
+      {
+        out += "    return false\n"
+      } else if let mate = all.map(\.recordB).first(where: { $0 > 0 }),
+        try other.record(mate).payloadByteCount > 0
+      {
+        out += "    -- not done: the second image has another blob of "
+        out += "\(try other.record(mate).length) octets here\n"
+      } else if try all.allSatisfy({ try isEdit($0, of: record) }) {
+        for field in all {
+          guard let slot = field.slot else { continue }
+          out += "    rec:set(\(quoted(Array(slot.path.utf8))), \(literal(field.value)))"
+          out += "  -- \(field.before) -> \(field.after)\n"
+        }
+      } else if let mate = all.map(\.recordB).first(where: { $0 > 0 }) {
+        // Elements came or went: the body as a whole.
+        out += "    return \(try made(mate))\n"
+      }
+      out += "  end,\n"
+    }
+    return out
+  }
+
+  /// Edits of xenopsd's record by path.
+  private func texts(_ all: [Difference]) -> String {
+    var out = ""
+    for difference in all {
+      guard let text = difference.text, let path = text.path else {
+        out += "    -- not done: \(difference.description)\n"
+        continue
+      }
+      let value = text.after.map { quoted(Array($0.utf8)) } ?? "nil"
+      out += "    rec.xenops[\(quoted(Array(path.description.utf8)))] = \(value)\n"
+    }
+    return out + "  end,\n"
+  }
+
+  /// Whether the difference can be said as one field that gets another value.
+  private func isEdit(_ difference: Difference, of record: Record) throws -> Bool {
+    guard difference.kind == .field, difference.slot != nil, difference.recordB > 0 else {
+      return false
+    }
+    return try other.record(difference.recordB).body.count == record.body.count
+  }
+
+  /// The text that makes a record of the second image.
+  private func made(_ number: Int) throws -> String {
+    let record = try other.record(number)
+    return "xs.record(\(record.type.number), \(quoted(record.body)), \"\(record.type.layer)\")"
+  }
+
+  private func literal(_ value: FieldValue?) -> String {
+    switch value {
+    case .unsigned(let number)?: return "0x" + String(number, radix: 16)
+    case .signed(let number)?: return "\(number)"
+    case .text(let text)?: return quoted(Array(text.utf8))
+    case .octets(let octets)?: return quoted(octets)
+    default: return "nil"
+    }
+  }
+
+  /// A Lua string of these octets.
+  private func quoted(_ octets: [UInt8]) -> String {
+    var out = "\""
+    for octet in octets {
+      switch octet {
+      case 0x22, 0x5C:
+        out += "\\"
+        out.unicodeScalars.append(Unicode.Scalar(octet))
+      case 0x20..<0x7F: out.unicodeScalars.append(Unicode.Scalar(octet))
+      case 0x0A: out += "\\n"
+      default: out += "\\x" + [octet].hexDigits
+      }
+    }
+    return out + "\""
+  }
+}

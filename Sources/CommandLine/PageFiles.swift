@@ -1,0 +1,250 @@
+// xensave-lua compact, delta, apply and export: new files made from the pages of images.
+
+internal import ArgumentParser
+internal import Bytes
+internal import Format
+internal import Image
+internal import Jobs
+internal import JSON
+internal import Pages
+internal import Reports
+internal import Stream
+internal import SystemIO
+
+/// Writes a new file with `body`; it appears only when all is well. "-" is standard output.
+private func writingFile<R>(
+  _ path: String, butNot inputs: [FileIdentity],
+  check: (OutputFile) throws(Failure) -> Void = { _ throws(Failure) in },
+  _ body: (Sink) throws(PagesError) -> R
+) throws(Failure) -> R {
+  do {
+    if path == "-" {
+      let sink = try Sink.standardOutput()
+      guard sink.kind != .file || !inputs.contains(sink.identity) else {
+        throw Failure(ExitCode.usage, "standard output is one of the inputs")
+      }
+      return try body(sink)
+    }
+    guard !OutputFile.isSame(path, as: inputs) else {
+      throw Failure(ExitCode.usage, "\(path): the output is one of the inputs")
+    }
+    let output = try OutputFile(path, .memory)
+    let result = try body(output.sink)
+    try check(output)
+    try output.commit()
+    return result
+  } catch let failure as Failure {
+    throw failure
+  } catch let error as SystemError {
+    throw Failure(error)
+  } catch let error as PagesError {
+    throw Failure(error)
+  } catch {
+    throw Failure(any: error)
+  }
+}
+
+/// What all commands share that look at pages.
+struct PageOptions: ParsableArguments {
+  @Flag(
+    help: ArgumentHelp(
+      "Keep the index of the image in .NAME.index beside it, and use the one that is there."))
+  var cache = false
+
+  func opening(_ path: String) throws(Failure) -> PageImage {
+    do throws(PagesError) {
+      return cache
+        ? try PageImage(caching: path, note: { writeError("xensave-lua: note: \($0)\n") })
+        : try PageImage(opening: path)
+    } catch { throw Failure(error) }
+  }
+}
+
+/// Prints numbers as JSON, or as one line.
+private func report(
+  _ command: some LongCommand, _ json: Bool, _ path: String,
+  _ members: KeyValuePairs<String, UInt64>
+) throws(Failure) {
+  // A report beside an image on standard output goes nowhere.
+  guard path != "-", !command.long.quiet || json else { return }
+  if json {
+    var writer = JSONWriter(style: .pretty)
+    writer.beginObject()
+    writer.member("output", path)
+    for (key, value) in members { writer.member(key, value) }
+    writer.endObject()
+    return try writeOut(writer.finish() + [10])
+  }
+  let text = members.map { "\($0.key.replacing("_", with: " ")) \($0.value.grouped)" }
+  try writeOut("\(path): \(text.joined(separator: ", "))\n")
+}
+
+struct Compact: LongCommand {
+  static let name = "compact"
+  static let configuration = CommandConfiguration(
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Write an image with each page once.",
+    discussion: """
+      Drops what a live or checkpointed stream has superseded; the result is a plain image of the \
+      last complete checkpoint.
+      """)
+
+  @Argument(help: "The image, a file.", completion: .file()) var image: String
+  @Argument(help: "The new image; \"-\" is standard output.", completion: .file()) var output:
+    String
+  @Flag(help: "Begin contents at multiples of 4096 octets, and make zeros holes of the file.")
+  var aligned = false
+  @Flag(help: "Leave out the check of what was written.") var unchecked = false
+  @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var pages: PageOptions
+  @OptionGroup var long: ProgressOptions
+
+  mutating func execute() throws -> Int32 {
+    let image = try pages.opening(self.image)
+    let layout = aligned ? PageLayout.aligned : .plain
+    let done = try writingFile(output, butNot: [image.identity], check: check) {
+      sink throws(PagesError) in try image.compact(to: sink, layout: layout)
+    }
+    try report(
+      self, json, output,
+      [
+        "pages": done.pageCount, "dropped": done.dropped, "holes": done.holes,
+        "octets_read": done.octetsRead, "octets_written": done.octetsWritten,
+      ])
+    return ExitCode.good
+  }
+
+  private func check(_ written: OutputFile) throws(Failure) {
+    guard !unchecked, let path = written.readingPath else { return }
+    let found: VerifyReport
+    do { found = try Verifier(Source(opening: path)).run() } catch let error as SystemError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    } catch {
+      throw Failure(any: error)
+    }
+    let expected = written.expectedRules
+    guard
+      let first = found.findings.first(where: {
+        $0.severity == .error && !expected.contains($0.ruleID)
+      })
+    else { return }
+    throw Failure(
+      ExitCode.findings,
+      "\(output): \(written.refusal): the result would not restore: \(first.description); --unchecked "
+        + "writes it all the same")
+  }
+}
+
+struct MakeDelta: LongCommand {
+  static let name = "delta"
+  static let configuration = CommandConfiguration(
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Write what of an image differs from another one.")
+
+  @Argument(help: "The image to start from.", completion: .file()) var base: String
+  @Argument(help: "The image to reach.", completion: .file()) var new: String
+  @Argument(help: "The delta; \"-\" is standard output.", completion: .file()) var output: String
+  @Option(
+    help: ArgumentHelp(
+      "How hard zstd packs what changed: 1 (fast) to 19; 0 for not at all.", valueName: "number"))
+  var level = 1
+  @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var pages: PageOptions
+  @OptionGroup var long: ProgressOptions
+
+  mutating func validate() throws {
+    guard (0...19).contains(level) else { throw ValidationError("--level: expected 0 to 19") }
+  }
+
+  mutating func execute() throws -> Int32 {
+    let (base, new) = (try pages.opening(self.base), try pages.opening(self.new))
+    let done = try writingFile(output, butNot: [base.identity, new.identity]) {
+      sink throws(PagesError) in try PageDelta.make(from: base, to: new, sink, level: level)
+    }
+    try report(
+      self, json, output,
+      [
+        "changed_pages": done.changedPages, "octets_from_base": done.copied,
+        "octets_in_delta": done.literal, "octets_written": done.octetsWritten,
+      ])
+    return ExitCode.good
+  }
+}
+
+struct ApplyDelta: LongCommand {
+  static let name = "apply"
+  static let configuration = CommandConfiguration(
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Make an image from another one and a delta.")
+
+  @Argument(help: "The image that the delta starts from.", completion: .file()) var base: String
+  @Argument(help: "The delta.", completion: .file()) var delta: String
+  @Argument(help: "The new image; \"-\" is standard output.", completion: .file()) var output:
+    String
+  @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var long: ProgressOptions
+
+  mutating func execute() throws -> Int32 {
+    let base: Source
+    let delta: Source
+    do {
+      base = try Source(image: self.base)
+      delta = try Source(opening: self.delta)
+    } catch { throw Failure(error) }
+    let done = try writingFile(output, butNot: [base.identity, delta.identity]) {
+      sink throws(PagesError) in try PageDelta.apply(delta, to: base, sink)
+    }
+    try report(
+      self, json, output,
+      ["changed_pages": done.changedPages, "octets_written": done.octetsWritten])
+    return ExitCode.good
+  }
+}
+
+struct Export: LongCommand {
+  static let name = "export"
+  static let configuration = CommandConfiguration(
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Write the guest's memory for other tools.",
+    discussion: """
+      raw: file offset = physical address, for forensic tools; lime: the same in ranges; xen-core: \
+      what xl dump-core writes, for crash; elf-core: for gdb, with the registers of the vCPUs, the \
+      mappings of the first one's page tables, and what a Linux kernel says of itself (VMCOREINFO), by \
+      which crash opens it, too, where the guest is not PV.
+      """)
+
+  @Argument(help: "The image, a file.", completion: .file()) var image: String
+  @Argument(help: "The dump; \"-\" is standard output.", completion: .file()) var output: String
+  @Option(
+    help: "raw, lime, xen-core or elf-core.",
+    completion: .list(["raw", "lime", "xen-core", "elf-core"])) var format: String
+  @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var pages: PageOptions
+  @OptionGroup var long: ProgressOptions
+
+  mutating func execute() throws -> Int32 {
+    let names = ExportFormat.allCases.map(\.rawValue)
+    guard let format = ExportFormat(rawValue: format) else {
+      throw Failure(
+        ExitCode.usage,
+        "no format '\(format)': expected one of \(names.joined(separator: ", "))"
+          + didYouMean(format, among: names))
+    }
+    let image = try pages.opening(self.image)
+    let done = try writingFile(output, butNot: [image.identity]) { sink throws(PagesError) in
+      try GuestMemory(image).export(format, to: sink)
+    }
+    if !done.hasAllMappings {
+      writeError("xensave-lua: warning: not all mappings of the page tables are in \(output)\n")
+    }
+    try report(
+      self, json, output,
+      [
+        "pages": done.pageCount, "vcpus": UInt64(done.vcpuCount), "ranges": UInt64(done.rangeCount),
+        "octets_written": done.octetsWritten,
+      ])
+    return ExitCode.good
+  }
+}

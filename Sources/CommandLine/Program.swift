@@ -1,0 +1,95 @@
+// The program: which of its jobs the words of the command line ask for.
+
+internal import ArgumentParser
+internal import Jobs
+internal import Live
+internal import LuaRuntime
+internal import Reports
+internal import ScriptHost
+internal import SystemIO
+internal import XenDomain
+
+/// Runs the program with these words (without its own name) and returns its exit code.
+public func runShell(_ words: [String]) -> Int32 {
+  if words == [guardianWord] {
+    return guardDomains { () throws(LiveError) in
+      try XenHost()
+    } report: {
+      writeError("xensave-lua: \($0)\n")
+    }
+  }
+  defer { ProgressDisplay.clear() }
+  ignoreWriteSignals()
+  Interrupt.watch(LuaState.stopActive)
+  var told: Set<String> = []
+  EditNotices.watch { line in
+    if told.insert(line).inserted { writeError("xensave-lua: warning: \(line)\n") }
+  }
+  do throws(Failure) {
+    return try dispatch(words)
+  } catch {
+    if error.exitCode != ExitCode.brokenPipe {
+      writeError("xensave-lua: \(error.message)\n")
+      if let detail = error.detail { writeError(detail + "\n") }
+    }
+    return error.exitCode
+  }
+}
+
+private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
+  switch words.first {
+  case "--version", "-v", "-V":
+    try writeOut("xensave-lua \(versionLine)\n")
+    return ExitCode.good
+  case nil where Surroundings.isTerminal(0) && Surroundings.isTerminal(1):
+    return try ScriptRunner(options: ScriptOptions.session).run()
+  case nil, "--help", "-h", "help":
+    return try runCommand(words.first == "help" ? words : ["--help"])
+  case "--generate-completion-script" where words.count == 2:
+    guard let script = CompletionRoot.script(named: words[1]) else {
+      throw Failure(
+        ExitCode.usage,
+        "--generate-completion-script: expected bash, zsh or fish, got '\(words[1])'")
+    }
+    try writeOut(script)
+    return ExitCode.good
+  case let first? where first.hasPrefix("---completion"): return try runCommand(words)
+  case "run":
+    if let code = try Run.dispatch(Array(words.dropFirst())) { return code }
+    return try runCommand(words)
+  case let first? where Commands.isName(first): return try runCommand(words)
+  default: return try ScriptRunner(options: ScriptOptions(words), commands: Commands.names).run()
+  }
+}
+
+/// Runs a sub-command. ArgumentParser's own errors are usage errors with its own text.
+private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
+  do {
+    if let command = Commands.parse(alone: words) { return try run(command) }
+    var command = try Commands.parseAsRoot(words)
+    if let shellCommand = command as? any ShellCommand { return try run(shellCommand) }
+    try command.run()
+    return ExitCode.good
+  } catch {
+    if let failure = Failure(known: error) { throw failure }
+    if Commands.exitCode(for: error) == .success {
+      try writeOut(Commands.fullMessage(for: error) + "\n")
+      return ExitCode.good
+    }
+    // One line: what is wrong, and where to read on.
+    let name = words.first.flatMap { Commands.isName($0) ? $0 : nil }
+    let message = Commands.message(for: error).split(separator: "\n").joined(separator: " ")
+    throw Failure(
+      ExitCode.usage,
+      (name.map { "\($0): " } ?? "") + message.prefix(1).lowercased() + message.dropFirst()
+        + " (xensave-lua \(name.map { "\($0) " } ?? "")--help)")
+  }
+}
+
+private func run(_ command: any ShellCommand) throws -> Int32 {
+  var command = command
+  if let progress = command.progress {
+    ProgressDisplay.begin(progress.progress, isQuiet: progress.quiet)
+  }
+  return try command.execute()
+}

@@ -1,0 +1,40 @@
+// Options that several commands have.
+
+internal import ArgumentParser
+internal import Reports
+internal import ScriptHost
+internal import SystemIO
+internal import Terminal
+
+/// --color of a command.
+struct ColourOption: ParsableArguments {
+  @Option(
+    help: ArgumentHelp("Colours of what is printed: auto, always or never.", valueName: "when"),
+    completion: .list(ColourChoice.allCases.map(\.rawValue)),
+    transform: ScriptOptions.colour)
+  var color = ColourChoice.auto
+
+  /// For what goes to standard output.
+  var ink: Ink { Ink(isOn: color.isEnabled(descriptor: 1)) }
+}
+
+/// The options of every command that may take long.
+package struct ProgressOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "How progress is shown: bar (on a terminal, after 2 s), plain, json or none.",
+      valueName: "style"))
+  var progress: ProgressStyle?
+  @Flag(name: .shortAndLong, help: "Print only warnings and errors.") var quiet = false
+}
+
+extension ProgressStyle: ExpressibleByArgument {}
+
+/// A sub-command that may take long: its progress is shown.
+protocol LongCommand: ShellCommand {
+  var long: ProgressOptions { get }
+}
+
+extension LongCommand {
+  var progress: ProgressOptions? { long }
+}

@@ -1,0 +1,93 @@
+// xensave-lua verify
+
+internal import ArgumentParser
+internal import Image
+internal import JSON
+internal import LuaAPI
+internal import Reports
+internal import Stream
+internal import SystemIO
+
+struct Verify: LongCommand {
+  static let name = "verify"
+  static let configuration = CommandConfiguration(
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Check an image as Xen would on a restore, and more.",
+    discussion: """
+      Reads heads only, never page contents. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
+      call failed.
+      """)
+
+  @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String?
+  @Flag(help: "Print the findings as JSON.") var json = false
+  @OptionGroup var colour: ColourOption
+  @Flag(help: "Count warnings as errors.") var strict = false
+  @Flag(help: "List the rules instead of checking an image.") var rules = false
+  @OptionGroup var long: ProgressOptions
+
+  mutating func validate() throws {
+    if image == nil, !rules { throw ValidationError("expected an image") }
+  }
+
+  mutating func execute() throws -> Int32 {
+    if rules { return try listRules() }
+    let path = image ?? "-"
+    let report: VerifyReport
+    do {
+      report = try Verifier(
+        Source(opening: path), options: Verifier.Options(isStrict: strict)
+      ).run()
+    } catch let error as SystemError {
+      throw Failure(error)
+    } catch let error as StreamError {
+      throw Failure(error)
+    }
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      report.write(to: &writer, path: path)
+      try writeOut(writer.finish() + [10])
+    } else if !long.quiet {
+      try writeOut(text(report, path))
+    }
+    return report.isGood ? ExitCode.good : ExitCode.findings
+  }
+
+  private func text(_ report: VerifyReport, _ path: String) -> String {
+    let ink = colour.ink
+    var out = ""
+    for finding in report.findings {
+      out += "\(path): \(ink.severity(finding.severity.rawValue)): \(finding.description)\n"
+    }
+    let left = Severity.allCases.reduce(0) { $0 + report.count($1) } - report.findings.count
+    if left > 0 { out += "\(path): ... and \(left) more findings\n" }
+    let counts = Severity.allCases.reversed().compactMap { severity in
+      let count = report.count(severity)
+      return count > 0 ? "\(count) \(severity.rawValue)\(count == 1 ? "" : "s")" : nil
+    }
+    let verdict = ink.verdict(report.isGood ? "good" : "bad", isGood: report.isGood)
+    let detail = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
+    return out + "\(path): \(verdict)\(detail), \(report.survey.recordCount) records\n"
+  }
+
+  private func listRules() throws(Failure) -> Int32 {
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      writer.beginArray()
+      for rule in Rule.all {
+        writer.beginObject()
+        writer.member("id", rule.id)
+        writer.member("severity", rule.severity.rawValue)
+        writer.member("sentence", rule.sentence)
+        writer.member("source", rule.source)
+        writer.endObject()
+      }
+      writer.endArray()
+      try writeOut(writer.finish() + [10])
+      return ExitCode.good
+    }
+    for rule in Rule.all {
+      try writeOut("\(rule.id) (\(rule.severity.rawValue)): \(rule.sentence)\n    \(rule.source)\n")
+    }
+    return ExitCode.good
+  }
+}

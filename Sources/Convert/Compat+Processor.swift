@@ -1,0 +1,199 @@
+// Whether a release restores an image: what CPUID, MSRs and the device model have to do with it.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import JSON
+internal import Stream
+
+extension Compat {
+  // MARK: - Policies
+
+  static func policies(_ look: inout CompatLook) {
+    guard look.traits.version >= 3 else { return }
+    for type in [RecordType.x86CPUIDPolicy, .x86MSRPolicy] where look.survey.count(type) == 0 {
+      look.warn(
+        type.name,
+        "not in the image: the toolstack makes a new one from the host and the "
+          + "configuration, which may differ from what the guest has seen")
+    }
+  }
+
+  /// What the policies of old releases have no room for: they refuse it.
+  static func bounds(_ look: inout CompatLook) {
+    guard look.traits.version >= 3 else { return }
+    if let policy = look.image.cpuidPolicy {
+      let extent = CPUPolicy.extent(of: policy)
+      if extent.subleaf > 1 {
+        look.need(
+          CPUPolicyRules.hasSubleaf2, "X86_CPUID_POLICY", "leaf 7, subleaf \(extent.subleaf)")
+      }
+      if extent.extended > 0x8000_001C {
+        look.need(
+          CPUPolicyRules.hasLeaf21, "X86_CPUID_POLICY", "leaf \(extent.extended.hex())")
+      }
+    }
+    if let msrs = look.image.msrPolicy, look.policy(msrs: msrs).msr(0x10A) != nil {
+      look.need(CPUPolicyRules.hasArchCapabilities, "X86_MSR_POLICY", "MSR 0x10a")
+    }
+  }
+
+  /// What the host's processor must be or have, which the image alone cannot tell.
+  static func host(_ look: inout CompatLook) {
+    guard look.traits.version >= 3, look.image.cpuidPolicy != nil else { return }
+    let policy = look.policy()
+    if let vendor = policy.vendor, CPUPolicyRules.checksVendor.holds(for: look.release) {
+      look.note(
+        "X86_CPUID_POLICY", "the host's processor has to be a \(vendor): others are refused")
+    }
+    let subleaf = policy.leaf(7, 0)?.a ?? 0
+    if subleaf > 0 {
+      if CPUPolicyRules.limitsSubleaf(look.release) {
+        look.note(
+          "X86_CPUID_POLICY",
+          "leaf 7 goes to \(subleaf): a host on which it ends before is refused, until Xen "
+            + CPUPolicyRules.freesSubleaf.text)
+      } else if case .from(let first) = CPUPolicyRules.freesSubleaf.answer(for: look.release) {
+        look.note(
+          "X86_CPUID_POLICY",
+          "leaf 7 goes to \(subleaf): before Xen \(first), a host on which it ends before is refused"
+        )
+      }
+    }
+    let leaves = [policy.leaf(0)?.a, policy.leaf(0x8000_0000)?.a].compactMap { $0?.hex() }
+    guard !leaves.isEmpty else { return }
+    if CPUPolicyRules.limitsLeaves(look.release) {
+      look.note(
+        "X86_CPUID_POLICY",
+        "leaves go to \(leaves.joined(separator: " and ")): a host on which they end before is "
+          + "refused, until Xen " + CPUPolicyRules.freesLeaves.text)
+    } else if case .from(let first) = CPUPolicyRules.freesLeaves.answer(for: look.release) {
+      look.note(
+        "X86_CPUID_POLICY",
+        "leaves go to \(leaves.joined(separator: " and ")): before Xen \(first), a host on which they "
+          + "end before is refused")
+    }
+  }
+
+  /// Features that the release does not know: it takes them from the guest without a word, and
+  /// refuses the state of vCPUs that have turned them on.
+  static func features(_ look: inout CompatLook) {
+    guard look.traits.version >= 3, look.image.cpuidPolicy != nil else { return }
+    let unknown = CPUPolicyRules.unknownFeatures(to: look.release)
+    let policy = look.policy()
+    let lost = CPUIDFeatures.withDependents(unknown.map(\.feature))
+      .filter { policy.has($0.name) == true && !CPUIDFeatures.givenByXen.contains($0) }
+    if !lost.isEmpty {
+      look.warn(
+        "X86_CPUID_POLICY",
+        "the guest loses \(lost.map(\.name).joined(separator: ", ")): Xen \(look.release) gives no "
+          + "guest such features, and says nothing of it")
+    }
+    let left = look.policy(denying: unknown.map(\.feature))
+    // What the image's own policy denies is verify's to say.
+    let wrong = Set(X86StateInUse.denied(look.image.inUse, by: policy))
+    let refused = X86StateInUse.denied(look.image.inUse, by: left).filter { !wrong.contains($0) }
+    for use in refused.prefix(CompatLook.findingLimit) {
+      look.refuse(
+        "vCPU \(use.vcpu)",
+        "\(use.what) is turned on, and Xen \(look.release) gives no guest "
+          + use.features.joined(separator: " or "))
+    }
+    if refused.count > CompatLook.findingLimit {
+      look.refuse("vCPUs", "\(refused.count - CompatLook.findingLimit) more like it")
+    }
+  }
+
+  /// Xen: xen/arch/x86/Kconfig, PV32.
+  static func width(_ look: inout CompatLook) {
+    guard look.survey.guest == .x86PV, look.survey.context.guestWidth == 4 else { return }
+    if look.release >= XenRelease(4, 16) {
+      look.warn(
+        "X86_PV_INFO",
+        "a 32-bit PV guest: Xen \(look.release) refuses it unless it was built with CONFIG_PV32, "
+          + "which is off by default; such guests have no security support")
+    } else if look.release >= XenRelease(4, 14) {
+      look.note(
+        "X86_PV_INFO",
+        "a 32-bit PV guest: Xen \(look.release) needs CONFIG_PV32, which is on by default")
+    }
+  }
+
+  // MARK: - Viridian and the device model
+
+  /// Xen: xen/include/public/hvm/params.h; since 4.22 CONFIG_VIRIDIAN may be off.
+  static func viridian(_ look: inout CompatLook) {
+    let value = look.image.viridian
+    guard value != 0 else { return }
+    var names: [String] = []
+    for (bit, row) in HVMParams.viridian.enumerated() where value >> UInt64(bit) & 1 != 0 {
+      names.append(row.name)
+      let since = XenRelease(4, UInt32(row.since))
+      guard look.release < since else { continue }
+      look.refuse(
+        "HVM_PARAMS", "VIRIDIAN has \(row.name) (bit \(bit)), which Xen knows from \(since) on")
+    }
+    let unknown = value & ~((1 << UInt64(HVMParams.viridian.count)) - 1)
+    if unknown != 0 {
+      look.refuse("HVM_PARAMS", "VIRIDIAN has bits \(unknown.hex()), which no release knows")
+    }
+    look.note(
+      "HVM_PARAMS",
+      "VIRIDIAN: \(names.joined(separator: ", "))"
+        + (look.release >= XenRelease(4, 22)
+          ? " (Xen \(look.release) must be built with CONFIG_VIRIDIAN)" : ""))
+  }
+
+  /// What libxl starts is in the configuration; the stream's emulator_id no restore looks at.
+  /// Xen: tools/libs/light/libxl_create.c, libxl_stream_read.c.
+  static func deviceModel(_ look: inout CompatLook) {
+    let root = look.survey.config.flatMap { try? JSONDocument($0.text).root }
+    let isHVM = (root?["c_info"]?["type"]?.stringValue ?? "hvm") == "hvm"
+    let stated = root?["b_info"]?["device_model_version"]?.stringValue
+    let isWithout = look.release >= XenRelease(4, 21)
+    if stated == "qemu_xen_traditional", isHVM {
+      if isWithout {
+        look.refuse(
+          "xl header",
+          "b_info.device_model_version is qemu_xen_traditional, which Xen 4.21 dropped: xl aborts")
+      } else {
+        look.note("xl header", "qemu-traditional has to be installed")
+      }
+    }
+    for id in look.image.emulators.sorted() {
+      switch id {
+      case 1 where isWithout && stated != "qemu_xen_traditional":
+        look.warn(
+          "EMULATOR_CONTEXT",
+          "the stream says qemu-traditional, which Xen 4.21 dropped: restores do not look at that, "
+            + "but QEMU does not read its state")
+      case 1: break
+      case 2:
+        look.note(
+          "EMULATOR_CONTEXT",
+          "QEMU's own format: the QEMU of the target has to be as new as the saver's")
+      default: look.warn("EMULATOR_CONTEXT", "it does not say which device model wrote it")
+      }
+    }
+  }
+}
+
+extension CompatLook {
+  /// The image's CPU policies, without these features.
+  func policy(msrs: Record? = nil, denying: [CPUIDFeatures.Bit] = []) -> CPUPolicy {
+    guard let cpuid = image.cpuidPolicy else {
+      return CPUPolicy(cpuid: Record(.x86CPUIDPolicy, body: [], context: BodyContext()), msrs: msrs)
+    }
+    return CPUPolicy(cpuid: cpuid, msrs: msrs ?? image.msrPolicy, denying: denying)
+  }
+
+  /// Refuses what a release has no room for, or warns where only the first ones of a branch do.
+  mutating func need(_ since: ReleaseSince, _ subject: String, _ what: String) {
+    switch since.answer(for: release) {
+    case .yes: break
+    case .no: refuse(subject, "\(what): Xen takes it from \(since.text) on; \(release) refuses it")
+    case .from(let first):
+      warn(subject, "\(what): Xen takes it from \(first) on; releases before it refuse it")
+    }
+  }
+}

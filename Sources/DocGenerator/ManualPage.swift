@@ -1,0 +1,125 @@
+// The manual pages: xensave-lua(1), xensave-lua-api(7) and those of shipped scripts.
+
+internal import CommandLine
+internal import LuaRuntime
+internal import REPL
+internal import Reports
+internal import ScriptHost
+
+/// Writes manual pages in roff's man macros.
+struct ManualPage {
+  /// xensave-lua(1): the command line.
+  static var program: String {
+    var page = ManualPage("XENSAVE-LUA", 1)
+    page.section("NAME")
+    page.text("xensave-lua - look into, check and rewrite saved domains of Xen with Lua")
+    page.section("SYNOPSIS")
+    for line in [
+      "xensave-lua [OPTION...] SCRIPT.lua [IMAGE [ARGUMENT...]]",
+      "xensave-lua [OPTION...] -e CODE [IMAGE [ARGUMENT...]]",
+      "xensave-lua -i [SCRIPT.lua] [IMAGE]", "xensave-lua COMMAND [ARGUMENT...]",
+    ] {
+      page.line(line)
+      page.macro(".br")
+    }
+    page.section("DESCRIPTION")
+    page.text(CommandHelp.discussion)
+    page.section("OPTIONS")
+    for option in ScriptOptions.all {
+      page.item(option.name + (option.value.isEmpty ? "" : " " + option.value), option.help)
+    }
+    page.section("COMMANDS")
+    let commands = CommandHelp.all(columns: 76)
+    for command in commands { page.item(command.name, command.abstract) }
+    page.text("xensave-lua COMMAND --help explains a command.")
+    for command in commands {
+      page.section("COMMAND " + command.name)
+      for line in command.text.split(separator: "\n", omittingEmptySubsequences: false) {
+        page.helpLine(String(line))
+      }
+      page.endHelp()
+    }
+    page.section("EXIT STATUS")
+    for (code, meaning) in ExitCode.table {
+      page.item("\(code)", meaning.prefix(1).uppercased() + meaning.dropFirst() + ".")
+    }
+    page.section("ENVIRONMENT")
+    page.item(
+      "XENSAVE_LUA_PATH",
+      "Folders with modules, separated by colons. Not for root. LUA_PATH, LUA_CPATH and LUA_INIT "
+        + "have no effect.")
+    page.item("VISUAL, EDITOR", "What .edit of a session starts.")
+    page.item("NO_COLOR, CLICOLOR, CLICOLOR_FORCE", "Whether --color=auto gives colours.")
+    page.section("FILES")
+    page.item("~/.local/share/xensave-lua/?.lua", "The user's modules. Not for root.")
+    page.item("PREFIX/share/xensave-lua/", "The shipped modules and scripts.")
+    page.item("~/.local/state/xensave-lua/history", "The history of sessions.")
+    page.section("SEE ALSO")
+    page.text("xensave-lua-api(7), xl(1); the manual pages of the scripts: xensave-lua-NAME(1)")
+    return page.out
+  }
+
+  /// xensave-lua-api(7): the declarations.
+  static func api(_ state: LuaState) -> String {
+    var page = ManualPage("XENSAVE-LUA-API", 7)
+    page.section("NAME")
+    page.text("xensave-lua-api - the Lua module xensave")
+    for declaration in state.declarations
+    where declaration.kind == .module || declaration.kind == .class {
+      page.section((declaration.kind == .module ? "MODULE " : "CLASS ") + declaration.name)
+      page.text(declaration.doc)
+      for member in state.members(of: declaration.name) {
+        page.item(member.call, member.fullDoc)
+        if !member.example.isEmpty {
+          page.macro(".IP")
+          page.macro(".EX")
+          page.line(member.example)
+          page.macro(".EE")
+        }
+      }
+    }
+    page.section("SEE ALSO")
+    page.text("xensave-lua(1)")
+    return page.out
+  }
+
+  private(set) var out: String
+
+  init(_ title: String, _ number: Int) {
+    out = ".TH \(title) \(number) \"\" \"xensave-lua \(productVersion)\"\n"
+  }
+
+  mutating func macro(_ text: String) { out += text + "\n" }
+  mutating func section(_ title: String) { out += ".SH \(escaped(title))\n" }
+  mutating func line(_ text: String) { out += escaped(text) + "\n" }
+  mutating func text(_ text: String) {
+    for paragraph in text.split(separator: "\n\n") {
+      out += ".PP\n" + escaped(String(paragraph)) + "\n"
+    }
+  }
+  mutating func item(_ term: String, _ text: String) {
+    out += ".TP\n.B \(escaped(term))\n\(escaped(text))\n"
+  }
+
+  private var isInHelp = false
+
+  /// A line as it is, in the letters of a typewriter.
+  mutating func helpLine(_ text: String) {
+    if !isInHelp { macro(".PP\n.nf") }
+    isInHelp = true
+    line(text)
+  }
+
+  mutating func endHelp() {
+    if isInHelp { macro(".fi") }
+    isInHelp = false
+  }
+
+  /// Text that roff prints as it is.
+  private func escaped(_ text: String) -> String {
+    text.replacing("\\", with: "\\e").replacing("-", with: "\\-").split(
+      separator: "\n", omittingEmptySubsequences: false
+    ).map { $0.hasPrefix(".") || $0.hasPrefix("'") ? "\\&" + $0 : String($0) }
+      .joined(separator: "\n")
+  }
+}

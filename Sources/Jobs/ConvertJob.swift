@@ -1,0 +1,98 @@
+// One conversion from a source to a place: nothing half-written is ever seen there.
+
+internal import Bytes
+package import Convert
+package import Image
+package import Legacy
+package import Reports
+internal import Stream
+package import SystemIO
+
+/// A conversion as the command line and `img:convert` run it.
+package struct ConvertJob {
+  package let conversion: Conversion
+  /// A file, or "-" for standard output.
+  package let destination: String
+  /// Leaves out the verification of what was written.
+  package var isUnchecked = false
+  /// As in `OutputJob`.
+  package var check: ((Source) throws(RewriteError) -> Void)?
+
+  package init(conversion: Conversion, destination: String) {
+    self.conversion = conversion
+    self.destination = destination
+  }
+
+  /// Rules that say no more than that no Xen reads the format that was asked for.
+  private static let expected: Set<String> = [
+    OutputJob.FormatRule.version, OutputJob.FormatRule.order, OutputJob.FormatRule.libxlOrder,
+  ]
+
+  /// Runs the conversion. Nothing half-written is seen under the destination's name.
+  package func run(_ source: Source) throws(RewriteError) -> ConversionReport {
+    let job = OutputJob(
+      destination: Destination(destination), isUnchecked: isUnchecked, check: check)
+    return try job.run(source, expecting: { _ in ConvertJob.expected }) {
+      sink throws(RewriteError) in
+      guard let sink else { throw RewriteError(.destination, "a conversion needs a destination") }
+      var converter = Converter(source, to: sink, conversion)
+      return try converter.run()
+    }
+  }
+}
+
+/// An import of a legacy image (Xen 4.5 and older).
+package struct LegacyJob {
+  package var options = LegacyConverter.Options()
+  package let destination: String
+  package var isUnchecked = false
+  package var check: ((Source) throws(RewriteError) -> Void)?
+
+  package init(
+    options: LegacyConverter.Options = LegacyConverter.Options(), destination: String
+  ) {
+    self.options = options
+    self.destination = destination
+  }
+
+  package func run(_ source: Source) throws(RewriteError) -> LegacyReport {
+    let job = OutputJob(
+      destination: Destination(destination), isUnchecked: isUnchecked, check: check)
+    return try job.run(source) { sink throws(RewriteError) in
+      guard let sink else { throw RewriteError(.destination, "a conversion needs a destination") }
+      do throws(StreamError) {
+        return try LegacyConverter(source, options: options).run(to: sink)
+      } catch {
+        throw RewriteError(error)
+      }
+    }
+  }
+}
+
+/// The octets of a small file, for example a configuration.
+package func readSmallFile(_ path: String) throws(Failure) -> [UInt8] {
+  let limit = StreamReader.Limit.head
+  do {
+    let octets = try Source(opening: path).read(limit)
+    guard octets.count < limit else {
+      throw Failure(ExitCode.findings, "\(path): longer than \(limit >> 20) MiB")
+    }
+    return octets
+  } catch let error as SystemError {
+    throw Failure(error)
+  } catch let error as Failure {
+    throw error
+  } catch {
+    throw Failure(any: error)
+  }
+}
+
+/// Writes a small file whole; "-" is standard output.
+package func writeSmallFile(_ octets: [UInt8], to path: String) throws(Failure) {
+  if path == "-" { return try writeOut(octets) }
+  do {
+    let output = try OutputFile(path, .text)
+    try output.sink.write(octets)
+    try output.commit()
+  } catch { throw Failure(error) }
+}

@@ -1,0 +1,260 @@
+// Saving a domain for a script: where to, through what, and what is left when it fails.
+
+internal import Format
+package import Image
+package import Live
+internal import Reports
+internal import SimDomain
+internal import Stream
+internal import SystemIO
+internal import XenDomain
+
+/// One save as a script asks for it.
+package struct DomainSave {
+  package enum Target {
+    /// A file that appears when all is well.
+    case file(String)
+    /// A descriptor that is open: what was written stays there.
+    case descriptor(Int32)
+    /// A command of the shell, which has to end well.
+    case command(String)
+  }
+
+  /// Why it failed.
+  package enum Problem: Error {
+    case live(LiveError)
+    case rewrite(RewriteError)
+    /// The command that was to receive the domain ended with this code.
+    case receiver(Int32, String)
+
+    /// Its code, as scripts see it.
+    package var code: String {
+      switch self {
+      case .live(let error): error.code
+      case .rewrite(let error): error.code
+      case .receiver: "receiver"
+      }
+    }
+  }
+
+  package var target: Target
+  package var isLive = true
+  package var isVerifying = false
+  package var isUnchecked = false
+  /// Whether the domain runs on here behind a save that worked.
+  package var isResuming = false
+  package var policy: (any Policy)?
+  package var checkpoints: (any Checkpoints)?
+  package var filter: (any RewriteFilter)?
+  /// Takes the trace, also of a save that fails.
+  package var recorder: TraceRecorder?
+  package var progress: (Save.Progress) -> Void = { _ in }
+  private let standing = Standing()
+
+  package init(target: Target) { self.target = target }
+
+  /// What is known of a domain that stands still.
+  private final class Standing {
+    /// Whether somebody would have resumed it if this program were killed, before END was written.
+    var wasOwed = false
+  }
+
+  package struct Outcome {
+    package let result: SaveResult
+    /// What the filter did.
+    package let report: ChangeReport?
+  }
+
+  /// Saves. Whatever is thrown, the domain is as it was before, and no file has appeared: one that
+  /// ran runs again, one that its caller had suspended stays suspended.
+  package func run(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
+    do throws(Problem) { return try perform(domain) } catch {
+      // Still suspended, and by the caller: whose duty it was to resume it has it again.
+      if standing.wasOwed, (try? domain.info().isSuspended) == true { domain.takeBackSuspended() }
+      recorder?.fail(error.code)
+      throw error
+    }
+  }
+
+  private func perform(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
+    switch target {
+    case .file(let path):
+      let output: OutputFile
+      do throws(SystemError) { output = try OutputFile(path, .memory) } catch {
+        throw .rewrite(RewriteError(error))
+      }
+      let outcome = try write(domain, output.sink, isRead: output.isStream && !isResuming)
+      do throws(RewriteError) {
+        // A stream of checkpoints has no end: on a device what was there before goes on in it.
+        let isEndless = output.isBlockDevice && checkpoints != nil
+        if !isUnchecked, !isEndless { try OutputJob(destination: .file(path)).verify(output) }
+        do throws(SystemError) { try output.commit() } catch { throw RewriteError(error) }
+      } catch {
+        undo(domain, outcome.result)
+        throw .rewrite(error)
+      }
+      return finished(domain, outcome)
+    case .descriptor(let number):
+      let name = "descriptor \(number)"
+      let sink: Sink
+      do throws(SystemError) {
+        sink = Sink(try Descriptor(taking: number, path: name, isOwned: false), path: name)
+      } catch { throw .rewrite(RewriteError(error)) }
+      return finished(domain, try write(domain, sink, isRead: !isResuming))
+    case .command(let text):
+      let command: ReadingCommand
+      do throws(SystemError) { command = try ReadingCommand(text) } catch {
+        throw .rewrite(RewriteError(error))
+      }
+      guard let sink = command.sink else { throw .receiver(1, text) }
+      let outcome: Outcome
+      do throws(Problem) { outcome = try write(domain, sink, isRead: !isResuming) } catch {
+        let code = command.wait()
+        // A receiver that is gone is why the pipe broke.
+        if let code, code != 0, case .live(let live) = error, case .system(let system) = live.kind,
+          system.isBrokenPipe
+        {
+          throw .receiver(code, text)
+        }
+        throw error
+      }
+      guard let code = command.wait() else {
+        // It has everything, and whether it took it nobody knows: the domain must not run twice.
+        writeError(
+          "xensave-lua: warning: stopped while the receiver had all of the domain: it stands still "
+            + "here, and may run there\n")
+        throw .live(LiveError(.system(.interrupted(text)), "\(text): interrupted"))
+      }
+      guard code == 0 else {
+        // It took everything and refused at the end: the domain lives here.
+        undo(domain, outcome.result)
+        throw .receiver(code, text)
+      }
+      return finished(domain, outcome)
+    }
+  }
+
+  private func finished(_ domain: any ManagedDomain, _ outcome: Outcome) -> Outcome {
+    if isResuming {
+      resume(domain)
+    } else if checkpoints == nil {
+      _ = domain.leaveSuspended()
+    }
+    return outcome
+  }
+
+  /// A save that came to its end has failed after all: lets the domain run on if it was this save that
+  /// suspended it.
+  private func undo(_ domain: any ManagedDomain, _ result: SaveResult) {
+    if result.hasSuspended { resume(domain) }
+  }
+
+  private func resume(_ domain: any ManagedDomain) {
+    do throws(LiveError) {
+      if try domain.info().isSuspended { try domain.resume() }
+    } catch {
+      writeError("xensave-lua: warning: the domain could not be resumed: \(error)\n")
+    }
+  }
+
+  /// `isRead`: somebody may run the domain once he has its END.
+  private func write(
+    _ domain: any ManagedDomain, _ output: Sink, isRead: Bool
+  ) throws(Problem) -> Outcome {
+    // What Xen's library writes into a pipe, only who reads it can count.
+    let isCounted = output.kind != .file && savedByLibrary(domain) != nil
+    guard let passing = filter ?? (isCounted ? PassingFilter() : nil) else {
+      do throws(LiveError) {
+        return Outcome(result: try save(domain, output, policy, isRead: isRead), report: nil)
+      } catch { throw .live(error) }
+    }
+    let lock = Lock()
+    let filtered: FilteredOutput
+    do throws(SystemError) { filtered = try FilteredOutput(to: output, passing, lock) } catch {
+      throw .rewrite(RewriteError(error))
+    }
+    // A policy that runs in the script shares its state with the filter.
+    let asked: (any Policy)? = policy.map { LockedPolicy($0, lock) }
+    var result: SaveResult
+    do throws(LiveError) {
+      result = try save(domain, filtered.sink, asked, isRead: isRead, lock)
+    } catch {
+      if let why = filtered.failure() { throw .rewrite(why) }
+      throw .live(error)
+    }
+    do throws(RewriteError) {
+      let report = try filtered.finish()
+      if isCounted { result.byteCount = output.position }
+      return Outcome(result: result, report: filter == nil ? nil : report)
+    } catch {
+      undo(domain, result)
+      throw .rewrite(error)
+    }
+  }
+
+  /// The domain, if Xen's library saves it: page tables of a PV guest are translated there, as the
+  /// release that runs has them.
+  private func savedByLibrary(_ domain: any ManagedDomain) -> XenDomain? {
+    guard let xen = domain as? XenDomain, (try? xen.info().guest) == .x86PV else { return nil }
+    return xen
+  }
+
+  private func save(
+    _ domain: any ManagedDomain, _ sink: Sink, _ policy: (any Policy)?, isRead: Bool,
+    _ lock: Lock? = nil
+  ) throws(LiveError) -> SaveResult {
+    let asked = policy ?? BuiltinPolicy()
+    let mode: Save.Mode =
+      if let checkpoints { .checkpointed(asked, checkpoints) } else {
+        isLive ? .live(asked) : .nonLive
+      }
+    // Behind END whoever reads the stream may run the domain: from here on only this program, and
+    // nobody in its place, may resume it. A file is nobody's before it has its name.
+    let progress: (Save.Progress) -> Void = { event in
+      if isRead, event.what == "End of stream" { standing.wasOwed = domain.leaveSuspended() }
+      if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
+    }
+    if let xen = savedByLibrary(domain) {
+      let record = TracingPolicy.Record()
+      defer { recorder?.trace = record.trace }
+      return try xen.saveByLibrary(
+        to: sink, mode, isVerifying: isVerifying, record, progress: progress)
+    }
+    // The time of a simulated domain passes by what is written.
+    let clock: any SaveClock = (domain as? SimDomain)?.clock ?? MonotonicClock()
+    let save = Save(
+      domain, to: sink, mode: mode, isVerifying: isVerifying, clock: clock, progress: progress)
+    defer { recorder?.trace = save.trace }
+    return try save.run()
+  }
+}
+
+/// A filter that changes nothing: what passes it is counted.
+private final class PassingFilter: RewriteFilter {
+  func begin() {}
+  func header(_ header: inout Header) {}
+  func record(_ record: EditableRecord) -> FilterResult { .keep }
+  func finish() {}
+}
+
+/// A policy that is asked only while a lock is held.
+private struct LockedPolicy: Policy {
+  private var policy: any Policy
+  private let lock: Lock
+
+  init(_ policy: any Policy, _ lock: Lock) {
+    self.policy = policy
+    self.lock = lock
+  }
+
+  mutating func begin(_ info: DomainInfo, frameCount: Int) {
+    lock.with { policy.begin(info, frameCount: frameCount) }
+  }
+  mutating func decide(_ stats: PrecopyStats) -> Verdict { lock.with { policy.decide(stats) } }
+  mutating func suspended(_ stats: PrecopyStats) { lock.with { policy.suspended(stats) } }
+  mutating func postcopy() { lock.with { policy.postcopy() } }
+  mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
+    lock.with { policy.checkpoint(stats, count: count) }
+  }
+  mutating func end(_ outcome: SaveOutcome) { lock.with { policy.end(outcome) } }
+}

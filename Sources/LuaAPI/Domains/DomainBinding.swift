@@ -1,0 +1,214 @@
+// Domains in a script's hands.
+
+internal import Bytes
+internal import Format
+internal import Image
+internal import Live
+internal import LuaRuntime
+internal import Reports
+internal import SimDomain
+internal import SystemIO
+
+/// A handle of a domain. However its scope ends, the domain is as it was found: not paused, not
+/// suspended and not noting dirty pages where it was not before.
+final class LuaDomain {
+  private(set) weak var shell: ShellContext?
+  let summary: DomainSummary
+  private let domain: any ManagedDomain
+  private var isClosed = false
+  /// What this handle has done to the domain and must undo.
+  private var hasPaused = false
+  private var hasSuspended = false
+  private var hasLogDirty = false
+  private(set) var frameCountKnown: Int?
+  /// Pages that are lent now: the next call of the hypervisor ends that.
+  private var mapping: MappedPages?
+
+  init(_ summary: DomainSummary, _ domain: any ManagedDomain, _ shell: ShellContext) {
+    self.summary = summary
+    self.domain = domain
+    self.shell = shell
+  }
+
+  deinit { close() }
+
+  /// The simulated domain behind it.
+  func simulated() throws(LuaError) -> SimDomain {
+    let domain = try open()
+    guard let simulated = domain as? SimDomain else {
+      throw LuaError("domain \(summary.id) is not a simulated one")
+    }
+    return simulated
+  }
+
+  /// The domain, for one call: views of its pages end here.
+  func open() throws(LuaError) -> any ManagedDomain {
+    guard !isClosed else { throw LuaError("the domain's handle is closed") }
+    mapping?.end()
+    mapping = nil
+    return domain
+  }
+
+  /// Puts everything back as it was found.
+  func close() {
+    guard !isClosed else { return }
+    isClosed = true
+    mapping?.end()
+    mapping = nil
+    func attempt(_ what: String, _ body: () throws(LiveError) -> Void) {
+      do throws(LiveError) { try body() } catch {
+        shell?.log(.warning, "domain \(summary.id): \(what): \(error)")
+      }
+    }
+    if hasLogDirty {
+      attempt("switching log-dirty off") { () throws(LiveError) in try domain.disableLogDirty() }
+    }
+    if hasSuspended {
+      attempt("resuming") { () throws(LiveError) in
+        if try domain.info().isSuspended { try domain.resume() }
+      }
+    }
+    if hasPaused { attempt("unpausing") { () throws(LiveError) in try domain.unpause() } }
+  }
+
+  // MARK: - What has to be undone
+
+  func pause() throws(LiveError) {
+    let wasPaused = try domain.info().isPaused
+    try domain.pause()
+    if !wasPaused { hasPaused = true }
+  }
+
+  func unpause() throws(LiveError) {
+    try domain.unpause()
+    hasPaused = false
+  }
+
+  func suspend() throws(LiveError) {
+    let wasSuspended = try domain.info().isSuspended
+    try domain.suspend()
+    if !wasSuspended { hasSuspended = true }
+  }
+
+  func resume() throws(LiveError) {
+    try domain.resume()
+    hasSuspended = false
+  }
+
+  func enableLogDirty() throws(LiveError) {
+    try domain.enableLogDirty()
+    hasLogDirty = true
+  }
+
+  func disableLogDirty() throws(LiveError) {
+    try domain.disableLogDirty()
+    hasLogDirty = false
+  }
+
+  /// A save has left the domain standing: the copy is the domain from now on.
+  func forgetSuspension() { hasSuspended = false }
+
+  // MARK: - Memory
+
+  func frameCount() throws(LiveError) -> Int {
+    if let frameCountKnown { return frameCountKnown }
+    let count = try domain.frameCount()
+    frameCountKnown = count
+    return count
+  }
+
+  /// Calls `body` with the types of pages `range`, a batch at a time.
+  func forEachType(
+    _ range: Range<Int>, _ body: (Int, PageType) -> Void
+  ) throws(LiveError) {
+    var frames: [UInt64] = []
+    var types: [PageType] = []
+    for start in stride(from: range.lowerBound, to: range.upperBound, by: 1024) {
+      let pfns = (start..<min(start + 1024, range.upperBound)).map { UInt64($0) }
+      try domain.frames(of: pfns, into: &frames)
+      try domain.pageTypes(of: frames, into: &types)
+      for (index, type) in types.enumerated() { body(start + index, type) }
+    }
+  }
+
+  /// Maps pages, which must have contents.
+  func map(_ pfns: [UInt64]) throws(LiveError) -> MappedPages {
+    var frames: [UInt64] = []
+    var types: [PageType] = []
+    try domain.frames(of: pfns, into: &frames)
+    try domain.pageTypes(of: frames, into: &types)
+    for (pfn, type) in zip(pfns, types) where !type.hasData {
+      throw LiveError(.map, 22, "pfn \(pfn.hex()): a page of type \(type.name) has no contents")
+    }
+    let pages = MappedPages(try domain.map(frames), pfns)
+    mapping = pages
+    return pages
+  }
+
+  /// A record of the domain's state; nil where it has none.
+  func record(_ type: RecordType, _ vcpu: Int?) throws(LiveError) -> LuaRecord? {
+    guard let body = try domain.state(type, vcpu: vcpu) else { return nil }
+    let width = try domain.info().guestWidth
+    let record = LuaRecord(
+      EditableRecord(making: type, body: body, BodyContext(guestWidth: width)))
+    record.onChange = { () throws(LuaError) in
+      throw LuaError("the state of a domain is read-only (change it in a save's filter)")
+    }
+    return record
+  }
+}
+
+/// Pages of a domain that are lent to a script.
+final class MappedPages {
+  private var lease: LeaseBox?
+  let pfns: [UInt64]
+
+  /// A class, so that the lease can go before the views do.
+  private final class LeaseBox {
+    let lease: PageLease
+    init(_ lease: consuming PageLease) { self.lease = lease }
+  }
+
+  init(_ lease: consuming PageLease, _ pfns: [UInt64]) {
+    self.lease = LeaseBox(lease)
+    self.pfns = pfns
+  }
+
+  func end() { lease = nil }
+  var isValid: Bool { lease != nil }
+
+  func octets(_ index: Int) -> [UInt8] {
+    guard let lease else { return [] }
+    return lease.lease.withPage(index) { page in
+      // Safety: the octets are copied inside the closure.
+      unsafe page.withUnsafeBytes { unsafe [UInt8]($0) }
+    }
+  }
+}
+
+/// One page of them, as the owner of views.
+final class MappedPage: FieldOwner {
+  private let pages: MappedPages
+  private let index: Int
+
+  init(_ pages: MappedPages, _ index: Int) {
+    self.pages = pages
+    self.index = index
+  }
+
+  var fieldBytes: [UInt8] { pages.octets(index) }
+  var fieldLayout: BodyLayout { BodyLayout([], BodyContext()) }
+  var fieldTitle: String { "page" }
+  let fieldShape = 0
+
+  func checkValid() throws(LuaError) {
+    guard pages.isValid else {
+      throw LuaError(
+        "stale view: page \(pages.pfns[index].hex()) was lent until the domain's next call")
+    }
+  }
+
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError) {
+    throw LuaError("the pages of a domain are read-only")
+  }
+}

@@ -1,0 +1,395 @@
+// Images as Lua sees them.
+
+internal import Bytes
+package import Format
+package import Image
+internal import JSON
+package import Legacy
+package import LuaRuntime
+package import Pages
+internal import Stream
+package import SystemIO
+
+/// An open image. From a file any record can be read at any time; from a pipe only in order.
+package final class LuaImage {
+  package let path: String
+  package private(set) var source: Source?
+  private var cachedDocument: ImageDocument?
+  private var cachedPages: PageImage?
+  private var cachedHistory: PageIndex?
+  private var cachedMemory: GuestMemory?
+  private var vcpuRecords: [Int: Int] = [:]
+  /// Whether a pipe's octets have been taken already.
+  private(set) var isConsumed = false
+
+  /// How a legacy image is read, until it is seen as the image that it becomes; nil for others.
+  package private(set) var legacy: LegacyConverter.Options?
+
+  package init(_ source: Source, legacy: LegacyConverter.Options? = nil) {
+    path = source.path
+    self.source = source
+    self.legacy = legacy
+  }
+
+  /// Puts the version 3 image in the place of a legacy one.
+  package func importLegacy() throws(LuaError) {
+    guard let legacy, source != nil else { return }
+    let imported = try importedLegacy(try takeLegacy(), legacy)
+    self.legacy = nil
+    isConsumed = false
+    source = imported
+  }
+
+  /// The legacy image's own octets, for one pass.
+  func takeLegacy() throws(LuaError) -> Source {
+    let options = legacy
+    legacy = nil
+    defer { legacy = options }
+    return try takeSource()
+  }
+
+  package func close() {
+    source = nil
+    cachedPages = nil
+    cachedHistory = nil
+    cachedMemory = nil
+  }
+
+  /// The guest's memory; only for files.
+  package func memory() throws(PagesError) -> GuestMemory {
+    if let cachedMemory { return cachedMemory }
+    let memory = try GuestMemory(asPages())
+    cachedMemory = memory
+    return memory
+  }
+
+  /// The index of all occurrences of its pages; only for files.
+  func historyIndex() throws(PagesError) -> PageIndex {
+    if let cachedHistory { return cachedHistory }
+    let pass: Source
+    do { pass = try takeSource() } catch { throw PagesError(.usage, error.message) }
+    let index = try PageIndex(pass, options: PageIndex.Options(keepsHistory: true))
+    cachedHistory = index
+    return index
+  }
+
+  /// The image by its pages; only for files.
+  package func pages() throws(LuaError) -> PageImage {
+    if let cachedPages { return cachedPages }
+    guard source?.isFile == true else {
+      throw LuaError("\(path): only an image in a file has an index of its pages")
+    }
+    let pass = try takeSource()
+    let pages = try paging { () throws(PagesError) in try PageImage(pass) }
+    cachedPages = pages
+    return pages
+  }
+
+  /// The source, for one pass from its start.
+  package func takeSource() throws(LuaError) -> Source {
+    if legacy != nil { try importLegacy() }
+    guard let source else { throw LuaError("the image is closed") }
+    if source.isFile {
+      do { return try source.duplicate() } catch { throw LuaError(StreamError(error)) }
+    }
+    guard !isConsumed else {
+      throw LuaError("\(path): a pipe can be read only once")
+    }
+    isConsumed = true
+    return source
+  }
+
+  /// The image with its index and the edits made to it; only for files.
+  package func document() throws(LuaError) -> ImageDocument {
+    if let cachedDocument { return cachedDocument }
+    if legacy != nil { try importLegacy() }
+    guard source?.isFile == true else {
+      throw LuaError("\(path): only an image in a file has an index (use img:records() on a pipe)")
+    }
+    let pass = try takeSource()
+    let document = try raising { () throws(StreamError) in try ImageDocument(pass) }
+    cachedDocument = document
+    return document
+  }
+
+  package func index() throws(LuaError) -> RecordIndex { try document().index }
+
+  /// Whether the script changed the image itself.
+  package var isEdited: Bool { cachedDocument?.isEdited == true }
+  /// The changes as a filter; nil where there are none.
+  package var edits: (any RewriteFilter)? { isEdited ? cachedDocument?.edits : nil }
+
+  /// Record `number` (from 1), read again; changes to it are the image's.
+  package func record(_ number: Int) throws(LuaError) -> LuaRecord {
+    let document = try document()
+    let record = try raising { () throws(StreamError) in try document.record(number) }
+    let source = try takeSource()
+    let object = LuaRecord(
+      EditableRecord(reading: record, from: source) {
+        (arena: Arena, count: Int) throws(StreamError) in
+        var reader = document.index.reader(at: number, source)
+        _ = try reader.next()
+        try reader.loadWholePayload(count, into: arena)
+      })
+    object.onChange = { [unowned object] () throws(LuaError) in
+      try raising { () throws(StreamError) in
+        try document.setBody(object.editable.body, ofRecord: number)
+      }
+    }
+    return object
+  }
+
+  /// The number in a record of a PV vCPU.
+  func vcpuID(_ number: Int) throws(LuaError) -> Int? {
+    let document = try document()
+    return try raising { () throws(StreamError) in
+      try document.record(number).number("vcpu_id").map { Int($0) }
+    }
+  }
+
+  /// The last record with a PV vCPU's registers, which is the one that a restore takes.
+  func vcpuRecord(_ id: Int) throws(LuaError) -> Int? {
+    if let number = vcpuRecords[id], try vcpuID(number) == id { return number }
+    // Not known yet, or a script has changed numbers since.
+    vcpuRecords = [:]
+    for number in try document().numbers(of: .x86PVVCPUBasic) {
+      if let id = try vcpuID(number) { vcpuRecords[id] = number }
+    }
+    return vcpuRecords[id]
+  }
+
+  /// The first record of a type, or nil.
+  package func first(_ type: RecordType) throws(LuaError) -> LuaRecord? {
+    guard let number = try document().numbers(of: type).first else { return nil }
+    return try record(number)
+  }
+
+  package func header(_ kind: HeaderKind) throws(LuaError) -> LuaHeader? {
+    let document = try document()
+    return document.header(kind).map { header in
+      let object = LuaHeader(header)
+      object.onChange = { document.setBytes($0.bytes, of: kind) }
+      return object
+    }
+  }
+
+  /// Whether records can be looked at without a pass over the image.
+  package var hasIndex: Bool { cachedDocument != nil }
+
+  /// What the image is, in a few words, as far as it can be told without consuming a pipe.
+  package var overview: String {
+    guard let source else { return "closed image \(path)" }
+    guard source.isFile, let index = try? index() else { return "image \(path)" }
+    let end = index.end
+    return "image \(path): \(end.guest?.name ?? "unknown guest"), version \(end.version ?? 0), "
+      + "\(index.entries.count) records"
+  }
+
+  /// The number of a record type given by name or number, for searches.
+  package static func types(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> [RecordType]? {
+    if frame.isMissing(index) { return nil }
+    return try recordTypes(frame, index)
+  }
+
+  package static var table: LuaClass<LuaImage> {
+    var table = LuaClass<LuaImage>(
+      "Image", "A saved domain that is open for reading. `local img <close> = xs.open(path)`.",
+      allMembers)
+    table.index = { image, frame throws(LuaError) in
+      guard frame.type(2) == .number else {
+        let names = LuaImage.allMembers.map(\.name)
+        let name = frame.text(2)
+        throw LuaError("no member '\(name)' in Image" + didYouMean(name, among: names))
+      }
+      let number = try frame.integer(2)
+      guard number >= 1, number <= (try image.index()).entries.count else {
+        frame.pushNil()
+        return 1
+      }
+      frame.push(object: try image.record(Int(number)))
+      return 1
+    }
+    table.length = { image, frame throws(LuaError) in
+      frame.push(try image.index().entries.count)
+      return 1
+    }
+    table.toString = { "image \($0.path)" }
+    table.close = { image, _ in
+      image.close()
+      return 0
+    }
+    return table
+  }
+
+  private static var allMembers: [LuaMember<LuaImage>] {
+    properties + methods + convertMethods + pageMethods + memoryMethods + fileMethods
+  }
+
+  private static var properties: [LuaMember<LuaImage>] {
+    [
+      .property("path", "string", "The file's name, as it was given.") { image, frame in
+        frame.push(image.path)
+      },
+      .property("guest", "string", "\"x86_pv\", or \"x86_hvm\" for HVM and PVH guests.") {
+        image, frame throws(LuaError) in
+        frame.push(try image.guestName())
+      },
+      .property("version", "integer", "Version of the libxc stream: 2 or 3.") {
+        image, frame throws(LuaError) in frame.push(try image.index().end.version ?? 0)
+      },
+      .property(
+        "layer", "string",
+        "The outermost layer: \"xl\", \"libvirt\", \"xenopsd\", \"libxl\" or \"libxc\"; \"legacy\" "
+          + "before anything else was asked of such an image."
+      ) {
+        image, frame throws(LuaError) in
+        if image.legacy != nil { return frame.push("legacy") }
+        switch try image.index().end.container {
+        case .xl: frame.push("xl")
+        case .libxl: frame.push("libxl")
+        case .libvirt: frame.push("libvirt")
+        case .xenopsd: frame.push("xenopsd")
+        default: frame.push("libxc")
+        }
+      },
+      .property(
+        "vcpu", "VCPUs", "The vCPUs by number, with their registers.",
+        example: "print(xs.hex(img.vcpu[0].rip))"
+      ) { image, frame in frame.push(object: LuaVCPUs(image)) },
+      .property(
+        "hvm_params", "HVMParams?", "The HVM parameters by name; nil for PV guests.",
+        example: "print(xs.hex(img.hvm_params.STORE_PFN))"
+      ) { image, frame throws(LuaError) in
+        if let record = try image.first(.hvmParams) {
+          frame.push(object: LuaParams(record))
+        } else {
+          frame.pushNil()
+        }
+      },
+      .property(
+        "cpuid", "CPUID?", "What CPUID tells the guest; nil where the image has no policy."
+      ) { image, frame throws(LuaError) in
+        if let record = try image.first(.x86CPUIDPolicy) {
+          frame.push(object: LuaCPUID(record))
+        } else {
+          frame.pushNil()
+        }
+      },
+      header("xl_header", .xl, "The xl header, or nil."),
+      header("libxl_header", .libxl, "The libxl stream header, or nil."),
+      header("image_header", .image, "The libxc image header."),
+      header("domain_header", .domain, "The libxc domain header."),
+      header("libvirt_header", .libvirt, "libvirt's header, or nil."),
+      header("draft_domain_header", .draftDomain, "The domain header of draft B, or nil."),
+      .property(
+        "config", "Config?",
+        "The domain's configuration in the xl header, as a table that writes back.",
+        example: "img.config.c_info.name = \"web1\""
+      ) { image, frame throws(LuaError) in
+        guard let header = try image.header(.xl), try header.config() != nil else {
+          frame.pushNil()
+          return
+        }
+        frame.push(object: LuaConfig(header, JSONPath([])))
+      },
+      .property(
+        "xml", "Tree?", "The domain's XML in libvirt's header, as a tree that writes back.",
+        example: "img.xml.name = \"web1\""
+      ) { image, frame throws(LuaError) in
+        if let tree = try image.header(.libvirt)?.tree() {
+          frame.push(object: tree)
+        } else {
+          frame.pushNil()
+        }
+      },
+      .property(
+        "xenops", "Tree?", "What xenopsd's Xenops record says, as a tree that writes back."
+      ) { image, frame throws(LuaError) in
+        if let tree = try image.first(.xenops)?.tree() {
+          frame.push(object: tree)
+        } else {
+          frame.pushNil()
+        }
+      },
+    ]
+  }
+
+  private static func header(
+    _ name: String, _ kind: HeaderKind, _ doc: String
+  ) -> LuaMember<LuaImage> {
+    .property(name, "Header?", doc) { image, frame throws(LuaError) in
+      if let header = try image.header(kind) { frame.push(object: header) } else { frame.pushNil() }
+    }
+  }
+
+  private static var methods: [LuaMember<LuaImage>] {
+    [
+      .method(
+        "records", "(type?: string|integer): fun(): Record",
+        "Iterates over the records (of one type) in the order of the stream. Each is valid until the "
+          + "next.",
+        example: "for rec in img:records() do print(rec) end"
+      ) { image, frame throws(LuaError) in
+        let wanted = try LuaImage.types(frame, 2)
+        var reader = StreamReader(try image.takeSource())
+        var current: LuaRecord?
+        let reading = PageGuard()
+        frame.push(function: "records") { frame throws(LuaError) in
+          current?.pages.end()
+          current?.editable.invalidate()
+          while let part = try raising({ () throws(StreamError) in try reader.next() }) {
+            guard case .record(let record) = part else { continue }
+            if let wanted, !wanted.contains(record.type) { continue }
+            let next = LuaRecord(
+              EditableRecord(reading: record, from: reader.source) {
+                (arena: Arena, count: Int) throws(StreamError) in
+                try reader.loadWholePayload(count, into: arena)
+              }, reading: reading)
+            current = next
+            frame.state.place = { "\(record.place) at \(record.offset.hex())" }
+            frame.push(object: next)
+            return 1
+          }
+          frame.state.place = nil
+          frame.pushNil()
+          return 1
+        }
+        return 1
+      },
+      .method(
+        "first", "(type: string|integer): Record?", "The first record of a type, or nil.",
+        example: "local params = img:first \"HVM_PARAMS\""
+      ) { image, frame throws(LuaError) in
+        let wanted = try recordTypes(frame, 2)
+        guard let number = try image.index().entries.firstIndex(where: { wanted.contains($0.type) })
+        else {
+          frame.pushNil()
+          return 1
+        }
+        frame.push(object: try image.record(number + 1))
+        return 1
+      },
+      .method("verify", "(): Verification", "Checks the image; see xs.verify.") {
+        image, frame throws(LuaError) in
+        try pushVerification(of: try image.takeSource(), frame)
+      },
+      .method("close", "()", "Closes the file. Later use of the image raises.") { image, _ in
+        image.close()
+        return 0
+      },
+    ]
+  }
+}
+
+/// The record types that a script means by a name or a number. A number means both layers.
+func recordTypes(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> [RecordType] {
+  if frame.type(index) == .string, let name = frame.stringIfAny(index) {
+    let found = Layouts.all.filter { $0.name == name }.map(\.type)
+    if !found.isEmpty { return found }
+    if !name.hasPrefix("0x"), UInt32(name) == nil {
+      throw LuaError("no record type '\(name)'" + didYouMean(name, among: Layouts.names))
+    }
+  }
+  let number = UInt32(truncatingIfNeeded: try frame.integer(index, in: 0...0xFFFF_FFFF))
+  return [RecordType(.libxc, number), RecordType(.libxl, number)]
+}

@@ -1,0 +1,223 @@
+// Functions of the module for scripts: composing filters, printing, sorting, files, help.
+
+internal import Format
+package import LuaRuntime
+internal import SystemIO
+internal import Terminal
+
+extension ShellContext {
+  var scriptFunctions: [LuaModuleFunction] {
+    [
+      LuaModuleFunction(
+        "xs", "chain", "(filter: Filter, ...): Filter",
+        "One filter out of several: each sees what the one before it has written, records that it "
+          + "inserted too.",
+        example: "return xs.chain(strip { \"TOOLSTACK\" }, rename \"web1\")"
+      ) { frame throws(LuaError) in
+        guard frame.count > 0 else { throw frame.argumentError(1, "expected a filter") }
+        var filters: [LuaReference] = []
+        for index in 1...frame.count {
+          guard LuaFilter.isFilter(frame, index) else {
+            throw frame.argumentError(index, "expected a filter")
+          }
+          filters.append(frame.reference(index))
+        }
+        frame.push(object: try LuaChain(filters, frame))
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "is_main", "(): boolean",
+        "Whether the file that calls it is the script that was started, and not a module that "
+          + "`require` loads: a file can then be both.",
+        example: "if not xs.is_main() then return M end"
+      ) { frame throws(LuaError) in
+        frame.push(try isMain(frame))
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "glob", "(pattern: string): string[]",
+        "The paths that match a pattern of the shell, sorted; folders end in \"/\".",
+        example: "for _, path in ipairs(xs.glob \"/var/lib/xen/*.save\") do print(path) end"
+      ) { frame throws(LuaError) in
+        frame.push(LuaValue.list(Surroundings.matches(try frame.string(1)).map { .text($0) }))
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "help", "(topic?: any)",
+        "Explains a value, or what is called so: a function, class, record type or field. The "
+          + "same as help in a session.",
+        example: "xs.help \"HVM_PARAMS\""
+      ) { [unowned self] frame throws(LuaError) in
+        try explainer?.help(self, frame) ?? 0
+      },
+      LuaModuleFunction(
+        "xs", "apropos", "(word: string)",
+        "Lists functions, record types and fields whose name or description has the word in it.",
+        example: "xs.apropos \"tsc\""
+      ) { [unowned self] frame throws(LuaError) in
+        try explainer?.apropos(self, frame) ?? 0
+      },
+    ] + printingFunctions
+  }
+
+  private var printingFunctions: [LuaModuleFunction] {
+    [
+      LuaModuleFunction(
+        "xs", "repr", "(value: any, options?: table): string",
+        "A value as a session prints it: tables with their entries, records as their fields. "
+          + "Options: depth, width, items.",
+        example: "print(xs.repr(rec:fields()))"
+      ) { [unowned self] frame throws(LuaError) in
+        var limits = ValueLimits()
+        if frame.type(2) == .table {
+          for (name, _) in try frame.fieldNames(2) {
+            frame.pushField(2, name)
+            defer { frame.pop() }
+            let number = try frame.integer(frame.count, in: 1...1_000_000)
+            switch name {
+            case "depth": limits.depth = number
+            case "width": limits.width = number
+            case "items": limits.items = number
+            default:
+              throw LuaError(
+                "repr has no option '\(name)'"
+                  + didYouMean(name, among: ["depth", "width", "items"]))
+            }
+          }
+        }
+        frame.push(frame.count > 0 ? explainer?.text(frame, 1, limits) ?? "" : "nil")
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "table", "(rows: any[][], options?: table)",
+        "Prints rows in columns; numbers stand on the right. Options: header, a row of titles.",
+        example:
+          "xs.table({ { \"kept\", 14 }, { \"dropped\", 1 } }, { header = { \"what\", \"n\" } })"
+      ) { [unowned self] frame throws(LuaError) in
+        try self.write(try columns(frame))
+        return 0
+      },
+      LuaModuleFunction(
+        "xs", "sorted", "(t: table): fun(): any, any",
+        "Iterates over a table in the order of its keys: numbers, then names.",
+        example: "for name, value in xs.sorted(params) do print(name, value) end"
+      ) { frame throws(LuaError) in
+        guard frame.type(1) == .table else { throw frame.argumentError(1, "expected a table") }
+        var keys: [LuaFrame.Key] = []
+        frame.forEachEntry(1) { key in
+          if case .other = key { return true }
+          keys.append(key)
+          return true
+        }
+        keys.sort { $0.isBefore($1) }
+        let table = frame.reference(1)
+        var next = 0
+        frame.push(function: "sorted") { frame in
+          guard next < keys.count else {
+            frame.pushNil()
+            return 1
+          }
+          let key = keys[next].value
+          next += 1
+          frame.push(table)
+          frame.pushRaw(-1, key)
+          frame.push(key)
+          frame.swapTop()
+          return 2
+        }
+        return 1
+      },
+    ]
+  }
+}
+
+extension LuaFrame.Key {
+  /// The key as a value; none for keys that are no plain data.
+  package var value: LuaValue {
+    switch self {
+    case .integer(let number): .integer(number)
+    case .name(let octets): .string(octets)
+    case .boolean(let flag): .boolean(flag)
+    case .other: .none
+    }
+  }
+
+  private var rank: Int {
+    switch self {
+    case .integer: 0
+    case .name: 1
+    case .boolean: 2
+    case .other: 3
+    }
+  }
+
+  package func isBefore(_ other: LuaFrame.Key) -> Bool {
+    switch (self, other) {
+    case (.integer(let a), .integer(let b)): a < b
+    case (.name(let a), .name(let b)): a.lexicographicallyPrecedes(b)
+    default: rank < other.rank
+    }
+  }
+}
+
+/// Whether the chunk that called the function of `frame` is the script: arg[0].
+private func isMain(_ frame: LuaFrame) throws(LuaError) -> Bool {
+  let base = frame.count
+  defer { frame.pop(frame.count - base) }
+  frame.pushGlobal("arg")
+  guard frame.type(-1) == .table, frame.pushElement(-1, 0) == .string else { return true }
+  let script = frame.stringIfAny(-1) ?? ""
+  guard frame.pushLoaded("debug") == .table, frame.pushField(-1, "getinfo") == .function else {
+    return true
+  }
+  // Level 0 is getinfo, 1 is_main, 2 its caller.
+  frame.push(2)
+  frame.push("S")
+  try frame.state.call(frame, 2, results: 1)
+  guard frame.type(-1) == .table, frame.pushField(-1, "source") == .string else { return true }
+  let source = frame.stringIfAny(-1) ?? ""
+  return source == "@" + script || !source.hasPrefix("@")
+}
+
+/// Rows as columns.
+private func columns(_ frame: LuaFrame) throws(LuaError) -> String {
+  guard frame.type(1) == .table else { throw frame.argumentError(1, "expected a table of rows") }
+  var rows: [[(text: String, isNumber: Bool)]] = []
+  func add(_ index: Int) throws(LuaError) {
+    var row: [(text: String, isNumber: Bool)] = []
+    for position in 1..<(try listCount(frame, index)) + 1 {
+      frame.pushElement(index, position)
+      row.append((escapeForDisplay(frame.text(-1)), frame.type(-1) == .number))
+      frame.pop()
+    }
+    rows.append(row)
+  }
+  if frame.type(2) == .table {
+    if frame.pushField(2, "header") == .table { try add(frame.count) }
+    frame.pop()
+  }
+  for position in 1..<(try listCount(frame, 1)) + 1 {
+    guard frame.pushElement(1, position) == .table else {
+      frame.pop()
+      throw LuaError("row \(position): expected a table")
+    }
+    try add(frame.count)
+    frame.pop()
+  }
+  let count = rows.map(\.count).max() ?? 0
+  let widths = (0..<count).map { column in
+    rows.map { column < $0.count ? displayWidth($0[column].text) : 0 }.max() ?? 0
+  }
+  var out = ""
+  for row in rows {
+    var line = ""
+    for (column, cell) in row.enumerated() {
+      let gap = String(repeating: " ", count: widths[column] - displayWidth(cell.text))
+      line += cell.isNumber ? gap + cell.text : cell.text + gap
+      if column + 1 < row.count { line += "  " }
+    }
+    while line.hasSuffix(" ") { line.removeLast() }
+    out += line + "\n"
+  }
+  return out
+}

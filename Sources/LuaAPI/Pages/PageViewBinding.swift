@@ -1,0 +1,78 @@
+// Views of pages and of guest memory.
+
+internal import Bytes
+internal import Format
+internal import LuaRuntime
+internal import Pages
+internal import Reports
+
+extension ShellContext {
+  func bindPageViews() {
+    state.registerViews(
+      "Octets of a page or of the guest's memory, without a copy. Offsets count from 0. A view of a "
+        + "record's page is valid until the next record; in a filter it may be written to, where the "
+        + "page may change.",
+      [
+        LuaViewMethod("address", "(): integer", "The guest's address of the first octet.") {
+          _, address, frame in
+          frame.push(address)
+          return 1
+        },
+        LuaViewMethod(
+          "hexdump", "(options?: table): string",
+          "Lines of addresses, hexadecimal octets and text. Options: width (octets a line, 16), base "
+            + "(the address of the first octet; the guest's).",
+          example: "print(view:sub(0, 64):hexdump())"
+        ) { bytes, address, frame throws(LuaError) in
+          var base = address
+          var width = 16
+          if !frame.isMissing(2) {
+            guard frame.type(2) == .table else {
+              throw frame.argumentError(2, "expected a table of options")
+            }
+            for (name, _) in try frame.fieldNames(2) {
+              frame.pushField(2, name)
+              defer { frame.pop() }
+              switch name {
+              case "width": width = try frame.integer(frame.count, in: 1...256)
+              case "base": base = UInt64(bitPattern: try frame.integer(frame.count))
+              default:
+                throw LuaError(
+                  "hexdump has no option '\(name)'" + didYouMean(name, among: ["width", "base"]))
+              }
+            }
+          }
+          guard bytes.byteCount <= 1 << 20 else {
+            throw LuaError("hexdump: at most 1 MiB, got \(bytes.byteCount) octets")
+          }
+          frame.push(hexdump(octets(bytes), base: base, width: width))
+          return 1
+        },
+        LuaViewMethod(
+          "hash", "(): integer",
+          "A hash of a page's 4096 octets, as P.hash_in takes it. Not cryptographic."
+        ) { bytes, _, frame throws(LuaError) in
+          guard bytes.byteCount == pageByteCount else {
+            throw LuaError("hash: expected a whole page, got \(bytes.byteCount) octets")
+          }
+          frame.push(PageLoops.hash(bytes, at: 0))
+          return 1
+        },
+        LuaViewMethod(
+          "entropy", "(): number",
+          "Bits of entropy an octet of a whole page: 0 of one value only, near 8 of what is compressed "
+            + "or encrypted."
+        ) { bytes, _, frame throws(LuaError) in
+          guard bytes.byteCount == pageByteCount else {
+            throw LuaError("entropy: expected a whole page, got \(bytes.byteCount) octets")
+          }
+          frame.push(Entropy().bits(bytes, at: 0))
+          return 1
+        },
+      ])
+  }
+}
+
+private func octets(_ bytes: RawSpan) -> [UInt8] {
+  (0..<bytes.byteCount).map { bytes.load($0, as: UInt8.self) }
+}

@@ -1,0 +1,115 @@
+// Trying policies on recorded saves.
+
+internal import Bytes
+internal import Format
+package import Live
+package import LuaRuntime
+internal import SystemIO
+
+/// A recorded save, and a link to replay it over.
+package struct Backtest {
+  package let name: String
+  package let trace: Trace
+  package let replay: Replay
+  package let octetsPerSecond: UInt64
+  /// Hours since midnight at which the replayed save begins; nil: now.
+  package let hour: Double?
+
+  /// Throws where the trace holds no round to go by.
+  package init(
+    _ name: String, _ trace: Trace, octetsPerSecond: UInt64, hour: Double? = nil
+  ) throws(LuaError) {
+    guard let replay = Replay(trace, octetsPerSecond: octetsPerSecond) else {
+      throw LuaError(
+        "\(name): expected the trace of a live save that came to the end of its first round",
+        code: "unsuitable")
+    }
+    self.name = name
+    self.trace = trace
+    self.replay = replay
+    self.octetsPerSecond = octetsPerSecond
+    self.hour = hour
+  }
+
+  /// What came of a policy.
+  package struct Outcome {
+    package let name: String
+    package let result: Replay.Result
+    package let decisions: [(stats: PrecopyStats, verdict: Verdict, isBuiltin: Bool)]
+    package let failureCount: Int
+  }
+
+  /// The clock of a replay: the save begins at `hour`, and virtual time passes.
+  package var wallTime: (UInt64) -> Double {
+    let start = hour.map { LocalTime.today(atHour: $0) } ?? LocalTime.now
+    return { start + Double($0) / 1e9 }
+  }
+
+  package func run(_ policy: LuaPolicy) -> Outcome {
+    let result = replay.run(policy)
+    return Outcome(
+      name: policy.name, result: result, decisions: policy.decisions,
+      failureCount: policy.failureCount)
+  }
+
+  /// Reads the text of a trace.
+  package static func read(_ path: String) throws(LuaError) -> Trace {
+    let octets: [UInt8]
+    do throws(SystemError) {
+      let source = try Source(opening: path)
+      octets = try source.read(Int(min(source.byteCount ?? 64 << 20, 64 << 20)))
+    } catch { throw LuaError(error.description, code: error.symbol) }
+    do { return try Trace(parsing: String(decoding: octets, as: UTF8.self)) } catch {
+      throw LuaError("\(path): \(error)", code: "bad_trace")
+    }
+  }
+
+  /// Octets a second of "10G" (bits a second, as links are sold), "800M", "1.5G"; nil for others.
+  package static func link(_ word: String) -> UInt64? {
+    let units: [Character: Double] = ["k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12]
+    var digits = word
+    var factor = 1.0
+    if let last = word.last, let unit = units[last] {
+      factor = unit
+      digits.removeLast()
+    }
+    guard let number = Double(digits), number.isFinite else { return nil }
+    let octets = number * factor / 8
+    return octets >= 1 && octets < 1e18 ? UInt64(octets) : nil
+  }
+
+  /// Hours of "23:30" or "7"; nil for others.
+  package static func hour(_ word: String) -> Double? {
+    let parts = word.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count <= 2, let hours = Int(parts[0]), (0..<24).contains(hours) else { return nil }
+    guard parts.count == 2 else { return Double(hours) }
+    guard let minutes = Int(parts[1]), (0..<60).contains(minutes) else { return nil }
+    return Double(hours) + Double(minutes) / 60
+  }
+}
+
+extension SaveOutcome {
+  package var word: String {
+    switch self {
+    case .complete: "complete"
+    case .aborted: "aborted"
+    case .failed: "failed"
+    }
+  }
+  package var reason: String {
+    switch self {
+    case .complete: ""
+    case .aborted(let text), .failed(let text): text
+    }
+  }
+}
+
+extension Verdict {
+  package var word: String {
+    switch self {
+    case .proceed: "continue"
+    case .stopAndCopy: "stop"
+    case .abort: "abort"
+    }
+  }
+}

@@ -1,0 +1,247 @@
+// The interactive shell: reads blocks of Lua, runs them, prints what they give.
+
+internal import Bytes
+internal import Format
+package import LuaAPI
+package import LuaRuntime
+package import Reports
+internal import SystemIO
+package import Terminal
+
+/// One interactive session over a Lua state.
+package final class Repl {
+  package let shell: ShellContext
+  private let editor: LineEditor
+  private let usesColour: Bool
+  /// Whether the time of every input is printed.
+  var timesEverything = false
+  /// Inputs that ran without an error, for .save.
+  var transcript: [String] = []
+  /// The last input, for .edit.
+  var lastInput = ""
+  var isDone = false
+
+  package init(_ shell: ShellContext) {
+    self.shell = shell
+    usesColour = shell.usesColour
+    let folder = Surroundings.userFolder("XDG_STATE_HOME", ".local/state")
+    let history = folder.map { History(path: "\($0)/xensave-lua/history") } ?? History()
+    var options = LineEditorOptions()
+    options.prompt = Prompt("> ", Style(.blue, bold: true))
+    options.continuationPrompt = Prompt(">> ", Style(.blue))
+    options.usesColour = usesColour
+    options.isInterrupted = { Interrupt.isRequested }
+    options.colouring = LuaColouring.runs
+    editor = LineEditor(options: options, history: history)
+    let state = shell.state
+    editor.options.completions = { Completer(state: state).completions($0, $1) }
+    editor.options.isComplete = { [unowned self] in self.isComplete($0) }
+    editor.options.indentation = { text, cursor in
+      let before = String(decoding: Array(text.utf8)[..<cursor], as: UTF8.self)
+      return String(repeating: "  ", count: Repl.openBlocks(before))
+    }
+  }
+
+  /// Reads and runs blocks until the user leaves. `names` are the lines of Lua that made what the
+  /// session begins with.
+  package func run(_ names: [String]) throws(Failure) -> Int32 {
+    if editor.isInteractive {
+      try say(
+        "xensave-lua \(productVersion), \(LuaState.release). Tab completes, help() explains, Ctrl-D "
+          + "leaves.")
+      for line in names { try say("> " + line) }
+    }
+    shell.state.setGlobal(function: "help") { [unowned shell] frame throws(LuaError) in
+      try Help(shell).run(frame)
+    }
+    shell.state.setGlobal(function: "apropos") { [unowned shell] frame throws(LuaError) in
+      try Help(shell).apropos(frame)
+    }
+    if let error = editor.history.error, editor.isInteractive {
+      try say("history: \(error)")
+    }
+    while !isDone {
+      switch try read() {
+      case .text(let text): try take(text)
+      case .interrupted: answerStop()
+      case .endOfInput: isDone = true
+      }
+    }
+    return shell.exitCode ?? ExitCode.good
+  }
+
+  private func read() throws(Failure) -> LineEditor.Line {
+    do { return try editor.readLine() } catch {
+      // A terminal that stands still when the program is to end.
+      if Interrupt.isRequested { return .interrupted }
+      throw Failure(ExitCode.system, error.description)
+    }
+  }
+
+  /// Prints a line.
+  package func say(_ text: String, _ style: Style = .plain) throws(Failure) {
+    try writeOut(style.applied(to: text, isEnabled: usesColour) + "\n")
+  }
+
+  // MARK: - Blocks
+
+  /// Whether Enter ends the block: it is a command, or it compiles, or it cannot be completed.
+  private func isComplete(_ text: String) -> Bool {
+    if DotCommand.parse(text) != nil { return true }
+    let code = Repl.code(text)
+    guard let asExpression = problem("return " + code) else { return true }
+    guard let asStatement = problem(code) else { return true }
+    return !LuaState.isIncomplete(asExpression) && !LuaState.isIncomplete(asStatement)
+  }
+
+  private func problem(_ code: String) -> LuaError? {
+    do {
+      try shell.state.load(Array(code.utf8), name: "=repl")
+      shell.state.frame.pop()
+      return nil
+    } catch { return error }
+  }
+
+  /// Blocks and brackets that are open at the end of `text`, for the next line's indentation.
+  private static func openBlocks(_ text: String) -> Int {
+    var level = 0
+    for token in LuaLexer.tokens(text) {
+      switch (token.kind, token.text) {
+      case (.keyword, "do"), (.keyword, "then"), (.keyword, "function"), (.keyword, "repeat"),
+        (.symbol, "("), (.symbol, "{"), (.symbol, "["):
+        level += 1
+      case (.keyword, "end"), (.keyword, "until"), (.keyword, "elseif"), (.symbol, ")"),
+        (.symbol, "}"), (.symbol, "]"):
+        level -= 1
+      default: break
+      }
+    }
+    return max(0, level)
+  }
+
+  /// Lua of an input: "=x" is "return x"; a first `local` is left out, since a local would be gone
+  /// with its input.
+  private static func code(_ text: String) -> String {
+    var text = text.trimmed
+    if text.hasPrefix("=") { return "return " + text.dropFirst() }
+    if text.hasPrefix("local "), text.contains("=") || text.hasPrefix("local function ") {
+      text = text.dropFirst(6).trimmed
+      for attribute in ["<const>", "<close>"] {
+        if let place = text.firstRange(of: attribute) { text.removeSubrange(place) }
+      }
+    }
+    return text
+  }
+
+  private func take(_ text: String) throws(Failure) {
+    if let (name, rest) = DotCommand.parse(text.trimmed) {
+      guard let command = DotCommand(rawValue: name) else {
+        let near = didYouMean(name, among: DotCommand.allCases.map(\.rawValue))
+        return try say("no command .\(name)\(near)", Palette.error)
+      }
+      return try run(command, rest)
+    }
+    if text.trimmed == "help" { return try evaluate("help()", isTimed: false) }
+    try evaluate(text, isTimed: timesEverything)
+  }
+
+  // MARK: - Running
+
+  /// Runs an input and prints its values or its error.
+  func evaluate(_ text: String, isTimed: Bool) throws(Failure) {
+    lastInput = text
+    let state = shell.state
+    let frame = state.frame
+    let base = frame.count
+    let code = Repl.code(text)
+    let start = Surroundings.nanoseconds
+    do throws(LuaError) {
+      // A text that compiles behind "return" is an expression.
+      let isExpression = problem("return " + code) == nil
+      try state.load(Array((isExpression ? "return " + code : code).utf8), name: "=repl")
+      state.place = nil
+      try state.call(0, results: -1)
+    } catch {
+      frame.pop(frame.count - base)
+      if shell.exitCode != nil { isDone = true }
+      return try show(error)
+    }
+    let nanoseconds = Surroundings.nanoseconds - start
+    // A call of ours that was interrupted may have returned that as a failure.
+    endInterrupt()
+    try printValues(base, code)
+    if isTimed { try say("\(milliseconds(nanoseconds)) ms", Palette.comment) }
+    transcript.append(text)
+    frame.pop(frame.count - base)
+    state.place = nil
+    if shell.exitCode != nil { isDone = true }
+  }
+
+  private func milliseconds(_ nanoseconds: UInt64) -> String {
+    let micro = nanoseconds / 1000
+    let rest = String(micro % 1000)
+    return "\(micro / 1000)." + String(repeating: "0", count: 3 - rest.count) + rest
+  }
+
+  /// Prints the values above `base`, and makes the first one `_`.
+  private func printValues(_ base: Int, _ code: String) throws(Failure) {
+    let frame = shell.state.frame
+    let count = frame.count - base
+    guard count > 0 else { return }
+    frame.push(copyOf: base + 1)
+    shell.state.setGlobalFromTop("_")
+    if count == 1, let text = fieldText(code, base + 1) { return try say(text) }
+    // No value worth a line: what assignments by function calls give.
+    if count == 1, frame.isMissing(base + 1), !code.hasPrefix("return ") {
+      return try say("nil", Palette.keyword)
+    }
+    for index in base + 1...base + count { try say(shell.printer.text(frame, index)) }
+  }
+
+  /// The text of a single field, with its unit or name, where the input is just its path.
+  private func fieldText(_ code: String, _ index: Int) -> String? {
+    let frame = shell.state.frame
+    guard frame.type(index) == .number, let value = frame.integerIfAny(index) else { return nil }
+    let code = code.hasPrefix("return ") ? String(code.dropFirst(7)) : code
+    guard let expression = LuaExpression(LuaLexer.tokens(code)) else { return nil }
+    let resolver = LuaResolver(state: shell.state)
+    let base = frame.count
+    defer { frame.pop(frame.count - base) }
+    guard case .field(let owner, let slot) = resolver.resolve(expression) else { return nil }
+    let field = slot.value(in: owner.fieldBytes)
+    guard case .unsigned(let number) = field, number == UInt64(bitPattern: value) else {
+      return nil
+    }
+    return Palette.number.applied(to: slot.field.text(of: field), isEnabled: usesColour)
+  }
+
+  /// Prints an error with its traceback, and makes scripts able to run again after an interrupt.
+  package func show(_ error: LuaError) throws(Failure) {
+    endInterrupt()
+    if error.kind == .interrupted {
+      // The terminal has shown ^C where the cursor was.
+      if editor.isInteractive { try say("") }
+    }
+    if shell.exitCode != nil { return }
+    try say(escapeForDisplay(error.message).replacing("\\n", with: "\n"), Palette.error)
+    if let place = shell.state.place { try say("  while at \(place())") }
+    if error.kind != .syntax, let traceback = shell.traceback(error) {
+      try say(traceback, Palette.comment)
+    }
+  }
+
+  private func endInterrupt() {
+    shell.state.endStop()
+    answerStop()
+  }
+
+  /// What Ctrl-C at a terminal drops is the input; all other requests to stop end the session.
+  private func answerStop() {
+    let signal = Interrupt.signal
+    if signal == 0 || (signal == Interrupt.fromKeyboard && editor.isInteractive) {
+      return Interrupt.clear()
+    }
+    isDone = true
+    shell.exitCode = ExitCode.stopped(by: signal)
+  }
+}

@@ -1,0 +1,176 @@
+// What an image holds, on one screen.
+
+internal import Bytes
+package import Format
+package import Image
+package import JSON
+package import Stream
+package import SystemIO
+
+/// What `info` shows: the facts of one pass, and the configuration's best known values.
+package struct Summary {
+  package var survey = Survey()
+  package var zeroPages: Int?
+  package var config: JSONValue?
+
+  package init(_ source: Source, countsZeroPages: Bool) throws(StreamError) {
+    var reader = StreamReader(source)
+    let scratch = Arena(capacity: 256 << 10)
+    var zeros = 0
+    while let part = try reader.next() {
+      survey.add(part)
+      if countsZeroPages, case .record(let record) = part, record.type == .pageData {
+        zeros += try ZeroPages.count(in: &reader, record, scratch: scratch)
+      }
+    }
+    survey.finish(reader.ending, at: reader.source.position)
+    if countsZeroPages { zeroPages = zeros }
+    if let text = survey.config?.text { config = try? JSONDocument(text).root }
+    for (kind, text) in survey.texts where facts == nil { facts = DomainFacts(kind, text.text) }
+  }
+
+  /// Record types with their tallies, in the order of the tables, unknown ones last.
+  package var records: [(type: RecordType, tally: Survey.Tally)] {
+    let known = Layouts.all.map(\.type)
+    let order = Dictionary(
+      uniqueKeysWithValues: known.enumerated().map { ($0.element, $0.offset) })
+    return survey.records.map { (type: $0.key, tally: $0.value) }.sorted {
+      (order[$0.type] ?? known.count, $0.type.number)
+        < (order[$1.type] ?? known.count, $1.type.number)
+    }
+  }
+
+  /// What libvirt's XML or xenopsd's record says of the domain.
+  private var facts: DomainFacts?
+
+  package var name: String? { config?["c_info"]?["name"]?.stringValue ?? facts?.name }
+  package var uuid: String? { config?["c_info"]?["uuid"]?.stringValue ?? facts?.uuid }
+  package var kind: String? { config?["c_info"]?["type"]?.stringValue ?? facts?.type }
+
+  /// vCPUs: of a PV guest those with a state, of an HVM guest what its configuration says.
+  package var vcpuCount: Int? {
+    if !survey.vcpuIDs.isEmpty { return survey.vcpuIDs.count }
+    return config?["b_info"]?["max_vcpus"]?.numberValue?.int64.map { Int($0) }
+      ?? facts?.vcpuCount
+  }
+
+  package var ending: String {
+    switch survey.ending {
+    case .end: "complete, ends with END"
+    case .checkpoint: "checkpointed, ends behind a complete checkpoint"
+    case .cutCheckpoint: "checkpointed, cut inside a record: the last complete checkpoint counts"
+    case .opaque: "read up to the state of a virtual GPU, which has no length"
+    case nil: "incomplete"
+    }
+  }
+
+  package func text(path: String, _ ink: Ink = .none) -> String {
+    let title = name.map { " \"\(Array($0.utf8).printable)\"" } ?? ""
+    var out = ink.title("\(path): saved domain\(title)") + "\n"
+    func line(_ label: String, _ value: String) {
+      out +=
+        "  " + ink.key(label) + String(repeating: " ", count: max(1, 12 - label.count)) + value
+        + "\n"
+    }
+    var layers = survey.layers.joined(separator: " > ")
+    if let version = survey.version { layers += " v\(version)" }
+    if survey.libxcOrder == .big { layers += ", big-endian" }
+    line("layers", layers)
+    if let xen = survey.xenVersion {
+      line(
+        "saved by",
+        survey.isConverted ? "a converter (Xen 0.\(xen.minor))" : "Xen \(xen.major).\(xen.minor)")
+    }
+    if let guest = survey.guest {
+      line("guest", guest.name + (kind.map { " (\($0))" } ?? ""))
+    }
+    if let count = vcpuCount { line("vCPUs", "\(count)") }
+    var memory =
+      "\(survey.memoryByteCount.octetCount) in \(survey.firstRoundPageCount.grouped) pages"
+    // What a configuration says may be more bytes than there are.
+    let most =
+      config?["b_info"]?["max_memkb"]?.numberValue?.uint64?.multipliedSaturated(by: 1024)
+      ?? facts?.memoryByteCount
+    if let most { memory += " (configured: \(most.octetCount))" }
+    line("memory", memory)
+    line(
+      "page data",
+      "\(survey.pageCount.grouped) pages with contents of \(survey.pageEntryCount.grouped) entries"
+        + (survey.roundCount > 1 ? ", \(survey.roundCount) rounds" : ""))
+    let types = survey.pageTypes.enumerated().filter { $0.element > 0 }
+      .map { "\(PageType(rawValue: UInt8($0.offset)).name) \($0.element.grouped)" }
+    if !types.isEmpty { line("page types", types.joined(separator: ", ")) }
+    if let zeroPages { line("zero pages", zeroPages.grouped) }
+    if survey.checkpointCount > 0 { line("checkpoints", "\(survey.checkpointCount)") }
+    line("stream", "\(ending), \(survey.byteCount.grouped) octets")
+    if let kind = survey.trailing?.kind {
+      line(
+        "trailing",
+        kind == .opaque ? "the state of a virtual GPU, and all after it" : "octets behind the end")
+    }
+    if let uefi = survey.uefi {
+      let secure = uefi.secureBoot.map { $0 ? ", Secure Boot on" : ", Secure Boot off" } ?? ""
+      line("UEFI", "\(uefi.count) variable\(uefi.count == 1 ? "" : "s")\(secure)")
+    }
+    let tpm = survey.count(.swtpm) + survey.count(.swtpm0)
+    if tpm > 0 { line("TPM", "\(tpm) state\(tpm == 1 ? "" : "s") of swtpm") }
+    out += "  \(ink.key("records"))\n"
+    for (type, tally) in records {
+      let name = type.layer == .libxl ? "libxl \(type.name)" : type.name
+      let count = tally.count.grouped
+      let octets = tally.byteCount.grouped
+      out +=
+        "    " + name + String(repeating: " ", count: max(1, 34 - name.count - count.count))
+        + count + String(repeating: " ", count: max(1, 16 - octets.count)) + octets + " octets\n"
+    }
+    return out
+  }
+
+  package func write(to writer: inout JSONWriter, path: String) {
+    writer.beginObject()
+    writer.member("image", path)
+    if let name { writer.member("name", name) }
+    if let uuid { writer.member("uuid", uuid) }
+    writer.key("layers")
+    writer.beginArray()
+    for layer in survey.layers { writer.value(layer) }
+    writer.endArray()
+    if let version = survey.version { writer.member("version", version) }
+    if let xen = survey.xenVersion { writer.member("xen_version", "\(xen.major).\(xen.minor)") }
+    if let guest = survey.guest { writer.member("guest", guest.name) }
+    if let count = vcpuCount { writer.member("vcpus", count) }
+    writer.member("memory_octets", survey.memoryByteCount)
+    writer.member("page_entries", survey.pageEntryCount)
+    writer.member("pages", survey.pageCount)
+    writer.member("rounds", survey.roundCount)
+    if let zeroPages { writer.member("zero_pages", zeroPages) }
+    writer.key("page_types")
+    writer.beginObject()
+    for (type, count) in survey.pageTypes.enumerated() where count > 0 {
+      writer.member(PageType(rawValue: UInt8(type)).name, count)
+    }
+    writer.endObject()
+    if let uefi = survey.uefi {
+      writer.key("uefi")
+      writer.beginObject()
+      writer.member("variables", uefi.count)
+      if let secure = uefi.secureBoot { writer.member("secure_boot", secure) }
+      writer.endObject()
+    }
+    writer.member("checkpoints", survey.checkpointCount)
+    writer.member("ending", ending)
+    writer.member("octets", survey.byteCount)
+    writer.key("records")
+    writer.beginArray()
+    for (type, tally) in records {
+      writer.beginObject()
+      writer.member("layer", type.layer.rawValue)
+      writer.member("type", type.name)
+      writer.member("count", tally.count)
+      writer.member("octets", tally.byteCount)
+      writer.endObject()
+    }
+    writer.endArray()
+    writer.endObject()
+  }
+}

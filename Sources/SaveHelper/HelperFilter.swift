@@ -1,0 +1,305 @@
+// Filters between a save and what libxl reads, or between that and a restore.
+
+internal import CSystem
+internal import Format
+internal import Glibc
+internal import HelperProtocol
+internal import Image
+internal import Live
+internal import LuaAPI
+internal import LuaRuntime
+internal import PolicyEngine
+internal import Reports
+internal import Stream
+internal import SystemIO
+
+/// The filters of a helper, on a sealed thread of their own.
+///
+///     save:     Save -- pipe --> filters --> libxl's descriptor
+///     restore:  libxl's descriptor --> filters -- pipe --> xc_domain_restore
+///
+/// From libxl's descriptor nothing is read behind END or, before libxl has had its turn, behind
+/// CHECKPOINT: libxl goes on there itself. Where a filter fails, the stream ends: what was written
+/// is no image, the save or restore fails, and nothing that it had not passed gets through.
+final class HelperFilter {
+  /// Milliseconds of the processor that a filter may take for one record.
+  static let deadline: UInt64 = 10_000
+
+  private let sandbox: SandboxThread<Resident>
+  private let job: SandboxJob<Ending>
+  private let own: FilterEnds
+  private var watch: FilterWatch?
+  private let isRestore: Bool
+  /// The end of the pipe that the save writes to, or the restore reads from.
+  private(set) var descriptor: Int32
+  /// Octets of the filter thread: one for each checkpoint that has passed, and one at a good end.
+  private let progress: Int32
+  /// Restore: an octet lets the filters read on behind a checkpoint.
+  private var permission: Int32
+
+  /// How the filters' work ended.
+  fileprivate enum Ending: Sendable {
+    case good
+    /// A filter failed, or its thread did.
+    case filter(String)
+    /// The stream could not be read or written. `number`: errno, 0 for none.
+    case stream(String, number: Int32)
+  }
+
+  /// What lives on the thread.
+  private final class Resident {
+    let shell: ShellContext
+    let filter: any RewriteFilter
+    init(_ shell: ShellContext, _ filter: any RewriteFilter) {
+      self.shell = shell
+      self.filter = filter
+    }
+  }
+
+  /// What the thread opens before it is sealed.
+  private final class Ends: @unchecked Sendable {
+    // Safe to send: filled by the thread's first job, used by its later ones.
+    var source: Source?
+    var sink: Sink?
+    var shell: ShellContext?
+    var time: FilterTime?
+  }
+
+  /// Starts the filters of `scripts`. The stream is `arguments.descriptor`, which stays open.
+  init(
+    _ scripts: [HelperScript], _ arguments: HelperArguments,
+    _ channel: HelperChannel
+  ) throws(LiveError) {
+    isRestore = arguments.isRestore
+    let isRestore = isRestore
+    let (data, steps, permissions): (PipeEnds, PipeEnds, PipeEnds)
+    do throws(SystemError) {
+      (data, steps, permissions) = (try PipeEnds(), try PipeEnds(), try PipeEnds())
+    } catch { throw LiveError(.system(error), error.description) }
+    let (reading, writing) =
+      isRestore ? (arguments.descriptor, data.writing) : (data.reading, arguments.descriptor)
+    descriptor = isRestore ? data.reading : data.writing
+    progress = steps.reading
+    permission = permissions.writing
+    let told = HelperLog(channel)
+    let modules = HelperModules.texts
+    let ends = Ends()
+    do throws(LuaError) {
+      sandbox = try SandboxThread<Resident>(
+        memoryLimit: 256 << 20, boundary: .streams
+      ) { state throws(LuaError) in
+        do throws(SystemError) {
+          ends.source = try Source(
+            Descriptor(taking: reading, path: "stream", isOwned: false, isStream: true),
+            path: "stream")
+          ends.sink = Sink(
+            try Descriptor(taking: writing, path: "stream", isOwned: false), path: "stream")
+        } catch { throw LuaError(error.description) }
+        ends.time = FilterTime()
+        try SandboxModule.bind(state, modules)
+        guard let shell = state.context as? ShellContext else { throw LuaError("no shell") }
+        SandboxModule.setLog(state) { told.log($0.level, $0.text) }
+        ends.shell = shell
+      } make: { state throws(LuaError) in
+        guard let shell = ends.shell else { throw LuaError("no shell") }
+        var stages: [any RewriteFilter] = []
+        for script in scripts where script.hasFilter {
+          try script.push(state)
+          state.frame.pushField(-1, "filter")
+          stages.append(try shell.filter(state.frame, state.frame.count))
+        }
+        return Resident(shell, stages.count == 1 ? stages[0] : ChainFilter(stages))
+      }
+      let (stepOut, go) = (steps.writing, permissions.reading)
+      own = FilterEnds([isRestore ? writing : reading, stepOut])
+      let own = own
+      job = try sandbox.begin { resident, _ throws(LuaError) -> Ending in
+        // Closed here and not by their owners: whoever is at the other end of the pipe must hear of
+        // it at once when a filter has failed.
+        defer { own.close() }
+        guard let source = ends.source, let sink = ends.sink else { throw LuaError("no stream") }
+        do throws(RewriteError) {
+          let filter = TimedFilter(resident.filter, ends.time)
+          _ = try Rewriter(source, to: sink, filter: filter) { type in
+            switch type {
+            case .end: return false
+            case .checkpoint:
+              guard tell(stepOut) else { return false }
+              return !isRestore || hear(go)
+            default: return true
+            }
+          }.run()
+          // Behind the last octet of the stream: then libxl may be told.
+          _ = tell(stepOut)
+          return .good
+        } catch {
+          if case .stream(let stream) = error.kind {
+            guard case .system(let system) = stream.kind else {
+              return .stream(error.description, number: 0)
+            }
+            return .stream(error.description, number: system.number)
+          }
+          return .filter(error.description)
+        }
+      }
+    } catch { throw HelperFilter.failed(error.message) }
+    if let time = ends.time {
+      let limit = HelperFilter.deadline * 1_000_000
+      do throws(SystemError) { watch = try FilterWatch(time, limit: limit, ends: own) } catch {
+        throw LiveError(.system(error), error.description)
+      }
+    }
+    if sandbox.sealError != 0 {
+      channel.log(
+        .notice, number: sandbox.sealError, "the kernel does not seal the filters' thread")
+    }
+  }
+
+  private static func failed(_ message: String) -> LiveError {
+    LiveError(.unsuitable, "the filter failed, and nothing more is let through: \(message)")
+  }
+
+  /// What SIGTERM has to cut so that the save fails, whatever the filters are at.
+  var descriptors: [Int32] { [descriptor, progress] }
+
+  /// Save: waits until a checkpoint that was written has left the filters.
+  func awaitCheckpoint() throws(LiveError) {
+    guard hear(progress) else {
+      throw cause(of: LiveError(.unsuitable, "the stream was cut"), isBehindPipe: true)
+    }
+  }
+
+  /// Restore: lets the filters read on behind a checkpoint.
+  func goOn() { _ = tell(permission) }
+
+  /// Waits for the end of the stream: all is written, or this throws.
+  func finish() throws(LiveError) {
+    closeEnds()
+    // A checkpoint that nobody waited for may still be in the pipe.
+    while hear(progress) {}
+    // Its last byte has come, or nobody waits for it any longer: then it may be at the network.
+    switch ending(within: HelperAbort.wasAsked ? 0 : 60_000_000_000) {
+    case .good?: return
+    case .filter(let message)?: throw HelperFilter.failed(message)
+    case .stream(let message, let number)?: throw HelperFilter.stream(message, number)
+    case nil: throw LiveError(.unsuitable, "the stream was cut")
+    }
+  }
+
+  /// Why a save or restore has failed with `error`: what happened at the other end of the pipe may
+  /// have been first.
+  func cause(of error: LiveError) -> LiveError {
+    cause(of: error, isBehindPipe: error.number == EPIPE || isRestore)
+  }
+
+  private func cause(of error: LiveError, isBehindPipe: Bool) -> LiveError {
+    closeEnds()
+    switch ending(within: 2_000_000_000) {
+    case .filter(let message)?: return HelperFilter.failed(message)
+    case .stream(let message, let number)? where isBehindPipe && number != EPIPE && number != 0:
+      return HelperFilter.stream(message, number)
+    default: return error
+    }
+  }
+
+  private static func stream(_ message: String, _ number: Int32) -> LiveError {
+    LiveError(.system(SystemError("write", number, "stream")), message)
+  }
+
+  /// How the filters have ended; nil where they go on for so many nanoseconds, because they wait for
+  /// the stream.
+  private func ending(within nanoseconds: UInt64) -> Ending? {
+    let result = job.wait(watch?.isStuck == true ? 0 : nanoseconds)
+    return switch result {
+    case .success(let ending)?: ending
+    case .failure(let error)?: .filter(error.message)
+    case nil where watch?.isStuck == true:
+      .filter(
+        "it takes more than \(HelperFilter.deadline / 1000) s for a record, and does not stop")
+    case nil: nil
+    }
+  }
+
+  private func closeEnds() {
+    if descriptor >= 0 { _ = close(descriptor) }
+    if permission >= 0 { _ = close(permission) }
+    (descriptor, permission) = (-1, -1)
+  }
+
+  deinit {
+    closeEnds()
+    _ = close(progress)
+  }
+}
+
+/// Writes an octet; false where nobody reads it.
+private func tell(_ descriptor: Int32) -> Bool {
+  var octet: UInt8 = 1
+  while true {
+    let result = unsafe write(descriptor, &octet, 1)
+    if result == 1 { return true }
+    if errno != EINTR { return false }
+  }
+}
+
+/// Waits for an octet; false at the end.
+private func hear(_ descriptor: Int32) -> Bool {
+  var octet: UInt8 = 0
+  while true {
+    let result = unsafe read(descriptor, &octet, 1)
+    if result >= 0 || errno != EINTR { return result == 1 }
+  }
+}
+
+/// Lines for libxl's log, from the filters' thread.
+private final class HelperLog: @unchecked Sendable {
+  // Safe to send: the channel's log may be written from any thread.
+  private let channel: HelperChannel
+  private var count = 0
+  init(_ channel: HelperChannel) { self.channel = channel }
+
+  /// Lines of one save or restore: the log is a file of dom0's.
+  static let limit = 1000
+
+  func log(_ level: LogLevel, _ text: String) {
+    count += 1
+    guard count <= HelperLog.limit else { return }
+    channel.log(level.ofXen, context: "xensave-lua filter", text)
+    if count == HelperLog.limit {
+      channel.log(
+        .warn, context: "xensave-lua filter", "no more messages are logged")
+    }
+  }
+}
+
+/// A filter the time of whose calls is taken.
+final class TimedFilter: RewriteFilter {
+  private let base: any RewriteFilter
+  private let time: FilterTime?
+
+  init(_ base: any RewriteFilter, _ time: FilterTime?) {
+    self.base = base
+    self.time = time
+  }
+
+  private func timed<R>(_ body: () throws(RewriteError) -> R) throws(RewriteError) -> R {
+    time?.begin()
+    defer { time?.end() }
+    return try body()
+  }
+
+  func begin() throws(RewriteError) { try timed { () throws(RewriteError) in try base.begin() } }
+  func finish() throws(RewriteError) {
+    try timed { () throws(RewriteError) in try base.finish() }
+  }
+
+  func header(_ header: inout Header) throws(RewriteError) {
+    var changed = header
+    try timed { () throws(RewriteError) in try base.header(&changed) }
+    header = changed
+  }
+
+  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
+    try timed { () throws(RewriteError) in try base.record(record) }
+  }
+}
