@@ -311,6 +311,25 @@ package final class LuaImage {
         }
         frame.push(object: LuaConfig(header, JSONPath([])))
       },
+      .property(
+        "xml", "Tree?", "The domain's XML in libvirt's header, as a tree that writes back.",
+        example: "img.xml.name = \"web1\""
+      ) { image, frame throws(LuaError) in
+        if let tree = try image.header(.libvirt)?.tree() {
+          frame.push(object: tree)
+        } else {
+          frame.pushNil()
+        }
+      },
+      .property(
+        "xenops", "Tree?", "What xenopsd's Xenops record says, as a tree that writes back."
+      ) { image, frame throws(LuaError) in
+        if let tree = try image.first(.xenops)?.tree() {
+          frame.push(object: tree)
+        } else {
+          frame.pushNil()
+        }
+      },
     ]
   }
 
