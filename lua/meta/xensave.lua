@@ -34,6 +34,8 @@
 ---@field libvirt_header xensave.Header? libvirt's header, or nil.
 ---@field draft_domain_header xensave.Header? The domain header of draft B, or nil.
 ---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back.
+---@field xml xensave.Tree? The domain's XML in libvirt's header, as a tree that writes back.
+---@field xenops xensave.Tree? What xenopsd's Xenops record says, as a tree that writes back.
 local Image = {}
 
 ---Iterates over the records (of one type) in the order of the stream. Each is valid until the
@@ -254,6 +256,7 @@ function Image:export(path, format) end
 ---@field type string The record type's name in the specification; a number in hexadecimal if it is unknown.
 ---@field type_id integer The record type's number.
 ---@field layer string "libxc" or "libxl": whose record it is.
+---@field xenops xensave.Tree? What xenopsd's Xenops record says, as a tree that writes back; nil for other records.
 ---@field index integer Position in the stream, from 1; 0 for a new one.
 ---@field offset integer Octets from the start of the image to the record's header. Unit: octets.
 ---@field length integer Octets of the body, without padding. Unit: octets.
@@ -391,6 +394,8 @@ function Record:copy_pages(selector, source) end
 ---@field offset integer Octets from the start of the image. Unit: octets.
 ---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back. Nil for other headers, and where the configuration is not JSON.
 ---@field config_text string? The configuration's text, without its NUL.
+---@field xml xensave.Tree? The domain's XML in libvirt's header, as a tree that writes back; nil for other headers.
+---@field xml_text string? The text of libvirt's XML, without its NUL.
 ---@field body xensave.View The header's octets.
 ---@field magic string Of the xl header.
 ---@field byteorder integer Of the xl header. 0x01020304 as the saver's CPU writes it.
@@ -408,7 +413,6 @@ function Record:copy_pages(selector, source) end
 ---@field xen_major integer Of the domain header. Release of the saver's Xen; 0 where a converter made the stream.
 ---@field xen_minor integer Of the domain header.
 ---@field xml_len integer Of the libvirt header. With the NUL at its end.
----@field xml string Of the libvirt header.
 ---@field signature string Of the xenopsd header.
 ---@field arch "x86"|"arm" Of the domain header of draft B.
 local Header = {}
@@ -431,6 +435,46 @@ function Config:json() end
 ---@return fun(): string|integer
 ---@return any
 function Config:each() end
+
+---A part of libvirt's XML or of xenopsd's Xenops record. Parts by name give their text, or a
+---tree where others are inside; a name may be a path as `dump` has it, with the attribute
+---behind "@" and places from 0: tree["devices.disk[0].source@file"]. Assigning writes the text
+---back with everything else as it was; nil removes.
+---@class xensave.Tree
+---@field [string|integer] any
+local Tree = {}
+
+---The text of the part; of one with others inside, its source.
+---@return string
+function Tree:text() end
+
+---Iterates over what is inside: names (attributes with "@") or numbers from 1, and texts or
+---trees, in the order of the text.
+---
+---```lua
+---for name, value in img.xml:each() do print(name, value) end
+---```
+---@return fun(): string|integer
+---@return string|xensave.Tree
+function Tree:each() end
+
+---All texts inside by their paths, of attributes too.
+---
+---```lua
+---for path, text in xs.sorted(img.xml:values()) do print(path, text) end
+---```
+---@return table<string, string>
+function Tree:values() end
+
+---Iterates over the parts of one name, as trees: numbers from 1, and the parts.
+---
+---```lua
+---for _, disk in img.xml.devices:all "disk" do print(disk["target@dev"]) end
+---```
+---@param name string
+---@return fun(): integer
+---@return xensave.Tree
+function Tree:all(name) end
 
 ---Fields that belong together: a group, an array (elements from 1, or by the name of their
 ---key), an entry of HVM_CONTEXT, or a section of QEMU's state (by its device; is_certain says
@@ -1721,7 +1765,7 @@ function PageView:entropy() end
 ---@field xen_major integer
 ---@field xen_minor integer
 
----What xenopsd knows of the domain, as S-expressions.
+---What xenopsd knows of the domain, as an S-expression; `xenops` in paths and scripts.
 ---@class xensave.Xenops: xensave.Record
 ---@field data string
 
@@ -1734,27 +1778,28 @@ function PageView:entropy() end
 ---A legacy libxc stream follows, without a length.
 ---@class xensave.Libxc_legacy: xensave.Record
 
----State of qemu-traditional.
+---State of QEMU, whichever it is: upstream's begins with QEVM. A restore refuses more than 1
+---MiB.
 ---@class xensave.Qemu_trad: xensave.Record
----@field data string
+---@field data xensave.Fields
 
----State of upstream QEMU.
+---State of upstream QEMU: never written, and refused by a restore.
 ---@class xensave.Qemu_xen: xensave.Record
----@field data string
+---@field data xensave.Fields
 
----State of the emulator of a virtual GPU.
+---The state of the emulator of a virtual GPU follows, without a length: what comes after it
+---cannot be found.
 ---@class xensave.Demu: xensave.Record
----@field data string
 
 ---State of the store of UEFI variables.
 ---@class xensave.Varstored: xensave.Record
----@field data string
+---@field variables xensave.Fields
 
----State of the TPM emulator.
+---State of the TPM emulator: its bytes.
 ---@class xensave.Swtpm0: xensave.Record
 ---@field data string
 
----State of the TPM emulator.
+---State of the TPM emulator: one or more texts of base64 with spaces between.
 ---@class xensave.Swtpm: xensave.Record
 ---@field data string
 
