@@ -1,7 +1,7 @@
 // Every kind of stream, chunk by chunk: what it becomes, and whether verifiers take it.
 
 import Format
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import Testing

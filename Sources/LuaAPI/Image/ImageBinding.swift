@@ -2,7 +2,7 @@
 
 internal import Bytes
 package import Format
-package import Image
+package import ImageEdit
 internal import JSON
 package import Legacy
 package import LuaRuntime

@@ -1,6 +1,6 @@
 // Filters one behind the other: each sees what the one before it has written.
 
-package import Image
+package import ImageEdit
 package import LuaRuntime
 package import Stream
 

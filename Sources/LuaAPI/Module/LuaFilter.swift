@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-package import Image
+package import ImageEdit
 package import LuaRuntime
 internal import Pages
 internal import Reports

@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import ImageEdit
 internal import JSON
 
 /// The parts of libxl's domain configuration that a stream is held against.
