@@ -24,9 +24,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 /// The fuzzer's program is only built where XENSAVE_FUZZ is set (scripts/fuzz): it needs libFuzzer.
 /// In all other builds the same targets are part of a test, which runs them on known inputs.
 let fuzzed: [Target.Dependency] = [
-  "ScriptHost", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Markup", "Pages", "Legacy",
-  "Convert", "HelperProtocol", "SimDomain", "Live", "GuestOS", "Terminal", "Image", "Stream",
-  "Format", "JSON", "Zstd", "SystemIO", "Bytes", "CSystem", "TestKit",
+  "ScriptHost", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Pages", "Legacy", "Convert",
+  "HelperProtocol", "SimDomain", "Live", "GuestOS", "Terminal", "ImageCheck", "ImageEdit",
+  "Stream", "Format", "JSON", "Markup", "Zstd", "SystemIO", "Bytes", "CSystem", "TestKit",
 ]
 let fuzz: [Target] =
   Context.environment["XENSAVE_FUZZ"] == nil
@@ -67,59 +67,61 @@ let package = Package(
       [
         "ScriptHost", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports",
         "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain", "HelperProtocol",
-        "Live", "Terminal", "Image", "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes",
+        "Live", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON", "Markup",
+        "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift(
       "ScriptHost",
       [
-        "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "Terminal", "Image",
+        "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "Terminal", "ImageEdit",
         "Stream", "Format", "JSON", "SystemIO", "Bytes",
       ]),
     swift(
       "REPL",
       [
-        "LuaAPI", "PolicyEngine", "Reports", "LuaRuntime", "Terminal", "Image", "Stream", "Format",
-        "JSON", "SystemIO", "Bytes",
+        "LuaAPI", "PolicyEngine", "Reports", "LuaRuntime", "Terminal", "ImageCheck", "ImageEdit",
+        "Stream", "Format", "JSON", "SystemIO", "Bytes",
       ]),
     swift(
       "SaveHelper",
       [
         "LuaAPI", "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "XenDomain", "HelperProtocol",
-        "Live", "Image", "Stream", "Format", "SystemIO", "CSystem",
+        "Live", "ImageEdit", "Stream", "Format", "SystemIO", "CSystem",
       ]),
     swift(
       "LuaAPI",
       [
         "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert",
-        "SimDomain", "Live", "Terminal", "Image", "Stream", "Format", "JSON", "Markup",
-        "SystemIO", "Bytes",
+        "SimDomain", "Live", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON",
+        "Markup", "SystemIO", "Bytes",
       ]),
     swift(
       "Jobs",
       [
-        "Reports", "Pages", "Legacy", "Convert", "XenDomain", "SimDomain", "Live", "Image",
-        "Stream", "Format", "JSON", "SystemIO", "Bytes",
+        "Reports", "Pages", "Legacy", "Convert", "XenDomain", "SimDomain", "Live", "ImageCheck",
+        "ImageEdit", "Stream", "Format", "JSON", "SystemIO", "Bytes",
       ]),
     swift(
       "PolicyEngine", ["Reports", "LuaRuntime", "Live", "Format", "SystemIO", "Bytes"]),
     swift(
       "Reports",
       [
-        "GuestOS", "Pages", "Legacy", "Convert", "Live", "Terminal", "Image", "Stream", "Format",
-        "JSON", "Markup", "SystemIO", "Bytes",
+        "GuestOS", "Pages", "Legacy", "Convert", "Live", "Terminal", "ImageCheck", "ImageEdit",
+        "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes",
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
     swift("GuestOS", ["Pages", "Bytes"]),
-    swift("Pages", ["Image", "Stream", "Format", "Zstd", "SystemIO", "Bytes"]),
-    swift("Legacy", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
-    swift("Convert", ["Image", "Stream", "Format", "SystemIO", "Bytes", "JSON"]),
+    swift("Pages", ["ImageCheck", "ImageEdit", "Stream", "Format", "Zstd", "SystemIO", "Bytes"]),
+    swift("Legacy", ["ImageEdit", "Stream", "Format", "SystemIO", "Bytes"]),
+    swift("Convert", ["ImageCheck", "ImageEdit", "Stream", "Format", "JSON", "SystemIO", "Bytes"]),
     swift("XenDomain", ["Live", "Format", "SystemIO", "Bytes", "CXen"]),
     swift("HelperProtocol", ["Live", "Format", "SystemIO", "Bytes", "CSystem"]),
     swift("SimDomain", ["Live", "Format", "SystemIO", "Bytes"]),
     swift("Live", ["Stream", "Format", "SystemIO", "Bytes"]),
     swift("Terminal"),
-    swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON", "Markup"]),
+    swift("ImageCheck", ["ImageEdit", "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes"]),
+    swift("ImageEdit", ["Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes"]),
     swift("Stream", ["Format", "SystemIO", "Bytes"]),
     swift("Format", ["Bytes"]),
     swift("JSON"),
@@ -143,21 +145,28 @@ let package = Package(
       "ShellTests",
       [
         "CommandLine", "DocGenerator", "REPL", "LuaAPI", "Reports", "LuaRuntime", "Terminal",
-        "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit", "xensave-lua",
+        "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit",
+        "sim-helper", "xensave-lua",
       ]),
-    tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
+    tests(
+      "PagesTests", ["Pages", "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes"]),
     tests("GuestOSTests", ["GuestOS", "Pages", "TestKit"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
-    tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
+    tests(
+      "ImageTests", ["ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
-      "ConvertTests", ["Convert", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
+      "ConvertTests",
+      ["Convert", "ImageCheck", "ImageEdit", "Stream", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "LiveTests",
-      ["Live", "SimDomain", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
+      [
+        "SimDomain", "Live", "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes",
+        "TestKit",
+      ]),
     tests(
       "HelperProtocolTests",
-      ["HelperProtocol", "Live", "SimDomain", "Format", "SystemIO", "Bytes", "TestKit"]),
+      ["HelperProtocol", "SimDomain", "Live", "Format", "SystemIO", "Bytes", "TestKit"]),
     // The save helper over a simulated domain, for tests that send it signals.
     .executableTarget(
       name: "sim-helper",
@@ -169,7 +178,8 @@ let package = Package(
       "HelperTests",
       [
         "SaveHelper", "LuaAPI", "PolicyEngine", "LuaRuntime", "HelperProtocol", "SimDomain", "Live",
-        "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit", "sim-helper", "xensave-lua",
+        "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit", "sim-helper",
+        "xensave-lua",
       ]),
     // A program that is killed with a domain of the fake Xen in its hands.
     .executableTarget(
@@ -178,14 +188,14 @@ let package = Package(
     tests(
       "XenDomainTests",
       [
-        "LuaAPI", "Jobs", "PolicyEngine", "LuaRuntime", "XenDomain", "SimDomain", "Live", "Image",
-        "Format", "SystemIO", "CXen", "TestKit", "xen-victim",
+        "LuaAPI", "Jobs", "PolicyEngine", "LuaRuntime", "XenDomain", "SimDomain", "Live",
+        "ImageCheck", "Format", "SystemIO", "CXen", "TestKit", "xen-victim",
       ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),
     tests("MarkupTests", ["Markup"]),
     tests("FormatTests", ["Format", "Bytes", "TestKit"]),
-    tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
+    tests("LegacyTests", ["Legacy", "ImageCheck", "Stream", "Format", "SystemIO", "TestKit"]),
   ] + fuzz,
   swiftLanguageModes: [.v6]
 )

@@ -2,7 +2,7 @@
 
 internal import ArgumentParser
 internal import Convert
-internal import Image
+internal import ImageCheck
 internal import JSON
 internal import Reports
 internal import Stream

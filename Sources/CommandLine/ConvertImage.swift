@@ -4,7 +4,7 @@ internal import ArgumentParser
 internal import Bytes
 internal import Convert
 internal import Format
-internal import Image
+internal import ImageEdit
 internal import Jobs
 internal import Legacy
 internal import Reports

@@ -3,7 +3,7 @@
 internal import ArgumentParser
 internal import Bytes
 internal import Format
-internal import Image
+internal import ImageEdit
 internal import JSON
 internal import Markup
 internal import Reports

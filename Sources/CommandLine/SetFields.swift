@@ -3,9 +3,9 @@
 internal import ArgumentParser
 internal import Bytes
 internal import Format
-internal import Image
-internal import Jobs
+internal import ImageEdit
 internal import JSON
+internal import Jobs
 internal import Pages
 internal import Reports
 internal import Stream

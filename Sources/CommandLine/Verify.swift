@@ -1,7 +1,7 @@
 // xensave-lua verify
 
 internal import ArgumentParser
-internal import Image
+internal import ImageCheck
 internal import JSON
 internal import LuaAPI
 internal import Reports

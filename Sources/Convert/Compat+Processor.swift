@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-internal import Image
+internal import ImageCheck
 internal import JSON
 internal import Stream
 

@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-public import Image
+public import ImageCheck
 internal import Stream
 
 /// One thing that speaks for or against a restore.

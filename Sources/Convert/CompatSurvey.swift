@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-public import Image
+public import ImageCheck
 public import Stream
 public import SystemIO
 

@@ -2,7 +2,7 @@
 
 public import Bytes
 internal import Format
-internal import Image
+internal import ImageEdit
 
 /// What lies around the libxc stream.
 public enum Wrapping: String, Sendable, CaseIterable {

@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-internal import Image
+internal import ImageEdit
 internal import Stream
 internal import SystemIO
 

@@ -2,7 +2,7 @@
 
 internal import Bytes
 package import Convert
-package import Image
+package import ImageEdit
 package import Legacy
 package import Reports
 internal import Stream

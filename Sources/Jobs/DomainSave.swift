@@ -1,7 +1,7 @@
 // Saving a domain for a script: where to, through what, and what is left when it fails.
 
 internal import Format
-package import Image
+package import ImageEdit
 package import Live
 internal import Reports
 internal import SimDomain

@@ -2,7 +2,8 @@
 // its extents.
 
 internal import Format
-package import Image
+internal import ImageCheck
+package import ImageEdit
 internal import Pages
 internal import Stream
 package import SystemIO

@@ -1,6 +1,6 @@
 // A filter between a save and where it goes.
 
-internal import Image
+internal import ImageEdit
 internal import Stream
 internal import SystemIO
 

@@ -1,7 +1,8 @@
 // Writing an image to a place: nothing half-written is ever seen there.
 
 internal import Format
-package import Image
+internal import ImageCheck
+package import ImageEdit
 package import Stream
 package import SystemIO
 

@@ -1,7 +1,7 @@
 // Why work on pages came to nothing.
 
 internal import Bytes
-public import Image
+public import ImageEdit
 public import Stream
 public import SystemIO
 

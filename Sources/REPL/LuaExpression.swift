@@ -1,7 +1,8 @@
 // What an expression that is being typed stands for, found without running any of it.
 
 package import Format
-internal import Image
+internal import ImageCheck
+internal import ImageEdit
 internal import JSON
 internal import LuaAPI
 internal import LuaRuntime

@@ -2,7 +2,7 @@
 
 internal import Bytes
 package import Format
-internal import Image
+internal import ImageCheck
 package import JSON
 package import Markup
 package import Stream

@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-package import Image
+package import ImageEdit
 internal import Live
 package import Pages
 package import Stream

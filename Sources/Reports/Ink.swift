@@ -1,6 +1,6 @@
 // Colours of what is printed.
 
-package import Image
+package import ImageEdit
 package import Terminal
 
 /// The styles of values, wherever they are printed or typed.

@@ -2,7 +2,8 @@
 
 internal import Convert
 internal import Format
-internal import Image
+internal import ImageCheck
+internal import ImageEdit
 package import JSON
 internal import Legacy
 

@@ -2,7 +2,8 @@
 
 internal import Bytes
 package import Format
-package import Image
+package import ImageCheck
+internal import ImageEdit
 package import JSON
 package import Stream
 package import SystemIO

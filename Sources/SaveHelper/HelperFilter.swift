@@ -4,7 +4,7 @@ internal import CSystem
 internal import Format
 internal import Glibc
 internal import HelperProtocol
-internal import Image
+internal import ImageEdit
 internal import Live
 internal import LuaAPI
 internal import LuaRuntime

@@ -2,9 +2,9 @@
 
 internal import Bytes
 internal import Format
-internal import Image
-internal import Jobs
+internal import ImageEdit
 internal import JSON
+internal import Jobs
 package import LuaAPI
 internal import LuaRuntime
 internal import REPL
@@ -200,7 +200,6 @@ package struct ScriptRunner {
     default: return nil
     }
     guard let returned else { return try image.document() }
-    guard returned.isOfHeadersOnly else { return nil }
     let document: ImageDocument
     if image.isEdited {
       document = try image.document()
@@ -210,6 +209,9 @@ package struct ScriptRunner {
         return nil
       }
     }
+    guard let container = document.index.end.container,
+      returned.isOfHeadersOnly(in: container)
+    else { return nil }
     try returned.begin()
     for kind in document.index.headers.map(\.kind) {
       guard var header = document.header(kind) else { continue }

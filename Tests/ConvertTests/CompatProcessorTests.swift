@@ -1,7 +1,7 @@
 // Which release restores what: CPUID and MSR policies, processors and device models.
 
 import Convert
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import Testing

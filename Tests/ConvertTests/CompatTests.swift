@@ -1,7 +1,7 @@
 // Which release restores what.
 
 import Convert
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import Testing

@@ -3,7 +3,7 @@
 import Bytes
 import Convert
 import Glibc
-import Image
+import ImageCheck
 import SystemIO
 import Testing
 

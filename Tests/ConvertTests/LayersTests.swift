@@ -2,7 +2,7 @@
 
 import Bytes
 import Convert
-import Image
+import ImageEdit
 import SystemIO
 import Testing
 

@@ -2,7 +2,7 @@
 
 import Convert
 import Glibc
-import Image
+import ImageCheck
 import SystemIO
 import TestKit
 

@@ -1,7 +1,8 @@
 // QEMU's record of xenopsd's in both directions, and a virtual GPU's stream without a length.
 
 import Convert
-import Image
+import ImageCheck
+import ImageEdit
 import Stream
 import SystemIO
 import TestKit

@@ -3,7 +3,7 @@
 import Format
 import Glibc
 import HelperProtocol
-import Image
+import ImageEdit
 import Live
 import SimDomain
 import Stream

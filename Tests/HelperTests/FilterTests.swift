@@ -4,7 +4,7 @@ import Bytes
 import Format
 import Glibc
 import HelperProtocol
-import Image
+import ImageEdit
 import Live
 import SimDomain
 import Stream

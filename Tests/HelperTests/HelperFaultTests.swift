@@ -4,7 +4,7 @@
 import Format
 import Glibc
 import HelperProtocol
-import Image
+import ImageCheck
 import Live
 import SimDomain
 import SystemIO

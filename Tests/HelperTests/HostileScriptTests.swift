@@ -4,7 +4,7 @@
 import Format
 import Glibc
 import HelperProtocol
-import Image
+import ImageEdit
 import Live
 import Stream
 import SystemIO

@@ -3,7 +3,7 @@
 import Format
 import Glibc
 import HelperProtocol
-import Image
+import ImageCheck
 import Live
 import SystemIO
 import TestKit

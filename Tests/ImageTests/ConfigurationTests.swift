@@ -1,6 +1,7 @@
 // What real xl makes of a configuration, and what our verifier says of it.
 
-import Image
+import ImageCheck
+import ImageEdit
 import TestKit
 import Testing
 

@@ -1,6 +1,6 @@
 // Images that are good: no error, no warning.
 
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import TestKit

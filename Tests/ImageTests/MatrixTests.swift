@@ -2,7 +2,7 @@
 // verifier ends with a finding that points into the image, and never traps.
 
 import Format
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import TestKit

@@ -1,7 +1,7 @@
 // A file and a pipe are the same to a verifier, however the pipe's octets come.
 
 import Glibc
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import TestKit

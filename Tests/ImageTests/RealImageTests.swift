@@ -1,7 +1,7 @@
 // Real images that are too large to be fixtures: those in the folder of XENSAVE_TEST_IMAGES.
 
 import Glibc
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import TestKit

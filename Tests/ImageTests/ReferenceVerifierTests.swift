@@ -2,7 +2,8 @@
 // refuses. Found by running the one of Xen c447b7308b.
 
 import Format
-import Image
+import ImageCheck
+import ImageEdit
 import TestKit
 import Testing
 

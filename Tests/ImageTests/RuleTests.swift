@@ -1,6 +1,6 @@
 // Each rule finds what it is there for, and nothing in an image that follows it.
 
-import Image
+import ImageCheck
 import TestKit
 import Testing
 

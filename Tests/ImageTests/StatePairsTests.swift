@@ -5,7 +5,7 @@ import Stream
 import SystemIO
 import Testing
 
-@testable import Image
+@testable import ImageEdit
 
 @Suite struct StatePairsTests {
   private static let folder =

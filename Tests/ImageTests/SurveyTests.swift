@@ -2,7 +2,7 @@
 
 import Bytes
 import Format
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import TestKit

@@ -1,7 +1,7 @@
 // What a verifier does with findings, and streams that single rules do not cover.
 
 import Format
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import TestKit

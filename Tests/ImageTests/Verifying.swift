@@ -1,6 +1,6 @@
 // What all tests of verify do: give an image to a verifier, by file or by pipe.
 
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import TestKit

@@ -1,7 +1,7 @@
 // Every kind of stream, chunk by chunk: what it becomes, and whether verifiers take it.
 
 import Format
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import Testing
@@ -109,7 +109,9 @@ let realContext: [UInt8] = {
       builder.hvmTail(realContext)
       builder.deviceModel()
     }
-    return (isXL ? xlHeader(Array("{}\0".utf8), flags: 1) : []) + builder.out.bytes
+    let type = kind.isPV ? "pv" : "hvm"
+    let config = #"{"c_info":{"type":"\#(type)"},"b_info":{"type.\#(type)":{}}}"#
+    return (isXL ? xlHeader(Array("\(config)\0".utf8), flags: 1) : []) + builder.out.bytes
   }
 
   @Test(arguments: wrapped)

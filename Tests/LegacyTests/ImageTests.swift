@@ -1,7 +1,7 @@
 // A real guest's image, written as Xen 4.5 would have saved it, and converted back.
 
 import Format
-import Image
+import ImageCheck
 import SystemIO
 import Testing
 

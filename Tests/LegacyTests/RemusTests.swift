@@ -1,6 +1,6 @@
 // Checkpointed streams: the last complete checkpoint counts, compressed or not.
 
-import Image
+import ImageCheck
 import Stream
 import SystemIO
 import Testing

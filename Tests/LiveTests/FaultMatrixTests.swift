@@ -2,7 +2,7 @@
 // leaves of the domain, and what it leaves of the stream.
 
 import Format
-import Image
+import ImageCheck
 import Live
 import SimDomain
 import Stream

@@ -2,7 +2,7 @@
 
 import Bytes
 import Format
-import Image
+import ImageEdit
 import Live
 import SimDomain
 import Stream

@@ -3,7 +3,7 @@
 import Bytes
 import Format
 import Glibc
-import Image
+import ImageCheck
 import Live
 import SimDomain
 import Stream

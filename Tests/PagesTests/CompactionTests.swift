@@ -1,6 +1,6 @@
 import Format
 import Glibc
-import Image
+import ImageCheck
 import Pages
 import Stream
 import Synchronization

@@ -179,7 +179,7 @@ import Testing
       ("many records", { $0[6] = .max }),
       ("many records of pages", { $0[7] = 1 << 62 }),
       ("version", { $0[1] = 3 }),
-      ("ending", { $0[12] = 4 }),
+      ("ending", { $0[12] = 5 }),
       ("more pages than the image", { $0[10] = 1 << 40 }),
       (
         "a run less",

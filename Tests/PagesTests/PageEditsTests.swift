@@ -1,6 +1,6 @@
 import Format
 import Glibc
-import Image
+import ImageEdit
 import Pages
 import Stream
 import SystemIO

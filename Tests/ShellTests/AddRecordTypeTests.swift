@@ -2,7 +2,8 @@
 
 import Bytes
 import Format
-import Image
+import ImageCheck
+import ImageEdit
 import Stream
 import SystemIO
 import Testing

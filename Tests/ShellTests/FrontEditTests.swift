@@ -3,7 +3,7 @@
 
 import Format
 import Glibc
-import Image
+import ImageEdit
 import Stream
 import SystemIO
 import Testing

@@ -141,15 +141,16 @@ enum Writers {
     "CommandLine/PolicyCommand.swift": ["policy test --svg"],
     "LuaAPI/Image/SynthBinding.swift": ["Synth:save"],
     "LuaAPI/Domains/PolicyBinding.swift": ["Trace:save"],
-    "Pages/PageSet.swift": ["PageSet:save"],
-    "Pages/IndexCache.swift": ["--cache"],
-    "SystemIO/Surroundings.swift": ["new", "init", ".save"],
+    "Pages/Select/PageSet.swift": ["PageSet:save"],
+    "Pages/Index/IndexCache.swift": ["--cache"],
+    "SystemIO/Process/Surroundings.swift": ["new", "init", ".save"],
   ]
 
   /// Other places that make files or names: journals, scratch files, the history.
   static let others: Set<String> = [
-    "SystemIO/OutputFile.swift", "SystemIO/Patch.swift", "SystemIO/ScratchFile.swift",
-    "SystemIO/UndoJournal.swift",
+    "SystemIO/Files/OutputFile.swift", "SystemIO/Files/Patch.swift",
+    "SystemIO/Files/ScratchFile.swift",
+    "SystemIO/Files/UndoJournal.swift",
     "Terminal/HistoryFile.swift", "Terminal/OpenFile.swift",
   ]
 

@@ -3,7 +3,7 @@
 import CXen
 import Format
 import Glibc
-import Image
+import ImageCheck
 import Live
 import SimDomain
 import SystemIO

@@ -1,4 +1,4 @@
-/* Benchmarks only: the loops of Sources/Pages/PageLoops.swift as a C programmer writes them.
+/* Benchmarks only: the loops of Sources/Pages/Select/PageLoops.swift as a C programmer writes them.
 
      loops NAME TIMES    prints nanoseconds and a sum that does not depend on the language */
 #include <stdint.h>

@@ -1,7 +1,7 @@
 // The members of Domain that save and restore it.
 
 internal import Format
-internal import Image
+internal import ImageEdit
 internal import Jobs
 internal import Live
 internal import LuaRuntime

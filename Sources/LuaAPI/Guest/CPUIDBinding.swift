@@ -4,7 +4,7 @@
 internal import Bytes
 internal import Convert
 internal import Format
-internal import Image
+internal import ImageCheck
 internal import LuaRuntime
 internal import Stream
 

@@ -2,7 +2,8 @@
 
 internal import Bytes
 internal import Format
-internal import Image
+internal import ImageCheck
+internal import ImageEdit
 package import LuaRuntime
 package import Pages
 package import Reports

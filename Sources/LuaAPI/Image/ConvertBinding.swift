@@ -3,7 +3,8 @@
 internal import Bytes
 internal import Convert
 internal import Format
-internal import Image
+internal import ImageCheck
+internal import ImageEdit
 internal import Jobs
 internal import Legacy
 internal import LuaRuntime

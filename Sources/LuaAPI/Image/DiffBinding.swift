@@ -2,9 +2,9 @@
 
 internal import Bytes
 internal import Format
-internal import Image
-internal import Jobs
+internal import ImageEdit
 internal import JSON
+internal import Jobs
 internal import LuaRuntime
 internal import Pages
 internal import Stream

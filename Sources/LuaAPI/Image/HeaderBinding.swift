@@ -2,7 +2,7 @@
 
 internal import Bytes
 package import Format
-internal import Image
+internal import ImageEdit
 package import JSON
 package import LuaRuntime
 package import Stream

@@ -3,7 +3,7 @@
 internal import Bytes
 package import Format
 internal import GuestOS
-package import Image
+package import ImageEdit
 internal import JSON
 package import Legacy
 package import LuaRuntime

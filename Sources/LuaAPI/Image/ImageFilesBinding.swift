@@ -1,7 +1,7 @@
 // New files made from an image's pages: compacted images, deltas, exports.
 
 internal import Format
-internal import Image
+internal import ImageEdit
 internal import Jobs
 internal import LuaRuntime
 internal import Pages

@@ -1,7 +1,8 @@
 // Reports of rewrites and verifications as Lua sees them.
 
 internal import Bytes
-internal import Image
+internal import ImageCheck
+internal import ImageEdit
 internal import LuaRuntime
 internal import Stream
 internal import SystemIO

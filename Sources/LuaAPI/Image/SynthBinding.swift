@@ -1,9 +1,9 @@
 // xs.synth: images for tests of scripts, built in Lua.
 
 internal import Format
-internal import Image
-internal import Jobs
+internal import ImageEdit
 internal import JSON
+internal import Jobs
 internal import LuaRuntime
 internal import Stream
 internal import SystemIO

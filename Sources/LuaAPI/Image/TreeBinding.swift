@@ -1,7 +1,7 @@
 // libvirt's XML and xenopsd's record as Lua reads and writes them.
 
 internal import Format
-internal import Image
+internal import ImageEdit
 package import LuaRuntime
 internal import Markup
 internal import Stream

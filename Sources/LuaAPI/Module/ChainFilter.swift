@@ -1,6 +1,7 @@
 // Filters one behind the other: each sees what the one before it has written.
 
-package import Image
+package import Format
+package import ImageEdit
 package import LuaRuntime
 package import Stream
 
@@ -50,7 +51,9 @@ package final class ChainFilter: RewriteFilter {
 
   package init(_ stages: [any RewriteFilter]) { self.stages = stages }
 
-  package var isOfHeadersOnly: Bool { stages.allSatisfy { $0.isOfHeadersOnly } }
+  package func isOfHeadersOnly(in container: Container) -> Bool {
+    stages.allSatisfy { $0.isOfHeadersOnly(in: container) }
+  }
 
   package func begin() throws(RewriteError) {
     for stage in stages { try stage.begin() }

@@ -2,7 +2,7 @@
 
 package import Bytes
 internal import Format
-package import Image
+package import ImageEdit
 package import Jobs
 package import Live
 package import LuaRuntime

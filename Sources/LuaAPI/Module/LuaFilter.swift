@@ -1,8 +1,8 @@
 // A Lua function or table as the filter of a rewrite.
 
 internal import Bytes
-internal import Format
-package import Image
+package import Format
+package import ImageEdit
 package import LuaRuntime
 internal import Pages
 internal import Reports
@@ -84,7 +84,14 @@ package final class LuaFilter: RewriteFilter {
 
   // MARK: - RewriteFilter
 
-  package var isOfHeadersOnly: Bool { record == nil && byType.isEmpty }
+  package func isOfHeadersOnly(in container: Container) -> Bool {
+    // xenopsd's records are in no other image than its own.
+    record == nil
+      && byType.keys.allSatisfy {
+        container != .xenopsd && Layouts.named($0)?.type.layer == .xenopsd
+      }
+  }
+
   package func begin() throws(RewriteError) { try callHook("begin") }
   package func finish() throws(RewriteError) {
     try callHook("finish")

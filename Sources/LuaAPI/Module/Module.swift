@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-internal import Image
+internal import ImageEdit
 internal import Jobs
 internal import Legacy
 package import LuaRuntime

@@ -2,7 +2,7 @@
 
 internal import Bytes
 package import Format
-internal import Image
+internal import ImageEdit
 internal import LuaRuntime
 internal import Pages
 internal import Stream

@@ -2,7 +2,7 @@
 
 internal import Bytes
 package import Format
-package import Image
+package import ImageEdit
 package import LuaRuntime
 package import Pages
 internal import Reports

@@ -3,7 +3,8 @@
 import Bytes
 @testable import Convert
 import Format
-@testable import Image
+@testable import ImageCheck
+@testable import ImageEdit
 import Legacy
 import Stream
 import SystemIO

@@ -5,7 +5,7 @@
 import Bytes
 import Format
 import Glibc
-import Image
+import ImageEdit
 import Stream
 import SystemIO
 

@@ -3,7 +3,8 @@
 import Bytes
 import Format
 import Glibc
-import Image
+import ImageCheck
+import ImageEdit
 @testable import Pages
 import Stream
 import SystemIO

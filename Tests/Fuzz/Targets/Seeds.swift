@@ -2,7 +2,8 @@
 
 import Bytes
 import Convert
-import Image
+import ImageCheck
+import ImageEdit
 import SystemIO
 import TestKit
 

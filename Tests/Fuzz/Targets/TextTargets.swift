@@ -2,7 +2,8 @@
 
 import Convert
 import Format
-import Image
+import ImageCheck
+import ImageEdit
 import JSON
 import TestKit
 

@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import ImageEdit
 internal import Markup
 internal import Stream
 

@@ -2,8 +2,9 @@
 
 internal import Bytes
 internal import Format
-public import Stream
-public import SystemIO
+internal import ImageEdit
+internal import Stream
+internal import SystemIO
 
 extension Rule {
   private static let reader = "Xen: tools/libs/light/libxl_stream_read.c, process_record"
@@ -174,25 +175,6 @@ extension Rule {
             + "\"\(trailing.first.prefix(32).printable)\"")
       }),
   ]
-}
-
-extension Trailing {
-  /// What `xl migrate` sends after the image, with its NUL.
-  private static let handshake = Array("domain is yours, you are cleared to unpause\0".utf8)
-
-  /// Whether it is nothing but xl's word to the receiver of a migration.
-  func isHandshake(byteCount: UInt64) -> Bool {
-    kind == .afterEnd && first == Trailing.handshake
-      && byteCount == UInt64(Trailing.handshake.count)
-  }
-
-  /// Whether it belongs to what `source` holds. A file ends with its image: what follows on a volume
-  /// is old data. Of a pipe everything is another program's.
-  public func isKept(from source: Source) -> Bool {
-    if kind == .opaque { return true }
-    guard kind == .afterEnd, source.isFile, let end = source.byteCount else { return true }
-    return isHandshake(byteCount: end >= offset ? end - offset : 0)
-  }
 }
 
 extension Inspection {

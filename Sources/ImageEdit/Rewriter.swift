@@ -27,12 +27,12 @@ public protocol RewriteFilter: AnyObject {
   /// Before the outermost END (or the end of a stream without one) is written: where this throws,
   /// what was written is no image that a restore would take.
   func finish() throws(RewriteError)
-  /// Whether `record` keeps all records: none of them has to be shown to it.
-  var isOfHeadersOnly: Bool { get }
+  /// Whether `record` keeps all records of an image of `container`: none has to be shown to it.
+  func isOfHeadersOnly(in container: Container) -> Bool
 }
 
 extension RewriteFilter {
-  public var isOfHeadersOnly: Bool { false }
+  public func isOfHeadersOnly(in container: Container) -> Bool { false }
 }
 
 /// Rewrites a stream through a filter.

@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+public import ImageEdit
 public import Stream
 public import SystemIO
 

@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import ImageEdit
 internal import JSON
 internal import Stream
 

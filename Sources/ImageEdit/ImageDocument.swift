@@ -86,7 +86,7 @@ public final class ImageDocument {
   }
 
   /// A part as it will be with the edits.
-  var editing: @Sendable (Part) -> Part {
+  package var editing: @Sendable (Part) -> Part {
     let (bodies, headers) = (editedBodies, editedHeaders)
     return { part in
       switch part {

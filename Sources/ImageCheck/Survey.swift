@@ -2,6 +2,7 @@
 
 public import Bytes
 public import Format
+public import ImageEdit
 public import Stream
 
 /// What one pass over the heads of an image has found.

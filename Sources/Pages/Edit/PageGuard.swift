@@ -2,7 +2,7 @@
 
 internal import Bytes
 public import Format
-internal import Image
+internal import ImageCheck
 public import Stream
 internal import SystemIO
 

@@ -2,7 +2,7 @@
 
 internal import Bytes
 public import Format
-public import Image
+public import ImageEdit
 public import Stream
 public import SystemIO
 
