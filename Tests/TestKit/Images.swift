@@ -45,7 +45,7 @@ extension StreamBuilder {
   private mutating func addHVMTail() {
     addTSC()
     add(StreamBuilder.record("HVM_CONTEXT", 0x09, StreamBuilder.context()))
-    add(StreamBuilder.params([(1, 0xFEFFC), (5, 0xFEFFE), (6, 0xFEFFF), (17, 0xFEFFF)]))
+    add(StreamBuilder.params([(1, 0xFEFFC), (5, 0xFEFFE), (6, 0xFEFFF), (17, 0xFEFFC)]))
   }
 
   /// HVM_CONTEXT's entries: HEADER, the ones given, one CPU and END.
