@@ -24,9 +24,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 /// The fuzzer's program is only built where XENSAVE_FUZZ is set (scripts/fuzz): it needs libFuzzer.
 /// In all other builds the same targets are part of a test, which runs them on known inputs.
 let fuzzed: [Target.Dependency] = [
-  "ScriptHost", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Pages", "Legacy", "Convert",
-  "HelperProtocol", "SimDomain", "Live", "Terminal", "Image", "Stream", "Format", "JSON", "Zstd",
-  "SystemIO", "Bytes", "CSystem", "TestKit",
+  "ScriptHost", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Markup", "Pages", "Legacy",
+  "Convert", "HelperProtocol", "SimDomain", "Live", "GuestOS", "Terminal", "Image", "Stream",
+  "Format", "JSON", "Zstd", "SystemIO", "Bytes", "CSystem", "TestKit",
 ]
 let fuzz: [Target] =
   Context.environment["XENSAVE_FUZZ"] == nil
@@ -66,8 +66,8 @@ let package = Package(
       "CommandLine",
       [
         "ScriptHost", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports",
-        "LuaRuntime", "Pages", "Legacy", "Convert", "XenDomain", "HelperProtocol", "Live",
-        "Terminal", "Image", "Stream", "Format", "JSON", "SystemIO", "Bytes",
+        "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain", "HelperProtocol",
+        "Live", "Terminal", "Image", "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     swift(
@@ -91,8 +91,9 @@ let package = Package(
     swift(
       "LuaAPI",
       [
-        "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "Pages", "Legacy", "Convert", "SimDomain",
-        "Live", "Terminal", "Image", "Stream", "Format", "JSON", "SystemIO", "Bytes",
+        "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert",
+        "SimDomain", "Live", "Terminal", "Image", "Stream", "Format", "JSON", "Markup",
+        "SystemIO", "Bytes",
       ]),
     swift(
       "Jobs",
@@ -105,10 +106,11 @@ let package = Package(
     swift(
       "Reports",
       [
-        "Pages", "Legacy", "Convert", "Live", "Terminal", "Image", "Stream", "Format", "JSON",
-        "SystemIO", "Bytes",
+        "GuestOS", "Pages", "Legacy", "Convert", "Live", "Terminal", "Image", "Stream", "Format",
+        "JSON", "Markup", "SystemIO", "Bytes",
       ]),
     swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
+    swift("GuestOS", ["Pages", "Bytes"]),
     swift("Pages", ["Image", "Stream", "Format", "Zstd", "SystemIO", "Bytes"]),
     swift("Legacy", ["Image", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Convert", ["Image", "Stream", "Format", "SystemIO", "Bytes", "JSON"]),
@@ -117,10 +119,11 @@ let package = Package(
     swift("SimDomain", ["Live", "Format", "SystemIO", "Bytes"]),
     swift("Live", ["Stream", "Format", "SystemIO", "Bytes"]),
     swift("Terminal"),
-    swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON"]),
+    swift("Image", ["Stream", "Format", "SystemIO", "Bytes", "JSON", "Markup"]),
     swift("Stream", ["Format", "SystemIO", "Bytes"]),
     swift("Format", ["Bytes"]),
     swift("JSON"),
+    swift("Markup"),
     swift("Zstd", ["SystemIO", "Bytes", "CZstd"]),
     swift("SystemIO", ["Bytes", "CSystem"]),
     swift("Bytes"),
@@ -143,6 +146,7 @@ let package = Package(
         "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit", "xensave-lua",
       ]),
     tests("PagesTests", ["Pages", "Image", "Stream", "Format", "SystemIO", "Bytes"]),
+    tests("GuestOSTests", ["GuestOS", "Pages", "TestKit"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests("ImageTests", ["Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
@@ -179,6 +183,7 @@ let package = Package(
       ]),
     tests("TerminalTests", ["Terminal", "TestKit"]),
     tests("JSONTests", ["JSON"]),
+    tests("MarkupTests", ["Markup"]),
     tests("FormatTests", ["Format", "Bytes", "TestKit"]),
     tests("LegacyTests", ["Legacy", "Image", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
   ] + fuzz,

@@ -31,6 +31,7 @@ struct Diff: LongCommand {
   @OptionGroup var colour: ColourOption
   @Flag(help: "Print a Lua filter that turns A into B.") var asFilter = false
   @Flag(help: "Do not compare pages.") var noPages = false
+  @OptionGroup var work: JobsOption
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {

@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Format
 internal import Image
+internal import Markup
 internal import Pages
 internal import Reports
 internal import Stream
@@ -33,10 +34,15 @@ struct DiffFilter {
       let text = XLConfig.text(config) ?? []
       header += "  xl_header = function(h)\n    h.config_text = \(quoted(text))\n  end,\n"
     }
+    if let xml = other.header(.libvirt).flatMap({ DomainText.text($0) }),
+      differences.contains(where: { $0.path.hasPrefix(DomainText.xml.rawValue) })
+    {
+      header += "  libvirt_header = function(h)\n    h.xml_text = \(quoted(xml))\n  end,\n"
+    }
     for kind in HeaderKind.allCases {
       let name = "\(kind.rawValue)_header"
       let fields = differences.filter { $0.path.hasPrefix(name + ".") && $0.kind == .field }
-      guard !fields.isEmpty, kind != .xl else { continue }
+      guard !fields.isEmpty, kind != .xl, kind != .libvirt else { continue }
       header += "  \(name) = function(h)\n"
       for field in fields {
         header += "    h.\(field.path.dropFirst(name.count + 1)) = \(literal(field.value))\n"
@@ -105,6 +111,10 @@ struct DiffFilter {
       let record = try one.record(number)
       let all = byRecord[number] ?? []
       out += "  [\(number)] = function(rec)  -- \(record.type.name)\n"
+      if all.contains(where: { $0.text != nil }) {
+        out += texts(all)
+        continue
+      }
       let inserted = try (byAnchor[number] ?? []).map { try made($0.recordB) }
       if !inserted.isEmpty {
         for field in all {
@@ -134,6 +144,20 @@ struct DiffFilter {
       out += "  end,\n"
     }
     return out
+  }
+
+  /// Edits of xenopsd's record by path.
+  private func texts(_ all: [Difference]) -> String {
+    var out = ""
+    for difference in all {
+      guard let text = difference.text, let path = text.path else {
+        out += "    -- not done: \(difference.description)\n"
+        continue
+      }
+      let value = text.after.map { quoted(Array($0.utf8)) } ?? "nil"
+      out += "    rec.xenops[\(quoted(Array(path.description.utf8)))] = \(value)\n"
+    }
+    return out + "  end,\n"
   }
 
   /// Whether the difference can be said as one field that gets another value.

@@ -5,6 +5,7 @@ internal import Bytes
 internal import Format
 internal import Image
 internal import JSON
+internal import Markup
 internal import Reports
 internal import Stream
 internal import SystemIO
@@ -17,7 +18,8 @@ struct Dump: ShellCommand {
     discussion: """
       A PART is a path: a record type (HVM_PARAMS), a record by number (record[17]), a header \
       (domain_header), a field of one of them (X86_TSC_INFO.khz, HVM_CONTEXT.LAPIC[1]), or vcpu[0], \
-      vcpu[0].rip, hvm_params.STORE_PFN, cpuid[7,0], msr_policy[0xce], config.disks. Without one, \
+      vcpu[0].rip, hvm_params.STORE_PFN, cpuid[7,0], msr_policy[0xce], config.disks; of an image of \
+      virsh save xml.name, xml.devices.disk[0].source@file; of xenopsd's xenops.vm_str.name. Without one, \
       everything is printed; of PAGE_DATA only the counts.
       """)
 
@@ -89,10 +91,20 @@ struct Dump: ShellCommand {
   ) throws {
     switch place {
     case .config(let path):
-      guard let value = try document.config()?[path] else {
+      guard let config = try document.config() else {
+        throw Failure(
+          ExitCode.findings, "\(image): no configuration in JSON\(document.descriptionHint)")
+      }
+      guard let value = config[path] else {
         throw Failure(ExitCode.findings, "\(image): no config.\(path)")
       }
       dumper.add(value, path: "config" + (path.keys.isEmpty ? "" : ".\(path)"))
+    case .text(let kind, let place):
+      guard let found = try document.document(kind) else { return }
+      guard let value = found.value(at: place) else {
+        throw Failure(ExitCode.findings, "\(image): no \(kind.title(place))")
+      }
+      dumper.add(value, found.leaves(at: place), path: kind.title(place))
     case .header(let kind, let slot):
       guard let header = document.header(kind) else { return }
       dumper.add(DumpItem(header, only: slot))
@@ -104,6 +116,17 @@ struct Dump: ShellCommand {
         item.label = record.layout.paramTitle(of: slot, in: record.body)
       }
       dumper.add(item)
+    }
+  }
+}
+
+extension MarkupDocument {
+  /// The texts inside a place, with paths from there.
+  fileprivate func leaves(at place: MarkupPath) -> [(path: MarkupPath, text: String)] {
+    let count = place.steps.count
+    return leaves(limit: 10_000).compactMap { leaf in
+      guard leaf.path.steps.starts(with: place.steps) else { return nil }
+      return (MarkupPath(Array(leaf.path.steps.dropFirst(count))), leaf.text)
     }
   }
 }

@@ -45,6 +45,21 @@ private func writingFile<R>(
 }
 
 /// What all commands share that look at pages.
+/// How many threads look at pages.
+struct JobsOption: ParsableArguments {
+  @Option(
+    help: "How many threads look at pages (default: as many as this process may use cores).")
+  var jobs: Int?
+
+  mutating func validate() throws {
+    guard let jobs else { return }
+    guard (1...PageJobs.limit).contains(jobs) else {
+      throw ValidationError("--jobs: expected 1 to \(PageJobs.limit), got \(jobs)")
+    }
+    PageJobs.set(jobs)
+  }
+}
+
 struct PageOptions: ParsableArguments {
   @Flag(
     help: ArgumentHelp(

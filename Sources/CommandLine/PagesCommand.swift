@@ -29,6 +29,7 @@ struct PagesCommand: LongCommand {
   @Flag(help: "With --where: how the selector ran.") var explain = false
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var pages: PageOptions
+  @OptionGroup var work: JobsOption
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {

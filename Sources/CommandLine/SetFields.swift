@@ -19,7 +19,8 @@ struct SetFields: LongCommand {
     usage: "xensave-lua set IMAGE PATH=VALUE... (-o OUT | --in-place | --dry-run)",
     discussion: """
       Paths are those of `dump`: config.c_info.name=web1, vcpu[0].rip=0x1000, \
-      hvm_params.STORE_PFN=0xfeffc, cpuid[7,0].b=0, domain_header.xen_minor=18. Values are numbers \
+      hvm_params.STORE_PFN=0xfeffc, cpuid[7,0].b=0, domain_header.xen_minor=18, \
+      xml.name=web1 in libvirt's XML, xenops.vm_str.name=web1 in xenopsd's record. Values are numbers \
       (decimal or 0x), names of values, text, hex:00ff, or JSON for the configuration.
 
       In place, only what changes is written. A journal beside the \

@@ -28,7 +28,7 @@ private func swap(_ slot: Slot, _ layout: BodyLayout, _ body: [UInt8], _ out: in
     }
   case .group: for child in layout.children(of: slot, in: body) { swap(child, layout, body, &out) }
   // Chains are Xen's own; the rest has no order.
-  case .chain, .keyValues, .qemu, .reserved, .octets, .opaque, .text: break
+  case .chain, .keyValues, .qemu, .uefiVariables, .reserved, .octets, .opaque, .text: break
   }
 }
 

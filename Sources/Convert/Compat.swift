@@ -50,7 +50,8 @@ public enum Compat {
 
   private static let checks: [@Sendable (inout CompatLook) -> Void] = [
     version, order, container, records, lengths, release, policies, bounds, host, features, width,
-    context, msrs, params, viridian, deviceModel, checkpoints, errors, ending,
+    context, msrs, params, viridian, deviceModel, configuration,
+    checkpoints, errors, ending,
   ]
 
   // MARK: - Streams
@@ -115,6 +116,10 @@ public enum Compat {
           "mandatory_flags \(flags.hex()): Xen \(look.release) does not know \(unknown.hex())"
         )
       }
+    }
+    if headers[.xl] != nil, look.survey.config == nil {
+      look.warn(
+        "xl header", "no configuration: `xl restore` needs one as a file (xl restore CONFIG IMAGE)")
     }
     if headers[.xenopsd] != nil {
       look.warn("container", "xenopsd's suspend image: xl and libvirt do not read it (unwrap it)")
@@ -242,6 +247,20 @@ public enum Compat {
     else { return }
     look.refuse(
       "HVM_PARAMS", "index \(greatest), but Xen \(look.release) has only \(count) parameters")
+  }
+
+  /// What libxl makes of the configuration's keys and values, where releases differ.
+  private static func configuration(_ look: inout CompatLook) {
+    guard look.release.major == 4, look.survey.headers[.xl] != nil,
+      let config = look.survey.config, !config.text.isEmpty
+    else { return }
+    for problem in ConfigurationCheck.problems(config.text, minor: Int(look.release.minor)) {
+      switch problem.severity {
+      case .error: look.refuse(problem.path, problem.text)
+      case .warning: look.warn(problem.path, problem.text)
+      case .note: look.note(problem.path, problem.text)
+      }
+    }
   }
 
   private static func checkpoints(_ look: inout CompatLook) {

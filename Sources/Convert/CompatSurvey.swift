@@ -107,8 +107,7 @@ public struct CompatSurvey: Sendable {
       if record.body.count >= 4, emulators.count < 16 {
         emulators.insert(record.body.load(0, as: UInt32.self, order))
       }
-    case .qemuTrad: emulators.insert(1)
-    case .qemuXen: emulators.insert(2)
+    case .qemuTrad, .qemuXen: emulators.insert(record.qemuID)
     default: break
     }
   }

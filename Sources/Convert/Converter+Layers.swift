@@ -42,10 +42,26 @@ extension Converter {
       source == .xl
       ? XLConfig.text(header) : Array(header.bytes.dropFirst(64).prefix { $0 != 0 })
     guard target != source else { return }
+    let text = "its \(header.bytes.count - header.kind.byteCount) bytes of configuration"
+    // xl's file has a place for a configuration, but for one of its own.
+    guard target == .xl, conversion.config == nil else {
+      return report.note(header.kind.title, "left out with \(text)", isLoss: false)
+    }
+    try loseConfiguration(header.kind.title, text)
+  }
+
+  /// What libvirt and xenopsd say of the domain is not what xl reads.
+  private mutating func loseConfiguration(
+    _ place: String, _ text: String
+  ) throws(RewriteError) {
+    guard conversion.isLossy else {
+      throw refusal(
+        place,
+        "xl's header has no place for \(text): supply one of xl's (wrap --in xl --config FILE), or "
+          + "give it to `xl restore CONFIG IMAGE` (a lossy conversion leaves it out)")
+    }
     report.note(
-      header.kind.title,
-      "left out with its \(header.bytes.count - header.kind.byteCount) octets of configuration",
-      isLoss: false)
+      place, "\(text) left out: `xl restore` has to be given one as a file", isLoss: true)
   }
 
   /// Writes what stands before LIBXC_CONTEXT, or xenopsd's Libxc.
@@ -127,7 +143,9 @@ extension Converter {
     case .libxlEnd, .endOfImage: try endOuter()
     case .xenops:
       if target != .xenopsd || conversion.config != nil { report.config = record.body }
-      if target != .xenopsd {
+      if target == .xl, conversion.config == nil {
+        try loseConfiguration(record.place, "what xenopsd says of the domain")
+      } else if target != .xenopsd {
         report.note(record.place, "left out: xenopsd's metadata", isLoss: false)
       } else if conversion.config == nil {
         try emitter.keep(record, from: &reader)
@@ -159,10 +177,8 @@ extension Converter {
       from: &reader)
   }
 
-  /// EMULATOR_CONTEXT and the emulators of xenopsd: numbers of both.
-  private static let emulators: [(id: UInt32, type: RecordType)] = [
-    (1, .qemuTrad), (2, .qemuXen), (0, .qemuXen),
-  ]
+  /// The longest state of QEMU that xenopsd restores. xenopsd: xc/domain.ml, restore.
+  private static let longestQEMU: UInt64 = 1 << 20
 
   private mutating func convertEmulator(_ record: Record) throws(RewriteError) {
     if target.hasLibxl { return try keepLibxl(record) }
@@ -170,24 +186,29 @@ extension Converter {
       return try lose(record.place, "\(target.rawValue) has no place for a device model's state")
     }
     let id = record.body.load(0, as: UInt32.self, record.context.order)
-    guard let row = Converter.emulators.first(where: { $0.id == id }) else {
+    guard id <= 2 else {
       return try lose(record.place, "emulator_id: expected 0, 1 or 2, got \(id)")
     }
+    guard record.length - 8 <= Converter.longestQEMU else {
+      return try lose(
+        record.place,
+        "xenopsd restores at most \(Converter.longestQEMU) bytes of it, got \(record.length - 8)")
+    }
+    // xenopsd has one record for QEMU, whichever it is.
     try emitter.put(
       Record(
-        row.type, body: Array(record.body.dropFirst(8)), payloadByteCount: record.payloadByteCount,
+        .qemuTrad, body: Array(record.body.dropFirst(8)), payloadByteCount: record.payloadByteCount,
         context: BodyContext(), framing: .xenopsd),
       from: &reader)
   }
 
   private mutating func convertQEMU(_ record: Record) throws(RewriteError) {
     if target == .xenopsd { return try emitter.keep(record, from: &reader) }
-    guard target.hasLibxl, let row = Converter.emulators.first(where: { $0.type == record.type })
-    else {
+    guard target.hasLibxl else {
       return try lose(record.place, "\(target.rawValue) has no place for a device model's state")
     }
     var body: [UInt8] = []
-    body.append(integer: row.id, libxlOrder)
+    body.append(integer: record.qemuID, libxlOrder)
     body.append(integer: UInt32(0), libxlOrder)
     try emitter.put(
       Record(
@@ -211,6 +232,14 @@ extension Converter {
   /// What libxl or xenopsd has behind libxc's CHECKPOINT, where the source has nothing there.
   mutating func endCheckpoint() throws(RewriteError) {
     if source == .libxc, target.hasLibxl { try putLibxl(.checkpointEnd) }
+  }
+}
+
+extension Record {
+  /// What libxl calls the QEMU of one of xenopsd's records: upstream's begins with its magic, and one
+  /// that is too long to be looked at is upstream's, too.
+  var qemuID: UInt32 {
+    type == .qemuXen || payloadByteCount > 0 || body.starts(with: "QEVM".utf8) ? 2 : 1
   }
 }
 

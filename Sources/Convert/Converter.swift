@@ -65,6 +65,17 @@ public struct Converter {
           try convertOuter(record)
         }
       case .trailing(let trailing):
+        if trailing.kind == .opaque {
+          guard target == .xenopsd else {
+            try lose(
+              "the state of a virtual GPU",
+              "\(target.rawValue) has no place for it and what follows it")
+            try endOuter()
+            return try end()
+          }
+          try emitter.keepRest(from: &reader)
+          return try end()
+        }
         guard trailing.kind == .afterEnd else {
           report.note(
             "trailing octets", "the record that the stream is cut in is left out", isLoss: false)

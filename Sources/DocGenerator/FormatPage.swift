@@ -70,8 +70,11 @@ struct FormatPage: Sendable {
       """
       Little-endian on x86. The XML, `xml_len` octets with its NUL, follows the rows; behind it comes
       a libxl stream (`version` 2, see <doc:FormatLibxl>). There is no xl header and no JSON: the
-      configuration that a restore takes is the XML. `convert --to xl` makes an image that `xl
-      restore` takes.
+      configuration that a restore takes is the XML. Paths and scripts find it as `xml`: `xml.name`,
+      `xml.devices.disk[0].source@file`, `img.xml.name`; a change of a text changes its bytes and
+      `xml_len` only. libvirt takes a `version` up to 2 and an `xml_len` of 1 at least, and reads the XML
+      as a C string: its NUL counts. `convert --to xl` makes an image that `xl restore` takes, with a
+      configuration of xl's (`wrap --in xl --config FILE`) or beside one.
       """)
     page.header(.libvirt)
   }
@@ -85,7 +88,10 @@ struct FormatPage: Sendable {
       After the signature come records: two 64-bit little-endian integers, type and length, then the
       body without padding. The record Libxc is a marker: its length means nothing, and a libxc
       stream (<doc:FormatLibxc>) follows to its own END. There is no libxl stream: the state of the
-      device model is a record of its own.
+      device model is a record of its own, Qemu_trad whichever QEMU it is. Demu is a marker, too, of a
+      stream whose end only its emulator knows: what follows it is kept, but not looked at. Paths and
+      scripts find what the Xenops record says as `xenops`: `xenops.vm_str.name`, `img.xenops.time`.
+      UEFI variables are found by name: `Varstored.variables["SecureBoot"].data`.
       """)
     page.header(.xenopsd)
     page.heading(2, "Records")

@@ -74,7 +74,8 @@ struct MetaFile {
 
   /// What classes whose members come from the image give for a name or number.
   private static let indexes: [String: String] = [
-    "Config": "[string|integer] any", "Fields": "[string|integer] any",
+    "Config": "[string|integer] any", "Tree": "[string|integer] any",
+    "Fields": "[string|integer] any",
     "VCPUs": "[integer] xensave.VCPU", "VCPU": "[string] any",
     "HVMParams": "[string|integer] integer?", "PageColumn": "[integer] integer|string",
   ]
@@ -194,7 +195,7 @@ extension Field {
       names.sorted { $0.key < $1.key }.map { "\"\($0.value)\"" }.joined(separator: "|")
     case .unsigned, .signed: "integer"
     case .reserved, .octets, .opaque, .text: "string"
-    case .group, .array, .chain, .keyValues, .qemu: "xensave.Fields"
+    case .group, .array, .chain, .keyValues, .qemu, .uefiVariables: "xensave.Fields"
     }
   }
 }

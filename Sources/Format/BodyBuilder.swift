@@ -84,7 +84,7 @@ extension BodyLayout {
           element, index < list.count ? list[index] : nil, to: &body, path: "\(path)[\(index)]",
           context, native: native || element.ownOrder != nil)
       }
-    case .chain, .opaque, .qemu:
+    case .chain, .opaque, .qemu, .uefiVariables:
       switch value {
       case nil: break
       case .octets(let octets)?: body += octets

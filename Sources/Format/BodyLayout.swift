@@ -65,6 +65,7 @@ public struct BodyLayout: Sendable {
           at: pair.range.lowerBound, count: pair.range.count, order: order)
       }
     case .qemu: return sections(of: slot, in: body)
+    case .uefiVariables: return variables(of: slot, in: body)
     default: return []
     }
   }
@@ -156,7 +157,7 @@ public struct BodyLayout: Sendable {
     case .array: return .list(children(of: slot, in: body).map { value(of: $0, in: body) })
     case .chain:
       return .group(children(of: slot, in: body).map { ($0.path, value(of: $0, in: body)) })
-    case .keyValues, .qemu:
+    case .keyValues, .qemu, .uefiVariables:
       return .group(
         children(of: slot, in: body).map { ($0.field.name, value(of: $0, in: body)) })
     default: return slot.value(in: body)
@@ -235,7 +236,7 @@ public struct BodyLayout: Sendable {
     _ name: String, of slot: Slot, in body: [UInt8]
   ) throws(FormatError) -> Slot {
     switch slot.field.kind {
-    case .keyValues, .qemu:
+    case .keyValues, .qemu, .uefiVariables:
       let all = children(of: slot, in: body)
       if let found = all.first(where: { $0.field.name == name }) { return found }
       throw FormatError(
@@ -327,6 +328,9 @@ public struct BodyLayout: Sendable {
       let isCut = count > end - offset
       var there = field
       if case .qemu = field.kind, !QEMUState.isThere(body, at: offset) {
+        there = .opaque(field.name)
+      }
+      if case .uefiVariables = field.kind, !UEFIVariables.isThere(body, at: offset) {
         there = .opaque(field.name)
       }
       if isCut {

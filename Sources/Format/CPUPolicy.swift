@@ -8,8 +8,9 @@ public struct CPUPolicy: Sendable {
   /// By leaf in the upper and subleaf in the lower 32 bits.
   private let leaves: [UInt64: CPUIDLeaf]
   private let msrs: [UInt32: UInt64]
-  /// What is nothing without a feature that the policy denies.
+  /// What is nothing without a feature that the policy denies, and those features.
   private var denied: Set<CPUIDFeatures.Bit> = []
+  private var lost: [CPUIDFeatures.Bit] = []
 
   /// - Parameters:
   ///   - leaves: The leaves of X86_CPUID_POLICY. A later one replaces an earlier one, as in Xen.
@@ -26,6 +27,7 @@ public struct CPUPolicy: Sendable {
     if let greatest = leaf(0)?.a, greatest < 0xD, let xsave = CPUIDFeatures.bit(named: "xsave") {
       lost.append(xsave)
     }
+    self.lost = lost
     denied = Set(CPUIDFeatures.withDependents(lost))
   }
 
@@ -49,6 +51,15 @@ public struct CPUPolicy: Sendable {
   public func has(_ name: String) -> Bool? {
     guard let bit = CPUIDFeatures.bit(named: name) else { return nil }
     return denied.contains(bit) ? false : stated(bit)
+  }
+
+  /// How to say that a feature is not there: "smap", or "smap (which needs nx)" where the leaves
+  /// state it, and it is nothing without another.
+  public func absence(of name: String) -> String {
+    guard let bit = CPUIDFeatures.bit(named: name), stated(bit) == true, denied.contains(bit),
+      let need = lost.first(where: { CPUIDFeatures.withDependents([$0]).contains(bit) })
+    else { return name }
+    return need == bit ? name : "\(name) (which needs \(need.name))"
   }
 
   /// What the leaves and MSRs say of a feature themselves.

@@ -32,6 +32,9 @@ public struct Field: Sendable {
     /// A migration stream of QEMU to the end of the body, as `QEMUState` splits it. Octets that are
     /// none are `opaque`.
     case qemu
+    /// varstored's list of UEFI variables to the end of the body, as `UEFIVariables` reads it. Octets
+    /// that are none are `opaque`.
+    case uefiVariables
   }
 
   /// How many elements an array has.
@@ -92,6 +95,8 @@ public struct Field: Sendable {
   public var ownOrder: ByteOrder?
   /// Whether where the field ends was guessed from its octets.
   public var isGuess = false
+  /// Whether the bytes are text of another program's: people read it as such.
+  public var isText = false
 
   public init(_ name: String, _ kind: Kind) {
     self.name = name
@@ -130,6 +135,7 @@ extension Field {
   }
 
   public var hex: Field { with { $0.isHex = true } }
+  public var asText: Field { with { $0.isText = true } }
   public var native: Field { with { $0.ownOrder = .little } }
   public func unit(_ unit: String) -> Field { with { $0.unit = unit } }
   public func doc(_ sentence: String) -> Field { with { $0.doc = sentence } }
@@ -165,7 +171,7 @@ extension Field {
   public var fixedByteCount: Int? {
     switch kind {
     case .unsigned(let n), .signed(let n), .reserved(let n), .octets(let n), .text(let n): n
-    case .opaque, .chain, .keyValues, .qemu: nil
+    case .opaque, .chain, .keyValues, .qemu, .uefiVariables: nil
     case .group(let fields): Field.fixedByteCount(of: fields)
     case .array(let element, .fixed(let n)): element.fixedByteCount.map { $0 * n }
     case .array: nil

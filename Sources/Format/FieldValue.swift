@@ -75,7 +75,7 @@ extension Slot {
   /// Whether the field is a single value, and not one made of others.
   public var isLeaf: Bool {
     switch field.kind {
-    case .group, .array, .chain, .keyValues, .qemu: false
+    case .group, .array, .chain, .keyValues, .qemu, .uefiVariables: false
     default: true
     }
   }
@@ -218,6 +218,7 @@ extension Field {
     case .array(let element, _): "array of \(element.kindName)"
     case .chain: "entries"
     case .keyValues: "keys and values"
+    case .uefiVariables: "octets to the end of the body, or UEFI variables"
     case .qemu: "octets to the end of the body, or sections of QEMU's state"
     }
   }
@@ -240,6 +241,10 @@ extension Field {
       if let name = names[number] { return "\(isHex ? number.hex() : "\(number)") (\(name))" }
       return (isHex ? number.hex() : "\(number)") + (unit.isEmpty ? "" : " " + unit)
     case .signed(let number): return "\(number)" + (unit.isEmpty ? "" : " " + unit)
+    case .octets(let octets) where isText:
+      let shown = octets.prefix { $0 != 0 }
+      return "\"\(shown.prefix(64).printable)\""
+        + (shown.count > 64 ? "... (\(shown.count) bytes)" : "")
     case .octets(let octets):
       let shown = octets.prefix(32).hexDigits
       return octets.count > 32 ? "\(shown)... (\(octets.count) octets)" : shown

@@ -112,7 +112,8 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
   private static let libvirtFields: [Field] = [
     .octets("magic", 16), .u32("version").doc("1: a legacy stream follows; 2: a libxl stream."),
     .u32("xml_len").unit("octets").doc("With the NUL at its end."), .reserved(40, "unused"),
-    .opaque("xml"),
+    Field.opaque("xml").asText.doc(
+      "The domain as libvirt describes it; `xml` in paths and scripts."),
   ]
 
   ///     +-----------+-----------+-----------+-------------+

@@ -4,25 +4,41 @@
 /// The record types of a suspend image. To add one, add its row here.
 public enum XenopsdRecords {
   public static let all: [Layout] = [
-    row(.xenops, "Xenops", "What xenopsd knows of the domain, as S-expressions.", "data"),
+    row(
+      .xenops, "Xenops",
+      "What xenopsd knows of the domain, as an S-expression; `xenops` in paths and scripts.",
+      Field.opaque("data").asText),
     row(.xenopsdLibxc, "Libxc", "A libxc stream follows, without a length."),
     row(.libxlOfXenopsd, "Libxl", "A libxl stream follows (never implemented)."),
     row(.libxcLegacy, "Libxc_legacy", "A legacy libxc stream follows, without a length."),
-    row(.qemuTrad, "Qemu_trad", "State of qemu-traditional.", "data"),
-    row(.qemuXen, "Qemu_xen", "State of upstream QEMU.", "data"),
-    row(RecordType(.xenopsd, 0xF10), "Demu", "State of the emulator of a virtual GPU.", "data"),
-    row(RecordType(.xenopsd, 0xF11), "Varstored", "State of the store of UEFI variables.", "data"),
-    row(RecordType(.xenopsd, 0xF12), "Swtpm0", "State of the TPM emulator.", "data"),
-    row(RecordType(.xenopsd, 0xF13), "Swtpm", "State of the TPM emulator.", "data"),
+    row(
+      .qemuTrad, "Qemu_trad",
+      "State of QEMU, whichever it is: upstream's begins with QEVM. A restore refuses more than 1 MiB.",
+      Field("data", .qemu)),
+    row(
+      .qemuXen, "Qemu_xen", "State of upstream QEMU: never written, and refused by a restore.",
+      Field("data", .qemu)),
+    row(
+      .demu, "Demu",
+      "The state of the emulator of a virtual GPU follows, without a length: what comes after it "
+        + "cannot be found."),
+    row(
+      .varstored, "Varstored", "State of the store of UEFI variables.",
+      Field("variables", .uefiVariables)),
+    row(.swtpm0, "Swtpm0", "State of the TPM emulator: its bytes.", .opaque("data")),
+    row(
+      .swtpm, "Swtpm",
+      "State of the TPM emulator: one or more texts of base64 with spaces between.",
+      Field.opaque("data").asText),
     row(.endOfImage, "End_of_image", "End of the suspend image."),
   ]
 
   private static func row(
-    _ type: RecordType, _ name: String, _ doc: String, _ body: String? = nil
+    _ type: RecordType, _ name: String, _ doc: String, _ body: Field? = nil
   ) -> Layout {
     Layout(
       type, name, doc, length: body == nil ? .exactly(0) : .atLeast(0),
-      body.map { [.opaque($0)] } ?? [])
+      body.map { [$0] } ?? [])
   }
 }
 
@@ -33,5 +49,9 @@ extension RecordType {
   public static let libxcLegacy = RecordType(.xenopsd, 0x00F2)
   public static let qemuTrad = RecordType(.xenopsd, 0x0F00)
   public static let qemuXen = RecordType(.xenopsd, 0x0F01)
+  public static let demu = RecordType(.xenopsd, 0x0F10)
+  public static let varstored = RecordType(.xenopsd, 0x0F11)
+  public static let swtpm0 = RecordType(.xenopsd, 0x0F12)
+  public static let swtpm = RecordType(.xenopsd, 0x0F13)
   public static let endOfImage = RecordType(.xenopsd, 0xFFFF)
 }

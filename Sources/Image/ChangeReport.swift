@@ -93,6 +93,18 @@ public struct ChangeReport: Sendable {
     }
   }
 
+  /// Notes every text that differs between two descriptions of the domain.
+  mutating func noteText(
+    _ kind: DomainText, _ place: String, _ offset: UInt64, _ before: [UInt8]?, _ after: [UInt8]?
+  ) {
+    kind.forEachDifference(before, after) { difference in
+      note(
+        Change(
+          kind: .changed, place: place, offset: offset, field: difference.title,
+          before: difference.shown(difference.before), after: difference.shown(difference.after)))
+    }
+  }
+
   /// The report for people: a line a change, then the counts.
   public var text: String {
     var lines = changes.map(\.description)

@@ -3,21 +3,29 @@
 internal import Bytes
 internal import Format
 internal import JSON
+internal import Stream
 
 /// The parts of libxl's domain configuration that a stream is held against.
 struct DomainConfiguration {
   let root: JSONValue
-  /// "pv", "pvh" or "hvm"; nil where the configuration does not say.
+  /// What libxl makes of it.
+  let reading: ConfigReading
+  /// Bytes from the start of the source to its first character.
+  let offset: UInt64
+  /// c_info.type: "pv", "pvh" or "hvm"; nil where the configuration does not say.
   let type: String?
   /// b_info.max_vcpus: 1 where it is missing or 0, as libxl takes it. nil where it is no number.
   let vcpuCount: Int?
 
-  /// Reads the configuration of a survey; nil where there is none, or none in JSON.
-  init?(_ survey: Survey) {
-    guard let header = survey.headers[.xl], XLConfig.isJSON(header), let config = survey.config,
-      !config.text.isEmpty, let root = try? JSONDocument(config.text).root
+  /// Reads the configuration of xl's header; nil where there is none in JSON, or it cannot be read.
+  init?(_ header: Header) {
+    guard XLConfig.isJSON(header), let text = XLConfig.text(header), !text.isEmpty,
+      let document = try? JSONDocument(text, options: DomainConfiguration.options)
     else { return nil }
-    self.root = root
+    root = document.root
+    guard case .object = root else { return nil }
+    reading = ConfigReading(root)
+    offset = header.offset + UInt64(header.kind.byteCount + 4)
     type = root["c_info"]?["type"]?.stringValue
     if let stated = root["b_info"]?["max_vcpus"] {
       vcpuCount = stated.numberValue?.int64.map { max(1, Int($0)) }
@@ -26,25 +34,71 @@ struct DomainConfiguration {
     }
   }
 
-  /// The value of a path of two keys or one: "c_info.type", "on_crash".
-  func value(_ path: String) -> JSONValue? {
-    path.split(separator: ".").reduce(root as JSONValue?) { $0?[String($1)] }
+  /// As libxl reads it: of two members with one name the first counts.
+  static let options = JSONOptions(
+    byteLimit: StreamReader.Limit.head, duplicateNames: .keep)
+
+  /// Whether it gives the guest nested virtualisation: libxl writes "True", by its own default not.
+  var isNested: Bool {
+    let places = [root["b_info"]?["nested_hvm"], root["b_info"]?["type.hvm"]?["nested_hvm"]]
+    return places.contains { $0?.boolValue == true || $0?.stringValue?.lowercased() == "true" }
   }
 
-  /// Keys whose values are names. Xen: tools/libs/light/libxl_types.idl.
-  static let enumerations: [(path: String, values: [String])] =
-    ["on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"].map { ($0, actions) }
-    + [("c_info.type", ["hvm", "pv", "pvh", "invalid"])]
+  /// The KiB that libxl lets the domain have before its stream is read. Xen:
+  /// tools/libs/light/libxl_create.c, libxl__domain_build_info_setdefault; libxl_dom.c,
+  /// libxl__build_pre; LIBXL_MAXMEM_CONSTANT.
+  var allowedKiB: UInt64 {
+    func number(_ name: String) -> UInt64? {
+      root["b_info"]?[name]?.numberValue?.int64.flatMap { UInt64(exactly: $0) }
+    }
+    let most = number("max_memkb") ?? 32 << 10
+    return (number("target_memkb") ?? most).addingSaturated(1024)
+  }
+}
 
-  private static let actions = [
-    "destroy", "restart", "restart_rename", "preserve", "coredump_destroy", "coredump_restart",
-    "soft_reset",
-  ]
+extension UInt64 {
+  fileprivate func addingSaturated(_ other: UInt64) -> UInt64 {
+    let (sum, isOver) = addingReportingOverflow(other)
+    return isOver ? .max : sum
+  }
+}
 
-  /// Whether a text is a UUID: 32 hexadecimal digits with hyphens where they belong.
-  static func isUUID(_ text: String) -> Bool {
-    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-    return parts.map(\.utf8.count) == [8, 4, 4, 4, 12]
-      && parts.allSatisfy { $0.utf8.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit } }
+/// What one release makes of a configuration.
+public enum ConfigurationCheck {
+  public struct Problem: Sendable, Equatable {
+    /// `error` where the release refuses it.
+    public let severity: Severity
+    /// "config.b_info.altp2m".
+    public let path: String
+    public let text: String
+  }
+
+  /// What Xen 4.`minor` does with a configuration that newer or older releases take as it is.
+  public static func problems(_ text: [UInt8], minor: Int) -> [Problem] {
+    guard LibxlTypes.known.contains(minor),
+      let document = try? JSONDocument(text, options: DomainConfiguration.options),
+      case .object = document.root
+    else { return [] }
+    let any = ConfigReading(document.root)
+    let own = ConfigReading(document.root, minor: minor)
+    var out = own.problems.filter { !any.problems.contains($0) }.map { problem in
+      let severity: Severity =
+        switch problem.kind {
+        case .refused: .error
+        case .lost, .ignored, .duplicate: .warning
+        case .unknown: .note
+        }
+      return Problem(
+        severity: severity, path: "config.\(problem.path)",
+        text: problem.text
+          + (problem.kind == .lost ? ": what follows it in the configuration is lost" : ""))
+    }
+    if any.buildType != nil, own.buildType == nil, !out.contains(where: { $0.severity == .error }) {
+      out.append(
+        Problem(
+          severity: .error, path: "config.b_info",
+          text: "expected a type that Xen 4.\(minor) knows, got type.\(any.buildType ?? "")"))
+    }
+    return out
   }
 }

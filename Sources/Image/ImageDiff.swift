@@ -32,6 +32,8 @@ public struct Difference: Sendable {
   /// What a field holds in the second image, and in the first.
   public var value: FieldValue?
   public var valueBefore: FieldValue?
+  /// A text in a description of the domain; nil for others.
+  public var text: TextDifference?
 
   /// Whether it is about a record or header that only one image has.
   public var isWholeRecord: Bool {
@@ -143,9 +145,9 @@ public struct ImageDiff {
     let count = kind.byteCount
     let layout = BodyLayout(kind.fields, BodyContext(order: one.order))
     let (before, after) = (Array(one.bytes.prefix(count)), Array(other.bytes.prefix(count)))
-    // The length of the configuration differs with the configuration.
+    // The length of a configuration differs with the configuration.
     for slot in layout.slots(in: before)
-    where slot.field.name != "optional_data_len" && slot.field.name != "optional_data" {
+    where !["optional_data_len", "optional_data", "xml_len", "xml"].contains(slot.field.name) {
       try field(slot, before, after, prefix: "\(kind.rawValue)_header.", 0, 0, visit)
     }
   }
@@ -162,6 +164,10 @@ public struct ImageDiff {
   }
 
   private func config(_ visit: (Difference) throws -> Void) throws {
+    let xml = (a.header(.libvirt), b.header(.libvirt))
+    if let one = xml.0, let other = xml.1 {
+      try texts(.xml, DomainText.text(one), DomainText.text(other), 0, 0, visit)
+    }
     let one = try a.config()?.root
     let other = try b.config()?.root
     try JSONDifference.forEach(one, other) { difference in
@@ -172,12 +178,33 @@ public struct ImageDiff {
     }
   }
 
+  /// Differences between descriptions of the domain, by path.
+  private func texts(
+    _ kind: DomainText, _ one: [UInt8]?, _ other: [UInt8]?, _ numberA: Int, _ numberB: Int,
+    _ visit: (Difference) throws -> Void
+  ) throws {
+    try kind.forEachDifference(one, other) { found in
+      var difference = Difference(
+        kind: found.before == nil ? .added : found.after == nil ? .missing : .field,
+        path: found.title, before: found.shown(found.before), after: found.shown(found.after))
+      difference.text = found
+      difference.valueBefore = found.before.map { .text($0) }
+      difference.value = found.after.map { .text($0) }
+      difference.recordA = numberA
+      difference.recordB = numberB
+      try visit(difference)
+    }
+  }
+
   private func records(
     _ key: Key, _ numberA: Int, _ numberB: Int, _ visit: (Difference) throws -> Void
   ) throws {
     let one = try a.record(numberA)
     let other = try b.record(numberB)
     let prefix = key.title + "."
+    if let text = DomainText.text(one), let changed = DomainText.text(other) {
+      return try texts(.xenops, text, changed, numberA, numberB, visit)
+    }
     if one.body == other.body {
       guard one.payloadByteCount > 0 || other.payloadByteCount > 0,
         try !samePayload(numberA, numberB)
@@ -230,7 +257,7 @@ public struct ImageDiff {
   private func isKeyed(_ record: Record) -> Bool {
     [
       .hvmParams, .x86CPUIDPolicy, .x86MSRPolicy, .hvmContext, .x86PVVCPUMSRs, .emulatorContext,
-      .emulatorXenstoreData,
+      .emulatorXenstoreData, .varstored,
     ]
     .contains(record.type)
   }
@@ -326,7 +353,7 @@ extension Field {
   /// Whether the paths of what is inside say by themselves what it is about.
   fileprivate var isSelfNaming: Bool {
     switch kind {
-    case .chain, .keyValues, .qemu: true
+    case .chain, .keyValues, .qemu, .uefiVariables: true
     default: false
     }
   }

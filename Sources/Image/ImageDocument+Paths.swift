@@ -3,6 +3,7 @@
 public import Bytes
 public import Format
 public import JSON
+public import Markup
 public import Stream
 internal import SystemIO
 
@@ -14,6 +15,8 @@ public enum ImagePlace: Sendable {
   case record(Int, Slot?)
   /// A place in the configuration.
   case config(JSONPath)
+  /// A place in libvirt's XML or xenopsd's record.
+  case text(DomainText, MarkupPath)
 }
 
 /// An image that cannot be read on, or a path that leads nowhere.
@@ -35,6 +38,11 @@ extension ImageDocument {
     switch path.root {
     case .config:
       do { return .config(try JSONPath(parsing: path.inside)) } catch {
+        throw .path(FormatError(.invalid, field: path.text, "\(error)"))
+      }
+    case .text(let kind):
+      guard try text(kind) != nil else { throw missing(path, kind.missing) }
+      do { return .text(kind, try MarkupPath(parsing: path.inside)) } catch {
         throw .path(FormatError(.invalid, field: path.text, "\(error)"))
       }
     case .header(let kind):
@@ -72,12 +80,22 @@ extension ImageDocument {
   /// there does, nothing behind it has to be looked at.
   public func isSelfContained(_ place: ImagePlace) -> Bool {
     switch place {
-    case .config: true
+    case .config(let path): !ImageDocument.concernsStream(path)
+    case .text: true
     case .header(.domain, let slot?): ["xen_major", "xen_minor"].contains(slot.path)
     case .header: false
     case .record(let number, _):
       [.x86CPUIDPolicy, .x86MSRPolicy].contains(index.entries[number - 1].type)
     }
+  }
+
+  /// Whether rules hold this place of the configuration against the stream behind it.
+  private static func concernsStream(_ path: JSONPath) -> Bool {
+    guard case .name(let part)? = path.keys.first else { return true }
+    guard part == "c_info" || part == "b_info" else { return false }
+    guard path.keys.count > 1, case .name(let key) = path.keys[1] else { return true }
+    return ["type", "max_vcpus", "target_memkb", "max_memkb"].contains(key)
+      || key.hasPrefix("type.") && path.keys.count == 2
   }
 
   /// Whether what is at this place has nothing to do with the pages: an edit there can be looked at
@@ -172,12 +190,71 @@ extension ImageDocument {
     }
   }
 
+  /// Libvirt's XML or xenopsd's record as text; nil where there is none.
+  public func text(_ kind: DomainText) throws(ImagePathError) -> [UInt8]? {
+    switch kind {
+    case .xml: return header(.libvirt).flatMap { DomainText.text($0) }
+    case .xenops:
+      guard let number = numbers(of: .xenops).first else { return nil }
+      let record = try read(number)
+      guard let text = DomainText.text(record) else {
+        throw .path(
+          FormatError(
+            .outOfRange, field: kind.rawValue,
+            "expected at most \(StreamReader.Limit.blob) bytes, got \(record.length)"))
+      }
+      return text
+    }
+  }
+
+  /// Libvirt's XML or xenopsd's record as a document; nil where there is none.
+  public func document(_ kind: DomainText) throws(ImagePathError) -> (any MarkupDocument)? {
+    guard let text = try text(kind) else { return nil }
+    do { return try kind.document(text) } catch {
+      throw .path(FormatError(.invalid, field: kind.rawValue, "\(error)"))
+    }
+  }
+
+  /// What else describes the domain, for a message that there is no configuration.
+  public var descriptionHint: String {
+    for kind in DomainText.allCases where (try? text(kind)) ?? nil != nil {
+      return " (\(kind.title) is found as \(kind.rawValue), its name as "
+        + "\(kind.rawValue).\(kind.namePath))"
+    }
+    return ""
+  }
+
+  private func setText(
+    _ kind: DomainText, _ place: MarkupPath, _ new: String, _ path: ImagePath
+  ) throws(ImagePathError) {
+    // The whole of it may be replaced even where it cannot be read.
+    var text = Array(new.utf8)
+    let old = try place.steps.isEmpty ? nil : self.text(kind)
+    do throws(MarkupError) {
+      var document = try kind.document(old ?? text)
+      if !place.steps.isEmpty { try document.set(place, to: new) }
+      text = document.text
+    } catch {
+      throw .path(FormatError(.invalid, field: path.text, "\(error.problem)"))
+    }
+    switch kind {
+    case .xml:
+      guard var header = header(.libvirt) else { return }
+      DomainText.setText(text, in: &header)
+      setBytes(header.bytes, of: .libvirt)
+    case .xenops:
+      guard let number = numbers(of: .xenops).first else { return }
+      do { try setBody(text, ofRecord: number) } catch { throw .stream(error) }
+    }
+  }
+
   /// Sets the place of `path` to what `text` means there: a number (decimal, hexadecimal, or the
   /// name of a value), octets as hexadecimal digits ("hex:00ff"), text, or JSON for the
   /// configuration (plain words are strings).
   public func set(_ path: ImagePath, text: String) throws(ImagePathError) {
     switch try resolve(path) {
     case .config(let place): try setConfig(place, text, path)
+    case .text(let kind, let place): try setText(kind, place, text, path)
     case .header(let kind, let slot?):
       guard var bytes = header(kind)?.bytes else { return }
       try set(slot, text, &bytes, path)
@@ -211,7 +288,7 @@ extension ImageDocument {
     _ place: JSONPath, _ text: String, _ path: ImagePath
   ) throws(ImagePathError) {
     guard var document = try config(), var header = header(.xl) else {
-      throw missing(path, "configuration in JSON")
+      throw missing(path, "configuration in JSON" + descriptionHint)
     }
     let value: JSONValue
     // A string stays a string: "name=12" is a name. Everything else is taken as JSON where it is.

@@ -15,10 +15,15 @@ public import Format
 ///     hvm_params.STORE_PFN          a parameter by name
 ///     cpuid[0x7,0].b                a leaf of the CPUID policy
 ///     msr_policy[0xce]              an MSR of the MSR policy
+///     xml.name                      the XML behind libvirt's header
+///     xml.devices.disk[0].source@file   an attribute in it
+///     xenops.vm_str.name            xenopsd's Xenops record
 public struct ImagePath: Sendable, Equatable {
   /// What the path begins with.
   public enum Root: Sendable, Equatable {
     case config
+    /// libvirt's XML or xenopsd's record.
+    case text(DomainText)
     case header(HeaderKind)
     case records(RecordType, occurrence: Int?)
     case recordNumber(Int)
@@ -36,12 +41,12 @@ public struct ImagePath: Sendable, Equatable {
 
   /// The names that a path may begin with, besides those of record types.
   public static let rootNames =
-    ["config", "record", "vcpu", "hvm_params", "cpuid", "msr_policy"]
+    ["config", "xml", "xenops", "record", "vcpu", "hvm_params", "cpuid", "msr_policy"]
     + HeaderKind.allCases.map { "\($0.rawValue)_header" }
 
   public init(_ text: String) throws(FormatError) {
     self.text = text
-    let name = String(text.prefix { $0 != "." && $0 != "[" })
+    let name = String(text.prefix { $0 != "." && $0 != "[" && $0 != "@" })
     var rest = text.dropFirst(name.count)
     func index() throws(FormatError) -> String? {
       guard rest.first == "[" else { return nil }
@@ -65,7 +70,10 @@ public struct ImagePath: Sendable, Equatable {
     }
     let root: Root
     switch name {
-    case "config": root = .config  // the rest is a path of JSON, which has its own rules
+    // The rest is a path of JSON, XML or S-expressions, which have their own rules.
+    case "config": root = .config
+    case "xml": root = .text(.xml)
+    case "xenops": root = .text(.xenops)
     case "record":
       guard let first = try index() else {
         throw FormatError(.invalid, field: text, "expected record[NUMBER]")
@@ -86,7 +94,9 @@ public struct ImagePath: Sendable, Equatable {
       }
     case "msr_policy": root = .msrPolicy
     default:
-      if let kind = HeaderKind.allCases.first(where: { name == "\($0.rawValue)_header" }) {
+      if let (kind, inside) = ImagePath.text(name, rest) {
+        (root, rest) = (.text(kind), inside)
+      } else if let kind = HeaderKind.allCases.first(where: { name == "\($0.rawValue)_header" }) {
         root = .header(kind)
       } else if let layout = Layouts.named(name) {
         root = .records(layout.type, occurrence: try occurrence())
@@ -102,5 +112,16 @@ public struct ImagePath: Sendable, Equatable {
     }
     self.root = root
     inside = String(rest.first == "." ? rest.dropFirst() : rest)
+  }
+
+  /// The long ways to what `xml` and `xenops` mean: `libvirt_header.xml.name`, `Xenops.vm_str.name`.
+  private static func text(_ name: String, _ rest: Substring) -> (DomainText, Substring)? {
+    if name == "\(HeaderKind.libvirt.rawValue)_header", rest.hasPrefix(".xml"), rest.count > 4 {
+      return (.xml, rest.dropFirst(4))
+    }
+    guard name == Layouts.of(.xenops)?.name, !rest.isEmpty, !rest.hasPrefix(".data") else {
+      return nil
+    }
+    return (.xenops, rest)
   }
 }

@@ -12,7 +12,7 @@ final class Inspection {
   private(set) var libxc = LibxcFacts()
   private(set) var libxl = LibxlFacts()
   /// The configuration, once it has been read; nil where there is none in JSON.
-  private(set) lazy var configuration = DomainConfiguration(survey)
+  private(set) var configuration: DomainConfiguration?
   private(set) var findings: [Finding] = []
   /// Findings of each rule, kept or not, by the rule's number in the book.
   private(set) var counts: [Int]
@@ -30,6 +30,7 @@ final class Inspection {
   // MARK: - Parts
 
   func visit(_ header: Header) {
+    if header.kind == .xl, configuration == nil { configuration = DomainConfiguration(header) }
     for (kind, rule, check) in book.headers where kind == header.kind {
       current = rule
       check(self, header)

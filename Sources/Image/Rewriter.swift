@@ -227,7 +227,9 @@ public final class Rewriter {
     }
     if current.isChanged {
       report.changed += 1
-      if let original = current.original {
+      if let original = current.original, record.type == .xenops {
+        report.noteText(.xenops, record.place, record.offset, original, record.body)
+      } else if let original = current.original {
         report.noteFields(record.place, record.offset, record.layout, original, record.body)
       }
       if current.isPayloadChanged {

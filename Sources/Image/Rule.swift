@@ -10,7 +10,8 @@ public struct Rule: Sendable {
   public let severity: Severity
   /// The rule in one sentence.
   public let sentence: String
-  /// Who says so: "Spec: ...", "Xen: file, function" or "Rationale: ...".
+  /// Who says so: "Spec: ...", "Xen: file, function" (or libvirt, xenopsd, varstored) or
+  /// "Rationale: ...".
   public let source: String
   /// The first release that refuses what breaks the rule: the minor number of Xen 4; 0 where all
   /// that read the format do.
@@ -68,8 +69,8 @@ public struct Rule: Sendable {
 extension Rule {
   /// All rules, in the order of the layers. To add one, add it to one of these lists.
   public static let all: [Rule] =
-    unfinishedEdits + framing + xlHeader + configShape + config + libxlHeader + libxcHeaders
-    + records + dispatch
+    unfinishedEdits + framing + xlHeader + configShape + config + libvirtHeader + xenopsd
+    + libxlHeader + libxcHeaders + records + dispatch
     + staticData + order + cpuPolicy + completeness + pageData + pv + pvState + hvmContext
     + hvmState + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending + pages
 

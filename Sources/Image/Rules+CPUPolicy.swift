@@ -41,6 +41,20 @@ extension Rule {
         }
       }),
     Rule(
+      "hvm-cpu.nested", .error,
+      "A vCPU has turned on nested virtualisation only where the configuration gives it.",
+      "Xen: xen/arch/x86/hvm/hvm.c, hvm_cr4_guest_valid_bits and hvm_efer_valid",
+      .entries(HVMContextType.cpu) { look, record, cpu in
+        guard look.configuration?.isNested == false else { return }
+        for (name, offset, bit) in [("cr4", 680, 13 as UInt64), ("msr_efer", 992, 12)]
+        where cpu.u64(offset) >> bit & 1 != 0 {
+          look.report(
+            record, cpu, name, at: offset,
+            "expected no \(bit == 13 ? "VMXE" : "SVME") without nested_hvm in the configuration, got "
+              + cpu.u64(offset).hex())
+        }
+      }),
+    Rule(
       "msr-policy.count", .error, "There are no more MSRs than a policy of Xen has.", msrReader,
       .record([.x86MSRPolicy]) { look, record in
         let count = record.length / 16
@@ -81,7 +95,8 @@ extension Rule {
   ]
 }
 
-/// The sizes of Xen's struct cpu_policy, which are the same from 4.14 to 4.22.
+/// The sizes of Xen's struct cpu_policy from 4.17 to 4.22. Older releases have less room, which compat
+/// says.
 /// Xen: xen/include/xen/lib/x86/cpu-policy.h, CPUID_GUEST_NR_*.
 enum CPUPolicyLimits {
   static let leafCount: UInt64 = 120

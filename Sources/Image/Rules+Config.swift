@@ -6,51 +6,141 @@ internal import JSON
 internal import Stream
 
 extension Rule {
-  /// xl reads the configuration with libxl's generated parsers. A value that one of them cannot
-  /// convert either ends the restore or loses what follows it: which of both, Xen 4.20 was asked.
-  private static let parser = "Xen: tools/libs/light, libxl_domain_config_from_json; xl of 4.20"
+  /// libxl's generated parsers stop where they cannot convert a value, and xl goes on with what they
+  /// have read. Xen 4.20 was asked about samples of each rule.
+  private static let parser =
+    "Xen: tools/libs/light/gentypes.py, libxl_C_type_parse_json; xl of 4.20"
+  private static let defaults =
+    "Xen: tools/libs/light/libxl_create.c, libxl__domain_build_info_setdefault"
 
   static let config: [Rule] = [
     Rule(
-      "config.uuid", .error, "c_info.uuid is a UUID: xl refuses others.", parser,
-      .image { look in
-        guard let value = look.configuration?.root["c_info"]?["uuid"] else { return }
-        let text = value.stringValue
-        guard text.map({ !DomainConfiguration.isUUID($0) }) ?? true else { return }
-        look.reportConfig(
-          "c_info.uuid", "expected a UUID, got \(value.text().printable)")
+      "config.value", .error,
+      "Values that libxl reads before the domain's type are such as it can convert: xl refuses others.",
+      parser, .header(.xl) { look, _ in look.reportConfig(.refused) }),
+    Rule(
+      "config.type", .error,
+      "c_info.type is hvm, pv or pvh, and b_info has type.hvm, type.pv or type.pvh.", defaults,
+      .header(.xl) { look, _ in
+        guard let reading = look.configuration?.reading,
+          !reading.problems.contains(where: { $0.kind == .refused })
+        else { return }
+        if !["hvm", "pv", "pvh"].contains(reading.createType) {
+          look.reportConfig(
+            "c_info.type", "expected hvm, pv or pvh, got \(reading.createType ?? "none")")
+        }
+        if !["hvm", "pv", "pvh"].contains(reading.buildType) {
+          look.reportConfig(
+            "b_info",
+            "expected type.hvm, type.pv or type.pvh, got "
+              + (reading.buildType.map { "type.\($0)" } ?? "none"))
+        }
+      }),
+    Rule(
+      "config.types-differ", .warning, "c_info and b_info say the same type.",
+      "Xen: tools/libs/light/libxl_create.c (c_info's makes the domain, b_info's builds it)",
+      .header(.xl) { look, _ in
+        guard let reading = look.configuration?.reading, let one = reading.createType,
+          let other = reading.buildType, one != other, other != "invalid"
+        else { return }
+        look.reportConfig("b_info.type.\(other)", "expected type.\(one), as c_info.type says")
+      }),
+    Rule(
+      "config.lost", .warning,
+      "A value is such as libxl can convert: at another one it stops, and all after it is lost.",
+      parser,
+      .header(.xl) { look, _ in
+        look.reportConfig(.lost, ": libxl stops there, and what follows is lost")
+      }),
+    Rule(
+      "config.ignored", .warning,
+      "A value is of the kind of JSON that libxl asks for: it takes another as if it were not there.",
+      "Xen: tools/libs/light/libxl_json.c, libxl__json_map_get",
+      .header(.xl) { look, _ in look.reportConfig(.ignored, ": libxl takes it as missing") }),
+    Rule(
+      "config.unknown", .warning, "A key is one that libxl reads: others have no effect.",
+      "Xen: tools/libs/light/libxl_types.idl; xl of 4.20",
+      .header(.xl) { look, _ in look.reportConfig(.unknown) }),
+    Rule(
+      "config.duplicate", .warning, "An object has a key once: libxl reads the first only.",
+      "Xen: tools/libs/light/libxl_json.c, libxl__json_map_get",
+      .header(.xl) { look, _ in look.reportConfig(.duplicate) }),
+    Rule(
+      "config.name", .warning, "The domain has a name.",
+      "Xen: xl of 4.20 (the domain runs without one)",
+      .header(.xl) { look, _ in
+        guard let config = look.configuration,
+          config.root["c_info"]?["name"]?.stringValue ?? "" == ""
+        else { return }
+        look.reportConfig("c_info.name", "expected a name, got none")
+      }),
+    Rule(
+      "config.uuid", .warning, "The domain has a UUID.",
+      "Xen: tools/libs/light/libxl_create.c, libxl__domain_make (it gets that of zeros)",
+      .header(.xl) { look, _ in
+        guard let create = look.configuration?.root["c_info"], create["uuid"] == nil else { return }
+        look.reportConfig("c_info.uuid", "expected a UUID, got none")
       }),
     Rule(
       "config.vcpus", .error, "An HVM or PVH guest has a vCPU at least.",
       "Xen: tools/libs/light/libxl_x86.c, paging mempool size; xl of 4.20",
-      .image { look in
+      .header(.xl) { look, _ in
         guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
-          config.root["b_info"]?["max_vcpus"]?.numberValue?.int64 == 0
+          let build = config.root["b_info"], build["max_vcpus"]?.numberValue?.int64 == 0,
+          // The memory for page tables is counted by the vCPUs, unless the configuration says it.
+          build["shadow_memkb"] == nil
         else { return }
         look.reportConfig("b_info.max_vcpus", "expected at least 1, got 0")
       }),
     Rule(
-      "config.enumeration", .warning,
-      "A value is one that libxl knows: at another one it stops reading, and the rest is lost.",
-      parser,
+      "config.memory-order", .warning, "A domain may have as much memory as it is to have.",
+      defaults,
+      .header(.xl) { look, _ in
+        guard let build = look.configuration?.root["b_info"],
+          let most = build["max_memkb"]?.numberValue?.int64,
+          let target = build["target_memkb"]?.numberValue?.int64, target > most
+        else { return }
+        look.reportConfig(
+          "b_info.max_memkb", "expected at least target_memkb, \(target), got \(most)")
+      }),
+    Rule(
+      "config.memory", .error, "The pages of a PV or PVH guest fit into the memory it is to have.",
+      "Xen: tools/libs/light/libxl_dom.c, libxl__build_pre; xen/common/memory.c, populate_physmap",
       .image { look in
-        guard let config = look.configuration else { return }
-        for (path, values) in DomainConfiguration.enumerations {
-          guard let value = config.value(path) else { continue }
-          guard value.stringValue.map({ !values.contains($0) }) ?? true else { continue }
-          look.reportConfig(
-            path,
-            "expected one of \(values.joined(separator: ", ")), got "
-              + value.text().printable)
+        guard let config = look.configuration, config.type == "pv" || config.type == "pvh",
+          look.survey.roundCount > 0
+        else { return }
+        let needed = look.survey.memoryByteCount >> 10
+        guard needed > config.allowedKiB else { return }
+        look.reportConfig(
+          "b_info.target_memkb",
+          "expected at least \(needed - 1024) for the pages of the stream, got "
+            + "\(config.allowedKiB - 1024)")
+      }),
+    Rule(
+      "config.emulator", .error, "Only an HVM guest has the state of a device model.",
+      "Xen: tools/libs/light/libxl_stream_read.c, process_record",
+      .record([.emulatorContext, .emulatorXenstoreData]) { look, record in
+        guard let type = look.configuration?.reading.buildType, type == "pv" || type == "pvh" else {
+          return
         }
+        look.report(
+          record, "type", "expected none, as b_info.type.\(type) says, got \(record.type.name)")
       }),
   ]
 }
 
 extension Inspection {
+  /// Reports what libxl's parser comes upon.
+  fileprivate func reportConfig(_ kind: ConfigReading.Problem.Kind, _ suffix: String = "") {
+    for problem in configuration?.reading.problems ?? [] where problem.kind == kind {
+      reportConfig(problem.path, problem.text + suffix)
+    }
+  }
+
   /// Reports a key of the configuration; the finding points at the configuration's first byte.
   fileprivate func reportConfig(_ path: String, _ problem: String) {
     report(
-      offset: survey.config?.offset ?? 0, place: HeaderKind.xl.title, "config.\(path)", problem)
+      offset: configuration?.offset ?? 0, place: HeaderKind.xl.title, "config.\(path)", problem)
   }
 }

@@ -127,8 +127,7 @@ extension Rule {
           return
         }
         do throws(JSONError) {
-          let document = try JSONDocument(
-            text, options: JSONOptions(byteLimit: StreamReader.Limit.head))
+          let document = try JSONDocument(text, options: DomainConfiguration.options)
           if case .object = document.root { return }
           look.report(header, "config", at: 52, "expected a JSON object")
         } catch  where error.kind != .trailingText {
@@ -144,7 +143,7 @@ extension Rule {
           return
         }
         do throws(JSONError) {
-          _ = try JSONDocument(text, options: JSONOptions(byteLimit: StreamReader.Limit.head))
+          _ = try JSONDocument(text, options: DomainConfiguration.options)
         } catch  where error.kind == .trailingText {
           look.report(header, "config", at: 52 + error.offset, "expected the end, got more text")
         } catch {}
@@ -250,9 +249,7 @@ extension Rule {
       "The configuration's type is the stream's: an HVM stream restores into an HVM or PVH domain.",
       "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
       .header(.domain) { look, header in
-        guard let text = look.survey.config?.text, let config = try? JSONDocument(text).root,
-          let type = config["c_info"]?["type"]?.stringValue
-        else { return }
+        guard let type = look.configuration?.type else { return }
         let guest = GuestType(rawValue: header.bytes.load(0, as: UInt32.self, header.order))
         let isHVM = type == "hvm" || type == "pvh"
         guard (guest == .x86HVM && type == "pv") || (guest == .x86PV && isHVM) else { return }

@@ -129,7 +129,7 @@ extension Rule {
       "checkpoint.cut", .note, "A checkpointed stream ends behind a checkpoint.",
       "Xen: tools/libs/guest/xg_sr_restore.c, restore (a failover takes the last complete one)",
       .image { look in
-        guard let ending = look.survey.ending, ending != .end else { return }
+        guard let ending = look.survey.ending, ending != .end, ending != .opaque else { return }
         let last = look.survey.lastType
         let isNested = look.survey.headers[.libxl] != nil
         let isComplete =
@@ -189,6 +189,7 @@ extension Trailing {
   /// Whether it belongs to what `source` holds. A file ends with its image: what follows on a volume
   /// is old data. Of a pipe everything is another program's.
   public func isKept(from source: Source) -> Bool {
+    if kind == .opaque { return true }
     guard kind == .afterEnd, source.isFile, let end = source.byteCount else { return true }
     return isHandshake(byteCount: end >= offset ? end - offset : 0)
   }

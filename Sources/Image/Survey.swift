@@ -7,7 +7,7 @@ public import Stream
 /// What one pass over the heads of an image has found.
 ///
 /// Bounded whatever the image says: at most 7 headers (fixed parts), 64 record types, 8192 vCPU
-/// numbers and 1 MiB of configuration; about 2 MiB in all.
+/// numbers, and 1 MiB each of configuration, XML and xenopsd's record; about 4 MiB in all.
 public struct Survey: Sendable {
   /// How often a record type came.
   public struct Tally: Sendable, Equatable {
@@ -21,7 +21,7 @@ public struct Survey: Sendable {
     }
   }
 
-  /// The configuration in the xl header.
+  /// The configuration in the xl header, or another description of the domain.
   public struct Config: Sendable, Equatable {
     /// Octets from the start of the source to its first character.
     public let offset: UInt64
@@ -29,6 +29,12 @@ public struct Survey: Sendable {
     public let byteCount: Int
     /// The text; empty if it is longer than `Survey.configLimit`.
     public let text: [UInt8]
+
+    init(_ text: [UInt8], at offset: UInt64) {
+      self.offset = offset
+      byteCount = text.count
+      self.text = text.count <= configLimit ? text : []
+    }
   }
 
   /// The longest configuration whose text is kept, in octets.
@@ -40,6 +46,10 @@ public struct Survey: Sendable {
   /// The headers, without the xl header's optional data.
   public private(set) var headers: [HeaderKind: Header] = [:]
   public private(set) var config: Config?
+  /// Libvirt's XML and xenopsd's record, where there are such.
+  public private(set) var texts: [DomainText: Config] = [:]
+  /// A UEFI guest's variables: how many, and whether Secure Boot is on (nil: they do not say).
+  public private(set) var uefi: (count: Int, secureBoot: Bool?)?
   /// Record types with their numbers; types above the 64th are together in `otherRecords`.
   public private(set) var records: [RecordType: Tally] = [:]
   public private(set) var otherRecords = Tally()
@@ -142,6 +152,9 @@ extension Survey {
       header.kind, offset: header.offset, bytes: Array(header.bytes.prefix(header.kind.byteCount)),
       order: header.order)
     if header.kind == .xl { config = Survey.config(of: header) }
+    if let text = DomainText.text(header) {
+      texts[.xml] = Config(text, at: header.offset + UInt64(header.kind.byteCount))
+    }
     if header.kind == .domain || header.kind == .draftDomain { context.order = header.order }
   }
 
@@ -153,9 +166,7 @@ extension Survey {
     let there = min(claimed, header.bytes.count - start - 4)
     let text = header.bytes[(start + 4)..<(start + 4 + there)].prefix { $0 != 0 }
     guard !text.isEmpty else { return nil }
-    return Config(
-      offset: header.offset + UInt64(start + 4), byteCount: text.count,
-      text: text.count <= configLimit ? Array(text) : [])
+    return Config(Array(text), at: header.offset + UInt64(start + 4))
   }
 
   mutating func add(_ record: Record, _ contents: RecordContents) {
@@ -182,6 +193,14 @@ extension Survey {
       if record.body.count >= 8 {
         let end = UInt64(record.body.load(4, as: UInt32.self, record.context.order))
         maxPFN = max(maxPFN ?? 0, end)
+      }
+    case .xenops:
+      if texts[.xenops] == nil, let text = DomainText.text(record) {
+        texts[.xenops] = Config(text, at: record.bodyOffset)
+      }
+    case .varstored:
+      if let list = UEFIVariables(record.body) {
+        uefi = (list.variables.count, list.flag("SecureBoot", in: record.body))
       }
     case .checkpoint: checkpointCount += 1
     case .verify: hasVerify = true

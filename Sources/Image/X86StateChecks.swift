@@ -41,13 +41,18 @@ enum X86ControlBits {
     Row(12, "SVME", "svm"), Row(14, "FFXSE", "ffxsr"), Row(21, "AIBRSE", "auto_ibrs"),
   ]
 
+  /// Features that the policy does not have, for messages.
+  static func absence(_ features: [String], _ policy: CPUPolicy?) -> String {
+    features.map { policy?.absence(of: $0) ?? $0 }.joined(separator: " or ")
+  }
+
   /// One problem for each bit that is set and that the policy does not allow, and one for all bits
   /// that no guest has. A policy that is not there allows everything that some guest has.
   static func wrong(_ value: UInt64, _ rows: [Row], _ policy: CPUPolicy?) -> [String] {
     var problems: [String] = []
     for row in rows where value & row.bits != 0 && row.isDenied(by: policy) {
       problems.append(
-        "expected no \(row.name) (\(row.bits.hex())) without \(row.features.joined(separator: " or "))"
+        "expected no \(row.name) (\(row.bits.hex())) without \(absence(row.features, policy))"
           + " in the CPUID policy, got \(value.hex())")
     }
     let known = rows.reduce(0) { $0 | $1.bits }
@@ -147,7 +152,7 @@ struct X86SavedMSR: Sendable {
   func problem(_ value: UInt64, _ policy: CPUPolicy?) -> String? {
     if isDenied(by: policy) {
       return
-        "expected none without \(features.joined(separator: " or ")) in the CPUID policy, got one"
+        "expected none without \(X86ControlBits.absence(features, policy)) in the CPUID policy, got one"
     }
     if !bits.isEmpty {
       let allowed = bits.reduce(0) { $1.isDenied(by: policy) ? $0 : $0 | $1.bits }

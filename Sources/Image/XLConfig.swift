@@ -51,6 +51,10 @@ public enum XLConfig {
       before.kind.title, before.offset,
       BodyLayout(before.kind.fields, BodyContext(order: before.order)),
       Array(before.bytes.prefix(fixed)), Array(after.bytes.prefix(fixed)))
+    if before.kind == .libvirt {
+      return report.noteText(
+        .xml, before.kind.title, before.offset, DomainText.text(before), DomainText.text(after))
+    }
     guard let old = text(before), let new = text(after), old != new else { return }
     if isJSON(before), isJSON(after), let one = try? JSONDocument(old),
       let other = try? JSONDocument(new)

@@ -147,7 +147,9 @@ public struct IndexCache {
     for place in places { bytes.store(8 * place, word(place) &+ shift) }
   }
 
-  private static let endings: [StreamReader.Ending?] = [nil, .end, .checkpoint, .cutCheckpoint]
+  private static let endings: [StreamReader.Ending?] = [
+    nil, .end, .checkpoint, .cutCheckpoint, .opaque,
+  ]
   private static func number(of ending: StreamReader.Ending?) -> UInt64 {
     UInt64(endings.firstIndex(of: ending) ?? 0)
   }

@@ -12,30 +12,8 @@ extension PageImage {
     in pages: PageSet? = nil, of capacity: Int = BatchMask.capacity,
     _ body: (PageBatch) throws(PagesError) -> Void
   ) throws(PagesError) {
-    precondition(capacity > 0 && capacity <= BatchMask.capacity)
-    let batch = PageBatch()
-    var entries: [PageEntry] = []
-    /// Runs of contents of this batch: number of the first data page, count, offset in the file.
-    var pieces: [(first: Int, count: Int, offset: UInt64)] = []
-    var dataCount = 0
-    func flush() throws(PagesError) {
-      guard !entries.isEmpty else { return }
-      let held = pieces
-      batch.begin(entries) { (range, arena, place) throws(PagesError) in
-        for piece in held
-        where piece.first < range.upperBound && piece.first + piece.count > range.lowerBound {
-          let first = max(piece.first, range.lowerBound)
-          let last = min(piece.first + piece.count, range.upperBound)
-          try self.read(
-            piece.offset + UInt64((first - piece.first) * pageByteCount),
-            (last - first) * pageByteCount, into: arena,
-            at: place + (first - range.lowerBound) * pageByteCount)
-        }
-      }
-      try body(batch)
-      entries.removeAll(keepingCapacity: true)
-      pieces.removeAll(keepingCapacity: true)
-      dataCount = 0
+    let filler = BatchFiller(capacity) { (offset, count, arena, place) throws(PagesError) in
+      try self.read(offset, count, into: arena, at: place)
     }
     // How much of the contents a selector looks at is its own affair: entries are counted.
     let given = ProgressCounter()
@@ -44,24 +22,10 @@ extension PageImage {
       () throws(PagesError) in
       for whole in index.runs {
         for run in PageImage.cut(whole, to: pages) {
-          var done = 0
-          while done < Int(run.pageCount) {
-            let count = min(Int(run.pageCount) - done, capacity - entries.count)
-            let pfn = run.pfn + UInt64(done)
-            for number in 0..<count {
-              entries.append(PageEntry(run.type, pfn: pfn + UInt64(number)))
-            }
-            if run.hasData {
-              pieces.append((dataCount, count, run.offset(of: pfn)))
-              dataCount += count
-            }
-            done += count
-            given.value += UInt64(count)
-            if entries.count == capacity { try flush() }
-          }
+          try filler.add(run, counting: given, body)
         }
       }
-      try flush()
+      try filler.flush(body)
     }
   }
 
@@ -80,11 +44,34 @@ extension PageImage {
   /// The pfns of the pages that a selector is true of.
   public func select(_ program: SelectorProgram) throws(PagesError) -> PageSet {
     var set = PageSet()
+    // Without contents there is nothing that would be worth a thread.
+    var copies: [SelectorProgram] = []
+    let isDone =
+      program.needsContents
+      ? try mapBatches(
+        of: program.batchCapacity,
+        {
+          let copy = SelectorProgram(program.selector)
+          copies.append(copy)
+          return { (batch) throws(PagesError) in try PageImage.chosen(by: copy, of: batch) }
+        },
+        { (found: PageSet) throws(PagesError) in for range in found.ranges { set.append(range) } })
+      : false
+    for copy in copies { program.add(copy) }
+    guard !isDone else { return set }
     try forEachBatch(of: program.batchCapacity) { batch throws(PagesError) in
-      try program.run(batch).forEach {
-        let pfn = batch.entries[$0].pfn
-        set.append(pfn..<pfn + 1)
-      }
+      for range in try PageImage.chosen(by: program, of: batch).ranges { set.append(range) }
+    }
+    return set
+  }
+
+  private static func chosen(
+    by program: SelectorProgram, of batch: PageBatch
+  ) throws(PagesError) -> PageSet {
+    var set = PageSet()
+    try program.run(batch).forEach {
+      let pfn = batch.entries[$0].pfn
+      set.append(pfn..<pfn + 1)
     }
     return set
   }
@@ -108,20 +95,28 @@ extension PageImage {
   /// The pages of zeros among those with contents.
   public func zeroPages() throws(PagesError) -> PageSet {
     var set = PageSet()
-    try forEachPiece { pfn, bytes, count throws(PagesError) in
-      for page in 0..<count where PageLoops.isZero(bytes, at: page * pageByteCount) {
-        set.append(pfn + UInt64(page)..<pfn + UInt64(page) + 1)
+    try mapPieces({
+      { pfn, bytes, count in
+        var found = PageSet()
+        for page in 0..<count where PageLoops.isZero(bytes, at: page * pageByteCount) {
+          found.append(pfn + UInt64(page)..<pfn + UInt64(page) + 1)
+        }
+        return found
       }
+    }) { _, found throws(PagesError) in
+      for range in found.ranges { set.append(range) }
     }
     return set
   }
 
   /// The hash of every page with contents, ascending by pfn; 8 octets a page for who keeps them.
   public func forEachHash(_ body: (_ pfn: UInt64, _ hash: UInt64) -> Void) throws(PagesError) {
-    try forEachPiece { pfn, bytes, count throws(PagesError) in
-      for page in 0..<count {
-        body(pfn + UInt64(page), PageLoops.hash(bytes, at: page * pageByteCount))
+    try mapPieces({
+      { _, bytes, count in
+        (0..<count).map { PageLoops.hash(bytes, at: $0 * pageByteCount) }
       }
+    }) { piece, hashes throws(PagesError) in
+      for (page, hash) in hashes.enumerated() { body(piece.pfn + UInt64(page), hash) }
     }
   }
 
@@ -137,11 +132,14 @@ extension PageImage {
   public func forEachEntropy(
     in pages: PageSet? = nil, _ body: (_ pfn: UInt64, _ bits: Double) -> Void
   ) throws(PagesError) {
-    let table = Entropy()
-    try forEachPiece(in: pages) { pfn, bytes, count throws(PagesError) in
-      for page in 0..<count {
-        body(pfn + UInt64(page), table.bits(bytes, at: page * pageByteCount))
+    try mapPieces(
+      in: pages,
+      {
+        let table = Entropy()
+        return { _, bytes, count in (0..<count).map { table.bits(bytes, at: $0 * pageByteCount) } }
       }
+    ) { piece, bits throws(PagesError) in
+      for (page, bits) in bits.enumerated() { body(piece.pfn + UInt64(page), bits) }
     }
   }
 }

@@ -2,6 +2,7 @@
 
 internal import Bytes
 public import Format
+internal import SystemIO
 
 /// A set of entries of one batch: 1024 bits.
 public struct BatchMask: Sendable, Equatable {
@@ -124,5 +125,68 @@ public final class PageBatch {
 
   func withBytes<R>(_ body: (RawSpan) -> R) -> R {
     arena.withBytes(0..<arena.capacity, body)
+  }
+}
+
+/// Puts runs of pages into batches.
+final class BatchFiller {
+  private let batch = PageBatch()
+  private let capacity: Int
+  private let read: (UInt64, Int, Arena, Int) throws(PagesError) -> Void
+  private var entries: [PageEntry] = []
+  /// Runs of contents of this batch: number of the first data page, count, offset in the file.
+  private var pieces: [(first: Int, count: Int, offset: UInt64)] = []
+  private var dataCount = 0
+
+  /// Batches of at most `capacity` pages; `read` brings octets of the file into an arena.
+  init(
+    _ capacity: Int,
+    _ read:
+      @escaping (_ offset: UInt64, _ count: Int, Arena, _ place: Int) throws(PagesError) -> Void
+  ) {
+    precondition(capacity > 0 && capacity <= BatchMask.capacity)
+    self.capacity = capacity
+    self.read = read
+  }
+
+  /// Adds a run, and calls `body` for each batch that is full.
+  func add(
+    _ run: PageRun, counting given: ProgressCounter? = nil,
+    _ body: (PageBatch) throws(PagesError) -> Void
+  ) throws(PagesError) {
+    var done = 0
+    while done < Int(run.pageCount) {
+      let count = min(Int(run.pageCount) - done, capacity - entries.count)
+      let pfn = run.pfn + UInt64(done)
+      for number in 0..<count { entries.append(PageEntry(run.type, pfn: pfn + UInt64(number))) }
+      if run.hasData {
+        pieces.append((dataCount, count, run.offset(of: pfn)))
+        dataCount += count
+      }
+      done += count
+      given?.value += UInt64(count)
+      if entries.count == capacity { try flush(body) }
+    }
+  }
+
+  /// Calls `body` for what is left.
+  func flush(_ body: (PageBatch) throws(PagesError) -> Void) throws(PagesError) {
+    guard !entries.isEmpty else { return }
+    let (held, read) = (pieces, read)
+    batch.begin(entries) { (range, arena, place) throws(PagesError) in
+      for piece in held
+      where piece.first < range.upperBound && piece.first + piece.count > range.lowerBound {
+        let first = max(piece.first, range.lowerBound)
+        let last = min(piece.first + piece.count, range.upperBound)
+        try read(
+          piece.offset + UInt64((first - piece.first) * pageByteCount),
+          (last - first) * pageByteCount, arena,
+          place + (first - range.lowerBound) * pageByteCount)
+      }
+    }
+    try body(batch)
+    entries.removeAll(keepingCapacity: true)
+    pieces.removeAll(keepingCapacity: true)
+    dataCount = 0
   }
 }

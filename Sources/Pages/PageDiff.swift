@@ -39,28 +39,51 @@ public struct PageDifferences {
   private var complete: [PageDifference] = []
   private var pending: PageDifference?
 
-  /// Reads the second image; nil where the two are read in turn.
+  /// Reads the second image; nil where the two are read in turn, or by several threads.
   private let thread: BackgroundThread?
+  /// What the threads compare next, with what has been found without a look at contents; nil where one
+  /// thread does it all.
+  fileprivate let crew: DiffCrew?
 
   private static let pieceByteCount = 4 * PageImage.pieceByteCount
 
   public init(_ first: PageImage, _ second: PageImage) {
     self.first = first
     self.second = second
+    let count = PageJobs.count(for: min(first.dataByteCount, second.dataByteCount))
+    crew = first === second || count == 1 ? nil : DiffCrew(count, first, second)
     // An image that is compared with itself has one position to read from.
-    thread = first === second ? nil : try? BackgroundThread()
+    thread = first === second || crew != nil ? nil : try? BackgroundThread()
   }
 
   /// The next run; nil at the end.
   public mutating func next() throws(PagesError) -> PageDifference? {
     while complete.isEmpty {
-      guard a < first.index.runs.count || b < second.index.runs.count else {
+      guard hasMore else {
         defer { pending = nil }
         return pending
       }
       try step()
+      if let crew, crew.isFull || !hasMore {
+        for item in try crew.run() { note(item.kind, item.pfns, item.types) }
+      }
     }
     return complete.removeFirst()
+  }
+
+  private var hasMore: Bool {
+    a < first.index.runs.count || b < second.index.runs.count
+  }
+
+  /// Notes what is known without contents, behind what the threads have still to look at.
+  private mutating func find(
+    _ kind: PageDifference.Kind, _ pfns: Range<UInt64>, _ types: [PageType] = []
+  ) {
+    if let crew {
+      crew.add(.found(DiffCrew.Finding(kind: kind, pfns: pfns, types: types)))
+    } else {
+      note(kind, pfns, types)
+    }
   }
 
   private mutating func note(
@@ -87,13 +110,13 @@ public struct PageDifferences {
     if mine != theirs {
       let isMine = mine < theirs
       let end = min((isMine ? left[a] : right[b]).end, max(mine, theirs))
-      note(isMine ? .onlyInFirst : .onlyInSecond, position..<end)
+      find(isMine ? .onlyInFirst : .onlyInSecond, position..<end)
       position = end
     } else {
       let (x, y) = (left[a], right[b])
       let end = min(x.end, y.end)
       if x.type != y.type {
-        note(.type, position..<end, [x.type, y.type])
+        find(.type, position..<end, [x.type, y.type])
         position = end
       } else if !x.hasData {
         position = end
@@ -112,9 +135,26 @@ public struct PageDifferences {
     let count = Int(
       min(end - position, UInt64(PageDifferences.pieceByteCount / pageByteCount)))
     let octets = count * pageByteCount
+    if let crew {
+      crew.add(
+        .look(pfn: position, count, x.offset(of: position), y.offset(of: position)))
+      position += UInt64(count)
+      return
+    }
     try readBoth(x.offset(of: position), y.offset(of: position), octets)
     let (mine, theirs) = (self.mine, self.theirs)
-    let differing = mine.withBytes(0..<octets) { p -> [Int] in
+    let differing = PageDifferences.differing(mine, theirs, count)
+    for page in differing {
+      let pfn = position + UInt64(page)
+      note(.contents, pfn..<pfn + 1)
+    }
+    position += UInt64(count)
+  }
+
+  /// The pages of two pieces that are not the same.
+  static func differing(_ mine: Arena, _ theirs: Arena, _ count: Int) -> [Int] {
+    let octets = count * pageByteCount
+    return mine.withBytes(0..<octets) { p -> [Int] in
       theirs.withBytes(0..<octets) { q -> [Int] in
         if PageLoops.isEqual(p, at: 0, q, at: 0, count: octets) { return [] }
         return (0..<count).filter {
@@ -122,11 +162,6 @@ public struct PageDifferences {
         }
       }
     }
-    for page in differing {
-      let pfn = position + UInt64(page)
-      note(.contents, pfn..<pfn + 1)
-    }
-    position += UInt64(count)
   }
 
   /// What the thread has met with, read when its job has ended.
@@ -150,13 +185,109 @@ public struct PageDifferences {
   }
 }
 
+/// Threads that compare the contents of two images: a batch of pieces is spread over them, and comes
+/// back in order.
+fileprivate final class DiffCrew {
+  struct Finding {
+    let kind: PageDifference.Kind
+    let pfns: Range<UInt64>
+    var types: [PageType] = []
+  }
+  enum Item {
+    case found(Finding)
+    /// Pages to be compared, and where their contents lie in both.
+    case look(pfn: UInt64, Int, UInt64, UInt64)
+  }
+
+  private let jobs: OrderedJobs<[Item], [Finding]>
+  private let threads: Int
+  private var items: [Item] = []
+  private var pageCount = 0
+  /// Bytes of the first image that were compared.
+  let done = ProgressCounter()
+
+  /// Nil where there can be no threads.
+  init?(_ count: Int, _ first: PageImage, _ second: PageImage) {
+    let made = try? OrderedJobs<[Item], [Finding]>(count) { () throws(PagesError) in
+      let (mine, theirs) = (try PageWorker(first), try PageWorker(second))
+      return { (items) throws(PagesError) in try DiffCrew.compare(items, mine, theirs) }
+    }
+    guard let made = made ?? nil else { return nil }
+    jobs = made
+    threads = count
+  }
+
+  func add(_ item: Item) {
+    items.append(item)
+    if case .look(_, let count, _, _) = item { pageCount += count }
+  }
+
+  /// Whether there is enough for all of them.
+  var isFull: Bool {
+    pageCount * pageByteCount >= threads * PageJobs.jobByteCount
+      || items.count >= threads * PageJobs.pieceLimit
+  }
+
+  /// What was found in all that was added.
+  func run() throws(PagesError) -> [Finding] {
+    defer {
+      done.value += UInt64(pageCount * pageByteCount)
+      items.removeAll(keepingCapacity: true)
+      pageCount = 0
+    }
+    var place = 0
+    // Four jobs a thread: one that is slow keeps nobody waiting long.
+    let most = max(1, pageCount / (4 * threads))
+    var out: [Finding] = []
+    try jobs.run({
+      guard place < self.items.count else { return nil }
+      var (end, pages) = (place, 0)
+      while end < self.items.count, pages < most {
+        if case .look(_, let count, _, _) = self.items[end] { pages += count }
+        end += 1
+      }
+      defer { place = end }
+      return Array(self.items[place..<end])
+    }) { found throws(PagesError) in out += found }
+    return out
+  }
+
+  private static func compare(
+    _ items: [Item], _ mine: PageWorker, _ theirs: PageWorker
+  ) throws(PagesError) -> [Finding] {
+    var out: [Finding] = []
+    for item in items {
+      switch item {
+      case .found(let finding): out.append(finding)
+      case .look(let first, let total, let a, let b):
+        // So much of both fits the processor's second cache.
+        let piece = PageImage.pieceByteCount / pageByteCount / 2
+        for start in stride(from: 0, to: total, by: piece) {
+          let count = min(piece, total - start)
+          let place = UInt64(start * pageByteCount)
+          try mine.read(a + place, count * pageByteCount, into: mine.arena, at: 0)
+          try theirs.read(b + place, count * pageByteCount, into: theirs.arena, at: 0)
+          for page in PageDifferences.differing(mine.arena, theirs.arena, count) {
+            let pfn = first + UInt64(start + page)
+            out.append(Finding(kind: .contents, pfns: pfn..<pfn + 1))
+          }
+        }
+      }
+    }
+    return out
+  }
+}
+
 extension PageImage {
   /// Calls `body` for the differences to `other`, as `PageDifferences` gives them.
   public func forEachDifference(
     to other: PageImage, _ body: (PageDifference) -> Void
   ) throws(PagesError) {
     var walk = PageDifferences(self, other)
-    try reading("comparing pages", dataByteCount) { () throws(PagesError) in
+    let (crew, source) = (walk.crew, source)
+    try Progress.phase(
+      "comparing pages", of: dataByteCount, done: { crew?.done.value ?? source.bytesRead }
+    ) { () throws(PagesError) in
       while let next = try walk.next() { body(next) }
     }
   }

@@ -32,6 +32,7 @@ public final class PageDuplicates {
   private var table: [Entry]
   private var used = 0
   private let first = Arena(capacity: pageByteCount)
+  private let second = Arena(capacity: pageByteCount)
   private static let free = Entry(hash: 0, offset: 0, pfn: 0, image: 0)
 
   /// Pages with contents that were looked at.
@@ -52,28 +53,40 @@ public final class PageDuplicates {
     }
     images.append(image)
     let number = UInt16(images.count - 1)
-    try image.forEachPiece { pfn, bytes, count throws(PagesError) in
-      let offset = image.index.page(pfn)?.offset ?? 0
-      for page in 0..<count {
+    // Hashes are made on all threads, the table on this one.
+    try image.mapPieces({
+      { _, bytes, count in
+        (0..<count).map { page in
+          let place = page * pageByteCount
+          return Look(
+            hash: PageLoops.hash(bytes, at: place), isZero: PageLoops.isZero(bytes, at: place))
+        }
+      }
+    }) { piece, found throws(PagesError) in
+      for (page, look) in found.enumerated() {
         try self.add(
-          bytes, page * pageByteCount, pfn + UInt64(page), offset + UInt64(page * pageByteCount),
-          number)
+          look, piece.pfn + UInt64(page), piece.offset + UInt64(page * pageByteCount), number)
       }
     }
   }
 
+  /// What is known of a page by itself.
+  private struct Look {
+    let hash: UInt64
+    let isZero: Bool
+  }
+
   private func add(
-    _ bytes: RawSpan, _ place: Int, _ pfn: UInt64, _ offset: UInt64, _ image: UInt16
+    _ look: Look, _ pfn: UInt64, _ offset: UInt64, _ image: UInt16
   ) throws(PagesError) {
     pageCount += 1
-    let isZero = PageLoops.isZero(bytes, at: place)
-    if isZero { zeroCount += 1 }
-    let hash = PageLoops.hash(bytes, at: place)
+    if look.isZero { zeroCount += 1 }
     if used * 2 >= table.count { grow() }
-    var index = Int(truncatingIfNeeded: hash) & (table.count - 1)
+    var isRead = false
+    var index = Int(truncatingIfNeeded: look.hash) & (table.count - 1)
     while table[index].count > 0 {
-      if table[index].hash == hash {
-        if try isSame(table[index], isZero, bytes, place) {
+      if table[index].hash == look.hash {
+        if try isSame(table[index], look.isZero, offset, image, &isRead) {
           table[index].count &+= 1
           return
         }
@@ -82,18 +95,20 @@ public final class PageDuplicates {
       index = (index + 1) & (table.count - 1)
     }
     table[index] = Entry(
-      hash: hash, offset: offset, pfn: pfn, count: 1, image: image, isZero: isZero)
+      hash: look.hash, offset: offset, pfn: pfn, count: 1, image: image, isZero: look.isZero)
     used += 1
   }
 
   private func isSame(
-    _ entry: Entry, _ isZero: Bool, _ bytes: RawSpan, _ place: Int
+    _ entry: Entry, _ isZero: Bool, _ offset: UInt64, _ image: UInt16, _ isRead: inout Bool
   ) throws(PagesError) -> Bool {
     // Zeros are known by themselves.
     if isZero || entry.isZero { return isZero && entry.isZero }
+    if !isRead { try images[Int(image)].read(offset, pageByteCount, into: second) }
+    isRead = true
     try images[Int(entry.image)].read(entry.offset, pageByteCount, into: first)
-    return first.withBytes(0..<pageByteCount) {
-      PageLoops.isEqual($0, at: 0, bytes, at: place)
+    return first.withBytes(0..<pageByteCount) { one in
+      second.withBytes(0..<pageByteCount) { PageLoops.isEqual(one, at: 0, $0, at: 0) }
     }
   }
 

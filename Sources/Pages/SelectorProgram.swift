@@ -112,6 +112,15 @@ public final class SelectorProgram {
     }
   }
 
+  /// Adds what a program of the same selector has counted.
+  func add(_ other: SelectorProgram) {
+    for index in steps.indices where index < other.steps.count {
+      steps[index].looked += other.steps[index].looked
+      steps[index].hits += other.steps[index].hits
+      steps[index].nanoseconds += other.steps[index].nanoseconds
+    }
+  }
+
   // MARK: - Running
 
   /// Whether it is true of every page; notes that it was, of `count` of them.

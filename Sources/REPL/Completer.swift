@@ -134,7 +134,7 @@ struct Completer {
     Completion(field.name, note: field.note)
   }
 
-  /// The names that the object on the top has of its own: fields, members of the configuration.
+  /// The names that the object on the top has of its own: fields, members of the configuration or a tree.
   private func dynamicNames() -> [Completion] {
     let frame = state.frame
     var fields: [Slot] = []
@@ -147,6 +147,8 @@ struct Completer {
     } else if let config: LuaConfig = frame.objectIfAny(-1) {
       let names = (try? config.members().names) ?? []
       return names.filter(LuaLexer.isIdentifier).map { Completion($0) }
+    } else if let tree: LuaTree = frame.objectIfAny(-1) {
+      return tree.names().filter(LuaLexer.isIdentifier).map { Completion($0) }
     }
     return fields.map(\.field).filter { LuaLexer.isIdentifier($0.name) }.map(completion)
   }
@@ -184,7 +186,7 @@ struct Completer {
       + HVMRecords.all.map { Completion($0.name, note: $0.doc) }
   }
 
-  /// The keys that are text of a table, an array by key, or the configuration.
+  /// The keys that are text of a table, an array by key, the configuration or a tree.
   private func keys(of expression: LuaExpression) -> [Completion] {
     guard case .value = LuaResolver(state: state).resolve(expression) else { return [] }
     let frame = state.frame
@@ -205,6 +207,7 @@ struct Completer {
     if let config: LuaConfig = frame.objectIfAny(-1) {
       return ((try? config.members().names) ?? []).map { Completion($0) }
     }
+    if let tree: LuaTree = frame.objectIfAny(-1) { return tree.names().map { Completion($0) } }
     var out: [Completion] = []
     frame.forEachEntry(-1) { key in
       if case .name(let name) = key {

@@ -236,6 +236,12 @@ struct LuaResolver {
       frame.push(object: child)
       return .value
     }
+    if let tree: LuaTree = frame.objectIfAny(-1) {
+      let place = number.map { Int(clamping: $0) }
+      guard let child = try? tree.child(name, place) else { return .unknown }
+      frame.push(object: child)
+      return .value
+    }
     if let number, let image: LuaImage = frame.objectIfAny(-1) {
       guard image.hasIndex, let count = try? image.index().entries.count, number >= 1,
         number <= count, let record = try? image.record(Int(number))
@@ -257,11 +263,22 @@ struct LuaResolver {
         return .value
       }
       if name == "config", let header = try? image.header(.xl) { return config(of: header) }
+      if name == "xml", let header = try? image.header(.libvirt) { return pushed(header.tree()) }
+    }
+    if name == "xml", let header: LuaHeader = frame.objectIfAny(-1) { return pushed(header.tree()) }
+    if name == "xenops", let record: LuaRecord = frame.objectIfAny(-1) {
+      return pushed(try? record.tree())
     }
     if name == "config", let header: LuaHeader = frame.objectIfAny(-1) {
       return config(of: header)
     }
     return nil
+  }
+
+  private func pushed(_ tree: LuaTree?) -> LuaMeaning? {
+    guard let tree else { return nil }
+    state.frame.push(object: tree)
+    return .value
   }
 
   private func config(of header: LuaHeader) -> LuaMeaning? {

@@ -56,6 +56,9 @@ struct PrettyPrinter {
     if let text = pageText(frame, index) { return text }
     if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(ink) }
     if let config: LuaConfig = frame.objectIfAny(index) { return try? config.text() }
+    if let tree: LuaTree = frame.objectIfAny(index) {
+      return (try? tree.text()).flatMap { longText(Array($0.utf8)) ?? escapeForDisplay($0) }
+    }
     if let column: PageColumn = frame.objectIfAny(index) { return text(of: column) }
     if let image: LuaImage = frame.objectIfAny(index) { return image.overview }
     return nil

@@ -4,13 +4,18 @@ internal import Bytes
 package import Format
 internal import Image
 package import JSON
+package import Markup
 package import Stream
 internal import SystemIO
+internal import Terminal
 
 /// Something that prints parts.
 package protocol Dumping {
   mutating func add(_ item: DumpItem)
   mutating func add(_ value: JSONValue, path: String)
+  /// A place in libvirt's XML or xenopsd's record, and the texts inside.
+  mutating func add(
+    _ value: MarkupValue, _ leaves: [(path: MarkupPath, text: String)], path: String)
   mutating func add(_ trailing: Trailing)
   mutating func take() -> [UInt8]
   mutating func finish() -> [UInt8]
@@ -97,6 +102,18 @@ package struct TextDumper: Dumping {
     out += "\(ink.key(path)): \(String(decoding: value.text(.pretty), as: UTF8.self))\n"
   }
 
+  package mutating func add(
+    _ value: MarkupValue, _ leaves: [(path: MarkupPath, text: String)], path: String
+  ) {
+    switch value {
+    case .text(let text): out += "\(ink.key(path)): \(escapeForDisplay(text))\n"
+    case .tree(let source):
+      out += "\(ink.key(path)):\n"
+      let lines = String(decoding: source, as: UTF8.self).split(separator: "\n")
+      for line in lines { out += "  \(escapeForDisplay(String(line)))\n" }
+    }
+  }
+
   package mutating func take() -> [UInt8] {
     defer { out = "" }
     return Array(out.utf8)
@@ -145,6 +162,10 @@ package struct TextDumper: Dumping {
       {
         return
       }
+      if slot.field.isText, case .octets(let octets) = value, let lines = Self.lines(octets) {
+        out += "\(indent)\(name):\n" + lines.map { "\(indent)  \($0)\n" }.joined()
+        return
+      }
       if case .page = Self.style(slot, item), case .unsigned(let word) = value {
         let entry = PageEntry(rawValue: word)
         out += "\(indent)\(name): \(entry.pfn.hex()) \(entry.type.name)\n"
@@ -169,6 +190,16 @@ package struct TextDumper: Dumping {
     if children.count > limit {
       out += "\(indent)  ... \(children.count - limit) more (--all shows them)\n"
     }
+  }
+
+  /// Text of another program's, line by line; nil for what is none, or no more than a word.
+  static func lines(_ octets: [UInt8]) -> [String]? {
+    let text = octets.prefix { $0 != 0 }
+    guard text.count > 60 || text.contains(10), let string = String(validating: text, as: UTF8.self)
+    else { return nil }
+    var lines = string.split(separator: "\n", omittingEmptySubsequences: false)
+    if lines.last == "" { lines.removeLast() }
+    return lines.map { escapeForDisplay(String($0)) }
   }
 
   private func isChain(_ slot: Slot) -> Bool {
@@ -203,6 +234,23 @@ package struct JSONDumper: Dumping {
     writer.member("path", path)
     writer.key("value")
     value.write(to: &writer)
+    writer.endObject()
+  }
+
+  package mutating func add(
+    _ value: MarkupValue, _ leaves: [(path: MarkupPath, text: String)], path: String
+  ) {
+    writer.beginObject()
+    writer.member("path", path)
+    switch value {
+    case .text(let text): writer.member("value", text)
+    case .tree(let source):
+      writer.member("source", String(decoding: source, as: UTF8.self))
+      writer.key("values")
+      writer.beginObject()
+      for leaf in leaves { writer.member(leaf.path.description, leaf.text) }
+      writer.endObject()
+    }
     writer.endObject()
   }
 
@@ -258,7 +306,7 @@ package struct JSONDumper: Dumping {
       writer.beginArray()
       for child in item.layout.children(of: slot, in: item.bytes) { write(child, item) }
       writer.endArray()
-    case .group, .chain, .keyValues, .qemu:
+    case .group, .chain, .keyValues, .qemu, .uefiVariables:
       writer.beginObject()
       if slot.field.isGuess { writer.member("end_is_guess", true) }
       for child in item.layout.children(of: slot, in: item.bytes) {
@@ -276,7 +324,13 @@ package struct JSONDumper: Dumping {
         if slot.field.isHex || value > 1 << 53 { writer.hex(value) } else { writer.value(value) }
       case .signed(let value): writer.value(value)
       case .text(let text): writer.value(text)
-      case .octets(let octets): writer.value(octets.hexDigits)
+      case .octets(let octets):
+        let text = octets.prefix { $0 != 0 }
+        if slot.field.isText, let text = String(validating: text, as: UTF8.self) {
+          writer.value(text)
+        } else {
+          writer.value(octets.hexDigits)
+        }
       default: writer.null()
       }
     }

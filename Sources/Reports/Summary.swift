@@ -26,6 +26,7 @@ package struct Summary {
     survey.finish(reader.ending, at: reader.source.position)
     if countsZeroPages { zeroPages = zeros }
     if let text = survey.config?.text { config = try? JSONDocument(text).root }
+    for (kind, text) in survey.texts where facts == nil { facts = DomainFacts(kind, text.text) }
   }
 
   /// Record types with their tallies, in the order of the tables, unknown ones last.
@@ -39,13 +40,18 @@ package struct Summary {
     }
   }
 
-  package var name: String? { config?["c_info"]?["name"]?.stringValue }
-  package var kind: String? { config?["c_info"]?["type"]?.stringValue }
+  /// What libvirt's XML or xenopsd's record says of the domain.
+  private var facts: DomainFacts?
+
+  package var name: String? { config?["c_info"]?["name"]?.stringValue ?? facts?.name }
+  package var uuid: String? { config?["c_info"]?["uuid"]?.stringValue ?? facts?.uuid }
+  package var kind: String? { config?["c_info"]?["type"]?.stringValue ?? facts?.type }
 
   /// vCPUs: of a PV guest those with a state, of an HVM guest what its configuration says.
   package var vcpuCount: Int? {
     if !survey.vcpuIDs.isEmpty { return survey.vcpuIDs.count }
     return config?["b_info"]?["max_vcpus"]?.numberValue?.int64.map { Int($0) }
+      ?? facts?.vcpuCount
   }
 
   package var ending: String {
@@ -53,6 +59,7 @@ package struct Summary {
     case .end: "complete, ends with END"
     case .checkpoint: "checkpointed, ends behind a complete checkpoint"
     case .cutCheckpoint: "checkpointed, cut inside a record: the last complete checkpoint counts"
+    case .opaque: "read up to the state of a virtual GPU, which has no length"
     case nil: "incomplete"
     }
   }
@@ -80,10 +87,11 @@ package struct Summary {
     if let count = vcpuCount { line("vCPUs", "\(count)") }
     var memory =
       "\(survey.memoryByteCount.octetCount) in \(survey.firstRoundPageCount.grouped) pages"
-    if let most = config?["b_info"]?["max_memkb"]?.numberValue?.uint64 {
-      // What a configuration says may be more bytes than there are.
-      memory += " (configured: \(most.multipliedSaturated(by: 1024).octetCount))"
-    }
+    // What a configuration says may be more bytes than there are.
+    let most =
+      config?["b_info"]?["max_memkb"]?.numberValue?.uint64?.multipliedSaturated(by: 1024)
+      ?? facts?.memoryByteCount
+    if let most { memory += " (configured: \(most.octetCount))" }
     line("memory", memory)
     line(
       "page data",
@@ -95,9 +103,17 @@ package struct Summary {
     if let zeroPages { line("zero pages", zeroPages.grouped) }
     if survey.checkpointCount > 0 { line("checkpoints", "\(survey.checkpointCount)") }
     line("stream", "\(ending), \(survey.byteCount.grouped) octets")
-    if survey.trailingByteCount > 0 || survey.trailing != nil {
-      line("trailing", "octets behind the end")
+    if let kind = survey.trailing?.kind {
+      line(
+        "trailing",
+        kind == .opaque ? "the state of a virtual GPU, and all after it" : "octets behind the end")
     }
+    if let uefi = survey.uefi {
+      let secure = uefi.secureBoot.map { $0 ? ", Secure Boot on" : ", Secure Boot off" } ?? ""
+      line("UEFI", "\(uefi.count) variable\(uefi.count == 1 ? "" : "s")\(secure)")
+    }
+    let tpm = survey.count(.swtpm) + survey.count(.swtpm0)
+    if tpm > 0 { line("TPM", "\(tpm) state\(tpm == 1 ? "" : "s") of swtpm") }
     out += "  \(ink.key("records"))\n"
     for (type, tally) in records {
       let name = type.layer == .libxl ? "libxl \(type.name)" : type.name
@@ -114,6 +130,7 @@ package struct Summary {
     writer.beginObject()
     writer.member("image", path)
     if let name { writer.member("name", name) }
+    if let uuid { writer.member("uuid", uuid) }
     writer.key("layers")
     writer.beginArray()
     for layer in survey.layers { writer.value(layer) }
@@ -133,6 +150,13 @@ package struct Summary {
       writer.member(PageType(rawValue: UInt8(type)).name, count)
     }
     writer.endObject()
+    if let uefi = survey.uefi {
+      writer.key("uefi")
+      writer.beginObject()
+      writer.member("variables", uefi.count)
+      if let secure = uefi.secureBoot { writer.member("secure_boot", secure) }
+      writer.endObject()
+    }
     writer.member("checkpoints", survey.checkpointCount)
     writer.member("ending", ending)
     writer.member("octets", survey.byteCount)

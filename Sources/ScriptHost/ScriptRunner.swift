@@ -145,6 +145,7 @@ package struct ScriptRunner {
       throw Failure(
         ExitCode.usage, "\(options.scriptName) returned a filter: expected an image to apply it to")
     }
+    shell.refusesIdleFilters = true
     return try apply(shell, try shell.filter(frame, frame.count), image)
   }
 

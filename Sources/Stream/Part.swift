@@ -7,7 +7,7 @@ public import Format
 public enum Part: Sendable {
   case header(Header)
   case record(Record)
-  /// Octets behind the end of the stream, or of a record that is cut off.
+  /// Octets behind the end of the stream, of a record that is cut off, or that have no length.
   case trailing(Trailing)
 }
 
@@ -148,6 +148,8 @@ public struct Trailing: Sendable, Equatable {
     case afterEnd
     /// The beginning of a record of a checkpoint that was never finished.
     case cutRecord
+    /// The state of a virtual GPU, and all that comes after it.
+    case opaque
   }
   public let kind: Kind
   public let offset: UInt64

@@ -10,6 +10,8 @@ extension StreamReader {
     case checkpoint
     /// A checkpointed stream that was cut inside a record: the last complete checkpoint counts.
     case cutCheckpoint
+    /// In the state of a virtual GPU, whose end only its emulator knows (xenopsd's Demu).
+    case opaque
   }
 
   /// Limits, in octets.

@@ -39,7 +39,7 @@ public struct StreamReader {
   private var failure: StreamError?
 
   enum State {
-    case start, libxlHeader, imageHeader, domainHeader, trailing, done
+    case start, libxlHeader, imageHeader, domainHeader, trailing, opaque, done
     case libxlRecords, libxcRecords, xenopsdRecords
   }
 
@@ -140,6 +140,17 @@ public struct StreamReader {
       do { first = try source.peekAvailable(64) } catch { throw wrap(error) }
       if first.isEmpty { return nil }
       return .trailing(Trailing(kind: .afterEnd, offset: source.position, first: first))
+    case .opaque:
+      state = .done
+      let first: [UInt8]
+      do { first = try source.peekAvailable(64) } catch { throw wrap(error) }
+      guard !first.isEmpty else {
+        throw fail(
+          .truncated, at: source.position, waitingPlace.text,
+          "the stream ends: expected the state of a virtual GPU, got nothing")
+      }
+      ending = .opaque
+      return .trailing(Trailing(kind: .opaque, offset: source.position, first: first))
     case .done: return nil
     }
   }
@@ -307,8 +318,9 @@ public struct StreamReader {
     let order = context.order
     if framing == .xenopsd { try checkXenopsdHead(offset) }
     let number = source.integer(0, as: UInt32.self, order)
-    // xenopsd's Libxc says a length that means nothing.
-    let isMarker = framing == .xenopsd && number == RecordType.xenopsdLibxc.number
+    // xenopsd's Libxc and Demu say a length that means nothing.
+    let isMarker =
+      framing == .xenopsd && StreamReader.markers.contains(RecordType(.xenopsd, number))
     let length =
       isMarker ? 0 : source.integer(framing.numberByteCount, as: UInt32.self, order)
     // COLO: the primary's libxl writes CHECKPOINT_STATE where libxc's next checkpoint begins. Its
@@ -377,7 +389,8 @@ public struct StreamReader {
       let layout = Layouts.of(type)
       let fields = layout?.fields(byteCount: length, guestWidth: 0) ?? [.opaque("body")]
       switch fields.last?.kind {
-      case .opaque?, .qemu?: return Field.fixedByteCount(of: fields.dropLast()) ?? 0
+      case .opaque?, .qemu?, .uefiVariables?:
+        return Field.fixedByteCount(of: fields.dropLast()) ?? 0
       default: break
       }
       guard length <= Limit.head else {
@@ -399,6 +412,7 @@ public struct StreamReader {
     case .xenopsdLibxc:
       outer = .xenopsd
       state = .imageHeader
+    case .demu: state = .opaque
     case .libxlEnd, .endOfImage: finish()
     case .checkpointEnd:
       if version != nil { state = .libxcRecords }
@@ -457,7 +471,7 @@ public struct StreamReader {
       throw fail(
         .malformed, at: offset, place.text, "type: expected less than 2^32, got \(number.hex())")
     }
-    guard length <= Limit.libxlBody || type == .xenopsdLibxc else {
+    guard length <= Limit.libxlBody || StreamReader.markers.contains(type) else {
       throw fail(
         .limit, at: offset + 8, place.text,
         "length: \(length) octets exceed the limit of \(Limit.libxlBody >> 20) MiB")
@@ -466,6 +480,9 @@ public struct StreamReader {
       throw fail(.unsupported, at: offset, place.text, "a stream of this kind is not read here")
     }
   }
+
+  /// Records of xenopsd's after which a stream of unknown length comes.
+  private static let markers: Set<RecordType> = [.xenopsdLibxc, .demu]
 
   private mutating func finish() {
     state = .trailing

@@ -6,6 +6,9 @@ internal import Glibc
 
 /// The process, its user and the file system, in the few questions that the shell has.
 public enum Surroundings {
+  /// Processors that this process may use, by its affinity and the quotas of its control groups.
+  public static var coreCount: Int { Int(csystem_core_count()) }
+
   /// The value of an environment variable; nil where it is not set or empty.
   public static func variable(_ name: String) -> String? {
     // Safety: getenv's result is nil or ends in NUL; it is copied at once.

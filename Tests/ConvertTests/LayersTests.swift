@@ -12,7 +12,7 @@ import Testing
   static let libxc = hexFixture("libxc")
   static let draftB = hexFixture("draft-b")
   static let xml = Array("<domain/>".utf8)
-  static let expressions = Array("((vm_str())(xs_subtree()))".utf8)
+  static let expressions = Array("((time 1)(word_size 64))".utf8)
   /// What is behind libvirt's header and XML.
   static let libxl = Array(libvirt.dropFirst(64 + xml.count + 1))
 

@@ -136,6 +136,8 @@ import Testing
     #expect(whole.has("smap") == true && whole.has("avx") == true && whole.maxXCR0 == 7)
     let withoutNX = try policy("fpu", "pae", "fxsr", "sse", "sse2", "smap", "xsave", "avx")
     #expect(withoutNX.has("smap") == false)
+    #expect(withoutNX.absence(of: "smap") == "smap (which needs nx)")
+    #expect(withoutNX.absence(of: "avx2") == "avx2")
     let withoutXSAVE = try policy("fpu", "pae", "fxsr", "sse", "sse2", "avx")
     #expect(withoutXSAVE.has("avx") == false && withoutXSAVE.maxXCR0 == 0)
     // Without leaf 0xD there is no XSAVE.

@@ -138,6 +138,11 @@ extension Example {
     cpu("hvm-cpu.efer", 992, le64(1 << 11)) {
       policy(leaf(0, a: 0xD), leaf(0x8000_0001), in: &$0)
     },
+    cpu("hvm-cpu.nested", 680, le64(1 << 13)), cpu("hvm-cpu.nested", 992, le64(1 << 12)),
+    // SMAP is in the policy, and NX, which it needs, is not.
+    cpu("hvm-cpu.cr4", 680, le64(1 << 21)) {
+      policy(leaf(0, a: 0xD), leaf(7, 0, b: 1 << 20), leaf(0x8000_0001), in: &$0)
+    },
     cpu("hvm-cpu.debug", 728, le64(1 << 40)), cpu("hvm-cpu.debug", 720, le64(1 << 32)),
     cpu("hvm-cpu.cr3", 672, le64(1 << 40)) {
       policy(leaf(0, a: 0xD), leaf(0x8000_0008, a: 39), in: &$0)
@@ -304,10 +309,31 @@ extension Example {
     config("config.shadow", #"{"c_info":{"type":"pvh"},"b_info":{"type.pvh":{}}}"#),
     config("config.own-name", #"{"c_info":{"type":"pv"}}"#),
     config("config.own-name", #"{"c_info":{"name":"Domain-0"}}"#),
-    config("config.uuid", #"{"c_info":{"uuid":"nonsense"}}"#),
-    config("config.uuid", #"{"c_info":{"uuid":5}}"#),
+    config("config.value", #"{"c_info":{"uuid":"nonsense"}}"#),
+    config("config.value", #"{"c_info":{"type":"xen"}}"#),
+    config("config.type", #"{"c_info":{"type":5},"b_info":{"type.hvm":{}}}"#),
+    config("config.type", #"{"c_info":{"type":"hvm"},"b_info":{"type.hvm":[]}}"#),
+    config("config.type", "{}"),
+    config("config.types-differ", #"{"c_info":{"type":"hvm"},"b_info":{"type.pvh":{}}}"#),
+    config("config.lost", #"{"b_info":{"type.hvm":{}},"on_crash":"explode"}"#),
+    config("config.lost", #"{"b_info":{"type.hvm":{}},"nics":[{"mac":"00:16:3e"}]}"#),
+    config("config.ignored", #"{"c_info":{"uuid":5}}"#),
+    config("config.unknown", #"{"c_info":{"uid":"a"}}"#),
+    config("config.duplicate", #"{"c_info":{"name":"a","name":"b"}}"#),
+    config("config.name", #"{"c_info":{"name":""}}"#),
+    config("config.uuid", #"{"c_info":{"name":"a"}}"#),
     config("config.vcpus", #"{"c_info":{"type":"pvh"},"b_info":{"max_vcpus":0}}"#),
-    config("config.enumeration", #"{"on_crash":"explode"}"#),
-    config("config.enumeration", #"{"c_info":{"type":"xen"}}"#),
+    config("config.memory-order", #"{"b_info":{"max_memkb":4,"target_memkb":64}}"#),
+    Example("config.memory", .pv(), at: "xl", 52) { image in
+      let pages = (0x100..<0x240).map { UInt64($0) }
+      image.replace("X86_PV_P2M_FRAMES", StreamBuilder.p2m(start: 0, end: 0x23F, [4, 0x100]))
+      image.insert(StreamBuilder.pages(pages), after: "PAGE_DATA")
+      config(
+        #"{"c_info":{"type":"pv"},"b_info":{"type.pv":{},"max_memkb":65536,"target_memkb":256}}"#,
+        in: &image)
+    },
+    Example("config.emulator", .hvm(), at: "EMULATOR_XENSTORE_DATA") {
+      config(StreamBuilder.config("pvh"), in: &$0)
+    },
   ]
 }

@@ -37,7 +37,10 @@ import Testing
   func saysWhatAndWhoSaysSo(id: String) throws {
     let rule = try #require(Rule.named(id))
     #expect(rule.sentence.hasSuffix("."))
-    #expect(["Spec: ", "Xen: ", "Rationale: "].contains { rule.source.hasPrefix($0) })
+    #expect(
+      ["Spec: ", "Xen: ", "libvirt: ", "xenopsd: ", "varstored: ", "Rationale: "].contains {
+        rule.source.hasPrefix($0)
+      })
     #expect(id.allSatisfy { $0.isLowercase || $0.isNumber || "-._".contains($0) })
   }
 }

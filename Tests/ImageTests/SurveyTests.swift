@@ -30,7 +30,7 @@ import Testing
     #expect(survey.ending == .end)
     #expect(survey.byteCount == UInt64(image.bytes.count))
     let config = try #require(survey.config)
-    #expect(config.offset == 52 && config.text == Array("{\"c_info\":{\"name\":\"guest\"}}".utf8))
+    #expect(config.offset == 52 && config.text == Array(StreamBuilder.config().utf8))
     #expect(config.byteCount == config.text.count)
   }
 

@@ -100,3 +100,19 @@ t.test("leaves that are empty are not named any more", function()
   t.equal(top(t.rewrite(before.path, filter(before, nil, { "bhi_ctrl", "avx_vnni" }))), 0)
   t.equal(top(t.rewrite(before.path, filter(before, nil, { "avx_vnni" }))), 2)
 end)
+
+t.test("every level: nothing is left that it lacks", function()
+  local folder = debug.getinfo(1, "S").source:match "^@(.*)/Lua/" or "Tests"
+  local img = t.open(folder .. "/Fixtures/pvh-4m-1v-tiny.xlsave")
+  for _, name in ipairs(cpuid.names()) do
+    local level = cpuid.named(name)
+    local policy = img:first("X86_CPUID_POLICY"):copy()
+    cpuid.mask(policy, level)
+    t.equal(#cpuid.mask(policy, level), 0, name)
+    for _, lost in ipairs(level.lacks) do
+      local bit = xs.cpuid.bit(lost)
+      local leaf = bit.leaf and policy:find { leaf = bit.leaf, subleaf = bit.subleaf or 0xffffffff }
+      t.equal(leaf and leaf[bit.register] & bit.mask or 0, 0, name .. ": " .. lost)
+    end
+  end
+end)

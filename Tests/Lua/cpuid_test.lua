@@ -90,6 +90,9 @@ t.test("MSRs lose what depends on a feature", function()
     { { index = 0x10a, value = 1 | 1 << 1 | 1 << 19 } })
   local after = t.rewrite(img.path, cpuid.filter(cpuid.without(img, "ibrsb")))
   t.equal(after:first("X86_MSR_POLICY"):find({ index = 0x10a }).value, 1)
+  -- Of what a level lacks in the MSR itself, too.
+  after = t.rewrite(img.path, cpuid.filter(cpuid.of_json '{"lacks":["eibrs"]}'))
+  t.equal(after:first("X86_MSR_POLICY"):find({ index = 0x10a }).value, 1)
 end)
 
 t.test("what the level says nothing of is listed", function()
@@ -110,7 +113,7 @@ t.test("vendors are compared, and releases say what they refuse", function()
     local _, list = cpuid.check(img, level, xen)
     return table.concat(list, "\n")
   end
-  t.match(reasons(cpuid.named "zen5"), "is a GenuineIntel, the host's a AuthenticAMD %(Xen refuses it from 4.22 on%)")
+  t.match(reasons(cpuid.named "zen5"), "is of GenuineIntel, the host's of AuthenticAMD %(Xen refuses it from 4.22 on%)")
   t.match(reasons(cpuid.named "zen5", "4.22"), "AuthenticAMD %(Xen refuses it%)")
   local host = cpuid.of_image(img)
   for _, leaf in ipairs(host.leaves) do

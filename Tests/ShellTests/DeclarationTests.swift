@@ -118,14 +118,16 @@ import Testing
     let shell = try bound()
     defer { shell.state.close() }
     let units = [
-      "Octets": "octets", "Seconds": "s", "Hours": "h", "Pages": "pages",
+      "Octets": "octets", "Bytes": "bytes", "Seconds": "s", "Nanoseconds": "ns", "Hours": "h",
+      "Pages": "pages",
       "Pages a second": "pages/s",
       "Records": "records", "Rounds": "rounds", "Headers": "headers", "Findings": "findings",
       "Calls": "calls", "Checkpoints": "checkpoints", "Different": "contents", "What the": "losses",
     ]
     let bare: Set = [
       "Image.version", "Record.type_id", "Record.index", "Record.checkpoint", "VCPU.id",
-      "Domain.id",
+      "Domain.id", "Task.pid", "Task.process", "Task.ppid", "Task.uid", "Task.address",
+      "KernelValue.address_", "KernelValue.value_",
       "Progress.done",
     ]
     var seen = 0

@@ -120,7 +120,8 @@ enum Writers {
     "SetFields.image", "Recover.image", "ConvertImage.image", "Wrap.image", "Wrap.config",
     "Unwrap.image", "Compact.image", "MakeDelta.base", "MakeDelta.new", "ApplyDelta.base",
     "ApplyDelta.delta", "Export.image", "CompatImage.image", "Diff.a", "Diff.b", "Dump.image",
-    "Info.image", "Verify.image", "PagesCommand.image", "BacktestOptions.trace", "Test.places",
+    "GuestCommand.image", "Info.image", "Verify.image", "PagesCommand.image",
+    "BacktestOptions.trace", "Test.places",
   ]
 
   /// Functions of scripts with a path that is only read, or that is no file's.

@@ -1,9 +1,16 @@
 // Small whole images, as Xen 4.17 writes them: what tests begin with.
 
 extension StreamBuilder {
+  /// What xl takes for the smallest guest of a type: "hvm", "pvh" or "pv".
+  public static func config(_ type: String = "hvm") -> String {
+    #"{"c_info":{"type":"\#(type)","name":"guest","#
+      + #""uuid":"00000000-0000-4000-8000-000000000001"},"b_info":{"max_memkb":1048576,"#
+      + #""type.\#(type)":{}}}"#
+  }
+
   /// The xl header and a configuration. `claimed` and `count` can be wrong.
   public static func xl(
-    config: [UInt8] = Array("{\"c_info\":{\"name\":\"guest\"}}\0".utf8), claimed: UInt32? = nil,
+    config: [UInt8] = Array("\(config())\0".utf8), claimed: UInt32? = nil,
     count: UInt32? = nil
   ) -> Piece {
     let data = le32(claimed ?? UInt32(config.count)) + config
@@ -14,7 +21,8 @@ extension StreamBuilder {
   }
 
   private mutating func addHeaders(guest: UInt32, version: UInt32) {
-    add(StreamBuilder.xl())
+    add(
+      StreamBuilder.xl(config: Array("\(StreamBuilder.config(guest == 1 ? "pv" : "hvm"))\0".utf8)))
     add("libxl", Array("LibxlFmt".utf8) + be32(2, 0))
     add(StreamBuilder.record("LIBXC_CONTEXT", 1))
     addLibxcHeaders(guest: guest, version: version)

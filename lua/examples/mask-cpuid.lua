@@ -18,9 +18,11 @@ for _, word in ipairs(arg) do
 end
 if #wanted == 0 then xs.usage "expected at least one LEAF:REGISTER:MASK" end
 
+local has_policy = false
 return {
   name = "mask-cpuid",
   X86_CPUID_POLICY = function(rec)
+    has_policy = true
     for _, w in ipairs(wanted) do
       for leaf in rec:each() do
         if leaf.leaf == w.leaf and (not w.subleaf or leaf.subleaf == w.subleaf) then
@@ -28,5 +30,8 @@ return {
         end
       end
     end
+  end,
+  finish = function()
+    if not has_policy then error "the image has no CPUID policy (streams of version 2 have none)" end
   end,
 }

@@ -24,6 +24,7 @@
 ---@field version integer Version of the libxc stream: 2 or 3.
 ---@field layer string The outermost layer: "xl", "libvirt", "xenopsd", "libxl" or "libxc"; "legacy" before anything else was asked of such an image.
 ---@field vcpu xensave.VCPUs The vCPUs by number, with their registers.
+---@field linux xensave.Linux What its Linux guest was doing. Raises an error where there is none, or the image lacks its pages.
 ---@field hvm_params xensave.HVMParams? The HVM parameters by name; nil for PV guests.
 ---@field cpuid xensave.CPUID? What CPUID tells the guest; nil where the image has no policy.
 ---@field xl_header xensave.Header? The xl header, or nil.
@@ -33,6 +34,8 @@
 ---@field libvirt_header xensave.Header? libvirt's header, or nil.
 ---@field draft_domain_header xensave.Header? The domain header of draft B, or nil.
 ---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back.
+---@field xml xensave.Tree? The domain's XML in libvirt's header, as a tree that writes back.
+---@field xenops xensave.Tree? What xenopsd's Xenops record says, as a tree that writes back.
 local Image = {}
 
 ---Iterates over the records (of one type) in the order of the stream. Each is valid until the
@@ -253,6 +256,7 @@ function Image:export(path, format) end
 ---@field type string The record type's name in the specification; a number in hexadecimal if it is unknown.
 ---@field type_id integer The record type's number.
 ---@field layer string "libxc" or "libxl": whose record it is.
+---@field xenops xensave.Tree? What xenopsd's Xenops record says, as a tree that writes back; nil for other records.
 ---@field index integer Position in the stream, from 1; 0 for a new one.
 ---@field offset integer Octets from the start of the image to the record's header. Unit: octets.
 ---@field length integer Octets of the body, without padding. Unit: octets.
@@ -390,6 +394,8 @@ function Record:copy_pages(selector, source) end
 ---@field offset integer Octets from the start of the image. Unit: octets.
 ---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back. Nil for other headers, and where the configuration is not JSON.
 ---@field config_text string? The configuration's text, without its NUL.
+---@field xml xensave.Tree? The domain's XML in libvirt's header, as a tree that writes back; nil for other headers.
+---@field xml_text string? The text of libvirt's XML, without its NUL.
 ---@field body xensave.View The header's octets.
 ---@field magic string Of the xl header.
 ---@field byteorder integer Of the xl header. 0x01020304 as the saver's CPU writes it.
@@ -407,7 +413,6 @@ function Record:copy_pages(selector, source) end
 ---@field xen_major integer Of the domain header. Release of the saver's Xen; 0 where a converter made the stream.
 ---@field xen_minor integer Of the domain header.
 ---@field xml_len integer Of the libvirt header. With the NUL at its end.
----@field xml string Of the libvirt header.
 ---@field signature string Of the xenopsd header.
 ---@field arch "x86"|"arm" Of the domain header of draft B.
 local Header = {}
@@ -430,6 +435,46 @@ function Config:json() end
 ---@return fun(): string|integer
 ---@return any
 function Config:each() end
+
+---A part of libvirt's XML or of xenopsd's Xenops record. Parts by name give their text, or a
+---tree where others are inside; a name may be a path as `dump` has it, with the attribute
+---behind "@" and places from 0: tree["devices.disk[0].source@file"]. Assigning writes the text
+---back with everything else as it was; nil removes.
+---@class xensave.Tree
+---@field [string|integer] any
+local Tree = {}
+
+---The text of the part; of one with others inside, its source.
+---@return string
+function Tree:text() end
+
+---Iterates over what is inside: names (attributes with "@") or numbers from 1, and texts or
+---trees, in the order of the text.
+---
+---```lua
+---for name, value in img.xml:each() do print(name, value) end
+---```
+---@return fun(): string|integer
+---@return string|xensave.Tree
+function Tree:each() end
+
+---All texts inside by their paths, of attributes too.
+---
+---```lua
+---for path, text in xs.sorted(img.xml:values()) do print(path, text) end
+---```
+---@return table<string, string>
+function Tree:values() end
+
+---Iterates over the parts of one name, as trees: numbers from 1, and the parts.
+---
+---```lua
+---for _, disk in img.xml.devices:all "disk" do print(disk["target@dev"]) end
+---```
+---@param name string
+---@return fun(): integer
+---@return xensave.Tree
+function Tree:all(name) end
 
 ---Fields that belong together: a group, an array (elements from 1, or by the name of their
 ---key), an entry of HVM_CONTEXT, or a section of QEMU's state (by its device; is_certain says
@@ -651,6 +696,218 @@ function VCPU:mappings(limit) end
 ---@param options? table
 ---@return table
 function VCPU:search(text, options) end
+
+---What a saved Linux guest was doing, by what its kernel carries about itself: kallsyms, BTF
+---and unwind tables. Needs no file from outside.
+---@class xensave.Linux
+---@field release string The kernel's release, as uname -r says it.
+---@field banner string The kernel's own line: release, compiler, build.
+---@field cpus integer[] The numbers of the CPUs that are online.
+---@field uptime number Seconds since the start, by the guest's own clock. Unit: s.
+---@field symbol xensave.Symbols The kernel's variables and functions by name.
+local Linux = {}
+
+---The processes. Where there may be more of them, the second result says why.
+---
+---```lua
+---for _, task in ipairs(img.linux:tasks()) do print(task.pid, task.comm) end
+---```
+---@return xensave.Task[]?
+---@return (string|xensave.Error)?
+function Linux:tasks() end
+
+---All threads of all processes.
+---@return xensave.Task[]?
+---@return (string|xensave.Error)?
+function Linux:threads() end
+
+---The task of this number.
+---@param pid integer
+---@return xensave.Task?
+---@return xensave.Error?
+function Linux:task(pid) end
+
+---The kernel's log: tables of sequence, time (s), level, facility and text. Where there may be
+---more of them, the second result says why.
+---
+---```lua
+---for _, line in ipairs(img.linux:dmesg()) do print(line.time, line.text) end
+---```
+---@return table?
+---@return (string|xensave.Error)?
+function Linux:dmesg() end
+
+---The loaded modules: name, size, used, state, address and by. Where there may be more of
+---them, the second result says why.
+---@return table?
+---@return (string|xensave.Error)?
+function Linux:modules() end
+
+---The mounted file systems: device, type, access, number and path. Where there may be more of
+---them, the second result says why.
+---@return table?
+---@return (string|xensave.Error)?
+function Linux:mounts() end
+
+---The network devices: index, name, state, mtu, hardware and addresses. Where there may be
+---more of them, the second result says why.
+---@return table?
+---@return (string|xensave.Error)?
+function Linux:netdevs() end
+
+---The sockets of processes: protocol, state, local, remote, pid, fd and name. Where there may
+---be more of them, the second result says why.
+---@return table?
+---@return (string|xensave.Error)?
+function Linux:sockets() end
+
+---How memory is used, in bytes, by the names of /proc/meminfo.
+---
+---```lua
+---print(img.linux:meminfo().MemFree)
+---```
+---@return table?
+---@return xensave.Error?
+function Linux:meminfo() end
+
+---Tasks that wait without being interruptible for so long (120), with their stacks. Where
+---there may be more of them, the second result says why.
+---@param seconds? number
+---@return table?
+---@return (string|xensave.Error)?
+function Linux:hung(seconds) end
+
+---The stacks of the vCPUs: vcpu, pid, name, state and frames. Where there may be more of them,
+---the second result says why.
+---@return table?
+---@return (string|xensave.Error)?
+function Linux:stack() end
+
+---The value of an expression of C over the kernel's variables, as `xensave-lua guest IMAGE
+---print` takes it: a number, a string, a boolean, or a KernelValue.
+---
+---```lua
+---print(img.linux:eval "per_cpu(runqueues, 0).curr->comm")
+---```
+---@param expression string
+---@return any
+---@return xensave.Error?
+function Linux:eval(expression) end
+
+---What is at an address, as a type of the kernel.
+---
+---```lua
+---local task = img.linux:cast("struct task_struct", address)
+---```
+---@param type string
+---@param address integer
+---@return any
+function Linux:cast(type, address) end
+
+---The function or variable that an address is in, as "schedule+0x1f/0x40".
+---
+---```lua
+---print(img.linux:location(img.vcpu[0].rip))
+---```
+---@param address integer
+---@return string?
+function Linux:location(address) end
+
+---Bytes of the kernel's memory, by the kernel's own addresses; at most 64 MiB.
+---@param address integer
+---@param count integer
+---@return string?
+---@return xensave.Error?
+function Linux:read(address, count) end
+
+---The kernel's variables and functions by name: a variable whose type is known is a value of
+---it, others are addresses; nil where there is no such name.
+---@class xensave.Symbols
+local Symbols = {}
+
+---A process of a guest, or a thread of one.
+---@class xensave.Task
+---@field pid integer Its number.
+---@field process integer The number of the process that it is a thread of.
+---@field ppid integer The number of the process that made it.
+---@field uid integer The user that it acts as.
+---@field rss integer Bytes of its memory that are there. Unit: bytes.
+---@field vsz integer Bytes of its address space. Unit: bytes.
+---@field start_time integer Nanoseconds from the guest's start to its own. Unit: ns.
+---@field address integer Where its struct task_struct is.
+---@field comm string Its name, at most 15 bytes.
+---@field state string As ps(1) has it: R, S, D, T, t, X, Z, P, I; F for one that is frozen for the suspend.
+---@field is_kernel boolean Whether it is a thread of the kernel.
+---@field cmdline string[] Its arguments; none for threads of the kernel.
+---@field exe string? The file that it runs; nil for threads of the kernel.
+---@field struct xensave.KernelValue Its struct task_struct.
+local Task = {}
+
+---Its calls in the kernel, the innermost first: tables of address, symbol, offset and module.
+---
+---```lua
+---for _, call in ipairs(img.linux:task(1):stack()) do print(call.symbol) end
+---```
+---@return table?
+---@return (string|xensave.Error)?
+function Task:stack() end
+
+---Its address space: start, end, rights, offset, device, inode and name. Where there may be
+---more of them, the second result says why.
+---@return table?
+---@return (string|xensave.Error)?
+function Task:maps() end
+
+---Its open files: fd, position, flags and path. Where there may be more of them, the second
+---result says why.
+---@return table?
+---@return (string|xensave.Error)?
+function Task:files() end
+
+---Bytes of its own memory, at most 64 MiB. Nil and an error where nothing is mapped.
+---@param address integer
+---@param count integer
+---@return string?
+---@return xensave.Error?
+function Task:read(address, count) end
+
+---A structure, pointer or array of a guest's kernel. Members are fields (of a pointer, those
+---of what it points to), elements have numbers from 0; numbers, booleans and strings are
+---Lua's. What is not the structure's own ends with "_".
+---@class xensave.KernelValue
+---@field type_ string Its type, as C writes it.
+---@field address_ integer? Where it lies; nil for what was computed.
+---@field value_ integer The address that a pointer holds.
+---@field members_ string[] The names of a structure's members.
+local KernelValue = {}
+
+---What a pointer points to.
+---@return any
+function KernelValue:deref_() end
+
+---The bytes that a pointer to characters points to, up to the first zero.
+---@param limit? integer
+---@return string?
+---@return xensave.Error?
+function KernelValue:string_(limit) end
+
+---The structure that has this value, or what it points to, as a member.
+---@param type string
+---@param member string
+---@return any
+function KernelValue:container_of_(type, member) end
+
+---The structures in the list that begins at this struct list_head, of which `member` is the
+---node. Where there may be more of them, the second result says why.
+---
+---```lua
+---local modules = img.linux.symbol.modules:list_("struct module", "list")
+---```
+---@param type string
+---@param member string
+---@return xensave.KernelValue[]
+---@return string?
+function KernelValue:list_(type, member) end
 
 ---HVM parameters by name (STORE_PFN or HVM_PARAM_STORE_PFN) or number. What is not in the
 ---image is nil; assigning adds it, nil removes it.
@@ -1508,7 +1765,7 @@ function PageView:entropy() end
 ---@field xen_major integer
 ---@field xen_minor integer
 
----What xenopsd knows of the domain, as S-expressions.
+---What xenopsd knows of the domain, as an S-expression; `xenops` in paths and scripts.
 ---@class xensave.Xenops: xensave.Record
 ---@field data string
 
@@ -1521,27 +1778,28 @@ function PageView:entropy() end
 ---A legacy libxc stream follows, without a length.
 ---@class xensave.Libxc_legacy: xensave.Record
 
----State of qemu-traditional.
+---State of QEMU, whichever it is: upstream's begins with QEVM. A restore refuses more than 1
+---MiB.
 ---@class xensave.Qemu_trad: xensave.Record
----@field data string
+---@field data xensave.Fields
 
----State of upstream QEMU.
+---State of upstream QEMU: never written, and refused by a restore.
 ---@class xensave.Qemu_xen: xensave.Record
----@field data string
+---@field data xensave.Fields
 
----State of the emulator of a virtual GPU.
+---The state of the emulator of a virtual GPU follows, without a length: what comes after it
+---cannot be found.
 ---@class xensave.Demu: xensave.Record
----@field data string
 
 ---State of the store of UEFI variables.
 ---@class xensave.Varstored: xensave.Record
----@field data string
+---@field variables xensave.Fields
 
----State of the TPM emulator.
+---State of the TPM emulator: its bytes.
 ---@class xensave.Swtpm0: xensave.Record
 ---@field data string
 
----State of the TPM emulator.
+---State of the TPM emulator: one or more texts of base64 with spaces between.
 ---@class xensave.Swtpm: xensave.Record
 ---@field data string
 

@@ -57,10 +57,8 @@ function M.of_table(t)
       value = number(msr.value, what .. ".value"),
     }
   end
-  for i, name in ipairs(t.lacks or {}) do
-    M.bit(name)
-    level.lacks[i] = name
-  end
+  for _, name in ipairs(t.lacks or {}) do M.bit(name) end
+  level.lacks = xs.cpuid.with_dependents(t.lacks or {})
   return level
 end
 

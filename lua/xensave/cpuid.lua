@@ -205,7 +205,7 @@ local function other_vendor(img, level, checks)
   local own = img.cpuid and vendor(img.cpuid:leaf(0))
   local host = level.vendor or vendor(find(level, 0))
   if own and host and own ~= host then
-    return ("the guest's processor is a %s, the host's a %s%s"):format(
+    return ("the guest's processor is of %s, the host's of %s%s"):format(
       own, host, checks and (checks.vendor and " (Xen refuses it)" or "")
         or " (Xen refuses it from 4.22 on)")
   end
@@ -437,12 +437,13 @@ end
 -- What cannot be without something that the policy has lost. Only features that were taken away
 -- here count: what never was there may hide what the hardware has.
 local function repair_dependents(rec, report)
-  for _, name in ipairs(xs.cpuid.with_dependents(features_in(report))) do
-    local bit = text.bit(name)
-    for leaf in rec:each() do
-      local subleaf = leaf.subleaf ~= 0xffffffff and leaf.subleaf or nil
-      if bit.leaf == leaf.leaf and (bit.subleaf or subleaf) == subleaf then
-        take(leaf, bit.leaf, subleaf, bit.register, bit.mask, report)
+  local masks = lacking { lacks = xs.cpuid.with_dependents(features_in(report)) }
+  for leaf in rec:each() do
+    local number, subleaf = leaf.leaf, leaf.subleaf
+    for _, w in ipairs(FEATURE_WORDS) do
+      if w.leaf == number and (w.subleaf == subleaf or w.subleaf == nil) then
+        local mask = masks[key(w.leaf, w.subleaf, w.register)]
+        if mask then take(leaf, w.leaf, w.subleaf, w.register, mask, report) end
       end
     end
   end

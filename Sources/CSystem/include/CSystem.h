@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "CSystemCores.h"
 #include "CSystemOutputs.h"
 #include "CSystemRanges.h"
 #include "CSystemThreads.h"

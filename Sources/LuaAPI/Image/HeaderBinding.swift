@@ -60,6 +60,19 @@ package final class LuaHeader: FieldOwner {
     onChange?(header)
   }
 
+  func setXML(_ text: [UInt8]) throws(LuaError) {
+    try checkValid()
+    guard text.count <= LuaHeader.configLimit, !text.contains(0) else {
+      throw LuaError(
+        "xml: expected at most \(LuaHeader.configLimit) bytes without a NUL, got \(text.count)")
+    }
+    guard header.kind == .libvirt else {
+      throw LuaError("xml: expected libvirt's header, got the \(header.kind.title)")
+    }
+    DomainText.setText(text, in: &header)
+    onChange?(header)
+  }
+
   package static var table: LuaClass<LuaHeader> {
     var table = LuaClass<LuaHeader>(
       "Header",
@@ -111,6 +124,23 @@ package final class LuaHeader: FieldOwner {
             header.parsedConfig = nil
             header.onChange?(header.header)
           }),
+        .property(
+          "xml", "Tree?",
+          "The domain's XML in libvirt's header, as a tree that writes back; nil for other headers.",
+          example: "h.xml.name = \"web1\""
+        ) { header, frame in
+          if let tree = header.tree() { frame.push(object: tree) } else { frame.pushNil() }
+        },
+        .property(
+          "xml_text", "string?", "The text of libvirt's XML, without its NUL.",
+          get: { header, frame in
+            if let text = DomainText.text(header.header) {
+              frame.push(text)
+            } else {
+              frame.pushNil()
+            }
+          },
+          set: { header, frame throws(LuaError) in try header.setXML(try frame.bytes(3)) }),
         .property("body", "View", "The header's octets.") { header, frame in
           frame.push(object: LuaView(header, 0..<header.fieldBytes.count))
         },

@@ -2,6 +2,7 @@
 
 internal import Bytes
 package import Format
+internal import GuestOS
 package import Image
 internal import JSON
 package import Legacy
@@ -18,6 +19,7 @@ package final class LuaImage {
   private var cachedPages: PageImage?
   private var cachedHistory: PageIndex?
   private var cachedMemory: GuestMemory?
+  private var cachedLinux: LuaLinux?
   private var vcpuRecords: [Int: Int] = [:]
   /// Whether a pipe's octets have been taken already.
   private(set) var isConsumed = false
@@ -53,6 +55,7 @@ package final class LuaImage {
     cachedPages = nil
     cachedHistory = nil
     cachedMemory = nil
+    cachedLinux = nil
   }
 
   /// The guest's memory; only for files.
@@ -61,6 +64,14 @@ package final class LuaImage {
     let memory = try GuestMemory(asPages())
     cachedMemory = memory
     return memory
+  }
+
+  /// The Linux guest in it; only for files.
+  func linux() throws(PagesError) -> LuaLinux {
+    if let cachedLinux { return cachedLinux }
+    let linux = LuaLinux(try LinuxGuest(memory()))
+    cachedLinux = linux
+    return linux
   }
 
   /// The index of all occurrences of its pages; only for files.
@@ -257,6 +268,14 @@ package final class LuaImage {
         example: "print(xs.hex(img.vcpu[0].rip))"
       ) { image, frame in frame.push(object: LuaVCPUs(image)) },
       .property(
+        "linux", "Linux",
+        "What its Linux guest was doing. Raises an error where there is none, or the image lacks its "
+          + "pages.",
+        example: "for _, task in ipairs(img.linux:tasks()) do print(task) end"
+      ) { image, frame throws(LuaError) in
+        frame.push(object: try paging { () throws(PagesError) in try image.linux() })
+      },
+      .property(
         "hvm_params", "HVMParams?", "The HVM parameters by name; nil for PV guests.",
         example: "print(xs.hex(img.hvm_params.STORE_PFN))"
       ) { image, frame throws(LuaError) in
@@ -291,6 +310,25 @@ package final class LuaImage {
           return
         }
         frame.push(object: LuaConfig(header, JSONPath([])))
+      },
+      .property(
+        "xml", "Tree?", "The domain's XML in libvirt's header, as a tree that writes back.",
+        example: "img.xml.name = \"web1\""
+      ) { image, frame throws(LuaError) in
+        if let tree = try image.header(.libvirt)?.tree() {
+          frame.push(object: tree)
+        } else {
+          frame.pushNil()
+        }
+      },
+      .property(
+        "xenops", "Tree?", "What xenopsd's Xenops record says, as a tree that writes back."
+      ) { image, frame throws(LuaError) in
+        if let tree = try image.first(.xenops)?.tree() {
+          frame.push(object: tree)
+        } else {
+          frame.pushNil()
+        }
       },
     ]
   }

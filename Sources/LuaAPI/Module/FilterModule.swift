@@ -9,6 +9,7 @@ extension ShellContext {
     state.register(LuaRecord.table)
     state.register(LuaHeader.table)
     state.register(LuaConfig.table)
+    state.register(LuaTree.table)
     state.register(FieldNode.table)
     state.register(PageColumn.table)
     state.register(LuaView.table)

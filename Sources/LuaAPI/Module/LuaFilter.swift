@@ -21,6 +21,9 @@ package final class LuaFilter: RewriteFilter {
   private let guards = PageGuard()
   /// What messages call it: the table's `name`, or "filter".
   package private(set) var name = "filter"
+  /// Hooks that were called with a part of the image.
+  private var calls = 0
+  private var headersSeen: [String] = []
 
   static let hookNames =
     ["begin", "finish", "header"] + HeaderKind.allCases.map { "\($0.rawValue)_header" }
@@ -83,11 +86,35 @@ package final class LuaFilter: RewriteFilter {
 
   package var isOfHeadersOnly: Bool { record == nil && byType.isEmpty }
   package func begin() throws(RewriteError) { try callHook("begin") }
-  package func finish() throws(RewriteError) { try callHook("finish") }
+  package func finish() throws(RewriteError) {
+    try callHook("finish")
+    if shell.refusesIdleFilters { try checkCalls() }
+  }
+
+  /// A filter that has found nothing of what it is for has not done its work: for headers, which only
+  /// some images have, that is an error. Which records there are depends on the guest.
+  private func checkCalls() throws(RewriteError) {
+    guard calls == 0, record == nil, hooks["header"] == nil else { return }
+    let wanted = (hooks.keys.filter { $0.hasSuffix("_header") } + byType.keys).sorted()
+    guard !wanted.isEmpty else { return }
+    let seen = headersSeen.joined(separator: ", ")
+    let problem =
+      "the image has nothing that the filter is for (\(wanted.joined(separator: ", ")); its headers: "
+      + "\(seen)), so nothing would change"
+    let isOfContainer = wanted.contains {
+      $0.hasSuffix("_header") || $0 == Layouts.of(.xenops)?.name
+    }
+    guard isOfContainer else { return shell.log(.warning, "\(name): \(problem)") }
+    throw RewriteError(.filter(LuaError(problem)), "\(name): \(problem)")
+  }
 
   package func header(_ header: inout Header) throws(RewriteError) {
+    if headersSeen.count < HeaderKind.allCases.count {
+      headersSeen.append("\(header.kind.rawValue)_header")
+    }
     for hook in ["header", "\(header.kind.rawValue)_header"] {
       guard let function = hooks[hook] else { continue }
+      calls += 1
       let object = LuaHeader(header)
       defer { object.invalidate() }
       try calling(header.kind.title) { () throws(LuaError) in
@@ -109,6 +136,7 @@ package final class LuaFilter: RewriteFilter {
   package func record(_ editable: EditableRecord) throws(RewriteError) -> FilterResult {
     do { try guards.observe(editable.record) } catch { throw error.rewriteError }
     guard let function = byType[editable.type.name] ?? record else { return .keep }
+    calls += 1
     let object = LuaRecord(editable, guards)
     defer { object.pages.end() }
     return try calling("\(editable.record.place) at \(editable.record.offset.hex())") {

@@ -30,6 +30,8 @@ package final class ShellContext {
 
   /// Who explains values to scripts; nil in a sandbox.
   let explainer: (any ValueExplainer)?
+  /// Whether a filter that finds nothing of what it is for fails: for whoever asked for its work.
+  package var refusesIdleFilters = false
 
   /// --json.
   package var isJSON = false

@@ -94,7 +94,7 @@ extension BodyLayout {
     // Where QEMU's sections and xenstore's pairs lie is found by looking at bytes.
     let isFound = fields.contains { field in
       switch field.kind {
-      case .qemu, .keyValues: true
+      case .qemu, .keyValues, .uefiVariables: true
       default: false
       }
     }
@@ -202,10 +202,13 @@ package final class FieldNode {
     owner.fieldLayout.children(of: try place(), in: owner.fieldBytes)
   }
 
-  /// What `each` of a record gives: the children, of QEMU's state only the sections.
+  /// What `each` of a record gives: the children; of QEMU's state only the sections, of varstored's
+  /// only the variables.
   func elements() throws(LuaError) -> [Slot] {
-    guard case .qemu = field.kind else { return try children() }
-    return try children().filter { !$0.isLeaf }
+    switch field.kind {
+    case .qemu, .uefiVariables: return try children().filter { !$0.isLeaf }
+    default: return try children()
+    }
   }
 
   package var isArray: Bool { if case .array = field.kind { true } else { false } }

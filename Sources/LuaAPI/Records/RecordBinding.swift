@@ -107,6 +107,13 @@ package final class LuaRecord: FieldOwner {
       .property("layer", "string", "\"libxc\" or \"libxl\": whose record it is.") { record, frame in
         frame.push(record.record.type.layer.rawValue)
       },
+      .property(
+        "xenops", "Tree?",
+        "What xenopsd's Xenops record says, as a tree that writes back; nil for other records.",
+        example: "print(rec.xenops.vm_str.name)"
+      ) { record, frame throws(LuaError) in
+        if let tree = try record.tree() { frame.push(object: tree) } else { frame.pushNil() }
+      },
       .property("index", "integer", "Position in the stream, from 1; 0 for a new one.") {
         record, frame in frame.push(record.record.index)
       },

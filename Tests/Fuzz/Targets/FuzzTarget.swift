@@ -35,7 +35,8 @@ struct FuzzTarget: Sendable {
   }
 
   static let all: [FuzzTarget] =
-    imageTargets + pageTargets + recordTargets + textTargets + protocolTargets + luaTargets
+    imageTargets + pageTargets + guestTargets + recordTargets + textTargets + protocolTargets
+    + luaTargets
 
   static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
 }

@@ -60,6 +60,7 @@ enum Seeds {
       conversion.config = formats == ["libvirt"] ? Array("<domain/>".utf8) : nil
       if let image = converted(small, conversion) { out.append(image) }
     }
+    out += [StreamBuilder.virsh().bytes, StreamBuilder.suspendImage().bytes]
     var swapped = Conversion()
     swapped.order = .big
     if let image = converted(small, swapped) { out.append(image) }

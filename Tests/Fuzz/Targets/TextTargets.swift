@@ -8,6 +8,7 @@ import TestKit
 
 @testable import LuaAPI
 @testable import LuaRuntime
+import Markup
 @testable import Pages
 @testable import REPL
 @testable import ScriptHost
@@ -23,6 +24,23 @@ let textTargets: [FuzzTarget] = [
         "{\"c_info\":{\"name\":\"guest\",\"type\":\"pv\"}}c_info.name\u{b}",
       ].map { Array($0.utf8) }
     }, json),
+  FuzzTarget(
+    "xml", limit: 1024,
+    seeds: {
+      [
+        "<?xml version='1.0'?><domain type='xen'><name>a &amp; b</name><!-- c --><devices>"
+          + "<disk/><disk a=\"1\"/></devices></domain>devices.disk[1]@a\u{11}",
+        "<a><b><![CDATA[<]]></b><c>\u{e9}</c>\n  <d/>\n</a>d.e\u{3}", "<a x='&#10;'/>@y\u{2}",
+      ].map { Array($0.utf8) }
+    }, { try markup($0, XMLDocument.self) }),
+  FuzzTarget(
+    "s-expression", limit: 1024,
+    seeds: {
+      [
+        "((time a)(vm_str\"((name \\\"b c\\\")(ty(HVM((hap true)))))\")(l(1 2 3)))vm_str.name\u{b}",
+        "(a ; b\n (c \"\\065\\x42\\n\"))c\u{1}", "((a 1)(a 2))a[1]\u{4}",
+      ].map { Array($0.utf8) }
+    }, { try markup($0, SExpression.self) }),
   FuzzTarget(
     "config", limit: 1024,
     seeds: {
@@ -110,6 +128,41 @@ private func check(_ document: JSONDocument) throws {
     throw Violation("edited JSON does not parse: \(document.text.text)")
   }
   try demand(again.root == document.root, "edited JSON reads as another value")
+}
+
+/// Text of a domain that is read: every place that is listed is found and its path reads back; an edit
+/// reads as what was set, and leaves what is before and after it alone.
+private func markup<Document: MarkupDocument>(_ input: [UInt8], _: Document.Type) throws {
+  let (front, choices) = input.splitting(last: 1)
+  let count = min(Int(choices[0] & 31), front.count)
+  let text = Array(front.dropLast(count))
+  guard let document = try? Document(text) else { return }
+  try demand(document.text == text, "the text has changed")
+  let leaves = document.leaves(limit: 100)
+  for (path, said) in leaves {
+    try demand(document.value(at: path)?.text == said, "\(path) leads elsewhere")
+    try demand(
+      (try? MarkupPath(parsing: path.description)) == path, "path \(path) does not read back")
+  }
+  let name = Array(front.suffix(count)).text
+  guard let path = try? MarkupPath(parsing: name) else { return }
+  _ = document.children(of: path)
+  for place in [path] + leaves.prefix(4).map(\.path) {
+    var edited = document
+    guard (try? edited.set(place, to: name)) != nil else { continue }
+    switch edited.value(at: place) {
+    case .text(let said)?: try demand(said == name, "\(place): set is not what is read")
+    // An atom that became an S-expression itself.
+    case .tree(let source)?: try demand(source == Array(name.utf8), "\(place): set is not read")
+    case nil: throw Violation("\(place): what was set is gone")
+    }
+    try demand((try? Document(edited.text))?.text == edited.text, "edited, it does not parse")
+    var again = edited
+    try again.set(place, to: name)
+    try demand(again.text == edited.text, "\(place): what is there was set anew")
+    _ = try? edited.remove(place)
+    try demand((try? Document(edited.text)) != nil, "without \(place) it does not parse")
+  }
 }
 
 /// A configuration in an image: it is read, edited and written as one.

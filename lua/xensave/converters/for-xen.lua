@@ -3,9 +3,9 @@
 --
 -- usage: xensave-lua run for-xen IMAGE RELEASE OUT [--lossy]
 --
--- RELEASE is like 4.13. The stream gets the version that the release writes; then it is checked
--- whether the release restores the result, and why not. Where it does not, OUT is not kept. --lossy
--- leaves out what the older version cannot hold (the policies for CPUID and MSRs), and says so.
+-- RELEASE is like 4.13 or 4.18.3. The stream gets the version that the release writes; then it is
+-- checked whether the release restores the result, and why not. Where it does not, OUT is not kept.
+-- --lossy leaves out what the older version cannot hold (the policies for CPUID and MSRs), and says so.
 --
 -- In a script: require "xensave.converters.for-xen".convert(img, "4.13", "out.img", true)
 local xs = require "xensave"
@@ -14,7 +14,7 @@ local M = {}
 
 -- The version of the libxc stream that a release writes.
 function M.version(release)
-  local major, minor = release:match "^(%d+)%.(%d+)$"
+  local major, minor = release:gsub("^(%d+%.%d+)%.%d+$", "%1"):match "^(%d+)%.(%d+)$"
   if not major then error(("expected a release such as 4.13, got '%s'"):format(release), 0) end
   major, minor = tonumber(major), tonumber(minor)
   if major < 4 or major == 4 and minor < 6 then

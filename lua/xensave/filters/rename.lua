@@ -3,11 +3,13 @@
 --
 -- usage: xensave-lua run rename IMAGE NEWNAME [--uuid=UUID] (-o OUT | --in-place | --dry-run)
 --
--- The name is the one in the configuration that xl saved: `xl restore` gives it to the domain. An
--- image without a configuration in JSON is refused.
+-- The name is the one in the configuration: the JSON that xl saved, libvirt's XML, or the VM in
+-- xenopsd's record (where XAPI has a name of its own, which stays). A restore gives it to the domain.
+-- An image that says nothing of its domain is refused.
 --
 -- In a script: require "xensave.filters.rename".filter("web2", { uuid = "..." })
 local xs = require "xensave"
+local description = require "xensave.description"
 
 local M = {}
 local uuid_pattern = "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$"
@@ -21,20 +23,10 @@ function M.filter(name, options)
   if uuid and not uuid:match(uuid_pattern) then
     error("rename: expected a UUID such as 00000000-0000-4000-8000-000000000001", 2)
   end
-  local is_done = false
-  return {
-    name = "rename",
-    xl_header = function(header)
-      local config = header.config
-      if not config then error "the image has no configuration in JSON" end
-      config.c_info.name = name
-      if uuid then config.c_info.uuid = uuid:lower() end
-      is_done = true
-    end,
-    finish = function()
-      if not is_done then error "the image has no xl header, so no name" end
-    end,
-  }
+  return description.filter("rename", function(domain)
+    domain.name = name
+    if uuid then domain.uuid = uuid:lower() end
+  end)
 end
 
 if not xs.is_main() then return M end

@@ -4,63 +4,62 @@
 -- usage: xensave-lua run retarget IMAGE [--disk=VDEV:PATH]... [--bridge=OLD:NEW]...
 --                    [--mac=NUMBER:ADDRESS]... (-o OUT | --in-place | --dry-run)
 --
--- A disk is named by what the guest calls it (xvda); a bridge by its name on the old host, or "*"
--- for all; a network card by its number from 0. A disk or bridge that the domain does not have is
--- an error, and nothing is written.
+-- A disk is named by what the guest calls it (xvda); a bridge (of libvirt: or network) by its name on
+-- the old host, or "*" for all; a network card by its number from 0. They are in xl's configuration or
+-- libvirt's XML; a suspend image of xenopsd does not hold them. A disk or bridge that the domain does
+-- not have is an error, and nothing is written.
 --
 -- In a script: require "xensave.filters.retarget".filter { disks = { xvda = "/dev/vg/web" } }
 local xs = require "xensave"
+local description = require "xensave.description"
 
 local M = {}
-
-local function each(list)
-  if not list then return function() end end
-  return list:each()
-end
 
 -- A filter. options.disks: paths by vdev; options.bridges: new names by old ones ("*": all others);
 -- options.macs: addresses by the card's number from 0.
 function M.filter(options)
   local disks, bridges = options.disks or {}, options.bridges or {}
   local macs = options.macs or {}
-  return {
-    name = "retarget",
-    xl_header = function(header)
-      local config = header.config
-      if not config then error "the image has no configuration in JSON" end
-      local used = {}
-      for _, disk in each(config.disks) do
-        local path = disks[disk.vdev]
-        if path then
-          xs.log.info("%s: %s -> %s", disk.vdev, disk.pdev_path or "(none)", path)
-          disk.pdev_path = path
-          used[disk.vdev] = true
-        end
+  local function retarget_disks(domain)
+    local used = {}
+    for _, disk in ipairs(domain.disks) do
+      local path = disks[disk.vdev]
+      if path then
+        xs.log.info("%s: %s -> %s", disk.vdev, disk.path or "(none)", path)
+        disk.path = path
+        used[disk.vdev] = true
       end
-      for number, card in each(config.nics) do
-        local old = card.bridge or ""
-        local bridge = bridges[old] or bridges["*"]
-        if bridge then
-          xs.log.info("network card %d: bridge %s -> %s", number - 1, old, bridge)
-          card.bridge = bridge
-          used[old], used["*"] = true, true
-        end
-        if macs[number - 1] then
-          card.mac = macs[number - 1]
-          used[number - 1] = true
-        end
+    end
+    for vdev in xs.sorted(disks) do
+      if not used[vdev] then error(("the domain has no disk '%s'"):format(vdev)) end
+    end
+  end
+  local function retarget_cards(domain)
+    local used = {}
+    for number, card in ipairs(domain.cards) do
+      local old = card.bridge or ""
+      local bridge = bridges[old] or bridges["*"]
+      if bridge then
+        xs.log.info("network card %d: bridge %s -> %s", number - 1, old, bridge)
+        card.bridge = bridge
+        used[old], used["*"] = true, true
       end
-      for vdev in xs.sorted(disks) do
-        if not used[vdev] then error(("the domain has no disk '%s'"):format(vdev)) end
+      if macs[number - 1] then
+        card.mac = macs[number - 1]
+        used[number - 1] = true
       end
-      for bridge in xs.sorted(bridges) do
-        if not used[bridge] then error(("the domain uses no bridge '%s'"):format(bridge)) end
-      end
-      for number in xs.sorted(macs) do
-        if not used[number] then error(("the domain has no network card %d"):format(number)) end
-      end
-    end,
-  }
+    end
+    for bridge in xs.sorted(bridges) do
+      if not used[bridge] then error(("the domain uses no bridge '%s'"):format(bridge)) end
+    end
+    for number in xs.sorted(macs) do
+      if not used[number] then error(("the domain has no network card %d"):format(number)) end
+    end
+  end
+  return description.filter("retarget", function(domain)
+    if next(disks) then retarget_disks(domain) end
+    if next(bridges) or next(macs) then retarget_cards(domain) end
+  end)
 end
 
 if not xs.is_main() then return M end

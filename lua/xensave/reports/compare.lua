@@ -61,6 +61,7 @@ end
 
 local function fields(rec)
   if rec.type == "HVM_CONTEXT" then return entries(rec) end
+  if rec.xenops then return rec.xenops:values() end
   if rec.type == "PAGE_DATA" then
     return { count = rec.count, pfns = rec.body:bytes(8, 8 * rec.count) }
   end
@@ -82,12 +83,17 @@ end
 -- The differences as a list of { place, field, a, b }; a field of "" is a whole record.
 function M.differences(a, b)
   local out = {}
-  for _, name in ipairs { "xl_header", "libxl_header", "image_header", "domain_header" } do
+  local headers = {
+    "xl_header", "libvirt_header", "libxl_header", "image_header", "domain_header",
+  }
+  for _, name in ipairs(headers) do
     local x, y = a[name], b[name]
     if x and y then
       if x.body:bytes() ~= y.body:bytes() then
         if name == "xl_header" and x.config and y.config then
           compare_tables("config", plain(x.config), plain(y.config), out)
+        elseif x.xml and y.xml then
+          compare_tables("xml", x.xml:values(), y.xml:values(), out)
         elseif name == "domain_header" then
           for _, field in ipairs { "type", "page_shift", "xen_major", "xen_minor" } do
             compare_tables(name, { [field] = x[field] }, { [field] = y[field] }, out)

@@ -14,10 +14,13 @@ local M = {}
 -- The facts as a table: name, guest, version, xen, vcpus, records (by type), pages (by type).
 function M.facts(image)
   local header, config = image.domain_header, image.config
+  local xml, xenops = image.xml, image.xenops
   local facts = {
     guest = image.guest, version = image.version, layer = image.layer,
-    xen = ("%d.%d"):format(header.xen_major, header.xen_minor),
-    name = config and config.c_info.name, vcpus = config and config.b_info.max_vcpus,
+    xen = header and ("%d.%d"):format(header.xen_major, header.xen_minor),
+    name = config and config.c_info.name or xml and xml.name or xenops and xenops["vm_str.name"],
+    vcpus = config and config.b_info.max_vcpus or xml and math.tointeger(tonumber(xml.vcpu))
+      or xenops and math.tointeger(tonumber(xenops["vm_str.vcpu_max"])),
     records = {}, pages = {}, octets = 0,
   }
   for rec in image:records() do

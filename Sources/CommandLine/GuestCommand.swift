@@ -1,0 +1,112 @@
+// xensave-lua guest
+
+internal import ArgumentParser
+internal import GuestOS
+internal import JSON
+internal import Pages
+internal import Reports
+internal import Terminal
+
+struct GuestCommand: LongCommand {
+  static let name = "guest"
+  static let configuration = CommandConfiguration(
+    commandName: name, _superCommandName: Commands.name,
+    abstract: "Show what a saved Linux guest was doing.",
+    discussion: """
+      WHAT is one of:
+
+        ps                  processes; with --threads, all threads
+        dmesg               the kernel's log
+        stack [PID | all]   where the vCPUs are, a task, or all of them
+        hung [SECONDS]      tasks that wait uninterruptibly for so long (120), with stacks
+        modules, mounts     what is loaded and mounted
+        net, sockets        network devices with addresses, and sockets of processes
+        files PID           open files of a process
+        maps PID            its address space
+        mem                 how memory is used
+        sym NAME | 0xADDR   addresses of a symbol, or the symbol at an address
+        print EXPR          an expression of C over the kernel's variables: init_task.comm,
+                            ((struct task_struct *)0xADDR)->mm, per_cpu(runqueues, 0).curr->pid,
+                            container_of(modules.next, struct module, list).name
+
+      Without it: kernel, uptime, tasks and memory in short. Needs no file from outside: symbols, types \
+      and unwind tables are the guest kernel's own (x86-64, from Linux 4.6 on, with kallsyms; all but \
+      dmesg and sym need BTF, which kernels from 5.2 on may have).
+      """)
+
+  @Argument(help: "The image, a file.", completion: .file()) var image: String
+  @Argument(help: "What to show.", completion: .list(GuestCommand.words)) var what: String?
+  @Argument(help: "Which one.") var argument: String?
+  @Flag(help: "With ps: all threads.") var threads = false
+  @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var pages: PageOptions
+  @OptionGroup var long: ProgressOptions
+
+  static let words = [
+    "ps", "dmesg", "stack", "hung", "modules", "mounts", "net", "sockets", "files", "maps", "mem",
+    "sym", "print",
+  ]
+  private static let needing = ["files": "PID", "maps": "PID", "sym": "NAME", "print": "EXPR"]
+  private static let allowing = ["stack", "hung"]
+
+  mutating func validate() throws {
+    guard let what else { return }
+    guard Self.words.contains(what) else {
+      throw ValidationError(
+        "expected one of \(Self.words.joined(separator: ", ")), got \"\(what)\"")
+    }
+    if let name = Self.needing[what], argument == nil {
+      throw ValidationError("\(what): expected \(name)")
+    }
+    if let argument, Self.needing[what] == nil, !Self.allowing.contains(what) {
+      throw ValidationError("\(what): unexpected \"\(argument)\"")
+    }
+    if threads, what != "ps" { throw ValidationError("--threads is for ps") }
+  }
+
+  mutating func execute() throws -> Int32 {
+    let image = try pages.opening(self.image)
+    let sections: [GuestSection]
+    do throws(PagesError) {
+      let reports = GuestReports(try LinuxGuest(GuestMemory(image)))
+      sections = try answer(reports)
+    } catch { throw Failure(error) }
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      writer.beginObject()
+      writer.member("image", self.image)
+      for section in sections {
+        GuestCell(section.key, .rows(section.rows)).write(to: &writer)
+        if let problem = section.problem { writer.member("problem", problem) }
+      }
+      writer.endObject()
+      try writeOut(writer.finish() + [10])
+    } else {
+      try writeOut(sections.map(\.lines).joined())
+    }
+    for problem in sections.compactMap(\.problem) {
+      writeError("xensave-lua: note: there may be more: \(escapeForDisplay(problem))\n")
+    }
+    return ExitCode.good
+  }
+
+  private func answer(_ reports: GuestReports) throws(PagesError) -> [GuestSection] {
+    let argument = argument ?? ""
+    switch what {
+    case "ps": return [try reports.tasks(threads: threads)]
+    case "dmesg": return [try reports.log()]
+    case "stack": return [try reports.stacks(self.argument)]
+    case "hung": return [try reports.hung(self.argument)]
+    case "modules": return [try reports.modules()]
+    case "mounts": return [try reports.mounts()]
+    case "net": return [try reports.netDevices()]
+    case "sockets": return [try reports.sockets()]
+    case "files": return [try reports.files(argument)]
+    case "maps": return [try reports.maps(argument)]
+    case "mem": return [try reports.memory()]
+    case "sym": return [try reports.symbol(argument)]
+    case "print": return [try reports.value(argument)]
+    default: return reports.summary()
+    }
+  }
+}

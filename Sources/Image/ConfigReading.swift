@@ -1,0 +1,268 @@
+// Reading a configuration as xl does: what it takes, what it passes over, and where it stops.
+
+internal import Bytes
+internal import JSON
+
+/// What libxl makes of a configuration. xl does not look at whether the conversion failed: what was
+/// read before the place where it stopped is the domain's, and the rest is lost. Without the type, which
+/// comes late, there is no domain. Xen: tools/xl/xl_vmcontrol.c, create_domain;
+/// tools/libs/light/gentypes.py, libxl_C_type_parse_json; libxl_json.c.
+struct ConfigReading {
+  struct Problem: Equatable {
+    enum Kind: Equatable {
+      /// libxl stops there, before it knows the domain's type: xl refuses.
+      case refused
+      /// libxl stops there, and the rest is lost.
+      case lost
+      /// A value of another kind of JSON than libxl asks for: as if it were not there.
+      case ignored
+      /// A key that libxl never asks for.
+      case unknown
+      /// A key that was there already: the first one counts.
+      case duplicate
+    }
+    let kind: Kind
+    /// "b_info.type.hvm.bios", "nics[0].mac".
+    let path: String
+    /// "expected ..., got ...".
+    let text: String
+  }
+
+  /// In the order in which libxl comes upon them. Nothing follows the place where it stops.
+  private(set) var problems: [Problem] = []
+  /// c_info.type and the member of b_info's union, in lower case; nil where libxl does not get them.
+  private(set) var createType: String?
+  private(set) var buildType: String?
+
+  /// The release that reads; nil for the newest of each.
+  private let minor: Int?
+  private let types = LibxlTypes.shared
+  private var hasStopped = false
+  static let problemLimit = 100
+
+  /// Reads `root` as Xen 4.`minor` does, or any where that is nil.
+  init(_ root: JSONValue, minor: Int? = nil) {
+    self.minor = minor
+    guard case .object(let object) = root else { return }
+    read(object, as: "domain_config", "")
+  }
+
+  // MARK: - Structures
+
+  private mutating func read(_ object: JSONObject, as name: String, _ path: String) {
+    guard let fields = types.structures[name] else { return }
+    noteNames(object, fields, path)
+    for field in fields where !hasStopped {
+      guard minor.map({ field.releases.contains($0) }) ?? true, let value = object[field.name]
+      else { continue }
+      let place = path.isEmpty ? field.name : "\(path).\(field.name)"
+      guard ConfigReading.matches(field.type, value) else {
+        note(.ignored, place, expected(field.type), value)
+        continue
+      }
+      if name == "build_info", field.key == "type" {
+        if buildType != nil {
+          // libxl's initialisation of a union wants it untouched, and ends the program.
+          hasStopped = true
+          return note(.refused, place, "no second type besides type.\(buildType ?? "")", value)
+        }
+        buildType = field.member
+      }
+      read(value, as: field.type, place)
+      if name == "create_info", field.name == "type", !hasStopped {
+        createType = value.stringValue.map(ConfigReading.lowered)
+      }
+    }
+  }
+
+  /// Keys that libxl does not ask for, or only the first time.
+  private mutating func noteNames(
+    _ object: JSONObject, _ fields: [LibxlTypes.Field], _ path: String
+  ) {
+    var seen: Set<[UInt8]> = []
+    let known = Set(fields.map { Array($0.name.utf8) })
+    for member in object.members {
+      let name = Array(member.name.utf8)
+      let place = (path.isEmpty ? "" : path + ".") + name.prefix(80).printable
+      if !known.contains(name) {
+        add(
+          Problem(
+            kind: .unknown, path: place,
+            text: "expected a key of libxl's, got one that it never reads"))
+      } else if !seen.insert(name).inserted {
+        add(
+          Problem(
+            kind: .duplicate, path: place, text: "expected one, got a second, which is not read"))
+      } else if let minor, let field = fields.first(where: { $0.name == member.name }),
+        !field.releases.contains(minor)
+      {
+        add(
+          Problem(
+            kind: .unknown, path: place,
+            text: "expected a key of Xen 4.\(minor), got one of 4.\(field.releases.lowerBound)"
+              + (field.releases.upperBound < minor ? " to 4.\(field.releases.upperBound)" : "")))
+      }
+    }
+  }
+
+  // MARK: - Values
+
+  /// Whether the value is of the kind of JSON that libxl asks for: it takes others as if they were not
+  /// there. Xen: libxl_json.c, libxl__json_map_get.
+  private static func matches(_ type: LibxlType, _ value: JSONValue) -> Bool {
+    switch type {
+    case .defbool, .uuid, .mac, .enumeration: value.stringValue != nil
+    case .bool: value.boolValue != nil
+    case .int, .u8, .u16, .u32, .u64: value.numberValue.flatMap(integer) != nil
+    case .string: value.stringValue != nil || value == .null
+    case .bitmap, .strings, .array: value.arrayValue != nil
+    case .pairs, .structure, .empty: value.objectValue != nil
+    case .cpuid, .genid: true
+    }
+  }
+
+  /// A number as libxl reads it: without a decimal point it is an integer, up to its exponent.
+  private static func integer(_ number: JSONNumber) -> Int64? {
+    if number.literal.contains(".") { return nil }
+    return Int64(number.literal.prefix { $0 != "e" && $0 != "E" })
+  }
+
+  private mutating func read(_ value: JSONValue, as type: LibxlType, _ path: String) {
+    switch type {
+    case .structure(let name):
+      if case .object(let object) = value { return read(object, as: name, path) }
+      // Of an array libxl does not ask for objects.
+      note(.ignored, path, "an object", value)
+    case .array(let element):
+      for (index, item) in (value.arrayValue ?? []).enumerated() where !hasStopped {
+        read(item, as: element, "\(path)[\(index)]")
+      }
+    default:
+      guard !takes(value, type) else { return }
+      hasStopped = true
+      note(buildType == nil ? .refused : .lost, path, expected(type), value)
+    }
+  }
+
+  /// Whether libxl can convert the value. Xen: libxl_json.c, libxl__*_parse_json.
+  private func takes(_ value: JSONValue, _ type: LibxlType) -> Bool {
+    let integer = value.numberValue.flatMap(ConfigReading.integer)
+    switch type {
+    case .defbool:
+      // As long as the beginning is right.
+      return ["<default>", "True", "False"].contains { value.stringValue?.hasPrefix($0) ?? false }
+    case .bool, .empty: return true
+    case .int: return integer.map { Int32(exactly: $0) != nil } ?? false
+    case .u8: return integer.map { UInt8(exactly: $0) != nil } ?? false
+    case .u16: return integer.map { UInt16(exactly: $0) != nil } ?? false
+    case .u32: return integer.map { UInt32(exactly: $0) != nil } ?? false
+    case .u64: return integer.map { $0 >= 0 } ?? false
+    case .uuid: return value.stringValue.map(ConfigReading.isUUID) ?? false
+    case .mac: return value.stringValue.map(ConfigReading.isMAC) ?? false
+    case .string: return value.stringValue != nil || value == .null
+    case .bitmap:
+      return value.arrayValue?.allSatisfy { $0.numberValue.flatMap(ConfigReading.integer) != nil }
+        ?? false
+    case .strings: return value.arrayValue?.allSatisfy { $0.stringValue != nil } ?? false
+    case .pairs:
+      return value.objectValue?.members.allSatisfy {
+        $0.value.stringValue != nil || $0.value == .null
+      } ?? false
+    case .cpuid:
+      guard let list = value.arrayValue ?? value["cpuid"]?.arrayValue else { return false }
+      return list.allSatisfy { $0.objectValue != nil }
+    case .genid:
+      let bytes = value.arrayValue ?? []
+      return bytes.count >= 16
+        && bytes.prefix(16).allSatisfy { $0.numberValue.flatMap(ConfigReading.integer) != nil }
+    case .enumeration(let name):
+      return value.stringValue.map { values(of: name).contains(ConfigReading.lowered($0)) } ?? false
+    case .structure, .array: return true
+    }
+  }
+
+  private func values(of enumeration: String) -> [String] {
+    (types.enumerations[enumeration] ?? []).filter { value in
+      minor.map { value.releases.contains($0) } ?? true
+    }.map(\.name)
+  }
+
+  /// Small letters: libxl compares without case.
+  private static func lowered(_ text: String) -> String {
+    String(decoding: text.utf8.map { (0x41...0x5A).contains($0) ? $0 + 32 : $0 }, as: UTF8.self)
+  }
+
+  /// 32 hexadecimal digits with hyphens where they belong. libuuid: uuid_parse.
+  static func isUUID(_ text: String) -> Bool {
+    let parts = text.utf8.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+    return parts.map(\.count) == [8, 4, 4, 4, 12] && parts.joined().allSatisfy(isHexDigit)
+  }
+
+  /// Six times two hexadecimal digits with colons between. Xen: libxl_internal.c, libxl__parse_mac.
+  static func isMAC(_ text: String) -> Bool {
+    let bytes = Array(text.utf8)
+    // What follows a colon behind the last pair is not looked at.
+    guard bytes.count >= 17, bytes.count == 17 || bytes[17] == UInt8(ascii: ":") else {
+      return false
+    }
+    return (0..<17).allSatisfy { place in
+      switch place % 3 {
+      // strtol takes a space or a sign before a digit.
+      case 0: isHexDigit(bytes[place]) || [0x20, 0x2B, 0x2D].contains(bytes[place])
+      case 1: isHexDigit(bytes[place])
+      default: bytes[place] == UInt8(ascii: ":")
+      }
+    }
+  }
+
+  private static func isHexDigit(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 0x30...0x39, 0x41...0x46, 0x61...0x66: true
+    default: false
+    }
+  }
+
+  // MARK: - Words
+
+  private func expected(_ type: LibxlType) -> String {
+    switch type {
+    case .defbool: "\"True\", \"False\" or \"<default>\""
+    case .bool: "true or false"
+    case .int: "an integer of -2147483648 to 2147483647"
+    case .u8: "an integer of 0 to 255"
+    case .u16: "an integer of 0 to 65535"
+    case .u32: "an integer of 0 to 4294967295"
+    case .u64: "an integer of 0 to 9223372036854775807"
+    case .uuid: "a UUID"
+    case .mac: "six bytes in hexadecimal with colons between"
+    case .string: "a string or null"
+    case .bitmap: "an array of integers"
+    case .strings: "an array of strings"
+    case .pairs: "an object of strings"
+    case .cpuid: "an array of objects, or an object with such a one as cpuid"
+    case .genid: "an array of 16 integers"
+    case .empty, .structure: "an object"
+    case .array: "an array"
+    case .enumeration(let name): "one of \(values(of: name).joined(separator: ", "))"
+    }
+  }
+
+  private mutating func note(
+    _ kind: Problem.Kind, _ path: String, _ expected: String, _ value: JSONValue
+  ) {
+    let got = value.text()
+    add(
+      Problem(
+        kind: kind, path: path,
+        text: "expected \(expected), got \(got.prefix(60).printable)\(got.count > 60 ? "..." : "")")
+    )
+  }
+
+  private mutating func add(_ problem: Problem) {
+    if problems.count < ConfigReading.problemLimit || problem.kind == .refused
+      || problem.kind == .lost
+    {
+      problems.append(problem)
+    }
+  }
+}

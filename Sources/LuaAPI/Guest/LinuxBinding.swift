@@ -1,0 +1,376 @@
+// What a saved Linux guest's kernel says of itself: img.linux.
+
+internal import Bytes
+internal import GuestOS
+package import LuaRuntime
+internal import Pages
+internal import Reports
+
+extension GuestCell {
+  /// The same for Lua; nil for what is not there.
+  fileprivate var luaValue: LuaValue? {
+    switch value {
+    case .text(let text): .text(text)
+    case .number(let number): .integer(number)
+    case .hex(let number): .unsigned(number)
+    case .flag(let flag): .boolean(flag)
+    case .seconds(let seconds): .number(seconds)
+    case .list(let items): .list(items.map { .text($0) })
+    case .rows(let rows): .list(rows.map(GuestCell.table))
+    case .none: nil
+    }
+  }
+
+  fileprivate static func table(_ row: [GuestCell]) -> LuaValue {
+    .table(row.compactMap { cell in cell.luaValue.map { (cell.key, $0) } })
+  }
+}
+
+/// A Linux guest.
+package final class LuaLinux {
+  let linux: LinuxGuest
+  var reports: GuestReports { GuestReports(linux) }
+
+  init(_ linux: LinuxGuest) { self.linux = linux }
+
+  /// Pushes rows and, where there may be more of them, why: two results.
+  static func push(_ section: GuestSection, _ frame: LuaFrame) -> Int32 {
+    frame.push(LuaValue.list(section.rows.map(GuestCell.table)))
+    if let problem = section.problem { frame.push(problem) } else { frame.pushNil() }
+    return 2
+  }
+
+  /// A method that gives rows.
+  private static func rows(
+    _ name: String, _ doc: String, takes parameters: String = "()", example: String = "",
+    _ body: @escaping (LuaLinux, LuaFrame) throws -> GuestSection
+  ) -> LuaMember<LuaLinux> {
+    .method(
+      name, "\(parameters): table?, (string|Error)?",
+      doc + " Where there may be more of them, the second result says why.", example: example
+    ) { linux, frame throws(LuaError) in
+      do { return push(try body(linux, frame), frame) } catch let error as PagesError {
+        return frame.fail(LuaFailure(error))
+      } catch let error as LuaError { throw error } catch {
+        throw LuaError("\(error)")
+      }
+    }
+  }
+
+  private func push(_ tasks: Listing<LinuxTask>, _ frame: LuaFrame) -> Int32 {
+    frame.pushTable()
+    for (index, task) in tasks.items.enumerated() {
+      frame.push(object: LuaTask(self, task))
+      frame.setElement(index + 1)
+    }
+    if let problem = tasks.problem { frame.push(problem) } else { frame.pushNil() }
+    return 2
+  }
+
+  package static var table: LuaClass<LuaLinux> {
+    var table = LuaClass<LuaLinux>(
+      "Linux",
+      "What a saved Linux guest was doing, by what its kernel carries about itself: kallsyms, BTF and "
+        + "unwind tables. Needs no file from outside.",
+      properties + questions + values)
+    table.toString = { "Linux \($0.linux.release)" }
+    return table
+  }
+
+  private static var properties: [LuaMember<LuaLinux>] {
+    [
+      .property("release", "string", "The kernel's release, as uname -r says it.") {
+        linux, frame in frame.push(linux.linux.release)
+      },
+      .property("banner", "string", "The kernel's own line: release, compiler, build.") {
+        linux, frame in frame.push(linux.linux.banner)
+      },
+      .property("cpus", "integer[]", "The numbers of the CPUs that are online.") { linux, frame in
+        frame.push(LuaValue.list(linux.linux.cpus.map { .integer(Int64($0)) }))
+      },
+      .property("uptime", "number", "Seconds since the start, by the guest's own clock.", unit: "s")
+      {
+        linux, frame throws(LuaError) in
+        let clock = try paging { () throws(PagesError) in try linux.linux.clock() }
+        frame.push(Double(clock.sinceBoot) / 1e9)
+      },
+      .property(
+        "symbol", "Symbols", "The kernel's variables and functions by name.",
+        example: "print(img.linux.symbol.init_task.comm)"
+      ) { linux, frame in frame.push(object: LuaSymbols(linux)) },
+    ]
+  }
+
+  private static var questions: [LuaMember<LuaLinux>] {
+    [
+      .method(
+        "tasks", "(): Task[]?, (string|Error)?",
+        "The processes. Where there may be more of them, the second result says why.",
+        example: "for _, task in ipairs(img.linux:tasks()) do print(task.pid, task.comm) end"
+      ) { linux, frame throws(LuaError) in
+        do throws(PagesError) { return linux.push(try linux.linux.tasks(), frame) } catch {
+          return frame.fail(LuaFailure(error))
+        }
+      },
+      .method("threads", "(): Task[]?, (string|Error)?", "All threads of all processes.") {
+        linux, frame throws(LuaError) in
+        do throws(PagesError) { return linux.push(try linux.linux.threads(), frame) } catch {
+          return frame.fail(LuaFailure(error))
+        }
+      },
+      .method("task", "(pid: integer): Task?, Error?", "The task of this number.") {
+        linux, frame throws(LuaError) in
+        let pid = Int(try frame.integer(2, in: 0...Int64(Int32.max)))
+        do throws(PagesError) {
+          frame.push(object: LuaTask(linux, try linux.linux.task(pid)))
+          return 1
+        } catch { return frame.fail(LuaFailure(error)) }
+      },
+      rows(
+        "dmesg", "The kernel's log: tables of sequence, time (s), level, facility and text.",
+        example: "for _, line in ipairs(img.linux:dmesg()) do print(line.time, line.text) end"
+      ) { linux, _ in try linux.reports.log() },
+      rows("modules", "The loaded modules: name, size, used, state, address and by.") {
+        linux, _ in try linux.reports.modules()
+      },
+      rows("mounts", "The mounted file systems: device, type, access, number and path.") {
+        linux, _ in try linux.reports.mounts()
+      },
+      rows("netdevs", "The network devices: index, name, state, mtu, hardware and addresses.") {
+        linux, _ in try linux.reports.netDevices()
+      },
+      rows(
+        "sockets", "The sockets of processes: protocol, state, local, remote, pid, fd and name."
+      ) { linux, _ in try linux.reports.sockets() },
+      .method(
+        "meminfo", "(): table?, Error?",
+        "How memory is used, in bytes, by the names of /proc/meminfo.",
+        example: "print(img.linux:meminfo().MemFree)"
+      ) { linux, frame throws(LuaError) in
+        do throws(PagesError) {
+          let use = try linux.linux.memoryUse()
+          frame.push(LuaValue.table(use.map { ($0.name, .unsigned($0.bytes)) }))
+          return 1
+        } catch { return frame.fail(LuaFailure(error)) }
+      },
+      rows(
+        "hung", "Tasks that wait without being interruptible for so long (120), with their stacks.",
+        takes: "(seconds?: number)"
+      ) { linux, frame in
+        try linux.reports.hung(frame.isMissing(2) ? nil : "\(frame.number(2))")
+      },
+      rows("stack", "The stacks of the vCPUs: vcpu, pid, name, state and frames.") {
+        linux, _ in try linux.reports.stacks(nil)
+      },
+    ]
+  }
+
+  private static var values: [LuaMember<LuaLinux>] {
+    [
+      .method(
+        "eval", "(expression: string): any, Error?",
+        "The value of an expression of C over the kernel's variables, as `xensave-lua guest IMAGE "
+          + "print` takes it: a number, a string, a boolean, or a KernelValue.",
+        example: "print(img.linux:eval \"per_cpu(runqueues, 0).curr->comm\")"
+      ) { linux, frame throws(LuaError) in
+        let text = try frame.string(2)
+        do throws(PagesError) {
+          try LuaKernelValue.push(linux, try linux.linux.evaluate(text), frame)
+          return 1
+        } catch { return frame.fail(LuaFailure(error)) }
+      },
+      .method(
+        "cast", "(type: string, address: integer): any",
+        "What is at an address, as a type of the kernel.",
+        example: "local task = img.linux:cast(\"struct task_struct\", address)"
+      ) { linux, frame throws(LuaError) in
+        let name = try frame.string(2)
+        let address = UInt64(bitPattern: try frame.integer(3))
+        try paging { () throws(PagesError) in
+          let type = try linux.linux.type(name)
+          let place: KernelValue.Place = type.pointers > 0 ? .computed(address) : .memory(address)
+          try LuaKernelValue.push(linux, KernelValue(place, type), frame)
+        }
+        return 1
+      },
+      .method(
+        "location", "(address: integer): string?",
+        "The function or variable that an address is in, as \"schedule+0x1f/0x40\".",
+        example: "print(img.linux:location(img.vcpu[0].rip))"
+      ) { linux, frame throws(LuaError) in
+        let address = UInt64(bitPattern: try frame.integer(2))
+        if let location = linux.linux.location(of: address) {
+          frame.push(location.description)
+        } else {
+          frame.pushNil()
+        }
+        return 1
+      },
+      .method(
+        "read", "(address: integer, count: integer): string?, Error?",
+        "Bytes of the kernel's memory, by the kernel's own addresses; at most 64 MiB."
+      ) { linux, frame throws(LuaError) in
+        let address = UInt64(bitPattern: try frame.integer(2))
+        let count = Int(try frame.integer(3, in: 0...Int64(KernelMemory.readLimit)))
+        do throws(PagesError) {
+          frame.push(LuaValue.string(try linux.linux.memory.read(address, count)))
+          return 1
+        } catch { return frame.fail(LuaFailure(error)) }
+      },
+    ]
+  }
+}
+
+/// The kernel's symbols by name.
+final class LuaSymbols {
+  let linux: LuaLinux
+  init(_ linux: LuaLinux) { self.linux = linux }
+
+  static var table: LuaClass<LuaSymbols> {
+    var table = LuaClass<LuaSymbols>(
+      "Symbols",
+      "The kernel's variables and functions by name: a variable whose type is known is a value of it, "
+        + "others are addresses; nil where there is no such name.", [])
+    table.index = { symbols, frame throws(LuaError) in
+      let name = try frame.string(2)
+      let linux = symbols.linux
+      guard let address = linux.linux.symbols[name] else {
+        frame.pushNil()
+        return 1
+      }
+      guard let value = try? linux.linux.variable(name), value.type.id != 0 else {
+        frame.push(LuaValue.unsigned(address))
+        return 1
+      }
+      try paging { () throws(PagesError) in try LuaKernelValue.push(linux, value, frame) }
+      return 1
+    }
+    table.length = { symbols, frame in
+      frame.push(symbols.linux.linux.symbols.count)
+      return 1
+    }
+    return table
+  }
+}
+
+/// A process or thread.
+package final class LuaTask {
+  let linux: LuaLinux
+  let task: LinuxTask
+
+  init(_ linux: LuaLinux, _ task: LinuxTask) {
+    self.linux = linux
+    self.task = task
+  }
+
+  private static func number(
+    _ name: String, _ doc: String, unit: String = "", _ get: @escaping (LinuxTask) -> UInt64
+  ) -> LuaMember<LuaTask> {
+    .property(name, "integer", doc, unit: unit) { task, frame in
+      frame.push(LuaValue.unsigned(get(task.task)))
+    }
+  }
+
+  package static var table: LuaClass<LuaTask> {
+    var table = LuaClass<LuaTask>("Task", "A process of a guest, or a thread of one.", members)
+    table.toString = { "task \($0.task.pid) (\($0.task.name))" }
+    return table
+  }
+
+  private static var members: [LuaMember<LuaTask>] {
+    [
+      number("pid", "Its number.") { UInt64(clamping: $0.pid) },
+      number("process", "The number of the process that it is a thread of.") {
+        UInt64(clamping: $0.processID)
+      },
+      number("ppid", "The number of the process that made it.") { UInt64(clamping: $0.parentID) },
+      number("uid", "The user that it acts as.") { UInt64($0.uid) },
+      number("rss", "Bytes of its memory that are there.", unit: "bytes") {
+        $0.residentPages.multipliedSaturated(by: 4096)
+      },
+      number("vsz", "Bytes of its address space.", unit: "bytes") {
+        $0.virtualPages.multipliedSaturated(by: 4096)
+      },
+      number("start_time", "Nanoseconds from the guest's start to its own.", unit: "ns") {
+        $0.startTime
+      },
+      number("address", "Where its struct task_struct is.") { $0.address },
+      .property("comm", "string", "Its name, at most 15 bytes.") { task, frame in
+        frame.push(task.task.name)
+      },
+      .property(
+        "state", "string",
+        "As ps(1) has it: R, S, D, T, t, X, Z, P, I; F for one that is frozen for the suspend."
+      ) { task, frame in frame.push(String(task.task.state)) },
+      .property("is_kernel", "boolean", "Whether it is a thread of the kernel.") { task, frame in
+        frame.push(task.task.isKernelThread)
+      },
+      .property("cmdline", "string[]", "Its arguments; none for threads of the kernel.") {
+        task, frame throws(LuaError) in
+        let arguments = try paging { () throws(PagesError) in
+          try task.linux.linux.arguments(of: task.task)
+        }
+        frame.push(LuaValue.list(arguments.map { .text($0) }))
+      },
+      .property("exe", "string?", "The file that it runs; nil for threads of the kernel.") {
+        task, frame throws(LuaError) in
+        let path = try paging { () throws(PagesError) in
+          try task.linux.linux.executable(of: task.task)
+        }
+        if let path { frame.push(path) } else { frame.pushNil() }
+      },
+      .property("struct", "KernelValue", "Its struct task_struct.") {
+        task, frame throws(LuaError) in
+        try paging { () throws(PagesError) in
+          let type = try task.linux.linux.type("struct task_struct")
+          try LuaKernelValue.push(
+            task.linux, KernelValue(.memory(task.task.address), type), frame)
+        }
+      },
+      .method(
+        "stack", "(): table?, (string|Error)?",
+        "Its calls in the kernel, the innermost first: tables of address, symbol, offset and module.",
+        example: "for _, call in ipairs(img.linux:task(1):stack()) do print(call.symbol) end"
+      ) { task, frame throws(LuaError) in
+        do throws(PagesError) {
+          let stack = try task.linux.linux.stack(of: task.task)
+          frame.push(LuaValue.list(GuestReports.frames(stack).map(GuestCell.table)))
+          if let problem = stack.problem { frame.push(problem) } else { frame.pushNil() }
+          return 2
+        } catch { return frame.fail(LuaFailure(error)) }
+      },
+      rows("maps", "Its address space: start, end, rights, offset, device, inode and name.") {
+        task throws(PagesError) in try task.linux.reports.maps("\(task.task.pid)")
+      },
+      rows("files", "Its open files: fd, position, flags and path.") {
+        task throws(PagesError) in try task.linux.reports.files("\(task.task.pid)")
+      },
+      .method(
+        "read", "(address: integer, count: integer): string?, Error?",
+        "Bytes of its own memory, at most 64 MiB. Nil and an error where nothing is mapped."
+      ) { task, frame throws(LuaError) in
+        let address = UInt64(bitPattern: try frame.integer(2))
+        let count = Int(try frame.integer(3, in: 0...Int64(KernelMemory.readLimit)))
+        do throws(PagesError) {
+          frame.push(
+            LuaValue.string(try task.linux.linux.read(of: task.task, address, count)))
+          return 1
+        } catch { return frame.fail(LuaFailure(error)) }
+      },
+    ]
+  }
+
+  private static func rows(
+    _ name: String, _ doc: String,
+    _ body: @escaping (LuaTask) throws(PagesError) -> GuestSection
+  ) -> LuaMember<LuaTask> {
+    .method(
+      name, "(): table?, (string|Error)?",
+      doc + " Where there may be more of them, the second result says why."
+    ) { task, frame throws(LuaError) in
+      do throws(PagesError) { return LuaLinux.push(try body(task), frame) } catch {
+        return frame.fail(LuaFailure(error))
+      }
+    }
+  }
+}

@@ -1,0 +1,247 @@
+// Spreading work on pages over the processor's cores.
+
+internal import Bytes
+internal import Format
+internal import SystemIO
+
+/// How many threads look at pages at the same time.
+public enum PageJobs {
+  // Safety: set by the command line, before any work begins.
+  nonisolated(unsafe) private static var asked: Int?
+
+  /// More are not asked for.
+  public static let limit = 256
+  /// Without being asked for: each has its memory.
+  private static let usualLimit = 32
+  /// Bytes that one job looks at: handing over has its price.
+  static let jobByteCount = 4 << 20
+  /// Pieces of one job: where pages lie scattered.
+  static let pieceLimit = 256
+  /// Bytes from which on a pass is worth the start of threads.
+  static let least: UInt64 = 16 << 20
+
+  /// From now on so many; nil for as many as this process may use cores.
+  public static func set(_ count: Int?) { unsafe asked = count }
+
+  static var count: Int { unsafe asked ?? min(Surroundings.coreCount, usualLimit) }
+
+  /// Threads for a pass over so many bytes; 1 where it stays with the caller's (and one that reads ahead).
+  static func count(for bytes: UInt64) -> Int { bytes < least ? 1 : count }
+}
+
+/// Runs jobs on threads. What comes of them is handed on in their order, on the caller's thread: no more
+/// of it is in memory than one result a thread.
+final class OrderedJobs<Job, Result> {
+  /// Touched by its thread while that has a job, and by nobody else then.
+  private final class Slot {
+    let thread: BackgroundThread
+    let work: (Job) throws(PagesError) -> Result
+    var result: Result?
+    var error: PagesError?
+
+    init(_ thread: BackgroundThread, _ work: @escaping (Job) throws(PagesError) -> Result) {
+      self.thread = thread
+      self.work = work
+    }
+
+    func start(_ job: Job) {
+      thread.start {
+        do throws(PagesError) { self.result = try self.work(job) } catch { self.error = error }
+      }
+    }
+
+    func finish() throws(PagesError) -> Result? {
+      thread.wait()
+      if let error { throw error }
+      defer { result = nil }
+      return result
+    }
+  }
+
+  private var slots: [Slot] = []
+
+  /// At most `count` threads; `make` gives each what it does, with memory of its own. Nil where there
+  /// can be none.
+  init?(
+    _ count: Int, _ make: () throws(PagesError) -> (Job) throws(PagesError) -> Result
+  ) throws(PagesError) {
+    for _ in 0..<count {
+      guard let thread = try? BackgroundThread() else { break }
+      slots.append(Slot(thread, try make()))
+    }
+    if slots.isEmpty { return nil }
+  }
+
+  /// Runs what `next` gives until that is nil. Where anything throws, no job is at work any more when
+  /// this ends.
+  func run(
+    _ next: () -> Job?, _ body: (Result) throws(PagesError) -> Void
+  ) throws(PagesError) {
+    defer { for slot in slots { slot.thread.wait() } }
+    var (started, finished) = (0, 0)
+    func start() {
+      guard let job = next() else { return }
+      slots[started % slots.count].start(job)
+      started += 1
+    }
+    for _ in slots { start() }
+    while finished < started {
+      let result = try slots[finished % slots.count].finish()
+      finished += 1
+      // The thread whose result this is goes on before it is looked at.
+      start()
+      if let result { try body(result) }
+    }
+  }
+}
+
+extension PageImage {
+  /// As `forEachPiece`, but `look` works on several threads: `make` gives each thread its own. What
+  /// comes of each piece goes to `body` in order, on the caller's thread.
+  func mapPieces<R>(
+    in pages: PageSet? = nil,
+    _ make: () -> (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) -> R,
+    _ body: (_ piece: PagePiece, _ result: R) throws(PagesError) -> Void
+  ) throws(PagesError) {
+    let count = PageJobs.count(for: dataByteCount)
+    let jobs =
+      count > 1
+      ? try OrderedJobs(count) { () throws(PagesError) in try self.pieceWorker(make()) } : nil
+    guard let jobs else {
+      let look = make()
+      return try forEachPiece(in: pages) { (pfn, bytes, count) throws(PagesError) in
+        let offset = index.page(pfn)?.offset ?? 0
+        try body(PagePiece(pfn: pfn, offset: offset, count: count), look(pfn, bytes, count))
+      }
+    }
+    var cursor = PieceCursor(index, pages, PageImage.pieceByteCount / pageByteCount)
+    let done = ProgressCounter()
+    let total = pages == nil ? dataByteCount : nil
+    try Progress.phase("reading pages", of: total, done: { done.value }) { () throws(PagesError) in
+      try jobs.run({ cursor.nextJob() }) { results throws(PagesError) in
+        Progress.beat()
+        for (piece, result) in results {
+          done.value += UInt64(piece.byteCount)
+          try body(piece, result)
+        }
+      }
+    }
+  }
+
+  /// What one thread does with pieces.
+  private func pieceWorker<R>(
+    _ look: @escaping (UInt64, RawSpan, Int) -> R
+  ) throws(PagesError) -> ([PagePiece]) throws(PagesError) -> [(PagePiece, R)] {
+    let reader = try PageWorker(self)
+    return { (pieces) throws(PagesError) in
+      var out: [(PagePiece, R)] = []
+      out.reserveCapacity(pieces.count)
+      for piece in pieces {
+        try reader.read(piece.offset, piece.byteCount, into: reader.arena, at: 0)
+        reader.arena.withBytes(0..<piece.byteCount) { bytes in
+          out.append((piece, look(piece.pfn, bytes, piece.count)))
+        }
+      }
+      return out
+    }
+  }
+
+  /// As `forEachBatch`, but batches are looked at on several threads, and what comes of each goes to
+  /// `body` in order. False, and nothing is done, where one thread is as good.
+  func mapBatches<R>(
+    of capacity: Int,
+    _ make: () -> (PageBatch) throws(PagesError) -> R,
+    _ body: (R) throws(PagesError) -> Void
+  ) throws(PagesError) -> Bool {
+    let count = PageJobs.count(for: dataByteCount)
+    guard count > 1,
+      let jobs = try OrderedJobs(
+        count, { () throws(PagesError) in try self.batchWorker(capacity, make()) })
+    else { return false }
+    var cursor = RunCursor(index.runs)
+    let done = ProgressCounter()
+    try Progress.phase("looking at pages", of: index.pageCount, unit: "pages", done: { done.value })
+    { () throws(PagesError) in
+      try jobs.run({ cursor.nextJob() }) { found throws(PagesError) in
+        Progress.beat()
+        done.value += found.pageCount
+        for result in found.results { try body(result) }
+      }
+    }
+    return true
+  }
+
+  /// What one thread does with runs.
+  private func batchWorker<R>(
+    _ capacity: Int, _ look: @escaping (PageBatch) throws(PagesError) -> R
+  ) throws(PagesError) -> ([PageRun]) throws(PagesError) -> (pageCount: UInt64, results: [R]) {
+    let reader = try PageWorker(self)
+    let filler = BatchFiller(capacity) { (offset, count, arena, place) throws(PagesError) in
+      try reader.read(offset, count, into: arena, at: place)
+    }
+    return { (runs) throws(PagesError) in
+      var results: [R] = []
+      let add = { (batch: PageBatch) throws(PagesError) in results.append(try look(batch)) }
+      for run in runs { try filler.add(run, add) }
+      try filler.flush(add)
+      return (runs.reduce(0) { $0 + UInt64($1.pageCount) }, results)
+    }
+  }
+}
+
+/// What one thread reads pages with.
+final class PageWorker {
+  private let source: Source
+  /// A piece that fits the processor's second cache.
+  let arena = Arena(capacity: PageImage.pieceByteCount)
+
+  init(_ image: PageImage) throws(PagesError) {
+    source = try io { () throws(SystemError) in try image.source.duplicate() }
+  }
+
+  func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int) throws(PagesError) {
+    arena.reserve(place + count)
+    source.seek(offset)
+    let got = try io { () throws(SystemError) in
+      try source.read(into: arena, place..<place + count)
+    }
+    guard got == count else { throw shorter(source) }
+  }
+}
+
+extension PieceCursor {
+  /// The pieces of the next job; nil at the end.
+  mutating func nextJob() -> [PagePiece]? {
+    var (pieces, byteCount): ([PagePiece], Int) = ([], 0)
+    while byteCount < PageJobs.jobByteCount, pieces.count < PageJobs.pieceLimit, let piece = next()
+    {
+      pieces.append(piece)
+      byteCount += piece.byteCount
+    }
+    return pieces.isEmpty ? nil : pieces
+  }
+}
+
+/// Goes over runs in parts.
+private struct RunCursor {
+  private let runs: [PageRun]
+  private var run = 0
+  private var done: UInt64 = 0
+
+  init(_ runs: [PageRun]) { self.runs = runs }
+
+  /// The runs of the next job; nil at the end.
+  mutating func nextJob() -> [PageRun]? {
+    var (out, left): ([PageRun], UInt64) = ([], UInt64(PageJobs.jobByteCount / pageByteCount))
+    while left > 0, out.count < PageJobs.pieceLimit, run < runs.count {
+      let current = runs[run]
+      let first = current.pfn + done
+      let part = current.part(first..<min(current.end, first + left))
+      out.append(part)
+      left -= UInt64(part.pageCount)
+      done += UInt64(part.pageCount)
+      if first + UInt64(part.pageCount) == current.end { (run, done) = (run + 1, 0) }
+    }
+    return out.isEmpty ? nil : out
+  }
+}
