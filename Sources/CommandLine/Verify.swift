@@ -14,7 +14,7 @@ struct Verify: LongCommand {
     commandName: name, _superCommandName: Commands.name,
     abstract: "Check an image as Xen would on a restore, and more.",
     discussion: """
-      Reads heads only, never page contents. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
+      Reads heads only, never page contents but, with --pages, the page tables of PV guests. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
       call failed.
       """)
 
@@ -22,6 +22,8 @@ struct Verify: LongCommand {
   @Flag(help: "Print the findings as JSON.") var json = false
   @OptionGroup var colour: ColourOption
   @Flag(help: "Count warnings as errors.") var strict = false
+  @Flag(help: "Look into the page tables and the start info of PV guests, too (in a file).")
+  var pages = false
   @Flag(help: "List the rules instead of checking an image.") var rules = false
   @OptionGroup var long: ProgressOptions
 
@@ -35,7 +37,7 @@ struct Verify: LongCommand {
     let report: VerifyReport
     do {
       report = try Verifier(
-        Source(opening: path), options: Verifier.Options(isStrict: strict)
+        Source(opening: path), options: Verifier.Options(isStrict: strict, readsPages: pages)
       ).run()
     } catch let error as SystemError {
       throw Failure(error)

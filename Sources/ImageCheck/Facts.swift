@@ -31,6 +31,7 @@ struct LibxcFacts {
   /// Types of a PV guest's pages.
   private(set) var pageTypes = PageTypeMap()
   private(set) var hasPages = false
+  private(set) var specialPages = SpecialPages()
   /// What the CPUID and MSR policies say; nil before X86_CPUID_POLICY came.
   private(set) var policy: CPUPolicy?
   private var leaves: [CPUIDLeaf]?
@@ -48,6 +49,7 @@ struct LibxcFacts {
       if pages.dataCount > 0 { hasPages = true }
       p2m.observe(record, pages)
       if guest == .x86PV { pageTypes.observe(record, pages) }
+      if guest == .x86HVM { specialPages.observe(record, pages) }
     case .x86PVP2MFrames:
       if record.body.count >= 8 {
         let end = UInt64(record.body.load(4, as: UInt32.self, record.context.order))
@@ -73,6 +75,32 @@ struct LibxcFacts {
   }
 }
 
+/// The pages at the end of an HVM guest's first 4 GiB that it shares with others: which of them came.
+/// Xen: tools/libs/guest/xg_dom_x86.c, X86_HVM_END_SPECIAL_REGION.
+struct SpecialPages {
+  private static let pfns: ClosedRange<UInt64> = 0xFEFF0...0xFEFFF
+  private var there: UInt16 = 0
+
+  mutating func observe(_ record: Record, _ pages: PageTableSummary) {
+    guard pages.lowestPFN <= Self.pfns.upperBound, pages.highestPFN >= Self.pfns.lowerBound
+    else { return }
+    for number in 0..<pages.counts.reduce(0, +) {
+      let entry = record.pageEntry(number)
+      guard Self.pfns.contains(entry.pfn), entry.type.hasData || entry.type == .xalloc
+      else { continue }
+      there |= 1 << UInt16(entry.pfn - Self.pfns.lowerBound)
+    }
+  }
+
+  /// Whether a page did not come, as far as can be told: where none of these pages came, the guest has
+  /// them elsewhere.
+  func lacks(_ pfn: UInt64, highest: UInt64) -> Bool {
+    guard there != 0 else { return false }
+    return Self.pfns.contains(pfn)
+      ? there & 1 << UInt16(pfn - Self.pfns.lowerBound) == 0 : pfn > highest
+  }
+}
+
 /// The facts of the tail records, since the beginning of the stream or the last CHECKPOINT.
 struct CheckpointFacts {
   private(set) var first: [RecordType: RecordPlace] = [:]
@@ -81,6 +109,7 @@ struct CheckpointFacts {
   /// The HVM parameters that came: bit n for number n, up to 63.
   private(set) var params: UInt64 = 0
   private(set) var storePFN: UInt64 = 0
+  private(set) var consolePFN: UInt64 = 0
 
   func has(_ type: RecordType) -> Bool { first[type] != nil }
   func has(_ type: RecordType, vcpu: UInt32) -> Bool { vcpus[type]?.contains(vcpu) ?? false }
@@ -101,6 +130,7 @@ struct CheckpointFacts {
       for (index, value) in record.hvmParams where index < 64 {
         params |= 1 << index
         if index == 1 { storePFN = value }
+        if index == 17 { consolePFN = value }
       }
     default: break
     }

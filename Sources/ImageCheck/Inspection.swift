@@ -131,6 +131,13 @@ final class Inspection {
     report(offset: 0, place: "", "", problem)
   }
 
+  /// What the verifier itself finds.
+  func report(rule id: String, offset: UInt64, place: String, _ field: String, _ problem: String) {
+    guard let rule = book.rules.firstIndex(where: { $0.id == id }) else { return }
+    current = rule
+    report(offset: offset, place: place, field, problem)
+  }
+
   // MARK: - Reporting
 
   /// Findings of the rule that is looking: 0 for one that has not found anything yet.

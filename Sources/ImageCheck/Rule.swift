@@ -69,10 +69,10 @@ public struct Rule: Sendable {
 extension Rule {
   /// All rules, in the order of the layers. To add one, add it to one of these lists.
   public static let all: [Rule] =
-    unfinishedEdits + framing + xlHeader + config + libvirtHeader + xenopsd + libxlHeader
-    + libxcHeaders + records + dispatch
+    unfinishedEdits + framing + xlHeader + configShape + config + libvirtHeader + xenopsd
+    + libxlHeader + libxcHeaders + records + dispatch
     + staticData + order + cpuPolicy + completeness + pageData + pv + pvState + hvmContext
-    + hvmState + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending
+    + hvmState + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending + pages
 
   /// The rule with this name.
   public static func named(_ id: String) -> Rule? { all.first { $0.id == id } }

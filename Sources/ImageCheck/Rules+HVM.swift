@@ -73,8 +73,9 @@ extension Rule {
           "expected the end, got \(record.body.count - last.offset) octets behind END")
       }),
     Rule(
-      "hvm-context.duplicate", .error, "Each instance of a type has one entry.",
-      "Rationale: no Xen writes two; the second replaces the first",
+      "hvm-context.duplicate", .warning,
+      "Each instance of a type has one entry: of two, Xen takes the last.",
+      "Rationale: no Xen writes two",
       .context { look, record, entries in
         let keys = entries.map { UInt32($0.type) << 16 | UInt32($0.instance) }
         let sorted = keys.sorted()
@@ -108,12 +109,28 @@ extension Rule {
         // END's length is for hvm-context.excess: Xen does not look at it.
         for entry in entries where entry.type != HVMContextType.end {
           guard let layout = HVMRecords.chain.layout(entry.type), !layout.lengths.isEmpty,
-            !layout.lengths.contains(Int(entry.claimed)), Int(entry.claimed) == entry.byteCount
+            !layout.lengths.contains(Int(entry.claimed)), Int(entry.claimed) == entry.byteCount,
+            !layout.isFilledUp(entry)
           else { continue }
           let lengths = layout.lengths.map(String.init).joined(separator: " or ")
           look.report(
             record, "\(layout.name)[\(entry.instance)]", at: entry.offset - 4,
             "expected \(lengths) octets, got \(entry.claimed)")
+        }
+      }),
+    Rule(
+      "hvm-context.entry-short", .warning,
+      "An entry that Xen fills up with zeros has a length that a release has written.",
+      "Xen: xen/arch/x86/hvm/save.c, _hvm_read_entry",
+      .context { look, record, entries in
+        for entry in entries {
+          guard let layout = HVMRecords.chain.layout(entry.type), layout.isFilledUp(entry),
+            !layout.lengths.contains(Int(entry.claimed))
+          else { continue }
+          look.report(
+            record, "\(layout.name)[\(entry.instance)]", at: entry.offset - 4,
+            "expected \(layout.lengths.map(String.init).joined(separator: " or ")) bytes, got "
+              + "\(entry.claimed): Xen takes the rest as zeros")
         }
       }),
     Rule(
@@ -163,6 +180,18 @@ extension Rule {
         }
       }),
     Rule(
+      "hvm-params.pvh", .error,
+      "A PVH guest has no ACPI power management, which a parameter places.",
+      "Xen: xen/arch/x86/hvm/pmtimer.c, pmtimer_change_ioport, ENODEV",
+      .record([.hvmParams]) { look, record in
+        guard look.configuration?.type == "pvh" else { return }
+        for (number, param) in record.hvmParams.enumerated() where param.index == 19 {
+          look.report(
+            record, "param[\(number)].index", at: 8 + 16 * number,
+            "expected none in a PVH guest, got 19 (ACPI_IOPORTS_LOCATION)")
+        }
+      }),
+    Rule(
       "hvm-params.once", .error, "A parameter that Xen lets be set once has one value.",
       "Xen: xen/arch/x86/hvm/hvm.c, hvm_allow_set_param",
       .record([.hvmParams]) { look, record in
@@ -193,6 +222,19 @@ extension Rule {
         }
       }),
     Rule(
+      "hvm-params.page", .error,
+      "STORE_PFN and CONSOLE_PFN are pages of the guest: xenstored and xenconsoled map them.",
+      "Xen: tools/libs/light/libxl_create.c, domcreate_console_available; xl of 4.17",
+      .completion { look, record in
+        guard look.libxc.guest == .x86HVM, let highest = look.survey.highestPFN else { return }
+        let facts = look.libxc.checkpoint
+        for (name, pfn) in [("STORE_PFN", facts.storePFN), ("CONSOLE_PFN", facts.consolePFN)]
+        where pfn != 0 && look.libxc.specialPages.lacks(pfn, highest: highest) {
+          look.report(
+            record, "", "expected the page of \(name) (pfn \(pfn.hex())) before it, got none")
+        }
+      }),
+    Rule(
       "hvm-params.store-pfn", .warning, "STORE_PFN is among them: else the guest has no xenstore.",
       "Xen: tools/libs/guest/xg_sr_restore_x86_hvm.c, x86_hvm_stream_complete",
       .completion { look, record in
@@ -202,4 +244,12 @@ extension Rule {
         look.report(record, "", "expected STORE_PFN in HVM_PARAMS before it, got none")
       }),
   ]
+}
+
+extension EntryLayout {
+  /// Whether Xen takes an entry of this length, which is shorter than its own.
+  fileprivate func isFilledUp(_ entry: ChainEntry) -> Bool {
+    guard mayBeShorter, let greatest = lengths.max() else { return false }
+    return Int(entry.claimed) == entry.byteCount && entry.byteCount < greatest
+  }
 }

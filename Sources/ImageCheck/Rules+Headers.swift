@@ -53,6 +53,19 @@ extension Rule {
           "expected bit 0 (json), got \(flags.hex()): the configuration is read as xl.cfg text")
       }),
     Rule(
+      "xl-header.text", .error,
+      "A configuration that is JSON is said to be: xl reads others as xl.cfg.",
+      xlReader,
+      .header(.xl) { look, header in
+        let flags = header.bytes.load(36, as: UInt32.self, header.order)
+        guard flags & 1 == 0, let config = ConfigData(header),
+          config.text.first(where: { $0 > 0x20 }) == UInt8(ascii: "{")
+        else { return }
+        look.report(
+          header, "mandatory_flags", at: 36,
+          "expected bit 0 (json) with a configuration that begins with \"{\", got \(flags.hex())")
+      }),
+    Rule(
       "xl-header.optional-flags", .warning, "No optional flag is defined.",
       "Xen: tools/xl/xl.h, struct save_file_header",
       .header(.xl) { look, header in
@@ -118,9 +131,23 @@ extension Rule {
           let document = try JSONDocument(text, options: DomainConfiguration.options)
           if case .object = document.root { return }
           look.report(header, "config", at: 52, "expected a JSON object")
-        } catch {
+        } catch  where error.kind != .trailingText {
           look.report(header, "config", at: 52 + error.offset, "\(error)")
+        } catch {}
+      }),
+    Rule(
+      "xl-header.config-tail", .warning,
+      "Nothing follows the configuration's object: xl passes over it.",
+      "Xen: tools/libs/light/libxl_json.c, libxl__json_parse; xl of 4.17",
+      .header(.xl) { look, header in
+        guard XLConfig.isJSON(header), let text = XLConfig.text(header), !text.isEmpty else {
+          return
         }
+        do throws(JSONError) {
+          _ = try JSONDocument(text, options: DomainConfiguration.options)
+        } catch  where error.kind == .trailingText {
+          look.report(header, "config", at: 52 + error.offset, "expected the end, got more text")
+        } catch {}
       }),
     Rule(
       "xl-header.no-config", .warning,
@@ -158,7 +185,8 @@ extension Rule {
           header, "options", at: 12, "expected bit 0 to be 0 (little-endian), got \(options.hex())")
       }),
     Rule(
-      "libxl-header.reserved-options", .error, "Reserved bits of options are zero.",
+      "libxl-header.reserved-options", .warning,
+      "Reserved bits of options are zero: Xen passes over them.",
       "Spec: libxl-migration-stream, Header",
       .header(.libxl) { look, header in
         let options = header.bytes.load(12, as: UInt32.self, .big)
@@ -197,7 +225,8 @@ extension Rule {
           header, "options", at: 16, "expected bit 0 to be 0 (little-endian), got \(options.hex())")
       }),
     Rule(
-      "image-header.reserved-options", .error, "Reserved bits of options are zero.",
+      "image-header.reserved-options", .warning,
+      "Reserved bits of options are zero: Xen passes over them.",
       "Spec: libxc-migration-stream, Image Header",
       .header(.image) { look, header in
         let options = header.bytes.load(16, as: UInt16.self, .big)

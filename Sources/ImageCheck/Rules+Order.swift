@@ -33,8 +33,8 @@ extension Rule {
       "Xen: tools/libs/guest/xg_sr_restore.c, handle_static_data_end",
       .record([.staticDataEnd]) { look, record in look.reportSecond(record) }),
     Rule(
-      "static-data.late", .error,
-      "Static records come before STATIC_DATA_END: later ones are never applied.",
+      "static-data.late", .warning,
+      "Static records come before STATIC_DATA_END: Xen never applies a later policy.",
       "Spec: libxc-migration-stream, STATIC_DATA_END",
       .record([.x86PVInfo, .x86CPUIDPolicy, .x86MSRPolicy]) { look, record in
         guard let place = look.libxc.first[.staticDataEnd] else { return }

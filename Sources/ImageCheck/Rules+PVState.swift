@@ -95,14 +95,37 @@ extension Rule {
         }
       }),
     Rule(
+      "vcpu-basic.user-tables", .error,
+      "ctrlreg[1] of a 64-bit guest is 0, or its bit 0 says that it names a page.",
+      file + "process_vcpu_basic; " + setContext,
+      .record([.x86PVVCPUBasic]) { look, record in
+        guard let context = PVContext(record), context.isWide else { return }
+        let value = record.body.load(8 + 4992, as: UInt64.self)
+        guard value != 0, value & 1 == 0 else { return }
+        look.report(
+          record, "ctrlreg[1]", at: 8 + 4992,
+          "expected bit 0 (a pfn in bits 12 on) or 0, got \(value.hex())")
+      }),
+    Rule(
+      "vcpu-basic.ldt-address", .error,
+      "The LDT of a 64-bit guest is not in Xen's part of the address space.", setContext,
+      .record([.x86PVVCPUBasic]) { look, record in
+        guard let context = PVContext(record), context.isWide,
+          PVContext.xenAddresses ~= context.ldtBase
+        else { return }
+        look.report(
+          record, "ldt_base", at: context.ldtBaseOffset,
+          "expected an address of the guest, got \(context.ldtBase.hex())")
+      }),
+    Rule(
       "vcpu-basic.guest-addresses", .error,
-      "The LDT and the breakpoints of a 64-bit guest are not in Xen's part of the address space.",
+      "The breakpoints of a 64-bit guest are not in Xen's part of the address space.",
       setContext, since: 18,
       .record([.x86PVVCPUBasic]) { look, record in
         guard let context = PVContext(record), context.isWide else { return }
         for (name, offset) in PVContext.guestAddresses {
           let value = record.body.load(8 + offset, as: UInt64.self)
-          guard 0x0000_8000_0000_0000..<0xFFFF_8800_0000_0000 ~= value else { continue }
+          guard PVContext.xenAddresses ~= value else { continue }
           look.report(
             record, name, at: 8 + offset, "expected an address of the guest, got \(value.hex())")
         }
@@ -244,6 +267,11 @@ extension Rule {
           look.report(
             record, "length", at: -4,
             "expected \(24 + area) for xcr0_accum \(accumulated.hex()), got \(record.length)")
+        } else if area == nil, count < X86XState.headByteCount {
+          look.report(
+            record, "length", at: -4,
+            "expected at least \(24 + X86XState.headByteCount) for xcr0_accum "
+              + "\(accumulated.hex()), got \(record.length)")
         }
         guard count >= X86XState.headByteCount else { return }
         let compaction = record.body.load(24 + 520, as: UInt64.self)
@@ -303,8 +331,8 @@ extension PVContext {
   /// Those that must not lie in Xen's part of the address space. Xen: __addr_ok.
   static let guestAddresses: [(name: String, offset: Int)] = [
     ("debugreg[0]", 5048), ("debugreg[1]", 5056), ("debugreg[2]", 5064), ("debugreg[3]", 5072),
-    ("ldt_base", 4816),
   ]
+  static let xenAddresses: Range<UInt64> = 0x0000_8000_0000_0000..<0xFFFF_8800_0000_0000
 
   var ldtBaseOffset: Int { 8 + (isWide ? 4816 : 2632) }
   var ldtEntriesOffset: Int { 8 + (isWide ? 4824 : 2636) }

@@ -47,7 +47,8 @@ extension Rule {
         }
       }),
     Rule(
-      "page-data.reserved-bits", .error, "Bits 59 to 52 of an entry are zero.", spec,
+      "page-data.reserved-bits", .warning,
+      "Bits 59 to 52 of an entry are zero: Xen passes over them.", spec,
       .pages { look, record, pages in
         guard pages.reservedBits != 0 else { return }
         look.reportFirst(record, pages, { $0.reservedBits != 0 }) {
@@ -76,8 +77,8 @@ extension Rule {
         }
       }),
     Rule(
-      "page-data.duplicate", .error,
-      "A pfn stands once in a record: readers would map and fill its page twice.",
+      "page-data.duplicate", .warning,
+      "A pfn stands once in a record: of two, Xen takes the last.",
       "Rationale: no saver writes it, and which of the two counts depends on the reader",
       .pages { look, record, pages in
         guard !pages.isAscending else { return }

@@ -10,11 +10,25 @@ extension Rule {
       "record.length", .error, "A body has the length that its type asks for.",
       "Spec: libxc-migration-stream, Records; libxl-migration-stream, Records",
       .any { look, record in
-        guard let layout = look.layout, !layout.length.allows(record.length)
+        guard let layout = look.layout, !layout.length.allows(record.length),
+          !record.hasUnreadTail
         else { return }
         look.report(
           record, "length", at: -4,
           "expected \(layout.length.description), got \(record.length)")
+      }),
+    Rule(
+      "record.excess", .warning,
+      "A record has nothing beyond what its type asks for, where readers do not look at it.",
+      "Xen: tools/libs/guest/xg_sr_restore.c, process_record; handle_x86_pv_info; "
+        + "tools/libs/light/libxl_stream_read.c, process_record",
+      .any { look, record in
+        guard let layout = look.layout, !layout.length.allows(record.length),
+          record.hasUnreadTail
+        else { return }
+        look.report(
+          record, "length", at: -4,
+          "expected \(layout.length.description), got \(record.length): readers pass over the rest")
       }),
     Rule(
       "record.empty", .note, "A record that says nothing is left out.",
@@ -118,6 +132,19 @@ extension Rule {
         look.report(record, "type", "expected a type up to 5, got \(record.type.number.hex(8))")
       }),
   ]
+}
+
+extension Record {
+  /// Whether it is longer than its type asks for, and Xen does not mind: records that say something by
+  /// being there, and those whose reader asks for a least length.
+  fileprivate var hasUnreadTail: Bool {
+    switch type {
+    case .end, .verify, .checkpoint, .staticDataEnd, .libxlEnd, .libxcContext, .checkpointEnd: true
+    case .x86PVInfo: length > 8
+    case .checkpointState: length > 4
+    default: false
+    }
+  }
 }
 
 extension RecordType {

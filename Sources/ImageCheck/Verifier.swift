@@ -15,7 +15,12 @@ public struct Verifier {
   public struct Options: Sendable {
     /// Whether warnings make an image bad.
     public var isStrict: Bool
-    public init(isStrict: Bool = false) { self.isStrict = isStrict }
+    /// Whether to look into the page tables and the start info of a PV guest: of a file only.
+    public var readsPages: Bool
+    public init(isStrict: Bool = false, readsPages: Bool = false) {
+      self.isStrict = isStrict
+      self.readsPages = readsPages
+    }
   }
 
   private let source: Source
@@ -57,7 +62,14 @@ public struct Verifier {
     do {
       if let problem = try source.unfinishedEdit() { inspection.findUnfinishedEdit(problem) }
     } catch { throw StreamError(error) }
+    let start = source.position
     try visitToEnd(StreamReader(source), inspection)
+    // Where the stream cannot be read to its end, that is what is wrong with it.
+    if options.readsPages, source.isFile, inspection.survey.ending == .end,
+      var check = PageTableCheck(inspection, source)
+    {
+      try check.run(from: start)
+    }
     return VerifyReport(inspection, isStrict: options.isStrict)
   }
 

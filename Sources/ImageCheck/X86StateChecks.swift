@@ -220,8 +220,12 @@ enum X86MachineCheck {
   /// CMCI_P, TES_P, SER_P and LMCE_P, which guests on Intel have.
   private static let intel: UInt64 = 1 << 10 | 1 << 11 | 1 << 24 | 1 << 27
 
+  static func isAMD(_ policy: CPUPolicy?) -> Bool {
+    policy?.vendor == "AuthenticAMD" || policy?.vendor == "HygonGenuine"
+  }
+
   static func problem(_ caps: UInt64, _ policy: CPUPolicy?) -> String? {
-    let isAMD = policy?.vendor == "AuthenticAMD" || policy?.vendor == "HygonGenuine"
+    let isAMD = isAMD(policy)
     let allowed = isAMD ? common : common | intel
     guard caps & ~allowed != 0 else { return nil }
     return

@@ -110,7 +110,10 @@ extension Example {
       $0.poke("X86_PV_VCPU_MSRS", 20, [1])
     },
     Example("tsc-info.mode", .pv(), at: "X86_TSC_INFO", 8) { $0.poke("X86_TSC_INFO", 8, [4]) },
-    Example("tsc-info.pvrdtscp", .pv(), at: "X86_TSC_INFO", 8) { $0.poke("X86_TSC_INFO", 8, [3]) },
+    Example("tsc-info.mode", .pv(), at: "X86_TSC_INFO", 8) { $0.poke("X86_TSC_INFO", 8, [3]) },
+    Example("tsc-info.pvrdtscp", .pv(version: 2), at: "X86_TSC_INFO", 8) {
+      $0.poke("X86_TSC_INFO", 8, [3])
+    },
   ]
 
   /// An HVM guest with another context.
@@ -154,6 +157,14 @@ extension Example {
     Example("hvm-params.count", .hvm(), at: "HVM_PARAMS", 8) { $0.poke("HVM_PARAMS", 8, [3]) },
     Example("hvm-params.index", .hvm(), at: "HVM_PARAMS", 32) {
       $0.replace("HVM_PARAMS", StreamBuilder.params([(1, 1), (39, 1)]))
+    },
+    Example("hvm-params.page", .hvm(), at: "END") {
+      $0.replace("HVM_PARAMS", StreamBuilder.params([(1, 0xFEFFC), (17, 0xFEFFF)]))
+    },
+    Example("hvm-params.pvh", .hvm(), at: "HVM_PARAMS", 32) {
+      $0.replace(
+        "xl", StreamBuilder.xl(config: Array(#"{"c_info":{"type":"pvh"}}"#.utf8) + [0]))
+      $0.replace("HVM_PARAMS", StreamBuilder.params([(1, 1), (19, 0)]))
     },
     Example("hvm-params.duplicate", .hvm(), at: "HVM_PARAMS", 32) {
       $0.replace("HVM_PARAMS", StreamBuilder.params([(1, 1), (1, 2)]))

@@ -19,6 +19,7 @@ extension Example {
     Example("xl-header.mandatory-flags", .hvm(), at: "xl", 36) { $0.poke("xl", 36, [7]) },
     Example("xl-header.stream-flag", .hvm(), at: "xl", 36) { $0.poke("xl", 36, [1]) },
     Example("xl-header.not-json", .hvm(), at: "xl", 36) { $0.poke("xl", 36, [2]) },
+    Example("xl-header.text", .hvm(), at: "xl", 36) { $0.poke("xl", 36, [2]) },
     Example("xl-header.optional-flags", .hvm(), at: "xl", 40) { $0.poke("xl", 40, [1]) },
     Example("xl-header.optional-data", .hvm(), at: "xl", 44) {
       $0.replace("xl", .init("xl", Array($0["xl"].prefix(44)) + le32(3) + zeros(3)))
@@ -34,6 +35,9 @@ extension Example {
     },
     Example("xl-header.config-json", .hvm(), at: "xl", 52 + 5) {
       $0.replace("xl", StreamBuilder.xl(config: config("{\"a\":}\0")))
+    },
+    Example("xl-header.config-tail", .hvm(), at: "xl", 52 + 3) {
+      $0.replace("xl", StreamBuilder.xl(config: config("{} {}\0")))
     },
     Example("xl-header.no-config", .hvm(), at: "xl", 48) {
       $0.replace("xl", StreamBuilder.xl(config: []))

@@ -11,6 +11,12 @@ extension Example {
     Example("record.length", .hvm(), at: "X86_TSC_INFO", 4) {
       $0.replace("X86_TSC_INFO", StreamBuilder.record("X86_TSC_INFO", 8, zeros(23)))
     },
+    Example("record.excess", .hvm(), at: "END", 4) {
+      $0.replace("END", StreamBuilder.record("END", 0, zeros(8)))
+    },
+    Example("record.excess", .pv(), at: "X86_PV_INFO", 4) {
+      $0.replace("X86_PV_INFO", StreamBuilder.record("X86_PV_INFO", 2, [8, 4] + zeros(14)))
+    },
     Example("record.empty", .pv(), at: "X86_PV_VCPU_MSRS", 4) {
       $0.replace(
         "X86_PV_VCPU_MSRS", StreamBuilder.record("X86_PV_VCPU_MSRS", 0x0C, zeros(8)))

@@ -124,6 +124,7 @@ extension Example {
         "HVM_CONTEXT", StreamBuilder.record("HVM_CONTEXT", 9, StreamBuilder.context(entries)))
       config(#"{"b_info":{"max_vcpus":2}}"#, in: &$0)
     },
+    entry("hvm-context.entry-short", 5, zeros(10), at: -4),
     entry("hvm-context.device", 13, zeros(8), at: -8) {
       config(#"{"c_info":{"type":"pvh"}}"#, in: &$0)
     },
@@ -244,6 +245,8 @@ extension Example {
     basic("vcpu-basic.addresses", 5160, le64(1 << 63)),
     basic("vcpu-basic.addresses", 720 + 16 * 14 + 8, le64(1 << 50)),
     basic("vcpu-basic.guest-addresses", 5056, le64(0xFFFF_8000_0000_0000)),
+    basic("vcpu-basic.ldt-address", 4816, le64(0xFFFF_8300_0000_0000)),
+    basic("vcpu-basic.user-tables", 4992, le64(0x1000)),
     basic("vcpu-basic.ldt", 4816, le64(1)), basic("vcpu-basic.ldt", 4824, le64(8193)),
     basic("vcpu-basic.ldt", 2632, le32(8), width: 4),
     basic("vcpu-basic.debug", 5048 + 56, le64(1 << 32)),
@@ -301,6 +304,11 @@ extension Example {
   }
 
   static let configs: [Example] = [
+    config("config.sched", #"{"b_info":{"sched_params":{"cap":101}}}"#),
+    config("config.sched", #"{"b_info":{"sched_params":{"sched":"credit","weight":0}}}"#),
+    config("config.shadow", #"{"c_info":{"type":"pvh"},"b_info":{"type.pvh":{}}}"#),
+    config("config.own-name", #"{"c_info":{"type":"pv"}}"#),
+    config("config.own-name", #"{"c_info":{"name":"Domain-0"}}"#),
     config("config.value", #"{"c_info":{"uuid":"nonsense"}}"#),
     config("config.value", #"{"c_info":{"type":"xen"}}"#),
     config("config.type", #"{"c_info":{"type":5},"b_info":{"type.hvm":{}}}"#),

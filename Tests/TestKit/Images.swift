@@ -4,7 +4,8 @@ extension StreamBuilder {
   /// What xl takes for the smallest guest of a type: "hvm", "pvh" or "pv".
   public static func config(_ type: String = "hvm") -> String {
     #"{"c_info":{"type":"\#(type)","name":"guest","#
-      + #""uuid":"00000000-0000-4000-8000-000000000001"},"b_info":{"type.\#(type)":{}}}"#
+      + #""uuid":"00000000-0000-4000-8000-000000000001"},"b_info":{"max_memkb":1048576,"#
+      + #""type.\#(type)":{}}}"#
   }
 
   /// The xl header and a configuration. `claimed` and `count` can be wrong.
@@ -52,7 +53,7 @@ extension StreamBuilder {
   private mutating func addHVMTail() {
     addTSC()
     add(StreamBuilder.record("HVM_CONTEXT", 0x09, StreamBuilder.context()))
-    add(StreamBuilder.params([(1, 0xFEFFC), (5, 0xFEFFE), (6, 0xFEFFF), (17, 0xFEFFF)]))
+    add(StreamBuilder.params([(1, 0xFEFFC), (5, 0xFEFFE), (6, 0xFEFFF), (17, 0xFEFFC)]))
   }
 
   /// HVM_CONTEXT's entries: HEADER, the ones given, one CPU and END.

@@ -1894,15 +1894,17 @@ function xs.open(path, options) end
 ---@return xensave.Error?
 function xs.rewrite(source, destination, filter, options) end
 
----Checks an image as Xen would on a restore, and more. Reads heads only.
+---Checks an image as Xen would on a restore, and more. Reads heads only; the option pages =
+---true also looks into the page tables of a PV guest.
 ---
 ---```lua
 ---for _, finding in ipairs(xs.verify "vm.img") do print(finding) end
 ---```
 ---@param source string|xensave.Image
+---@param options? table
 ---@return xensave.Verification?
 ---@return xensave.Error?
-function xs.verify(source) end
+function xs.verify(source, options) end
 
 ---Makes a record from a table of fields by their names in the specification (what is not given
 ---is zero, counts follow from lists), or from the octets of its body.

@@ -125,9 +125,11 @@ final class LuaVerification {
 }
 
 /// Verifies `source` and pushes the result: 1, or `nil, err` as 2.
-func pushVerification(of source: Source, _ frame: LuaFrame) throws(LuaError) -> Int32 {
+func pushVerification(
+  of source: Source, _ frame: LuaFrame, options: Verifier.Options = Verifier.Options()
+) throws(LuaError) -> Int32 {
   do {
-    frame.push(object: LuaVerification(try Verifier(source).run()))
+    frame.push(object: LuaVerification(try Verifier(source, options: options).run()))
     return 1
   } catch {
     return frame.fail(LuaFailure(error))

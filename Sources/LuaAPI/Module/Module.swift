@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import ImageCheck
 internal import ImageEdit
 internal import Jobs
 internal import Legacy
@@ -152,15 +153,28 @@ extension ShellContext {
         try self.rewrite(frame)
       },
       LuaModuleFunction(
-        "xs", "verify", "(source: string|Image): Verification?, Error?",
-        "Checks an image as Xen would on a restore, and more. Reads heads only.",
+        "xs", "verify", "(source: string|Image, options?: table): Verification?, Error?",
+        "Checks an image as Xen would on a restore, and more. Reads heads only; the option pages = true "
+          + "also looks into the page tables of a PV guest.",
         example: "for _, finding in ipairs(xs.verify \"vm.img\") do print(finding) end"
       ) { frame throws(LuaError) in
+        var options = Verifier.Options()
+        if frame.type(2) == .table {
+          for (name, _) in try frame.fieldNames(2) where name != "pages" {
+            throw LuaError("verify has no option '\(name)'" + didYouMean(name, among: ["pages"]))
+          }
+          frame.pushField(2, "pages")
+          options.readsPages = frame.boolean(-1)
+          frame.pop()
+        }
         if let image: LuaImage = frame.objectIfAny(1) {
-          return try pushVerification(of: try image.takeSource(), frame)
+          return try pushVerification(of: try image.takeSource(), frame, options: options)
         }
         let path = try frame.string(1)
-        do { return try pushVerification(of: try Source(opening: path), frame) } catch let error
+        do {
+          return try pushVerification(of: try Source(opening: path), frame, options: options)
+        } catch let
+          error
           as SystemError
         { return frame.fail(LuaFailure(error)) } catch {
           throw error as? LuaError ?? LuaError("\(error)")
