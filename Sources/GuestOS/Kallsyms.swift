@@ -59,6 +59,20 @@ struct KallsymsPlaces: Equatable {
 /// Each part is aligned to 8 bytes (in 7.x to 4). The order of names (3 bytes each) came in 6.2.
 struct KallsymsFinder {
   let memory: KernelMemory
+  let limits: Limits
+
+  /// What a search looks at in all: a guest may map far more than it has, and fill it with what
+  /// looks like a table.
+  final class Limits {
+    var byteCount: UInt64 = 2 << 30
+    var likenessCount = 4096
+    var tableCount = 16
+  }
+
+  init(memory: KernelMemory, limits: Limits = Limits()) {
+    self.memory = memory
+    self.limits = limits
+  }
 
   private static let chunkByteCount = 4 << 20
   /// Bytes of a token table and its index at most.
@@ -71,13 +85,17 @@ struct KallsymsFinder {
   /// Looks in one range of the kernel's mapping.
   func find(in range: PagedMemory.MappedRange) -> KallsymsPlaces? {
     var done: UInt64 = 0
-    while done < range.byteCount {
+    while done < range.byteCount, limits.byteCount > 0 {
+      limits.byteCount -= min(limits.byteCount, UInt64(Self.chunkByteCount))
       let count = Int(
         min(range.byteCount - done, UInt64(Self.chunkByteCount + Self.tokensByteCount)))
       let start = range.start + done
       let bytes = memory.readWhatIsThere(start, count)
       for digits in Self.digits(in: bytes) {
+        guard limits.likenessCount > 0, limits.tableCount > 0 else { return nil }
+        limits.likenessCount -= 1
         guard let (table, index) = Self.tokens(bytes, digits) else { continue }
+        limits.tableCount -= 1
         if let places = places(
           from: range.start, table: start + UInt64(table), index: start + UInt64(index))
         {

@@ -41,6 +41,7 @@ struct KernelFinder {
     }
     var problem: PagesError?
     var hasMapping = false
+    let limits = KallsymsFinder.Limits()
     for space in spaces {
       let memory = KernelMemory(paged, space)
       let all = paged.mappedRanges(space, in: KernelFinder.mapping, limit: KernelFinder.rangeLimit)
@@ -50,7 +51,9 @@ struct KernelFinder {
       let likely = all.filter { !$0.isWritable && !$0.isExecutable }
       for ranges in [likely, all.filter { $0.isWritable || $0.isExecutable }] {
         for range in ranges where range.byteCount >= 64 << 10 {
-          guard let places = KallsymsFinder(memory: memory).find(in: range) else { continue }
+          guard let places = KallsymsFinder(memory: memory, limits: limits).find(in: range) else {
+            continue
+          }
           do throws(PagesError) {
             return FoundKernel(memory: memory, symbols: try SymbolTable(memory, places))
           } catch { problem = error }

@@ -31,6 +31,23 @@ public final class KernelMemory {
   /// Most items of one list.
   public static let listLimit = 1 << 18
 
+  /// Reads that the question may still make which is being answered: a guest that lies can make
+  /// each of them long, but not all of them together.
+  private var readsLeft = KernelMemory.questionLimit
+  private var questionDepth = 0
+  /// Reads of one question; some seconds. What cannot be read costs as much as many that can.
+  static let questionLimit = 32 << 20
+  private static let failureCost = 64
+
+  /// Answers a question with a limited number of reads. A question inside of one has no limit of its
+  /// own.
+  public func question<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    if questionDepth == 0 { readsLeft = KernelMemory.questionLimit }
+    questionDepth += 1
+    defer { questionDepth -= 1 }
+    return try body()
+  }
+
   /// Pages by virtual page number: most reads are short, and near to one another.
   private var pages: [UInt64: [UInt8]] = [:]
   private static let pageLimit = 2048
@@ -47,9 +64,20 @@ public final class KernelMemory {
 
   private func page(at address: UInt64) throws(PagesError) -> [UInt8] {
     let number = address >> 12
+    readsLeft -= 1
+    guard readsLeft > 0 else {
+      throw PagesError(
+        .invalid, "\(path): the guest's structures lead to too much work to go on with them")
+    }
     if let page = pages[number] { return page }
-    let physical = try paged.translate(space, address).physical
-    let page = try paged.page(physical >> 12)
+    let page: [UInt8]
+    do throws(PagesError) {
+      let physical = try paged.translate(space, address).physical
+      page = try paged.page(physical >> 12)
+    } catch {
+      readsLeft -= KernelMemory.failureCost
+      throw error
+    }
     if pages.count >= KernelMemory.pageLimit { pages.removeAll(keepingCapacity: true) }
     pages[number] = page
     return page

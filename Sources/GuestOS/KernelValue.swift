@@ -297,12 +297,14 @@ extension LinuxGuest {
   /// some thousand lines.
   public func text(of value: KernelValue, depth: Int = 2) -> String {
     var lines = 2000
-    return text(value, depth, "", &lines)
+    return memory.question { text(value, depth, "", &lines) }
   }
 
   private func text(
     _ value: KernelValue, _ depth: Int, _ indent: String, _ lines: inout Int
   ) -> String {
+    // Types may be inside of themselves, where a guest says so.
+    guard indent.utf8.count < 64 else { return "{...}" }
     do throws(PagesError) {
       if try target(of: value.type) != nil { return pointerText(try integer(value)) }
       let types = try types
@@ -369,6 +371,7 @@ extension LinuxGuest {
     var parts: [String] = []
     var index = 0
     while index < min(count, 32), lines > 0 {
+      lines -= 1
       let part = text(try self.element(value, Int64(index)), depth - 1, indent + "  ", &lines)
       parts.append(part)
       index += 1

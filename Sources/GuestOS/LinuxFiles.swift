@@ -103,82 +103,87 @@ extension LinuxGuest {
 
   /// The files that a process has open.
   public func files(of task: LinuxTask) throws(PagesError) -> Listing<LinuxFile> {
-    var out = Listing<LinuxFile>()
-    let files = try value(task.address, "task_struct", "files")
-    guard files != 0 else { return out }
-    let table = try value(files, "files_struct", "fdt")
-    let count = min(1 << 20, Int(clamping: try value(table, "fdtable", "max_fds")))
-    let open = try value(table, "fdtable", "open_fds")
-    let slots = try value(table, "fdtable", "fd")
-    var base = 0
-    while base < count {
-      let bits = try memory.word(open &+ UInt64(base / 8))
-      for bit in 0..<min(64, count - base) where bits >> UInt64(bit) & 1 != 0 {
-        let descriptor = base + bit
-        guard out.items.count < 1 << 16 else {
-          out.problem = "there are more than \(1 << 16) files"
-          return out
+    try memory.question { () throws(PagesError) in
+      var out = Listing<LinuxFile>()
+      let files = try value(task.address, "task_struct", "files")
+      guard files != 0 else { return out }
+      let table = try value(files, "files_struct", "fdt")
+      let count = min(1 << 20, Int(clamping: try value(table, "fdtable", "max_fds")))
+      let open = try value(table, "fdtable", "open_fds")
+      let slots = try value(table, "fdtable", "fd")
+      var base = 0
+      while base < count {
+        let bits = try memory.word(open &+ UInt64(base / 8))
+        for bit in 0..<min(64, count - base) where bits >> UInt64(bit) & 1 != 0 {
+          let descriptor = base + bit
+          guard out.items.count < 1 << 16 else {
+            out.problem = "there are more than \(1 << 16) files"
+            return out
+          }
+          do throws(PagesError) {
+            let file = try memory.word(slots &+ UInt64(8 * descriptor))
+            if file == 0 { continue }
+            out.items.append(
+              LinuxFile(
+                descriptor: descriptor, path: try path(ofFile: file),
+                position: try value(file, "file", "f_pos"),
+                flags: UInt32(truncatingIfNeeded: try value(file, "file", "f_flags")), address: file
+              ))
+          } catch {
+            out.problem = out.problem ?? "descriptor \(descriptor): \(error.description)"
+          }
         }
-        do throws(PagesError) {
-          let file = try memory.word(slots &+ UInt64(8 * descriptor))
-          if file == 0 { continue }
-          out.items.append(
-            LinuxFile(
-              descriptor: descriptor, path: try path(ofFile: file),
-              position: try value(file, "file", "f_pos"),
-              flags: UInt32(truncatingIfNeeded: try value(file, "file", "f_flags")), address: file))
-        } catch {
-          out.problem = out.problem ?? "descriptor \(descriptor): \(error.description)"
-        }
+        base += 64
       }
-      base += 64
+      return out
     }
-    return out
   }
 
   // MARK: - Mounts
 
   /// What is mounted for a process; without one, for the first process.
   public func mounts(of task: LinuxTask? = nil) throws(PagesError) -> Listing<LinuxMount> {
-    let first: LinuxTask
-    if let task { first = task } else { first = try self.task(1) }
-    let proxy = try value(first.address, "task_struct", "nsproxy")
-    guard proxy != 0 else { return Listing() }
-    let space = try value(proxy, "nsproxy", "mnt_ns")
-    let list: Listing<UInt64>
-    if let head = optionalField("mnt_namespace", "list"),
-      let node = optionalField("mount", "mnt_list")
-    {
-      list = memory.list(space &+ head.offset, node.offset, limit: 1 << 16)
-    } else {
-      // From 6.8 on they are in a tree.
-      let tree = try field("mnt_namespace", "mounts")
-      let node = try firstField("mount", "mnt_node")
-      list = self.tree(space &+ tree.offset, node.offset, limit: 1 << 16)
+    try memory.question { () throws(PagesError) in
+      let first: LinuxTask
+      if let task { first = task } else { first = try self.task(1) }
+      let proxy = try value(first.address, "task_struct", "nsproxy")
+      guard proxy != 0 else { return Listing() }
+      let space = try value(proxy, "nsproxy", "mnt_ns")
+      let list: Listing<UInt64>
+      if let head = optionalField("mnt_namespace", "list"),
+        let node = optionalField("mount", "mnt_list")
+      {
+        list = memory.list(space &+ head.offset, node.offset, limit: 1 << 16)
+      } else {
+        // From 6.8 on they are in a tree.
+        let tree = try field("mnt_namespace", "mounts")
+        let node = try firstField("mount", "mnt_node")
+        list = self.tree(space &+ tree.offset, node.offset, limit: 1 << 16)
+      }
+      let inside = try field("mount", "mnt")
+      var out = Listing<LinuxMount>()
+      out.problem = list.problem
+      for mount in list.items {
+        do throws(PagesError) {
+          let block = try value(mount, "mount", "mnt.mnt_sb")
+          let root = try value(mount, "mount", "mnt.mnt_root")
+          let name = try value(mount, "mount", "mnt_devname")
+          let device = try value(block, "super_block", "s_dev")
+          // MNT_READONLY of the mount, SB_RDONLY of the file system.
+          let mountFlags = try value(mount, "mount", "mnt.mnt_flags")
+          let blockFlags = try value(block, "super_block", "s_flags")
+          let isReadOnly = mountFlags & 0x40 != 0 || blockFlags & 1 != 0
+          out.items.append(
+            LinuxMount(
+              device: name == 0 ? "none" : try memory.text(name, limit: 4096),
+              path: try path(root, mount &+ inside.offset),
+              type: try fileSystemType(ofSuperblock: block), isReadOnly: isReadOnly,
+              major: UInt32(truncatingIfNeeded: device >> 20),
+              minor: UInt32(truncatingIfNeeded: device & 0xF_FFFF)))
+        } catch { out.problem = out.problem ?? "mount at \(mount.hex()): \(error.description)" }
+      }
+      return out
     }
-    let inside = try field("mount", "mnt")
-    var out = Listing<LinuxMount>()
-    out.problem = list.problem
-    for mount in list.items {
-      do throws(PagesError) {
-        let block = try value(mount, "mount", "mnt.mnt_sb")
-        let root = try value(mount, "mount", "mnt.mnt_root")
-        let name = try value(mount, "mount", "mnt_devname")
-        let device = try value(block, "super_block", "s_dev")
-        // MNT_READONLY of the mount, SB_RDONLY of the file system.
-        let mountFlags = try value(mount, "mount", "mnt.mnt_flags")
-        let blockFlags = try value(block, "super_block", "s_flags")
-        let isReadOnly = mountFlags & 0x40 != 0 || blockFlags & 1 != 0
-        out.items.append(
-          LinuxMount(
-            device: name == 0 ? "none" : try memory.text(name, limit: 4096),
-            path: try path(root, mount &+ inside.offset),
-            type: try fileSystemType(ofSuperblock: block), isReadOnly: isReadOnly,
-            major: UInt32(truncatingIfNeeded: device >> 20),
-            minor: UInt32(truncatingIfNeeded: device & 0xF_FFFF)))
-      } catch { out.problem = out.problem ?? "mount at \(mount.hex()): \(error.description)" }
-    }
-    return out
   }
 
   /// The members of a `struct rb_root`, in order.

@@ -18,8 +18,10 @@ public struct LogLine: Sendable, Equatable {
 extension LinuxGuest {
   /// The log, the oldest line first.
   public func log() throws(PagesError) -> Listing<LogLine> {
-    if symbols["prb"] != nil { return try ringLog() }
-    return try bufferLog()
+    try memory.question { () throws(PagesError) in
+      if symbols["prb"] != nil { return try ringLog() }
+      return try bufferLog()
+    }
   }
 
   // MARK: - From 5.10 on

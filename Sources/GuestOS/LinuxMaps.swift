@@ -28,22 +28,24 @@ extension LinuxGuest {
 
   /// The ranges of a process's address space, ascending.
   public func maps(of task: LinuxTask) throws(PagesError) -> Listing<LinuxMapping> {
-    var out = Listing<LinuxMapping>()
-    guard task.mm != 0 else { return out }
-    let areas: Listing<UInt64>
-    if let tree = optionalField("mm_struct", "mm_mt") {
-      areas = try mapleTree(task.mm &+ tree.offset)
-    } else {
-      let first = try value(task.mm, "mm_struct", "mmap")
-      areas = memory.chain(first, try field("vm_area_struct", "vm_next"), limit: Self.mapLimit)
-    }
-    out.problem = areas.problem
-    for area in areas.items {
-      do throws(PagesError) { out.items.append(try mapping(area, task.mm)) } catch {
-        out.problem = out.problem ?? "area at \(area.hex()): \(error.description)"
+    try memory.question { () throws(PagesError) in
+      var out = Listing<LinuxMapping>()
+      guard task.mm != 0 else { return out }
+      let areas: Listing<UInt64>
+      if let tree = optionalField("mm_struct", "mm_mt") {
+        areas = try mapleTree(task.mm &+ tree.offset)
+      } else {
+        let first = try value(task.mm, "mm_struct", "mmap")
+        areas = memory.chain(first, try field("vm_area_struct", "vm_next"), limit: Self.mapLimit)
       }
+      out.problem = areas.problem
+      for area in areas.items {
+        do throws(PagesError) { out.items.append(try mapping(area, task.mm)) } catch {
+          out.problem = out.problem ?? "area at \(area.hex()): \(error.description)"
+        }
+      }
+      return out
     }
-    return out
   }
 
   private func mapping(_ area: UInt64, _ mm: UInt64) throws(PagesError) -> LinuxMapping {
@@ -167,48 +169,50 @@ extension LinuxGuest {
 
   /// How the guest uses its memory, in bytes, by the names of /proc/meminfo.
   public func memoryUse() throws(PagesError) -> [(name: String, bytes: UInt64)] {
-    let types = try types
-    var out: [(name: String, bytes: UInt64)] = []
-    func pages(_ table: String, _ kind: String, _ names: String...) -> UInt64? {
-      guard let place = symbols[table] else { return nil }
-      for name in names {
-        guard let index = types.enumerator(kind, name), index >= 0, index < 256,
-          let word = try? memory.word(place &+ UInt64(8 * index))
-        else { continue }
-        return UInt64(max(0, Int64(bitPattern: word)))
+    try memory.question { () throws(PagesError) in
+      let types = try types
+      var out: [(name: String, bytes: UInt64)] = []
+      func pages(_ table: String, _ kind: String, _ names: String...) -> UInt64? {
+        guard let place = symbols[table] else { return nil }
+        for name in names {
+          guard let index = types.enumerator(kind, name), index >= 0, index < 256,
+            let word = try? memory.word(place &+ UInt64(8 * index))
+          else { continue }
+          return UInt64(max(0, Int64(bitPattern: word)))
+        }
+        return nil
       }
-      return nil
+      func zone(_ names: String) -> UInt64? { pages("vm_zone_stat", "zone_stat_item", names) }
+      func node(_ a: String, _ b: String = "") -> UInt64? {
+        pages("vm_node_stat", "node_stat_item", a, b)
+      }
+      func add(_ name: String, _ pages: UInt64?) {
+        if let pages { out.append((name, pages.multipliedSaturated(by: 4096))) }
+      }
+      add("MemTotal", symbols["_totalram_pages"].flatMap { try? memory.word($0) })
+      add("MemFree", zone("NR_FREE_PAGES"))
+      let files = node("NR_FILE_PAGES")
+      let swapped = node("NR_SWAPCACHE")
+      add("Cached", files.map { $0 - min($0, swapped ?? 0) })
+      add("SwapCached", swapped)
+      add("Active(anon)", node("NR_ACTIVE_ANON"))
+      add("Inactive(anon)", node("NR_INACTIVE_ANON"))
+      add("Active(file)", node("NR_ACTIVE_FILE"))
+      add("Inactive(file)", node("NR_INACTIVE_FILE"))
+      add("Unevictable", node("NR_UNEVICTABLE"))
+      add("Dirty", node("NR_FILE_DIRTY"))
+      add("Writeback", node("NR_WRITEBACK"))
+      add("AnonPages", node("NR_ANON_MAPPED"))
+      add("Mapped", node("NR_FILE_MAPPED"))
+      add("Shmem", node("NR_SHMEM"))
+      add("SReclaimable", node("NR_SLAB_RECLAIMABLE_B", "NR_SLAB_RECLAIMABLE"))
+      add("SUnreclaim", node("NR_SLAB_UNRECLAIMABLE_B", "NR_SLAB_UNRECLAIMABLE"))
+      if let stacks = node("NR_KERNEL_STACK_KB") {
+        out.append(("KernelStack", stacks.multipliedSaturated(by: 1024)))
+      }
+      add("PageTables", node("NR_PAGETABLE") ?? zone("NR_PAGETABLE"))
+      guard !out.isEmpty else { throw missing("the kernel's counters of memory were not found") }
+      return out
     }
-    func zone(_ names: String) -> UInt64? { pages("vm_zone_stat", "zone_stat_item", names) }
-    func node(_ a: String, _ b: String = "") -> UInt64? {
-      pages("vm_node_stat", "node_stat_item", a, b)
-    }
-    func add(_ name: String, _ pages: UInt64?) {
-      if let pages { out.append((name, pages.multipliedSaturated(by: 4096))) }
-    }
-    add("MemTotal", symbols["_totalram_pages"].flatMap { try? memory.word($0) })
-    add("MemFree", zone("NR_FREE_PAGES"))
-    let files = node("NR_FILE_PAGES")
-    let swapped = node("NR_SWAPCACHE")
-    add("Cached", files.map { $0 - min($0, swapped ?? 0) })
-    add("SwapCached", swapped)
-    add("Active(anon)", node("NR_ACTIVE_ANON"))
-    add("Inactive(anon)", node("NR_INACTIVE_ANON"))
-    add("Active(file)", node("NR_ACTIVE_FILE"))
-    add("Inactive(file)", node("NR_INACTIVE_FILE"))
-    add("Unevictable", node("NR_UNEVICTABLE"))
-    add("Dirty", node("NR_FILE_DIRTY"))
-    add("Writeback", node("NR_WRITEBACK"))
-    add("AnonPages", node("NR_ANON_MAPPED"))
-    add("Mapped", node("NR_FILE_MAPPED"))
-    add("Shmem", node("NR_SHMEM"))
-    add("SReclaimable", node("NR_SLAB_RECLAIMABLE_B", "NR_SLAB_RECLAIMABLE"))
-    add("SUnreclaim", node("NR_SLAB_UNRECLAIMABLE_B", "NR_SLAB_UNRECLAIMABLE"))
-    if let stacks = node("NR_KERNEL_STACK_KB") {
-      out.append(("KernelStack", stacks.multipliedSaturated(by: 1024)))
-    }
-    add("PageTables", node("NR_PAGETABLE") ?? zone("NR_PAGETABLE"))
-    guard !out.isEmpty else { throw missing("the kernel's counters of memory were not found") }
-    return out
   }
 }

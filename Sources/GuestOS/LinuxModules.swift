@@ -22,18 +22,20 @@ public struct LinuxModule: Sendable, Equatable {
 extension LinuxGuest {
   /// The loaded modules, the last one that was loaded first.
   public func modules() throws(PagesError) -> Listing<LinuxModule> {
-    if let loadedModules { return loadedModules }
-    let node = try field("module", "list")
-    let list = memory.list(try symbol("modules"), node.offset, limit: 1 << 14)
-    var out = Listing<LinuxModule>()
-    out.problem = list.problem
-    for address in list.items {
-      do throws(PagesError) { out.items.append(try module(at: address)) } catch {
-        out.problem = out.problem ?? error.description
+    try memory.question { () throws(PagesError) in
+      if let loadedModules { return loadedModules }
+      let node = try field("module", "list")
+      let list = memory.list(try symbol("modules"), node.offset, limit: 1 << 14)
+      var out = Listing<LinuxModule>()
+      out.problem = list.problem
+      for address in list.items {
+        do throws(PagesError) { out.items.append(try module(at: address)) } catch {
+          out.problem = out.problem ?? error.description
+        }
       }
+      loadedModules = out
+      return out
     }
-    loadedModules = out
-    return out
   }
 
   private func module(at address: UInt64) throws(PagesError) -> LinuxModule {

@@ -31,18 +31,20 @@ public struct LinuxSocket: Sendable, Equatable {
 extension LinuxGuest {
   /// The network devices of the first namespace.
   public func netDevices() throws(PagesError) -> Listing<LinuxNetDevice> {
-    let net = try symbol("init_net")
-    let head = try field("net", "dev_base_head")
-    let node = try field("net_device", "dev_list")
-    let list = memory.list(net &+ head.offset, node.offset, limit: 1 << 14)
-    var out = Listing<LinuxNetDevice>()
-    out.problem = list.problem
-    for device in list.items {
-      do throws(PagesError) { out.items.append(try netDevice(device)) } catch {
-        out.problem = out.problem ?? "network device at \(device.hex()): \(error.description)"
+    try memory.question { () throws(PagesError) in
+      let net = try symbol("init_net")
+      let head = try field("net", "dev_base_head")
+      let node = try field("net_device", "dev_list")
+      let list = memory.list(net &+ head.offset, node.offset, limit: 1 << 14)
+      var out = Listing<LinuxNetDevice>()
+      out.problem = list.problem
+      for device in list.items {
+        do throws(PagesError) { out.items.append(try netDevice(device)) } catch {
+          out.problem = out.problem ?? "network device at \(device.hex()): \(error.description)"
+        }
       }
+      return out
     }
-    return out
   }
 
   private func netDevice(_ device: UInt64) throws(PagesError) -> LinuxNetDevice {
@@ -95,23 +97,25 @@ extension LinuxGuest {
 
   /// The sockets that processes have open, by their files.
   public func sockets() throws(PagesError) -> Listing<LinuxSocket> {
-    let tasks = try self.tasks()
-    var out = Listing<LinuxSocket>()
-    out.problem = tasks.problem
-    for task in tasks.items where task.mm != 0 {
-      guard let files = try? files(of: task) else { continue }
-      out.problem = out.problem ?? files.problem
-      for file in files.items where file.path.hasPrefix("socket:[") {
-        guard out.items.count < 1 << 16 else {
-          out.problem = "there are more than \(1 << 16) sockets"
-          return out
-        }
-        do throws(PagesError) { out.items.append(try socket(task, file)) } catch {
-          out.problem = out.problem ?? "socket at \(file.address.hex()): \(error.description)"
+    try memory.question { () throws(PagesError) in
+      let tasks = try self.tasks()
+      var out = Listing<LinuxSocket>()
+      out.problem = tasks.problem
+      for task in tasks.items where task.mm != 0 {
+        guard let files = try? files(of: task) else { continue }
+        out.problem = out.problem ?? files.problem
+        for file in files.items where file.path.hasPrefix("socket:[") {
+          guard out.items.count < 1 << 16 else {
+            out.problem = "there are more than \(1 << 16) sockets"
+            return out
+          }
+          do throws(PagesError) { out.items.append(try socket(task, file)) } catch {
+            out.problem = out.problem ?? "socket at \(file.address.hex()): \(error.description)"
+          }
         }
       }
+      return out
     }
-    return out
   }
 
   private func socket(_ task: LinuxTask, _ file: LinuxFile) throws(PagesError) -> LinuxSocket {

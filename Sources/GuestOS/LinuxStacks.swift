@@ -149,47 +149,51 @@ extension LinuxGuest {
   /// The stack of a task: of one that sleeps, from where it was put to sleep; of one that runs, from
   /// where its vCPU is.
   public func stack(of task: LinuxTask) throws(PagesError) -> Stack {
-    for cpu in cpus {
-      if let running = try? self.running(onCPU: cpu), running.address == task.address,
-        vcpus.contains(where: { $0.number == cpu })
-      {
-        return try stack(ofVCPU: cpu)
+    try memory.question { () throws(PagesError) in
+      for cpu in cpus {
+        if let running = try? self.running(onCPU: cpu), running.address == task.address,
+          vcpus.contains(where: { $0.number == cpu })
+        {
+          return try stack(ofVCPU: cpu)
+        }
       }
+      guard try value(task.address, "task_struct", "stack") != 0 else {
+        var stack = Stack()
+        stack.problem = "task \(task.pid) has ended, and its stack is gone"
+        return stack
+      }
+      let frame = try value(task.address, "task_struct", "thread.sp")
+      let size = try self.size("inactive_task_frame")
+      let start = try value(frame, "inactive_task_frame", "ret_addr")
+      // A task that never ran begins where a new one does, and not after a call.
+      let isNew = ["ret_from_fork", "ret_from_fork_asm"].contains { symbols[$0] == start }
+      return unwind(
+        UnwindState(
+          ip: start, sp: frame &+ UInt64(size), bp: try value(frame, "inactive_task_frame", "bp"),
+          isExact: isNew))
     }
-    guard try value(task.address, "task_struct", "stack") != 0 else {
-      var stack = Stack()
-      stack.problem = "task \(task.pid) has ended, and its stack is gone"
-      return stack
-    }
-    let frame = try value(task.address, "task_struct", "thread.sp")
-    let size = try self.size("inactive_task_frame")
-    let start = try value(frame, "inactive_task_frame", "ret_addr")
-    // A task that never ran begins where a new one does, and not after a call.
-    let isNew = ["ret_from_fork", "ret_from_fork_asm"].contains { symbols[$0] == start }
-    return unwind(
-      UnwindState(
-        ip: start, sp: frame &+ UInt64(size), bp: try value(frame, "inactive_task_frame", "bp"),
-        isExact: isNew))
   }
 
   /// The stack of a vCPU that is in the kernel; empty, with a problem, for one in user mode.
   public func stack(ofVCPU number: Int) throws(PagesError) -> Stack {
-    guard let vcpu = vcpus.first(where: { $0.number == number }) else {
-      throw missing("there is no state of vCPU \(number)")
+    try memory.question { () throws(PagesError) in
+      guard let vcpu = vcpus.first(where: { $0.number == number }) else {
+        throw missing("there is no state of vCPU \(number)")
+      }
+      func register(_ name: String) -> UInt64 { vcpu.registers[name] ?? 0 }
+      guard register("rip") >> 63 != 0 else {
+        var stack = Stack()
+        stack.problem = "vCPU \(number) is in user mode at \(register("rip").hex())"
+        return stack
+      }
+      return unwind(
+        UnwindState(
+          ip: register("rip"), sp: register("rsp"), bp: register("rbp"), isExact: true,
+          others: [
+            .ax: register("rax"), .dx: register("rdx"), .di: register("rdi"),
+            .r10: register("r10"), .r13: register("r13"),
+          ]))
     }
-    func register(_ name: String) -> UInt64 { vcpu.registers[name] ?? 0 }
-    guard register("rip") >> 63 != 0 else {
-      var stack = Stack()
-      stack.problem = "vCPU \(number) is in user mode at \(register("rip").hex())"
-      return stack
-    }
-    return unwind(
-      UnwindState(
-        ip: register("rip"), sp: register("rsp"), bp: register("rbp"), isExact: true,
-        others: [
-          .ax: register("rax"), .dx: register("rdx"), .di: register("rdi"),
-          .r10: register("r10"), .r13: register("r13"),
-        ]))
   }
 
   private func unwind(_ start: UnwindState) -> Stack {

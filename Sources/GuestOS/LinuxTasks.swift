@@ -70,45 +70,51 @@ struct TaskFields {
 extension LinuxGuest {
   /// The processes, in the kernel's order; first the one that idles (pid 0), as `swapper/0`.
   public func tasks() throws(PagesError) -> Listing<LinuxTask> {
-    let fields = try TaskFields(self)
-    return try read(processes(fields), fields)
+    try memory.question { () throws(PagesError) in
+      let fields = try TaskFields(self)
+      return try read(processes(fields), fields)
+    }
   }
 
   /// All threads of all processes.
   public func threads() throws(PagesError) -> Listing<LinuxTask> {
-    let fields = try TaskFields(self)
-    let leaders = try processes(fields)
-    var all = Listing<UInt64>()
-    all.problem = leaders.problem
-    for leader in leaders.items {
-      let group = threads(of: leader, fields)
-      all.items += group.items
-      all.problem = all.problem ?? group.problem
-      guard all.items.count <= KernelMemory.listLimit else {
-        all.problem = "there are more than \(KernelMemory.listLimit) threads"
-        break
+    try memory.question { () throws(PagesError) in
+      let fields = try TaskFields(self)
+      let leaders = try processes(fields)
+      var all = Listing<UInt64>()
+      all.problem = leaders.problem
+      for leader in leaders.items {
+        let group = threads(of: leader, fields)
+        all.items += group.items
+        all.problem = all.problem ?? group.problem
+        guard all.items.count <= KernelMemory.listLimit else {
+          all.problem = "there are more than \(KernelMemory.listLimit) threads"
+          break
+        }
       }
+      return try read(all, fields)
     }
-    return try read(all, fields)
   }
 
   /// The task of this number.
   public func task(_ pid: Int) throws(PagesError) -> LinuxTask {
-    let fields = try TaskFields(self)
-    let leaders = try processes(fields)
-    for leader in leaders.items {
-      if Int64(pid) == (try? memory.signed(leader, fields.pid)) {
-        return try task(at: leader, fields)
+    try memory.question { () throws(PagesError) in
+      let fields = try TaskFields(self)
+      let leaders = try processes(fields)
+      for leader in leaders.items {
+        if Int64(pid) == (try? memory.signed(leader, fields.pid)) {
+          return try task(at: leader, fields)
+        }
       }
-    }
-    for leader in leaders.items {
-      for thread in threads(of: leader, fields).items
-      where Int64(pid) == (try? memory.signed(thread, fields.pid)) {
-        return try task(at: thread, fields)
+      for leader in leaders.items {
+        for thread in threads(of: leader, fields).items
+        where Int64(pid) == (try? memory.signed(thread, fields.pid)) {
+          return try task(at: thread, fields)
+        }
       }
+      throw missing(
+        "there is no task \(pid)" + (leaders.problem.map { " (\($0))" } ?? ""))
     }
-    throw missing(
-      "there is no task \(pid)" + (leaders.problem.map { " (\($0))" } ?? ""))
   }
 
   private func processes(_ fields: TaskFields) throws(PagesError) -> Listing<UInt64> {
@@ -242,22 +248,26 @@ extension LinuxGuest {
   /// The arguments that a process was started with, or has put in their place since; empty for
   /// threads of the kernel.
   public func arguments(of task: LinuxTask) throws(PagesError) -> [String] {
-    guard task.mm != 0 else { return [] }
-    let start = try value(task.mm, "mm_struct", "arg_start")
-    let end = try value(task.mm, "mm_struct", "arg_end")
-    guard end > start else { return [] }
-    var bytes = try read(of: task, start, Int(min(end - start, 128 << 10)))
-    if bytes.last == 0 { bytes.removeLast() }
-    return bytes.split(separator: 0, omittingEmptySubsequences: false).map {
-      String(decoding: $0, as: UTF8.self)
+    try memory.question { () throws(PagesError) in
+      guard task.mm != 0 else { return [] }
+      let start = try value(task.mm, "mm_struct", "arg_start")
+      let end = try value(task.mm, "mm_struct", "arg_end")
+      guard end > start else { return [] }
+      var bytes = try read(of: task, start, Int(min(end - start, 128 << 10)))
+      if bytes.last == 0 { bytes.removeLast() }
+      return bytes.split(separator: 0, omittingEmptySubsequences: false).map {
+        String(decoding: $0, as: UTF8.self)
+      }
     }
   }
 
   /// The file that a process runs; nil for threads of the kernel.
   public func executable(of task: LinuxTask) throws(PagesError) -> String? {
-    guard task.mm != 0 else { return nil }
-    let file = try value(task.mm, "mm_struct", "exe_file")
-    return file == 0 ? nil : try path(ofFile: file)
+    try memory.question { () throws(PagesError) in
+      guard task.mm != 0 else { return nil }
+      let file = try value(task.mm, "mm_struct", "exe_file")
+      return file == 0 ? nil : try path(ofFile: file)
+    }
   }
 
   /// The address space of a process.
@@ -288,18 +298,20 @@ extension LinuxGuest {
   public func hung(
     seconds: Double
   ) throws(PagesError) -> Listing<(task: LinuxTask, seconds: Double)> {
-    let threads = try self.threads()
-    let ran = try firstField("task_struct", "sched_info.last_arrival", "se.exec_start")
-    var out = Listing<(task: LinuxTask, seconds: Double)>()
-    out.problem = threads.problem
-    guard let now = schedulerClock() else { throw missing("the scheduler's clock was not found") }
-    for task in threads.items where task.state == "D" {
-      guard let last = try? memory.value(task.address, ran) else { continue }
-      let waited = now > last ? Double(now - last) / 1e9 : 0
-      if waited >= seconds { out.items.append((task, waited)) }
+    try memory.question { () throws(PagesError) in
+      let threads = try self.threads()
+      let ran = try firstField("task_struct", "sched_info.last_arrival", "se.exec_start")
+      var out = Listing<(task: LinuxTask, seconds: Double)>()
+      out.problem = threads.problem
+      guard let now = schedulerClock() else { throw missing("the scheduler's clock was not found") }
+      for task in threads.items where task.state == "D" {
+        guard let last = try? memory.value(task.address, ran) else { continue }
+        let waited = now > last ? Double(now - last) / 1e9 : 0
+        if waited >= seconds { out.items.append((task, waited)) }
+      }
+      out.items.sort { $0.seconds > $1.seconds }
+      return out
     }
-    out.items.sort { $0.seconds > $1.seconds }
-    return out
   }
 
   /// Nanoseconds: the latest of the CPUs' run queues.
