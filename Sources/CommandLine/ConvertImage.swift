@@ -27,7 +27,7 @@ struct ConvertImage: LongCommand {
       """)
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
-  @Argument(help: "The result; \"-\" is standard output.", completion: .file()) var output: String
+  @OptionGroup var target: OutputOption
   @Option(help: ArgumentHelp("What to convert to.", valueName: "format")) var to: [String] = []
   @OptionGroup var shared: ConvertOptions
   @Option(help: "How pages lie in the file: plain or aligned.") var layout: LayoutName?
@@ -45,6 +45,7 @@ struct ConvertImage: LongCommand {
   var width: Int?
 
   var long: ProgressOptions { shared.long }
+  private var output: String { target.path }
 
   mutating func execute() throws -> Int32 {
     if let layout { return try lay(out: layout) }
@@ -74,7 +75,7 @@ struct ConvertImage: LongCommand {
     if shared.unchecked { words.append("--unchecked") }
     if shared.json { words.append("--json") }
     if shared.long.quiet { words.append("--quiet") }
-    var compact = try Compact.parse(words + ["--", image, output])
+    var compact = try Compact.parse(words + ["-o", output, "--", image])
     return try compact.execute()
   }
 

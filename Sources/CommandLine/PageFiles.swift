@@ -105,14 +105,15 @@ struct Compact: LongCommand {
       """)
 
   @Argument(help: "The image, a file.", completion: .file()) var image: String
-  @Argument(help: "The new image; \"-\" is standard output.", completion: .file()) var output:
-    String
+  @OptionGroup var target: OutputOption
   @Flag(help: "Begin contents at multiples of 4096 octets, and make zeros holes of the file.")
   var aligned = false
   @Flag(help: "Leave out the check of what was written.") var unchecked = false
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var pages: PageOptions
   @OptionGroup var long: ProgressOptions
+
+  private var output: String { target.path }
 
   mutating func execute() throws -> Int32 {
     let image = try pages.opening(self.image)
@@ -160,7 +161,7 @@ struct MakeDelta: LongCommand {
 
   @Argument(help: "The image to start from.", completion: .file()) var base: String
   @Argument(help: "The image to reach.", completion: .file()) var new: String
-  @Argument(help: "The delta; \"-\" is standard output.", completion: .file()) var output: String
+  @OptionGroup var target: OutputOption
   @Option(
     help: ArgumentHelp(
       "How hard zstd packs what changed: 1 (fast) to 19; 0 for not at all.", valueName: "number"))
@@ -172,6 +173,8 @@ struct MakeDelta: LongCommand {
   mutating func validate() throws {
     guard (0...19).contains(level) else { throw ValidationError("--level: expected 0 to 19") }
   }
+
+  private var output: String { target.path }
 
   mutating func execute() throws -> Int32 {
     let (base, new) = (try pages.opening(self.base), try pages.opening(self.new))
@@ -196,10 +199,11 @@ struct ApplyDelta: LongCommand {
 
   @Argument(help: "The image that the delta starts from.", completion: .file()) var base: String
   @Argument(help: "The delta.", completion: .file()) var delta: String
-  @Argument(help: "The new image; \"-\" is standard output.", completion: .file()) var output:
-    String
+  @OptionGroup var target: OutputOption
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var long: ProgressOptions
+
+  private var output: String { target.path }
 
   mutating func execute() throws -> Int32 {
     let base: Source
@@ -231,13 +235,15 @@ struct Export: LongCommand {
       """)
 
   @Argument(help: "The image, a file.", completion: .file()) var image: String
-  @Argument(help: "The dump; \"-\" is standard output.", completion: .file()) var output: String
+  @OptionGroup var target: OutputOption
   @Option(
     help: "raw, lime, xen-core or elf-core.",
     completion: .list(["raw", "lime", "xen-core", "elf-core"])) var format: String
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var pages: PageOptions
   @OptionGroup var long: ProgressOptions
+
+  private var output: String { target.path }
 
   mutating func execute() throws -> Int32 {
     let names = ExportFormat.allCases.map(\.rawValue)

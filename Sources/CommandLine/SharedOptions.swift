@@ -38,3 +38,23 @@ protocol LongCommand: ShellCommand {
 extension LongCommand {
   var progress: ProgressOptions? { long }
 }
+
+/// Where the result of a command goes.
+struct OutputOption: ParsableArguments {
+  @Option(
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp("Write the result here; \"-\" is standard output.", valueName: "out"),
+    completion: .file())
+  var output: String?
+  /// The same as a last word, which is not documented: scripts from before -o have it.
+  @Argument(help: .hidden, completion: .file()) var lastWord: String?
+
+  var path: String { output ?? lastWord ?? "-" }
+
+  mutating func validate() throws {
+    if let output, let lastWord {
+      throw ValidationError("expected one result, got -o '\(output)' and '\(lastWord)'")
+    }
+    guard output != nil || lastWord != nil else { throw ValidationError("expected -o OUT") }
+  }
+}

@@ -18,12 +18,13 @@ struct Unwrap: LongCommand {
       """)
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
-  @Argument(help: "The result; \"-\" is standard output.", completion: .file()) var output: String
+  @OptionGroup var target: OutputOption
   @Option(help: "What is left: libxl or libxc.", completion: .list(["libxl", "libxc"])) var layer =
     "libxl"
   @Option(help: "Where the domain's configuration goes.", completion: .file()) var config: String?
   @OptionGroup var shared: ConvertOptions
   var long: ProgressOptions { shared.long }
+  private var output: String { target.path }
 
   mutating func execute() throws -> Int32 {
     guard let wrapping = Wrapping(rawValue: layer), wrapping == .libxc || wrapping == .libxl else {

@@ -17,7 +17,7 @@ struct Wrap: LongCommand {
       """)
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
-  @Argument(help: "The result; \"-\" is standard output.", completion: .file()) var output: String
+  @OptionGroup var target: OutputOption
   @Option(
     name: .customLong("in"), help: "The layers: xl, libxl, libvirt or xenopsd.",
     completion: .list(["xl", "libxl", "libvirt", "xenopsd"]))
@@ -25,6 +25,7 @@ struct Wrap: LongCommand {
   @Option(help: "A file with the domain's configuration.", completion: .file()) var config: String?
   @OptionGroup var shared: ConvertOptions
   var long: ProgressOptions { shared.long }
+  private var output: String { target.path }
 
   mutating func execute() throws -> Int32 {
     guard let wrapping = Wrapping(rawValue: wrapping), wrapping != .libxc else {

@@ -267,6 +267,7 @@ import Testing
         if let match = line.firstMatch(of: #/^(?:private )?struct (\w+)/#) {
           owner = String(match.1)
         }
+        if line.contains("var target: OutputOption") { found.insert("\(owner).output") }
         if line.contains("completion: .file()") { isFile = true }
         guard isFile, let match = line.firstMatch(of: #/var (\w+)/#) else { continue }
         isFile = false
@@ -280,6 +281,32 @@ import Testing
     for use in uses where use.contains(".") && !use.hasPrefix("xs.") {
       #expect(found.contains(use), "\(use)")
     }
+    for place in found where place.hasSuffix(".output") && !place.hasPrefix("OutputOption") {
+      #expect(uses.contains(place), "\(place) wants a row in Writers.all")
+    }
+  }
+
+  /// OUT is -o everywhere; as a last word it goes on working, and nothing speaks of it.
+  @Test(arguments: [
+    "convert in%--to libxl", "wrap libxl%--in xl --config config", "unwrap in%", "compact in%",
+    "delta in new%", "apply in delta%", "export in%--format raw",
+  ])
+  func everyOutIsAnOption(command: String) {
+    let parts = command.split(separator: "%", omittingEmptySubsequences: false).map(String.init)
+    let name = String(parts[0].prefix { $0 != " " })
+    let outcome = OutputTests.trying(
+      Writer("", ":", uses: []),
+      """
+      xensave-lua \(parts[0]) -o a \(parts[1]) -q; xensave-lua \(parts[0]) b \(parts[1]) -q
+      xensave-lua \(parts[0]) \(parts[1]) --output=c -q; [ -s a ] && cmp a b && cmp a c && echo same
+      xensave-lua \(parts[0]) d -o e \(parts[1]) -q; echo $?; xensave-lua \(parts[0]) \(parts[1]); echo $?
+      ls -d d e 2>/dev/null
+      """)
+    #expect(outcome.text == "same\n2\n2\n", "\(outcome.text) \(outcome.errors)")
+    #expect(outcome.errors.contains("expected -o OUT"), "\(outcome.errors)")
+    let help = Program.run([name, "--help"]).text
+    #expect(help.contains("-o"), "\(help)")
+    #expect(!help.lowercased().contains("last-word"), "\(help)")
   }
 
   /// And every function of scripts that takes a path.

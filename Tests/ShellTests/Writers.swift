@@ -56,39 +56,40 @@ enum Writers {
       input: "in",
       isImage: true),
     Writer(
-      "convert", "xensave-lua convert in \"$OUT\" --to libxl -q", uses: ["ConvertImage.output"],
+      "convert", "xensave-lua convert in -o \"$OUT\" --to libxl -q", uses: ["ConvertImage.output"],
       input: "in", isImage: true),
     Writer(
-      "convert --layout", "xensave-lua convert in \"$OUT\" --layout aligned -q",
+      "convert --layout", "xensave-lua convert in -o \"$OUT\" --layout aligned -q",
       uses: ["ConvertImage.output"], input: "in", isImage: true),
     Writer(
-      "convert a legacy image", "xensave-lua convert old \"$OUT\" --to v3 -q",
+      "convert a legacy image", "xensave-lua convert old -o \"$OUT\" --to v3 -q",
       uses: ["ConvertImage.output"], input: "old", isImage: true),
     Writer(
-      "wrap", "xensave-lua wrap libxl \"$OUT\" --config config -q", uses: ["Wrap.output"],
+      "wrap", "xensave-lua wrap libxl -o \"$OUT\" --config config -q", uses: ["Wrap.output"],
       input: "libxl", isImage: true),
     Writer(
-      "unwrap", "xensave-lua unwrap in \"$OUT\" -q", uses: ["Unwrap.output"], input: "in",
+      "unwrap", "xensave-lua unwrap in -o \"$OUT\" -q", uses: ["Unwrap.output"], input: "in",
       isImage: true),
     Writer(
       "unwrap --config", "xensave-lua unwrap in - --config \"$OUT\" -q >/dev/null",
       uses: ["Unwrap.config"], input: "in"),
     Writer(
-      "compact", "xensave-lua compact in \"$OUT\" -q", uses: ["Compact.output"], input: "in",
+      "compact", "xensave-lua compact in -o \"$OUT\" -q", uses: ["Compact.output"], input: "in",
       isImage: true),
     Writer(
-      "compact --aligned", "xensave-lua compact in \"$OUT\" --aligned -q", uses: ["Compact.output"],
+      "compact --aligned", "xensave-lua compact in -o \"$OUT\" --aligned -q",
+      uses: ["Compact.output"],
       input: "in", isImage: true),
     Writer(
-      "delta", "xensave-lua delta in new \"$OUT\" -q", uses: ["MakeDelta.output"], input: "new"),
+      "delta", "xensave-lua delta in new -o \"$OUT\" -q", uses: ["MakeDelta.output"], input: "new"),
     Writer(
-      "apply", "xensave-lua apply in delta \"$OUT\" -q", uses: ["ApplyDelta.output"],
+      "apply", "xensave-lua apply in delta -o \"$OUT\" -q", uses: ["ApplyDelta.output"],
       input: "delta", isImage: true),
     Writer(
-      "export raw", "xensave-lua export in \"$OUT\" --format raw -q", uses: ["Export.output"],
+      "export raw", "xensave-lua export in -o \"$OUT\" --format raw -q", uses: ["Export.output"],
       input: "in"),
     Writer(
-      "export elf-core", "xensave-lua export in \"$OUT\" --format elf-core -q",
+      "export elf-core", "xensave-lua export in -o \"$OUT\" --format elf-core -q",
       uses: ["Export.output"], input: "in"),
     Writer(
       "policy test --svg", "xensave-lua policy test --trace trace --svg \"$OUT\" >/dev/null",
@@ -118,7 +119,8 @@ enum Writers {
   /// Options and arguments of commands that name a file which is only read.
   static let inputs: Set<String> = [
     "SetFields.image", "Recover.image", "ConvertImage.image", "Wrap.image", "Wrap.config",
-    "Unwrap.image", "Compact.image", "MakeDelta.base", "MakeDelta.new", "ApplyDelta.base",
+    "Unwrap.image", "OutputOption.output", "OutputOption.lastWord", "Compact.image",
+    "MakeDelta.base", "MakeDelta.new", "ApplyDelta.base",
     "ApplyDelta.delta", "Export.image", "CompatImage.image", "Diff.a", "Diff.b", "Dump.image",
     "GuestCommand.image", "Info.image", "Verify.image", "PagesCommand.image",
     "BacktestOptions.trace", "Test.places",
