@@ -66,13 +66,12 @@ extension Rule {
       "Xen: tools/libs/light/libxl_json.c, libxl__json_map_get",
       .header(.xl) { look, _ in look.reportConfig(.duplicate) }),
     Rule(
-      "config.name", .warning, "The domain has a name.",
+      "config.name", .warning, "The domain's name is not empty.",
       "Xen: xl of 4.20 (the domain runs without one)",
       .header(.xl) { look, _ in
-        guard let config = look.configuration,
-          config.root["c_info"]?["name"]?.stringValue ?? "" == ""
-        else { return }
-        look.reportConfig("c_info.name", "expected a name, got none")
+        // Without the key there is no domain: config.own-name.
+        guard look.configuration?.root["c_info"]?["name"]?.stringValue == "" else { return }
+        look.reportConfig("c_info.name", "expected a name, got an empty one")
       }),
     Rule(
       "config.uuid", .warning, "The domain has a UUID.",

@@ -74,6 +74,12 @@ public struct SExpression: MarkupDocument {
     return (inside[0], inside[1])
   }
 
+  /// What an atom says, as a step of a path; nil where it is no UTF-8 and no text would find it.
+  private func name(of node: Int) -> String? {
+    let name = String(decoding: atom(node), as: UTF8.self)
+    return says(node, name) ? name : nil
+  }
+
   private func says(_ node: Int, _ name: String) -> Bool { atom(node).elementsEqual(name.utf8) }
 
   /// The values of a name in a list: of its pairs, or of the list where it is a pair itself.
@@ -140,13 +146,13 @@ public struct SExpression: MarkupDocument {
     let inside = elements(of: list)
     let pairs = inside.compactMap { pair($0) }
     if !inside.isEmpty, pairs.count == inside.count {
-      let names = pairs.map { String(decoding: atom($0.name), as: UTF8.self) }
-      if Set(names).count == names.count {
+      let names = pairs.compactMap { name(of: $0.name) }
+      if Set(names).count == pairs.count {
         return zip(names, pairs).map { (.name($0.0), $0.1.value) }
       }
     }
-    if let own = pair(list), nodes[own.value].kind == .list {
-      return [(.name(String(decoding: atom(own.name), as: UTF8.self)), own.value)]
+    if let own = pair(list), nodes[own.value].kind == .list, let name = name(of: own.name) {
+      return [(.name(name), own.value)]
     }
     return inside.enumerated().map { (.index($0.offset), $0.element) }
   }

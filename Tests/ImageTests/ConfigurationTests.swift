@@ -19,8 +19,9 @@ import Testing
     rest: String = ""
   ) -> String {
     func more(_ text: String) -> String { text.isEmpty ? "" : "," + text }
+    let shadow = type == "pv" ? "" : #","shadow_memkb":2048"#
     return #"{"c_info":{"type":"\#(type)","name":"a","uuid":"00000000-0000-4000-8000-000000000001""#
-      + more(create) + #"},"b_info":{"max_vcpus":1"# + more(build) + #","type.\#(type)":{"#
+      + more(create) + #"},"b_info":{"max_vcpus":1"# + shadow + more(build) + #","type.\#(type)":{"#
       + inside + "}}" + more(rest) + "}"
   }
 
@@ -119,7 +120,9 @@ import Testing
     #expect(
       try severity(config(build: #""max_memkb":4096,"target_memkb":8192"#, type: type)) == .warning)
     #expect(
-      try severity(config(type: type).replacing(#""max_vcpus":1"#, with: #""max_vcpus":0"#))
+      try severity(
+        config(build: memory, type: type).replacing(#""max_vcpus":1"#, with: #""max_vcpus":0"#)
+          .replacing(#""shadow_memkb":2048,"#, with: ""))
         == (type == "pv" ? nil : .error))
     #expect(
       try severity(config(build: memory, type: type, rest: #""on_crash":"explode""#)) == .warning)

@@ -110,7 +110,8 @@ let realContext: [UInt8] = {
       builder.deviceModel()
     }
     let type = kind.isPV ? "pv" : "hvm"
-    let config = #"{"c_info":{"type":"\#(type)"},"b_info":{"type.\#(type)":{}}}"#
+    let config =
+      #"{"c_info":{"type":"\#(type)","name":"a"},"b_info":{"shadow_memkb":2048,"type.\#(type)":{}}}"#
     return (isXL ? xlHeader(Array("\(config)\0".utf8), flags: 1) : []) + builder.out.bytes
   }
 

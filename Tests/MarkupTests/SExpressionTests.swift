@@ -27,6 +27,16 @@ import Testing
     #expect(try document().value(at: MarkupPath(parsing: path)) == nil)
   }
 
+  /// No text of a path finds a name that is not UTF-8: such elements are counted.
+  @Test func namesThatAreNoUTF8() throws {
+    let text: [UInt8] =
+      Array("((h".utf8) + [0xFF] + Array(" 1) (h".utf8) + [0xFE] + Array(" 2))".utf8)
+    let document = try SExpression(text)
+    let leaves = document.leaves(limit: 100)
+    #expect(leaves.map(\.text).filter { $0.count == 1 } == ["1", "2"])
+    for leaf in leaves { #expect(document.value(at: leaf.path)?.text == leaf.text) }
+  }
+
   @Test func pathsLeadWhereTheySay() throws {
     let document = try document()
     let leaves = document.leaves(limit: 1000)

@@ -25,7 +25,7 @@ def image_header_cases():
         yield bad(f"02-version-{version}.libxc", "version", image(version=version))
     yield bad("02-big-endian-flag.libxc", "endian", image(options=1), "2, 6.2")
     for options in (0x0002, 0x8000):
-        yield bad(f"02-options-{options:04x}.libxc", "options", image(options=options))
+        yield warn(f"02-options-{options:04x}.libxc", "options", image(options=options))
     yield warn("08-image-header-reserved-16.libxc", "reserved", image(reserved=(1, 0)))
     yield warn("08-image-header-reserved-32.libxc", "reserved", image(reserved=(0, 0x80000000)))
 
@@ -53,4 +53,4 @@ def libxl_header_cases():
         yield bad(f"02-libxl-version-{version}.libxl", "version", image(version=version))
     yield bad("02-libxl-big-endian-flag.libxl", "endian", image(options=1), "2, 6.2")
     for options in (0x4, 0x8000, 0x10000, 0x80000000):
-        yield bad(f"02-libxl-options-{options:08x}.libxl", "options", image(options=options))
+        yield warn(f"02-libxl-options-{options:08x}.libxl", "options", image(options=options))

@@ -26,7 +26,7 @@ def static_cases():
     yield bad("09-policy-in-v2.libxc", "X86_CPUID_POLICY", hvm(version=2).before(
         "PAGE_DATA", wire.record(wire.X86_CPUID_POLICY, wire.cpuid_policy())))
     # Accepted by the restorer but never applied.
-    yield bad("09-policy-late.libxc", "X86_CPUID_POLICY",
+    yield warn("09-policy-late.libxc", "X86_CPUID_POLICY",
                hvm().move("X86_CPUID_POLICY", before="PAGE_DATA"), "streams.md 5.2")
 
 
@@ -38,7 +38,7 @@ def hvm_cases():
     page = wire.page_data(wire.page_entries([0]), bytes(wire.PAGE))
     verify = wire.record(wire.VERIFY) + wire.record(wire.PAGE_DATA, page)
     yield good("09-verify-then-pages.libxc", hvm().after("PAGE_DATA", verify), "streams.md 8")
-    yield bad("09-verify-with-body.libxc", "VERIFY", hvm().after(
+    yield warn("09-verify-with-body.libxc", "VERIFY", hvm().after(
         "PAGE_DATA", wire.record(wire.VERIFY, bytes(8))))
     yield bad("09-checkpoint-in-file.libxc", "CHECKPOINT",
               hvm().before("END", wire.record(wire.CHECKPOINT)))

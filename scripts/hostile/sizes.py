@@ -69,8 +69,9 @@ def hvm_cases():
     for name, lengths in wrong_lengths.items():
         for length in lengths:
             image = hvm().record(name, bytes(length))
-            row = "09" if name.endswith("END") else "06"
-            yield bad(f"{row}-{name.lower()}-length-{length}.libxc", name, image)
+            # Xen passes over what stands in an end.
+            row, verdict = ("09", warn) if name.endswith("END") else ("06", bad)
+            yield verdict(f"{row}-{name.lower()}-length-{length}.libxc", name, image)
 
 
 def pv_cases():

@@ -28,10 +28,10 @@ def entry_cases():
     for kind in (wire.BROKEN, wire.XTAB):
         yield good(f"07-type-{kind:x}.libxc", with_entry(kind << 60 | 4, False), "streams.md 4.5")
     for bit in (52, 59):
-        yield bad(f"07-reserved-bit-{bit}.libxc", "PAGE_DATA", with_entry(1 << bit | 4))
+        yield warn(f"07-reserved-bit-{bit}.libxc", "PAGE_DATA", with_entry(1 << bit | 4))
     yield bad("07-pfn-2-to-40.libxc", "PAGE_DATA", with_entry(1 << 40))
     yield bad("07-pfn-2-to-52-less-1.libxc", "PAGE_DATA", with_entry((1 << 52) - 1), "2, 6.7")
-    yield bad("07-duplicate-pfn.libxc", "PAGE_DATA", with_entry(3), "6.7; 2 rejects")
+    yield warn("07-duplicate-pfn.libxc", "PAGE_DATA", with_entry(3), "6.7; 2 rejects")
     again = wire.record(wire.PAGE_DATA, wire.page_data(wire.page_entries([3]), bytes(wire.PAGE)))
     yield good("07-same-pfn-in-next-record.libxc", hvm().after("PAGE_DATA", again),
                "streams.md 4.5")
