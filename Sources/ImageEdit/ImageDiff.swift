@@ -228,11 +228,7 @@ public struct ImageDiff {
 
   /// Whether the record is a list whose elements say what they are about.
   private func isKeyed(_ record: Record) -> Bool {
-    [
-      .hvmParams, .x86CPUIDPolicy, .x86MSRPolicy, .hvmContext, .x86PVVCPUMSRs, .emulatorContext,
-      .emulatorXenstoreData,
-    ]
-    .contains(record.type)
+    Layouts.of(record.type)?.isKeyed ?? false
   }
 
   /// Compares lists: by the names of their elements.
