@@ -145,7 +145,8 @@ let package = Package(
       "ShellTests",
       [
         "CommandLine", "DocGenerator", "REPL", "LuaAPI", "Reports", "LuaRuntime", "Terminal",
-        "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit",
+        "SimDomain", "Live", "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes",
+        "TestKit",
         "sim-helper", "xensave-lua",
       ]),
     tests(

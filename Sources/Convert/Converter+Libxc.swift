@@ -24,12 +24,6 @@ struct LibxcState {
   var vcpuInfo: UInt32?
 
   static let heldLimit = 16 << 20
-  static let staticTypes: Set<RecordType> = [
-    .x86PVInfo, .x86CPUIDPolicy, .x86MSRPolicy, .staticDataEnd, .xenVersion,
-  ]
-  static let vcpuTypes: Set<RecordType> = [
-    .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs, .vcpuContext,
-  ]
 }
 
 extension Converter {
@@ -110,7 +104,7 @@ extension Converter {
 
   mutating func convertLibxc(_ record: Record) throws(RewriteError) {
     try writeWaitingDomain(record)
-    if !LibxcState.vcpuTypes.contains(record.type) { try writeHeldVCPUs() }
+    if record.row?.perVCPU != true { try writeHeldVCPUs() }
     try writeStaticDataEnd(before: record)
     switch record.type {
     case .staticDataEnd: libxc.hasStaticDataEnd = true
@@ -148,7 +142,7 @@ extension Converter {
     let out = Record(
       type, body: body, padding: record.padding, payloadByteCount: record.payloadByteCount,
       context: BodyContext(order: libxc.order), framing: target.framing)
-    if target.hasVCPUInfo, !isSameVersion, LibxcState.vcpuTypes.contains(record.type) {
+    if target.hasVCPUInfo, !isSameVersion, record.row?.perVCPU == true {
       return try hold(out, record)
     }
     try emitter.put(out, from: &reader)
@@ -179,7 +173,7 @@ extension Converter {
   /// STATIC_DATA_END stands before the first record that is not static: before memory and the p2m.
   private mutating func writeStaticDataEnd(before record: Record) throws(RewriteError) {
     guard libxc.target.needsStaticDataEnd, libxc.source.version != libxc.target.version,
-      !libxc.hasStaticDataEnd, !LibxcState.staticTypes.contains(record.type),
+      !libxc.hasStaticDataEnd, record.row?.phase != .staticData,
       !record.type.isOptional
     else { return }
     libxc.hasStaticDataEnd = true
@@ -265,4 +259,9 @@ extension Converter {
       "max_vcpu_id \(stated): \(libxc.target.name) has only the vCPUs with a state, of which the "
         + "greatest is \(libxc.greatestVCPU.map { "\($0)" } ?? "none")")
   }
+}
+
+extension Record {
+  /// What is known of its type.
+  fileprivate var row: Layout? { Layouts.of(type) }
 }

@@ -64,12 +64,13 @@ public enum DraftB {
   /// The body of the final X86_PV_VCPU_BASIC.
   static let vcpuContext = Layout(
     .vcpuContext, "VCPU_CONTEXT", "Registers and tables of a vCPU.", guests: .pv, since: 1,
-    length: .atLeast(8), forms: LibxcRecords.x86PVVCPUBasic.forms)
+    phase: .endOfCheckpoint, perVCPU: true, length: .atLeast(8),
+    forms: LibxcRecords.x86PVVCPUBasic.forms)
 
   /// The review asked for the saver's release in the domain header; the draft has no place for it.
   static let xenVersion = Layout(
     .xenVersion, "XEN_VERSION", "The saver's release of Xen, as the final domain header has it.",
-    since: 1, length: .exactly(8), [.u32("xen_major"), .u32("xen_minor")])
+    since: 1, phase: .staticData, length: .exactly(8), [.u32("xen_major"), .u32("xen_minor")])
 
   /// The bits of a pfn in PAGE_DATA: 60, where the final specification has 52.
   public static let pfnMask: UInt64 = (1 << 60) - 1

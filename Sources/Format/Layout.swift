@@ -42,8 +42,23 @@ public enum Guests: Sendable, Equatable {
   }
 }
 
-/// A record type: number, name, who carries it, how long it is and its rows.
+/// A record type: number, name, who carries it and when, how long it is and its rows.
 public struct Layout: Sendable {
+  /// When a stream has the record.
+  public enum Phase: Sendable, Equatable {
+    /// Once, before STATIC_DATA_END: what the domain is made with.
+    case staticData
+    /// Once, before the first pages.
+    case startOfStream
+    /// Among the pages: they themselves, and what frames the stream.
+    case anywhere
+    /// At the end of each checkpoint and of the stream: the state of a guest that stands still.
+    case endOfCheckpoint
+
+    /// Whether it is not sent again at each checkpoint.
+    public var isOnce: Bool { self == .staticData || self == .startOfStream }
+  }
+
   /// Rows that apply to some of the bodies; the first that fits is taken.
   public struct Form: Sendable {
     public enum Condition: Sendable, Equatable {
@@ -67,6 +82,11 @@ public struct Layout: Sendable {
   public let guests: Guests
   /// The first stream version that has the record.
   public let since: Int
+  public let phase: Phase
+  /// Whether there is one for each vCPU, whose number its body begins with.
+  public let perVCPU: Bool
+  /// Whether it is a list whose elements say what they are about, and not by their place.
+  public let isKeyed: Bool
   public let length: LengthRule
   /// Whether Xen 4.6 to 4.8 wrote it with nothing in it, which readers must ignore (Errata 1).
   public let mayBeEmpty: Bool
@@ -74,13 +94,17 @@ public struct Layout: Sendable {
 
   public init(
     _ type: RecordType, _ name: String, _ doc: String, guests: Guests = .any, since: Int = 2,
-    length: LengthRule, mayBeEmpty: Bool = false, forms: [Form]
+    phase: Phase = .anywhere, perVCPU: Bool = false, isKeyed: Bool = false, length: LengthRule,
+    mayBeEmpty: Bool = false, forms: [Form]
   ) {
     self.type = type
     self.name = name
     self.doc = doc
     self.guests = guests
     self.since = since
+    self.phase = phase
+    self.perVCPU = perVCPU
+    self.isKeyed = isKeyed
     self.length = length
     self.mayBeEmpty = mayBeEmpty
     self.forms = forms
@@ -88,11 +112,12 @@ public struct Layout: Sendable {
 
   public init(
     _ type: RecordType, _ name: String, _ doc: String, guests: Guests = .any, since: Int = 2,
-    length: LengthRule, mayBeEmpty: Bool = false, _ fields: [Field]
+    phase: Phase = .anywhere, perVCPU: Bool = false, isKeyed: Bool = false, length: LengthRule,
+    mayBeEmpty: Bool = false, _ fields: [Field]
   ) {
     self.init(
-      type, name, doc, guests: guests, since: since, length: length, mayBeEmpty: mayBeEmpty,
-      forms: [Form(.always, fields)])
+      type, name, doc, guests: guests, since: since, phase: phase, perVCPU: perVCPU,
+      isKeyed: isKeyed, length: length, mayBeEmpty: mayBeEmpty, forms: [Form(.always, fields)])
   }
 
   /// The rows for a body of `byteCount` octets in a stream with this guest width (0: not known).

@@ -38,7 +38,7 @@ public enum LibxcRecords {
   ///     +-----+-----+-----------+-------------------------+
   static let x86PVInfo = Layout(
     .x86PVInfo, "X86_PV_INFO", "Word size and page-table levels of a PV guest.", guests: .pv,
-    length: .exactly(8),
+    phase: .staticData, length: .exactly(8),
     [
       .u8("guest_width").unit("octets").doc("Octets of a word of the guest: 4 or 8."),
       .u8("pt_levels").doc("Page-table levels: 3 (guest_width 4) or 4 (guest_width 8)."),
@@ -53,7 +53,7 @@ public enum LibxcRecords {
   ///     | p2m_pfn[p2m frame containing pfn E]             |
   static let x86PVP2MFrames = Layout(
     .x86PVP2MFrames, "X86_PV_P2M_FRAMES", "The pages that hold the guest's p2m table.",
-    guests: .pv, length: .elements(base: 8, step: 8, atLeast: 0),
+    guests: .pv, phase: .startOfStream, length: .elements(base: 8, step: 8, atLeast: 0),
     [
       .x32("p2m_start_pfn").doc("First pfn that the frames cover."),
       .x32("p2m_end_pfn").doc("Last pfn that they cover: the guest's greatest."),
@@ -66,7 +66,7 @@ public enum LibxcRecords {
   ///     | context: struct vcpu_guest_context              |
   static let x86PVVCPUBasic = Layout(
     .x86PVVCPUBasic, "X86_PV_VCPU_BASIC", "Registers and tables of a PV vCPU.", guests: .pv,
-    length: .atLeast(8), mayBeEmpty: true,
+    phase: .endOfCheckpoint, perVCPU: true, length: .atLeast(8), mayBeEmpty: true,
     forms: [
       Layout.Form(.bodyByteCount(8 + 5168), vcpu(X86PVState.context64)),
       Layout.Form(.bodyByteCount(8 + 2800), vcpu(X86PVState.context32)),
@@ -75,15 +75,17 @@ public enum LibxcRecords {
 
   static let x86PVVCPUExtended = Layout(
     .x86PVVCPUExtended, "X86_PV_VCPU_EXTENDED", "Callbacks and machine-check state of a PV vCPU.",
-    guests: .pv, length: .atLeast(8), mayBeEmpty: true, vcpu(X86PVState.extended))
+    guests: .pv, phase: .endOfCheckpoint, perVCPU: true, length: .atLeast(8), mayBeEmpty: true,
+    vcpu(X86PVState.extended))
 
   static let x86PVVCPUXsave = Layout(
     .x86PVVCPUXsave, "X86_PV_VCPU_XSAVE", "Extended processor state of a PV vCPU.", guests: .pv,
-    length: .atLeast(8), mayBeEmpty: true, vcpu(X86XState.pvFields))
+    phase: .endOfCheckpoint, perVCPU: true, length: .atLeast(8), mayBeEmpty: true,
+    vcpu(X86XState.pvFields))
 
   static let sharedInfo = Layout(
     .sharedInfo, "SHARED_INFO", "The page that a PV guest shares with Xen.", guests: .pv,
-    length: .exactly(4096),
+    phase: .endOfCheckpoint, length: .exactly(4096),
     forms: [
       Layout.Form(.guestWidth(4), X86PVState.sharedInfo32),
       Layout.Form(.always, X86PVState.sharedInfo64),
@@ -98,7 +100,8 @@ public enum LibxcRecords {
   ///     | incarnation           | (reserved)              |
   ///     +-----------------------+-------------------------+
   static let x86TSCInfo = Layout(
-    .x86TSCInfo, "X86_TSC_INFO", "The domain's time-stamp counter.", length: .exactly(24),
+    .x86TSCInfo, "X86_TSC_INFO", "The domain's time-stamp counter.", phase: .endOfCheckpoint,
+    length: .exactly(24),
     [
       .u32("mode").enumeration([
         0: "default", 1: "always_emulate", 2: "never_emulate", 3: "pvrdtscp",
@@ -110,7 +113,8 @@ public enum LibxcRecords {
 
   static let hvmContext = Layout(
     .hvmContext, "HVM_CONTEXT", "State of vCPUs and platform devices, as Xen saved it.",
-    guests: .hvm, length: .atLeast(1), [Field("entry", .chain(HVMRecords.chain))])
+    guests: .hvm, phase: .endOfCheckpoint, isKeyed: true, length: .atLeast(1),
+    [Field("entry", .chain(HVMRecords.chain))])
 
   ///     +-----------------------+-------------------------+
   ///     | count (C)             | (reserved)              |
@@ -121,7 +125,8 @@ public enum LibxcRecords {
   ///     ...
   static let hvmParams = Layout(
     .hvmParams, "HVM_PARAMS", "HVM parameters that are not zero.", guests: .hvm,
-    length: .elements(base: 8, step: 16, atLeast: 0), mayBeEmpty: true,
+    phase: .endOfCheckpoint, isKeyed: true, length: .elements(base: 8, step: 16, atLeast: 0),
+    mayBeEmpty: true,
     [
       .u32("count").doc("Entries of param."), .reserved(4),
       .array(
@@ -136,6 +141,7 @@ public enum LibxcRecords {
 
   static let x86PVVCPUMSRs = Layout(
     .x86PVVCPUMSRs, "X86_PV_VCPU_MSRS", "Model-specific registers of a PV vCPU.", guests: .pv,
+    phase: .endOfCheckpoint, perVCPU: true, isKeyed: true,
     length: .elements(base: 8, step: 16, atLeast: 0), mayBeEmpty: true,
     vcpu([
       Field.array(
@@ -158,7 +164,7 @@ public enum LibxcRecords {
 
   static let staticDataEnd = Layout(
     .staticDataEnd, "STATIC_DATA_END", "End of what the saver knows before the guest runs.",
-    since: 3, length: .exactly(0), [])
+    since: 3, phase: .staticData, length: .exactly(0), [])
 
   ///     +-----------+-----------+-----------+-------------+
   ///     | leaf      | subleaf   | a         | b           |
@@ -167,7 +173,7 @@ public enum LibxcRecords {
   ///     +-----------+-----------+
   static let x86CPUIDPolicy = Layout(
     .x86CPUIDPolicy, "X86_CPUID_POLICY", "What CPUID tells the guest.", since: 3,
-    length: .elements(base: 0, step: 24, atLeast: 1),
+    phase: .staticData, isKeyed: true, length: .elements(base: 0, step: 24, atLeast: 1),
     [
       .array(
         "leaf", .rest,
@@ -179,7 +185,7 @@ public enum LibxcRecords {
 
   static let x86MSRPolicy = Layout(
     .x86MSRPolicy, "X86_MSR_POLICY", "Read-only MSRs that the guest sees.", since: 3,
-    length: .elements(base: 0, step: 16, atLeast: 1),
+    phase: .staticData, isKeyed: true, length: .elements(base: 0, step: 16, atLeast: 1),
     [
       .array(
         "msr", .rest,

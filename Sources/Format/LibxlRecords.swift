@@ -11,7 +11,7 @@ public enum LibxlRecords {
 
   static let libxcContext = Layout(
     .libxcContext, "LIBXC_CONTEXT", "A libxc stream follows, without a length.",
-    length: .exactly(0), [])
+    phase: .startOfStream, length: .exactly(0), [])
 
   ///     +------------------------+------------------------+
   ///     | emulator_id            | index                  |
@@ -19,7 +19,8 @@ public enum LibxlRecords {
   ///     | key NUL value NUL ...                           |
   static let emulatorXenstoreData = Layout(
     .emulatorXenstoreData, "EMULATOR_XENSTORE_DATA",
-    "Keys that the device model needs in xenstore.", guests: .hvm, length: .atLeast(8),
+    "Keys that the device model needs in xenstore.", guests: .hvm, phase: .endOfCheckpoint,
+    isKeyed: true, length: .atLeast(8),
     emulator([Field("data", .keyValues)]))
 
   ///     +------------------------+------------------------+
@@ -28,7 +29,8 @@ public enum LibxlRecords {
   ///     | emulator_ctx                                    |
   static let emulatorContext = Layout(
     .emulatorContext, "EMULATOR_CONTEXT", "State of the device model, as it saved it.",
-    guests: .hvm, length: .atLeast(8), emulator([Field("emulator_ctx", .qemu)]))
+    guests: .hvm, phase: .endOfCheckpoint, isKeyed: true, length: .atLeast(8),
+    emulator([Field("emulator_ctx", .qemu)]))
 
   static let checkpointEnd = Layout(
     .checkpointEnd, "CHECKPOINT_END", "End of a checkpoint: libxc records follow.",

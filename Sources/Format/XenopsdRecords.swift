@@ -24,7 +24,7 @@ public enum XenopsdRecords {
         + "cannot be found."),
     row(
       .varstored, "Varstored", "State of the store of UEFI variables.",
-      Field("variables", .uefiVariables)),
+      Field("variables", .uefiVariables), isKeyed: true),
     row(.swtpm0, "Swtpm0", "State of the TPM emulator: its bytes.", .opaque("data")),
     row(
       .swtpm, "Swtpm",
@@ -34,10 +34,10 @@ public enum XenopsdRecords {
   ]
 
   private static func row(
-    _ type: RecordType, _ name: String, _ doc: String, _ body: Field? = nil
+    _ type: RecordType, _ name: String, _ doc: String, _ body: Field? = nil, isKeyed: Bool = false
   ) -> Layout {
     Layout(
-      type, name, doc, length: body == nil ? .exactly(0) : .atLeast(0),
+      type, name, doc, isKeyed: isKeyed, length: body == nil ? .exactly(0) : .atLeast(0),
       body.map { [$0] } ?? [])
   }
 }

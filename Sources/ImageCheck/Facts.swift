@@ -104,6 +104,8 @@ struct SpecialPages {
 /// The facts of the tail records, since the beginning of the stream or the last CHECKPOINT.
 struct CheckpointFacts {
   private(set) var first: [RecordType: RecordPlace] = [:]
+  /// The first record of any vCPU.
+  private(set) var firstOfVCPUs: RecordPlace?
   /// The vCPUs with a record of each type, without the empty records.
   private(set) var vcpus: [RecordType: Set<UInt32>] = [:]
   /// The HVM parameters that came: bit n for number n, up to 63.
@@ -115,24 +117,21 @@ struct CheckpointFacts {
   func has(_ type: RecordType, vcpu: UInt32) -> Bool { vcpus[type]?.contains(vcpu) ?? false }
 
   mutating func add(_ record: Record) {
-    switch record.type {
-    case .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs, .vcpuContext:
+    guard let row = Layouts.of(record.type), row.phase == .endOfCheckpoint else { return }
+    if first[record.type] == nil { first[record.type] = RecordPlace(record) }
+    if row.perVCPU {
+      if row.isVCPUStateOfXen, firstOfVCPUs == nil { firstOfVCPUs = RecordPlace(record) }
       if let id = record.vcpuID, id < Survey.vcpuLimit, record.length > 8 {
         // Draft B has the registers in VCPU_CONTEXT.
         let type = record.type == .vcpuContext ? .x86PVVCPUBasic : record.type
         vcpus[type, default: []].insert(id)
       }
-      fallthrough
-    case .x86TSCInfo, .sharedInfo, .hvmContext:
-      if first[record.type] == nil { first[record.type] = RecordPlace(record) }
-    case .hvmParams:
-      if first[record.type] == nil { first[record.type] = RecordPlace(record) }
+    } else if record.type == .hvmParams {
       for (index, value) in record.hvmParams where index < 64 {
         params |= 1 << index
         if index == 1 { storePFN = value }
         if index == 17 { consolePFN = value }
       }
-    default: break
     }
   }
 }

@@ -18,7 +18,7 @@ final class Inspection {
   private(set) var counts: [Int]
   /// The table of the record that is looked at; nil for an unknown type.
   private(set) var layout: Layout?
-  let book = RuleBook.shared
+  let book = RuleBook.current
   private var current = 0
 
   /// Findings that are kept, of all rules and of one rule.

@@ -32,6 +32,8 @@ public struct Rule: Sendable {
     case header(HeaderKind, OfHeader)
     /// Records of these types.
     case record([RecordType], OfRecord)
+    /// Records of the types whose rows are like that.
+    case rows(@Sendable (Layout) -> Bool, OfRecord)
     /// All records of a layer.
     case layer(Layer, OfRecord)
     /// All records.
@@ -105,7 +107,10 @@ extension Rule {
 
 /// The rules by what they look at. Each is known by its number in `Rule.all`.
 struct RuleBook: Sendable {
-  static let shared = RuleBook(Rule.all)
+  private static let shared = RuleBook(Rule.all)
+
+  /// The rules over all types that are known now.
+  static var current: RuleBook { Layouts.added.isEmpty ? shared : RuleBook(Rule.all) }
 
   let rules: [Rule]
   private(set) var headers: [(kind: HeaderKind, rule: Int, check: Rule.Check.OfHeader)] = []
@@ -137,11 +142,17 @@ struct RuleBook: Sendable {
       case .completion(let check): completion.append((index, check))
       case .trailing(let check): trailing.append((index, check))
       case .image(let check): image.append((index, check))
-      case .record, .framing: break
+      case .record, .rows, .framing: break
       }
     }
     for (index, rule) in rules.enumerated() {
-      guard case .record(let types, let check) = rule.check else { continue }
+      let (types, check): ([RecordType], Rule.Check.OfRecord)
+      switch rule.check {
+      case .record(let listed, let of): (types, check) = (listed, of)
+      case .rows(let isMeant, let of):
+        (types, check) = (Layouts.all.filter(isMeant).map(\.type), of)
+      default: continue
+      }
       for type in types {
         let before = byType[type] ?? ofLayer(type.layer)
         byType[type] = before + [(index, check)]
@@ -157,4 +168,9 @@ struct RuleBook: Sendable {
   private func ofLayer(_ layer: Layer) -> [(Int, Rule.Check.OfRecord)] {
     ofLayers.compactMap { $0.layer == layer ? ($0.rule, $0.check) : nil }
   }
+}
+
+extension Layout {
+  /// Whether it is a vCPU's state in streams that Xen writes. Draft B's VCPU_CONTEXT has other rules.
+  var isVCPUStateOfXen: Bool { perVCPU && type != .vcpuContext }
 }

@@ -6,9 +6,6 @@ internal import Stream
 
 extension Rule {
   private static let strictOrder = "Spec: libxc-migration-stream, Layout, x86 PV Guest"
-  private static let vcpuTypes: [RecordType] = [
-    .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs,
-  ]
 
   static let staticData: [Rule] = [
     Rule(
@@ -36,14 +33,17 @@ extension Rule {
       "static-data.late", .warning,
       "Static records come before STATIC_DATA_END: Xen never applies a later policy.",
       "Spec: libxc-migration-stream, STATIC_DATA_END",
-      .record([.x86PVInfo, .x86CPUIDPolicy, .x86MSRPolicy]) { look, record in
+      .rows({ $0.phase == .staticData && $0.type != .staticDataEnd }) { look, record in
         guard let place = look.libxc.first[.staticDataEnd] else { return }
         look.report(record, "", "expected it before \(place.text)")
       }),
     Rule(
       "static-data.duplicate", .warning, "Each policy comes once: a second replaces the first.",
       "Xen: tools/libs/guest/xg_sr_common_x86.c, handle_x86_cpuid_policy",
-      .record([.x86CPUIDPolicy, .x86MSRPolicy]) { look, record in look.reportSecond(record) }),
+      // Those that are named have rules of their own, or are draft B's.
+      .rows({
+        $0.phase == .staticData && ![.x86PVInfo, .staticDataEnd, .xenVersion].contains($0.type)
+      }) { look, record in look.reportSecond(record) }),
   ]
 
   static let order: [Rule] = [
@@ -54,7 +54,10 @@ extension Rule {
     Rule(
       "x86-pv-info.late", .error,
       "X86_PV_INFO comes before every record that depends on the guest's width.", strictOrder,
-      .record([.x86PVP2MFrames, .sharedInfo] + vcpuTypes) { look, record in
+      .rows({
+        $0.guests == .pv && ($0.phase == .startOfStream || $0.phase == .endOfCheckpoint)
+          && $0.type != .vcpuContext
+      }) { look, record in
         guard look.libxc.guest == .x86PV, !look.libxc.has(.x86PVInfo) else { return }
         look.report(record, "", "expected X86_PV_INFO before it, got none")
       }),
@@ -70,8 +73,7 @@ extension Rule {
       "page-data.late", .warning, "The pages of a PV guest come before its vCPUs.", strictOrder,
       .record([.pageData]) { look, record in
         guard look.libxc.guest == .x86PV, look.count == 0,
-          let place = vcpuTypes.compactMap({ look.libxc.checkpoint.first[$0] })
-            .min(by: { $0.index < $1.index })
+          let place = look.libxc.checkpoint.firstOfVCPUs
         else { return }
         look.report(record, "", "expected it before \(place.text)")
       }),
@@ -83,9 +85,13 @@ extension Rule {
       "record.duplicate", .warning,
       "State comes once in a checkpoint: a second record replaces the first.",
       "Xen: tools/libs/guest/xg_sr_common.h, update_blob",
-      .record([.x86TSCInfo, .sharedInfo, .hvmContext] + vcpuTypes) { look, record in
+      // Of HVM_PARAMS a second record adds to the first.
+      .rows({
+        $0.phase == .endOfCheckpoint && $0.type.layer == .libxc
+          && ![.hvmParams, .vcpuContext].contains($0.type)
+      }) { look, record in
         let checkpoint = look.libxc.checkpoint
-        if vcpuTypes.contains(record.type) {
+        if Layouts.of(record.type)?.perVCPU == true {
           guard let id = record.vcpuID, record.length > 8, checkpoint.has(record.type, vcpu: id)
           else { return }
           look.report(record, "vcpu_id", at: 0, "expected a vCPU that has none yet, got \(id)")
@@ -144,8 +150,8 @@ extension Rule {
       .completion { look, record in
         let vcpus = look.libxc.checkpoint.vcpus
         let basic = vcpus[.x86PVVCPUBasic] ?? []
-        let other = vcpuTypes.dropFirst().reduce(into: Set<UInt32>()) { all, type in
-          all.formUnion(vcpus[type] ?? [])
+        let other = vcpus.reduce(into: Set<UInt32>()) { all, item in
+          if item.key != .x86PVVCPUBasic { all.formUnion(item.value) }
         }
         for id in other.subtracting(basic).sorted() where id != 0 {
           look.report(record, "", "expected X86_PV_VCPU_BASIC of vCPU \(id) before it, got none")

@@ -86,7 +86,7 @@ extension Rule {
     Rule(
       "vcpu.id", .error, "A vCPU's number is below \(Survey.vcpuLimit).",
       file + "handle_x86_pv_vcpu_blob; xen/arch/x86/include/asm/config.h, MAX_VIRT_CPUS",
-      .record([.x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs]) {
+      .rows({ $0.isVCPUStateOfXen }) {
         look, record in
         guard let id = record.vcpuID, record.length > 8, id >= Survey.vcpuLimit else { return }
         look.report(record, "vcpu_id", at: 0, "expected less than \(Survey.vcpuLimit), got \(id)")

@@ -63,7 +63,7 @@ extension Rule {
     Rule(
       "vcpu.domain", .error, "A vCPU's number is below the domain's number of vCPUs.",
       file + "handle_x86_pv_vcpu_blob",
-      .record([.x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs]) {
+      .rows({ $0.isVCPUStateOfXen }) {
         look, record in
         guard let count = look.configuration?.vcpuCount, let id = record.vcpuID,
           record.length > 8, id < Survey.vcpuLimit, Int(id) >= count

@@ -152,9 +152,8 @@ extension RecordType {
   /// hypervisor's state: what must be zero there is for Xen to say.
   fileprivate func streamFields(_ fields: [Field]) -> ArraySlice<Field> {
     switch self {
-    case .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs: fields.prefix(2)
     case .sharedInfo: []
-    default: fields[...]
+    default: Layouts.of(self)?.isVCPUStateOfXen == true ? fields.prefix(2) : fields[...]
     }
   }
 }

@@ -186,8 +186,6 @@ extension Survey {
         let id = UInt32(entry.instance)
         if id < Survey.vcpuLimit { vcpuIDs.insert(id) }
       }
-    case .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs, .vcpuContext:
-      if let id = record.vcpuID, record.length > 8, id < Survey.vcpuLimit { vcpuIDs.insert(id) }
     case .x86PVInfo:
       if let width = record.body.first, width == 4 || width == 8 { context.guestWidth = Int(width) }
     case .x86PVP2MFrames:
@@ -205,7 +203,12 @@ extension Survey {
       }
     case .checkpoint: checkpointCount += 1
     case .verify: hasVerify = true
-    default: break
+    default:
+      if Layouts.of(record.type)?.perVCPU == true, let id = record.vcpuID, record.length > 8,
+        id < Survey.vcpuLimit
+      {
+        vcpuIDs.insert(id)
+      }
     }
   }
 

@@ -255,11 +255,7 @@ public struct ImageDiff {
 
   /// Whether the record is a list whose elements say what they are about.
   private func isKeyed(_ record: Record) -> Bool {
-    [
-      .hvmParams, .x86CPUIDPolicy, .x86MSRPolicy, .hvmContext, .x86PVVCPUMSRs, .emulatorContext,
-      .emulatorXenstoreData, .varstored,
-    ]
-    .contains(record.type)
+    Layouts.of(record.type)?.isKeyed ?? false
   }
 
   /// Compares lists: by the names of their elements.

@@ -18,17 +18,27 @@ public struct Guest: Sendable {
   /// Whether page tables hold machine frames, which the stream must not.
   public let normalises: Bool
 
-  /// HVM and PVH. Xen writes HVM_CONTEXT before HVM_PARAMS, whatever the specification's order.
-  public static let hvm = Guest(
-    type: .x86HVM, staticData: [.x86CPUIDPolicy, .x86MSRPolicy], startOfStream: [],
-    endOfCheckpoint: [.x86TSCInfo, .hvmContext, .hvmParams], eachVCPU: [], hasEmulator: true,
-    normalises: false)
+  /// HVM and PVH.
+  public static let hvm = Guest(.x86HVM, hasEmulator: true, normalises: false)
+  public static let pv = Guest(.x86PV, hasEmulator: false, normalises: true)
 
-  public static let pv = Guest(
-    type: .x86PV, staticData: [.x86PVInfo, .x86CPUIDPolicy, .x86MSRPolicy],
-    startOfStream: [.x86PVP2MFrames], endOfCheckpoint: [.x86TSCInfo, .sharedInfo],
-    eachVCPU: [.x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs],
-    hasEmulator: false, normalises: true)
+  /// The records are those of the tables, in their order; Xen writes what every guest has before the
+  /// state that only this one has.
+  private init(_ type: GuestType, hasEmulator: Bool, normalises: Bool) {
+    let rows = LibxcRecords.all.filter { $0.guests.include(type) && $0.type != .staticDataEnd }
+    func types(_ phase: Layout.Phase) -> [RecordType] {
+      rows.filter { $0.phase == phase && !$0.perVCPU }.map(\.type)
+    }
+    self.type = type
+    staticData = types(.staticData)
+    startOfStream = types(.startOfStream)
+    let state = rows.filter { $0.phase == .endOfCheckpoint && !$0.perVCPU }
+    endOfCheckpoint =
+      (state.filter { $0.guests == .any } + state.filter { $0.guests != .any }).map(\.type)
+    eachVCPU = rows.filter { $0.phase == .endOfCheckpoint && $0.perVCPU }.map(\.type)
+    self.hasEmulator = hasEmulator
+    self.normalises = normalises
+  }
 
   /// The table of a type; nil for a guest that no stream can hold.
   public static func of(_ type: GuestType) -> Guest? {

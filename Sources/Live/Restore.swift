@@ -167,11 +167,10 @@ public final class Restore {
           "\(record.place), \(wrong.counter): expected \(wrong.held) for a body of "
             + "\(record.body.count) octets, got \(wrong.said)")
       }
-      let isStatic = [.x86PVInfo, .x86CPUIDPolicy, .x86MSRPolicy].contains(record.type)
-      if !isStatic { try endStaticData() }
+      let row = Layouts.of(record.type)
+      if row?.phase != .staticData { try endStaticData() }
       seen.insert(record.type)
-      let isOfVCPU = Guest.pv.eachVCPU.contains(record.type)
-      let vcpu = isOfVCPU ? record.number("vcpu_id").map { Int($0) } : nil
+      let vcpu = row?.perVCPU == true ? record.number("vcpu_id").map { Int($0) } : nil
       if record.type == .hvmParams { remember(record) }
       try builder.setState(record.type, vcpu: vcpu, record.body)
     }

@@ -217,12 +217,7 @@ func shorter(_ source: Source) -> PagesError {
 extension RecordType {
   /// Whether a stream has it once, before its first pages, and not at each checkpoint.
   var isStatic: Bool {
-    switch self {
-    case .x86PVInfo, .x86PVP2MFrames, .x86CPUIDPolicy, .x86MSRPolicy, .staticDataEnd,
-      .libxcContext:
-      true
-    default: false
-    }
+    Layouts.of(self)?.phase.isOnce ?? false
   }
 }
 
