@@ -32,7 +32,7 @@ public struct Field: Sendable {
     /// A migration stream of QEMU to the end of the body, as `QEMUState` splits it. Octets that are
     /// none are `opaque`.
     case qemu
-    /// varstored's list of UEFI variables to the end of the body, as `UEFIVariables` reads it. Octets
+    /// varstored's list of UEFI variables to the end of the body, as `UEFIVariables` reads it. Bytes
     /// that are none are `opaque`.
     case uefiVariables
   }

@@ -18,7 +18,7 @@ internal import Bytes
 /// fits the length of the whole is taken.
 public struct UEFIVariables: Sendable {
   public struct Variable: Sendable {
-    /// The name; of a second variable of the same name (and another GUID) with "#1" behind it.
+    /// The name; of a second variable of the same name (and another GUID) with "#1" after it.
     public let name: String
     /// Bytes from the start of the body.
     public let range: Range<Int>

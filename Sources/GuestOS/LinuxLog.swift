@@ -161,7 +161,7 @@ extension LinuxGuest {
         textLengthAt <= 14
       else { break }
       let length = UInt32(bytes.load(at + Int(lengthAt), as: UInt16.self))
-      // A length of 0: the buffer goes on at its start.
+      // A length of 0: the buffer continues at its start.
       if length == 0 {
         if place == 0 { break }
         place = 0

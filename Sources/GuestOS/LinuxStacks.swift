@@ -5,7 +5,7 @@ public import Pages
 
 /// One call that a stack holds.
 public struct StackFrame: Sendable, Equatable {
-  /// Where it goes on: a return address, or where a vCPU was.
+  /// Where it continues: a return address, or where a vCPU was.
   public let address: UInt64
   /// The function; nil where its name is not known.
   public let location: LinuxGuest.Location?

@@ -201,7 +201,7 @@ struct ConfigReading {
   /// Six times two hexadecimal digits with colons between. Xen: libxl_internal.c, libxl__parse_mac.
   static func isMAC(_ text: String) -> Bool {
     let bytes = Array(text.utf8)
-    // What follows a colon behind the last pair is not looked at.
+    // What follows a colon after the last pair is not looked at.
     guard bytes.count >= 17, bytes.count == 17 || bytes[17] == UInt8(ascii: ":") else {
       return false
     }

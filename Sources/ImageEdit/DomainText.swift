@@ -7,7 +7,7 @@ public import Stream
 
 /// Which description: where it is in an image, and what it is written in.
 public enum DomainText: String, Sendable, CaseIterable {
-  /// The XML behind libvirt's header. libvirt: src/libxl/libxl_domain.c, libxlDoDomainSave.
+  /// The XML after libvirt's header. libvirt: src/libxl/libxl_domain.c, libxlDoDomainSave.
   case xml
   /// xenopsd's Xenops record. xenopsd: lib/suspend_image.ml, Xenops_record.
   case xenops

@@ -89,7 +89,7 @@ extension ImageDocument {
     }
   }
 
-  /// Whether rules hold this place of the configuration against the stream behind it.
+  /// Whether rules hold this place of the configuration against the stream after it.
   private static func concernsStream(_ path: JSONPath) -> Bool {
     guard case .name(let part)? = path.keys.first else { return true }
     guard part == "c_info" || part == "b_info" else { return false }

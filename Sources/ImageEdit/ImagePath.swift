@@ -15,7 +15,7 @@ public import Format
 ///     hvm_params.STORE_PFN          a parameter by name
 ///     cpuid[0x7,0].b                a leaf of the CPUID policy
 ///     msr_policy[0xce]              an MSR of the MSR policy
-///     xml.name                      the XML behind libvirt's header
+///     xml.name                      the XML after libvirt's header
 ///     xml.devices.disk[0].source@file   an attribute in it
 ///     xenops.vm_str.name            xenopsd's Xenops record
 public struct ImagePath: Sendable, Equatable {

@@ -3,7 +3,7 @@
 package import Pages
 package import SystemIO
 
-/// The pages in which the images of two sources differ, as runs. Costs 56 octets a run.
+/// The pages in which the images of two sources differ, as runs. Costs 56 bytes a run.
 package func pageDifferences(_ a: Source, _ b: Source) throws -> [PageDifference] {
   var out: [PageDifference] = []
   let one = try PageImage(try a.duplicate())

@@ -10,9 +10,9 @@ public struct SExpression: MarkupDocument {
   struct Node {
     enum Kind { case list, atom }
     let kind: Kind
-    /// From the parenthesis or quote to behind the last one.
+    /// From the parenthesis or quote to after the last one.
     var range: Range<Int>
-    /// The node behind the last one inside.
+    /// The node after the last one inside.
     var end: Int
     var isQuoted: Bool { kind == .atom && hasQuotes }
     var hasQuotes = false
@@ -50,7 +50,7 @@ public struct SExpression: MarkupDocument {
   /// What an atom says.
   private func atom(_ node: Int) -> [UInt8] { unescaped(node).bytes }
 
-  /// The same, and for each of its bytes (and behind the last) where it comes from.
+  /// The same, and for each of its bytes (and after the last) where it comes from.
   private func unescaped(_ node: Int) -> (bytes: [UInt8], origins: [Int]) {
     let range = nodes[node].range
     guard nodes[node].isQuoted else {

@@ -118,7 +118,7 @@ struct SExpressionScanner {
     case UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "'"), UInt8(ascii: " "):
       return (letter, start + 2)
     case 0x0A:
-      // A line goes on: the white space at its start does not count.
+      // A line continues: the white space at its start does not count.
       var end = start + 2
       while end < text.count, text[end] == 0x20 || text[end] == 0x09 { end += 1 }
       return (nil, end)

@@ -11,7 +11,7 @@ public struct XMLDocument: MarkupDocument {
     let kind: Kind
     /// The bytes of the name.
     let name: Range<Int>
-    /// From '<' to behind the last '>' of an element; from the name to behind the last quote of an
+    /// From '<' to after the last '>' of an element; from the name to after the last quote of an
     /// attribute.
     var range: Range<Int>
     /// Between the tags, or between the quotes; nil for an element without an end tag: `<a/>`.

@@ -268,7 +268,7 @@ struct XMLScanner {
   private mutating func skip(past mark: String, _ what: String) throws(MarkupError) {
     let start = position
     let bytes = Array(mark.utf8)
-    // Behind the opening mark: "<!-->" does not end itself.
+    // After the opening mark: "<!-->" does not end itself.
     position += bytes.count == 3 ? 4 : 2
     while position + bytes.count <= text.count {
       if text[position] == bytes[0], text[position...].starts(with: bytes) {

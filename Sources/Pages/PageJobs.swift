@@ -88,7 +88,7 @@ final class OrderedJobs<Job, Result> {
     while finished < started {
       let result = try slots[finished % slots.count].finish()
       finished += 1
-      // The thread whose result this is goes on before it is looked at.
+      // The thread whose result this is continues before it is looked at.
       start()
       if let result { try body(result) }
     }

@@ -1,8 +1,8 @@
-// Octets for people.
+// Bytes for people.
 
 internal import Bytes
 
-/// Octets as lines of offset, hexadecimal and text.
+/// Bytes as lines of offset, hexadecimal and text.
 package func hexdump(_ bytes: [UInt8], base: UInt64 = 0, width: Int = 16) -> String {
   var out = ""
   for start in stride(from: 0, to: bytes.count, by: width) {

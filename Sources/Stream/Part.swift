@@ -7,7 +7,7 @@ public import Format
 public enum Part: Sendable {
   case header(Header)
   case record(Record)
-  /// Octets behind the end of the stream, of a record that is cut off, or that have no length.
+  /// Bytes after the end of the stream, of a record that is cut off, or that have no length.
   case trailing(Trailing)
 }
 

@@ -65,7 +65,7 @@ import Testing
     #expect(try found(config(build: member)) == rules.map { "config.\($0)" }, "\(member)")
   }
 
-  /// Behind the type nothing is refused any more: what follows is lost, and nothing else is said of it.
+  /// After the type nothing is refused any more: what follows is lost, and nothing else is said of it.
   @Test(
     arguments: [
       (#""bios":"seabios","vnc":{"enable":"True","display":1}"#, []),

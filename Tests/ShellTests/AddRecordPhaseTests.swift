@@ -168,7 +168,7 @@ import Testing
     }
   }
 
-  /// Version 2 has no STATIC_DATA_END: on the way back it stands behind all that is static.
+  /// Version 2 has no STATIC_DATA_END: on the way back it stands after all that is static.
   @Test func convertKeepsThemInOrder() throws {
     try inFolder { folder in
       try run(

@@ -77,7 +77,7 @@ import Testing
     }
   }
 
-  /// What fails on one thread is one line, and none of them goes on.
+  /// What fails on one thread is one line, and none of them continues.
   @Test(.enabled(if: hasStrace, "strace injects the fault"))
   func anErrorOnAThreadIsOneLine() {
     withImages { folder in

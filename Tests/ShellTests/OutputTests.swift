@@ -286,7 +286,7 @@ import Testing
     }
   }
 
-  /// OUT is -o everywhere; as a last word it goes on working, and nothing speaks of it.
+  /// OUT is -o everywhere; as a last word it still works, and nothing speaks of it.
   @Test(arguments: [
     "convert in%--to libxl", "wrap libxl%--in xl --config config", "unwrap in%", "compact in%",
     "delta in new%", "apply in delta%", "export in%--format raw",

@@ -49,7 +49,7 @@ public struct KernelMemoryBuilder: Sendable {
         entry = nextTable << 12 | 7
         pages[nextTable] = [UInt8](repeating: 0, count: 4096)
         nextTable += 1
-        // Behind the tables is the data; more tables are behind that.
+        // After the tables is the data; more tables are after that.
         if nextTable == 0x40 { nextTable = 0x8001 }
         set(table, index, entry)
       }

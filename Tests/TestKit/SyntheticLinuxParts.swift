@@ -80,7 +80,7 @@ extension SyntheticLinux {
     for line in Self.log {
       let count = (16 + UInt64(line.text.utf8.count) + 3) & ~3
       if place + count + 16 > UInt64(size) {
-        // A length of 0: the buffer goes on at its start.
+        // A length of 0: the buffer continues at its start.
         memory.put(buffer + place, [UInt8](repeating: 0, count: 16))
         place = 0
       }

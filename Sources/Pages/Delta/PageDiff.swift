@@ -75,7 +75,7 @@ public struct PageDifferences {
     a < first.index.runs.count || b < second.index.runs.count
   }
 
-  /// Notes what is known without contents, behind what the threads have still to look at.
+  /// Notes what is known without contents, after what the threads have still to look at.
   private mutating func find(
     _ kind: PageDifference.Kind, _ pfns: Range<UInt64>, _ types: [PageType] = []
   ) {

@@ -138,7 +138,7 @@ final class BatchFiller {
   private var pieces: [(first: Int, count: Int, offset: UInt64)] = []
   private var dataCount = 0
 
-  /// Batches of at most `capacity` pages; `read` brings octets of the file into an arena.
+  /// Batches of at most `capacity` pages; `read` brings bytes of the file into an arena.
   init(
     _ capacity: Int,
     _ read:
