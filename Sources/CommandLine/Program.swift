@@ -6,6 +6,7 @@ internal import Live
 internal import LuaRuntime
 internal import Reports
 internal import ScriptHost
+internal import Synchronization
 internal import SystemIO
 internal import XenDomain
 
@@ -21,9 +22,9 @@ public func runShell(_ words: [String]) -> Int32 {
   defer { ProgressDisplay.clear() }
   ignoreWriteSignals()
   Interrupt.watch(LuaState.stopActive)
-  var told: Set<String> = []
+  let told = Mutex<Set<String>>([])
   EditNotices.watch { line in
-    if told.insert(line).inserted { writeError("xensave-lua: warning: \(line)\n") }
+    if told.withLock({ $0.insert(line).inserted }) { writeError("xensave-lua: warning: \(line)\n") }
   }
   do throws(Failure) {
     return try dispatch(words)

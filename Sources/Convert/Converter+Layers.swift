@@ -120,8 +120,9 @@ extension Converter {
     try emitter.put(Record(.xenops, body: config, context: BodyContext(), framing: .xenopsd))
   }
 
-  /// Writes the record that says that a libxc stream follows.
+  /// Writes the record that says that a libxc stream follows, where the source has none to keep.
   private mutating func writeLibxcMarker() throws(RewriteError) {
+    guard !hasLibxcMarker else { return }
     switch target {
     case .libxc: break
     case .xenopsd:
@@ -138,9 +139,10 @@ extension Converter {
 
   mutating func convertOuter(_ record: Record) throws(RewriteError) {
     switch record.type {
-    // The target's is written with the image header.
-    case .libxcContext, .xenopsdLibxc: break
-    case .libxlEnd, .endOfImage: try endOuter()
+    case .libxcContext, .xenopsdLibxc: hasLibxcMarker = try keepMarker(record)
+    case .libxlEnd, .endOfImage:
+      guard !hasEnded else { return }
+      if try keepMarker(record) { hasEnded = true } else { try endOuter() }
     case .xenops:
       if target != .xenopsd || conversion.config != nil { report.config = record.body }
       if target == .xl, conversion.config == nil {
@@ -175,6 +177,21 @@ extension Converter {
         record.type, body: record.body(in: libxlOrder), padding: record.padding,
         payloadByteCount: record.payloadByteCount, context: BodyContext(order: libxlOrder)),
       from: &reader)
+  }
+
+  /// Keeps a record that marks a place of its layer, with the bytes in it that readers pass over. False
+  /// where the result has another record there, or these bytes cannot be kept.
+  private mutating func keepMarker(_ record: Record) throws(RewriteError) -> Bool {
+    let isOfTarget = record.type.layer == .xenopsd ? target == .xenopsd : target.hasLibxl
+    let isOfOrder = record.type.layer == .xenopsd || record.context.order == libxlOrder
+    if isOfTarget, isOfOrder {
+      try emitter.keep(record, from: &reader)
+      return true
+    }
+    if record.length > 0 {
+      try lose(record.place, "its \(record.length) bytes have no place in the result")
+    }
+    return false
   }
 
   /// The longest state of QEMU that xenopsd restores. xenopsd: xc/domain.ml, restore.

@@ -25,6 +25,8 @@ public struct Converter {
   var target = Wrapping.libxc
   /// Whether the outer headers have been written.
   var hasBegun = false
+  /// Whether the record that says that a libxc stream follows has been kept.
+  var hasLibxcMarker = false
   /// What the source's outer header says; nil for a source without one.
   var outerHeader: Header?
   var libxlHeader: Header?

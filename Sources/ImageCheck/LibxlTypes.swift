@@ -38,25 +38,29 @@ struct LibxlTypes: Sendable {
     var structures: [String: [Field]] = [:]
     for (name, words) in LibxlTypes.sections(LibxlTypes.structureText) {
       structures[name] = words.map { word in
-        let parts = word.split(separator: ":")
-        let (type, releases) = LibxlTypes.releases(String(parts[1]))
-        let union = parts[0].split(separator: ".").map(String.init)
+        let parts = word.split(separator: UInt8(ascii: ":"))
+        let (type, releases) = LibxlTypes.releases(parts[1])
+        let union = parts[0].split(separator: UInt8(ascii: "."))
         return Field(
-          name: String(parts[0]), type: LibxlType(type, enumerations.keys),
-          releases: releases, key: union.count == 2 ? union[0] : nil,
-          member: union.count == 2 ? union[1] : nil)
+          name: String(Substring(parts[0])), type: LibxlType(type, enumerations.keys),
+          releases: releases, key: union.count == 2 ? String(Substring(union[0])) : nil,
+          member: union.count == 2 ? String(Substring(union[1])) : nil)
       }
     }
     self.structures = structures
   }
 
+  /// Bytes of a word: to cut text by characters takes ten times as long, and every run that reads a
+  /// configuration waits for it.
+  private typealias Word = Substring.UTF8View
+
   /// "name =" and the words after it, up to the next.
-  private static func sections(_ text: String) -> [(name: String, words: [String])] {
-    var out: [(name: String, words: [String])] = []
-    for line in text.split(separator: "\n") {
-      let words = line.split(separator: " ").map(String.init)
-      if words.count == 2, words[1] == "=" {
-        out.append((words[0], []))
+  private static func sections(_ text: String) -> [(name: String, words: [Word])] {
+    var out: [(name: String, words: [Word])] = []
+    for line in Substring(text).utf8.split(separator: UInt8(ascii: "\n")) {
+      let words = line.split(separator: UInt8(ascii: " "))
+      if words.count == 2, words[1].elementsEqual("=".utf8) {
+        out.append((String(Substring(words[0])), []))
       } else if !out.isEmpty {
         out[out.count - 1].words += words
       }
@@ -68,18 +72,19 @@ struct LibxlTypes: Sendable {
   static let known = 6...22
 
   /// A word without its releases, and these.
-  private static func releases(_ word: String) -> (name: String, releases: ClosedRange<Int>) {
+  private static func releases(_ word: Word) -> (name: String, releases: ClosedRange<Int>) {
     var (first, last) = (known.lowerBound, known.upperBound)
-    var rest = Substring(word)
-    if let mark = rest.lastIndex(of: "-"), let number = Int(rest[rest.index(after: mark)...]) {
-      last = number
-      rest = rest[..<mark]
+    var rest = word
+    func cut(_ mark: UInt8, _ release: inout Int) {
+      guard let place = rest.lastIndex(of: mark),
+        let stated = Int(Substring(rest[rest.index(after: place)...]))
+      else { return }
+      release = stated
+      rest = rest[..<place]
     }
-    if let mark = rest.lastIndex(of: "+"), let number = Int(rest[rest.index(after: mark)...]) {
-      first = number
-      rest = rest[..<mark]
-    }
-    return (String(rest), first...last)
+    cut(UInt8(ascii: "-"), &last)
+    cut(UInt8(ascii: "+"), &first)
+    return (String(Substring(rest)), first...last)
   }
 
   private static let structureText = """
@@ -356,7 +361,7 @@ indirect enum LibxlType: Sendable {
   case array(LibxlType)
 
   init(_ text: String, _ enumerations: some Collection<String>) {
-    if text.hasPrefix("[") {
+    if text.utf8.first == UInt8(ascii: "[") {
       self = .array(LibxlType(String(text.dropFirst().dropLast()), enumerations))
     } else if let type = LibxlType.words[text] {
       self = type

@@ -41,6 +41,29 @@ import Testing
     #expect(try convert(big, asking { $0.order = .little }) == image ?? Self.libxc)
   }
 
+  /// LIBXC_CONTEXT and END may carry bytes that readers pass over: they stay where their layer does.
+  @Test func markersKeepWhatTheyCarry() throws {
+    var image = Self.libxl
+    let excess = [UInt8](repeating: 0xCA, count: 8)
+    image[image.count - 4] = 8
+    image += excess
+    image[20] = 8
+    image.insert(contentsOf: excess, at: 24)
+    #expect(try convert(image, asking("libxl")) == image)
+    #expect(try convertPiped(image, asking("libxl")) == image)
+    let asLibvirt = asking("libvirt") { $0.config = Self.xml }
+    #expect(try convert(image, asLibvirt).suffix(image.count) == image)
+    // Where they have no place, they are named.
+    for other in ["libxc", "xenopsd"] {
+      #expect(refusal(image, asking(other)).contains("its 8 bytes have no place in the result"))
+    }
+    let big = asking("libxl") { $0.order = .big }
+    #expect(refusal(image, big).contains("its 8 bytes have no place in the result"))
+    let lossy = asking("libxl", isLossy: true) { $0.order = .big }
+    let plain = asking("libxl") { $0.order = .big }
+    #expect(try convert(image, lossy) == convert(Self.libxl, plain))
+  }
+
   @Test func unwrapping() throws {
     #expect(try convert(Self.libvirt, asking("libxl")) == Self.libxl)
     for image in [Self.libvirt, Self.libxl, Self.xenopsd] {

@@ -1,16 +1,17 @@
 // Telling whoever reads an image that an edit of it is not finished.
 
+internal import Synchronization
+
 /// What is said of images that are opened to be read.
 public enum EditNotices {
-  // Safety: set once, before any image is opened.
-  nonisolated(unsafe) private static var listener: ((String) -> Void)?
+  private static let listener = Mutex<(@Sendable (String) -> Void)?>(nil)
 
   /// From now on `listener` gets a line for each image that is opened beside an unfinished edit.
-  public static func watch(_ listener: @escaping (String) -> Void) {
-    unsafe self.listener = listener
+  public static func watch(_ listener: @escaping @Sendable (String) -> Void) {
+    self.listener.withLock { $0 = listener }
   }
 
-  static func tell(_ line: String) { unsafe listener?(line) }
+  static func tell(_ line: String) { listener.withLock { $0 }?(line) }
 }
 
 extension Source {

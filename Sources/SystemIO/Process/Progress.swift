@@ -57,33 +57,35 @@ public enum Progress {
   public static func begin(
     _ name: String, of total: UInt64?, unit: String = "", done: @escaping () -> UInt64
   ) -> Bool {
-    // Safety: `state` is touched only by the thread that set it, which `isWatched` has checked.
-    guard isWatched, unsafe state?.phase == nil else { return false }
-    let phase = Phase(name: name, total: total, unit: unit, done: done, start: done())
-    unsafe state?.phase = phase
-    tell(.begin)
+    guard let watch = current, watch.phase == nil else { return false }
+    watch.phase = Phase(name: name, total: total, unit: unit, done: done, start: done())
+    watch.notify(.begin)
     return true
   }
 
   /// Ends the phase. With `isDone` false it ended early, and nobody is told.
   public static func end(isDone: Bool = true) {
-    guard isWatched, unsafe state?.phase != nil else { return }
-    if isDone { tell(.end) }
-    unsafe state?.phase = nil
+    guard let watch = current, watch.phase != nil else { return }
+    if isDone { watch.notify(.end) }
+    watch.phase = nil
   }
 
   /// From now on `watcher` is told of the phases of this thread: when one begins and ends, and in
   /// between at most ten times a second. nil ends it.
   public static func watch(_ watcher: ((ProgressState) -> Void)?) {
-    if watcher == nil { watchedThread.store(0, ordering: .relaxed) }
-    unsafe state = watcher.map { State(watcher: $0) }
-    if watcher != nil { watchedThread.store(UInt(pthread_self()), ordering: .relaxed) }
+    let thread = UInt(pthread_self())
+    let watch = watcher.map(Watch.init)
+    let count = watches.withLock { all in
+      all[thread] = watch
+      return all.count
+    }
+    watchCount.store(count, ordering: .relaxed)
   }
 
-  /// Work goes on: called at each piece of it by who may stop it too (`Interrupt.check`).
+  /// Work continues: called at each step of it by who may stop it too (`Interrupt.check`).
   @inline(__always)
   public static func beat() {
-    if watchedThread.load(ordering: .relaxed) != 0 { beatSlowly() }
+    if watchCount.load(ordering: .relaxed) != 0 { beatSlowly() }
   }
 
   private struct Phase {
@@ -94,36 +96,38 @@ public enum Progress {
     let start: UInt64
   }
 
-  private struct State {
+  /// What one thread tells, and to whom. Safe to send: only that thread uses it.
+  private final class Watch: @unchecked Sendable {
     let watcher: (ProgressState) -> Void
     var phase: Phase?
     var lastTold: UInt64 = 0
+
+    init(_ watcher: @escaping (ProgressState) -> Void) { self.watcher = watcher }
+
+    func notify(_ moment: ProgressState.Moment) {
+      guard let phase else { return }
+      lastTold = Surroundings.nanoseconds
+      // Totals are what is known beforehand: record headers may come on top of them.
+      let now = phase.done()
+      let done = min(now > phase.start ? now - phase.start : 0, phase.total ?? .max)
+      watcher(ProgressState(moment, phase.name, done: done, of: phase.total, unit: phase.unit))
+    }
   }
 
-  // Safety: touched by one thread only, the one that set it: `isWatched` tells whether it is the
-  // calling one.
-  nonisolated(unsafe) private static var state: State?
-  /// The thread whose `state` it is; 0 where nobody looks on. Other threads compare only.
-  private static let watchedThread = Atomic<UInt>(0)
+  /// By thread.
+  private static let watches = Mutex<[UInt: Watch]>([:])
+  /// How many there are: a look at it is all that work costs where nobody looks on.
+  private static let watchCount = Atomic<Int>(0)
   private static let interval: UInt64 = 100_000_000
 
-  private static var isWatched: Bool {
-    watchedThread.load(ordering: .relaxed) == UInt(pthread_self())
+  /// The calling thread's.
+  private static var current: Watch? {
+    guard watchCount.load(ordering: .relaxed) != 0 else { return nil }
+    return watches.withLock { $0[UInt(pthread_self())] }
   }
 
   private static func beatSlowly() {
-    guard isWatched, unsafe state?.phase != nil else { return }
-    let now = Surroundings.nanoseconds
-    if unsafe now &- (state?.lastTold ?? 0) >= interval { tell(.running) }
-  }
-
-  private static func tell(_ moment: ProgressState.Moment) {
-    guard let current = unsafe state, let phase = current.phase else { return }
-    unsafe state?.lastTold = Surroundings.nanoseconds
-    // Totals are what is known beforehand: heads may come on top of them.
-    let now = phase.done()
-    let done = min(now > phase.start ? now - phase.start : 0, phase.total ?? .max)
-    current.watcher(
-      ProgressState(moment, phase.name, done: done, of: phase.total, unit: phase.unit))
+    guard let watch = current, watch.phase != nil else { return }
+    if Surroundings.nanoseconds &- watch.lastTold >= interval { watch.notify(.running) }
   }
 }

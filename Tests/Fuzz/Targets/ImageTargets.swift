@@ -166,11 +166,6 @@ private func isEnd(_ written: [UInt8], of bytes: [UInt8]) -> Bool {
   written.count == bytes.count || trailingOffset(bytes) == UInt64(written.count)
 }
 
-/// Whether what was written is all of an edited image, or all but what a volume has after it.
-private func isEnd(_ edited: [UInt8], _ written: [UInt8]) -> Bool {
-  trailingOffset(edited) == UInt64(written.count)
-}
-
 /// Where something begins behind the end of an image.
 private func trailingOffset(_ bytes: [UInt8]) -> UInt64? {
   guard let source = try? MemoryFile.second.source(bytes) else { return nil }
@@ -236,7 +231,9 @@ private func document(_ input: [UInt8]) throws {
     if (try? rewriter.run()) != nil {
       let written = MemoryFile.output.bytes
       try demand(
-        edited.starts(with: written) && (edited.count == written.count || isEnd(edited, written)),
+        edited.starts(with: written)
+          && (edited.count == written.count
+            || trailingOffset(bytes).map { $0 + inserted } == UInt64(written.count)),
         "patches and a rewrite differ")
     }
   }
