@@ -13,7 +13,7 @@ import Testing
 
 enum Checkout {
   static let path = #filePath.replacing("/Tests/HelperTests/HookTests.swift", with: "")
-  static let bin = path + "/.build/debug"
+  static let bin = BuiltPrograms.directory
 }
 
 @Suite struct HookTests {

@@ -19,8 +19,7 @@ final class HelperProcess {
   private let complaints = TemporaryFile()
   private(set) var messages: [HelperMessage] = []
 
-  static let program =
-    #filePath.replacing("Tests/HelperTests/ProcessTests.swift", with: ".build/debug/sim-helper")
+  static let program = BuiltPrograms.path("sim-helper")
 
   /// `release`: of the messages. `words` are those of `program`, the folder included, where it is not
   /// sim-helper.

@@ -1,6 +1,7 @@
 // Running the program that was built beside the tests.
 
 import Glibc
+import TestKit
 
 /// What a run of the program gave.
 struct Outcome {
@@ -19,17 +20,7 @@ enum Program {
   static let fixtures = checkout + "/Tests/Fixtures/"
 
   /// The program, in the folder of the test bundle.
-  static let path: String = {
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = buffer.withUnsafeMutableBytes { raw in
-      raw.withMemoryRebound(to: CChar.self) { text in
-        text.baseAddress.map { readlink("/proc/self/exe", $0, text.count) } ?? 0
-      }
-    }
-    let own = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-    let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own
-    return String(bundle[..<(bundle.lastIndex(of: "/") ?? bundle.startIndex)]) + "/xensave-lua"
-  }()
+  static let path = BuiltPrograms.path("xensave-lua")
 
   /// A new empty folder; the caller removes it with `remove`.
   static func temporaryFolder() -> String {
@@ -56,9 +47,8 @@ enum Program {
     let folder = temporaryFolder()
     defer { removeFiles(folder) }
     write(input, to: folder + "/in")
-    let bin = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
     let status = system(
-      "PATH='\(bin)':\"$PATH\"; export PATH; cd '\(checkout)'; exec <'\(folder)/in' "
+      "PATH='\(BuiltPrograms.directory)':\"$PATH\"; export PATH; cd '\(checkout)'; exec <'\(folder)/in' "
         + ">'\(folder)/out' 2>'\(folder)/err'; \(command)")
     let signal = status & 0x7F
     return Outcome(

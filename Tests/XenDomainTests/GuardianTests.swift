@@ -6,13 +6,12 @@ import SystemIO
 import Testing
 import XenDomain
 
+import enum TestKit.BuiltPrograms
 import struct TestKit.Seed
 
 /// xen-victim over the fake libraries.
 final class Victim {
-  static let program =
-    #filePath.replacing(
-      "Tests/XenDomainTests/GuardianTests.swift", with: ".build/debug/xen-victim")
+  static let program = BuiltPrograms.path("xen-victim")
 
   let id: pid_t
   private let output: Int32
