@@ -107,11 +107,11 @@ let package = Package(
     swift(
       "Reports",
       [
-        "GuestOS", "Pages", "Legacy", "Convert", "Live", "Terminal", "ImageCheck", "ImageEdit",
+        "GuestOS", "Pages", "Legacy", "Convert", "Terminal", "ImageCheck", "ImageEdit",
         "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes",
       ]),
-    swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
-    swift("GuestOS", ["Pages", "Bytes"]),
+    swift("LuaRuntime", ["SystemIO", "CLuaShim", "CLua", "CSystem"]),
+    swift("GuestOS", ["Pages", "SystemIO", "Bytes"]),
     swift("Pages", ["ImageCheck", "ImageEdit", "Stream", "Format", "Zstd", "SystemIO", "Bytes"]),
     swift("Legacy", ["ImageEdit", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Convert", ["ImageCheck", "ImageEdit", "Stream", "Format", "JSON", "SystemIO", "Bytes"]),

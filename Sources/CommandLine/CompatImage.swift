@@ -27,12 +27,7 @@ struct CompatImage: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     let release = try xenRelease(xen)
-    let survey: CompatSurvey
-    do { survey = try CompatSurvey(Source(image: image)) } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    }
+    let survey = try CompatSurvey(Source(image: image))
     let reasons = Compat.check(survey, for: release)
     let isCompatible = Compat.isCompatible(reasons)
     if json {

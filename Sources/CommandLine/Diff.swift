@@ -35,36 +35,26 @@ struct Diff: LongCommand {
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
-    do {
-      let (one, other) = (try document(a), try document(b))
-      var (differences, pages): ([Difference], [PageDifference]) = ([], [])
-      try ImageDiff(one, other).run { differences.append($0) }
-      if !noPages { pages = try pageDifferences(one.source, other.source) }
-      if asFilter {
-        try writeOut(DiffFilter(one, other, differences, pages, pathB: b).text())
-      } else if json {
-        try writeOut(Diff.json(differences, pages))
-      } else if !long.quiet {
-        let ink = colour.ink
-        for difference in differences { try writeOut(ink.line(difference) + "\n") }
-        for difference in pages { try writeOut(difference.description + "\n") }
-      }
-      return differences.isEmpty && pages.isEmpty ? ExitCode.good : ExitCode.findings
-    } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    } catch let error as PagesError {
-      throw Failure(error)
-    } catch let error as ImagePathError {
-      throw Failure(ExitCode.findings, error.description)
+    let (one, other) = (try document(a), try document(b))
+    var (differences, pages): ([Difference], [PageDifference]) = ([], [])
+    try ImageDiff(one, other).run { differences.append($0) }
+    if !noPages { pages = try pageDifferences(one.source, other.source) }
+    if asFilter {
+      try writeOut(DiffFilter(one, other, differences, pages, pathB: b).text())
+    } else if json {
+      try writeOut(Diff.json(differences, pages))
+    } else if !long.quiet {
+      let ink = colour.ink
+      for difference in differences { try writeOut(ink.line(difference) + "\n") }
+      for difference in pages { try writeOut(difference.description + "\n") }
     }
+    return differences.isEmpty && pages.isEmpty ? ExitCode.good : ExitCode.findings
   }
 
   private func document(_ path: String) throws -> ImageDocument {
     let source = try Source(image: path)
     guard source.isFile else {
-      throw Failure(ExitCode.usage, "\(path): only files can be compared")
+      throw XensaveError(.usage, "\(path): only files can be compared")
     }
     return try ImageDocument(source)
   }

@@ -18,10 +18,7 @@ struct Info: ShellCommand {
   @Flag(help: "Count pages of zeros too; this reads all page contents.") var pages = false
 
   mutating func execute() throws -> Int32 {
-    let summary: Summary
-    do { summary = try Summary(Source(image: image), countsZeroPages: pages) } catch let error
-      as SystemError
-    { throw Failure(error) } catch let error as StreamError { throw Failure(error) }
+    let summary = try Summary(Source(image: image), countsZeroPages: pages)
     if json {
       var writer = JSONWriter(style: .pretty)
       summary.write(to: &writer, path: image)

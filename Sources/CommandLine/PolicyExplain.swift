@@ -1,5 +1,6 @@
 // xensave-lua policy explain: a policy's decisions beside those that were best in hindsight.
 
+internal import SystemIO
 internal import ArgumentParser
 internal import JSON
 internal import Live
@@ -23,8 +24,8 @@ struct PolicyExplain: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     guard (0...1_000_000_000).contains(downtime) else {
-      throw Failure(
-        ExitCode.usage, "--downtime: expected 0 to 1000000000 milliseconds, got \(downtime)")
+      throw XensaveError(
+        .usage, "--downtime: expected 0 to 1000000000 milliseconds, got \(downtime)")
     }
     let recipes = try options.recipes([policy])
     let limit = UInt64(downtime) * 1_000_000

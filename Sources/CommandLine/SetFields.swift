@@ -70,42 +70,30 @@ struct SetFields: LongCommand {
   }
 
   mutating func execute() throws -> Int32 {
-    do {
-      let source = try inPlace ? Source(editing: image) : Source(image: image)
-      guard source.isFile else {
-        throw Failure(ExitCode.usage, "\(image): only a file can be edited by path")
-      }
-      if cache {
-        _ = try PageImage(caching: image) { writeError("xensave-lua: \($0)\n") }
-      }
-      let kept = inPlace ? try keptDocument(source) : nil
-      let document = try editedDocument(source, kept)
-      let edits = EditJob(document: document, isUnchecked: unchecked, room: pad ?? 0)
-      if let edit = source.edit {
-        switch try edits.inPlace(edit, keepsIndex: kept != nil) {
-        case .written(let written): return try tell(written)
-        case .newFile(let reason):
-          if !long.quiet { writeError("xensave-lua: \(image): written anew: \(reason)\n") }
-        }
-      } else if let output, output != "-", let written = try edits.clone(to: output) {
-        return try show(written.report)
-      }
-      try edits.leaveRoom()
-      let destination: Destination =
-        dryRun ? .none : inPlace ? .inPlace : Destination(output ?? "-")
-      let job = RewriteJob(destination: destination, isUnchecked: unchecked)
-      return try show(job.run(source.duplicate(), document.edits))
-    } catch let error as RewriteError {
-      throw Failure(error)
-    } catch let error as EditError {
-      throw Failure(error)
-    } catch let error as PagesError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    } catch let error as SystemError {
-      throw Failure(error)
+    let source = try inPlace ? Source(editing: image) : Source(image: image)
+    guard source.isFile else {
+      throw XensaveError(.usage, "\(image): only a file can be edited by path")
     }
+    if cache {
+      _ = try PageImage(caching: image) { writeError("xensave-lua: \($0)\n") }
+    }
+    let kept = inPlace ? try keptDocument(source) : nil
+    let document = try editedDocument(source, kept)
+    let edits = EditJob(document: document, isUnchecked: unchecked, room: pad ?? 0)
+    if let edit = source.edit {
+      switch try edits.inPlace(edit, keepsIndex: kept != nil) {
+      case .written(let written): return try tell(written)
+      case .newFile(let reason):
+        if !long.quiet { writeError("xensave-lua: \(image): written anew: \(reason)\n") }
+      }
+    } else if let output, output != "-", let written = try edits.clone(to: output) {
+      return try show(written.report)
+    }
+    try edits.leaveRoom()
+    let destination: Destination =
+      dryRun ? .none : inPlace ? .inPlace : Destination(output ?? "-")
+    let job = RewriteJob(destination: destination, isUnchecked: unchecked)
+    return try show(job.run(source.duplicate(), document.edits))
   }
 
   private func show(_ report: ChangeReport) throws -> Int32 {
@@ -140,10 +128,10 @@ struct SetFields: LongCommand {
   /// The image as the index beside it knows it; nil where there is none that leads behind the pages.
   private func keptDocument(_ source: Source) throws -> ImageDocument? {
     let spots: [RecordSpot]?
-    do throws(PagesError) {
+    do {
       spots = try IndexCache(of: image).recordsBehindPages(of: source)
     } catch {
-      if case .stream(let stream) = error.kind, stream.code == "interrupted" { throw error }
+      if XensaveError(error).code == .interrupted { throw error }
       spots = nil
     }
     guard let spots, let first = spots.first else { return nil }
@@ -182,18 +170,15 @@ struct SetFields: LongCommand {
     }
   }
 
-  private func apply(_ edit: String, to document: ImageDocument) throws(Failure) {
+  private func apply(_ edit: String, to document: ImageDocument) throws {
     guard let equals = edit.firstIndex(of: "=") else {
-      throw Failure(ExitCode.usage, "\(edit): expected PATH=VALUE")
+      throw XensaveError(.usage, "\(edit): expected PATH=VALUE")
     }
     do {
       let path = try ImagePath(String(edit[..<equals]))
       try document.set(path, text: String(edit[edit.index(after: equals)...]))
-    } catch let error as ImagePathError {
-      if case .stream(let stream) = error { throw Failure(stream) }
-      throw Failure(ExitCode.usage, "\(image): \(error)")
-    } catch {
-      throw Failure(ExitCode.usage, "\(image): \(error)")
+    } catch let error as FormatError {
+      throw XensaveError(.usage, "\(image): \(error)")
     }
   }
 }
@@ -214,22 +199,20 @@ struct Recover: ShellCommand {
   @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
-    do {
-      let recovery = try FileEdit.recover(image)
-      if case .void(let line) = recovery { writeError("xensave-lua: note: \(line)\n") }
-      let wrote = recovery == .undone
-      if json {
-        var writer = JSONWriter(style: .pretty)
-        writer.beginObject()
-        writer.member("image", image)
-        writer.member("undone", wrote)
-        writer.endObject()
-        try writeOut(writer.finish() + [10])
-        return ExitCode.good
-      }
-      try writeOut(
-        "\(image): \(wrote ? "the interrupted edit was undone" : "there was nothing to undo")\n")
+    let recovery = try FileEdit.recover(image)
+    if case .void(let line) = recovery { writeError("xensave-lua: note: \(line)\n") }
+    let wrote = recovery == .undone
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      writer.beginObject()
+      writer.member("image", image)
+      writer.member("undone", wrote)
+      writer.endObject()
+      try writeOut(writer.finish() + [10])
       return ExitCode.good
-    } catch let error as EditError { throw Failure(error) }
+    }
+    try writeOut(
+      "\(image): \(wrote ? "the interrupted edit was undone" : "there was nothing to undo")\n")
+    return ExitCode.good
   }
 }

@@ -34,16 +34,9 @@ struct Verify: LongCommand {
   mutating func execute() throws -> Int32 {
     if rules { return try listRules() }
     let path = image ?? "-"
-    let report: VerifyReport
-    do {
-      report = try Verifier(
-        Source(opening: path), options: Verifier.Options(isStrict: strict, readsPages: pages)
-      ).run()
-    } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    }
+    let report = try Verifier(
+      Source(opening: path), options: Verifier.Options(isStrict: strict, readsPages: pages)
+    ).run()
     if json {
       var writer = JSONWriter(style: .pretty)
       report.write(to: &writer, path: path)
@@ -71,7 +64,7 @@ struct Verify: LongCommand {
     return out + "\(path): \(verdict)\(detail), \(report.survey.recordCount) records\n"
   }
 
-  private func listRules() throws(Failure) -> Int32 {
+  private func listRules() throws -> Int32 {
     if json {
       var writer = JSONWriter(style: .pretty)
       writer.beginArray()

@@ -41,7 +41,7 @@ public struct CompatSurvey: Sendable {
   public init(_ survey: Survey = Survey()) { self.survey = survey }
 
   /// Walks over the whole image, with the rules of verify.
-  public init(_ source: Source) throws(StreamError) {
+  public init(_ source: Source) throws {
     var facts = CompatSurvey()
     let report = try Verifier(source) { facts.addBody($0) }.run()
     if let finding = report.findings.first(where: { $0.ruleID == "stream.unsupported" }),

@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-public import ImageEdit
+internal import ImageEdit
 internal import Stream
 public import SystemIO
 
@@ -46,14 +46,14 @@ public struct Converter {
   }
 
   /// Runs to the end of the source. Where this throws, what was written is no image.
-  public mutating func run() throws(RewriteError) -> ConversionReport {
+  public mutating func run() throws -> ConversionReport {
     let source = reader.source
     return try Progress.phase("converting", of: source.byteCount, done: { source.position }) {
-      () throws(RewriteError) in try convert()
+      try convert()
     }
   }
 
-  private mutating func convert() throws(RewriteError) -> ConversionReport {
+  private mutating func convert() throws -> ConversionReport {
     while let part = try next() {
       switch part {
       case .header(let header): try convert(header)
@@ -92,17 +92,16 @@ public struct Converter {
     return try end()
   }
 
-  private mutating func next() throws(RewriteError) -> Part? {
-    do { return try reader.next() } catch { throw RewriteError(error) }
+  private mutating func next() throws -> Part? {
+    return try reader.next()
   }
 
-  private mutating func end() throws(RewriteError) -> ConversionReport {
+  private mutating func end() throws -> ConversionReport {
     guard hasLibxc else { throw refusal("the image", "there is no libxc stream in it") }
     try emitter.finish()
-    let isWhole: Bool
-    do { isWhole = try reader.source.isUnchanged() } catch { throw RewriteError(error) }
+    let isWhole = try reader.source.isUnchanged()
     guard isWhole else {
-      throw RewriteError(
+      throw XensaveError(
         StreamError(
           .truncated, path: reader.source.path, offset: reader.source.position,
           "the file changed its length while it was read"))
@@ -116,14 +115,14 @@ public struct Converter {
   // MARK: - What cannot be held
 
   /// Notes what the result does not have; refuses it unless the conversion may lose something.
-  mutating func lose(_ place: String, _ reason: String) throws(RewriteError) {
+  mutating func lose(_ place: String, _ reason: String) throws {
     guard conversion.isLossy else {
       throw refusal(place, reason + " (a lossy conversion leaves it out)")
     }
     report.note(place, "left out: " + reason, isLoss: true)
   }
 
-  func refusal(_ place: String, _ reason: String) -> RewriteError {
-    RewriteError(.refused, "\(reader.source.path): \(place): \(reason)")
+  func refusal(_ place: String, _ reason: String) -> XensaveError {
+    XensaveError(.refused, "\(reader.source.path): \(place): \(reason)")
   }
 }

@@ -19,31 +19,31 @@ struct Emitter {
   }
 
   /// Writes octets that are no record.
-  mutating func put(_ bytes: [UInt8]) throws(RewriteError) {
-    try write { writer throws(StreamError) in try writer.put(bytes) }
+  mutating func put(_ bytes: [UInt8]) throws {
+    try write { writer in try writer.put(bytes) }
   }
 
   /// Writes the octets of a record (`octets`).
-  mutating func put(record octets: [UInt8]) throws(RewriteError) {
+  mutating func put(record octets: [UInt8]) throws {
     recordsWritten += 1
     try put(octets)
   }
 
-  mutating func keep(_ header: Header) throws(RewriteError) {
-    try write { writer throws(StreamError) in try writer.keep(header) }
+  mutating func keep(_ header: Header) throws {
+    try write { writer in try writer.keep(header) }
   }
 
   /// Writes the reader's record as it is.
   mutating func keep(
     _ record: Record, from reader: inout StreamReader
-  ) throws(RewriteError) {
+  ) throws {
     if record.framing.hasChecksum { return try put(record, from: &reader) }
     recordsWritten += 1
-    do { try writer.keep(record, from: &reader) } catch { throw RewriteError(error) }
+    try writer.keep(record, from: &reader)
   }
 
   /// Writes a record that has no part in the source.
-  mutating func put(_ record: Record) throws(RewriteError) {
+  mutating func put(_ record: Record) throws {
     precondition(record.payloadByteCount == 0)
     try put(record: Emitter.octets(record))
   }
@@ -51,22 +51,20 @@ struct Emitter {
   /// Writes a record whose payload is that of the reader's.
   mutating func put(
     _ record: Record, from reader: inout StreamReader
-  ) throws(RewriteError) {
+  ) throws {
     guard reader.payloadAndPadding > 0 else { return try put(record) }
     recordsWritten += 1
     let isPaddedInSource = reader.payloadAndPadding > record.payloadByteCount
     let padding = record.framing.paddingByteCount(record.length)
     if record.framing.hasChecksum {
-      do { try writer.putSummed(record, from: &reader) } catch { throw RewriteError(error) }
+      try writer.putSummed(record, from: &reader)
     } else {
       try put(record.headBytes)
-      do { try reader.movePayload(record.payloadByteCount, to: sink) } catch {
-        throw RewriteError(error)
-      }
+      try reader.movePayload(record.payloadByteCount, to: sink)
     }
     guard reader.ending == nil else { return }
     if isPaddedInSource {
-      do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
+      try reader.skipPayload(reader.payloadAndPadding)
     }
     if !record.framing.hasChecksum, padding > 0 { try put([UInt8](repeating: 0, count: padding)) }
   }
@@ -75,17 +73,17 @@ struct Emitter {
   static func octets(_ record: Record) -> [UInt8] { StreamWriter.octets(record) }
 
   /// Writes all that is left in the source.
-  mutating func keepRest(from reader: inout StreamReader) throws(RewriteError) {
-    do { try writer.keepRest(from: &reader) } catch { throw RewriteError(error) }
+  mutating func keepRest(from reader: inout StreamReader) throws {
+    try writer.keepRest(from: &reader)
   }
 
-  mutating func finish() throws(RewriteError) {
-    try write { writer throws(StreamError) in try writer.finish() }
+  mutating func finish() throws {
+    try write { writer in try writer.finish() }
   }
 
   private mutating func write(
-    _ body: (inout StreamWriter) throws(StreamError) -> Void
-  ) throws(RewriteError) {
-    do { try body(&writer) } catch { throw RewriteError(error) }
+    _ body: (inout StreamWriter) throws -> Void
+  ) throws {
+    try body(&writer)
   }
 }

@@ -1,6 +1,6 @@
 // The messages of libxl-save-helper: one table, both ends. Xen: libxl_save_msgs_gen.pl.
 
-public import Bytes
+internal import Bytes
 
 /// The kinds of messages, by Xen's names.
 public enum HelperMessageKind: String, Sendable, CaseIterable {
@@ -174,14 +174,14 @@ public struct HelperMessage: Sendable, Equatable {
 
   /// Reads what stands behind the length. libxl passes over what it does not understand without a
   /// word, so that a helper that waits for an answer to it waits for ever.
-  public init(decoding body: [UInt8], _ release: HelperRelease) throws(FormatError) {
+  public init(decoding body: [UInt8], _ release: HelperRelease) throws {
     guard body.count >= 2 else { throw FormatError(.truncated, "expected an id of 2 octets") }
     let id = body.load(0, as: UInt16.self, .native)
     guard let row = HelperRow.all.first(where: { $0.id(release) == id }) else {
       throw FormatError(.unknownName, field: "id", offset: 0, "no message has id \(id)")
     }
     var offset = 2
-    func take(_ count: Int) throws(FormatError) -> Int {
+    func take(_ count: Int) throws -> Int {
       guard body.count - offset >= count else {
         throw FormatError(
           .truncated, field: row.kind.rawValue, offset: offset,

@@ -1,5 +1,6 @@
 // One verification under way: facts so far, the rule that is looking, what was found.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import Stream
@@ -117,8 +118,9 @@ final class Inspection {
   /// The reader could not go on from `position`.
   func fail(_ error: StreamError, at position: UInt64) {
     survey.finish(nil, at: position)
-    guard let rule = book.rules.firstIndex(where: { $0.id == "stream." + error.code }) else {
-      preconditionFailure("no rule for \(error.code)")
+    let word = error.xensaveError.word
+    guard let rule = book.rules.firstIndex(where: { $0.id == "stream." + word }) else {
+      preconditionFailure("no rule for \(word)")
     }
     current = rule
     report(offset: error.offset, place: error.place, "", error.problem)

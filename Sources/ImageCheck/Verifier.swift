@@ -42,7 +42,7 @@ public struct Verifier {
   }
 
   /// A verifier of an image as it will be with its edits.
-  public init(_ document: ImageDocument, options: Options = Options()) throws(SystemError) {
+  public init(_ document: ImageDocument, options: Options = Options()) throws {
     source = try document.source.duplicate()
     self.options = options
     observe = nil
@@ -50,18 +50,16 @@ public struct Verifier {
   }
 
   /// Walks over the whole image. What is wrong with it is in the report: only the system throws.
-  public func run() throws(StreamError) -> VerifyReport {
+  public func run() throws -> VerifyReport {
     let source = source
     return try Progress.phase("checking", of: source.byteCount, done: { source.position }) {
-      () throws(StreamError) in try walk()
+      try walk()
     }
   }
 
-  private func walk() throws(StreamError) -> VerifyReport {
+  private func walk() throws -> VerifyReport {
     let inspection = Inspection()
-    do {
-      if let problem = try source.unfinishedEdit() { inspection.findUnfinishedEdit(problem) }
-    } catch { throw StreamError(error) }
+    if let problem = try source.unfinishedEdit() { inspection.findUnfinishedEdit(problem) }
     let start = source.position
     try visitToEnd(StreamReader(source), inspection)
     // Where the stream cannot be read to its end, that is what is wrong with it.
@@ -74,7 +72,7 @@ public struct Verifier {
   }
 
   /// As `run`, but only up to the first record of pages, and without the rules for a whole image.
-  public func runFront() throws(StreamError) -> VerifyReport {
+  public func runFront() throws -> VerifyReport {
     let inspection = Inspection()
     var reader = StreamReader(source)
     try visit(&reader, inspection, toPages: true)
@@ -83,7 +81,7 @@ public struct Verifier {
 
   /// As `run`, but of the pages only the first record: an index knows the records behind them. What rules miss of the
   /// pages is in the report as well; it says something only beside that of the image without edits.
-  public func runAround(_ index: RecordIndex, tail: Int) throws(StreamError) -> VerifyReport {
+  public func runAround(_ index: RecordIndex, tail: Int) throws -> VerifyReport {
     let inspection = Inspection()
     var reader = StreamReader(source)
     try visit(&reader, inspection, toPages: true)
@@ -93,12 +91,12 @@ public struct Verifier {
 
   private func visitToEnd(
     _ reader: StreamReader, _ inspection: Inspection
-  ) throws(StreamError) {
+  ) throws {
     var reader = reader
-    do throws(StreamError) {
+    do {
       try visit(&reader, inspection, toPages: false)
       inspection.finish(reader.ending, at: source.position)
-    } catch {
+    } catch let error as StreamError {
       if case .system = error.kind { throw error }
       inspection.fail(error, at: source.position)
     }
@@ -107,7 +105,7 @@ public struct Verifier {
   /// Shows rules one part after another, to the end or past the head of the first PAGE_DATA.
   private func visit(
     _ reader: inout StreamReader, _ inspection: Inspection, toPages: Bool
-  ) throws(StreamError) {
+  ) throws {
     while let read = try reader.next() {
       let part = edits?(read) ?? read
       defer { observe?(part) }
@@ -125,7 +123,7 @@ public struct Verifier {
   /// Looks at the octets behind a record's head that rules care for, and at its padding.
   private func finish(
     _ record: Record, _ reader: inout StreamReader, _ inspection: Inspection
-  ) throws(StreamError) {
+  ) throws {
     guard record.payloadByteCount > 0 else {
       inspection.visit(record, padding: record.padding, head: Array(record.body.dropFirst(8)))
       return
@@ -149,14 +147,12 @@ public struct Verifier {
   /// Counts what follows the image. What came in pieces is put together first.
   private func finish(
     _ trailing: Trailing, _ inspection: Inspection
-  ) throws(StreamError) {
-    do {
-      let first = try source.read(64)
-      let rest = try source.skip(.max)
-      inspection.visit(
-        Trailing(kind: trailing.kind, offset: trailing.offset, first: first),
-        byteCount: UInt64(first.count) + rest)
-    } catch { throw StreamError(error, offset: source.position) }
+  ) throws {
+    let first = try source.read(64)
+    let rest = try source.skip(.max)
+    inspection.visit(
+      Trailing(kind: trailing.kind, offset: trailing.offset, first: first),
+      byteCount: UInt64(first.count) + rest)
   }
 }
 

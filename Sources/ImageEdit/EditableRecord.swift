@@ -28,14 +28,14 @@ public final class EditableRecord {
   /// What writes the record where its payload gets another shape; nil where it is written as it is.
   public var streamer: (any RecordStreamer)?
   /// Reads the payload while the record is the current one of its stream.
-  private var loader: ((Arena, Int) throws(StreamError) -> Void)?
+  private var loader: ((Arena, Int) throws -> Void)?
   /// Whether the record is still the current one of its stream, or stands by itself.
   public private(set) var isValid = true
 
   /// A record that was read; `loader` reads its payload into memory.
   public init(
     reading record: Record, from source: Source? = nil,
-    loader: ((Arena, Int) throws(StreamError) -> Void)? = nil
+    loader: ((Arena, Int) throws -> Void)? = nil
   ) {
     self.record = record
     self.source = source
@@ -74,7 +74,7 @@ public final class EditableRecord {
   }
 
   /// Sets one field.
-  public func set(_ path: String, _ value: FieldValue) throws(FormatError) {
+  public func set(_ path: String, _ value: FieldValue) throws {
     let slot = try record.layout.slot(path, in: record.body)
     var body = record.body
     try slot.set(value, in: &body)
@@ -82,7 +82,7 @@ public final class EditableRecord {
   }
 
   /// The payload in memory; loads it from the source the first time.
-  public func payload() throws(StreamError) -> Arena? {
+  public func payload() throws -> Arena? {
     if let loadedPayload { return loadedPayload }
     guard payloadByteCount > 0, let loader else { return nil }
     let arena = source?.takeSpare(payloadByteCount) ?? Arena(capacity: payloadByteCount)
@@ -96,7 +96,7 @@ public final class EditableRecord {
   public func markPayloadChanged() { isPayloadChanged = true }
 
   /// A copy that stands by itself: head and payload in memory.
-  public func copy() throws(StreamError) -> EditableRecord {
+  public func copy() throws -> EditableRecord {
     var body = record.body
     if let payload = try payload() { body += payload.copy(0..<payloadByteCount) }
     return EditableRecord(making: type, body: body, record.context)

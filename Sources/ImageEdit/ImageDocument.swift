@@ -17,7 +17,7 @@ public final class ImageDocument {
   private(set) var editedHeaders: [HeaderKind: [UInt8]] = [:]
 
   /// Reads the heads of `source`, which must be a file; with `frontOnly` those before the pages.
-  public init(_ source: Source, frontOnly: Bool = false) throws(StreamError) {
+  public init(_ source: Source, frontOnly: Bool = false) throws {
     self.source = source
     index = try RecordIndex(source, frontOnly: frontOnly)
   }
@@ -41,7 +41,7 @@ public final class ImageDocument {
 
   /// Record `number` (from 1) with its edits. Heads that have been read are kept, except those of
   /// PAGE_DATA.
-  public func record(_ number: Int) throws(StreamError) -> Record {
+  public func record(_ number: Int) throws -> Record {
     var record: Record
     if let known = records[number] {
       record = known
@@ -68,7 +68,7 @@ public final class ImageDocument {
   }
 
   /// Takes a new head for record `number`.
-  public func setBody(_ body: [UInt8], ofRecord number: Int) throws(StreamError) {
+  public func setBody(_ body: [UInt8], ofRecord number: Int) throws {
     editedBodies[number] = nil
     if try record(number).body != body { editedBodies[number] = body }
   }
@@ -102,7 +102,7 @@ public final class ImageDocument {
   }
 
   /// Record `number` as it is in the file.
-  func originalRecord(_ number: Int) throws(StreamError) -> Record {
+  func originalRecord(_ number: Int) throws -> Record {
     guard let body = editedBodies.removeValue(forKey: number) else { return try record(number) }
     defer { editedBodies[number] = body }
     return try record(number)

@@ -31,7 +31,7 @@ public struct RecordIndex {
 
   /// Walks over `source` from its start; with `frontOnly` to the first PAGE_DATA and no further,
   /// which costs the same for any size of memory.
-  public init(_ source: Source, frontOnly: Bool = false) throws(StreamError) {
+  public init(_ source: Source, frontOnly: Bool = false) throws {
     var isFront = false
     source.isSparing = true
     defer { source.isSparing = false }
@@ -40,7 +40,7 @@ public struct RecordIndex {
     var headers: [Header] = []
     var trailing: Trailing?
     try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
-      () throws(StreamError) in
+
       while !isFront, let part = try reader.next() {
         switch part {
         case .header(let header): headers.append(header)

@@ -12,5 +12,5 @@ public protocol RecordStreamer: AnyObject {
   /// be left at its end; `record` is the head with the changes made to it. Called once.
   func write(
     _ record: Record, from reader: inout StreamReader, to writer: inout StreamWriter
-  ) throws(RewriteError)
+  ) throws
 }

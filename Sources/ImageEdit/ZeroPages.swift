@@ -11,7 +11,7 @@ public enum ZeroPages {
   /// up by this. `scratch` is memory to read into.
   public static func count(
     in reader: inout StreamReader, _ record: Record, scratch: Arena
-  ) throws(StreamError) -> Int {
+  ) throws -> Int {
     var left = Int(record.payloadByteCount) / 4096
     var zeros = 0
     while left > 0 {

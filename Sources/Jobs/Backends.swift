@@ -22,7 +22,7 @@ package final class Backends {
   ]
 
   /// All domains with their back ends.
-  package func list() throws(LiveError) -> [(summary: DomainSummary, backend: any DomainBackend)] {
+  package func list() throws -> [(summary: DomainSummary, backend: any DomainBackend)] {
     var out: [(summary: DomainSummary, backend: any DomainBackend)] = []
     for backend in all {
       for summary in try backend.list() { out.append((summary, backend)) }
@@ -33,7 +33,7 @@ package final class Backends {
   /// The domain of a number, name or UUID; nil where there is none.
   package func open(
     _ word: String
-  ) throws(LiveError) -> (summary: DomainSummary, domain: any ManagedDomain)? {
+  ) throws -> (summary: DomainSummary, domain: any ManagedDomain)? {
     for (summary, backend) in try list()
     where summary.name == word || summary.uuid == word.lowercased() || "\(summary.id)" == word {
       if let domain = try backend.open(summary.id) { return (summary, domain) }

@@ -50,11 +50,11 @@ final class PageSender {
 
   /// Sends all pages of `bitmap`, ascending. `progress` is called behind each batch with how many
   /// have been looked at.
-  func send(_ bitmap: PageBitmap, progress: (Int) -> Void) throws(LiveError) {
+  func send(_ bitmap: PageBitmap, progress: (Int) -> Void) throws {
     var done = 0
     var pfns: [UInt64] = []
     pfns.reserveCapacity(PageSender.batchLimit)
-    try bitmap.forEach { page throws(LiveError) in
+    try bitmap.forEach { page in
       pfns.append(UInt64(page))
       if pfns.count == PageSender.batchLimit {
         try flush(pfns)
@@ -67,9 +67,9 @@ final class PageSender {
     try domain.checkUnchanged()
   }
 
-  private func flush(_ pfns: [UInt64]) throws(LiveError) {
+  private func flush(_ pfns: [UInt64]) throws {
     guard !pfns.isEmpty else { return }
-    do { try Interrupt.check(sink.path) } catch { throw LiveError(error) }
+    try Interrupt.check(sink.path)
     try domain.frames(of: pfns, into: &frames)
     try domain.pageTypes(of: frames, into: &types)
     precondition(frames.count == pfns.count && types.count == pfns.count)
@@ -82,7 +82,7 @@ final class PageSender {
       if frames[index] == invalidFrame { deferred[Int(pfns[index])] = true }
       let type = types[index]
       guard !type.isReserved else {
-        throw LiveError(
+        throw XensaveError(
           .unknownPageType, "pfn \(pfns[index].hex()): the hypervisor gives type \(type.rawValue)")
       }
       if type.hasData { mapped.append(frames[index]) }
@@ -105,7 +105,7 @@ final class PageSender {
   /// PV: as above, but page tables are sent from their translated copies.
   private func write(
     _ pfns: [UInt64], _ types: [PageType], normalising lease: borrowing PageLease
-  ) throws(LiveError) {
+  ) throws {
     var types = types
     var next = 0
     var dataCount = 0
@@ -132,7 +132,7 @@ final class PageSender {
   /// Makes the stream's form of a page table; false where it has been put off.
   private func normalise(
     _ lease: borrowing PageLease, _ page: Int, _ pfn: UInt64, _ level: Int
-  ) throws(LiveError) -> Bool {
+  ) throws -> Bool {
     let result = lease.withPage(page) {
       PVPageTable.normalise(
         $0, level: level, width: info.guestWidth, compatM2PFrame: info.compatM2PFrame,
@@ -143,16 +143,16 @@ final class PageSender {
     case .done: return true
     case .foreign where !isFinal: return false
     case .foreign(let entry, let frame):
-      throw LiveError(
-        .hook(.machineFrame, number: 34),
+      throw XensaveError(
+        .machineFrame, 34,
         "pfn \(pfn.hex()), entry \(entry): machine frame \(frame.hex()) is not the domain's"
       )
     case .superpage(let entry):
-      throw LiveError(
-        .hook(.machineFrame, number: 7),
+      throw XensaveError(
+        .machineFrame, 7,
         "pfn \(pfn.hex()), entry \(entry): a PV guest's table maps a superpage")
     case .badLevel:
-      throw LiveError(
+      throw XensaveError(
         .unknownPageType,
         "pfn \(pfn.hex()): a table of level \(level) in a guest of width \(info.guestWidth)"
       )
@@ -162,7 +162,7 @@ final class PageSender {
   /// Writes the record of the batch: `vectors` holds the head's place, and pages.
   private func write(
     _ pfns: [UInt64], _ types: [PageType], dataCount: Int
-  ) throws(LiveError) {
+  ) throws {
     let body = 8 + 8 * pfns.count + pageByteCount * dataCount
     head.store(0, RecordType.pageData.number)
     head.store(4, UInt32(body))
@@ -171,7 +171,7 @@ final class PageSender {
     var words = pfns
     for index in words.indices { words[index] |= UInt64(types[index].rawValue) << 60 }
     head.store(16, words: words)
-    do { try sink.write(vectors) } catch { throw LiveError(error) }
+    try sink.write(vectors)
     recordCount += 1
     pageCount += dataCount
     clock.didWrite(8 + body)

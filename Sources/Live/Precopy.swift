@@ -23,9 +23,9 @@ struct Precopy {
   /// is cheaper now than while the guest stands still.
   mutating func run(
     _ policy: inout any Policy, now: () -> UInt64,
-    send: (_ number: Int, _ dirtyCount: Int?) throws(LiveError) -> Int,
-    clean: () throws(LiveError) -> Int?
-  ) throws(LiveError) -> Verdict {
+    send: (_ number: Int, _ dirtyCount: Int?) throws -> Int,
+    clean: () throws -> Int?
+  ) throws -> Verdict {
     var (iteration, written) = (0, 0)
     var dirty: Int? = frameCount
     while true {

@@ -128,7 +128,7 @@ public struct Replay: Sendable {
     }
     var precopy = Precopy(frameCount: trace.frameCount)
     let verdict: Verdict
-    do throws(LiveError) {
+    do {
       verdict = try precopy.run(&policy, now: { now }) { number, dirty in
         let count = dirty ?? 0
         send(count, number == 0 ? firstDataCount : count)
@@ -137,7 +137,7 @@ public struct Replay: Sendable {
       } clean: {
         clean()
       }
-    } catch { return result(.failed(error.description), 0) }
+    } catch { return result(.failed("\(error)"), 0) }
     if case .abort(let reason) = verdict { return result(.aborted(reason), 0) }
     pass(suspendTime)
     let dirty = clean()

@@ -47,28 +47,28 @@ public final class Restore {
 
   /// Restores. Call it once. Nothing behind the libxc stream's END is read where that is the
   /// outermost layer and the source is a pipe.
-  public func run() throws(LiveError) -> RestoreResult {
-    do throws(LiveError) {
+  public func run() throws -> RestoreResult {
+    do {
       try readAll()
       try builder.complete()
     } catch {
       builder.discard()
-      var error = error
-      error.step = error.step ?? .restore
-      observer?.end(.failed(error.description))
+      var error = XensaveError(error)
+      error.stage = error.stage ?? "\(Step.restore)"
+      observer?.end(.failed("\(error)"))
       throw error
     }
     observer?.end(.complete)
     return result
   }
 
-  private func readAll() throws(LiveError) {
+  private func readAll() throws {
     while true {
       let part: Part?
-      do throws(StreamError) { part = try reader.next() } catch {
+      do { part = try reader.next() } catch {
         // The sender is gone: what it has completed is what there is.
         if isCheckpointed, result.checkpointCount > 0 { return failOver() }
-        throw LiveError(error)
+        throw error
       }
       switch part {
       case nil:
@@ -91,11 +91,11 @@ public final class Restore {
     result.hasFailedOver = true
   }
 
-  private func check(_ header: Header) throws(LiveError) {
+  private func check(_ header: Header) throws {
     guard header.kind == .domain else { return }
     let type = header.number("type") ?? 0
     guard type == UInt64(builder.guestType.rawValue) else {
-      throw LiveError(
+      throw XensaveError(
         .unsuitable,
         "expected a stream of an \(builder.guestType.name) guest, got one of type \(type)")
     }
@@ -105,13 +105,13 @@ public final class Restore {
   }
 
   /// Applies a record, or keeps it for the end of its checkpoint.
-  private func take(_ record: Record) throws(LiveError) {
+  private func take(_ record: Record) throws {
     // With libxl around it, a checkpoint is complete when libxl's part of it is.
     let isCheckpointEnd =
       record.type == .checkpointEnd || (record.type == .checkpoint && reader.container == .libxc)
     if isCheckpointEnd {
       guard isCheckpointed else {
-        throw LiveError(.unsuitable, "\(record.place): the stream was to have no checkpoints")
+        throw XensaveError(.unsuitable, "\(record.place): the stream was to have no checkpoints")
       }
       let records = buffered
       buffered = []
@@ -127,7 +127,7 @@ public final class Restore {
       try load(record, into: arena)
       if reader.ending != nil { return }
     } else if record.payloadByteCount > 0 {
-      throw LiveError(.unsuitable, "\(record.place): a body of \(record.length) octets")
+      throw XensaveError(.unsuitable, "\(record.place): a body of \(record.length) octets")
     }
     if isBuffering {
       buffered.append((record, record.type == .pageData ? arena : nil))
@@ -136,22 +136,20 @@ public final class Restore {
     }
   }
 
-  private func load(_ record: Record, into arena: Arena) throws(LiveError) {
+  private func load(_ record: Record, into arena: Arena) throws {
     guard let table = record.pageTable, !table.hasReservedType, table.reservedBits == 0,
       record.payloadByteCount == UInt64(table.dataCount * pageByteCount)
-    else { throw LiveError(.unsuitable, "\(record.place): table and length do not agree") }
+    else { throw XensaveError(.unsuitable, "\(record.place): table and length do not agree") }
     guard table.highestPFN < UInt64(builder.frameLimit) else {
-      throw LiveError(
+      throw XensaveError(
         .unsuitable,
         "\(record.place): expected pfns below \(UInt64(builder.frameLimit).hex()), got "
           + table.highestPFN.hex())
     }
-    do throws(StreamError) {
-      try reader.loadPayload(Int(record.payloadByteCount), into: arena)
-    } catch { throw LiveError(error) }
+    try reader.loadPayload(Int(record.payloadByteCount), into: arena)
   }
 
-  private func apply(_ record: Record, _ arena: Arena) throws(LiveError) {
+  private func apply(_ record: Record, _ arena: Arena) throws {
     switch record.type {
     case .pageData:
       try endStaticData()
@@ -162,7 +160,7 @@ public final class Restore {
     default:
       if record.type.isOptional, Layouts.of(record.type) == nil { return }
       if let wrong = record.layout.wrongCount(in: record.body) {
-        throw LiveError(
+        throw XensaveError(
           .unsuitable,
           "\(record.place), \(wrong.counter): expected \(wrong.held) for a body of "
             + "\(record.body.count) octets, got \(wrong.said)")
@@ -176,7 +174,7 @@ public final class Restore {
     }
   }
 
-  private func endStaticData() throws(LiveError) {
+  private func endStaticData() throws {
     guard !hasStaticData else { return }
     hasStaticData = true
     let missing = [RecordType.x86CPUIDPolicy, .x86MSRPolicy].filter { !seen.contains($0) }
@@ -184,7 +182,7 @@ public final class Restore {
     try builder.staticDataDone(missing: missing)
   }
 
-  private func applyPages(_ record: Record, _ arena: Arena) throws(LiveError) {
+  private func applyPages(_ record: Record, _ arena: Arena) throws {
     let count = record.pageEntryCount ?? 0
     var entries: [PageEntry] = []
     var missing: [UInt64] = []

@@ -1,6 +1,6 @@
 // What a live save did, round by round: text that can be kept and replayed.
 
-public import Bytes
+internal import Bytes
 public import Format
 
 /// The record of a save.
@@ -103,7 +103,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// Reads the text of a trace.
-  public init(parsing text: String) throws(FormatError) {
+  public init(parsing text: String) throws {
     self.init()
     var hasEnd = false
     var number = 0
@@ -169,14 +169,14 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       self.values = values
     }
 
-    func text(_ key: String) throws(FormatError) -> String {
+    func text(_ key: String) throws -> String {
       guard let value = values[key[...]] else {
         throw FormatError(.invalid, field: key, "line \(line): it is missing")
       }
       return String(value)
     }
 
-    func number<T: FixedWidthInteger>(_ key: String) throws(FormatError) -> T {
+    func number<T: FixedWidthInteger>(_ key: String) throws -> T {
       let text = try text(key)
       let value =
         text.hasPrefix("0x") ? T(text.dropFirst(2), radix: 16) : T(text)
@@ -187,7 +187,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// A number of pages or rounds: no domain has more than 2^40 pages.
-    func count(_ key: String) throws(FormatError) -> Int {
+    func count(_ key: String) throws -> Int {
       let value: Int = try number(key)
       guard value <= 1 << 40 else {
         throw FormatError(
@@ -197,7 +197,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// A time or a number of bytes: below 2^62, so that what is made of a few of them fits.
-    func amount(_ key: String) throws(FormatError) -> UInt64 {
+    func amount(_ key: String) throws -> UInt64 {
       let value: UInt64 = try number(key)
       guard value < 1 << 62 else {
         throw FormatError(
@@ -207,7 +207,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// From `begin` to `end`.
-    func span() throws(FormatError) -> Span {
+    func span() throws -> Span {
       let (begin, end) = (try amount("begin"), try amount("end"))
       guard begin <= end else {
         throw FormatError(

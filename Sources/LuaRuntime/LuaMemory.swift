@@ -99,11 +99,11 @@ public final class LuaMemory {
   /// for more; nil ends the loop.
   public func pushLoop(
     _ frame: LuaFrame, reasons: [String],
-    refill: @escaping () throws(LuaError) -> (count: Int, item: (Int) -> Item)?
+    refill: @escaping () throws -> (count: Int, item: (Int) -> Item)?
   ) {
     // One list for all pieces: a loop over a million pages leaves nothing to be collected.
     var list: LuaReference?
-    frame.push(function: "next") { [self] frame throws(LuaError) in
+    frame.push(function: "next") { [self] frame in
       guard let (count, item) = try refill() else {
         frame.pushNil()
         return 1
@@ -157,8 +157,8 @@ extension LuaFrame {
 
   /// The octets of the view at `index`, and the address of the first.
   public func withView<R>(
-    _ index: Int, _ body: (RawSpan, UInt64) throws(LuaError) -> R
-  ) throws(LuaError) -> R {
+    _ index: Int, _ body: (RawSpan, UInt64) throws -> R
+  ) throws -> R {
     guard let view = unsafe L.view(index) else {
       throw type(index) == .userdata && typeName(index) == LuaState.viewClassName
         ? LuaError("stale view: what it showed is gone (a view is valid until the next record)")
@@ -172,11 +172,11 @@ extension LuaFrame {
 /// A method of views that Swift has: its octets, and the address of the first.
 public struct LuaViewMethod {
   let declaration: LuaDeclaration
-  let body: (RawSpan, UInt64, LuaFrame) throws(LuaError) -> Int32
+  let body: (RawSpan, UInt64, LuaFrame) throws -> Int32
 
   public init(
     _ name: String, _ type: String, _ doc: String, example: String = "",
-    _ body: @escaping (RawSpan, UInt64, LuaFrame) throws(LuaError) -> Int32
+    _ body: @escaping (RawSpan, UInt64, LuaFrame) throws -> Int32
   ) {
     declaration = LuaDeclaration(
       .method, owner: LuaState.viewClassName, name, type, doc, example: example)
@@ -196,8 +196,8 @@ extension LuaState {
     for method in methods {
       L.addViewMethod(
         method.declaration.name,
-        add(method.declaration.name, isMethod: true) { frame throws(LuaError) in
-          try frame.withView(1) { bytes, address throws(LuaError) in
+        add(method.declaration.name, isMethod: true) { frame in
+          try frame.withView(1) { bytes, address in
             try method.body(bytes, address, frame)
           }
         })

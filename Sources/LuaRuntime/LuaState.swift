@@ -4,8 +4,8 @@ internal import CLua
 internal import CLuaShim
 
 /// A Swift function that Lua can call: takes its arguments from the frame, pushes results and
-/// returns how many. What it throws is raised in the script.
-public typealias LuaFunction = (LuaFrame) throws(LuaError) -> Int32
+/// returns how many. What it throws is raised in the script (`LuaError(raising:)`).
+public typealias LuaFunction = (LuaFrame) throws -> Int32
 
 /// A Lua state with its libraries. It belongs to one thread.
 public final class LuaState {
@@ -110,6 +110,7 @@ public final class LuaState {
       }
       return count
     } catch {
+      let error = LuaError(raising: error)
       if error.code.isEmpty {
         frame.push(error.message)
       } else {

@@ -34,23 +34,23 @@ public enum PageJobs {
 final class OrderedJobs<Job, Result> {
   /// Touched by its thread while that has a job, and by nobody else then.
   private final class Slot {
-    let thread: BackgroundThread
-    let work: (Job) throws(PagesError) -> Result
+    let thread: WorkerThread
+    let work: (Job) throws -> Result
     var result: Result?
-    var error: PagesError?
+    var error: (any Error)?
 
-    init(_ thread: BackgroundThread, _ work: @escaping (Job) throws(PagesError) -> Result) {
+    init(_ thread: WorkerThread, _ work: @escaping (Job) throws -> Result) {
       self.thread = thread
       self.work = work
     }
 
     func start(_ job: Job) {
       thread.start {
-        do throws(PagesError) { self.result = try self.work(job) } catch { self.error = error }
+        do { self.result = try self.work(job) } catch { self.error = error }
       }
     }
 
-    func finish() throws(PagesError) -> Result? {
+    func finish() throws -> Result? {
       thread.wait()
       if let error { throw error }
       defer { result = nil }
@@ -63,10 +63,10 @@ final class OrderedJobs<Job, Result> {
   /// At most `count` threads; `make` gives each what it does, with memory of its own. Nil where there
   /// can be none.
   init?(
-    _ count: Int, _ make: () throws(PagesError) -> (Job) throws(PagesError) -> Result
-  ) throws(PagesError) {
+    _ count: Int, _ make: () throws -> (Job) throws -> Result
+  ) throws {
     for _ in 0..<count {
-      guard let thread = try? BackgroundThread() else { break }
+      guard let thread = try? WorkerThread() else { break }
       slots.append(Slot(thread, try make()))
     }
     if slots.isEmpty { return nil }
@@ -75,8 +75,8 @@ final class OrderedJobs<Job, Result> {
   /// Runs what `next` gives until that is nil. Where anything throws, no job is at work any more when
   /// this ends.
   func run(
-    _ next: () -> Job?, _ body: (Result) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ next: () -> Job?, _ body: (Result) throws -> Void
+  ) throws {
     defer { for slot in slots { slot.thread.wait() } }
     var (started, finished) = (0, 0)
     func start() {
@@ -101,15 +101,15 @@ extension PageImage {
   func mapPieces<R>(
     in pages: PageSet? = nil,
     _ make: () -> (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) -> R,
-    _ body: (_ piece: PagePiece, _ result: R) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ body: (_ piece: PagePiece, _ result: R) throws -> Void
+  ) throws {
     let count = PageJobs.count(for: dataByteCount)
     let jobs =
       count > 1
-      ? try OrderedJobs(count) { () throws(PagesError) in try self.pieceWorker(make()) } : nil
+      ? try OrderedJobs(count) { try self.pieceWorker(make()) } : nil
     guard let jobs else {
       let look = make()
-      return try forEachPiece(in: pages) { (pfn, bytes, count) throws(PagesError) in
+      return try forEachPiece(in: pages) { (pfn, bytes, count) in
         let offset = index.page(pfn)?.offset ?? 0
         try body(PagePiece(pfn: pfn, offset: offset, count: count), look(pfn, bytes, count))
       }
@@ -117,8 +117,8 @@ extension PageImage {
     var cursor = PieceCursor(index, pages, PageImage.pieceByteCount / pageByteCount)
     let done = ProgressCounter()
     let total = pages == nil ? dataByteCount : nil
-    try Progress.phase("reading pages", of: total, done: { done.value }) { () throws(PagesError) in
-      try jobs.run({ cursor.nextJob() }) { results throws(PagesError) in
+    try Progress.phase("reading pages", of: total, done: { done.value }) {
+      try jobs.run({ cursor.nextJob() }) { results in
         Progress.beat()
         for (piece, result) in results {
           done.value += UInt64(piece.byteCount)
@@ -131,9 +131,9 @@ extension PageImage {
   /// What one thread does with pieces.
   private func pieceWorker<R>(
     _ look: @escaping (UInt64, RawSpan, Int) -> R
-  ) throws(PagesError) -> ([PagePiece]) throws(PagesError) -> [(PagePiece, R)] {
+  ) throws -> ([PagePiece]) throws -> [(PagePiece, R)] {
     let reader = try PageWorker(self)
-    return { (pieces) throws(PagesError) in
+    return { (pieces) in
       var out: [(PagePiece, R)] = []
       out.reserveCapacity(pieces.count)
       for piece in pieces {
@@ -150,19 +150,19 @@ extension PageImage {
   /// `body` in order. False, and nothing is done, where one thread is as good.
   func mapBatches<R>(
     of capacity: Int,
-    _ make: () -> (PageBatch) throws(PagesError) -> R,
-    _ body: (R) throws(PagesError) -> Void
-  ) throws(PagesError) -> Bool {
+    _ make: () -> (PageBatch) throws -> R,
+    _ body: (R) throws -> Void
+  ) throws -> Bool {
     let count = PageJobs.count(for: dataByteCount)
     guard count > 1,
       let jobs = try OrderedJobs(
-        count, { () throws(PagesError) in try self.batchWorker(capacity, make()) })
+        count, { try self.batchWorker(capacity, make()) })
     else { return false }
     var cursor = RunCursor(index.runs)
     let done = ProgressCounter()
     try Progress.phase("looking at pages", of: index.pageCount, unit: "pages", done: { done.value })
-    { () throws(PagesError) in
-      try jobs.run({ cursor.nextJob() }) { found throws(PagesError) in
+    {
+      try jobs.run({ cursor.nextJob() }) { found in
         Progress.beat()
         done.value += found.pageCount
         for result in found.results { try body(result) }
@@ -173,15 +173,15 @@ extension PageImage {
 
   /// What one thread does with runs.
   private func batchWorker<R>(
-    _ capacity: Int, _ look: @escaping (PageBatch) throws(PagesError) -> R
-  ) throws(PagesError) -> ([PageRun]) throws(PagesError) -> (pageCount: UInt64, results: [R]) {
+    _ capacity: Int, _ look: @escaping (PageBatch) throws -> R
+  ) throws -> ([PageRun]) throws -> (pageCount: UInt64, results: [R]) {
     let reader = try PageWorker(self)
-    let filler = BatchFiller(capacity) { (offset, count, arena, place) throws(PagesError) in
+    let filler = BatchFiller(capacity) { (offset, count, arena, place) in
       try reader.read(offset, count, into: arena, at: place)
     }
-    return { (runs) throws(PagesError) in
+    return { (runs) in
       var results: [R] = []
-      let add = { (batch: PageBatch) throws(PagesError) in results.append(try look(batch)) }
+      let add = { (batch: PageBatch) in results.append(try look(batch)) }
       for run in runs { try filler.add(run, add) }
       try filler.flush(add)
       return (runs.reduce(0) { $0 + UInt64($1.pageCount) }, results)
@@ -195,16 +195,14 @@ final class PageWorker {
   /// A piece that fits the processor's second cache.
   let arena = Arena(capacity: PageImage.pieceByteCount)
 
-  init(_ image: PageImage) throws(PagesError) {
-    source = try io { () throws(SystemError) in try image.source.duplicate() }
+  init(_ image: PageImage) throws {
+    source = try image.source.duplicate()
   }
 
-  func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int) throws(PagesError) {
+  func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int) throws {
     arena.reserve(place + count)
     source.seek(offset)
-    let got = try io { () throws(SystemError) in
-      try source.read(into: arena, place..<place + count)
-    }
+    let got = try source.read(into: arena, place..<place + count)
     guard got == count else { throw shorter(source) }
   }
 }

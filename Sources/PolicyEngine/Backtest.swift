@@ -55,10 +55,13 @@ package struct Backtest {
   /// Reads the text of a trace.
   package static func read(_ path: String) throws(LuaError) -> Trace {
     let octets: [UInt8]
-    do throws(SystemError) {
+    do {
       let source = try Source(opening: path)
       octets = try source.read(Int(min(source.byteCount ?? 64 << 20, 64 << 20)))
-    } catch { throw LuaError(error.description, code: error.symbol) }
+    } catch {
+      let error = XensaveError(error)
+      throw LuaError(error.description, code: error.word)
+    }
     do { return try Trace(parsing: String(decoding: octets, as: UTF8.self)) } catch {
       throw LuaError("\(path): \(error)", code: "bad_trace")
     }

@@ -54,7 +54,8 @@ package enum PolicyLibrary {
     if word.contains("/") || word.hasSuffix(".lua") {
       let file = word.split(separator: "/").last.map(String.init) ?? word
       do { return try read(word, file.hasSuffix(".lua") ? String(file.dropLast(4)) : file) } catch {
-        throw LuaError(error.description, code: error.symbol)
+        let error = XensaveError(error)
+        throw LuaError(error.description, code: error.word)
       }
     }
     let name = word.replacing("_", with: "-")
@@ -64,7 +65,7 @@ package enum PolicyLibrary {
         + " (xensave-lua policy list)", code: "enoent")
   }
 
-  private static func read(_ path: String, _ name: String) throws(SystemError) -> PolicySource {
+  private static func read(_ path: String, _ name: String) throws -> PolicySource {
     let source = try Source(opening: path)
     // One byte more than there may be shows that there are too many; a part is not run.
     var text = try source.read(Int(min(source.byteCount ?? 1 << 20, UInt64(sizeLimit) + 1)))

@@ -20,7 +20,7 @@ struct Help {
   private var state: LuaState { shell.state }
 
   /// `help(...)` as Lua calls it.
-  func run(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  func run(_ frame: LuaFrame) throws -> Int32 {
     if frame.count == 0 {
       try shell.write(overview)
     } else if frame.type(1) == .string {
@@ -32,7 +32,7 @@ struct Help {
   }
 
   /// `apropos(word)` as Lua calls it.
-  func apropos(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  func apropos(_ frame: LuaFrame) throws -> Int32 {
     let word = try frame.string(1).lowercased()
     var lines: [(name: String, doc: String)] = []
     func add(_ name: String, _ doc: String, _ searched: String = "") {

@@ -2,13 +2,13 @@
 
 internal import Bytes
 internal import LuaAPI
-package import Reports
+internal import Reports
 internal import SystemIO
 internal import Terminal
 
 extension Repl {
   /// Runs a dot command; `rest` is what stands behind its name.
-  package func run(_ command: DotCommand, _ rest: String) throws(Failure) {
+  package func run(_ command: DotCommand, _ rest: String) throws {
     switch command {
     case .quit: isDone = true
     case .help:
@@ -34,7 +34,7 @@ extension Repl {
     }
   }
 
-  private func save(_ path: String) throws(Failure) {
+  private func save(_ path: String) throws {
     guard !path.isEmpty else { return try say("expected: .save FILE", Palette.error) }
     let text = (shell.sessionNames + transcript).joined(separator: "\n") + "\n"
     do {
@@ -42,12 +42,10 @@ extension Repl {
       try say("\(transcript.count) inputs written to \(path)")
     } catch let error as SystemError {
       try say("\(error)", Palette.error)
-    } catch {
-      throw Failure(any: error)
     }
   }
 
-  private func edit(_ path: String) throws(Failure) {
+  private func edit(_ path: String) throws {
     let command =
       Surroundings.variable("VISUAL") ?? Surroundings.variable("EDITOR") ?? "vi"
     let folder: String

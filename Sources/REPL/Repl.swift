@@ -4,7 +4,7 @@ internal import Bytes
 internal import Format
 package import LuaAPI
 package import LuaRuntime
-package import Reports
+internal import Reports
 internal import SystemIO
 package import Terminal
 
@@ -44,17 +44,17 @@ package final class Repl {
 
   /// Reads and runs blocks until the user leaves. `names` are the lines of Lua that made what the
   /// session begins with.
-  package func run(_ names: [String]) throws(Failure) -> Int32 {
+  package func run(_ names: [String]) throws -> Int32 {
     if editor.isInteractive {
       try say(
         "xensave-lua \(productVersion), \(LuaState.release). Tab completes, help() explains, Ctrl-D "
           + "leaves.")
       for line in names { try say("> " + line) }
     }
-    shell.state.setGlobal(function: "help") { [unowned shell] frame throws(LuaError) in
+    shell.state.setGlobal(function: "help") { [unowned shell] frame in
       try Help(shell).run(frame)
     }
-    shell.state.setGlobal(function: "apropos") { [unowned shell] frame throws(LuaError) in
+    shell.state.setGlobal(function: "apropos") { [unowned shell] frame in
       try Help(shell).apropos(frame)
     }
     if let error = editor.history.error, editor.isInteractive {
@@ -70,16 +70,16 @@ package final class Repl {
     return shell.exitCode ?? ExitCode.good
   }
 
-  private func read() throws(Failure) -> LineEditor.Line {
+  private func read() throws -> LineEditor.Line {
     do { return try editor.readLine() } catch {
       // A terminal that stands still when the program is to end.
       if Interrupt.isRequested { return .interrupted }
-      throw Failure(ExitCode.system, error.description)
+      throw XensaveError(.system, "\(error)")
     }
   }
 
   /// Prints a line.
-  package func say(_ text: String, _ style: Style = .plain) throws(Failure) {
+  package func say(_ text: String, _ style: Style = .plain) throws {
     try writeOut(style.applied(to: text, isEnabled: usesColour) + "\n")
   }
 
@@ -133,7 +133,7 @@ package final class Repl {
     return text
   }
 
-  private func take(_ text: String) throws(Failure) {
+  private func take(_ text: String) throws {
     if let (name, rest) = DotCommand.parse(text.trimmed) {
       guard let command = DotCommand(rawValue: name) else {
         let near = didYouMean(name, among: DotCommand.allCases.map(\.rawValue))
@@ -148,7 +148,7 @@ package final class Repl {
   // MARK: - Running
 
   /// Runs an input and prints its values or its error.
-  func evaluate(_ text: String, isTimed: Bool) throws(Failure) {
+  func evaluate(_ text: String, isTimed: Bool) throws {
     lastInput = text
     let state = shell.state
     let frame = state.frame
@@ -184,7 +184,7 @@ package final class Repl {
   }
 
   /// Prints the values above `base`, and makes the first one `_`.
-  private func printValues(_ base: Int, _ code: String) throws(Failure) {
+  private func printValues(_ base: Int, _ code: String) throws {
     let frame = shell.state.frame
     let count = frame.count - base
     guard count > 0 else { return }
@@ -216,7 +216,7 @@ package final class Repl {
   }
 
   /// Prints an error with its traceback, and makes scripts able to run again after an interrupt.
-  package func show(_ error: LuaError) throws(Failure) {
+  package func show(_ error: LuaError) throws {
     endInterrupt()
     if error.kind == .interrupted {
       // The terminal has shown ^C where the cursor was.

@@ -17,11 +17,11 @@ package struct SessionExplainer: ValueExplainer {
     return printer.text(frame, index)
   }
 
-  package func help(_ shell: ShellContext, _ frame: LuaFrame) throws(LuaError) -> Int32 {
+  package func help(_ shell: ShellContext, _ frame: LuaFrame) throws -> Int32 {
     try Help(shell).run(frame)
   }
 
-  package func apropos(_ shell: ShellContext, _ frame: LuaFrame) throws(LuaError) -> Int32 {
+  package func apropos(_ shell: ShellContext, _ frame: LuaFrame) throws -> Int32 {
     try Help(shell).apropos(frame)
   }
 }

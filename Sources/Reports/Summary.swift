@@ -5,7 +5,7 @@ package import Format
 package import ImageCheck
 internal import ImageEdit
 package import JSON
-package import Stream
+internal import Stream
 package import SystemIO
 
 /// What `info` shows: the facts of one pass, and the configuration's best known values.
@@ -14,7 +14,7 @@ package struct Summary {
   package var zeroPages: Int?
   package var config: JSONValue?
 
-  package init(_ source: Source, countsZeroPages: Bool) throws(StreamError) {
+  package init(_ source: Source, countsZeroPages: Bool) throws {
     var reader = StreamReader(source)
     let scratch = Arena(capacity: 256 << 10)
     var zeros = 0

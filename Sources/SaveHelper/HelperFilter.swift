@@ -69,13 +69,11 @@ final class HelperFilter {
   init(
     _ scripts: [HelperScript], _ arguments: HelperArguments,
     _ channel: HelperChannel
-  ) throws(LiveError) {
+  ) throws {
     isRestore = arguments.isRestore
     let isRestore = isRestore
     let (data, steps, permissions): (PipeEnds, PipeEnds, PipeEnds)
-    do throws(SystemError) {
-      (data, steps, permissions) = (try PipeEnds(), try PipeEnds(), try PipeEnds())
-    } catch { throw LiveError(.system(error), error.description) }
+    (data, steps, permissions) = (try PipeEnds(), try PipeEnds(), try PipeEnds())
     let (reading, writing) =
       isRestore ? (arguments.descriptor, data.writing) : (data.reading, arguments.descriptor)
     descriptor = isRestore ? data.reading : data.writing
@@ -87,20 +85,18 @@ final class HelperFilter {
     do throws(LuaError) {
       sandbox = try SandboxThread<Resident>(
         memoryLimit: 256 << 20, boundary: .streams
-      ) { state throws(LuaError) in
-        do throws(SystemError) {
-          ends.source = try Source(
-            Descriptor(taking: reading, path: "stream", isOwned: false, isStream: true),
-            path: "stream")
-          ends.sink = Sink(
-            try Descriptor(taking: writing, path: "stream", isOwned: false), path: "stream")
-        } catch { throw LuaError(error.description) }
+      ) { state in
+        ends.source = try Source(
+          Descriptor(taking: reading, path: "stream", isOwned: false, isStream: true),
+          path: "stream")
+        ends.sink = Sink(
+          try Descriptor(taking: writing, path: "stream", isOwned: false), path: "stream")
         ends.time = FilterTime()
         try SandboxModule.bind(state, modules)
         guard let shell = state.context as? ShellContext else { throw LuaError("no shell") }
         SandboxModule.setLog(state) { told.log($0.level, $0.text) }
         ends.shell = shell
-      } make: { state throws(LuaError) in
+      } make: { state in
         guard let shell = ends.shell else { throw LuaError("no shell") }
         var stages: [any RewriteFilter] = []
         for script in scripts where script.hasFilter {
@@ -113,12 +109,12 @@ final class HelperFilter {
       let (stepOut, go) = (steps.writing, permissions.reading)
       own = FilterEnds([isRestore ? writing : reading, stepOut])
       let own = own
-      job = try sandbox.begin { resident, _ throws(LuaError) -> Ending in
+      job = try sandbox.begin { resident, _ -> Ending in
         // Closed here and not by their owners: whoever is at the other end of the pipe must hear of
         // it at once when a filter has failed.
         defer { own.close() }
         guard let source = ends.source, let sink = ends.sink else { throw LuaError("no stream") }
-        do throws(RewriteError) {
+        do {
           let filter = TimedFilter(resident.filter, ends.time)
           _ = try Rewriter(source, to: sink, filter: filter) { type in
             switch type {
@@ -133,21 +129,14 @@ final class HelperFilter {
           _ = tell(stepOut)
           return .good
         } catch {
-          if case .stream(let stream) = error.kind {
-            guard case .system(let system) = stream.kind else {
-              return .stream(error.description, number: 0)
-            }
-            return .stream(error.description, number: system.number)
-          }
-          return .filter(error.description)
+          guard error is StreamError || error is SystemError else { return .filter("\(error)") }
+          return .stream("\(error)", number: XensaveError(error).errno ?? 0)
         }
       }
     } catch { throw HelperFilter.failed(error.message) }
     if let time = ends.time {
       let limit = HelperFilter.deadline * 1_000_000
-      do throws(SystemError) { watch = try FilterWatch(time, limit: limit, ends: own) } catch {
-        throw LiveError(.system(error), error.description)
-      }
+      watch = try FilterWatch(time, limit: limit, ends: own)
     }
     if sandbox.sealError != 0 {
       channel.log(
@@ -155,17 +144,17 @@ final class HelperFilter {
     }
   }
 
-  private static func failed(_ message: String) -> LiveError {
-    LiveError(.unsuitable, "the filter failed, and nothing more is let through: \(message)")
+  private static func failed(_ message: String) -> XensaveError {
+    XensaveError(.unsuitable, "the filter failed, and nothing more is let through: \(message)")
   }
 
   /// What SIGTERM has to cut so that the save fails, whatever the filters are at.
   var descriptors: [Int32] { [descriptor, progress] }
 
   /// Save: waits until a checkpoint that was written has left the filters.
-  func awaitCheckpoint() throws(LiveError) {
+  func awaitCheckpoint() throws {
     guard hear(progress) else {
-      throw cause(of: LiveError(.unsuitable, "the stream was cut"), isBehindPipe: true)
+      throw cause(of: XensaveError(.unsuitable, "the stream was cut"), isBehindPipe: true)
     }
   }
 
@@ -173,7 +162,7 @@ final class HelperFilter {
   func goOn() { _ = tell(permission) }
 
   /// Waits for the end of the stream: all is written, or this throws.
-  func finish() throws(LiveError) {
+  func finish() throws {
     closeEnds()
     // A checkpoint that nobody waited for may still be in the pipe.
     while hear(progress) {}
@@ -182,17 +171,17 @@ final class HelperFilter {
     case .good?: return
     case .filter(let message)?: throw HelperFilter.failed(message)
     case .stream(let message, let number)?: throw HelperFilter.stream(message, number)
-    case nil: throw LiveError(.unsuitable, "the stream was cut")
+    case nil: throw XensaveError(.unsuitable, "the stream was cut")
     }
   }
 
   /// Why a save or restore has failed with `error`: what happened at the other end of the pipe may
   /// have been first.
-  func cause(of error: LiveError) -> LiveError {
-    cause(of: error, isBehindPipe: error.number == EPIPE || isRestore)
+  func cause(of error: any Error) -> any Error {
+    cause(of: error, isBehindPipe: XensaveError(error).errno == EPIPE || isRestore)
   }
 
-  private func cause(of error: LiveError, isBehindPipe: Bool) -> LiveError {
+  private func cause(of error: any Error, isBehindPipe: Bool) -> any Error {
     closeEnds()
     switch ending(within: 2_000_000_000) {
     case .filter(let message)?: return HelperFilter.failed(message)
@@ -202,8 +191,8 @@ final class HelperFilter {
     }
   }
 
-  private static func stream(_ message: String, _ number: Int32) -> LiveError {
-    LiveError(.system(SystemError("write", number, "stream")), message)
+  private static func stream(_ message: String, _ number: Int32) -> XensaveError {
+    XensaveError(SystemError("write", number, "stream"), message)
   }
 
   /// How the filters have ended; nil where they go on for so many nanoseconds, because they wait for
@@ -282,24 +271,24 @@ final class TimedFilter: RewriteFilter {
     self.time = time
   }
 
-  private func timed<R>(_ body: () throws(RewriteError) -> R) throws(RewriteError) -> R {
+  private func timed<R>(_ body: () throws -> R) throws -> R {
     time?.begin()
     defer { time?.end() }
     return try body()
   }
 
-  func begin() throws(RewriteError) { try timed { () throws(RewriteError) in try base.begin() } }
-  func finish() throws(RewriteError) {
-    try timed { () throws(RewriteError) in try base.finish() }
+  func begin() throws { try timed { try base.begin() } }
+  func finish() throws {
+    try timed { try base.finish() }
   }
 
-  func header(_ header: inout Header) throws(RewriteError) {
+  func header(_ header: inout Header) throws {
     var changed = header
-    try timed { () throws(RewriteError) in try base.header(&changed) }
+    try timed { try base.header(&changed) }
     header = changed
   }
 
-  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
-    try timed { () throws(RewriteError) in try base.record(record) }
+  func record(_ record: EditableRecord) throws -> FilterResult {
+    try timed { try base.record(record) }
   }
 }

@@ -17,7 +17,7 @@ package struct HelperTrace: Sendable {
 
   private var parts: [Part] = []
 
-  init(_ template: String) throws(LuaError) {
+  init(_ template: String) throws {
     guard template.hasPrefix("/"), !template.hasSuffix("/") else {
       throw LuaError("trace: expected the path of a file from /, got '\(template)'")
     }
@@ -67,12 +67,10 @@ package struct HelperTrace: Sendable {
   }
 
   /// The file for the save of a domain that begins now. No guest waits for who reads a FIFO.
-  func recorder(_ facts: HelperFacts) throws(LiveError) -> TraceRecorder {
+  func recorder(_ facts: HelperFacts) throws -> TraceRecorder {
     let path = path(facts, at: LocalTime.now)
     let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
     try HelperConfiguration.checkOwner(folder.isEmpty ? "/" : folder, isFolder: true)
-    do throws(SystemError) { return try TraceRecorder(creating: path, .fileOnly) } catch {
-      throw LiveError(.system(error), error.description)
-    }
+    return try TraceRecorder(creating: path, .fileOnly)
   }
 }

@@ -3,7 +3,7 @@
 internal import Format
 internal import LuaRuntime
 internal import PolicyEngine
-package import Reports
+internal import Reports
 internal import SystemIO
 
 /// A script of the library.
@@ -36,11 +36,11 @@ package enum ScriptLibrary {
     return out
   }
 
-  package static func script(_ name: String) throws(Failure) -> LibraryScript {
+  package static func script(_ name: String) throws -> LibraryScript {
     let all = all
     if let found = all.first(where: { $0.name == name }) { return found }
-    throw Failure(
-      ExitCode.usage,
+    throw XensaveError(
+      .usage,
       "no script '\(name)'\(didYouMean(name, among: all.map(\.name))) (xensave-lua run --list)")
   }
 

@@ -74,14 +74,10 @@ public final class SimDomain {
   var pageNumbers: [UInt64] = []
 
   /// A domain without memory, to be restored into.
-  public init(blank configuration: Configuration) throws(LiveError) {
+  public init(blank configuration: Configuration) throws {
     self.configuration = configuration
     let count = configuration.frameCount
-    do {
-      memory = try SharedMemory(byteCount: count * pageByteCount, name: "simulated domain")
-    } catch {
-      throw LiveError(.system(error), error.description)
-    }
+    memory = try SharedMemory(byteCount: count * pageByteCount, name: "simulated domain")
     clock = SimClock(configuration.clock)
     present = PageBitmap(count: count)
     types = [PageType](repeating: .xtab, count: count)
@@ -95,7 +91,7 @@ public final class SimDomain {
   }
 
   /// A running HVM domain with synthetic contents and records.
-  public convenience init(_ configuration: Configuration) throws(LiveError) {
+  public convenience init(_ configuration: Configuration) throws {
     precondition(configuration.guest == .x86HVM, "a PV domain comes from an image")
     try self.init(blank: configuration)
     present.fill()
@@ -113,7 +109,7 @@ public final class SimDomain {
   /// A running domain from an image. `configuration.guest` is the image's.
   public convenience init(
     restoring source: Source, _ configuration: Configuration
-  ) throws(LiveError) {
+  ) throws {
     try self.init(blank: configuration)
     _ = try Restore(source, into: self).run()
   }

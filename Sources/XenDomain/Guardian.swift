@@ -1,7 +1,7 @@
 // Who puts domains back when the program that holds them is killed.
 
 internal import Bytes
-public import Live
+internal import Live
 internal import SystemIO
 
 /// What was done to a domain and has to be undone, in the order of undoing.
@@ -23,34 +23,35 @@ final class XenGuardian {
   private let companion: Companion
 
   /// Starts it: `words` are a program that calls `guardDomains`. Throws where it is not ready.
-  init(_ words: [String]) throws(LiveError) {
+  init(_ words: [String]) throws {
     do throws(SystemError) { companion = try Companion(words) } catch {
-      throw XenGuardian.failure(error.number, error.description)
+      throw XenGuardian.failure(error.number, "\(error)")
     }
     guard companion.hear(milliseconds: XenGuardian.patience) else {
       throw XenGuardian.failure(0, "it does not come up")
     }
   }
 
-  func note(_ duty: Duty, _ domain: UInt32, isDue: Bool) throws(LiveError) {
+  func note(_ duty: Duty, _ domain: UInt32, isDue: Bool) throws {
     var octets: [UInt8] = [isDue ? 1 : 0, duty.rawValue, 0, 0]
     octets.append(integer: domain)
     do throws(SystemError) { try companion.tell(octets) } catch {
-      throw XenGuardian.failure(error.number, error.description)
+      throw XenGuardian.failure(error.number, "\(error)")
     }
   }
 
-  private static func failure(_ number: Int32, _ problem: String) -> LiveError {
-    LiveError(
-      .noHypervisor(number: number),
-      "the guardian that would put the domain back if this program were killed: \(problem)")
+  private static func failure(_ number: Int32, _ problem: String) -> XensaveError {
+    XensaveError(
+      .noHypervisor,
+      "the guardian that would put the domain back if this program were killed: \(problem)",
+      errno: number == 0 ? nil : number)
   }
 }
 
 extension XenHost {
   /// Notes what is about to be done to a domain, or what has been undone. Does nothing where no
   /// guardian is wanted.
-  func note(_ duty: Duty, _ domain: UInt32, isDue: Bool) throws(LiveError) {
+  func note(_ duty: Duty, _ domain: UInt32, isDue: Bool) throws {
     if guardian == nil {
       guard isDue, !guardianWords.isEmpty else { return }
       guardian = try XenGuardian(guardianWords)
@@ -61,9 +62,9 @@ extension XenHost {
 
 extension XenDomain {
   /// Does something that has to be undone; where it fails there is nothing to undo.
-  func owing(_ duty: Duty, _ body: () throws(LiveError) -> Void) throws(LiveError) {
+  func owing(_ duty: Duty, _ body: () throws -> Void) throws {
     try host.note(duty, id, isDue: true)
-    do throws(LiveError) { try body() } catch {
+    do { try body() } catch {
       try? host.note(duty, id, isDue: false)
       throw error
     }
@@ -77,12 +78,12 @@ extension XenDomain {
 /// The guardian's side: reads standard input until the other process is gone, and undoes what that has
 /// left. Returns the exit status. `open` opens Xen; `report` gets lines for people.
 public func guardDomains(
-  _ open: () throws(LiveError) -> XenHost, report: (String) -> Void
+  _ open: () throws -> XenHost, report: (String) -> Void
 ) -> Int32 {
   Companion.ignoreRequestsToStop()
   ignoreWriteSignals()
   let host: XenHost
-  do throws(LiveError) { host = try open() } catch {
+  do { host = try open() } catch {
     report("guardian: \(error)")
     return 1
   }
@@ -96,7 +97,7 @@ public func guardDomains(
   var isGood = true
   for (id, duties) in due.sorted(by: { $0.key < $1.key }) {
     for duty in Duty.allCases where duties.contains(duty) {
-      do throws(LiveError) {
+      do {
         // A domain that is gone needs nothing.
         guard let info = try host.info(id) else { continue }
         let domain = XenDomain(host, id)

@@ -27,36 +27,38 @@ public import SystemIO
   private static let magic: UInt32 = 0xFD2F_B528
 
   /// A reader of the frame at the source's position.
-  public init(_ source: Source) throws(ZstdError) {
+  public init(_ source: Source) throws {
     // Safety: nil is checked for; the context is freed once, in deinit.
-    guard let context = unsafe ZSTD_createDCtx() else { throw .frame("out of memory") }
+    guard let context = unsafe ZSTD_createDCtx() else {
+      throw XensaveError(.invalid, "out of memory")
+    }
     unsafe self.context = context
     self.source = source
     _ = try unsafe checked(
       ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, ZstdReader.windowLog))
     try refill()
     guard filled >= 4, input.withBytes(0..<4, { $0.load(0, as: UInt32.self) }) == ZstdReader.magic
-    else { throw .frame("it does not begin like a frame") }
+    else { throw XensaveError(.invalid, "it does not begin like a frame") }
   }
 
   deinit { unsafe _ = ZSTD_freeDCtx(context) }
 
-  private func refill() throws(ZstdError) {
+  private func refill() throws {
     used = 0
-    filled = try system { () throws(SystemError) in
-      try source.read(into: input, 0..<input.capacity)
-    }
+    filled = try source.read(into: input, 0..<input.capacity)
   }
 
   /// Fills `range` of `arena`; returns how many octets, fewer only at the end of the frame.
-  public func read(into arena: Arena, _ range: Range<Int>) throws(ZstdError) -> Int {
+  public func read(into arena: Arena, _ range: Range<Int>) throws -> Int {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     var done = 0
     while done < range.count, !isAtEnd {
       if used == filled {
         try refill()
         // What zstd still holds of a frame that is cut comes out with no more input.
-        if filled == 0, try step(arena, range, &done) == 0 { throw .frame("the frame is cut") }
+        if filled == 0, try step(arena, range, &done) == 0 {
+          throw XensaveError(.invalid, "the frame is cut")
+        }
         if filled == 0 { continue }
       }
       _ = try step(arena, range, &done)
@@ -67,7 +69,7 @@ public import SystemIO
   /// One step of zstd's; how many octets it gave or took.
   private func step(
     _ arena: Arena, _ range: Range<Int>, _ done: inout Int
-  ) throws(ZstdError) -> Int {
+  ) throws -> Int {
     // Safety: both buffers are as long as they say and lie inside their arenas.
     var from = unsafe ZSTD_inBuffer(src: input.pointer(), size: filled, pos: used)
     var to = unsafe ZSTD_outBuffer(

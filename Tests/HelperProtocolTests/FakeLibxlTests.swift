@@ -116,11 +116,11 @@ extension Source {
         self.inner = inner
         self.domain = domain
       }
-      func postcopy() throws(LiveError) -> Bool {
+      func postcopy() throws -> Bool {
         try domain.resume()
         return try inner.postcopy()
       }
-      func checkpoint(_ count: Int) throws(LiveError) -> Bool {
+      func checkpoint(_ count: Int) throws -> Bool {
         let isGoingOn = try inner.checkpoint(count)
         if isGoingOn { try domain.suspend() }
         return isGoingOn
@@ -150,10 +150,10 @@ extension Source {
     let domain = try SimDomain(SimDomain.Configuration(frameCount: 600))
     let libxl = try FakeLibxl(answers: answers, callbacks: FakeLibxlTests.saving)
     let helped = HelpedDomain(domain, id: 1, channel: libxl.channel)
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(helped, to: sink(), mode: .live(BuiltinPolicy()), clock: domain.clock).run()
     }
-    #expect(error?.code == code)
+    #expect(error?.word == code)
     #expect(!domain.isLogDirtyOn && domain.callCounts[.resume] == nil)
     let kinds = try libxl.heard().map(\.kind)
     #expect(
@@ -171,8 +171,8 @@ extension Source {
     close(ends[1])
     let channel = HelperChannel(
       output: try sink(), input: Source.taking(ends[0]), release: .xen414, callbacks: [.suspend])
-    let error = #expect(throws: HelperError.self) { try channel.call(.suspend) }
-    #expect(error?.kind == .noReply && error?.exitStatus == 254)
+    let error = #expect(throws: XensaveError.self) { try channel.call(.suspend) }
+    #expect(error?.code == .noReply)
   }
 
   /// What libxl is not asked for must not be called: a helper that waits would wait for ever.
@@ -197,11 +197,11 @@ extension Source {
       }
       return .proceed
     }
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(domain, to: sink, mode: .live(policy), clock: domain.clock).run()
     }
-    #expect(error?.code == "ebadf")
-    #expect(error?.step == .precopy(round: 1))
+    #expect(error?.word == "ebadf")
+    #expect(error?.stage == "\(Step.precopy(round: 1))")
     #expect(!domain.isLogDirtyOn && domain.shutdown == nil)
   }
 

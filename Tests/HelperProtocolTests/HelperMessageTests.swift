@@ -173,14 +173,14 @@ struct Recording: CustomTestStringConvertible, Sendable {
       let guessed = try HelperArguments(parsing: words)
       #expect(guessed.release == (release == .xen46 ? .xen410 : release))
       for wrong in [Array(words.dropLast()), words + ["1"]] {
-        let error = #expect(throws: HelperError.self) {
+        let error = #expect(throws: XensaveError.self) {
           try HelperArguments(parsing: wrong, release: release)
         }
-        #expect(error?.exitStatus == 255)
+        #expect(error?.code == .usage)
       }
     }
-    #expect(throws: HelperError.self) { try HelperArguments(parsing: []) }
-    #expect(throws: HelperError.self) {
+    #expect(throws: XensaveError.self) { try HelperArguments(parsing: []) }
+    #expect(throws: XensaveError.self) {
       try HelperArguments(parsing: ["--save-domain", "x", "1", "1", "1", "1", "1"])
     }
   }

@@ -17,18 +17,18 @@ import Testing
 private final class RemusHost: HelperHost {
   private(set) var count = 0
 
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts {
+  func facts(_ id: UInt32) throws -> HelperFacts {
     HelperFacts(id: id, name: "web1", type: "pvh")
   }
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? { nil }
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? { nil }
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) { throw LiveError(.unsuitable, "not here") }
+  ) throws { throw XensaveError(.unsuitable, "not here") }
 
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) {
+  ) throws -> (store: UInt64, console: UInt64) {
     do {
       let source = try Source(
         Descriptor(taking: descriptor, path: "stream", isOwned: false, isStream: true),
@@ -40,13 +40,13 @@ private final class RemusHost: HelperHost {
         switch callbacks.checkpoint?() {
         case 1: continue
         case 2: return (1, 2)
-        default: throw LiveError(.checkpoint, 0, "libxl failed")
+        default: throw XensaveError(.checkpoint, 0, "libxl failed")
         }
       }
-    } catch let error as LiveError {
+    } catch let error as XensaveError {
       throw error
     } catch {
-      if count == 0 { throw LiveError(.unsuitable, "\(error)") }
+      if count == 0 { throw XensaveError(.unsuitable, "\(error)") }
     }
     return (1, 2)
   }

@@ -258,8 +258,8 @@ final class DivertingHost: HelperHost {
   }
 
   var clock: any SaveClock { base.clock }
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts { try base.facts(id) }
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? {
+  func facts(_ id: UInt32) throws -> HelperFacts { try base.facts(id) }
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? {
     var left = instant
     return HookedDomain(base.simulated) { [descriptor] _ in
       left -= 1
@@ -269,8 +269,8 @@ final class DivertingHost: HelperHost {
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) {}
+  ) throws {}
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) { (0, 0) }
+  ) throws -> (store: UInt64, console: UInt64) { (0, 0) }
 }

@@ -159,7 +159,7 @@ import Testing
     ("5", "trace: expected a string"),
   ])
   func badPaths(text: String, problem: String) throws {
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try ConfigurationTests.load(["a.lua": "return { trace = \(text) }"])
     }
     #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
@@ -174,13 +174,13 @@ private final class DelegatingHost: HelperHost {
   private let base: SimHelperHost
   init(_ domain: SimDomain) { base = SimHelperHost(domain) }
 
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts { try base.facts(id) }
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? { nil }
+  func facts(_ id: UInt32) throws -> HelperFacts { try base.facts(id) }
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? { nil }
 
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) {
+  ) throws {
     var policy = policy
     policy.begin(
       DomainInfo(
@@ -198,12 +198,12 @@ private final class DelegatingHost: HelperHost {
     // Few enough for the builtin policy to stop, and sent all the same.
     #expect(decide(1, 1000, 30) == .stopAndCopy)
     SystemIO.sleep(nanoseconds: 1_000_000)
-    guard callbacks.suspend?() == true else { throw LiveError(.suspend, 5, "no") }
+    guard callbacks.suspend?() == true else { throw XensaveError(.suspend, 5, "no") }
     policy.suspended(recorder.stats)
     policy.end(.complete)
   }
 
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) { (0, 0) }
+  ) throws -> (store: UInt64, console: UInt64) { (0, 0) }
 }

@@ -245,7 +245,7 @@ private final class StalledHelper {
       _ = try HelperConfiguration(
         folder: folder.path, HelperFacts(id: 7, name: "web1", type: "pvh"), .save)
       Issue.record("it was read")
-    } catch { #expect(error.description.contains("expected a file"), "\(error)") }
+    } catch { #expect("\(error)".contains("expected a file"), "\(error)") }
   }
 }
 

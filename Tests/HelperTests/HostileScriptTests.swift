@@ -85,9 +85,9 @@ private enum Limited {
   // MARK: - In a sandbox, with all the time they want
 
   private static func sandbox() throws -> SandboxThread<LuaReference> {
-    try SandboxThread<LuaReference>(deadline: 60_000_000_000) { state throws(LuaError) in
+    try SandboxThread<LuaReference>(deadline: 60_000_000_000) { state in
       try SandboxModule.bind(state, [:])
-    } make: { state throws(LuaError) in
+    } make: { state in
       state.frame.push(true)
       defer { state.frame.pop() }
       return state.frame.reference(-1)
@@ -99,7 +99,7 @@ private enum Limited {
   ) throws -> LuaError? {
     let text = try Hostile.text(name, "if attack then attack() end return opts")
     do throws(LuaError) {
-      try sandbox.call(deadline: deadline) { _, state throws(LuaError) in
+      try sandbox.call(deadline: deadline) { _, state in
         try state.load(Array(text.utf8), name: "@\(name).lua")
         try state.call(0, results: 1)
         defer { state.frame.pop() }

@@ -74,14 +74,14 @@ struct Backend: Sendable, CustomTestStringConvertible {
       }
       #expect(isSame)
     }
-    #expect(throws: LiveError.self) { _ = try domain.map([1 << 50]) }
+    #expect(throws: XensaveError.self) { _ = try domain.map([1 << 50]) }
   }
 
   @Test(arguments: Backend.all) func logDirty(backend: Backend) throws {
     let domain = try backend.make()
     let count = try domain.frameCount()
     var bitmap = PageBitmap(count: count, full: true)
-    #expect(throws: LiveError.self) { try domain.cleanLogDirty(into: &bitmap, isFinal: false) }
+    #expect(throws: XensaveError.self) { try domain.cleanLogDirty(into: &bitmap, isFinal: false) }
     try domain.enableLogDirty()
     let first = try domain.cleanLogDirty(into: &bitmap, isFinal: false)
     #expect(first.frameCount == count && first.dirtyCount == bitmap.setCount)
@@ -95,7 +95,7 @@ struct Backend: Sendable, CustomTestStringConvertible {
     }
     try domain.disableLogDirty()
     try domain.disableLogDirty()
-    #expect(throws: LiveError.self) { try domain.peekLogDirty(into: &bitmap) }
+    #expect(throws: XensaveError.self) { try domain.peekLogDirty(into: &bitmap) }
   }
 
   @Test(arguments: Backend.all) func suspendAndResume(backend: Backend) throws {
@@ -132,7 +132,7 @@ struct Backend: Sendable, CustomTestStringConvertible {
     _ = try Save(domain, to: scratch.sink(), mode: .live(BuiltinPolicy())).run()
     #expect(try scratch.complaints() == "")
     var bitmap = PageBitmap(count: try domain.frameCount())
-    #expect(throws: LiveError.self, "log-dirty is off") {
+    #expect(throws: XensaveError.self, "log-dirty is off") {
       try domain.peekLogDirty(into: &bitmap)
     }
     try domain.resume()

@@ -59,14 +59,14 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
         let save = Save(
           domain, to: try nowhere(), mode: way.mode(domain), isVerifying: way == .live,
           clock: domain.clock)
-        let error = #expect(throws: LiveError.self, "\(hook) \(call)") { try save.run() }
+        let error = #expect(throws: XensaveError.self, "\(hook) \(call)") { try save.run() }
         expectRunsOn(domain, "\(hook) \(call) of \(count)")
         guard let error else { continue }
-        guard case .hook(hook, 12) = error.kind else {
+        guard error.operation == hook.rawValue, error.errno == 12 else {
           Issue.record("\(hook) \(call): got \(error)")
           continue
         }
-        #expect(error.step != nil && error.number == 12 && error.code == hook.rawValue)
+        #expect(error.stage != nil && error.errno == 12 && error.word == hook.rawValue)
         #expect(error.aftermath.isEmpty, "\(error)")
       }
     }
@@ -115,13 +115,13 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   func errorsNameTheStep(expected: Expectation) throws {
     let domain = try SimDomain(.small(FaultTests.busy))
     domain.faults.arm(expected.point, at: expected.call)
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
         domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock
       ).run()
     }
-    #expect(error?.step?.description == expected.step)
-    #expect(error?.code == expected.code)
+    #expect(error?.stage == expected.step)
+    #expect(error?.word == expected.code)
     #expect(error?.description.hasPrefix(expected.step + ": ") == true)
     expectRunsOn(domain, "\(expected.point)")
   }
@@ -139,8 +139,8 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
           clock: domain.clock
         ).run()
         #expect(!result.aftermath.isEmpty)
-      } catch let error as LiveError {
-        #expect(error.number == 3)
+      } catch let error as XensaveError {
+        #expect(error.errno == 3)
         if domain.callCounts[.enableLogDirty] != nil { #expect(!error.aftermath.isEmpty) }
       }
       #expect(domain.openLeaseCount == 0)
@@ -163,7 +163,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     domain.faults.arm(.hook(.state), at: 4)
     domain.faults.arm(.hook(.disableLogDirty))
     domain.faults.arm(.hook(.resume))
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
         domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock
       ).run()
@@ -185,12 +185,12 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     let reader = ends[0]
     let thread = Drain(reader, octets: octets)
     let sink = Sink(try Descriptor(taking: ends[1], path: "pipe"), path: "pipe")
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(domain, to: sink, mode: .live(BuiltinPolicy()), clock: domain.clock).run()
     }
     thread.join()
-    #expect(error?.code == "epipe")
-    #expect(error?.step != nil)
+    #expect(error?.word == "epipe")
+    #expect(error?.stage != nil)
     expectRunsOn(domain, "\(octets)")
   }
 
@@ -199,7 +199,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     let domain = try SimDomain(.small())
     try domain.suspend()
     domain.faults.arm(.hook(.state), at: 4)
-    #expect(throws: LiveError.self) {
+    #expect(throws: XensaveError.self) {
       try Save(domain, to: nowhere(), mode: .nonLive, clock: domain.clock).run()
     }
     #expect(domain.shutdown == .suspend)

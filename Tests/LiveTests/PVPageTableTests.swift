@@ -119,14 +119,15 @@ import struct TestKit.Seed
   @Test(arguments: [true, false]) func foreignFrameAtTheEnd(isLive: Bool) throws {
     let (domain, table) = try domain()
     domain.write(table, 0x7_7777_7001)
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
         domain, to: nowhere(), mode: isLive ? .live(BuiltinPolicy()) : .nonLive,
         clock: domain.clock
       ).run()
     }
-    #expect(error?.code == "machineFrame" && error?.step == .finalRound && error?.number == 34)
-    #expect(error?.problem.contains("entry 0: machine frame 0x77777") == true)
+    #expect(
+      error?.word == "machineFrame" && error?.stage == "\(Step.finalRound)" && error?.errno == 34)
+    #expect(error?.message.contains("entry 0: machine frame 0x77777") == true)
     #expect(domain.shutdown == nil)
     expectClean(domain)
   }

@@ -94,11 +94,11 @@ final class Recording: Policy {
   @Test(arguments: 1...4) func abortLeavesTheDomain(call: Int) throws {
     let policy = Recording { number, _ in number == call ? .abort("enough") : .proceed }
     let domain = try SimDomain(.small(.steady(writesPerSecond: 100_000)))
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(domain, to: nowhere(), mode: .live(policy), clock: domain.clock).run()
     }
-    #expect(error?.code == "aborted")
-    #expect(error?.problem == "the policy gave up: enough")
+    #expect(error?.word == "aborted")
+    #expect(error?.message == "the policy gave up: enough")
     #expect(domain.shutdown == nil && domain.callCounts[.suspend] == nil)
     expectClean(domain)
     #expect(policy.events.last == "aborted(\"the policy gave up: enough\")")
@@ -114,12 +114,12 @@ final class Recording: Policy {
     #expect(result.trace.rounds.last.map { $0.end - $0.begin } ?? .max < 4_000_000)
     // A guest that dirties as fast as the link can: no hope.
     let domain = try SimDomain(.small(.steady(writesPerSecond: 10_000_000)))
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
         domain, to: nowhere(), mode: .live(DowntimePolicy(budget: 1000)), clock: domain.clock
       ).run()
     }
-    #expect(error?.code == "aborted")
+    #expect(error?.word == "aborted")
   }
 
   @Test func verdictCodes() {

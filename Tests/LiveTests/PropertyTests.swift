@@ -97,7 +97,7 @@ import struct TestKit.Seed
       do {
         _ = try Save(domain, to: nowhere(), mode: way.mode(domain), clock: domain.clock).run()
         isSaved = way != .checkpointed
-      } catch let error as LiveError {
+      } catch let error as XensaveError {
         isSaved = false
         // A second failure may have hit the look at whether it must be resumed.
         if !error.aftermath.isEmpty { continue }

@@ -40,8 +40,8 @@ import Testing
       for call in 1...count {
         let domain = try blank()
         domain.faults.arm(.hook(hook), at: call, number: 12)
-        let error = #expect(throws: LiveError.self) { try restore(bytes, into: domain) }
-        #expect(error?.code == hook.rawValue && error?.step == .restore)
+        let error = #expect(throws: XensaveError.self) { try restore(bytes, into: domain) }
+        #expect(error?.word == hook.rawValue && error?.stage == "\(Step.restore)")
         #expect(domain.isDiscarded && !domain.isComplete && domain.openLeaseCount == 0)
       }
     }
@@ -55,10 +55,10 @@ import Testing
     let cuts = bytes.indices.filter { isOfHead($0) || $0 % 301 == 0 }
     for cut in cuts {
       let domain = try blank()
-      let error = #expect(throws: LiveError.self, "cut at \(cut)") {
+      let error = #expect(throws: XensaveError.self, "cut at \(cut)") {
         try restore(Array(bytes.prefix(cut)), into: domain)
       }
-      #expect(error?.code == "truncated", "cut at \(cut): \(error.map { "\($0)" } ?? "")")
+      #expect(error?.word == "truncated", "cut at \(cut): \(error.map { "\($0)" } ?? "")")
       #expect(domain.isDiscarded && !domain.isComplete)
     }
   }
@@ -80,8 +80,8 @@ import Testing
       var changed = bytes
       changed.store(offset, value)
       let domain = try blank()
-      let error = #expect(throws: LiveError.self) { try restore(changed, into: domain) }
-      #expect(error?.code == "unsuitable" && error?.problem.contains(problem) == true)
+      let error = #expect(throws: XensaveError.self) { try restore(changed, into: domain) }
+      #expect(error?.word == "unsuitable" && error?.message.contains(problem) == true)
       #expect(domain.isDiscarded)
     }
   }

@@ -27,7 +27,7 @@ import Testing
       let domain = try SimDomain(.small(busy))
       if let hook { domain.faults.arm(.hook(hook), at: call) }
       let save = Save(domain, to: try nowhere(), mode: .live(policy), clock: domain.clock)
-      #expect(throws: LiveError.self) { try save.run() }
+      #expect(throws: XensaveError.self) { try save.run() }
       #expect(try Trace(parsing: save.trace.description) == save.trace)
       #expect(save.trace.end >= save.trace.rounds.last?.end ?? 0)
       return save.trace

@@ -46,14 +46,14 @@ import Testing
     #expect(try image.search(octets("ab")).addresses == [0x1FFE, 0x4FFE, 0x7FFE])
     #expect(try image.search(octets("ab"), limit: 1).count == 3)
     #expect(try image.search(octets("c"), in: PageSet(2..<3)).addresses == [0x2000])
-    #expect(throws: PagesError.self) { try image.search(octets("")) }
+    #expect(throws: XensaveError.self) { try image.search(octets("")) }
   }
 
-  private func octets(_ text: String) throws(PagesError) -> SearchPattern {
+  private func octets(_ text: String) throws -> SearchPattern {
     try SearchPattern(octets: Array(text.utf8))
   }
 
-  private func expression(_ text: String) throws(PagesError) -> SearchPattern {
+  private func expression(_ text: String) throws -> SearchPattern {
     try SearchPattern(expression: Array(text.utf8))
   }
 
@@ -78,7 +78,7 @@ import Testing
     #expect(try image.search(expression("b*")).addresses == [0x2007, 0x9007])
     #expect(try image.search(expression("root"), in: PageSet(2..<10)).count == 0)
     for bad in ["", "a[", "(", "a\u{0}"] {
-      #expect(throws: PagesError.self, "\(bad)") { try expression(bad) }
+      #expect(throws: XensaveError.self, "\(bad)") { try expression(bad) }
     }
   }
 

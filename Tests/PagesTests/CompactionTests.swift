@@ -80,7 +80,7 @@ import Testing
 
   @Test func alignedNeedsAnXLHeader() throws {
     let path = TemporaryFile(hvm([[Entry(1, page(1))]])).keptPath()
-    #expect(throws: PagesError.self) { try self.compact(path, .aligned) }
+    #expect(throws: XensaveError.self) { try self.compact(path, .aligned) }
   }
 }
 
@@ -148,7 +148,7 @@ extension CompactionTests {
   func theGreatestPageIsExportedOrRefused(format: ExportFormat) throws {
     let image = hvm([[Entry((1 << 40) - 1, page(1))]])
     if format == .raw {
-      #expect(throws: PagesError.self) { _ = try self.export(image, format) }
+      #expect(throws: XensaveError.self) { _ = try self.export(image, format) }
     } else {
       #expect(try !export(image, format).isEmpty)
     }

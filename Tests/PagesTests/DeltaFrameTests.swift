@@ -52,7 +52,7 @@ import Testing
     let file = try delta(body, size: size, hash: hash)
     let out = TemporaryFile()
     let output = try OutputFile(out.path, .memory)
-    let error = #expect(throws: PagesError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try PageDelta.apply(
         Source(opening: file.path), to: Source(opening: self.base.path), output.sink)
     }
@@ -136,7 +136,7 @@ import Testing
     bytes.replaceSubrange(56..<64, with: le64(PageDelta.hash(Array(bytes[0..<56]))))
     let changed = TemporaryFile(bytes)
     let output = try OutputFile(TemporaryFile().path, .memory)
-    let error = #expect(throws: PagesError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try PageDelta.apply(
         Source(opening: changed.path), to: Source(opening: self.base.path), output.sink)
     }

@@ -54,7 +54,7 @@ import Testing
     let base = TemporaryFile(hvm([[Entry(1, page(1))]]))
     let other = TemporaryFile(hvm([[Entry(1, page(2))]]))
     let (delta, _) = try make(base.path, other.path)
-    let error = #expect(throws: PagesError.self) { try self.apply(delta.path, other.path) }
+    let error = #expect(throws: XensaveError.self) { try self.apply(delta.path, other.path) }
     #expect(error?.description.contains("is not the image that") == true)
   }
 
@@ -68,7 +68,7 @@ import Testing
     for count in Array(0..<min(120, good.count)) + Array(stride(from: 120, to: good.count, by: 61))
     {
       let cut = TemporaryFile(Array(good.prefix(count)))
-      let error = #expect(throws: PagesError.self) { try self.apply(cut.path, base.path) }
+      let error = #expect(throws: XensaveError.self) { try self.apply(cut.path, base.path) }
       #expect(error?.description.contains("\n") == false)
     }
     for offset in Array(0..<min(110, good.count)) + Array(stride(from: 110, to: good.count, by: 53))

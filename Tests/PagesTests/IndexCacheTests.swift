@@ -126,14 +126,14 @@ import Testing
     let before = kept.file.bytes[Int(spot.offset) + 8]
     try FileEdit(kept.file.path).apply(
       [Patch(offset: spot.offset + 8, before: [before], after: [9])])
-    #expect(throws: PagesError.self) { try cache.read(for: source) }
+    #expect(throws: XensaveError.self) { try cache.read(for: source) }
     try cache.renew(for: source)
     #expect(try cache.read(for: source) != nil)
     #expect(try kept.notes() == [])
     usleep(20_000)
     try FileEdit(kept.file.path).apply(
       [Patch(offset: spot.offset + 8, before: [9], after: [8])])
-    #expect(throws: PagesError.self) { try cache.read(for: source) }
+    #expect(throws: XensaveError.self) { try cache.read(for: source) }
   }
 
   @Test func realImages() throws {

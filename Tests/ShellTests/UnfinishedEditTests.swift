@@ -187,8 +187,8 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
       _ = Program.shell("cp \(pv) \(image); echo new >\(folder)/new")
       let edit = try FileEdit(image)
       _ = Program.shell("mv \(folder)/new \(image)")
-      #expect(throws: EditError.self) { try edit.checkPlace() }
-      #expect(throws: EditError.self) {
+      #expect(throws: XensaveError.self) { try edit.checkPlace() }
+      #expect(throws: XensaveError.self) {
         try edit.apply([Patch(offset: 0, before: [0x58], after: [1])])
       }
       #expect(Program.read(image) == Array("new\n".utf8))

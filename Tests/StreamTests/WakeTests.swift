@@ -43,7 +43,7 @@ private func watch(_ signal: Int32) {
   @Test func onAnotherThread() async {
     await #expect(processExitsWith: .success) {
       watch(SIGTERM)
-      let thread = try BackgroundThread()
+      let thread = try WorkerThread()
       thread.start {
         var octet: UInt8 = 0
         precondition(read(silentPipe(), &octet, 1) == -1 && errno == EINTR)
@@ -58,7 +58,7 @@ private func watch(_ signal: Int32) {
     await #expect(processExitsWith: .success) {
       watch(SIGTERM)
       let source = try Source(Descriptor(taking: silentPipe(), path: "pipe"), path: "pipe")
-      let thread = try BackgroundThread()
+      let thread = try WorkerThread()
       thread.start {
         do throws(SystemError) {
           _ = try source.read(8)

@@ -173,7 +173,7 @@ struct GuardianTests {
     for words in [["/nonexistent"], ["/bin/true"]] {
       host.guardianWords = words
       for work in [domain.pause, domain.suspend, domain.enableLogDirty] {
-        let error = #expect(throws: LiveError.self) { try work() }
+        let error = #expect(throws: XensaveError.self) { try work() }
         #expect(error?.description.hasPrefix("the guardian that would put") == true)
       }
       #expect(state(xen) == [0, 0, 0])

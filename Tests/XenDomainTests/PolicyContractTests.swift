@@ -153,9 +153,9 @@ struct PolicyContractTests {
     // Its last word where it would never end.
     var verdict = Verdict.proceed
     var pages = RoundsGuest.frameCount
-    do throws(LiveError) {
-      verdict = try precopy.run(&asked, now: { guest.now }) { _, dirty throws(LiveError) in
-        guard guest.roundCount < Self.roundLimit else { throw LiveError(.unsuitable, "no end") }
+    do {
+      verdict = try precopy.run(&asked, now: { guest.now }) { _, dirty in
+        guard guest.roundCount < Self.roundLimit else { throw XensaveError(.unsuitable, "no end") }
         if let dirty { #expect(dirty == pages) }
         guest.send(pages)
         return pages
@@ -196,11 +196,11 @@ struct PolicyContractTests {
           save.clock = other
           var callbacks = ManagerCallbacks()
           callbacks.suspend = { true }
-          do throws(LiveError) {
+          do {
             try save.run(domain, to: -1, policy: there, callbacks)
             #expect(verdict == .stopAndCopy, what)
           } catch {
-            #expect(error.code == "aborted", what)
+            #expect(XensaveError(error).word == "aborted", what)
             guard case .abort = verdict else {
               Issue.record("\(what): \(error)")
               continue
@@ -262,10 +262,10 @@ struct PolicyContractTests {
       Issue.record("it was suspended")
       return true
     }
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try save.run(domain, to: -1, policy: there, callbacks)
     }
-    #expect(error?.code == "aborted" && error?.problem == "the policy gave up: enough")
+    #expect(error?.word == "aborted" && error?.message == "the policy gave up: enough")
     #expect(here.lines == there.lines && here.stats == there.stats)
     #expect(guests.map(\.roundCount) == [call / 2, call / 2])
   }

@@ -65,10 +65,10 @@ import XenDomain
   }
 
   @Test(arguments: [13, 21, 22]) func unknownReleases(minor: Int) throws {
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try XenHost(release: minor, folder: "/nonexistent/")
     }
-    #expect(error?.code == "no_hypervisor")
+    #expect(error?.word == "no_hypervisor")
     #expect(
       error?.description == "Xen 4.\(minor) is not known here: expected 4.14 to 4.20")
   }
@@ -82,7 +82,7 @@ import XenDomain
       system(
         "cd \(xen.folder) && ln -s fake libxenctrl.so.4.17 && "
           + "ln -s fake libxenguest.so.4.17") == 0)
-    let error = #expect(throws: LiveError.self) { try XenHost(release: 17, folder: xen.folder) }
+    let error = #expect(throws: XensaveError.self) { try XenHost(release: 17, folder: xen.folder) }
     #expect(error?.description == "Xen 4.16 is not known here: expected 4.14 to 4.20")
     #expect(xen.number("interfaces") == 0)
   }
@@ -93,7 +93,7 @@ import XenDomain
       system(
         "cd \(xen.folder) && ln -s fake libxenctrl.so.4.18 && "
           + "ln -s fake libxenguest.so.4.18 && ln -s fake libxenstore.so.4") == 0)
-    let error = #expect(throws: LiveError.self) { try XenHost(release: 18, folder: xen.folder) }
+    let error = #expect(throws: XensaveError.self) { try XenHost(release: 18, folder: xen.folder) }
     #expect(error?.description.hasSuffix("libxenctrl.so.4.18 has no xc_logdirty_control") == true)
   }
 
@@ -109,7 +109,7 @@ import XenDomain
     #expect(domains.allSatisfy { $0.isHVM && $0.pageCount == 590 && $0.maxPageCount == 700 })
     #expect(domains.map { Array($0.uuid.prefix(4)) } == [[1, 2, 3, 5], [1, 2, 3, 6]])
     #expect(try host.name(5) == "web" && host.name(6) == nil)
-    #expect(throws: LiveError.self) { try host.domain(7) }
+    #expect(throws: XensaveError.self) { try host.domain(7) }
     let domain = try host.domain(5)
     let info = try domain.info()
     #expect(info.onlineVCPUs == [0, 2] && info.xenMinor == UInt32(minor))
@@ -178,11 +178,11 @@ import XenDomain
     let domain = try host.domain(5)
     let sink = Sink(try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
     xen.fail(function)
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(domain, to: sink, mode: .live(BuiltinPolicy())).run()
     }
-    #expect(code.split(separator: " ").contains { $0 == error?.code ?? "" }, "\(error?.code ?? "")")
-    #expect(error?.number == EIO)
+    #expect(code.split(separator: " ").contains { $0 == error?.word ?? "" }, "\(error?.word ?? "")")
+    #expect(error?.errno == EIO)
     xen.fail("")
     #expect(xen.number("mappings") == 0 && xen.number("log_dirty") == 0)
     #expect(xen.number("suspended") == 0)
@@ -243,22 +243,22 @@ import XenDomain
         == "flags 1 type 1 back -1 policy 0 1 suspend 1 postcopy 1 checkpoint 0 wait -9 switch -9\n"
     )
     // What a callback failed with is why the save did.
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try domain.saveByLibrary(
         to: sink, .live(FunctionPolicy { _ in .abort("no hope") }), isVerifying: false, record
       ) { _ in }
     }
-    #expect(error?.code == "aborted")
+    #expect(error?.word == "aborted")
   }
 
   @Test(arguments: [14, 17]) func delegatedAborts(minor: Int) throws {
     let xen = try FakeXen(minor: minor)
     let policy = FunctionPolicy { $0.isBeforeRound ? .proceed : .abort("no hope") }
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try DelegatedSave(isLive: true).run(
         xen.host().domain(5), to: 2, policy: policy, ManagerCallbacks())
     }
-    #expect(error?.code == "aborted" && error?.problem == "the policy gave up: no hope")
+    #expect(error?.word == "aborted" && error?.message == "the policy gave up: no hope")
   }
 
   @Test(arguments: 14...20) func delegatedRestores(minor: Int) throws {

@@ -29,7 +29,7 @@ struct SuspendRuleTests {
     case live, nonLive, checkpointed, libraryLive, libraryNonLive, libraryCheckpointed
 
     /// Saves; nil where it worked.
-    func save(_ domain: XenDomain) throws -> LiveError? {
+    func save(_ domain: XenDomain) throws -> XensaveError? {
       let checkpoints = DomainCheckpoints(domain) { $0 < 2 }
       let mode: Save.Mode =
         switch self {
@@ -38,7 +38,7 @@ struct SuspendRuleTests {
         case .checkpointed, .libraryCheckpointed: .checkpointed(BuiltinPolicy(), checkpoints)
         }
       let sink = Sink(try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
-      do throws(LiveError) {
+      do {
         switch self {
         case .live, .nonLive, .checkpointed: _ = try Save(domain, to: sink, mode: mode).run()
         default:
@@ -46,7 +46,7 @@ struct SuspendRuleTests {
             to: sink, mode, isVerifying: false, TracingPolicy.Record()
           ) { _ in }
         }
-      } catch { return error }
+      } catch { return XensaveError(error) }
       return nil
     }
 
@@ -109,7 +109,7 @@ struct SuspendRuleTests {
         try before.prepare(domain)
         var save = DomainSave(target: target)
         save.isLive = isLive
-        #expect(throws: DomainSave.Problem.self) { _ = try save.run(domain) }
+        #expect(throws: (any Error).self) { _ = try save.run(domain) }
         #expect(state() == before.state)
         if before.isSuspended { try domain.resume() }
         try domain.unpause()
@@ -130,7 +130,7 @@ struct SuspendRuleTests {
       try domain.suspend()
       var save = DomainSave(target: .command("cat > /dev/null; exit 3"))
       save.isLive = false
-      #expect(throws: DomainSave.Problem.self) { _ = try save.run(domain) }
+      #expect(throws: (any Error).self) { _ = try save.run(domain) }
       #expect(xen.number("suspended") == 1)
     }
     // The host is gone as if the program were: its guardian has done what was due.

@@ -13,7 +13,7 @@ import XenDomain
 
 let words = CommandLine.arguments
 let (folder, minor) = (words[1], Int(words[2]) ?? 0)
-func open() throws(LiveError) -> XenHost { try XenHost(release: minor, folder: folder) }
+func open() throws -> XenHost { try XenHost(release: minor, folder: folder) }
 
 func say(_ text: String, to number: Int32 = 1) { _ = write(number, text, text.utf8.count) }
 
@@ -45,7 +45,7 @@ func failingSaves(_ domain: XenDomain) throws {
 
 if words[3] == "guard" {
   exit(
-    guardDomains { () throws(LiveError) in
+    guardDomains {
       try open()
     } report: {
       say($0, to: 2)

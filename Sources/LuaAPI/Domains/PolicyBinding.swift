@@ -13,7 +13,7 @@ final class LuaPolicyRecipe {
   let options: LuaValue
 
   /// Throws where the policy cannot be loaded, or does not take these options.
-  init(_ recipe: PolicyRecipe) throws(LuaError) {
+  init(_ recipe: PolicyRecipe) throws {
     self.recipe = recipe
     options = try recipe.make(log: { _, _ in }).runner.options
   }
@@ -37,7 +37,7 @@ final class LuaPolicyRecipe {
           frame.push(policy.options)
         },
       ])
-    table.call = { policy, frame throws(LuaError) in
+    table.call = { policy, frame in
       var recipe = policy.recipe
       if !frame.isMissing(2) {
         guard frame.type(2) == .table else {
@@ -114,10 +114,10 @@ final class LuaTrace {
               }))
         },
         .method("save", "(path: string): string?, Error?", "Writes it to a file; gives the path.") {
-          trace, frame throws(LuaError) in
+          trace, frame in
           let path = try frame.string(2)
-          do throws(SystemError) { try trace.write(path) } catch {
-            return frame.fail(LuaFailure(error))
+          do { try trace.write(path) } catch {
+            return try frame.fail(error)
           }
           frame.push(path)
           return 1
@@ -127,10 +127,8 @@ final class LuaTrace {
     return table
   }
 
-  func write(_ path: String) throws(SystemError) {
-    let output = try OutputFile(path, .text)
-    try output.sink.write(Array(trace.description.utf8))
-    try output.commit()
+  func write(_ path: String) throws {
+    try OutputFile.write(path, .text, bytes: Array(trace.description.utf8))
   }
 }
 
@@ -142,7 +140,7 @@ extension ShellContext {
         "A policy by its name (xensave-lua policy list) or by the path of its file. Raises where "
           + "there is none, or where it is no policy.",
         example: "local policy = xs.load_policy \"downtime-budget\" { downtime_ms = 200 }"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let source = try PolicyLibrary.find(try frame.string(1))
         frame.push(object: try LuaPolicyRecipe(PolicyRecipe(source: source)))
         return 1
@@ -154,7 +152,7 @@ extension ShellContext {
   package func policy(
     _ frame: LuaFrame, _ index: Int, deadline: UInt64 = LuaPolicy.defaultDeadline,
     wallTime: ((UInt64) -> Double)? = nil
-  ) throws(LuaError) -> LuaPolicy {
+  ) throws -> LuaPolicy {
     let log: (LogLevel, String) -> Void = { [unowned self] in self.log($0, $1) }
     if let loaded = frame.objectIfAny(index, as: LuaPolicyRecipe.self) {
       return try loaded.recipe.make(deadline: deadline, wallTime: wallTime, log: log)
@@ -174,7 +172,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs.sim", "trace", "(path: string): Trace?, Error?", "Reads a trace that a save recorded.",
         example: "local trace = assert(xs.sim.trace \"web.trace\")"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let path = try frame.string(1)
         do throws(LuaError) {
           frame.push(object: LuaTrace(try Backtest.read(path), name: path))
@@ -190,7 +188,7 @@ extension ShellContext {
           + "save begins). The result has outcome, reason, rounds, octets, sent_ratio (of the memory, "
           + "1.0 is once), downtime_ms, total_s, dirty_counts, decisions and failures.",
         example: "local r = assert(xs.sim.replay(\"web.trace\", \"builtin\", { link = \"1G\" }))"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         let options = try OptionTable(frame, 3, "replay", ["link_mbps", "link", "hour"])
         var speed = UInt64(1_250_000_000)
         if let mbps = try options.number("link_mbps", upTo: 1e9) {

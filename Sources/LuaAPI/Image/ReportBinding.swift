@@ -103,7 +103,7 @@ final class LuaVerification {
           frame.push(verification.report.count(.warning))
         },
       ])
-    table.index = { verification, frame throws(LuaError) in
+    table.index = { verification, frame in
       guard frame.type(2) == .number else {
         throw LuaError("no member '\(frame.text(2))' in Verification")
       }
@@ -127,11 +127,11 @@ final class LuaVerification {
 /// Verifies `source` and pushes the result: 1, or `nil, err` as 2.
 func pushVerification(
   of source: Source, _ frame: LuaFrame, options: Verifier.Options = Verifier.Options()
-) throws(LuaError) -> Int32 {
+) throws -> Int32 {
   do {
     frame.push(object: LuaVerification(try Verifier(source, options: options).run()))
     return 1
   } catch {
-    return frame.fail(LuaFailure(error))
+    return try frame.fail(error)
   }
 }

@@ -21,9 +21,9 @@ final class LuaSynth {
           "add", "(record: Record): Synth",
           "Puts a record before END, behind the guest's state. Gives the image again.",
           example: "xs.synth { }:add(xs.record(\"VERIFY\")):save(path)"
-        ) { synth, frame throws(LuaError) in
+        ) { synth, frame in
           let record = try frame.object(2, as: LuaRecord.self)
-          let copy = try raising { () throws(StreamError) in try record.editable.copy() }
+          let copy = try record.editable.copy()
           synth.image.extra.append(copy.record)
           frame.push(copyOf: 1)
           return 1
@@ -32,7 +32,7 @@ final class LuaSynth {
           "omit", "(type: string|integer): Synth",
           "Leaves all records of a type out: for images that are wrong on purpose.",
           example: "xs.synth { }:omit \"HVM_PARAMS\":save(path)"
-        ) { synth, frame throws(LuaError) in
+        ) { synth, frame in
           synth.image.omitted.formUnion(try recordTypes(frame, 2))
           frame.push(copyOf: 1)
           return 1
@@ -41,18 +41,12 @@ final class LuaSynth {
           "save", "(path: string): string?, Error?",
           "Writes the image to a file, and gives its path. Nil and an error where that fails.",
           example: "local path = assert(xs.synth { guest = \"x86_pv\" }:save \"pv.img\")"
-        ) { synth, frame throws(LuaError) in
+        ) { synth, frame in
           let path = try frame.string(2)
           do {
-            let output = try OutputFile(path, .memory)
-            try synth.image.write(to: output.sink)
-            try output.commit()
-          } catch let error as SystemError {
-            return frame.fail(LuaFailure(error))
-          } catch let error as StreamError {
-            return frame.fail(LuaFailure(error))
+            try OutputFile.write(path, .memory) { try synth.image.write(to: $0.sink) }
           } catch {
-            throw LuaError("\(error)")
+            return try frame.fail(error)
           }
           frame.push(path)
           return 1
@@ -73,7 +67,7 @@ extension ShellContext {
           + "name, vcpus, layer (\"xl\", \"libxl\" or \"libxc\"), version (3 or 2), xen "
           + "(\"4.17\"), config (parts of the configuration).",
         example: "xs.synth { guest = \"x86_hvm\", pages = { [0x10] = \"secret\" } }:save(path)"
-      ) { frame throws(LuaError) in
+      ) { frame in
         var image = SyntheticImage()
         if !frame.isMissing(1) {
           guard frame.type(1) == .table else {
@@ -99,7 +93,7 @@ extension SyntheticImage {
   ]
 
   /// Sets the option `name` to the value on the top.
-  fileprivate mutating func set(_ name: String, _ frame: LuaFrame) throws(LuaError) {
+  fileprivate mutating func set(_ name: String, _ frame: LuaFrame) throws {
     func wrong(_ expected: String) -> LuaError {
       LuaError("synth: \(name): expected \(expected), got \(frame.text(-1))")
     }
@@ -131,7 +125,7 @@ extension SyntheticImage {
     }
   }
 
-  private mutating func setPages(_ frame: LuaFrame) throws(LuaError) {
+  private mutating func setPages(_ frame: LuaFrame) throws {
     let top = frame.count
     guard frame.type(top) == .table else {
       pageCount = UInt64(try frame.integer(top, in: 1...Int64(Self.pageLimit)))
@@ -168,7 +162,7 @@ extension SyntheticImage {
     if let failure { throw failure }
   }
 
-  fileprivate func checkPages() throws(LuaError) {
+  fileprivate func checkPages() throws {
     guard pages.count <= Self.pageLimit else {
       throw LuaError("synth: expected at most \(Self.pageLimit) pages")
     }

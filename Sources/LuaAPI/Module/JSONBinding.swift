@@ -10,7 +10,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "json", "(value: any): string", "A plain Lua value as JSON text.",
         example: "print(xs.json { a = 1 })"
-      ) { frame throws(LuaError) in
+      ) { frame in
         guard let value = try frame.value(1) else {
           throw frame.argumentError(1, "expected plain data")
         }
@@ -22,7 +22,7 @@ extension ShellContext {
         "The value of a JSON text: objects and arrays as tables, integers up to 64 bits as integers "
           + "(unsigned ones by bit pattern), null as nil. Nil and an error for what is no JSON.",
         example: "local t = assert(xs.from_json(io.open(\"level.json\"):read \"a\"))"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let text = try frame.bytes(1)
         do throws(JSONError) { frame.push(luaValue(try JSONDocument(text).root)) } catch {
           return frame.fail(LuaFailure("\(error)", code: "bad_json"))
@@ -34,7 +34,7 @@ extension ShellContext {
 }
 
 /// Plain Lua data as JSON. Octets that are not UTF-8 are refused.
-func jsonValue(_ value: LuaValue) throws(LuaError) -> JSONValue {
+func jsonValue(_ value: LuaValue) throws -> JSONValue {
   switch value {
   case .none: return .null
   case .boolean(let flag): return .bool(flag)

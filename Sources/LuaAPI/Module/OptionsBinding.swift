@@ -15,13 +15,13 @@ extension ShellContext {
           + "times), short, placeholder, choices, default, required. --help prints the script's "
           + "first comment and the options, and ends it.",
         example: "xs.options { { name = \"json\", type = \"flag\", help = \"Print JSON.\" } }"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         try self.readOptions(frame)
       }
     ]
   }
 
-  private func readOptions(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  private func readOptions(_ frame: LuaFrame) throws -> Int32 {
     var options: [ScriptOption] = []
     switch try frame.value(1) {
     case .list(let list): for item in list { options.append(try ScriptOption(item)) }

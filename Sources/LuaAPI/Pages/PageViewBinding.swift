@@ -23,7 +23,7 @@ extension ShellContext {
           "Lines of addresses, hexadecimal octets and text. Options: width (octets a line, 16), base "
             + "(the address of the first octet; the guest's).",
           example: "print(view:sub(0, 64):hexdump())"
-        ) { bytes, address, frame throws(LuaError) in
+        ) { bytes, address, frame in
           var base = address
           var width = 16
           if !frame.isMissing(2) {
@@ -51,7 +51,7 @@ extension ShellContext {
         LuaViewMethod(
           "hash", "(): integer",
           "A hash of a page's 4096 octets, as P.hash_in takes it. Not cryptographic."
-        ) { bytes, _, frame throws(LuaError) in
+        ) { bytes, _, frame in
           guard bytes.byteCount == pageByteCount else {
             throw LuaError("hash: expected a whole page, got \(bytes.byteCount) octets")
           }
@@ -62,7 +62,7 @@ extension ShellContext {
           "entropy", "(): number",
           "Bits of entropy an octet of a whole page: 0 of one value only, near 8 of what is compressed "
             + "or encrypted."
-        ) { bytes, _, frame throws(LuaError) in
+        ) { bytes, _, frame in
           guard bytes.byteCount == pageByteCount else {
             throw LuaError("entropy: expected a whole page, got \(bytes.byteCount) octets")
           }

@@ -13,24 +13,24 @@ package protocol FieldOwner: AnyObject {
   /// Changes whenever places in the body may have moved.
   var fieldShape: Int { get }
   /// Throws where the owner is no longer valid.
-  func checkValid() throws(LuaError)
+  func checkValid() throws
   /// Takes the changed body. `keepsShape`: all places are where they were.
-  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError)
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws
 }
 
 extension FieldOwner {
-  func setFieldBytes(_ bytes: [UInt8]) throws(LuaError) {
+  func setFieldBytes(_ bytes: [UInt8]) throws {
     try setFieldBytes(bytes, keepsShape: false)
   }
 
   /// The place of `path`; unknown names are a mistake of the script.
-  package func slot(_ path: String) throws(LuaError) -> Slot {
+  package func slot(_ path: String) throws -> Slot {
     try checkValid()
     do { return try fieldLayout.slot(path, in: fieldBytes) } catch { throw mistake(error) }
   }
 
   /// The place of `path` inside another one.
-  package func slot(_ path: String, inside outer: Slot) throws(LuaError) -> Slot {
+  package func slot(_ path: String, inside outer: Slot) throws -> Slot {
     try checkValid()
     do { return try fieldLayout.slot(path, inside: outer, in: fieldBytes) } catch {
       throw mistake(error)
@@ -41,7 +41,7 @@ extension FieldOwner {
     switch error.kind {
     case .unknownName: LuaError("\(fieldTitle): \(error.problem)")
     case .absent: LuaError("\(fieldTitle) \(error.problem)")
-    default: LuaError(error.description)
+    default: LuaError("\(error)")
     }
   }
 
@@ -71,14 +71,14 @@ extension FieldOwner {
   }
 
   /// Sets the field at `path` to the Lua value at `index`.
-  func assign(_ path: String, _ frame: LuaFrame, _ index: Int) throws(LuaError) {
+  func assign(_ path: String, _ frame: LuaFrame, _ index: Int) throws {
     try assign(try slot(path), frame, index)
   }
 
-  func assign(_ slot: Slot, _ frame: LuaFrame, _ index: Int) throws(LuaError) {
+  func assign(_ slot: Slot, _ frame: LuaFrame, _ index: Int) throws {
     let value = try fieldValue(frame, index, for: slot.field, path: slot.path)
     var bytes = fieldBytes
-    try checking { () throws(FormatError) in try slot.set(value, in: &bytes) }
+    try slot.set(value, in: &bytes)
     try setFieldBytes(bytes, keepsShape: fieldLayout.keepsShape(slot))
   }
 }
@@ -126,7 +126,7 @@ extension BodyLayout {
 /// A Lua value as a field takes it. Floats are refused unless they are whole numbers.
 func fieldValue(
   _ frame: LuaFrame, _ index: Int, for field: Field, path: String
-) throws(LuaError) -> FieldValue {
+) throws -> FieldValue {
   guard let value = try frame.value(index) else {
     throw LuaError("\(path): expected \(field.kindName), got \(frame.typeName(index))")
   }
@@ -134,7 +134,7 @@ func fieldValue(
 }
 
 /// A plain Lua value as a field value.
-func fieldValue(_ value: LuaValue, path: String) throws(LuaError) -> FieldValue {
+func fieldValue(_ value: LuaValue, path: String) throws -> FieldValue {
   switch value {
   case .integer(let number): return .signed(number)
   case .number(let number):
@@ -181,7 +181,7 @@ package final class FieldNode {
   }
 
   /// The place of the node in the body as it is now.
-  package func place() throws(LuaError) -> Slot {
+  package func place() throws -> Slot {
     if shape == owner.fieldShape, owner.holds(known) {
       try owner.checkValid()
       return known
@@ -192,19 +192,19 @@ package final class FieldNode {
   }
 
   /// How many elements or fields there are.
-  package func count() throws(LuaError) -> Int {
+  package func count() throws -> Int {
     let place = try place()
     if let count = owner.fieldLayout.elementCount(of: place) { return count }
     return try children().count
   }
 
-  package func children() throws(LuaError) -> [Slot] {
+  package func children() throws -> [Slot] {
     owner.fieldLayout.children(of: try place(), in: owner.fieldBytes)
   }
 
   /// What `each` of a record gives: the children; of QEMU's state only the sections, of varstored's
   /// only the variables.
-  func elements() throws(LuaError) -> [Slot] {
+  func elements() throws -> [Slot] {
     switch field.kind {
     case .qemu, .uefiVariables: return try children().filter { !$0.isLeaf }
     default: return try children()
@@ -215,7 +215,7 @@ package final class FieldNode {
   package var isKeyed: Bool { field.key != nil }
 
   /// The place of a member by name, or of an element by number (from 1) or key.
-  package func member(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Slot? {
+  package func member(_ frame: LuaFrame, _ index: Int) throws -> Slot? {
     if frame.type(index) == .number {
       let number = try frame.integer(index)
       if isArray {
@@ -244,7 +244,7 @@ package final class FieldNode {
   private var isKeyValues: Bool { if case .keyValues = field.kind { true } else { false } }
 
   /// The name that the value of the key field has: `p.name` of HVM_PARAMS.
-  package func keyName() throws(LuaError) -> String? {
+  package func keyName() throws -> String? {
     for child in try children() where !child.field.names.isEmpty {
       if case .unsigned(let value) = child.value(in: owner.fieldBytes) {
         return child.field.names[value]
@@ -269,7 +269,7 @@ package final class FieldNode {
         .method(
           "each", "(): fun(): any", "Iterates over the elements or fields, in their order.",
           example: "for p in rec.param:each() do print(p.name, p.value) end"
-        ) { node, frame throws(LuaError) in
+        ) { node, frame in
           let slots = try node.children()
           var next = 0
           frame.push(function: "each") { frame in
@@ -285,19 +285,19 @@ package final class FieldNode {
         },
         .method(
           "bytes", "(): string", "The octets of all the fields together."
-        ) { node, frame throws(LuaError) in
+        ) { node, frame in
           let slot = try node.place()
           frame.push([UInt8](node.owner.fieldBytes[slot.offset..<slot.offset + slot.byteCount]))
           return 1
         },
         .method(
           "names", "(): string[]", "The names of the fields, in their order."
-        ) { node, frame throws(LuaError) in
+        ) { node, frame in
           frame.push(LuaValue.list(try node.children().map { .text($0.field.name) }))
           return 1
         },
       ])
-    table.index = { node, frame throws(LuaError) in
+    table.index = { node, frame in
       if frame.type(2) == .string, let name = frame.stringIfAny(2), !node.isArray {
         let slots = try node.children()
         if let slot = slots.first(where: { $0.field.name == name }) {
@@ -327,7 +327,7 @@ package final class FieldNode {
       node.owner.push(slot, frame)
       return 1
     }
-    table.newIndex = { node, frame throws(LuaError) in
+    table.newIndex = { node, frame in
       guard let slot = try node.member(frame, 2) else {
         throw LuaError(
           "\(node.owner.fieldTitle).\(node.path): no element \(frame.text(2)) "
@@ -336,7 +336,7 @@ package final class FieldNode {
       try node.owner.assign(slot, frame, 3)
       return 0
     }
-    table.length = { node, frame throws(LuaError) in
+    table.length = { node, frame in
       frame.push(try node.count())
       return 1
     }

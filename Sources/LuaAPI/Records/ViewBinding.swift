@@ -16,7 +16,7 @@ package final class LuaView {
     self.order = order
   }
 
-  private func check() throws(LuaError) {
+  private func check() throws {
     try owner.checkValid()
     guard range.upperBound <= owner.fieldBytes.count else {
       throw LuaError("stale view: the body has become shorter")
@@ -24,7 +24,7 @@ package final class LuaView {
   }
 
   /// The octets `offset ..< offset + count` of the view, in the owner's terms.
-  private func place(_ offset: Int64, _ count: Int64) throws(LuaError) -> Range<Int> {
+  private func place(_ offset: Int64, _ count: Int64) throws -> Range<Int> {
     try check()
     guard offset >= 0, count >= 0, offset <= Int64(range.count),
       count <= Int64(range.count) - offset
@@ -42,7 +42,7 @@ package final class LuaView {
   }
 
   /// A copy of the view's octets.
-  package func octets() throws(LuaError) -> [UInt8] {
+  package func octets() throws -> [UInt8] {
     Array(owner.fieldBytes[try place(0, Int64(range.count))])
   }
 
@@ -52,7 +52,7 @@ package final class LuaView {
       name, "(offset: integer, value?: integer): integer",
       "The \(isSigned ? "signed" : "unsigned") integer of \(width) octet\(width > 1 ? "s" : "") at "
         + "an offset; with a value, writes it."
-    ) { view, frame throws(LuaError) in
+    ) { view, frame in
       let place = try view.place(try frame.integer(2), Int64(width))
       var bytes = view.owner.fieldBytes
       if !frame.isMissing(3) {
@@ -91,7 +91,7 @@ package final class LuaView {
         return 1
       },
       .method("sub", "(offset: integer, count?: integer): View", "A part of the view.") {
-        view, frame throws(LuaError) in
+        view, frame in
         let offset = try frame.integer(2)
         let count = frame.isMissing(3) ? view.rest(offset) : try frame.integer(3)
         frame.push(object: LuaView(view.owner, try view.place(offset, count), view.order))
@@ -100,7 +100,7 @@ package final class LuaView {
       .method(
         "bytes", "(offset?: integer, count?: integer): string",
         "The octets as a string: the one call that copies."
-      ) { view, frame throws(LuaError) in
+      ) { view, frame in
         let offset = frame.isMissing(2) ? 0 : try frame.integer(2)
         let count = frame.isMissing(3) ? view.rest(offset) : try frame.integer(3)
         frame.push([UInt8](view.owner.fieldBytes[try view.place(offset, count)]))
@@ -108,7 +108,7 @@ package final class LuaView {
       },
       .method(
         "put", "(offset: integer, octets: string)", "Writes the octets of a string at an offset."
-      ) { view, frame throws(LuaError) in
+      ) { view, frame in
         let octets = try frame.bytes(3)
         let place = try view.place(try frame.integer(2), Int64(octets.count))
         var bytes = view.owner.fieldBytes
@@ -117,7 +117,7 @@ package final class LuaView {
         return 0
       },
       .method("fill", "(octet: integer)", "Sets every octet of the view.") {
-        view, frame throws(LuaError) in
+        view, frame in
         let octet = UInt8(try frame.integer(2, in: 0...255))
         let place = try view.place(0, Int64(view.range.count))
         var bytes = view.owner.fieldBytes
@@ -126,7 +126,7 @@ package final class LuaView {
         return 0
       },
       .method("equal", "(other: View|string): boolean", "Whether the octets are the same.") {
-        view, frame throws(LuaError) in
+        view, frame in
         let mine = view.owner.fieldBytes[try view.place(0, Int64(view.range.count))]
         if let other: LuaView = frame.objectIfAny(2) {
           frame.push(mine == other.owner.fieldBytes[try other.place(0, Int64(other.range.count))])
@@ -136,7 +136,7 @@ package final class LuaView {
         return 1
       },
       .method("iszero", "(): boolean", "Whether every octet is zero.") {
-        view, frame throws(LuaError) in
+        view, frame in
         let place = try view.place(0, Int64(view.range.count))
         frame.push(view.owner.fieldBytes[place].allSatisfy { $0 == 0 })
         return 1
@@ -144,7 +144,7 @@ package final class LuaView {
       .method(
         "find", "(octets: string, from?: integer): integer?",
         "The offset of the first occurrence of a string, or nil."
-      ) { view, frame throws(LuaError) in
+      ) { view, frame in
         let wanted = try frame.bytes(2)
         let from = frame.isMissing(3) ? 0 : try frame.integer(3)
         let place = try view.place(from, view.rest(from))
@@ -159,7 +159,7 @@ package final class LuaView {
         return 1
       },
       .method("hexdump", "(): string", "Lines of hexadecimal octets and text.") {
-        view, frame throws(LuaError) in
+        view, frame in
         frame.push(
           hexdump(Array(view.owner.fieldBytes[try view.place(0, Int64(view.range.count))])))
         return 1

@@ -47,7 +47,7 @@ extension PageImage {
   /// of the last complete checkpoint; no VERIFY, no CHECKPOINT; and END.
   public func compact(
     to sink: Sink, layout: PageLayout = .plain
-  ) throws(PagesError) -> CompactionReport {
+  ) throws -> CompactionReport {
     var report = CompactionReport()
     report.octetsRead = byteCount
     try checkShape()
@@ -80,7 +80,7 @@ extension PageImage {
         if length == 0, (1..<4).contains(padding) { padding += 4096 }
         let (padded, isTooLong) = length.addingReportingOverflow(UInt32(padding))
         guard !isTooLong else {
-          throw PagesError(.invalid, "\(path): optional_data_len: \(length) cannot be padded")
+          throw XensaveError(.invalid, "\(path): optional_data_len: \(length) cannot be padded")
         }
         bytes.store(44, padded, header.order)
         bytes += [UInt8](repeating: 0, count: padding)
@@ -88,13 +88,13 @@ extension PageImage {
       try put(bytes, sink)
     }
     if layout == .aligned, index.container != .xl {
-      throw PagesError(
+      throw XensaveError(
         .usage, "\(path): the aligned layout needs an xl header, whose length can be padded")
     }
     for spot in before { try copy(spot.offset, spot.byteCount, sink) }
     try Progress.phase("writing", of: dataByteCount + 8 * index.pageCount, done: { sink.position })
     {
-      () throws(PagesError) in try writePages(sink, layout, &report)
+      try writePages(sink, layout, &report)
     }
     for spot in tail { try copy(spot.offset, spot.byteCount, sink) }
     try put(Record(.end, body: [], context: index.context).headBytes, sink)
@@ -108,7 +108,7 @@ extension PageImage {
   }
 
   /// Streams that hold one header of each kind, in their order.
-  private func checkShape() throws(PagesError) {
+  private func checkShape() throws {
     let kinds = index.headers.map(\.kind)
     let expected: [HeaderKind] =
       switch index.container {
@@ -117,26 +117,24 @@ extension PageImage {
       default: [.image, .domain]
       }
     guard kinds == expected else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(path): expected the headers \(expected.map(\.rawValue)), got \(kinds.map(\.rawValue))")
     }
   }
 
-  private func put(_ bytes: [UInt8], _ sink: Sink) throws(PagesError) {
-    try io { () throws(SystemError) in try sink.write(bytes) }
+  private func put(_ bytes: [UInt8], _ sink: Sink) throws {
+    try sink.write(bytes)
   }
 
-  private func copy(_ offset: UInt64, _ count: UInt64, _ sink: Sink) throws(PagesError) {
-    let moved = try io { () throws(SystemError) in
-      try source.copy(from: offset, count, to: sink)
-    }
+  private func copy(_ offset: UInt64, _ count: UInt64, _ sink: Sink) throws {
+    let moved = try source.copy(from: offset, count, to: sink)
     guard moved == count else { throw shorter(source) }
   }
 
   private func writePages(
     _ sink: Sink, _ layout: PageLayout, _ report: inout CompactionReport
-  ) throws(PagesError) {
+  ) throws {
     let arena = Arena(capacity: 1 << 20)
     var number = 0
     var done: UInt64 = 0
@@ -184,11 +182,11 @@ extension PageImage {
   /// Contents of runs: long ones by the kernel's cheapest way, short ones gathered.
   private func writeDense(
     _ parts: [PageRun], _ sink: Sink, _ arena: Arena
-  ) throws(PagesError) {
+  ) throws {
     var filled = 0
-    func flush() throws(PagesError) {
+    func flush() throws {
       guard filled > 0 else { return }
-      try io { () throws(SystemError) in try sink.write(arena, 0..<filled) }
+      try sink.write(arena, 0..<filled)
       filled = 0
     }
     for part in parts where part.hasData {
@@ -208,7 +206,7 @@ extension PageImage {
   /// Contents of runs with holes for pages of zeros. Returns how many.
   private func writeSparse(
     _ parts: [PageRun], _ sink: Sink, _ arena: Arena
-  ) throws(PagesError) -> UInt64 {
+  ) throws -> UInt64 {
     var holes: UInt64 = 0
     for part in parts where part.hasData {
       var done = 0
@@ -224,7 +222,7 @@ extension PageImage {
   }
 
   /// Writes `count` pages from the start of `arena`, leaving out those of zeros. Returns how many.
-  static func write(_ count: Int, _ arena: Arena, _ sink: Sink) throws(PagesError) -> UInt64 {
+  static func write(_ count: Int, _ arena: Arena, _ sink: Sink) throws -> UInt64 {
     var holes: UInt64 = 0
     var page = 0
     while page < count {
@@ -239,12 +237,10 @@ extension PageImage {
       }
       let range = page * pageByteCount..<end * pageByteCount
       if isZero { holes += UInt64(end - page) }
-      try io { () throws(SystemError) in
-        if isZero {
-          try sink.leaveHole(UInt64(range.count))
-        } else {
-          try sink.write(arena, range)
-        }
+      if isZero {
+        try sink.leaveHole(UInt64(range.count))
+      } else {
+        try sink.write(arena, range)
       }
       page = end
     }

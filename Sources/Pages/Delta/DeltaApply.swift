@@ -13,20 +13,20 @@ extension PageDelta {
   /// `delta` and `base` are files. Memory: 10 MiB, whatever the delta says.
   public static func apply(
     _ delta: Source, to base: Source, _ sink: Sink
-  ) throws(PagesError) -> Report {
+  ) throws -> Report {
     for source in [delta, base] where !source.isFile {
-      throw PagesError(.usage, "\(source.path): expected a file, not a pipe")
+      throw XensaveError(.usage, "\(source.path): expected a file, not a pipe")
     }
     let head = try readHead(delta)
     try Progress.phase("checking the delta", of: delta.byteCount, done: { delta.position }) {
-      () throws(PagesError) in
-      try forEachStep(DeltaBody(delta, head), head) { step, body throws(PagesError) in
+
+      try forEachStep(DeltaBody(delta, head), head) { step, body in
         if step.isLiteral { try body.skip(step.count) }
       }
     }
     guard base.byteCount == head.baseByteCount, try ContentHash.of(base, "base") == head.baseHash
     else {
-      throw PagesError(
+      throw XensaveError(
         .invalid, "\(base.path): is not the image that \(delta.path) was made from")
     }
     var report = Report()
@@ -34,8 +34,8 @@ extension PageDelta {
     var hash = ContentHash()
     let arena = Arena(capacity: 1 << 20)
     try Progress.phase("writing", of: head.newByteCount, done: { sink.position }) {
-      () throws(PagesError) in
-      try forEachStep(DeltaBody(delta, head), head) { step, body throws(PagesError) in
+
+      try forEachStep(DeltaBody(delta, head), head) { step, body in
         if step.isLiteral { report.literal += step.count } else { report.copied += step.count }
         var done: UInt64 = 0
         while done < step.count {
@@ -44,19 +44,17 @@ extension PageDelta {
             try body.read(into: arena, 0..<piece)
           } else {
             base.seek(step.offset + done)
-            let got = try io { () throws(SystemError) in
-              try base.read(into: arena, 0..<piece)
-            }
+            let got = try base.read(into: arena, 0..<piece)
             guard got == piece else { throw shorter(base) }
           }
           arena.withBytes(0..<piece) { hash.add($0) }
-          try io { () throws(SystemError) in try sink.write(arena, 0..<piece) }
+          try sink.write(arena, 0..<piece)
           done += UInt64(piece)
         }
       }
     }
     guard hash.finished() == head.newHash else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(delta.path): is damaged: what it makes of \(base.path) is not what was saved")
     }
@@ -64,15 +62,15 @@ extension PageDelta {
     return report
   }
 
-  static func damaged(_ delta: Source, _ problem: String) -> PagesError {
-    PagesError(.invalid, "\(delta.path): offset \(delta.position.hex()): \(problem)")
+  static func damaged(_ delta: Source, _ problem: String) -> XensaveError {
+    XensaveError(.invalid, "\(delta.path): offset \(delta.position.hex()): \(problem)")
   }
 
-  static func readHead(_ delta: Source) throws(PagesError) -> Head {
+  static func readHead(_ delta: Source) throws -> Head {
     delta.seek(0)
-    let bytes = try io { () throws(SystemError) in try delta.read(headByteCount) }
+    let bytes = try delta.read(headByteCount)
     guard bytes.count >= 8, bytes.load(0, as: UInt64.self) == magic else {
-      throw PagesError(.invalid, "\(delta.path): is no delta (expected \"XSLDELTA\")")
+      throw XensaveError(.invalid, "\(delta.path): is no delta (expected \"XSLDELTA\")")
     }
     guard bytes.count == headByteCount else { throw damaged(delta, "the delta ends in its head") }
     let number = bytes.load(8, as: UInt32.self)
@@ -102,8 +100,8 @@ extension PageDelta {
   /// Calls `visit` for each step, after checking that it lies inside the base and the new image. Of a
   /// literal it takes all octets from the body.
   private static func forEachStep(
-    _ body: DeltaBody, _ head: Head, _ visit: (Step, DeltaBody) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ body: DeltaBody, _ head: Head, _ visit: (Step, DeltaBody) throws -> Void
+  ) throws {
     var made: UInt64 = 0
     while true {
       let first = try body.word()

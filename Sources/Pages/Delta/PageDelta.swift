@@ -116,16 +116,14 @@ struct ContentHash {
   }
 
   /// The hash of a whole file. `name` says of progress what is being read.
-  static func of(_ source: Source, _ name: String) throws(PagesError) -> UInt64 {
+  static func of(_ source: Source, _ name: String) throws -> UInt64 {
     var hash = ContentHash()
     let arena = Arena(capacity: PageImage.pieceByteCount)
     source.seek(0)
     try Progress.phase("reading the \(name)", of: source.byteCount, done: { source.position }) {
-      () throws(PagesError) in
+
       while true {
-        let got = try io { () throws(SystemError) in
-          try source.read(into: arena, 0..<PageImage.pieceByteCount)
-        }
+        let got = try source.read(into: arena, 0..<PageImage.pieceByteCount)
         if got == 0 { break }
         arena.withBytes(0..<got) { hash.add($0) }
       }
@@ -141,21 +139,21 @@ extension PageDelta {
   /// 0 packs nothing.
   public static func make(
     from base: PageImage, to new: PageImage, _ sink: Sink, level: Int = 1
-  ) throws(PagesError) -> Report {
+  ) throws -> Report {
     var head = Head(
       baseByteCount: base.byteCount, baseHash: try ContentHash.of(base.source, "base"),
       newByteCount: new.byteCount, newHash: try ContentHash.of(new.source, "new image"),
       changedPages: 0)
     // The number of changed pages stands before them, so the steps are found first: 24 octets each.
     var plan = DeltaPlan(base: base, new: new)
-    try new.reading("comparing", new.byteCount) { () throws(PagesError) in try plan.run() }
+    try new.reading("comparing", new.byteCount) { try plan.run() }
     head.changedPages = plan.changedPages
     head.isPacked = level > 0
     var report = Report()
     report.changedPages = plan.changedPages
-    try io { () throws(SystemError) in try sink.write(head.bytes) }
+    try sink.write(head.bytes)
     let literals = plan.steps.reduce(0) { $0 + ($1.baseOffset == nil ? $1.count : 0) }
-    try Progress.phase("writing", of: literals, done: { sink.position }) { () throws(PagesError) in
+    try Progress.phase("writing", of: literals, done: { sink.position }) {
       try write(plan.steps, of: new, DeltaOutput(sink, level: level), &report)
     }
     report.octetsWritten = sink.position
@@ -164,7 +162,7 @@ extension PageDelta {
 
   private static func write(
     _ steps: [DeltaPlan.Step], of new: PageImage, _ out: DeltaOutput, _ report: inout Report
-  ) throws(PagesError) {
+  ) throws {
     let arena = Arena(capacity: PageImage.pieceByteCount)
     for step in steps {
       if let offset = step.baseOffset {
@@ -204,11 +202,11 @@ struct DeltaPlan {
     self.new = new
   }
 
-  mutating func run() throws(PagesError) {
-    let source = try io { () throws(SystemError) in try new.source.duplicate() }
+  mutating func run() throws {
+    let source = try new.source.duplicate()
     var reader = StreamReader(source)
     var end: UInt64 = 0
-    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+    while let part = try reader.next() {
       guard case .record(let record) = part else { continue }
       guard record.type == .pageData, let count = record.pageEntryCount else { continue }
       let headEnd = record.offset + 8 + UInt64(record.body.count)
@@ -280,7 +278,7 @@ struct DeltaPlan {
   /// Pages that stand in the base too: copies those that are the same.
   private mutating func pages(
     _ offset: UInt64, _ baseOffset: UInt64, _ count: Int
-  ) throws(PagesError) {
+  ) throws {
     try new.read(offset, count * pageByteCount, into: mine)
     try base.read(baseOffset, count * pageByteCount, into: theirs)
     for page in 0..<count {
@@ -297,7 +295,7 @@ struct DeltaPlan {
   }
 
   /// Octets that are no pages: copies them where the base has them at the expected place.
-  private mutating func compare(_ offset: UInt64, _ count: UInt64) throws(PagesError) {
+  private mutating func compare(_ offset: UInt64, _ count: UInt64) throws {
     var done: UInt64 = 0
     while done < count {
       let piece = Int(min(count - done, UInt64(PageImage.pieceByteCount)))

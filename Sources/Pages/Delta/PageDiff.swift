@@ -40,7 +40,7 @@ public struct PageDifferences {
   private var pending: PageDifference?
 
   /// Reads the second image; nil where the two are read in turn, or by several threads.
-  private let thread: BackgroundThread?
+  private let thread: WorkerThread?
   /// What the threads compare next, with what has been found without a look at contents; nil where one
   /// thread does it all.
   fileprivate let crew: DiffCrew?
@@ -53,11 +53,11 @@ public struct PageDifferences {
     let count = PageJobs.count(for: min(first.dataByteCount, second.dataByteCount))
     crew = first === second || count == 1 ? nil : DiffCrew(count, first, second)
     // An image that is compared with itself has one position to read from.
-    thread = first === second || crew != nil ? nil : try? BackgroundThread()
+    thread = first === second || crew != nil ? nil : try? WorkerThread()
   }
 
   /// The next run; nil at the end.
-  public mutating func next() throws(PagesError) -> PageDifference? {
+  public mutating func next() throws -> PageDifference? {
     while complete.isEmpty {
       guard hasMore else {
         defer { pending = nil }
@@ -102,7 +102,7 @@ public struct PageDifferences {
   }
 
   /// Looks at what comes next: a run of one image only, or a piece of both.
-  private mutating func step() throws(PagesError) {
+  private mutating func step() throws {
     let (left, right) = (first.index.runs, second.index.runs)
     let mine = a < left.count ? max(left[a].pfn, position) : .max
     let theirs = b < right.count ? max(right[b].pfn, position) : .max
@@ -131,7 +131,7 @@ public struct PageDifferences {
   /// Compares the contents of two runs from `position` on, a piece of them.
   private mutating func compare(
     _ x: PageRun, _ y: PageRun, _ end: UInt64
-  ) throws(PagesError) {
+  ) throws {
     let count = Int(
       min(end - position, UInt64(PageDifferences.pieceByteCount / pageByteCount)))
     let octets = count * pageByteCount
@@ -166,13 +166,13 @@ public struct PageDifferences {
 
   /// What the thread has met with, read when its job has ended.
   private final class Failure {
-    var error: PagesError?
+    var error: (any Error)?
   }
 
-  private func readBoth(_ a: UInt64, _ b: UInt64, _ octets: Int) throws(PagesError) {
+  private func readBoth(_ a: UInt64, _ b: UInt64, _ octets: Int) throws {
     let (second, theirs, failure) = (second, theirs, Failure())
     let readSecond = {
-      do throws(PagesError) { try second.read(b, octets, into: theirs) } catch {
+      do { try second.read(b, octets, into: theirs) } catch {
         failure.error = error
       }
     }
@@ -208,9 +208,9 @@ fileprivate final class DiffCrew {
 
   /// Nil where there can be no threads.
   init?(_ count: Int, _ first: PageImage, _ second: PageImage) {
-    let made = try? OrderedJobs<[Item], [Finding]>(count) { () throws(PagesError) in
+    let made = try? OrderedJobs<[Item], [Finding]>(count) {
       let (mine, theirs) = (try PageWorker(first), try PageWorker(second))
-      return { (items) throws(PagesError) in try DiffCrew.compare(items, mine, theirs) }
+      return { (items) in try DiffCrew.compare(items, mine, theirs) }
     }
     guard let made = made ?? nil else { return nil }
     jobs = made
@@ -229,7 +229,7 @@ fileprivate final class DiffCrew {
   }
 
   /// What was found in all that was added.
-  func run() throws(PagesError) -> [Finding] {
+  func run() throws -> [Finding] {
     defer {
       done.value += UInt64(pageCount * pageByteCount)
       items.removeAll(keepingCapacity: true)
@@ -248,13 +248,13 @@ fileprivate final class DiffCrew {
       }
       defer { place = end }
       return Array(self.items[place..<end])
-    }) { found throws(PagesError) in out += found }
+    }) { found in out += found }
     return out
   }
 
   private static func compare(
     _ items: [Item], _ mine: PageWorker, _ theirs: PageWorker
-  ) throws(PagesError) -> [Finding] {
+  ) throws -> [Finding] {
     var out: [Finding] = []
     for item in items {
       switch item {
@@ -282,12 +282,12 @@ extension PageImage {
   /// Calls `body` for the differences to `other`, as `PageDifferences` gives them.
   public func forEachDifference(
     to other: PageImage, _ body: (PageDifference) -> Void
-  ) throws(PagesError) {
+  ) throws {
     var walk = PageDifferences(self, other)
     let (crew, source) = (walk.crew, source)
     try Progress.phase(
       "comparing pages", of: dataByteCount, done: { crew?.done.value ?? source.bytesRead }
-    ) { () throws(PagesError) in
+    ) {
       while let next = try walk.next() { body(next) }
     }
   }

@@ -53,14 +53,14 @@ public final class PageEdits: RecordStreamer {
   /// has begun, or new ones. They take hold by themselves.
   public static func of(
     _ record: EditableRecord, _ source: Source, _ guards: PageGuard
-  ) throws(PagesError) -> PageEdits {
+  ) throws -> PageEdits {
     if let begun = record.streamer as? PageEdits { return begun }
     return try PageEdits(record, source, guards)
   }
 
   public init(
     _ record: EditableRecord, _ source: Source, _ guards: PageGuard
-  ) throws(PagesError) {
+  ) throws {
     self.record = record
     place = record.record.place
     self.source = source
@@ -76,10 +76,10 @@ public final class PageEdits: RecordStreamer {
   /// The entries of a record, and the numbers of their pages in its payload, or -1.
   static func entries(
     of record: EditableRecord
-  ) throws(PagesError) -> ([PageEntry], [Int32]) {
+  ) throws -> ([PageEntry], [Int32]) {
     let record = record.record
     guard let count = record.pageEntryCount else {
-      throw PagesError(
+      throw XensaveError(
         .usage, "\(record.place): expected PAGE_DATA with a complete pfn table")
     }
     var next: Int32 = 0
@@ -94,7 +94,7 @@ public final class PageEdits: RecordStreamer {
       if entry.type.hasData { next += 1 }
     }
     guard record.payloadByteCount == UInt64(next) * UInt64(pageByteCount) else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(record.place): expected \(next) pages of contents, got "
           + "\(record.payloadByteCount) octets")
@@ -103,12 +103,12 @@ public final class PageEdits: RecordStreamer {
   }
 
   /// The record, while it is the current one of its stream and its head as it was.
-  func current() throws(PagesError) -> EditableRecord {
+  func current() throws -> EditableRecord {
     guard let record, record.isValid else {
-      throw PagesError(.usage, "\(place): the record is no longer the current one of its stream")
+      throw XensaveError(.usage, "\(place): the record is no longer the current one of its stream")
     }
     guard record.body == body else {
-      throw PagesError(
+      throw XensaveError(
         .usage,
         "\(place): its pfn table was written beside the page edits (use batch.pfn and batch.pftype)"
       )
@@ -131,7 +131,7 @@ public final class PageEdits: RecordStreamer {
   // MARK: - Edits
 
   /// Fills the selected pages that have contents with one octet.
-  public func fill(_ program: SelectorProgram, with octet: UInt8) throws(PagesError) -> Int {
+  public func fill(_ program: SelectorProgram, with octet: UInt8) throws -> Int {
     let chosen = try dataEntries(program)
     try check(chosen, "cannot be filled") { guards.contentsProblem($0) }
     try set(.fill(octet), chosen)
@@ -140,17 +140,17 @@ public final class PageEdits: RecordStreamer {
   }
 
   /// Drops the selected pages from the stream.
-  public func drop(_ program: SelectorProgram) throws(PagesError) -> Int {
+  public func drop(_ program: SelectorProgram) throws -> Int {
     try drop(try select(program))
   }
 
   /// Drops all but the selected pages.
-  public func keep(_ program: SelectorProgram) throws(PagesError) -> Int {
+  public func keep(_ program: SelectorProgram) throws -> Int {
     let chosen = Set(try select(program))
     return try drop(kept.filter { !chosen.contains($0) })
   }
 
-  private func drop(_ chosen: [Int]) throws(PagesError) -> Int {
+  private func drop(_ chosen: [Int]) throws -> Int {
     try check(chosen, "cannot be dropped") { guards.dropProblem($0) }
     for index in chosen { isDropped[index] = true }
     if !chosen.isEmpty { kept = entries.indices.filter { !isDropped[$0] } }
@@ -159,17 +159,17 @@ public final class PageEdits: RecordStreamer {
   }
 
   /// Gives the selected pages another type. One without contents drops them.
-  public func retype(_ program: SelectorProgram, to type: PageType) throws(PagesError) -> Int {
+  public func retype(_ program: SelectorProgram, to type: PageType) throws -> Int {
     try retype(try select(program), to: type)
   }
 
   /// Gives entry `number` (from 0) of those that are not dropped another type.
-  public func retype(_ number: Int, to type: PageType) throws(PagesError) {
+  public func retype(_ number: Int, to type: PageType) throws {
     _ = try current()
     _ = try retype([kept[number]], to: type)
   }
 
-  private func retype(_ indices: [Int], to type: PageType) throws(PagesError) -> Int {
+  private func retype(_ indices: [Int], to type: PageType) throws -> Int {
     let chosen = indices.filter { entries[$0].type != type }
     try check(chosen, "cannot become \(type.name)") { guards.retypeProblem($0, type) }
     for index in chosen {
@@ -181,7 +181,7 @@ public final class PageEdits: RecordStreamer {
   }
 
   /// Gives entry `number` (from 0) of those that are not dropped another pfn.
-  public func renumber(_ number: Int, to pfn: UInt64) throws(PagesError) {
+  public func renumber(_ number: Int, to pfn: UInt64) throws {
     _ = try current()
     let index = kept[number]
     let old = entries[index]
@@ -201,7 +201,7 @@ public final class PageEdits: RecordStreamer {
   /// Gives the selected pages that have contents those of the same pfns in another image.
   public func replace(
     _ program: SelectorProgram, from image: PageImage
-  ) throws(PagesError) -> Int {
+  ) throws -> Int {
     let chosen = try dataEntries(program)
     try check(chosen, "cannot be replaced") { entry in
       guards.contentsProblem(entry)
@@ -216,9 +216,9 @@ public final class PageEdits: RecordStreamer {
   /// Gives the selected pages that have contents these 4096 octets.
   public func replace(
     _ program: SelectorProgram, with octets: [UInt8]
-  ) throws(PagesError) -> Int {
+  ) throws -> Int {
     guard octets.count == pageByteCount else {
-      throw PagesError(.usage, "expected \(pageByteCount) octets for a page, got \(octets.count)")
+      throw XensaveError(.usage, "expected \(pageByteCount) octets for a page, got \(octets.count)")
     }
     let chosen = try dataEntries(program)
     try check(chosen, "cannot be replaced") { guards.contentsProblem($0) }
@@ -227,10 +227,10 @@ public final class PageEdits: RecordStreamer {
     return chosen.count
   }
 
-  private func set(_ new: Contents, _ chosen: [Int]) throws(PagesError) {
+  private func set(_ new: Contents, _ chosen: [Int]) throws {
     guard !chosen.isEmpty else { return }
     guard newContents.count < Int(UInt16.max) else {
-      throw PagesError(.usage, "\(place): more than 65535 edits of one record")
+      throw XensaveError(.usage, "\(place): more than 65535 edits of one record")
     }
     newContents.append(new)
     for index in chosen { contents[index] = UInt16(newContents.count) }
@@ -239,12 +239,12 @@ public final class PageEdits: RecordStreamer {
 
   private func check(
     _ chosen: [Int], _ what: String, _ problem: (PageEntry) -> String?
-  ) throws(PagesError) {
+  ) throws {
     guard !chosen.isEmpty else { return }
     try guards.lookUp(source)
     for index in chosen {
       guard let reason = problem(entries[index]) else { continue }
-      throw PagesError(
+      throw XensaveError(
         .refused,
         "\(place): page \(entries[index].pfn.hex()) \(what): \(reason)")
     }
@@ -266,11 +266,9 @@ public final class PageEdits: RecordStreamer {
 
   public func write(
     _ record: Record, from reader: inout StreamReader, to writer: inout StreamWriter
-  ) throws(RewriteError) {
-    do throws(PagesError) {
-      let editable = try current()
-      try streaming { () throws(StreamError) in try putHead(record, &writer) }
-      try putPages(editable, &reader, &writer)
-    } catch { throw error.rewriteError }
+  ) throws {
+    let editable = try current()
+    try putHead(record, &writer)
+    try putPages(editable, &reader, &writer)
   }
 }

@@ -32,9 +32,9 @@ public final class PageGuard {
   }
 
   /// Takes in a record. Throws where it needs a page that was edited already.
-  public func observe(_ record: Record) throws(PagesError) {
+  public func observe(_ record: Record) throws {
     for (pfn, what) in take(record) where edited.contains(pfn) {
-      throw PagesError(
+      throw XensaveError(
         .refused,
         "\(record.place): it needs page \(pfn.hex()), which was edited: \(what) (a pipe does not say "
           + "so before; leave the page out of the selector)")
@@ -67,13 +67,13 @@ public final class PageGuard {
   }
 
   /// Before the first edit: looks up what comes behind the pages.
-  func lookUp(_ source: Source?) throws(PagesError) {
+  func lookUp(_ source: Source?) throws {
     guard guest == .x86PV, !isLookedUp, let source, source.isFile else { return }
     isLookedUp = true
-    let pass = try io { () throws(SystemError) in try source.duplicate() }
+    let pass = try source.duplicate()
     pass.seek(0)
     var reader = StreamReader(pass)
-    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+    while let part = try reader.next() {
       if case .record(let record) = part { _ = take(record) }
     }
   }

@@ -1,5 +1,6 @@
 // The parts of ELF files that dumps are made of.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 
@@ -87,9 +88,9 @@ extension GuestMemory {
   /// which lie in the order of their pfns.
   func writeELFCore(
     _ out: DumpWriter, _ ranges: [Range<UInt64>], _ kernelNote: [UInt8]?
-  ) throws(PagesError) -> (segments: Int, hasAll: Bool) {
+  ) throws -> (segments: Int, hasAll: Bool) {
     guard ranges.count < GuestMemory.segmentLimit / 2 else {
-      throw PagesError(
+      throw XensaveError(
         .refused, "\(image.path): \(ranges.count) ranges of memory are too many for an ELF core")
     }
     var segments: [(virtual: UInt64, pfn: UInt64, count: UInt64)] = []
@@ -119,7 +120,7 @@ extension GuestMemory {
       segments.append(
         (range.lowerBound << 12, range.lowerBound, range.upperBound - range.lowerBound))
       guard segments.count < GuestMemory.segmentLimit else {
-        throw PagesError(.refused, "\(image.path): too many ranges of memory for an ELF core")
+        throw XensaveError(.refused, "\(image.path): too many ranges of memory for an ELF core")
       }
     }
     var notes: [UInt8] = []

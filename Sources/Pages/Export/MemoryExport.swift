@@ -33,21 +33,21 @@ extension GuestMemory {
   static let exportLimit: UInt64 = 1 << 43
 
   /// Writes the guest's memory. Into a file, zeros take no space (except with LiME).
-  public func export(_ format: ExportFormat, to sink: Sink) throws(PagesError) -> ExportReport {
+  public func export(_ format: ExportFormat, to sink: Sink) throws -> ExportReport {
     var note: [UInt8]?
     if format == .elfCore {
       note = try image.reading("looking for the kernel", image.dataByteCount) {
-        () throws(PagesError) in try kernelNote()
+        try kernelNote()
       }
     }
-    return try image.reading("writing memory", image.dataByteCount) { () throws(PagesError) in
+    return try image.reading("writing memory", image.dataByteCount) {
       try write(format, note, to: sink)
     }
   }
 
   private func write(
     _ format: ExportFormat, _ kernelNote: [UInt8]?, to sink: Sink
-  ) throws(PagesError) -> ExportReport {
+  ) throws -> ExportReport {
     var report = ExportReport()
     let ranges = image.index.pfns(hasData: true).ranges
     report.pageCount = image.index.dataCount
@@ -56,7 +56,7 @@ extension GuestMemory {
     switch format {
     case .raw:
       if let end = ranges.last?.upperBound, end > GuestMemory.exportLimit >> 12 {
-        throw PagesError(
+        throw XensaveError(
           .refused,
           "\(image.path): page \((end - 1).hex()) would make a raw dump larger than 8 TiB (use lime)"
         )
@@ -108,17 +108,17 @@ final class DumpWriter {
 
   func hole(_ count: UInt64) { pending += count }
 
-  func put(_ bytes: [UInt8]) throws(PagesError) {
+  func put(_ bytes: [UInt8]) throws {
     try flush()
-    try io { () throws(SystemError) in try sink.write(bytes) }
+    try sink.write(bytes)
   }
 
   /// Zeros up to a multiple of `alignment`.
   func align(_ alignment: UInt64) { hole((alignment - position % alignment) % alignment) }
 
   /// The contents of pages that all have some.
-  func pages(_ range: Range<UInt64>, isSparse: Bool = true) throws(PagesError) {
-    try image.forEachPiece(in: PageSet(range)) { _, bytes, count throws(PagesError) in
+  func pages(_ range: Range<UInt64>, isSparse: Bool = true) throws {
+    try image.forEachPiece(in: PageSet(range)) { _, bytes, count in
       // The piece is copied: the writer writes from memory of its own.
       unsafe bytes.withUnsafeBytes { raw in
         precondition(raw.count <= arena.capacity)
@@ -139,24 +139,22 @@ final class DumpWriter {
           hole(UInt64((end - page) * pageByteCount))
         } else {
           try flush()
-          try io { () throws(SystemError) in
-            try sink.write(arena, page * pageByteCount..<end * pageByteCount)
-          }
+          try sink.write(arena, page * pageByteCount..<end * pageByteCount)
         }
         page = end
       }
     }
   }
 
-  private func flush() throws(PagesError) {
+  private func flush() throws {
     guard pending > 0 else { return }
     let count = pending
     pending = 0
-    try io { () throws(SystemError) in try sink.leaveHole(count) }
+    try sink.leaveHole(count)
   }
 
   /// Ends the file: its last octet is written.
-  func finish() throws(PagesError) {
+  func finish() throws {
     guard pending > 0 else { return }
     pending -= 1
     try put([0])

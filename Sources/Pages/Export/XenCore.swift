@@ -8,7 +8,7 @@ extension GuestMemory {
   /// Writes an ELF file of sections only, as `xl dump-core` does. Frames are pfns throughout: page
   /// tables of a saved PV guest hold pfns, so they fit. Returns how many vCPUs are in it.
   /// Xen: docs/misc/dump-core-format.txt; tools/libs/guest/xg_core.c.
-  func writeXenCore(_ out: DumpWriter, _ ranges: [Range<UInt64>]) throws(PagesError) -> Int {
+  func writeXenCore(_ out: DumpWriter, _ ranges: [Range<UInt64>]) throws -> Int {
     let index = image.index
     let isPV = index.guest == .x86PV
     var contexts: [[UInt8]] = []
@@ -22,7 +22,7 @@ extension GuestMemory {
     // The sections are arrays: contexts of one length.
     let contextByteCount = contexts.map(\.count).max() ?? 5168
     contexts.removeAll { $0.count != contextByteCount }
-    let shared = try index.last(.sharedInfo).map { spot throws(PagesError) in
+    let shared = try index.last(.sharedInfo).map { spot in
       try index.body(of: spot, image.source)
     }
     let pageCount = index.dataCount

@@ -51,20 +51,18 @@ public struct IndexCache {
   private static let endByteCount = 4 << 10
 
   /// What ties it to its image.
-  private static func key(_ source: Source) throws(PagesError) -> [UInt64] {
+  private static func key(_ source: Source) throws -> [UInt64] {
     let size = source.byteCount ?? 0
     let arena = Arena(capacity: 2 * endByteCount)
     let first = Int(min(size, UInt64(endByteCount)))
     source.seek(0)
-    var got = try io { () throws(SystemError) in try source.read(into: arena, 0..<first) }
+    var got = try source.read(into: arena, 0..<first)
     source.seek(size - UInt64(first))
-    got += try io { () throws(SystemError) in
-      try source.read(into: arena, first..<2 * first)
-    }
+    got += try source.read(into: arena, first..<2 * first)
     guard got == 2 * first else { throw shorter(source) }
     let hash = arena.withBytes(0..<got) { PageLoops.hash($0, 0..<got, seed: magic) }
     return [
-      size, try io { () throws(SystemError) in try source.modificationTime() }, hash,
+      size, try source.modificationTime(), hash,
     ]
   }
 
@@ -73,10 +71,8 @@ public struct IndexCache {
   /// Writes the index, which was made with `keepsPageRecords`. The file is there whole or not at all.
   /// An image that changed in this moment is left alone: it could change again without its time of
   /// change telling.
-  func write(_ index: PageIndex, of source: Source) throws(PagesError) {
-    let age = try io { () throws(SystemError) in
-      Surroundings.nanosecondsSince1970 &- (try source.modificationTime())
-    }
+  func write(_ index: PageIndex, of source: Source) throws {
+    let age = Surroundings.nanosecondsSince1970 &- (try source.modificationTime())
     guard Int64(bitPattern: age) > 50_000_000 else { return }
     var words: [UInt64] = [IndexCache.magic, 2]
     words += try IndexCache.key(source)
@@ -100,22 +96,16 @@ public struct IndexCache {
     bytes.reserveCapacity(8 * words.count + 8)
     for word in words { bytes.append(integer: word) }
     bytes.append(integer: PageDelta.hash(bytes))
-    try io { () throws(SystemError) in
-      let output = try OutputFile(path, .memory, .fileOnly)
-      try output.sink.write(bytes)
-      try output.commit()
-    }
+    try OutputFile.write(path, .memory, .fileOnly, bytes: bytes)
   }
 
   /// Makes it fit the image again, which was edited in place: all that it names lies `movedBy` bytes
   /// further, and nobody else has written to it since (the edit has set its time of change to the
   /// nanosecond).
-  public func renew(for source: Source, movedBy shift: UInt64 = 0) throws(PagesError) {
-    let source = try io { () throws(SystemError) in try source.duplicate() }
-    let file = try io { () throws(SystemError) in try Source(opening: path) }
-    var bytes = try io { () throws(SystemError) in
-      try file.read(Int(clamping: file.byteCount ?? 0))
-    }
+  public func renew(for source: Source, movedBy shift: UInt64 = 0) throws {
+    let source = try source.duplicate()
+    let file = try Source(opening: path)
+    var bytes = try file.read(Int(clamping: file.byteCount ?? 0))
     guard bytes.count >= 8 * (IndexCache.headWords + 1) else { throw unfit("it became shorter") }
     bytes.removeLast(8)
     if shift > 0 { try move(&bytes, by: shift) }
@@ -124,15 +114,11 @@ public struct IndexCache {
     }
     bytes.append(integer: PageDelta.hash(bytes))
     // What a crash takes of it is made anew.
-    try io { () throws(SystemError) in
-      let output = try OutputFile(path, .memory, .fileOnly)
-      try output.sink.write(bytes)
-      try output.commit(isDurable: false)
-    }
+    try OutputFile.write(path, .memory, .fileOnly, isDurable: false, bytes: bytes)
   }
 
   /// Adds to all offsets of an index.
-  private func move(_ bytes: inout [UInt8], by shift: UInt64) throws(PagesError) {
+  private func move(_ bytes: inout [UInt8], by shift: UInt64) throws {
     let words = UInt64(bytes.count / 8)
     func word(_ number: Int) -> UInt64 { bytes.load(8 * number, as: UInt64.self) }
     let (runs, records, pages) = (word(5), word(6), word(7))
@@ -157,7 +143,7 @@ public struct IndexCache {
   // MARK: - Reading
 
   /// The index that it holds; nil where there is no cache. Throws what does not fit.
-  func read(for source: Source) throws(PagesError) -> PageIndex? {
+  func read(for source: Source) throws -> PageIndex? {
     // What is no file is not opened: a FIFO would have us wait.
     if Surroundings.exists(path), !Surroundings.isFile(path) {
       throw unfit("it is not a file that only we can have written")
@@ -165,9 +151,9 @@ public struct IndexCache {
     let file: Source
     do { file = try Source(opening: path) } catch {
       if error.symbol == "enoent" { return nil }
-      throw PagesError(error)
+      throw error
     }
-    guard file.isFile, try io({ () throws(SystemError) in try file.isOwnedByUs() }) else {
+    guard file.isFile, try file.isOwnedByUs() else {
       throw unfit("it is not a file that only we can have written")
     }
     let size = source.byteCount ?? 0
@@ -176,7 +162,7 @@ public struct IndexCache {
     let count = file.byteCount ?? 0
     guard count % 8 == 0, count >= 8 * UInt64(IndexCache.headWords + 1), count / 24 <= size / 8 + 64
     else { throw unfit("its length of \(count) octets cannot be right") }
-    let bytes = try io { () throws(SystemError) in try file.read(Int(count)) }
+    let bytes = try file.read(Int(count))
     guard bytes.count == Int(count) else { throw unfit("it became shorter") }
     let body = Array(bytes.dropLast(8))
     guard bytes.load(0, as: UInt64.self) == IndexCache.magic,
@@ -220,13 +206,13 @@ public struct IndexCache {
 
   /// The records behind the pages of a plain stream, up to the end of the file; nil where there is no
   /// cache, or it does not lead there: only what is a chain from the last pages to the end counts.
-  public func recordsBehindPages(of source: Source) throws(PagesError) -> [RecordSpot]? {
-    let source = try io { () throws(SystemError) in try source.duplicate() }
+  public func recordsBehindPages(of source: Source) throws -> [RecordSpot]? {
+    let source = try source.duplicate()
     guard let index = try read(for: source), index.checkpointCount == 0, index.ending == .end,
       let last = index.pageRecords.max()
     else { return nil }
     source.seek(last)
-    let head = try io { () throws(SystemError) in try source.read(8) }
+    let head = try source.read(8)
     guard head.count == 8 else { return nil }
     var end = last + 8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, index.context.order)))
     let tail = index.records.filter { $0.offset > last }
@@ -240,13 +226,13 @@ public struct IndexCache {
     return tail
   }
 
-  private func unfit(_ problem: String) -> PagesError {
-    PagesError(.invalid, "\(path): ignored: \(problem)")
+  private func unfit(_ problem: String) -> XensaveError {
+    XensaveError(.invalid, "\(path): ignored: \(problem)")
   }
 
   private func runs(
     _ count: Int, _ size: UInt64, _ word: (Int) -> UInt64
-  ) throws(PagesError) -> [PageRun] {
+  ) throws -> [PageRun] {
     var runs: [PageRun] = []
     runs.reserveCapacity(count)
     var end: UInt64 = 0
@@ -271,10 +257,10 @@ public struct IndexCache {
   /// Headers and what the records before the first pages say, from the image itself.
   private func readFront(
     _ index: inout PageIndex, _ source: Source
-  ) throws(PagesError) -> StreamReader {
+  ) throws -> StreamReader {
     source.seek(0)
     var reader = StreamReader(source)
-    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+    while let part = try reader.next() {
       if case .header(let header) = part { index.headers.append(header) }
       if case .record(let record) = part, record.type == .pageData { break }
     }
@@ -289,7 +275,7 @@ public struct IndexCache {
   /// The records that count: each head is looked at.
   private func readRecords(
     _ index: inout PageIndex, _ spots: [(UInt64, UInt64, UInt64)], _ source: Source
-  ) throws(PagesError) {
+  ) throws {
     var end: UInt64 = 0
     let image = index.headers.first { $0.kind == .image }?.offset ?? 0
     // Layers follow one another as libxl, libxc, libxl; the image header stands before the second.
@@ -304,7 +290,7 @@ public struct IndexCache {
       end = offset + byteCount
       let order = isLibxl ? index.libxlContext.order : index.context.order
       source.seek(offset)
-      let head = try io { () throws(SystemError) in try source.read(8) }
+      let head = try source.read(8)
       guard head.count == 8,
         8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, order))) == byteCount
       else { throw unfit("record \(number) is not where it says") }
@@ -318,7 +304,7 @@ public struct IndexCache {
   /// Compares records of pages, drawn by lot, to what the index says of them.
   private func spotCheck(
     _ index: PageIndex, _ reader: StreamReader, _ source: Source
-  ) throws(PagesError) {
+  ) throws {
     guard index.pageRecords.isEmpty == index.runs.isEmpty else {
       throw unfit("it has pages without records")
     }

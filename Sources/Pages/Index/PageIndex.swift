@@ -92,17 +92,17 @@ public struct PageIndex: Sendable {
   init(path: String) { self.path = path }
 
   /// Walks over `source` from its start. The position that it had is lost.
-  public init(_ source: Source, options: Options = Options()) throws(PagesError) {
+  public init(_ source: Source, options: Options = Options()) throws {
     guard source.isFile else {
-      throw PagesError(.usage, "\(source.path): a pipe cannot be indexed (expected a file)")
+      throw XensaveError(.usage, "\(source.path): a pipe cannot be indexed (expected a file)")
     }
     path = source.path
     source.seek(0)
     var builder = PageIndexBuilder(path: source.path, options)
     var reader = StreamReader(source)
     try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
-      () throws(PagesError) in
-      while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+
+      while let part = try reader.next() {
         switch part {
         case .header(let header): headers.append(header)
         case .record(let record):
@@ -113,7 +113,7 @@ public struct PageIndex: Sendable {
       }
     }
     guard reader.guest != nil else {
-      throw PagesError(.invalid, "\(source.path): there is no libxc stream in it")
+      throw XensaveError(.invalid, "\(source.path): there is no libxc stream in it")
     }
     builder.finish(checkpointCount: reader.checkpointCount)
     runs = builder.committed.take()
@@ -182,19 +182,19 @@ public struct PageIndex: Sendable {
   /// The body of a record, of at most `limit` octets.
   public func body(
     of spot: RecordSpot, _ source: Source, limit: Int = StreamReader.Limit.head
-  ) throws(PagesError) -> [UInt8] {
+  ) throws -> [UInt8] {
     let context = spot.type.layer == .libxc ? context : libxlContext
     source.seek(spot.offset)
-    let head = try io { () throws(SystemError) in try source.read(8) }
+    let head = try source.read(8)
     guard head.count == 8 else { throw shorter(source) }
     let length = Int(head.load(4, as: UInt32.self, context.order))
     guard length <= limit else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(path): record \(spot.index) (\(spot.type.name)): \(length) octets exceed the limit of "
           + "\(limit)")
     }
-    let body = try io { () throws(SystemError) in try source.read(length) }
+    let body = try source.read(length)
     guard body.count == length else { throw shorter(source) }
     return body
   }
@@ -207,8 +207,8 @@ public struct PageIndex: Sendable {
 }
 
 /// The file lost octets since it was indexed.
-func shorter(_ source: Source) -> PagesError {
-  PagesError(
+func shorter(_ source: Source) -> XensaveError {
+  XensaveError(
     StreamError(
       .truncated, path: source.path, offset: source.position,
       "the file became shorter while it was read"))
@@ -256,7 +256,7 @@ struct PageIndexBuilder {
     self.options = options
   }
 
-  mutating func add(_ record: Record) throws(PagesError) {
+  mutating func add(_ record: Record) throws {
     guard record.type == .pageData else {
       if record.type == .verify {
         isVerifying = true
@@ -312,7 +312,7 @@ struct PageIndexBuilder {
   }
 
   /// The runs of one record, ascending and disjoint.
-  private mutating func runs(of record: Record) throws(PagesError) -> [PageRun] {
+  private mutating func runs(of record: Record) throws -> [PageRun] {
     guard let count = record.pageEntryCount, let summary = record.pageTable else {
       throw broken(record, "the pfn table does not lie in the body")
     }
@@ -395,8 +395,8 @@ struct PageIndexBuilder {
     return out
   }
 
-  private func broken(_ record: Record, _ problem: String) -> PagesError {
-    PagesError(
+  private func broken(_ record: Record, _ problem: String) -> XensaveError {
+    XensaveError(
       StreamError(
         .malformed, path: path, offset: record.offset, place: record.place, problem))
   }

@@ -34,7 +34,7 @@ public struct RecordWalk {
   /// where the selector may be false of a page.
   public init?(
     whole record: EditableRecord, _ source: Source, _ program: SelectorProgram
-  ) throws(PagesError) {
+  ) throws {
     guard source.isFile, record.loadedPayload == nil, let count = record.record.pageEntryCount,
       program.isAlwaysTrue(of: count)
     else { return nil }
@@ -48,9 +48,9 @@ public struct RecordWalk {
   }
 
   /// The next pages, which are good until those behind them are asked for; nil at the end.
-  public mutating func nextPiece() throws(PagesError) -> PageEdits.Lent? {
+  public mutating func nextPiece() throws -> PageEdits.Lent? {
     guard record.isValid else {
-      throw PagesError(
+      throw XensaveError(
         .usage, "\(record.record.place): the record is no longer the current one of its stream")
     }
     guard next < all.count, let arena else {
@@ -77,11 +77,11 @@ extension Source {
   /// Reads octets of a file and stays where it is.
   func readAside(
     _ offset: UInt64, _ count: Int, into arena: Arena, at place: Int
-  ) throws(PagesError) {
+  ) throws {
     let here = position
     defer { seek(here) }
     seek(offset)
-    let got = try io { () throws(SystemError) in try read(into: arena, place..<place + count) }
+    let got = try read(into: arena, place..<place + count)
     guard got == count else { throw shorter(self) }
   }
 }

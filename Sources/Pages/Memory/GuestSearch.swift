@@ -13,7 +13,7 @@ extension GuestMemory {
   /// are looked at.
   public func search(
     _ vcpu: VCPU, _ pattern: SearchPattern, limit: Int = 1000, in range: ClosedRange<UInt64>? = nil
-  ) throws(PagesError) -> (found: SearchResult, isComplete: Bool) {
+  ) throws -> (found: SearchResult, isComplete: Bool) {
     let (mappings, isComplete) = self.mappings(vcpu, limit: GuestMemory.mappingLimit)
     var search = MemorySearch(pattern, limit: limit)
     for mapping in mappings {
@@ -34,7 +34,7 @@ extension GuestMemory {
   /// Looks at consecutive addresses, piece by piece.
   private func look(
     _ virtual: UInt64, _ physical: UInt64, pages: UInt64, _ search: inout MemorySearch
-  ) throws(PagesError) {
+  ) throws {
     var done: UInt64 = 0
     while done < pages {
       let pfn = physical >> 12 + done

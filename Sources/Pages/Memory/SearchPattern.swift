@@ -1,5 +1,6 @@
 // What a search of memory looks for.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import Glibc
@@ -13,9 +14,9 @@ public struct SearchPattern: Sendable {
   fileprivate let kind: Kind
 
   /// 1 to 4096 octets, exactly. Occurrences that overlap all count.
-  public init(octets: [UInt8]) throws(PagesError) {
+  public init(octets: [UInt8]) throws {
     guard let needle = Needle(octets) else {
-      throw PagesError(
+      throw XensaveError(
         .usage, "expected 1 to \(pageByteCount) octets to search for, got \(octets.count)")
     }
     kind = .octets(needle)
@@ -25,7 +26,7 @@ public struct SearchPattern: Sendable {
   /// is a character, `.` is any but NUL and a line's end, `^` and `$` stand for a line's. Of matches
   /// that overlap the first one counts, as long as it can be; none is empty. A match that is longer
   /// than 4096 octets may be found in parts.
-  public init(expression: [UInt8]) throws(PagesError) {
+  public init(expression: [UInt8]) throws {
     kind = .expression(try RegularExpression(expression))
   }
 
@@ -61,7 +62,7 @@ struct MemorySearch {
   /// holds. `address` is that of their first octet in what is searched.
   mutating func look(
     _ image: PageImage, _ run: PageRun, _ pfn: UInt64, count: Int, at address: UInt64
-  ) throws(PagesError) {
+  ) throws {
     if address != end { finish() }
     let octets = count * pageByteCount
     try image.read(run.offset(of: pfn), octets, into: arena, at: carried)
@@ -113,17 +114,17 @@ private final class RegularExpression: @unchecked Sendable {
   // Safe to send: not changed once it is compiled; regexec locks it by itself.
   private let compiled: UnsafeMutablePointer<regex_t>
 
-  init(_ text: [UInt8]) throws(PagesError) {
+  init(_ text: [UInt8]) throws {
     // The C library's expressions end at a NUL.
     guard !text.isEmpty, text.count <= pageByteCount, !text.contains(0) else {
-      throw PagesError(
+      throw XensaveError(
         .usage,
         "expected a regular expression of 1 to \(pageByteCount) octets without NUL, got "
           + "\(text.count) octets")
     }
     // Each repetition of a repetition copies what it is of: 30 in a row are gigabytes.
     guard RegularExpression.size(text) <= RegularExpression.sizeLimit else {
-      throw PagesError(
+      throw XensaveError(
         .usage,
         "regular expression '\(text.printable)': its repetitions are too many (at most "
           + "\(RegularExpression.sizeLimit) characters when they are written out)")
@@ -136,7 +137,7 @@ private final class RegularExpression: @unchecked Sendable {
       _ = unsafe regerror(code, made, &message, message.count)
       unsafe made.deallocate()
       let octets = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-      throw PagesError(
+      throw XensaveError(
         .usage,
         "regular expression '\(String(decoding: text, as: UTF8.self))': "
           + String(decoding: octets, as: UTF8.self))

@@ -10,16 +10,16 @@ extension PageImage {
   /// 64 where contents are looked at, which fit the processor's cache.
   public func forEachBatch(
     in pages: PageSet? = nil, of capacity: Int = BatchMask.capacity,
-    _ body: (PageBatch) throws(PagesError) -> Void
-  ) throws(PagesError) {
-    let filler = BatchFiller(capacity) { (offset, count, arena, place) throws(PagesError) in
+    _ body: (PageBatch) throws -> Void
+  ) throws {
+    let filler = BatchFiller(capacity) { (offset, count, arena, place) in
       try self.read(offset, count, into: arena, at: place)
     }
     // How much of the contents a selector looks at is its own affair: entries are counted.
     let given = ProgressCounter()
     let total = pages == nil ? index.pageCount : nil
     try Progress.phase("looking at pages", of: total, unit: "pages", done: { given.value }) {
-      () throws(PagesError) in
+
       for whole in index.runs {
         for run in PageImage.cut(whole, to: pages) {
           try filler.add(run, counting: given, body)
@@ -42,7 +42,7 @@ extension PageImage {
   }
 
   /// The pfns of the pages that a selector is true of.
-  public func select(_ program: SelectorProgram) throws(PagesError) -> PageSet {
+  public func select(_ program: SelectorProgram) throws -> PageSet {
     var set = PageSet()
     // Without contents there is nothing that would be worth a thread.
     var copies: [SelectorProgram] = []
@@ -53,13 +53,13 @@ extension PageImage {
         {
           let copy = SelectorProgram(program.selector)
           copies.append(copy)
-          return { (batch) throws(PagesError) in try PageImage.chosen(by: copy, of: batch) }
+          return { (batch) in try PageImage.chosen(by: copy, of: batch) }
         },
-        { (found: PageSet) throws(PagesError) in for range in found.ranges { set.append(range) } })
+        { (found: PageSet) in for range in found.ranges { set.append(range) } })
       : false
     for copy in copies { program.add(copy) }
     guard !isDone else { return set }
-    try forEachBatch(of: program.batchCapacity) { batch throws(PagesError) in
+    try forEachBatch(of: program.batchCapacity) { batch in
       for range in try PageImage.chosen(by: program, of: batch).ranges { set.append(range) }
     }
     return set
@@ -67,7 +67,7 @@ extension PageImage {
 
   private static func chosen(
     by program: SelectorProgram, of batch: PageBatch
-  ) throws(PagesError) -> PageSet {
+  ) throws -> PageSet {
     var set = PageSet()
     try program.run(batch).forEach {
       let pfn = batch.entries[$0].pfn
@@ -76,15 +76,15 @@ extension PageImage {
     return set
   }
 
-  public func select(_ selector: Selector) throws(PagesError) -> PageSet {
+  public func select(_ selector: Selector) throws -> PageSet {
     try select(SelectorProgram(selector))
   }
 
   /// How many pages each of the selectors is true of, in one pass.
-  public func count(_ programs: [SelectorProgram]) throws(PagesError) -> [UInt64] {
+  public func count(_ programs: [SelectorProgram]) throws -> [UInt64] {
     var counts = [UInt64](repeating: 0, count: programs.count)
     try forEachBatch(of: programs.map(\.batchCapacity).min() ?? BatchMask.capacity) {
-      batch throws(PagesError) in
+      batch in
       for (number, program) in programs.enumerated() {
         counts[number] += UInt64(try program.run(batch).count)
       }
@@ -93,7 +93,7 @@ extension PageImage {
   }
 
   /// The pages of zeros among those with contents.
-  public func zeroPages() throws(PagesError) -> PageSet {
+  public func zeroPages() throws -> PageSet {
     var set = PageSet()
     try mapPieces({
       { pfn, bytes, count in
@@ -103,25 +103,25 @@ extension PageImage {
         }
         return found
       }
-    }) { _, found throws(PagesError) in
+    }) { _, found in
       for range in found.ranges { set.append(range) }
     }
     return set
   }
 
   /// The hash of every page with contents, ascending by pfn; 8 octets a page for who keeps them.
-  public func forEachHash(_ body: (_ pfn: UInt64, _ hash: UInt64) -> Void) throws(PagesError) {
+  public func forEachHash(_ body: (_ pfn: UInt64, _ hash: UInt64) -> Void) throws {
     try mapPieces({
       { _, bytes, count in
         (0..<count).map { PageLoops.hash(bytes, at: $0 * pageByteCount) }
       }
-    }) { piece, hashes throws(PagesError) in
+    }) { piece, hashes in
       for (page, hash) in hashes.enumerated() { body(piece.pfn + UInt64(page), hash) }
     }
   }
 
   /// The hashes of the pages with contents, for `Selector.hashIn`: 8 octets a page.
-  public func hashes() throws(PagesError) -> HashSet {
+  public func hashes() throws -> HashSet {
     var all: [UInt64] = []
     try forEachHash { all.append($1) }
     return HashSet(all)
@@ -131,14 +131,14 @@ extension PageImage {
   /// is compressed or encrypted.
   public func forEachEntropy(
     in pages: PageSet? = nil, _ body: (_ pfn: UInt64, _ bits: Double) -> Void
-  ) throws(PagesError) {
+  ) throws {
     try mapPieces(
       in: pages,
       {
         let table = Entropy()
         return { _, bytes, count in (0..<count).map { table.bits(bytes, at: $0 * pageByteCount) } }
       }
-    ) { piece, bits throws(PagesError) in
+    ) { piece, bits in
       for (page, bits) in bits.enumerated() { body(piece.pfn + UInt64(page), bits) }
     }
   }
@@ -183,10 +183,10 @@ extension PageImage {
   /// are consecutive. Keeps at most `limit` addresses.
   public func search(
     _ pattern: SearchPattern, limit: Int = 1000, in pages: PageSet? = nil
-  ) throws(PagesError) -> SearchResult {
+  ) throws -> SearchResult {
     var search = MemorySearch(pattern, limit: limit)
-    try reading("searching", pages == nil ? dataByteCount : nil) { () throws(PagesError) in
-      try forEachRun(in: pages) { run throws(PagesError) in
+    try reading("searching", pages == nil ? dataByteCount : nil) {
+      try forEachRun(in: pages) { run in
         var done = 0
         while done < Int(run.pageCount) {
           let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)

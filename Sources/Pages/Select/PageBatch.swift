@@ -67,7 +67,7 @@ public final class PageBatch {
   private let arena: Arena
   private var loaded = BatchMask()
   /// Brings the contents of data pages `range` of this batch into the arena at an offset.
-  private var loader: (Range<Int>, Arena, Int) throws(PagesError) -> Void
+  private var loader: (Range<Int>, Arena, Int) throws -> Void
 
   /// An empty batch; `arena` is 4 MiB of scratch, of which only what is used takes memory.
   init(_ arena: Arena = Arena(capacity: BatchMask.capacity * pageByteCount)) {
@@ -79,7 +79,7 @@ public final class PageBatch {
   /// entries that have any.
   func begin(
     _ entries: [PageEntry],
-    _ loader: @escaping (Range<Int>, Arena, Int) throws(PagesError) -> Void
+    _ loader: @escaping (Range<Int>, Arena, Int) throws -> Void
   ) {
     precondition(entries.count <= BatchMask.capacity)
     self.entries = entries
@@ -94,7 +94,7 @@ public final class PageBatch {
   }
 
   /// Makes sure that the contents of entries `wanted` among 64 (all with data) are in the arena.
-  func load(_ word: Int, _ wanted: UInt64) throws(PagesError) {
+  func load(_ word: Int, _ wanted: UInt64) throws {
     var missing = wanted & ~loaded.words[word]
     loaded.words[word] |= missing
     while missing != 0 {
@@ -132,7 +132,7 @@ public final class PageBatch {
 final class BatchFiller {
   private let batch = PageBatch()
   private let capacity: Int
-  private let read: (UInt64, Int, Arena, Int) throws(PagesError) -> Void
+  private let read: (UInt64, Int, Arena, Int) throws -> Void
   private var entries: [PageEntry] = []
   /// Runs of contents of this batch: number of the first data page, count, offset in the file.
   private var pieces: [(first: Int, count: Int, offset: UInt64)] = []
@@ -142,7 +142,7 @@ final class BatchFiller {
   init(
     _ capacity: Int,
     _ read:
-      @escaping (_ offset: UInt64, _ count: Int, Arena, _ place: Int) throws(PagesError) -> Void
+      @escaping (_ offset: UInt64, _ count: Int, Arena, _ place: Int) throws -> Void
   ) {
     precondition(capacity > 0 && capacity <= BatchMask.capacity)
     self.capacity = capacity
@@ -152,8 +152,8 @@ final class BatchFiller {
   /// Adds a run, and calls `body` for each batch that is full.
   func add(
     _ run: PageRun, counting given: ProgressCounter? = nil,
-    _ body: (PageBatch) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ body: (PageBatch) throws -> Void
+  ) throws {
     var done = 0
     while done < Int(run.pageCount) {
       let count = min(Int(run.pageCount) - done, capacity - entries.count)
@@ -170,10 +170,10 @@ final class BatchFiller {
   }
 
   /// Calls `body` for what is left.
-  func flush(_ body: (PageBatch) throws(PagesError) -> Void) throws(PagesError) {
+  func flush(_ body: (PageBatch) throws -> Void) throws {
     guard !entries.isEmpty else { return }
     let (held, read) = (pieces, read)
-    batch.begin(entries) { (range, arena, place) throws(PagesError) in
+    batch.begin(entries) { (range, arena, place) in
       for piece in held
       where piece.first < range.upperBound && piece.first + piece.count > range.lowerBound {
         let first = max(piece.first, range.lowerBound)

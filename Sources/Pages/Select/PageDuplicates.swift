@@ -1,5 +1,6 @@
 // Pages with the same contents, within an image and across images.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 
@@ -47,9 +48,9 @@ public final class PageDuplicates {
   public var distinctCount: UInt64 { UInt64(used) }
 
   /// Takes in the pages of an image (of at most 65536 images).
-  public func add(_ image: PageImage) throws(PagesError) {
+  public func add(_ image: PageImage) throws {
     guard images.count < Int(UInt16.max) else {
-      throw PagesError(.usage, "more than 65535 images")
+      throw XensaveError(.usage, "more than 65535 images")
     }
     images.append(image)
     let number = UInt16(images.count - 1)
@@ -62,7 +63,7 @@ public final class PageDuplicates {
             hash: PageLoops.hash(bytes, at: place), isZero: PageLoops.isZero(bytes, at: place))
         }
       }
-    }) { piece, found throws(PagesError) in
+    }) { piece, found in
       for (page, look) in found.enumerated() {
         try self.add(
           look, piece.pfn + UInt64(page), piece.offset + UInt64(page * pageByteCount), number)
@@ -78,7 +79,7 @@ public final class PageDuplicates {
 
   private func add(
     _ look: Look, _ pfn: UInt64, _ offset: UInt64, _ image: UInt16
-  ) throws(PagesError) {
+  ) throws {
     pageCount += 1
     if look.isZero { zeroCount += 1 }
     if used * 2 >= table.count { grow() }
@@ -101,7 +102,7 @@ public final class PageDuplicates {
 
   private func isSame(
     _ entry: Entry, _ isZero: Bool, _ offset: UInt64, _ image: UInt16, _ isRead: inout Bool
-  ) throws(PagesError) -> Bool {
+  ) throws -> Bool {
     // Zeros are known by themselves.
     if isZero || entry.isZero { return isZero && entry.isZero }
     if !isRead { try images[Int(image)].read(offset, pageByteCount, into: second) }

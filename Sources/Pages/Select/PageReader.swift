@@ -80,18 +80,18 @@ final class PageReader {
     read: Arena(capacity: PageReader.pieceByteCount)
   )
   /// From the second piece on; nil where there can be no thread.
-  private var thread: BackgroundThread?
+  private var thread: WorkerThread?
   private var isFirst = true
   private let outcome = Outcome()
 
   /// Touched by the thread while it has a job, and by nobody else then.
   private final class Outcome {
-    var error: PagesError?
+    var error: (any Error)?
   }
 
-  init(_ image: PageImage) throws(PagesError) {
+  init(_ image: PageImage) throws {
     // Whoever looks at the pages may read others from the image meanwhile.
-    source = try io { () throws(SystemError) in try image.source.duplicate() }
+    source = try image.source.duplicate()
   }
 
   deinit { thread?.wait() }
@@ -100,21 +100,19 @@ final class PageReader {
   func start(_ piece: PagePiece) {
     let (source, arena, outcome) = (source, arenas.reading, outcome)
     let job = {
-      do throws(PagesError) {
+      do {
         source.seek(piece.offset)
-        let got = try io { () throws(SystemError) in
-          try source.read(into: arena, 0..<piece.byteCount)
-        }
+        let got = try source.read(into: arena, 0..<piece.byteCount)
         if got != piece.byteCount { throw shorter(source) }
       } catch { outcome.error = error }
     }
     // Nothing is looked at while the first piece is read.
-    if isFirst { isFirst = false } else { thread = thread ?? (try? BackgroundThread()) }
+    if isFirst { isFirst = false } else { thread = thread ?? (try? WorkerThread()) }
     if let thread { thread.start(job) } else { job() }
   }
 
   /// The octets of the piece that was begun; good until the next but one begins.
-  func finish() throws(PagesError) -> Arena {
+  func finish() throws -> Arena {
     thread?.wait()
     if let error = outcome.error { throw error }
     arenas = (arenas.read, arenas.reading)

@@ -27,7 +27,7 @@ public struct PageWalk {
   }
 
   /// The next piece; nil at the end.
-  public mutating func next() throws(PagesError) -> Piece? {
+  public mutating func next() throws -> Piece? {
     let runs = image.index.runs
     while run < runs.count {
       let current = runs[run]
@@ -48,7 +48,7 @@ public struct PageWalk {
         return Piece(arena: arena, byteCount: octets, pages: pages)
       }
       let entries = (0..<count).map { PageEntry(current.type, pfn: first + UInt64($0)) }
-      batch.begin(entries) { [image] (range, arena, place) throws(PagesError) in
+      batch.begin(entries) { [image] (range, arena, place) in
         try image.read(
           offset + UInt64(range.lowerBound * pageByteCount), range.count * pageByteCount,
           into: arena, at: place)

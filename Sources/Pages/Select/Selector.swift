@@ -1,5 +1,6 @@
 // Which pages: predicates as trees that scripts and the command line build.
 
+internal import SystemIO
 internal import Bytes
 public import Format
 
@@ -57,13 +58,13 @@ extension Selector {
   /// The selector, if it makes sense: offsets inside a page, pfns of 52 bits, and no deeper than
   /// `depthLimit`. What a script has put together has to be checked at every step: a deeper tree
   /// would exhaust the stack when it goes. `SelectorProgram` traps on what would not pass.
-  public func checked() throws(PagesError) -> Selector {
+  public func checked() throws -> Selector {
     try check(Selector.depthLimit)
     return self
   }
 
-  private func check(_ depth: Int) throws(PagesError) {
-    func fail(_ problem: String) -> PagesError { PagesError(.usage, "selector: \(problem)") }
+  private func check(_ depth: Int) throws {
+    func fail(_ problem: String) -> XensaveError { XensaveError(.usage, "selector: \(problem)") }
     guard depth > 0 else {
       throw fail("nested more than \(Selector.depthLimit) deep (use sets of pfns or types)")
     }

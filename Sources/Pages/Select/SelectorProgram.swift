@@ -132,7 +132,7 @@ public final class SelectorProgram {
   }
 
   /// The entries of a batch that the selector is true of; with `among`, only of those.
-  public func run(_ batch: PageBatch, among: BatchMask? = nil) throws(PagesError) -> BatchMask {
+  public func run(_ batch: PageBatch, among: BatchMask? = nil) throws -> BatchMask {
     let all = BatchMask(first: batch.entries.count)
     var live = [among.map { all.combined($0, &) } ?? all]
     var results: [BatchMask] = []
@@ -160,7 +160,7 @@ public final class SelectorProgram {
 
   private func test(
     _ number: Int, _ batch: PageBatch, _ live: BatchMask
-  ) throws(PagesError) -> BatchMask {
+  ) throws -> BatchMask {
     if live.isEmpty { return live }
     let start = clock.now
     var out = BatchMask()

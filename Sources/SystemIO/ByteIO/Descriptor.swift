@@ -58,9 +58,15 @@ public struct Descriptor: ~Copyable {
 
   /// Another descriptor of the same file, with a life of its own.
   public func duplicate(path: String) throws(SystemError) -> Descriptor {
+    try Descriptor(taking: Descriptor.duplicate(number, path: path), path: path)
+  }
+
+  /// A copy of a file descriptor, which the caller closes: above the standard ones, and closed when
+  /// another program is started.
+  public static func duplicate(_ number: Int32, path: String) throws(SystemError) -> Int32 {
     let copy = fcntl(number, F_DUPFD_CLOEXEC, 3)
     guard copy >= 0 else { throw SystemError("fcntl", errno, path) }
-    return try Descriptor(taking: copy, path: path)
+    return copy
   }
 
   /// The size of a file or block device in octets, now.

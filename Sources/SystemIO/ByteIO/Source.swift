@@ -91,9 +91,7 @@ public final class Source {
   /// Another source over the same file, from its start and with a position of its own.
   public func duplicate() throws(SystemError) -> Source {
     precondition(isFile, "a pipe has one reader")
-    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
-    guard number >= 0 else { throw SystemError("fcntl", errno, path) }
-    let copy = try Source(Descriptor(taking: number, path: path), path: path, start: start)
+    let copy = try Source(descriptor.duplicate(path: path), path: path, start: start)
     copy.edit = edit
     return copy
   }

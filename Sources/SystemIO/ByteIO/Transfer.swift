@@ -123,7 +123,7 @@ extension Source {
         way = .copy
         // Whoever moves all the rest does not say how much that is.
         let rest = min(count - moved, (byteCount ?? 0) - min(byteCount ?? 0, position))
-        if rest >= Transfer.readAheadLimit, let thread = try? BackgroundThread() {
+        if rest >= Transfer.readAheadLimit, let thread = try? WorkerThread() {
           return moved + (try copyAhead(rest, to: sink, thread))
         }
         continue
@@ -155,7 +155,7 @@ extension Source {
   /// Copies octets of a file, which it has, to another one by hand: the next piece is read on a second
   /// thread while the one before is written.
   private func copyAhead(
-    _ count: UInt64, to sink: Sink, _ thread: BackgroundThread
+    _ count: UInt64, to sink: Sink, _ thread: WorkerThread
   ) throws(SystemError) -> UInt64 {
     /// Touched by the thread while it has a job, and by nobody else then.
     final class Outcome {

@@ -30,12 +30,10 @@ extension Source {
 
   /// Opens the image at `path` to edit it in place: nobody else does, as long as this or a duplicate
   /// is there.
-  public convenience init(editing path: String) throws(EditError) {
+  public convenience init(editing path: String) throws {
     let edit = try FileEdit(path)
     if let note = edit.note { EditNotices.tell(note) }
-    do throws(SystemError) {
-      try self.init(edit.descriptor.duplicate(path: path), path: path)
-    } catch { throw EditError(error) }
+    try self.init(edit.descriptor.duplicate(path: path), path: path)
     self.edit = edit
   }
 
@@ -48,7 +46,7 @@ extension Source {
       return "an edit in place may be unfinished: \(journal) \(reason)"
     case .unfinished(let journal):
       return "an edit in place is not finished (\(journal.path)): where none is going on, "
-        + EditError.remedy(path)
+        + FileEdit.remedy(path)
     }
   }
 }

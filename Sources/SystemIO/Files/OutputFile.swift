@@ -37,6 +37,29 @@ public final class OutputFile {
     case fileOnly
   }
 
+  /// Writes an output: what `body` writes is there when this returns, and nothing of it is where
+  /// anything throws (FIFOs, sockets and devices keep what was written). `isDurable`: whether it is
+  /// on the disk by then.
+  public static func write<R>(
+    _ path: String, _ content: Content, _ rule: Rule = .replacing, isDurable: Bool = true,
+    _ body: (OutputFile) throws -> R
+  ) throws -> R {
+    let output = try OutputFile(path, content, rule)
+    let result = try body(output)
+    try output.commit(isDurable: isDurable)
+    return result
+  }
+
+  /// The same with contents that are in memory.
+  public static func write(
+    _ path: String, _ content: Content, _ rule: Rule = .replacing, isDurable: Bool = true,
+    bytes: [UInt8]
+  ) throws(SystemError) {
+    let output = try OutputFile(path, content, rule)
+    try output.sink.write(bytes)
+    try output.commit(isDurable: isDurable)
+  }
+
   private enum State {
     /// A new file without a name.
     case unnamed
@@ -181,9 +204,7 @@ public final class OutputFile {
   ) throws(SystemError) -> Opened {
     func refused(_ number: Int32) -> SystemError { SystemError("open", number, path) }
     if let descriptor = place.descriptor {
-      let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
-      guard copy >= 0 else { throw refused(errno) }
-      return Opened(number: copy)
+      return Opened(number: try Descriptor.duplicate(descriptor, path: path))
     }
     let kind = status.st_mode & S_IFMT
     if kind == S_IFDIR { throw refused(EISDIR) }

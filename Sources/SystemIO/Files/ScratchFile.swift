@@ -49,10 +49,10 @@ public final class ScratchFile {
   }
 
   private func duplicate(_ name: String) throws(SystemError) -> Descriptor {
-    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
-    guard number >= 0 else { throw SystemError("fcntl", errno, name) }
-    guard lseek(number, 0, SEEK_SET) == 0 else { throw SystemError("lseek", errno, name) }
-    return try Descriptor(taking: number, path: name)
+    guard lseek(descriptor.number, 0, SEEK_SET) == 0 else {
+      throw SystemError("lseek", errno, name)
+    }
+    return try descriptor.duplicate(path: name)
   }
 
   /// Writes octets `range` of `arena` at `offset`.
@@ -92,19 +92,12 @@ public final class ScratchFile {
   /// Takes all that `source` still has, and gives it as a source of its own whose position 0 is
   /// what was `source`'s position. Its name in messages is that of `source`.
   public func source(ofRestOf source: Source) throws(SystemError) -> Source {
-    let sink = Sink(try Descriptor(taking: duplicate(), path: path), path: path)
+    let sink = Sink(try descriptor.duplicate(path: path), path: path)
     _ = try source.move(.max, to: sink)
     guard lseek(descriptor.number, 0, SEEK_SET) == 0 else {
       throw SystemError("lseek", errno, path)
     }
-    let file = try Descriptor(taking: duplicate(), path: source.path)
-    return try Source(file, path: source.path)
-  }
-
-  private func duplicate() throws(SystemError) -> Int32 {
-    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
-    guard number >= 0 else { throw SystemError("fcntl", errno, path) }
-    return number
+    return try Source(descriptor.duplicate(path: source.path), path: source.path)
   }
 
   private func check(_ result: Int, _ call: String) throws(SystemError) {

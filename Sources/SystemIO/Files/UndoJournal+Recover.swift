@@ -16,29 +16,27 @@ public enum Recovery: Sendable, Equatable {
 
 extension FileEdit {
   /// Undoes an edit of the file at `path` that was interrupted. Refused while the edit goes on.
-  public static func recover(_ path: String) throws(EditError) -> Recovery {
+  public static func recover(_ path: String) throws -> Recovery {
     let edit = try FileEdit(locking: path)
-    let found = try editing { () throws(SystemError) in
-      try UndoJournal.find(for: edit.descriptor.number, path)
-    }
+    let found = try UndoJournal.find(for: edit.descriptor.number, path)
     switch found {
     case .none: return .nothing
     case .void(let journal, let reason): return try journal.giveUp(path, reason)
     case .foreign(let journal, let reason), .unclear(let journal, let reason):
-      throw EditError(.refused, "\(path): nothing undone: \(journal) \(reason)")
+      throw XensaveError(.refused, "\(path): nothing undone: \(journal) \(reason)")
     case .unfinished(let journal): return try edit.undo(journal)
     }
   }
 
-  private func undo(_ journal: UndoJournal) throws(EditError) -> Recovery {
+  private func undo(_ journal: UndoJournal) throws -> Recovery {
     // Its writer is gone with its locks; one that is at a file which had this name has them still.
     guard csystem_lock(journal.descriptor.number) == 0 else {
       guard errno == EWOULDBLOCK else {
-        throw EditError(SystemError("flock", errno, journal.path))
+        throw SystemError("flock", errno, journal.path)
       }
       throw FileEdit.busy(path)
     }
-    let size = try editing { () throws(SystemError) in try descriptor.byteCount(path: path) }
+    let size = try descriptor.byteCount(path: path)
     let contents: UndoJournal.Contents
     switch try journal.read(for: path, size) {
     case .damaged: return try journal.giveUp(path, "is not whole")
@@ -49,16 +47,14 @@ extension FileEdit {
     let isThisOne: Bool
     if let hash = contents.hash {
       let ranges = contents.operations.map { EditedRange(offset: $0.offset, count: $0.count) }
-      isThisOne = try editing { () throws(SystemError) in
-        try EditedRange.hash(around: ranges, in: view, contents.size) == hash
-      }
+      isThisOne = try EditedRange.hash(around: ranges, in: view, contents.size) == hash
     } else {
       isThisOne = true
     }
     if !isThisOne {
       // Bytes of both kinds are of that edit, whatever else has become of the file.
       if state.isBefore, state.isAfter, state.stranger == nil {
-        throw EditError(
+        throw XensaveError(
           .refused,
           "\(path): nothing undone: half of the edit is there, but bytes around it have changed since "
             + "(\(journal.path))")
@@ -66,14 +62,14 @@ extension FileEdit {
       return try journal.giveUp(path, "is of another image that was in this file")
     }
     if let offset = state.stranger {
-      throw EditError(
+      throw XensaveError(
         .refused,
         "\(path): nothing undone: the byte at \(offset) is neither what it was before the edit nor "
           + "after it (\(journal.path))")
     }
     let hasBlock = contents.block != nil && view.stage != .before
     guard state.isAfter || hasBlock else {
-      try editing { () throws(SystemError) in try journal.remove() }
+      try journal.remove()
       return .nothing
     }
     try checkWritable()
@@ -87,9 +83,8 @@ extension FileEdit {
       try descriptor.synchronize(path: path)
       try journal.remove()
     } catch {
-      throw EditError(
-        .system(error),
-        "\(error.description); the edit is not undone yet: " + EditError.remedy(path))
+      throw XensaveError(
+        error, "\(error.description); the edit is not undone yet", hint: FileEdit.remedy(path))
     }
     return .undone
   }
@@ -97,7 +92,7 @@ extension FileEdit {
   /// Finds out where the bytes lie, and compares them.
   private func lookAt(
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ size: UInt64
-  ) throws(EditError) -> (FileView, State) {
+  ) throws -> (FileView, State) {
     guard let block = contents.block else {
       let view = FileView(descriptor.number, path, 0, .after)
       return (view, try compare(contents, journal, view))
@@ -115,13 +110,11 @@ extension FileEdit {
     let state = try compare(contents, journal, after)
     guard state.stranger != nil else { return (after, state) }
     // The front is the last that moves. An edit that could not be told from this is not begun.
-    let place = try editing { () throws(SystemError) in
-      try block.tear(in: descriptor.number, size - block.count, path)
-    }
+    let place = try block.tear(in: descriptor.number, size - block.count, path)
     let isMoved = try compare(contents, journal, before).stranger != nil
     guard let place else {
       if isMoved { return (after, state) }
-      throw EditError(
+      throw XensaveError(
         .refused,
         "\(path): nothing undone: \(block.count) bytes were inserted only in a part of the file, and "
           + "where, cannot be told (\(journal.path))")
@@ -163,20 +156,18 @@ extension FileEdit {
   /// Compares byte by byte: a write that a fault of the machine tears leaves both in one range.
   private func compare(
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView
-  ) throws(EditError) -> State {
+  ) throws -> State {
     var state = State()
-    try editing { () throws(SystemError) in
-      try forEachPiece(contents, journal, view) {
-        (offset, there, before, after) throws(SystemError) in
-        try Interrupt.check(path)
-        for index in there.indices where before[index] != after?[index] {
-          if there[index] == before[index] {
-            state.isBefore = true
-          } else if after == nil || there[index] == after?[index] {
-            state.isAfter = true
-          } else if state.stranger == nil {
-            state.stranger = offset + UInt64(index)
-          }
+    try forEachPiece(contents, journal, view) {
+      (offset, there, before, after) throws(SystemError) in
+      try Interrupt.check(path)
+      for index in there.indices where before[index] != after?[index] {
+        if there[index] == before[index] {
+          state.isBefore = true
+        } else if after == nil || there[index] == after?[index] {
+          state.isAfter = true
+        } else if state.stranger == nil {
+          state.stranger = offset + UInt64(index)
         }
       }
     }
@@ -221,17 +212,17 @@ extension FileEdit {
 
   /// A journal of version 0.1.0 does not say what the bytes became, nor of which file it is. The
   /// edit that it belongs to wrote at once behind it.
-  private func checkTimes(_ journal: UndoJournal) throws(EditError) {
+  private func checkTimes(_ journal: UndoJournal) throws {
     var (file, beside) = (stat(), stat())
     guard unsafe fstat(descriptor.number, &file) == 0 else {
-      throw EditError(SystemError("fstat", errno, path))
+      throw SystemError("fstat", errno, path)
     }
     guard unsafe fstat(journal.descriptor.number, &beside) == 0 else {
-      throw EditError(SystemError("fstat", errno, journal.path))
+      throw SystemError("fstat", errno, journal.path)
     }
     let (written, begun) = (nanoseconds(file.st_mtim), nanoseconds(beside.st_mtim))
     guard written <= begun &+ 600_000_000_000 else {
-      throw EditError(
+      throw XensaveError(
         .refused,
         "\(path): nothing undone: the file was written long after \(journal.path), which is of an "
           + "older version (XSUNDO1) and cannot say whether it belongs to it")
@@ -264,14 +255,14 @@ extension UndoJournal {
   }
 
   /// Says that the journal is of no use here, and takes it away.
-  func giveUp(_ file: String, _ reason: String) throws(EditError) -> Recovery {
+  func giveUp(_ file: String, _ reason: String) throws -> Recovery {
     try removeVoid(of: file)
     return reason == "is not whole" ? .nothing : .void("\(path) \(reason): removed")
   }
 
   /// Reads the heads of all operations. Whatever the journal says, no more is kept of it than
   /// `operationLimit` of them, and no place beyond the end of the file or of the journal.
-  func read(for file: String, _ size: UInt64) throws(EditError) -> Reading {
+  func read(for file: String, _ size: UInt64) throws -> Reading {
     let head = try bytes(0, UndoJournal.headCount)
     if head.starts(with: UndoJournal.oldMagic) { return try readOld(head, file, size) }
     let count = head.load(16, as: UInt64.self)
@@ -301,7 +292,7 @@ extension UndoJournal {
         throw impossible(file, "operation \(number)")
       }
       guard words.load(0, as: UInt64.self) == UInt64(UndoJournal.overwriting) else {
-        throw EditError(
+        throw XensaveError(
           .refused,
           "\(file): nothing undone: \(path): operation \(number) is of kind "
             + "\(words.load(0, as: UInt32.self)), which this version does not know")
@@ -325,7 +316,7 @@ extension UndoJournal {
   }
 
   /// The first operation, where it inserts a block.
-  private func readBlock(_ file: String, _ end: UInt64) throws(EditError) -> FrontBlock? {
+  private func readBlock(_ file: String, _ end: UInt64) throws -> FrontBlock? {
     let place = UInt64(UndoJournal.headCount)
     let head = try bytes(place, UndoJournal.operationHeadCount)
     guard head.count == UndoJournal.operationHeadCount,
@@ -343,13 +334,13 @@ extension UndoJournal {
     return block
   }
 
-  private func impossible(_ file: String, _ what: String) -> EditError {
-    EditError(.refused, "\(file): nothing undone: \(path): \(what) cannot be right")
+  private func impossible(_ file: String, _ what: String) -> XensaveError {
+    XensaveError(.refused, "\(file): nothing undone: \(path): \(what) cannot be right")
   }
 
   private func readOld(
     _ head: [UInt8], _ file: String, _ size: UInt64
-  ) throws(EditError) -> Reading {
+  ) throws -> Reading {
     guard byteCount >= 32 else { return .damaged }
     // Structure first: its length bounds how long a forged one can keep us.
     var contents = Contents()
@@ -375,12 +366,12 @@ extension UndoJournal {
     return try isSummed() ? .contents(contents) : .damaged
   }
 
-  private func isSummed() throws(EditError) -> Bool {
+  private func isSummed() throws -> Bool {
     var sum = FNV()
     var place: UInt64 = 0
     let end = byteCount - 8
     while place < end {
-      try editing { () throws(SystemError) in try Interrupt.check(path) }
+      try Interrupt.check(path)
       let piece = try bytes(place, Int(min(64 << 10, end - place)))
       guard !piece.isEmpty else { return false }
       sum.add(piece)
@@ -390,9 +381,7 @@ extension UndoJournal {
     return stored.count == 8 && stored.load(0, as: UInt64.self) == sum.value
   }
 
-  private func bytes(_ offset: UInt64, _ count: Int) throws(EditError) -> [UInt8] {
-    try editing { () throws(SystemError) in
-      try readFully(descriptor.number, offset, count, path)
-    }
+  private func bytes(_ offset: UInt64, _ count: Int) throws -> [UInt8] {
+    try readFully(descriptor.number, offset, count, path)
   }
 }

@@ -170,9 +170,9 @@ final class UndoJournal {
   /// Writes the journal of an edit and brings it to the disk. It is locked.
   static func write(
     _ patches: [Patch], inserting block: FrontBlock?, for edit: FileEdit
-  ) throws(EditError) -> UndoJournal {
+  ) throws -> UndoJournal {
     guard patches.count <= operationLimit else {
-      throw EditError(
+      throw XensaveError(
         .usage,
         "\(edit.path): \(patches.count) ranges are too many for an edit in place (write it with -o)"
       )
@@ -185,21 +185,17 @@ final class UndoJournal {
       number = unsafe csystem_create(path, 0o600)
     }
     guard number >= 0 else { throw inTheWay(errno, "open", path, edit) }
-    do throws(EditError) {
-      let opened = try editing { () throws(SystemError) in
-        try Descriptor(taking: number, path: path)
-      }
+    do {
+      let opened = try Descriptor(taking: number, path: path)
       // A file that nobody else has seen yet: nobody else has its lock.
       _ = csystem_lock(number)
-      let size = try editing { () throws(SystemError) in
-        try write(patches, block, number, edit, path)
-      }
-      guard fsync(number) == 0 else { throw EditError(SystemError("fsync", errno, path)) }
+      let size = try write(patches, block, number, edit, path)
+      guard fsync(number) == 0 else { throw SystemError("fsync", errno, path) }
       if isUnnamed, unsafe csystem_name(number, path) != 0 {
         throw inTheWay(errno, "linkat", path, edit)
       }
       isUnnamed = false
-      try editing { () throws(SystemError) in try synchronizeFolder(of: path) }
+      try synchronizeFolder(of: path)
       return UndoJournal(opened, path: path, byteCount: size)
     } catch {
       // Nothing was written to the file yet.
@@ -215,9 +211,9 @@ final class UndoJournal {
 
   private static func inTheWay(
     _ number: Int32, _ call: String, _ path: String, _ edit: FileEdit
-  ) -> EditError {
-    guard number == EEXIST else { return EditError(SystemError(call, number, path)) }
-    return EditError(.busy, "\(edit.path): another edit is going on (\(path) is there)")
+  ) -> any Error {
+    guard number == EEXIST else { return SystemError(call, number, path) }
+    return XensaveError(.busy, "\(edit.path): another edit is going on (\(path) is there)")
   }
 
   /// Writes the contents; returns how many bytes they are.
@@ -269,12 +265,12 @@ final class UndoJournal {
   }
 
   /// Takes a void journal away, unless it is that of an edit that goes on.
-  func removeVoid(of file: String) throws(EditError) {
+  func removeVoid(of file: String) throws {
     guard csystem_lock(descriptor.number) == 0 else {
-      guard errno == EWOULDBLOCK else { throw EditError(SystemError("flock", errno, path)) }
+      guard errno == EWOULDBLOCK else { throw SystemError("flock", errno, path) }
       throw FileEdit.busy(file)
     }
-    try editing { () throws(SystemError) in try remove() }
+    try remove()
   }
 }
 

@@ -69,11 +69,13 @@ public enum Surroundings {
   /// Writes a new file, whole or not at all; one that is there already is an error (EEXIST).
   public static func create(
     _ path: String, _ text: String, mode: UInt32? = nil
-  ) throws(SystemError) {
-    let output = try OutputFile(path, .text, .new)
-    if let mode, fchmod(output.sink.number, mode) != 0 { throw SystemError("fchmod", errno, path) }
-    try output.sink.write(Array(text.utf8))
-    try output.commit(isDurable: false)
+  ) throws {
+    try OutputFile.write(path, .text, .new, isDurable: false) { output in
+      if let mode, fchmod(output.sink.number, mode) != 0 {
+        throw SystemError("fchmod", errno, path)
+      }
+      try output.sink.write(Array(text.utf8))
+    }
   }
 
   /// Makes a folder; one that is there already is an error (EEXIST).

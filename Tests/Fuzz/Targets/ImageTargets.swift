@@ -57,7 +57,7 @@ private func parts(
       if out.count > 4096 { return (out, "endless") }
     }
   } catch {
-    return (out, withoutHint(error.description))
+    return (out, withoutHint("\(error)"))
   }
   return (out, nil)
 }
@@ -118,9 +118,9 @@ private final class Keep: RewriteFilter {
   func begin() {}
   func finish() {}
   func header(_ header: inout Header) {}
-  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
+  func record(_ record: EditableRecord) throws -> FilterResult {
     if loads & 1 != 0 {
-      do { _ = try record.payload() } catch { throw RewriteError(error) }
+      _ = try record.payload()
     }
     if loads & 2 != 0 { record.setBody(record.body) }
     if loads & 4 != 0, let slot = record.record.layout.slots(in: record.body).first {
@@ -139,10 +139,10 @@ private func rewrite(_ input: [UInt8]) throws {
     let rewriter = Rewriter(
       try MemoryFile.input.source(bytes, isStream: isStream),
       to: try MemoryFile.output.sink(isStream: choices[0] & 8 != 0), filter: Keep(choices[0]))
-    do throws(RewriteError) {
+    do {
       _ = try rewriter.run()
       return nil
-    } catch { return withoutHint(error.description) }
+    } catch { return withoutHint("\(error)") }
   }
   let file = try rewrite(false)
   let written = MemoryFile.output.bytes
@@ -285,10 +285,10 @@ private func convert(_ input: [UInt8]) throws {
     var converter = Converter(
       try MemoryFile.input.source(bytes, isStream: isStream),
       to: try MemoryFile.output.sink(isStream: isStream), conversion)
-    do throws(RewriteError) {
+    do {
       _ = try converter.run()
       return nil
-    } catch { return error.description }
+    } catch { return "\(error)" }
   }
   let file = try run(false)
   let written = MemoryFile.output.bytes
@@ -312,7 +312,7 @@ private func legacy(_ input: [UInt8]) throws {
     do throws(StreamError) {
       _ = try converter.run(to: sink)
       return nil
-    } catch { return error.description }
+    } catch { return "\(error)" }
   }
   let file = try run(false)
   let written = MemoryFile.output.bytes

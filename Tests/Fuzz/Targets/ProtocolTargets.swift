@@ -140,7 +140,7 @@ private func restore(_ input: [UInt8]) throws {
     let result = try restore.run()
     try demand(result.checkpointCount >= 0, "\(result)")
     for page in 0..<64 where domain.hasPage(page) { _ = domain.type(of: page) }
-  } catch let error as LiveError { _ = error.description }
+  } catch let error as XensaveError { _ = error.description }
 }
 
 // MARK: - Packed frames
