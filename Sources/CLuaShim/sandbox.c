@@ -111,7 +111,7 @@ static int safe_match(lua_State *L) {
     luaL_checklstring(L, 1, &subject);
     luaL_checklstring(L, 2, &pattern);
     if (subject > subject_limit || pattern > pattern_limit) {
-        return luaL_error(L, "a sandbox searches %d octets for patterns of %d octets at most",
+        return luaL_error(L, "a sandbox searches %d bytes for patterns of %d bytes at most",
                           (int)subject_limit, (int)pattern_limit);
     }
     return call_original(L);

@@ -106,7 +106,7 @@ struct ConvertImage: LongCommand {
     } else if !shared.long.quiet {
       writeError(
         "xensave-lua: legacy \(report.guest.name), \(report.width.rawValue * 8)-bit toolstack: "
-          + "\(report.pageCount.grouped) pages, \(report.byteCount.grouped) octets\n")
+          + "\(report.pageCount.grouped) pages, \(report.byteCount.grouped) bytes\n")
       for note in report.notes { writeError("xensave-lua: note: \(note)\n") }
     }
     return ExitCode.good

@@ -27,7 +27,7 @@ struct Dump: ShellCommand {
   @Argument(help: "What to print.") var parts: [String] = []
   @Flag(help: "Print JSON: one array of headers and records.") var json = false
   @OptionGroup var colour: ColourOption
-  @Flag(help: "Print the octets in hexadecimal too.") var hex = false
+  @Flag(help: "Print the bytes in hexadecimal too.") var hex = false
   @Flag(help: "Print arrays whole, however long.") var all = false
 
   mutating func execute() throws -> Int32 {

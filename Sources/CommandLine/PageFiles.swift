@@ -80,7 +80,7 @@ struct Compact: LongCommand {
 
   @Argument(help: "The image, a file.", completion: .file()) var image: String
   @OptionGroup var target: OutputOption
-  @Flag(help: "Begin contents at multiples of 4096 octets, and make zeros holes of the file.")
+  @Flag(help: "Begin contents at multiples of 4096 bytes, and make zeros holes of the file.")
   var aligned = false
   @Flag(help: "Leave out the check of what was written.") var unchecked = false
   @Flag(help: "Print JSON.") var json = false
@@ -99,7 +99,7 @@ struct Compact: LongCommand {
       self, json, output,
       [
         "pages": done.pageCount, "dropped": done.dropped, "holes": done.holes,
-        "octets_read": done.octetsRead, "octets_written": done.octetsWritten,
+        "octets_read": done.bytesRead, "octets_written": done.bytesWritten,
       ])
     return ExitCode.good
   }
@@ -137,7 +137,7 @@ struct MakeDelta: LongCommand {
       self, json, output,
       [
         "changed_pages": done.changedPages, "octets_from_base": done.copied,
-        "octets_in_delta": done.literal, "octets_written": done.octetsWritten,
+        "octets_in_delta": done.literal, "octets_written": done.bytesWritten,
       ])
     return ExitCode.good
   }
@@ -167,7 +167,7 @@ struct ApplyDelta: LongCommand {
     }
     try report(
       self, json, output,
-      ["changed_pages": done.changedPages, "octets_written": done.octetsWritten])
+      ["changed_pages": done.changedPages, "octets_written": done.bytesWritten])
     return ExitCode.good
   }
 }
@@ -214,7 +214,7 @@ struct Export: LongCommand {
       self, json, output,
       [
         "pages": done.pageCount, "vcpus": UInt64(done.vcpuCount), "ranges": UInt64(done.rangeCount),
-        "octets_written": done.octetsWritten,
+        "octets_written": done.bytesWritten,
       ])
     return ExitCode.good
   }

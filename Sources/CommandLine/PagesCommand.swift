@@ -52,8 +52,8 @@ struct PagesCommand: LongCommand {
     }
     if let find {
       let name = [("utf8", SearchText.utf8(find)), ("utf16", SearchText.utf16(find))]
-      for (encoding, octets) in name {
-        output.search(encoding, try image.search(SearchPattern(octets: octets)))
+      for (encoding, bytes) in name {
+        output.search(encoding, try image.search(SearchPattern(bytes: bytes)))
       }
     }
     if let findRegex {

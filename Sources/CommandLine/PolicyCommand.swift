@@ -84,7 +84,7 @@ struct BacktestOptions: ParsableArguments {
       do {
         let name = path.split(separator: "/").last.map(String.init) ?? path
         out.append(
-          try Backtest(name, Backtest.read(path), octetsPerSecond: speed, hour: hour))
+          try Backtest(name, Backtest.read(path), bytesPerSecond: speed, hour: hour))
       } catch { throw failure(error) }
     }
     return out
@@ -187,7 +187,7 @@ struct PolicyTest: ShellCommand {
   private static func cells(_ outcome: Backtest.Outcome) -> [String] {
     let result = outcome.result
     return [
-      outcome.name, result.outcome.word, "\(result.liveRounds)", Shown.octets(result.octets),
+      outcome.name, result.outcome.word, "\(result.liveRounds)", Shown.bytes(result.bytes),
       Shown.fixed(result.sentRatio * 100, 0) + "%",
       result.outcome == .complete ? Shown.time(result.downtime) : "-", Shown.time(result.total),
       result.outcome.reason,
@@ -224,7 +224,7 @@ struct PolicyTest: ShellCommand {
       writer.beginObject()
       writer.member("trace", test.name)
       writer.member("pages", test.trace.pageCount)
-      writer.member("link_octets_per_second", test.octetsPerSecond)
+      writer.member("link_octets_per_second", test.bytesPerSecond)
       writer.key("policies")
       writer.beginArray()
       for outcome in outcomes { write(outcome, &writer) }
@@ -242,7 +242,7 @@ struct PolicyTest: ShellCommand {
     writer.member("outcome", result.outcome.word)
     if !result.outcome.reason.isEmpty { writer.member("reason", result.outcome.reason) }
     writer.member("rounds", result.liveRounds)
-    writer.member("octets", result.octets)
+    writer.member("octets", result.bytes)
     writer.member("sent_permille", Int(saturating: (result.sentRatio * 1000).rounded()))
     writer.member("downtime_ns", result.downtime)
     writer.member("total_ns", result.total)

@@ -119,7 +119,7 @@ struct SetFields: LongCommand {
     } else if !long.quiet {
       let inserted = written.inserted
       writeError(
-        "xensave-lua: \(image): \(written.byteCount) octets changed in place"
+        "xensave-lua: \(image): \(written.byteCount) bytes changed in place"
           + (inserted > 0 ? ", a block of \(inserted) inserted before them\n" : "\n"))
     }
     return ExitCode.good

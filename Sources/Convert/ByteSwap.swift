@@ -28,15 +28,15 @@ private func swap(_ slot: Slot, _ layout: BodyLayout, _ body: [UInt8], _ out: in
     }
   case .group: for child in layout.children(of: slot, in: body) { swap(child, layout, body, &out) }
   // Chains are Xen's own; the rest has no order.
-  case .chain, .keyValues, .qemu, .uefiVariables, .reserved, .octets, .opaque, .text: break
+  case .chain, .keyValues, .qemu, .uefiVariables, .reserved, .bytes, .opaque, .text: break
   }
 }
 
-private func reverse(_ octets: inout [UInt8], _ offset: Int, _ width: Int) {
+private func reverse(_ bytes: inout [UInt8], _ offset: Int, _ width: Int) {
   var low = offset
   var high = offset + width - 1
   while low < high {
-    octets.swapAt(low, high)
+    bytes.swapAt(low, high)
     low += 1
     high -= 1
   }
@@ -62,7 +62,7 @@ extension Record {
 }
 
 extension Header {
-  /// Its octets with the fields in `order`.
+  /// Its bytes with the fields in `order`.
   func bytes(in order: ByteOrder) -> [UInt8] {
     order == self.order ? bytes : swapped(bytes, kind.fields, BodyContext(order: self.order))
   }

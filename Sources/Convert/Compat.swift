@@ -161,7 +161,7 @@ public enum Compat {
     }
     look.refuse(
       longest.place,
-      "\(longest.byteCount) octets, but Xen \(look.release) takes at most "
+      "\(longest.byteCount) bytes, but Xen \(look.release) takes at most "
         + "\(look.traits.bodyLimit >> 20) MiB")
   }
 
@@ -212,7 +212,7 @@ public enum Compat {
       }
       guard own != entry.byteCount else { continue }
       let place = "HVM_CONTEXT.\(layout.name)"
-      let lengths = "\(entry.byteCount) octets where Xen \(look.release) has \(own)"
+      let lengths = "\(entry.byteCount) bytes where Xen \(look.release) has \(own)"
       if entry.byteCount > own {
         look.refuse(place, lengths + ": longer entries are refused")
       } else if layout.mayBeShorter {

@@ -228,7 +228,7 @@ extension Converter {
     }
     note(vcpu: record)
     libxc.heldByteCount += out.body.count + 64
-    libxc.heldVCPUs.append(Emitter.octets(out))
+    libxc.heldVCPUs.append(Emitter.bytes(out))
   }
 
   private mutating func note(vcpu record: Record) {
@@ -244,7 +244,7 @@ extension Converter {
     body.append(integer: UInt32(0), libxc.order)
     try emitter.put(
       Record(.vcpuInfo, body: body, context: BodyContext(order: libxc.order), framing: .draftB))
-    for octets in libxc.heldVCPUs { try emitter.put(record: octets) }
+    for bytes in libxc.heldVCPUs { try emitter.put(record: bytes) }
     libxc.heldVCPUs = []
     libxc.heldByteCount = 0
   }

@@ -78,7 +78,7 @@ public struct Converter {
         }
         guard trailing.kind == .afterEnd else {
           report.note(
-            "trailing octets", "the record that the stream is cut in is left out", isLoss: false)
+            "trailing bytes", "the record that the stream is cut in is left out", isLoss: false)
           return try end()
         }
         guard trailing.isKept(from: reader.source) else {
@@ -107,8 +107,8 @@ public struct Converter {
           "the file changed its length while it was read"))
     }
     report.recordsWritten = emitter.recordsWritten
-    report.octetsRead = reader.source.position
-    report.octetsWritten = sink.position
+    report.bytesRead = reader.source.position
+    report.bytesWritten = sink.position
     return report
   }
 

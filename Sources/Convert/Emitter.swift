@@ -18,15 +18,15 @@ struct Emitter {
     writer = StreamWriter(sink, keepingFrom: source)
   }
 
-  /// Writes octets that are no record.
+  /// Writes bytes that are no record.
   mutating func put(_ bytes: [UInt8]) throws {
     try write { writer in try writer.put(bytes) }
   }
 
-  /// Writes the octets of a record (`octets`).
-  mutating func put(record octets: [UInt8]) throws {
+  /// Writes the bytes of a record (`bytes`).
+  mutating func put(record bytes: [UInt8]) throws {
     recordsWritten += 1
-    try put(octets)
+    try put(bytes)
   }
 
   mutating func keep(_ header: Header) throws {
@@ -45,7 +45,7 @@ struct Emitter {
   /// Writes a record that has no part in the source.
   mutating func put(_ record: Record) throws {
     precondition(record.payloadByteCount == 0)
-    try put(record: Emitter.octets(record))
+    try put(record: Emitter.bytes(record))
   }
 
   /// Writes a record whose payload is that of the reader's.
@@ -69,8 +69,8 @@ struct Emitter {
     if !record.framing.hasChecksum, padding > 0 { try put([UInt8](repeating: 0, count: padding)) }
   }
 
-  /// All octets of a record that is in memory.
-  static func octets(_ record: Record) -> [UInt8] { StreamWriter.octets(record) }
+  /// All bytes of a record that is in memory.
+  static func bytes(_ record: Record) -> [UInt8] { StreamWriter.bytes(record) }
 
   /// Writes all that is left in the source.
   mutating func keepRest(from reader: inout StreamReader) throws {

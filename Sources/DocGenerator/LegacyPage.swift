@@ -12,8 +12,8 @@ extension FormatPage {
     page.text(
       """
       There is no magic and no version. Numbers are little-endian; an `unsigned long` has the width
-      of the toolstack that saved, 4 or 8 octets, which only the first octets betray: p2m_size is
-      below 2^28, so the upper half of a 64-bit one is zero. The pictures are for 8 octets.
+      of the toolstack that saved, 4 or 8 bytes, which only the first bytes betray: p2m_size is
+      below 2^28, so the upper half of a 64-bit one is zero. The pictures are for 8 bytes.
       `xensave-lua convert` makes a stream of version 3 of it (<doc:FormatLibxc>).
 
       Before it an xl header without the flag `streamv2` (<doc:FormatXl>) may stand, or xend's front,
@@ -38,7 +38,7 @@ extension FormatPage {
     page.heading(2, "Chunks")
     page.text(
       """
-      A chunk begins with a signed number of 4 octets. A positive one is a count of pages, at most
+      A chunk begins with a signed number of 4 bytes. A positive one is a count of pages, at most
       1024; others are types:
 
       | number | name | what follows |
@@ -76,8 +76,8 @@ extension FormatPage {
       LegacyRows.unmapped + [.array("pfn", .field("count"), each: LegacyRows.pfn(.bits64))])
     page.text(
       """
-      For each online vCPU its context (5168 or 2800 octets) and, where the head said that there are
-      any, the extended context (128 octets) and the XSAVE state:
+      For each online vCPU its context (5168 or 2800 bytes) and, where the head said that there are
+      any, the extended context (128 bytes) and the XSAVE state:
       """)
     page.rows(LegacyRows.xsave + [.opaque("state")])
     page.text("Last comes the shared page. The structures: <doc:FormatPVState>.")

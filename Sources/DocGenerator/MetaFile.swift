@@ -198,7 +198,7 @@ extension Field {
     case .unsigned where isEnumeration:
       names.sorted { $0.key < $1.key }.map { "\"\($0.value)\"" }.joined(separator: "|")
     case .unsigned, .signed: "integer"
-    case .reserved, .octets, .opaque, .text: "string"
+    case .reserved, .bytes, .opaque, .text: "string"
     case .group, .array, .chain, .keyValues, .qemu, .uefiVariables: "xensave.Fields"
     }
   }

@@ -21,8 +21,8 @@ struct ScriptManual {
     let file = path.split(separator: "/").last.map(String.init) ?? path
     name = file.hasSuffix(".lua") ? String(file.dropLast(4)) : file
     let source = try Source(opening: path)
-    let octets = try source.read(Int(clamping: min(source.byteCount ?? 0, 64 << 10)))
-    let header = ScriptHeader(String(decoding: octets, as: UTF8.self)).text
+    let bytes = try source.read(Int(clamping: min(source.byteCount ?? 0, 64 << 10)))
+    let header = ScriptHeader(String(decoding: bytes, as: UTF8.self)).text
     paragraphs = header.split(separator: "\n\n").map { String($0).droppingLineBreak }
     self.options = try ScriptManual.declared(options)
   }

@@ -87,9 +87,9 @@ extension BodyLayout {
     case .chain, .opaque, .qemu, .uefiVariables:
       switch value {
       case nil: break
-      case .octets(let octets)?: body += octets
+      case .bytes(let bytes)?: body += bytes
       case .text(let text)?: body += Array(text.utf8)
-      default: throw FormatError(.invalid, field: path, "expected a string of octets")
+      default: throw FormatError(.invalid, field: path, "expected a string of bytes")
       }
     case .keyValues:
       for (key, value) in try members(value ?? .group([]), path: path).sorted(by: {

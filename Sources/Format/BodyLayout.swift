@@ -335,12 +335,12 @@ public struct BodyLayout: Sendable {
       }
       if isCut {
         // A body that ends inside a field: a group or array keeps what is whole of it, a single
-        // value becomes the octets that are there.
+        // value becomes the bytes that are there.
         count = end - offset
         switch field.kind {
         case .group: break
         case .array(let element, _): count -= count % max(element.fixedByteCount ?? 1, 1)
-        default: there = .octets(field.name, count)
+        default: there = .bytes(field.name, count)
         }
       }
       out.append(slot(there, path: prefix + field.name, at: offset, count: count, order: order))
@@ -350,7 +350,7 @@ public struct BodyLayout: Sendable {
     if offset < end, !fields.isEmpty {
       out.append(
         slot(
-          .octets("excess", end - offset), path: prefix + "excess", at: offset,
+          .bytes("excess", end - offset), path: prefix + "excess", at: offset,
           count: end - offset, order: order))
     }
     return out

@@ -2,7 +2,7 @@
 
 internal import Bytes
 
-/// The entries of a chain: a head of fixed fields, then as many octets as the head says.
+/// The entries of a chain: a head of fixed fields, then as many bytes as the head says.
 public struct Chain: Sendable {
   /// The layout of an entry of this type number, if it is known.
   public let layout: @Sendable (UInt16) -> EntryLayout?
@@ -59,7 +59,7 @@ public struct EntryLayout: Sendable {
   public let mayBeShorter: Bool
   public let doc: String
 
-  /// `lengths`: the octets that releases from 4.`key` on write. `forms`: rows by the entry's length,
+  /// `lengths`: the bytes that releases from 4.`key` on write. `forms`: rows by the entry's length,
   /// where they differ.
   public init(
     _ number: UInt16, _ name: String, lengths: KeyValuePairs<Int, Int> = [:],
@@ -79,7 +79,7 @@ public struct EntryLayout: Sendable {
   /// All lengths that releases have written, ascending; empty where the length varies.
   public var lengths: [Int] { (history.map(\.byteCount) + forms.keys).sorted() }
 
-  /// The rows of an entry of `byteCount` octets.
+  /// The rows of an entry of `byteCount` bytes.
   public func fields(byteCount: Int) -> [Field] { forms[byteCount] ?? fields }
 
   /// The bytes that Xen 4.`minor`.`patch` writes, or the newest point release of 4.`minor` without
@@ -99,9 +99,9 @@ public struct EntryLayout: Sendable {
 public struct ChainEntry: Sendable, Equatable {
   public let type: UInt16
   public let instance: UInt16
-  /// Octets from the start of the body to the data, behind the head of 8 octets.
+  /// Bytes from the start of the body to the data, behind the head of 8 bytes.
   public let offset: Int
-  /// Octets of data that are there; `claimed` is what the head says.
+  /// Bytes of data that are there; `claimed` is what the head says.
   public let byteCount: Int
   public let claimed: UInt32
 }

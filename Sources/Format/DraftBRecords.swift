@@ -53,7 +53,7 @@ public enum DraftB {
   /// The layouts of the records that only draft B has.
   public static let records: [Layout] = [vcpuInfo, vcpuContext, xenVersion]
 
-  ///      0     1     2     3     4     5     6     7 octet
+  ///      0     1     2     3     4     5     6     7 byte
   ///     +-----------------------+-------------------------+
   ///     | max_vcpu_id           | (reserved)              |
   ///     +-----------------------+-------------------------+

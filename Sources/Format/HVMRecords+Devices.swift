@@ -3,7 +3,7 @@
 extension HVMRecords {
   // MARK: - Interrupt controllers
 
-  /// Instance 0 is the master, 1 the slave. C's bit-fields of octets 4 and 5 have no name of
+  /// Instance 0 is the master, 1 the slave. C's bit-fields of bytes 4 and 5 have no name of
   /// their own: here they are the parts of `init` and `mode`, and found beside them too.
   static let pic = EntryLayout(
     3, "PIC", lengths: [0: 8], "One of the two 8259 interrupt controllers.",
@@ -44,7 +44,7 @@ extension HVMRecords {
     [
       .x64("apic_base_msr").bits(X86Bits.apicBase),
       .x32("disabled").bits(["hw_disabled": 0, "sw_disabled": 1]), .u32("timer_divisor"),
-      .u64("tdt_msr"), .x32("pending_esr"), .octets("_pad0", 4),
+      .u64("tdt_msr"), .x32("pending_esr"), .bytes("_pad0", 4),
     ])
 
   /// The register page: a register of 32 bits at each multiple of 16. The names are the
@@ -74,9 +74,9 @@ extension HVMRecords {
         (0x3E0, .x32("timer_divide")), (0x3F0, .x32("self_ipi")),
       ]))
 
-  /// 256 bits in 8 registers, which are 16 octets apart.
+  /// 256 bits in 8 registers, which are 16 bytes apart.
   private static func bank(_ name: String) -> Field {
-    Field.array(name, .fixed(8), of: [.x32("bits"), .octets("_gap", 12)])
+    Field.array(name, .fixed(8), of: [.x32("bits"), .bytes("_gap", 12)])
       .doc("One bit for each vector.")
   }
 
@@ -138,7 +138,7 @@ extension HVMRecords {
     [
       Field.array("cmos_data", .fixed(14), each: .x8(""))
         .doc("Seconds, minutes and hours with their alarms, date, registers A to D."),
-      .x8("cmos_index"), .octets("pad0", 1),
+      .x8("cmos_index"), .bytes("pad0", 1),
       Field.i64("rtc_offset").unit("s").doc("From the host's time."),
     ])
 

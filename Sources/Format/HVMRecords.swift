@@ -3,11 +3,11 @@
 
 /// The types of HVM_CONTEXT's entries, by number. To add one, add its row here.
 ///
-///      0     1     2     3     4     5     6     7 octet
+///      0     1     2     3     4     5     6     7 byte
 ///     +-----------+-----------+-------------------------+
 ///     | typecode  | instance  | length                  |
 ///     +-----------+-----------+-------------------------+
-///     | length octets; the next entry follows at once   |
+///     | length bytes; the next entry follows at once   |
 public enum HVMRecords {
   public static let all: [EntryLayout] = [
     end, header, cpu, pic, ioapic, lapic, lapicRegs, pciIRQ, isaIRQ, pciLink, pit, rtc, hpet,
@@ -38,7 +38,7 @@ public enum HVMRecords {
 
   // MARK: - vCPU
 
-  /// Entries of 1016 octets are from before Xen 3.4 and lack msr_tsc_aux in the middle; those of
+  /// Entries of 1016 bytes are from before Xen 3.4 and lack msr_tsc_aux in the middle; those of
   /// 1024 are from before 4.7 and lack flags at the end.
   static let cpu = EntryLayout(
     2, "CPU", lengths: [0: 1024, 7: 1032], mayBeShorter: true, "Registers of a vCPU.",
@@ -102,7 +102,7 @@ public enum HVMRecords {
       ]),
     ])
 
-  /// 24 octets and an XSAVE area: at least 600. Up to Xen 4.3 it may be longer than its area.
+  /// 24 bytes and an XSAVE area: at least 600. Up to Xen 4.3 it may be longer than its area.
   static let cpuXsave = EntryLayout(
     16, "CPU_XSAVE", "Extended state of a vCPU.", X86XState.hvmFields)
 
@@ -113,11 +113,11 @@ public enum HVMRecords {
   static let tscAdjust = EntryLayout(
     19, "TSC_ADJUST", lengths: [0: 8], "TSC_ADJUST of a vCPU.", [.x64("tsc_adjust")])
 
-  /// 8 octets and 16 for each MSR.
+  /// 8 bytes and 16 for each MSR.
   static let cpuMSR = EntryLayout(
     20, "CPU_MSR", "Further model-specific registers of a vCPU.",
     [
-      Field.u32("count").doc("Elements of msr."), .octets("_pad0", 4),
+      Field.u32("count").doc("Elements of msr."), .bytes("_pad0", 4),
       Field.array(
         "msr", .field("count"),
         of: [.x32("index").names(X86MSRs.names), .reserved(4, "_rsvd"), .x64("val")]
@@ -134,7 +134,7 @@ public enum HVMRecords {
       .x64("reference_tsc").bits(page),
     ])
 
-  /// vp_assist_msr was apic_assist up to Xen 4.8. The octet behind it held a vector, called
+  /// vp_assist_msr was apic_assist up to Xen 4.8. The byte behind it held a vector, called
   /// apic_assist_vector or vp_assist_vector, before it became apic_assist_pending.
   static let viridianVCPU = EntryLayout(
     17, "VIRIDIAN_VCPU", lengths: [0: 8, 7: 16, 13: 216], mayBeShorter: true,

@@ -4,10 +4,10 @@
 public enum LengthRule: Sendable, Equatable {
   case exactly(Int)
   case atLeast(Int)
-  /// `base` octets and then whole elements of `step`, at least `elements` of them.
+  /// `base` bytes and then whole elements of `step`, at least `elements` of them.
   case elements(base: Int, step: Int, atLeast: Int)
 
-  /// Whether a body of `count` octets follows the rule.
+  /// Whether a body of `count` bytes follows the rule.
   public func allows(_ count: UInt64) -> Bool {
     switch self {
     case .exactly(let n): count == n
@@ -20,11 +20,11 @@ public enum LengthRule: Sendable, Equatable {
   /// The rule in words, for "expected ...".
   public var description: String {
     switch self {
-    case .exactly(let n): "\(n) octets"
-    case .atLeast(let n): "at least \(n) octets"
+    case .exactly(let n): "\(n) bytes"
+    case .atLeast(let n): "at least \(n) bytes"
     case .elements(0, let step, let least):
-      least > 0 ? "a positive multiple of \(step) octets" : "a multiple of \(step) octets"
-    case .elements(let base, let step, _): "\(base) octets and a multiple of \(step)"
+      least > 0 ? "a positive multiple of \(step) bytes" : "a multiple of \(step) bytes"
+    case .elements(let base, let step, _): "\(base) bytes and a multiple of \(step)"
     }
   }
 }
@@ -120,7 +120,7 @@ public struct Layout: Sendable {
       isKeyed: isKeyed, length: length, mayBeEmpty: mayBeEmpty, forms: [Form(.always, fields)])
   }
 
-  /// The rows for a body of `byteCount` octets in a stream with this guest width (0: not known).
+  /// The rows for a body of `byteCount` bytes in a stream with this guest width (0: not known).
   public func fields(byteCount: Int, guestWidth: Int) -> [Field] {
     for form in forms {
       switch form.condition {

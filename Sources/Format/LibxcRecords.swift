@@ -11,7 +11,7 @@ public enum LibxcRecords {
   /// Ends the image; nothing follows at this layer.
   static let end = Layout(.end, "END", "End of the image.", length: .exactly(0), [])
 
-  ///      0     1     2     3     4     5     6     7 octet
+  ///      0     1     2     3     4     5     6     7 byte
   ///     +-----------------------+-------------------------+
   ///     | count (C)             | (reserved)              |
   ///     +-----------------------+-------------------------+
@@ -40,7 +40,7 @@ public enum LibxcRecords {
     .x86PVInfo, "X86_PV_INFO", "Word size and page-table levels of a PV guest.", guests: .pv,
     phase: .staticData, length: .exactly(8),
     [
-      .u8("guest_width").unit("octets").doc("Octets of a word of the guest: 4 or 8."),
+      .u8("guest_width").unit("bytes").doc("Bytes of a word of the guest: 4 or 8."),
       .u8("pt_levels").doc("Page-table levels: 3 (guest_width 4) or 4 (guest_width 8)."),
       .reserved(6),
     ])
@@ -91,7 +91,7 @@ public enum LibxcRecords {
       Layout.Form(.always, X86PVState.sharedInfo64),
     ])
 
-  ///      0     1     2     3     4     5     6     7 octet
+  ///      0     1     2     3     4     5     6     7 byte
   ///     +-----------------------+-------------------------+
   ///     | mode                  | khz                     |
   ///     +-----------------------+-------------------------+

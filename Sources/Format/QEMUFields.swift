@@ -18,7 +18,7 @@ extension BodyLayout {
     let first = state.sections.first?.range.lowerBound ?? state.end.lowerBound
     if first > start + 8 {
       let count = first - start - 8
-      add(.octets("configuration", count), slot.path + ".configuration", at: start + 8, count)
+      add(.bytes("configuration", count), slot.path + ".configuration", at: start + 8, count)
     }
     for section in state.sections {
       let name = section.idstr + (section.instance == 0 ? "" : "#\(section.instance)")
@@ -31,7 +31,7 @@ extension BodyLayout {
     if !state.end.isEmpty {
       // The mark of the end, and whatever the file had behind it.
       add(
-        .octets("end", state.end.count), slot.path + ".end", at: state.end.lowerBound,
+        .bytes("end", state.end.count), slot.path + ".end", at: state.end.lowerBound,
         state.end.count)
     }
     return out
@@ -41,7 +41,7 @@ extension BodyLayout {
 extension Field {
   /// The rows of one section. QEMU: migration/savevm.c, save_section_header and save_section_footer.
   fileprivate static func rows(of section: QEMUState.Section) -> [Field] {
-    var data = Field.octets("data", section.data.count)
+    var data = Field.bytes("data", section.data.count)
     data.isGuess = !section.isEndCertain
     return [
       .x8("section_type"), .u32("section_id"), .u8("idlen"),

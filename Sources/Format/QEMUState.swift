@@ -22,7 +22,7 @@ public struct QEMUState: Sendable, Equatable {
     public let instance: UInt32
     /// The version of the device's own format.
     public let version: UInt32
-    /// The section from its first octet to the next one's.
+    /// The section from its first byte to the next one's.
     public let range: Range<Int>
     /// The device's data.
     public let data: Range<Int>
@@ -31,7 +31,7 @@ public struct QEMUState: Sendable, Equatable {
     public let isEndCertain: Bool
   }
 
-  /// Octets of magic and version.
+  /// Bytes of magic and version.
   public static let headByteCount = 8
 
   /// The version of the stream; 3.
@@ -101,7 +101,7 @@ public struct QEMUState: Sendable, Equatable {
       }
       offset += 1
     }
-    // No further section: the stream's last octet is the end mark.
+    // No further section: the stream's last byte is the end mark.
     guard body.count > head.dataOffset, body.last == 0 else { return (body.count, false) }
     return (body.count - 1, hasFooter(before: body.count - 1))
   }
@@ -115,7 +115,7 @@ public struct QEMUState: Sendable, Equatable {
     let instance: UInt32
     let version: UInt32
 
-    /// The head at `offset`, if the octets there look like one: the number is a little above the
+    /// The head at `offset`, if the bytes there look like one: the number is a little above the
     /// last section's, the name is printable, instance and version are small.
     init?(_ body: [UInt8], at offset: Int, after last: Head?) {
       guard body.count - offset >= 6, body[offset] == QEMUState.full else { return nil }

@@ -138,18 +138,18 @@ extension Field {
     let flags: Set<String> = ["SecureBoot", "SetupMode", "AuditMode", "DeployedMode"]
     let isFlag = variable.data.count == 1 && flags.contains(variable.name)
     var rows: [Field] = [
-      .u64("name_len").unit("bytes"), .octets("name", variable.nameRange.count),
+      .u64("name_len").unit("bytes"), .bytes("name", variable.nameRange.count),
       .u64("data_len").unit("bytes"),
-      isFlag ? .u8("data").names([0: "off", 1: "on"]) : .octets("data", variable.data.count),
-      .octets("guid", 16),
+      isFlag ? .u8("data").names([0: "off", 1: "on"]) : .bytes("data", variable.data.count),
+      .bytes("guid", 16),
       .x32("attributes").bits([
         "non_volatile": 0, "bootservice_access": 1, "runtime_access": 2, "hardware_error_record": 3,
         "authenticated_write_access": 4, "time_based_authenticated_write_access": 5,
         "append_write": 6,
       ]),
     ]
-    if tail >= 36 { rows.append(.octets("timestamp", 16)) }
-    if tail >= 68 { rows.append(.octets("certificate_hash", 32)) }
+    if tail >= 36 { rows.append(.bytes("timestamp", 16)) }
+    if tail >= 68 { rows.append(.bytes("certificate_hash", 32)) }
     return rows
   }
 }

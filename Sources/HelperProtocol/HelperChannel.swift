@@ -50,7 +50,7 @@ public final class HelperChannel {
     }
     do {
       try put(message)
-      if let late = wait("answer \(message.kind.rawValue)", input.waitForOctets) { throw late }
+      if let late = wait("answer \(message.kind.rawValue)", input.waitForBytes) { throw late }
       let reply = try input.read(4)
       guard reply.count == 4 else {
         throw XensaveError(.noReply, "libxl did not answer \(message.kind.rawValue)")
@@ -134,7 +134,7 @@ public final class HelperPeer {
     self.release = release
   }
 
-  /// The next message, and its octets with the length; nil when the helper has ended.
+  /// The next message, and its bytes with the length; nil when the helper has ended.
   public func next() throws -> (message: HelperMessage, bytes: [UInt8])? {
     let head = try read(2)
     if head.isEmpty { return nil }

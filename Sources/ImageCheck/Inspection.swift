@@ -85,7 +85,7 @@ final class Inspection {
     if record.type == .checkpoint { libxl.isInCheckpoint = true }
   }
 
-  /// The padding behind `record`, and the first octets of what it holds for an emulator.
+  /// The padding behind `record`, and the first bytes of what it holds for an emulator.
   func visit(_ record: Record, padding: [UInt8], head: [UInt8]) {
     for (rule, check) in book.padding {
       current = rule

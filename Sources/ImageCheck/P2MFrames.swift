@@ -32,7 +32,7 @@ struct P2MFrames {
   /// Listed when pages had been sent already: it may be among those.
   private static let unknown: UInt8 = 0xFE
 
-  /// Octets of the p2m in a page, divided by the guest's width.
+  /// Bytes of the p2m in a page, divided by the guest's width.
   static func pfnsPerFrame(guestWidth: Int) -> UInt64 {
     UInt64(pageByteCount / guestWidth)
   }

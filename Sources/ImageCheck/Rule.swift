@@ -25,7 +25,7 @@ public struct Rule: Sendable {
     typealias OfRecord = @Sendable (Inspection, Record) -> Void
     typealias OfPages = @Sendable (Inspection, Record, PageTableSummary) -> Void
     typealias OfContext = @Sendable (Inspection, Record, [ChainEntry]) -> Void
-    typealias OfOctets = @Sendable (Inspection, Record, [UInt8]) -> Void
+    typealias OfBytes = @Sendable (Inspection, Record, [UInt8]) -> Void
     typealias OfTrailing = @Sendable (Inspection, Trailing) -> Void
     typealias OfImage = @Sendable (Inspection) -> Void
 
@@ -43,9 +43,9 @@ public struct Rule: Sendable {
     /// HVM_CONTEXT and its entries.
     case context(OfContext)
     /// The padding behind any record.
-    case padding(OfOctets)
-    /// EMULATOR_CONTEXT and the first octets of what the emulator saved.
-    case emulator(OfOctets)
+    case padding(OfBytes)
+    /// EMULATOR_CONTEXT and the first bytes of what the emulator saved.
+    case emulator(OfBytes)
     /// The libxc record that ends a checkpoint or the stream: END or CHECKPOINT.
     case completion(OfRecord)
     case trailing(OfTrailing)
@@ -91,7 +91,7 @@ extension Rule {
   /// What the reader of the stream reports. Their names are "stream." and `StreamError.code`.
   static let framing: [Rule] = [
     Rule(
-      "stream.truncated", .error, "A stream has every octet that its headers and lengths promise.",
+      "stream.truncated", .error, "A stream has every byte that its headers and lengths promise.",
       "Spec: libxc-migration-stream, Records", .framing),
     Rule(
       "stream.bad_stream", .error, "A stream begins with a header that says what it is.",
@@ -116,8 +116,8 @@ struct RuleBook: Sendable {
   private(set) var headers: [(kind: HeaderKind, rule: Int, check: Rule.Check.OfHeader)] = []
   private(set) var pages: [(Int, Rule.Check.OfPages)] = []
   private(set) var context: [(Int, Rule.Check.OfContext)] = []
-  private(set) var padding: [(Int, Rule.Check.OfOctets)] = []
-  private(set) var emulator: [(Int, Rule.Check.OfOctets)] = []
+  private(set) var padding: [(Int, Rule.Check.OfBytes)] = []
+  private(set) var emulator: [(Int, Rule.Check.OfBytes)] = []
   private(set) var completion: [(Int, Rule.Check.OfRecord)] = []
   private(set) var trailing: [(Int, Rule.Check.OfTrailing)] = []
   private(set) var image: [(Int, Rule.Check.OfImage)] = []

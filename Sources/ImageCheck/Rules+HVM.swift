@@ -24,7 +24,7 @@ extension Rule {
         }
         guard first.claimed == 24, first.byteCount == 24 else {
           look.report(
-            record, "HEADER[0]", at: first.offset - 4, "expected 24 octets, got \(first.claimed)")
+            record, "HEADER[0]", at: first.offset - 4, "expected 24 bytes, got \(first.claimed)")
           return
         }
         let magic = record.body.load(first.offset, as: UInt32.self)
@@ -45,7 +45,7 @@ extension Rule {
         guard let last = entries.last, Int(last.claimed) > last.byteCount else { return }
         look.report(
           record, "entry[\(entries.count - 1)]", at: last.offset - 4,
-          "expected at most \(last.byteCount) octets, got \(last.claimed)")
+          "expected at most \(last.byteCount) bytes, got \(last.claimed)")
       }),
     Rule(
       "hvm-context.end", .error, "The last entry is END.", load,
@@ -59,7 +59,7 @@ extension Rule {
         look.report(
           record, "entry[\(entries.count)]", at: end,
           "expected an entry or END, got \(min(record.body.count, RecordContents.contextLimit) - end)"
-            + " octets")
+            + " bytes")
       }),
     Rule(
       "hvm-context.excess", .warning, "END has no data and nothing follows it: Xen stops there.",
@@ -70,7 +70,7 @@ extension Rule {
         else { return }
         look.report(
           record, "entry[\(entries.count - 1)]", at: last.offset,
-          "expected the end, got \(record.body.count - last.offset) octets behind END")
+          "expected the end, got \(record.body.count - last.offset) bytes behind END")
       }),
     Rule(
       "hvm-context.duplicate", .warning,
@@ -115,7 +115,7 @@ extension Rule {
           let lengths = layout.lengths.map(String.init).joined(separator: " or ")
           look.report(
             record, "\(layout.name)[\(entry.instance)]", at: entry.offset - 4,
-            "expected \(lengths) octets, got \(entry.claimed)")
+            "expected \(lengths) bytes, got \(entry.claimed)")
         }
       }),
     Rule(
@@ -152,7 +152,7 @@ extension Rule {
         guard record.length != expected else { return }
         look.report(
           record, "count", at: 0,
-          "expected a count that fits \(record.length) octets, got \(count), which takes "
+          "expected a count that fits \(record.length) bytes, got \(count), which takes "
             + "\(expected)")
       }),
     Rule(

@@ -158,7 +158,7 @@ extension Rule {
         guard trailing.kind == .afterEnd, let name = look.secondImage(trailing) else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected nothing after END, got \(look.survey.trailingByteCount) octets that begin with \(name)"
+          "expected nothing after END, got \(look.survey.trailingByteCount) bytes that begin with \(name)"
         )
       }),
     Rule(
@@ -171,7 +171,7 @@ extension Rule {
         else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected nothing after END, got \(look.survey.trailingByteCount) octets: "
+          "expected nothing after END, got \(look.survey.trailingByteCount) bytes: "
             + "\"\(trailing.first.prefix(32).printable)\"")
       }),
   ]
@@ -182,7 +182,7 @@ extension Inspection {
     trailing.isHandshake(byteCount: survey.trailingByteCount)
   }
 
-  /// The name of the header that the octets begin with.
+  /// The name of the header that the bytes begin with.
   fileprivate func secondImage(_ trailing: Trailing) -> String? {
     switch Container(trailing.first) {
     case .xl: "an xl header"

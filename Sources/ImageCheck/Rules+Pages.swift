@@ -24,7 +24,7 @@ extension Rule {
         else { return }
         look.report(
           record, "count", at: 0,
-          "expected at most \((record.length - 8) / 8) in \(record.length) octets, got \(count)")
+          "expected at most \((record.length - 8) / 8) in \(record.length) bytes, got \(count)")
       }),
     Rule(
       "page-data.length", .error,

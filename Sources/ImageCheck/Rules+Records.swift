@@ -38,7 +38,7 @@ extension Rule {
         look.report(record, "length", at: -4, "expected contents, got none: readers ignore it")
       }),
     Rule(
-      "record.reserved", .warning, "Reserved octets are zero.",
+      "record.reserved", .warning, "Reserved bytes are zero.",
       "Spec: libxc-migration-stream, Records",
       .any { look, record in
         // Of X86_MSR_POLICY they are an error: "msr-policy.flags".
@@ -48,7 +48,7 @@ extension Rule {
         guard let wrong = nonZeroReserved(record.type.streamFields(fields), in: record.body)
         else { return }
         look.report(
-          record, wrong.path, at: wrong.offset, "expected zero, got 0x\(wrong.octets.hexDigits)")
+          record, wrong.path, at: wrong.offset, "expected zero, got 0x\(wrong.bytes.hexDigits)")
       }),
     Rule(
       "record.padding", .warning, "The padding behind a body is zero.",

@@ -13,7 +13,7 @@ public struct Survey: Sendable {
   /// How often a record type came.
   public struct Tally: Sendable, Equatable {
     public internal(set) var count: UInt64 = 0
-    /// Octets in the stream: headers, bodies and padding.
+    /// Bytes in the stream: headers, bodies and padding.
     public internal(set) var byteCount: UInt64 = 0
 
     mutating func add(_ record: Record) {
@@ -24,9 +24,9 @@ public struct Survey: Sendable {
 
   /// The configuration in the xl header, or another description of the domain.
   public struct Config: Sendable, Equatable {
-    /// Octets from the start of the source to its first character.
+    /// Bytes from the start of the source to its first character.
     public let offset: UInt64
-    /// Octets of text, without the NUL behind it.
+    /// Bytes of text, without the NUL behind it.
     public let byteCount: Int
     /// The text; empty if it is longer than `Survey.configLimit`.
     public let text: [UInt8]
@@ -38,7 +38,7 @@ public struct Survey: Sendable {
     }
   }
 
-  /// The longest configuration whose text is kept, in octets.
+  /// The longest configuration whose text is kept, in bytes.
   public static let configLimit = 1 << 20
   /// Most vCPUs of a domain; their numbers are smaller. Xen: MAX_VIRT_CPUS.
   public static let vcpuLimit: UInt32 = 8192
@@ -79,11 +79,11 @@ public struct Survey: Sendable {
   public private(set) var hasVerify = false
   /// What follows the end, or the record that the stream was cut in.
   public private(set) var trailing: Trailing?
-  /// How many octets that is.
+  /// How many bytes that is.
   public private(set) var trailingByteCount: UInt64 = 0
   /// How the stream ended; nil where it could not be read to its end.
   public private(set) var ending: StreamReader.Ending?
-  /// Octets from the start of the source to the end of the last part.
+  /// Bytes from the start of the source to the end of the last part.
   public private(set) var byteCount: UInt64 = 0
   /// The last record's type.
   public private(set) var lastType: RecordType?
@@ -124,7 +124,7 @@ public struct Survey: Sendable {
   public var libxlOrder: ByteOrder? {
     headers[.libxl]?.number("options").map { $0 & 1 == 0 ? .little : .big }
   }
-  /// Octets of the guest's memory: the pages of the first pass.
+  /// Bytes of the guest's memory: the pages of the first pass.
   public var memoryByteCount: UInt64 { firstRoundPageCount * UInt64(pageByteCount) }
   public func count(_ type: RecordType) -> UInt64 { records[type]?.count ?? 0 }
 }

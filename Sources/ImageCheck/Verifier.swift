@@ -120,7 +120,7 @@ public struct Verifier {
     }
   }
 
-  /// Looks at the octets behind a record's head that rules care for, and at its padding.
+  /// Looks at the bytes behind a record's head that rules care for, and at its padding.
   private func finish(
     _ record: Record, _ reader: inout StreamReader, _ inspection: Inspection
   ) throws {

@@ -194,7 +194,7 @@ extension ImageDocument {
     report.recordsRead = index.entries.count
     report.recordsWritten = report.recordsRead
     report.kept = report.recordsRead - report.changed
-    report.octetsRead = source.bytesRead
+    report.bytesRead = source.bytesRead
     return report
   }
 

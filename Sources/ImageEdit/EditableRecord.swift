@@ -52,7 +52,7 @@ public final class EditableRecord {
 
   public var type: RecordType { record.type }
   public var body: [UInt8] { record.body }
-  /// Octets of the payload, wherever it is.
+  /// Bytes of the payload, wherever it is.
   public var payloadByteCount: Int {
     Int(record.payloadByteCount)
   }
@@ -92,7 +92,7 @@ public final class EditableRecord {
     return arena
   }
 
-  /// Notes that octets of the loaded payload were written to.
+  /// Notes that bytes of the loaded payload were written to.
   public func markPayloadChanged() { isPayloadChanged = true }
 
   /// A copy that stands by itself: head and payload in memory.

@@ -76,7 +76,7 @@ public struct ImageDiff {
       seen.insert(key)
       guard let other = numbersB[key] else {
         var difference = Difference(
-          kind: .missing, path: key.title, before: "\(try a.record(number).length) octets",
+          kind: .missing, path: key.title, before: "\(try a.record(number).length) bytes",
           after: "")
         difference.isWhole = true
         difference.recordA = number
@@ -94,7 +94,7 @@ public struct ImageDiff {
     }
     for (position, (key, number)) in keysB.enumerated() where !seen.contains(key) {
       var difference = Difference(
-        kind: .added, path: key.title, before: "", after: "\(try b.record(number).length) octets")
+        kind: .added, path: key.title, before: "", after: "\(try b.record(number).length) bytes")
       difference.isWhole = true
       difference.recordB = number
       difference.anchor = anchors[position]
@@ -229,7 +229,7 @@ public struct ImageDiff {
     _ key: Key, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int
   ) -> Difference {
     var difference = Difference(
-      kind: .body, path: key.title, before: "\(one.length) octets", after: "\(other.length) octets")
+      kind: .body, path: key.title, before: "\(one.length) bytes", after: "\(other.length) bytes")
     difference.recordA = numberA
     difference.recordB = numberB
     return difference
@@ -369,18 +369,18 @@ extension Difference {
     valueBefore = before
   }
 
-  /// What people read: of long octets that differ, the part where they begin to.
+  /// What people read: of long bytes that differ, the part where they begin to.
   private static func texts(
     _ field: Field, _ before: FieldValue, _ after: FieldValue
   ) -> (before: String, after: String) {
-    guard case .octets(let x) = before, case .octets(let y) = after, max(x.count, y.count) > 32,
+    guard case .bytes(let x) = before, case .bytes(let y) = after, max(x.count, y.count) > 32,
       let first = (0..<max(x.count, y.count)).first(where: {
         $0 >= x.count || $0 >= y.count || x[$0] != y[$0]
       })
     else { return (field.text(of: before), field.text(of: after)) }
     let guess = field.isGuess ? "; where it ends is a guess" : ""
-    func text(_ octets: [UInt8]) -> String {
-      "\(octets.dropFirst(first).prefix(16).hexDigits) at +\(first.hex()) of \(octets.count) octets"
+    func text(_ bytes: [UInt8]) -> String {
+      "\(bytes.dropFirst(first).prefix(16).hexDigits) at +\(first.hex()) of \(bytes.count) bytes"
     }
     return (text(x), text(y) + guess)
   }

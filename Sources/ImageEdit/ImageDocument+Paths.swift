@@ -232,7 +232,7 @@ extension ImageDocument {
   }
 
   /// Sets the place of `path` to what `text` means there: a number (decimal, hexadecimal, or the
-  /// name of a value), octets as hexadecimal digits ("hex:00ff"), text, or JSON for the
+  /// name of a value), bytes as hexadecimal digits ("hex:00ff"), text, or JSON for the
   /// configuration (plain words are strings).
   public func set(_ path: ImagePath, text: String) throws {
     switch try resolve(path) {
@@ -256,11 +256,11 @@ extension ImageDocument {
   ) throws {
     var value = FieldValue.text(text)
     if text.hasPrefix("hex:") {
-      guard let octets = [UInt8](hexDigits: text.dropFirst(4)) else {
+      guard let bytes = [UInt8](hexDigits: text.dropFirst(4)) else {
         throw
           FormatError(.invalid, field: path.text, "expected pairs of hexadecimal digits")
       }
-      value = .octets(octets)
+      value = .bytes(bytes)
     }
     do { try slot.set(value, in: &body) } catch {
       throw FormatError(error.kind, field: path.text, error.problem)
@@ -289,15 +289,15 @@ extension ImageDocument {
 }
 
 extension [UInt8] {
-  /// The octets of pairs of hexadecimal digits; nil for anything else.
+  /// The bytes of pairs of hexadecimal digits; nil for anything else.
   init?(hexDigits text: some StringProtocol) {
     let digits = Array<UInt8>(text.utf8)
     guard digits.count % 2 == 0 else { return nil }
     self = []
     for index in stride(from: 0, to: digits.count, by: 2) {
       let pair = String(decoding: digits[index..<index + 2], as: UTF8.self)
-      guard let octet = UInt8(pair, radix: 16), pair.first != "+" else { return nil }
-      append(octet)
+      guard let byte = UInt8(pair, radix: 16), pair.first != "+" else { return nil }
+      append(byte)
     }
   }
 }

@@ -73,7 +73,7 @@ public final class ImageDocument {
     if try record(number).body != body { editedBodies[number] = body }
   }
 
-  /// Takes new octets for a header.
+  /// Takes new bytes for a header.
   public func setBytes(_ bytes: [UInt8], of kind: HeaderKind) {
     editedHeaders[kind] = index.header(kind)?.bytes == bytes ? nil : bytes
   }

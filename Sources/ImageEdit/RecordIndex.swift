@@ -5,7 +5,7 @@ public import Stream
 public import SystemIO
 
 /// The records of an image in a file, found by one pass over their heads. Any of them can then be
-/// read again. Costs 32 octets a record.
+/// read again. Costs 32 bytes a record.
 public struct RecordIndex {
   public struct Entry: Sendable {
     public let offset: UInt64

@@ -47,7 +47,7 @@ public final class Rewriter {
 
   /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports. `goesOn` is
   /// asked behind each record of the source, when all that was made of it has been written (from a
-  /// pipe): false ends the rewrite there, without another octet being read.
+  /// pipe): false ends the rewrite there, without another byte being read.
   public init(
     _ source: Source, to sink: Sink?, filter: any RewriteFilter,
     goesOn: @escaping (RecordType) -> Bool = { _ in true }
@@ -100,8 +100,8 @@ public final class Rewriter {
           .truncated, path: reader.source.path, offset: reader.source.position,
           "the file changed its length while it was read"))
     }
-    report.octetsRead = reader.source.position
-    if let sink { report.octetsWritten = sink.position }
+    report.bytesRead = reader.source.position
+    if let sink { report.bytesWritten = sink.position }
     return report
   }
 
@@ -142,7 +142,7 @@ public final class Rewriter {
   }
 
   /// Lengthens what readers skip behind the configuration, so that all that follows lies at the same
-  /// place of a block of 4096 octets as before and can be shared. Xen: tools/xl/xl_vmcontrol.c,
+  /// place of a block of 4096 bytes as before and can be shared. Xen: tools/xl/xl_vmcontrol.c,
   /// create_domain (of the optional data only the configuration is looked at).
   private static func pad(_ changed: inout Header, like original: Header) {
     let difference = (original.bytes.count - changed.bytes.count) % 4096
@@ -210,7 +210,7 @@ public final class Rewriter {
       report.note(
         ChangeReport.Change(
           kind: .dropped, place: current.record.place, offset: current.record.offset, field: "",
-          before: "\(current.record.length) octets", after: ""))
+          before: "\(current.record.length) bytes", after: ""))
     }
   }
 
@@ -291,7 +291,7 @@ public final class Rewriter {
     report.note(
       ChangeReport.Change(
         kind: .inserted, place: current.record.place, offset: current.record.offset, field: "",
-        before: "", after: "\(record.type.name), \(record.length) octets"))
+        before: "", after: "\(record.type.name), \(record.length) bytes"))
     let finished = record
     try write { writer in try writer.put(finished) }
   }

@@ -27,7 +27,7 @@ public enum ZeroPages {
     return zeros
   }
 
-  /// Whether the 4096 octets at `offset` are all zero. Looks at 64 octets at a time, so that pages
+  /// Whether the 4096 bytes at `offset` are all zero. Looks at 64 bytes at a time, so that pages
   /// that are not zero are known by their first.
   @inline(__always)
   public static func isZero(_ bytes: RawSpan, at offset: Int) -> Bool {
@@ -37,7 +37,7 @@ public enum ZeroPages {
     while position < end {
       var sum: UInt64 = 0
       for word in 0..<8 {
-        // Safety: the precondition holds all octets of the page inside the span.
+        // Safety: the precondition holds all bytes of the page inside the span.
         sum |= unsafe bytes.unsafeLoadUnaligned(
           fromUncheckedByteOffset: position &+ 8 &* word, as: UInt64.self)
       }

@@ -1,8 +1,8 @@
-// Edits of a document: which octets go, which come.
+// Edits of a document: which bytes go, which come.
 
 extension JSONDocument {
   /// Replaces the value at `path`, or adds the last name of `path` to an object that lacks it.
-  /// Setting a value to itself changes no octet.
+  /// Setting a value to itself changes no byte.
   public mutating func set(_ path: JSONPath, to value: JSONValue) throws(JSONError) {
     switch syntax.find(path) {
     case .value(let index):

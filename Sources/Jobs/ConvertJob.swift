@@ -65,18 +65,18 @@ package struct LegacyJob {
   }
 }
 
-/// The octets of a small file, for example a configuration.
+/// The bytes of a small file, for example a configuration.
 package func readSmallFile(_ path: String) throws -> [UInt8] {
   let limit = StreamReader.Limit.head
-  let octets = try Source(opening: path).read(limit)
-  guard octets.count < limit else {
+  let bytes = try Source(opening: path).read(limit)
+  guard bytes.count < limit else {
     throw XensaveError(.findings, "\(path): longer than \(limit >> 20) MiB")
   }
-  return octets
+  return bytes
 }
 
 /// Writes a small file whole; "-" is standard output.
-package func writeSmallFile(_ octets: [UInt8], to path: String) throws {
-  if path == "-" { return try writeOut(octets) }
-  try OutputFile.write(path, .text, bytes: octets)
+package func writeSmallFile(_ bytes: [UInt8], to path: String) throws {
+  if path == "-" { return try writeOut(bytes) }
+  try OutputFile.write(path, .text, bytes: bytes)
 }

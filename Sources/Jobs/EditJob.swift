@@ -94,7 +94,7 @@ package struct EditJob {
   ) throws -> Written {
     var report = try document.changes()
     let count = patches.reduce(0) { $0 + $1.after.count }
-    report.octetsWritten = UInt64(count)
+    report.bytesWritten = UInt64(count)
     return Written(report: report, byteCount: count, inserted: inserted)
   }
 

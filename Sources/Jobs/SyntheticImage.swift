@@ -70,7 +70,7 @@ package struct SyntheticImage {
       let fixed = try BodyLayout.body(
         of: HeaderKind.xl.fields,
         .group([
-          ("magic", .octets(Magic.xl)), ("byteorder", .unsigned(UInt64(Magic.xlByteOrder))),
+          ("magic", .bytes(Magic.xl)), ("byteorder", .unsigned(UInt64(Magic.xlByteOrder))),
           ("mandatory_flags", .unsigned(3)),
         ]))
       var header = Header(.xl, offset: 0, bytes: fixed, order: .little)
@@ -284,7 +284,7 @@ package struct SyntheticImage {
     numbers([(type, 2), (UInt64(instance), 2), (UInt64(data.count), 4)]) + data
   }
 
-  /// Little-endian integers one behind the other: (value, octets).
+  /// Little-endian integers one behind the other: (value, bytes).
   private func numbers(_ values: [(value: UInt64, byteCount: Int)]) -> [UInt8] {
     values.flatMap { item in
       (0..<item.byteCount).map { UInt8(truncatingIfNeeded: item.value >> UInt64(8 * $0)) }

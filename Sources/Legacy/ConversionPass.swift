@@ -337,7 +337,7 @@ struct ConversionPass {
       !options.skipsDeviceModel
     {
       let rest = byteCount - reader.source.position
-      note(LegacyNote(offset: reader.offset, text: "\(rest) octets follow the stream"))
+      note(LegacyNote(offset: reader.offset, text: "\(rest) bytes follow the stream"))
     }
   }
 

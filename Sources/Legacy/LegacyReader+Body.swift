@@ -257,7 +257,7 @@ extension LegacyReader {
     if isLastCheckpoint, skipsDeviceModel { return nil }
     let place = "device model"
     let start = offset
-    // 4 octets tell a signature from a chunk: as a number it is far above any count of pages.
+    // 4 bytes tell a signature from a chunk: as a number it is far above any count of pages.
     let first = try peek(4)
     guard !first.isEmpty,
       LegacySignature.allCases.contains(where: { $0.rawValue.utf8.starts(with: first) })

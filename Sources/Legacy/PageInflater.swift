@@ -10,10 +10,10 @@ internal import SystemIO
 /// number of pieces. Each page is one of
 ///
 ///     00                          the page is as it was
-///     80  4096 octets             the whole page
-///     run, run, ...               1024 words of 4 octets in all; each run is
+///     80  4096 bytes             the whole page
+///     run, run, ...               1024 words of 4 bytes in all; each run is
 ///       1nnnnnnn                    n words as they were
-///       0nnnnnnn  4n octets         n new words
+///       0nnnnnnn  4n bytes         n new words
 ///
 /// The pages as they were stand in a scratch file, by pfn. In memory are at most 256 pages, the
 /// entries that wait (8 MiB) and one bit a page (32 MiB for the greatest guest).
@@ -40,11 +40,11 @@ struct PageInflater {
 
   private enum Step {
     case page, run
-    /// Octets that are still to be copied.
+    /// Bytes that are still to be copied.
     case data(Int)
   }
   private var step = Step.page
-  /// Octets of the current page that are done.
+  /// Bytes of the current page that are done.
   private var done = 0
 
   init() throws(SystemError) { store = try ScratchFile() }
@@ -99,7 +99,7 @@ struct PageInflater {
     queue += batch.entries
   }
 
-  /// Takes octets `range` of `input` until it has them all or the record is full. Returns how many.
+  /// Takes bytes `range` of `input` until it has them all or the record is full. Returns how many.
   mutating func inflate(
     _ input: Arena, _ range: Range<Int>
   ) throws -> Int {
@@ -115,7 +115,7 @@ struct PageInflater {
       let slot = pageCount * pageByteCount
       switch step {
       case .page:
-        let marker = octet(input, here)
+        let marker = byte(input, here)
         if marker == 0x80 {
           here += 1
           step = .data(pageByteCount)
@@ -128,7 +128,7 @@ struct PageInflater {
           }
         }
       case .run:
-        let marker = octet(input, here)
+        let marker = byte(input, here)
         let count = Int(marker & 0x7F) * 4
         guard count > 0, count <= pageByteCount - done else {
           throw Failure(
@@ -167,7 +167,7 @@ struct PageInflater {
       problem: "\(queue.count - first) entries wait for compressed pages at the checkpoint's end")
   }
 
-  private func octet(_ arena: Arena, _ offset: Int) -> UInt8 {
+  private func byte(_ arena: Arena, _ offset: Int) -> UInt8 {
     arena.withBytes(offset..<offset + 1) { $0.load(0, as: UInt8.self) }
   }
 

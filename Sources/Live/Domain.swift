@@ -20,7 +20,7 @@ public struct DomainInfo: Sendable, Equatable {
   /// Release of the hypervisor, for the domain header.
   public var xenMajor: UInt32
   public var xenMinor: UInt32
-  /// PV: octets of the guest's words, 4 or 8; 0 for HVM.
+  /// PV: bytes of the guest's words, 4 or 8; 0 for HVM.
   public var guestWidth: Int
   /// PV, 32-bit: the first machine frame of Xen's compatibility M2P table, by which the L2 that
   /// maps it is known; nil where there is none.

@@ -22,7 +22,7 @@ public enum PVPageTable {
   }
 
   /// Copies a page table of `level` into `arena` at `offset` with pfns for machine frames, and
-  /// without the slots that belong to Xen. `width`: octets of the guest's words.
+  /// without the slots that belong to Xen. `width`: bytes of the guest's words.
   /// Xen: tools/libs/guest/xg_sr_save_x86_pv.c, normalise_pagetable.
   public static func normalise(
     _ page: RawSpan, level: Int, width: Int, compatM2PFrame: UInt64?, into arena: Arena,

@@ -127,7 +127,7 @@ public final class Restore {
       try load(record, into: arena)
       if reader.ending != nil { return }
     } else if record.payloadByteCount > 0 {
-      throw XensaveError(.unsuitable, "\(record.place): a body of \(record.length) octets")
+      throw XensaveError(.unsuitable, "\(record.place): a body of \(record.length) bytes")
     }
     if isBuffering {
       buffered.append((record, record.type == .pageData ? arena : nil))
@@ -163,7 +163,7 @@ public final class Restore {
         throw XensaveError(
           .unsuitable,
           "\(record.place), \(wrong.counter): expected \(wrong.held) for a body of "
-            + "\(record.body.count) octets, got \(wrong.said)")
+            + "\(record.body.count) bytes, got \(wrong.said)")
       }
       let row = Layouts.of(record.type)
       if row?.phase != .staticData { try endStaticData() }

@@ -272,7 +272,7 @@ public final class Save {
   private func send(
     _ kind: Trace.Kind, _ number: Int, dirtyCount: Int, _ what: String
   ) throws {
-    let (begin, octets, pages) = (clock.now, sink.position, sender.pageCount)
+    let (begin, bytes, pages) = (clock.now, sink.position, sender.pageCount)
     let total = bitmap.setCount
     if total > 0 { progress(Progress(what: what, done: 0, total: total)) }
     try sender.send(bitmap) { progress(Progress(what: what, done: $0, total: total)) }
@@ -282,7 +282,7 @@ public final class Save {
     trace.rounds.append(
       Trace.Round(
         kind: kind, number: number, dirtyCount: dirtyCount, digest: bitmap.digest,
-        sentCount: sender.pageCount - pages, octets: sink.position - octets,
+        sentCount: sender.pageCount - pages, bytes: sink.position - bytes,
         begin: begin - start, end: clock.now - start))
   }
 
@@ -367,7 +367,7 @@ public final class Save {
 /// What a save has done.
 public struct SaveResult: Sendable {
   public let trace: Trace
-  /// Octets in the sink.
+  /// Bytes in the sink.
   public var byteCount: UInt64
   /// Pages that were sent with their contents, each as often as it was sent.
   public let pageCount: Int

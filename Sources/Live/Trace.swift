@@ -7,14 +7,14 @@ public import Format
 ///
 ///     xensave-trace 1
 ///     domain guest=x86_hvm frames=1024 pages=1000
-///     round kind=live number=0 dirty=1024 digest=0x... sent=1000 octets=4104336 begin=0 end=34201
+///     round kind=live number=0 dirty=1024 digest=0x... sent=1000 bytes=4104336 begin=0 end=34201
 ///     suspend begin=34201 end=35201
-///     round kind=final number=1 dirty=12 digest=0x... sent=12 octets=49264 begin=35201 end=35600
+///     round kind=final number=1 dirty=12 digest=0x... sent=12 bytes=49264 begin=35201 end=35600
 ///     end outcome=complete time=35700
 ///
 /// Times are nanoseconds since the save began. The outcome is "complete", or the code of the error
 /// that ended the save ("aborted" where the policy gave up). Where Xen's own library did the work, it
-/// does not tell digests and octets, nor how many pages the final round had: digests and octets are
+/// does not tell digests and bytes, nor how many pages the final round had: digests and bytes are
 /// 0 then, and there is no final round. Readers pass over keys and lines that they do not
 /// know; a change of meaning gets a new version.
 public struct Trace: Sendable, Equatable, CustomStringConvertible {
@@ -42,12 +42,12 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     public var digest: UInt64
     /// Pages that were sent with their contents.
     public var sentCount: Int
-    public var octets: UInt64
+    public var bytes: UInt64
     public var begin: UInt64
     public var end: UInt64
 
     public init(
-      kind: Kind, number: Int, dirtyCount: Int, digest: UInt64, sentCount: Int, octets: UInt64,
+      kind: Kind, number: Int, dirtyCount: Int, digest: UInt64, sentCount: Int, bytes: UInt64,
       begin: UInt64, end: UInt64
     ) {
       self.kind = kind
@@ -55,7 +55,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       self.dirtyCount = dirtyCount
       self.digest = digest
       self.sentCount = sentCount
-      self.octets = octets
+      self.bytes = bytes
       self.begin = begin
       self.end = end
     }
@@ -95,7 +95,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     text += "domain guest=\(guest.name) frames=\(frameCount) pages=\(pageCount)\n"
     for round in rounds {
       text += "round kind=\(round.kind.rawValue) number=\(round.number) dirty=\(round.dirtyCount)"
-      text += " digest=\(round.digest.hex(16)) sent=\(round.sentCount) octets=\(round.octets)"
+      text += " digest=\(round.digest.hex(16)) sent=\(round.sentCount) bytes=\(round.bytes)"
       text += " begin=\(round.begin) end=\(round.end)\n"
     }
     for span in suspends { text += "suspend begin=\(span.begin) end=\(span.end)\n" }
@@ -141,7 +141,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
           Round(
             kind: kind, number: try row.count("number"), dirtyCount: try row.count("dirty"),
             digest: try row.number("digest"), sentCount: try row.count("sent"),
-            octets: try row.amount("octets"), begin: span.begin, end: span.end))
+            bytes: try row.amount("octets"), begin: span.begin, end: span.end))
       case "suspend":
         suspends.append(try row.span())
       case "end":

@@ -39,7 +39,7 @@ public struct TracingPolicy: Policy {
       trace.rounds.append(
         Trace.Round(
           kind: .live, number: round.number, dirtyCount: sent, digest: 0, sentCount: sent,
-          octets: 0,
+          bytes: 0,
           begin: round.begin, end: now))
     }
   }

@@ -44,7 +44,7 @@ public final class LuaState {
     case sandbox
   }
 
-  /// A new state. `memoryLimit` in octets, 0 for none.
+  /// A new state. `memoryLimit` in bytes, 0 for none.
   public init(memoryLimit: Int = 0, _ libraries: Libraries = .all) throws(LuaError) {
     // Safety: the entry is called only while this object lives: `deinit` closes the state.
     let host = unsafe Unmanaged.passUnretained(self).toOpaque()

@@ -107,7 +107,7 @@ public final class PagedMemory {
       out += try page(physical >> 12)[inPage..<inPage + chunk]
       let (next, overflow) = address.addingReportingOverflow(UInt64(chunk))
       if overflow, out.count < count {
-        throw XensaveError(.notFound, "address \(start.hex()): \(count) octets wrap around")
+        throw XensaveError(.notFound, "address \(start.hex()): \(count) bytes wrap around")
       }
       address = next
     }

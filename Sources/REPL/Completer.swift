@@ -82,8 +82,8 @@ struct Completer {
     let frame = state.frame
     var out: [Completion] = []
     frame.forEachEntry(index) { key in
-      guard case .name(let octets) = key else { return true }
-      let name = String(decoding: octets, as: UTF8.self)
+      guard case .name(let bytes) = key else { return true }
+      let name = String(decoding: bytes, as: UTF8.self)
       guard LuaLexer.isIdentifier(name), !onlyFunctions || frame.type(-1) == .function else {
         return true
       }

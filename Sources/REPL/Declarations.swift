@@ -25,7 +25,7 @@ extension LuaDeclaration {
     }
   }
 
-  /// The documentation with "Unit: octets. Since 0.2.", as far as there is something to say.
+  /// The documentation with "Unit: bytes. Since 0.2.", as far as there is something to say.
   package var fullDoc: String {
     doc + (unit.isEmpty ? "" : " Unit: \(unit).")
       + (since == Self.firstRelease ? "" : " Since \(since).")

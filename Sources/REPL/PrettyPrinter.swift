@@ -1,4 +1,4 @@
-// Values as people read them: tables in columns, records as their fields, octets as hexdumps.
+// Values as people read them: tables in columns, records as their fields, bytes as hexdumps.
 
 internal import Bytes
 package import Format
@@ -39,7 +39,7 @@ struct PrettyPrinter {
 
   /// The text of values that take several lines of their own.
   private func block(_ frame: LuaFrame, _ index: Int) -> String? {
-    if let octets = frame.bytesIfAny(index) { return longText(octets) }
+    if let bytes = frame.bytesIfAny(index) { return longText(bytes) }
     guard frame.type(index) == .userdata else { return nil }
     if let record: LuaRecord = frame.objectIfAny(index) {
       return TextDumper.text(.record(record.record), ink)
@@ -51,7 +51,7 @@ struct PrettyPrinter {
       return (try? node.place()).map { TextDumper.text($0, of: node.owner, ink) }
     }
     if let view: LuaView = frame.objectIfAny(index) {
-      return (try? view.octets()).map { dump($0) }
+      return (try? view.bytes()).map { dump($0) }
     }
     if let text = pageText(frame, index) { return text }
     if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(ink) }
@@ -64,27 +64,27 @@ struct PrettyPrinter {
     return nil
   }
 
-  /// Text of several lines as it is, octets that are no text as a hexdump; nil for all others.
-  private func longText(_ octets: [UInt8]) -> String? {
-    guard let text = String(validating: octets, as: UTF8.self),
-      !octets.contains(where: { $0 < 0x20 && $0 != 9 && $0 != 10 })
-    else { return octets.count > 16 ? dump(octets) : nil }
-    guard octets.contains(10) else { return nil }
+  /// Text of several lines as it is, bytes that are no text as a hexdump; nil for all others.
+  private func longText(_ bytes: [UInt8]) -> String? {
+    guard let text = String(validating: bytes, as: UTF8.self),
+      !bytes.contains(where: { $0 < 0x20 && $0 != 9 && $0 != 10 })
+    else { return bytes.count > 16 ? dump(bytes) : nil }
+    guard bytes.contains(10) else { return nil }
     if let coloured = ink.hexdumpIfAny(text) { return coloured }
     return text.split(separator: "\n", omittingEmptySubsequences: false)
       .map { escapeForDisplay(String($0)) }.joined(separator: "\n")
   }
 
-  private func dump(_ octets: [UInt8], base: UInt64 = 0, more: Int = 0) -> String {
-    let shown = octets.prefix(16 * lineLimit)
-    let more = more + octets.count - shown.count
+  private func dump(_ bytes: [UInt8], base: UInt64 = 0, more: Int = 0) -> String {
+    let shown = bytes.prefix(16 * lineLimit)
+    let more = more + bytes.count - shown.count
     return ink.hexdump(hexdump(Array(shown), base: base))
-      + (more > 0 ? "... \(more) more octets\n" : "")
+      + (more > 0 ? "... \(more) more bytes\n" : "")
   }
 
   private var ink: Ink { Ink(isOn: usesColour) }
 
-  /// A page's or memory's octets; nil for all other values, and for views that are stale.
+  /// A page's or memory's bytes; nil for all other values, and for views that are stale.
   private func pageText(_ frame: LuaFrame, _ index: Int) -> String? {
     try? frame.withView(index) { bytes, address in
       let count = min(bytes.byteCount, 16 * lineLimit)
@@ -162,10 +162,10 @@ struct PrettyPrinter {
     return .table(list + shown, more: hidden)
   }
 
-  private func quoted(_ octets: [UInt8]) -> String {
-    let shown = octets.prefix(240)
+  private func quoted(_ bytes: [UInt8]) -> String {
+    let shown = bytes.prefix(240)
     let text = escapeForDisplay(bytes: Array(shown)).replacing("\"", with: "\\\"")
-    return "\"\(text)\"" + (shown.count < octets.count ? "... (\(octets.count) octets)" : "")
+    return "\"\(text)\"" + (shown.count < bytes.count ? "... (\(bytes.count) bytes)" : "")
   }
 
   // MARK: - Lines
@@ -223,8 +223,8 @@ extension LuaFrame.Key {
     case .integer(let number): return "[\(number)]"
     case .boolean(let flag): return "[\(flag)]"
     case .other(let type): return "[\(type.name)]"
-    case .name(let octets):
-      let text = escapeForDisplay(bytes: octets)
+    case .name(let bytes):
+      let text = escapeForDisplay(bytes: bytes)
       return LuaLexer.isIdentifier(text) ? text : "[\"\(text)\"]"
     }
   }

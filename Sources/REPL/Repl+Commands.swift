@@ -78,12 +78,12 @@ extension Repl {
 /// A string literal of Lua.
 package func luaQuoted(_ text: String) -> String {
   var out = "\""
-  for octet in text.utf8 {
-    switch octet {
+  for byte in text.utf8 {
+    switch byte {
     case UInt8(ascii: "\""): out += "\\\""
     case UInt8(ascii: "\\"): out += "\\\\"
-    case 0..<0x20, 0x7F...: out += "\\x" + [octet].hexDigits
-    default: out.unicodeScalars.append(Unicode.Scalar(octet))
+    case 0..<0x20, 0x7F...: out += "\\x" + [byte].hexDigits
+    default: out.unicodeScalars.append(Unicode.Scalar(byte))
     }
   }
   return out + "\""

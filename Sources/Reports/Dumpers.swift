@@ -95,7 +95,7 @@ package struct TextDumper: Dumping {
   }
 
   package mutating func add(_ trailing: Trailing) {
-    out += "trailing octets at \(trailing.offset.hex()): \(trailing.first.printable)\n"
+    out += "trailing bytes at \(trailing.offset.hex()): \(trailing.first.printable)\n"
   }
 
   package mutating func add(_ value: JSONValue, path: String) {
@@ -137,7 +137,7 @@ package struct TextDumper: Dumping {
       }
       return
     }
-    out += ink.title("\(item.title) at \(item.offset.hex()), \(item.length) octets") + "\n"
+    out += ink.title("\(item.title) at \(item.offset.hex()), \(item.length) bytes") + "\n"
     if item.isBrief, let table = item.record?.pageTable {
       let types = table.counts.enumerated().filter { $0.element > 0 }
         .map { "\(PageType(rawValue: UInt8($0.offset)).name) \($0.element)" }
@@ -156,13 +156,13 @@ package struct TextDumper: Dumping {
     let name = ink.key(label ?? (slot.field.name.isEmpty ? slot.path : slot.field.name))
     if slot.isLeaf {
       let value = slot.value(in: item.bytes)
-      // Reserved octets are printed only where they are not what they should be.
-      if case .reserved = slot.field.kind, case .octets(let octets) = value,
-        octets.allSatisfy({ $0 == 0 })
+      // Reserved bytes are printed only where they are not what they should be.
+      if case .reserved = slot.field.kind, case .bytes(let bytes) = value,
+        bytes.allSatisfy({ $0 == 0 })
       {
         return
       }
-      if slot.field.isText, case .octets(let octets) = value, let lines = Self.lines(octets) {
+      if slot.field.isText, case .bytes(let bytes) = value, let lines = Self.lines(bytes) {
         out += "\(indent)\(name):\n" + lines.map { "\(indent)  \($0)\n" }.joined()
         return
       }
@@ -193,8 +193,8 @@ package struct TextDumper: Dumping {
   }
 
   /// Text of another program's, line by line; nil for what is none, or no more than a word.
-  static func lines(_ octets: [UInt8]) -> [String]? {
-    let text = octets.prefix { $0 != 0 }
+  static func lines(_ bytes: [UInt8]) -> [String]? {
+    let text = bytes.prefix { $0 != 0 }
     guard text.count > 60 || text.contains(10), let string = String(validating: text, as: UTF8.self)
     else { return nil }
     var lines = string.split(separator: "\n", omittingEmptySubsequences: false)
@@ -324,12 +324,12 @@ package struct JSONDumper: Dumping {
         if slot.field.isHex || value > 1 << 53 { writer.hex(value) } else { writer.value(value) }
       case .signed(let value): writer.value(value)
       case .text(let text): writer.value(text)
-      case .octets(let octets):
-        let text = octets.prefix { $0 != 0 }
+      case .bytes(let bytes):
+        let text = bytes.prefix { $0 != 0 }
         if slot.field.isText, let text = String(validating: text, as: UTF8.self) {
           writer.value(text)
         } else {
-          writer.value(octets.hexDigits)
+          writer.value(bytes.hexDigits)
         }
       default: writer.null()
       }

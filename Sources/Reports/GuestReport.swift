@@ -163,7 +163,7 @@ package struct GuestReports {
     let lines = cells.map { cell in
       let text =
         ["memory", "free"].contains(cell.key)
-        ? (UInt64(cell.text) ?? 0).octetCount : cell.key == "uptime" ? cell.text + " s" : cell.text
+        ? (UInt64(cell.text) ?? 0).byteCount : cell.key == "uptime" ? cell.text + " s" : cell.text
       return cell.key + String(repeating: " ", count: max(1, 11 - cell.key.count)) + text + "\n"
     }
     var out = GuestSection("linux", rows: [cells], text: lines.joined())

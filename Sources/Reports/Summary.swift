@@ -87,12 +87,12 @@ package struct Summary {
     }
     if let count = vcpuCount { line("vCPUs", "\(count)") }
     var memory =
-      "\(survey.memoryByteCount.octetCount) in \(survey.firstRoundPageCount.grouped) pages"
+      "\(survey.memoryByteCount.byteCount) in \(survey.firstRoundPageCount.grouped) pages"
     // What a configuration says may be more bytes than there are.
     let most =
       config?["b_info"]?["max_memkb"]?.numberValue?.uint64?.multipliedSaturated(by: 1024)
       ?? facts?.memoryByteCount
-    if let most { memory += " (configured: \(most.octetCount))" }
+    if let most { memory += " (configured: \(most.byteCount))" }
     line("memory", memory)
     line(
       "page data",
@@ -103,11 +103,11 @@ package struct Summary {
     if !types.isEmpty { line("page types", types.joined(separator: ", ")) }
     if let zeroPages { line("zero pages", zeroPages.grouped) }
     if survey.checkpointCount > 0 { line("checkpoints", "\(survey.checkpointCount)") }
-    line("stream", "\(ending), \(survey.byteCount.grouped) octets")
+    line("stream", "\(ending), \(survey.byteCount.grouped) bytes")
     if let kind = survey.trailing?.kind {
       line(
         "trailing",
-        kind == .opaque ? "the state of a virtual GPU, and all after it" : "octets behind the end")
+        kind == .opaque ? "the state of a virtual GPU, and all after it" : "bytes behind the end")
     }
     if let uefi = survey.uefi {
       let secure = uefi.secureBoot.map { $0 ? ", Secure Boot on" : ", Secure Boot off" } ?? ""
@@ -119,10 +119,10 @@ package struct Summary {
     for (type, tally) in records {
       let name = type.layer == .libxl ? "libxl \(type.name)" : type.name
       let count = tally.count.grouped
-      let octets = tally.byteCount.grouped
+      let bytes = tally.byteCount.grouped
       out +=
         "    " + name + String(repeating: " ", count: max(1, 34 - name.count - count.count))
-        + count + String(repeating: " ", count: max(1, 16 - octets.count)) + octets + " octets\n"
+        + count + String(repeating: " ", count: max(1, 16 - bytes.count)) + bytes + " bytes\n"
     }
     return out
   }

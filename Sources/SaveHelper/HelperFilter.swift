@@ -32,9 +32,9 @@ final class HelperFilter {
   private let isRestore: Bool
   /// The end of the pipe that the save writes to, or the restore reads from.
   private(set) var descriptor: Int32
-  /// Octets of the filter thread: one for each checkpoint that has passed, and one at a good end.
+  /// Bytes of the filter thread: one for each checkpoint that has passed, and one at a good end.
   private let progress: Int32
-  /// Restore: an octet lets the filters read on behind a checkpoint.
+  /// Restore: a byte lets the filters read on behind a checkpoint.
   private var permission: Int32
 
   /// How the filters' work ended.
@@ -125,7 +125,7 @@ final class HelperFilter {
             default: return true
             }
           }.run()
-          // Behind the last octet of the stream: then libxl may be told.
+          // Behind the last byte of the stream: then libxl may be told.
           _ = tell(stepOut)
           return .good
         } catch {
@@ -221,21 +221,21 @@ final class HelperFilter {
   }
 }
 
-/// Writes an octet; false where nobody reads it.
+/// Writes a byte; false where nobody reads it.
 private func tell(_ descriptor: Int32) -> Bool {
-  var octet: UInt8 = 1
+  var byte: UInt8 = 1
   while true {
-    let result = unsafe write(descriptor, &octet, 1)
+    let result = unsafe write(descriptor, &byte, 1)
     if result == 1 { return true }
     if errno != EINTR { return false }
   }
 }
 
-/// Waits for an octet; false at the end.
+/// Waits for a byte; false at the end.
 private func hear(_ descriptor: Int32) -> Bool {
-  var octet: UInt8 = 0
+  var byte: UInt8 = 0
   while true {
-    let result = unsafe read(descriptor, &octet, 1)
+    let result = unsafe read(descriptor, &byte, 1)
     if result >= 0 || errno != EINTR { return result == 1 }
   }
 }

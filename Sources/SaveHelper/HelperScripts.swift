@@ -216,7 +216,7 @@ package struct HelperConfiguration: Sendable {
     try check(status, path, isFolder: false)
     guard status.st_size <= 1 << 20 else {
       throw XensaveError(
-        .unsuitable, "\(path): expected at most 1 MiB, got \(status.st_size) octets")
+        .unsuitable, "\(path): expected at most 1 MiB, got \(status.st_size) bytes")
     }
     let source = try Source(
       Descriptor(taking: number, path: path, isOwned: false), path: path)

@@ -54,16 +54,16 @@ package struct HelperTrace: Sendable {
 
   /// A name as a part of the name of a file: letters, digits and "-+._", the first no dot.
   static func safe(_ name: String) -> String {
-    let octets = name.utf8.prefix(100).enumerated().map { index, octet in
-      switch octet {
+    let bytes = name.utf8.prefix(100).enumerated().map { index, byte in
+      switch byte {
       case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
         UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "+"):
-        octet
-      case UInt8(ascii: ".") where index > 0: octet
+        byte
+      case UInt8(ascii: ".") where index > 0: byte
       default: UInt8(ascii: "_")
       }
     }
-    return octets.isEmpty ? "_" : String(decoding: octets, as: UTF8.self)
+    return bytes.isEmpty ? "_" : String(decoding: bytes, as: UTF8.self)
   }
 
   /// The file for the save of a domain that begins now. No guest waits for who reads a FIFO.

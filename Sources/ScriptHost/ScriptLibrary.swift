@@ -52,10 +52,10 @@ package enum ScriptLibrary {
   }
 
   private static func summary(_ path: String) -> String {
-    guard let source = try? Source(opening: path), let octets = try? source.read(4096) else {
+    guard let source = try? Source(opening: path), let bytes = try? source.read(4096) else {
       return ""
     }
-    let summary = ScriptHeader(String(decoding: octets, as: UTF8.self)).summary
+    let summary = ScriptHeader(String(decoding: bytes, as: UTF8.self)).summary
     // "name - what it does", as in a manual page.
     return summary.firstRange(of: " - ").map { String(summary[$0.upperBound...]) } ?? summary
   }

@@ -21,7 +21,7 @@ public struct StreamError: Error, Sendable, CustomStringConvertible {
   public let kind: Kind
   /// The file, as the user named it.
   public let path: String
-  /// Octets from the start of the source.
+  /// Bytes from the start of the source.
   public let offset: UInt64
   /// "record 17 (X86_TSC_INFO)" or "image header", where it is known.
   public let place: String

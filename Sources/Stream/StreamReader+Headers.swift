@@ -26,7 +26,7 @@ extension StreamReader {
     case .tooShort:
       throw fail(
         .truncated, at: UInt64(first.count), "",
-        "expected a saved domain, got \(first.isEmpty ? "nothing" : "\(first.count) octets")")
+        "expected a saved domain, got \(first.isEmpty ? "nothing" : "\(first.count) bytes")")
     }
   }
 

@@ -14,7 +14,7 @@ extension StreamReader {
     case opaque
   }
 
-  /// Limits, in octets.
+  /// Limits, in bytes.
   public enum Limit {
     /// Longest libxc body. Xen: REC_LENGTH_MAX (128 MiB since 4.10; 8 MiB before).
     public static let libxcBody: UInt64 = 128 << 20

@@ -71,7 +71,7 @@ public struct StreamReader {
     self.leavesPageTables = leavesPageTables
   }
 
-  /// A reader that goes on at a record that an earlier pass has found at `offset` (an octet of a
+  /// A reader that goes on at a record that an earlier pass has found at `offset` (a byte of a
   /// file). `container`, `guest` and `version` are what that pass knew there.
   public init(
     _ source: Source, resumingAt offset: UInt64, index: Int, layer: Layer, checkpoint: Int,
@@ -157,7 +157,7 @@ public struct StreamReader {
 
   // MARK: - Payload
 
-  /// Octets of the current record's body and padding that are still in the source.
+  /// Bytes of the current record's body and padding that are still in the source.
   public var payloadAndPadding: UInt64 { waiting }
 
   /// Moves what is left of the current record to `sink`.
@@ -165,7 +165,7 @@ public struct StreamReader {
     try movePayload(waiting, to: sink)
   }
 
-  /// Moves up to `count` octets of what is left of the current record to `sink`.
+  /// Moves up to `count` bytes of what is left of the current record to `sink`.
   public mutating func movePayload(_ count: UInt64, to sink: Sink) throws(StreamError) {
     try remembering { reader throws(StreamError) in try reader.move(count, to: sink) }
   }
@@ -186,7 +186,7 @@ public struct StreamReader {
     if ending == .cutCheckpoint { return false }
     throw fail(
       .malformed, at: source.position, waitingPlace.text,
-      "expected \(count) octets of it to be left, got \(waiting): the file has changed")
+      "expected \(count) bytes of it to be left, got \(waiting): the file has changed")
   }
 
   /// Reads `count` bytes of what is left of the current record into `arena` at `offset`. Where a
@@ -224,7 +224,7 @@ public struct StreamReader {
     try checkComplete(UInt64(got), of: UInt64(count))
   }
 
-  /// Passes over `count` octets of what is left of the current record.
+  /// Passes over `count` bytes of what is left of the current record.
   public mutating func skipPayload(_ count: UInt64) throws(StreamError) {
     try remembering { reader throws(StreamError) in try reader.skip(count) }
   }
@@ -238,12 +238,12 @@ public struct StreamReader {
     try checkComplete(skipped, of: count)
   }
 
-  /// Moves everything from here to the end of the source. Returns how many octets.
+  /// Moves everything from here to the end of the source. Returns how many bytes.
   public mutating func moveRest(to sink: Sink) throws(StreamError) -> UInt64 {
     do { return try source.move(.max, to: sink) } catch { throw wrap(error) }
   }
 
-  /// Reads octets that a checksum covers, and writes them to `sink`.
+  /// Reads bytes that a checksum covers, and writes them to `sink`.
   private mutating func readPayload(_ count: UInt64, to sink: Sink?) throws(StreamError) {
     let arena = Arena(capacity: Int(min(count, 1 << 20)))
     var rest = count
@@ -260,7 +260,7 @@ public struct StreamReader {
     }
   }
 
-  /// Reads the octets behind a record's padding and compares its checksum.
+  /// Reads the bytes behind a record's padding and compares its checksum.
   private mutating func readChecksum() throws(StreamError) {
     guard let checksum else { return }
     self.checksum = nil
@@ -297,7 +297,7 @@ public struct StreamReader {
     }
     throw StreamError(
       .truncated, path: source.path, offset: source.position, place: waitingPlace.text,
-      "the stream ends inside the record: \(count - got) octets are missing")
+      "the stream ends inside the record: \(count - got) bytes are missing")
   }
 
   // MARK: - Records
@@ -334,7 +334,7 @@ public struct StreamReader {
     guard UInt64(length) <= limit else {
       throw fail(
         .limit, at: offset + UInt64(framing.numberByteCount), place.text,
-        "length: \(length) octets exceed the limit of \(limit >> 20) MiB")
+        "length: \(length) bytes exceed the limit of \(limit >> 20) MiB")
     }
     let headCount = try headByteCount(type, Int(length), order, offset, front, place)
     let total = Int(length) + framing.paddingByteCount(UInt64(length))
@@ -346,10 +346,10 @@ public struct StreamReader {
     guard got == front + loaded else {
       return try cut(offset, need: front + loaded, got, expected, place)
     }
-    let frontOctets = try read(front, place.text)
+    let frontBytes = try read(front, place.text)
     let bytes = try read(loaded, place.text)
     if framing.hasChecksum {
-      checksum = RecordChecksum(isValid: frontOctets.load(8, as: UInt16.self, order) & 1 != 0)
+      checksum = RecordChecksum(isValid: frontBytes.load(8, as: UInt16.self, order) & 1 != 0)
       checksum?.crc.update(bytes)
     }
     recordCount += 1
@@ -396,7 +396,7 @@ public struct StreamReader {
       guard length <= Limit.head else {
         throw fail(
           .limit, at: offset + 4, place.text,
-          "length: \(length) octets exceed the limit of \(Limit.head >> 20) MiB for this type")
+          "length: \(length) bytes exceed the limit of \(Limit.head >> 20) MiB for this type")
       }
       return length
     }
@@ -474,7 +474,7 @@ public struct StreamReader {
     guard length <= Limit.libxlBody || StreamReader.markers.contains(type) else {
       throw fail(
         .limit, at: offset + 8, place.text,
-        "length: \(length) octets exceed the limit of \(Limit.libxlBody >> 20) MiB")
+        "length: \(length) bytes exceed the limit of \(Limit.libxlBody >> 20) MiB")
     }
     guard type != .libxcLegacy, type != .libxlOfXenopsd else {
       throw fail(.unsupported, at: offset, place.text, "a stream of this kind is not read here")
@@ -500,7 +500,7 @@ public struct StreamReader {
       let place = place?.text ?? "record \(recordCount + 1)"
       throw StreamError(
         .truncated, path: source.path, offset: offset + UInt64(have), place: place,
-        "the stream ends: expected \(need) octets from \(offset.hex()), got \(have)")
+        "the stream ends: expected \(need) bytes from \(offset.hex()), got \(have)")
     }
     state = .done
     ending = .cutCheckpoint
@@ -524,7 +524,7 @@ public struct StreamReader {
     guard bytes.count == count else {
       throw StreamError(
         .truncated, path: source.path, offset: start + UInt64(bytes.count), place: place(),
-        "the stream ends: expected \(count) octets from \(start.hex()), got \(bytes.count)")
+        "the stream ends: expected \(count) bytes from \(start.hex()), got \(bytes.count)")
     }
     return bytes
   }

@@ -46,7 +46,7 @@ public struct StreamWriter {
     _ = try reader.moveRest(to: sink)
   }
 
-  /// Writes octets of a header or record that is not the source's.
+  /// Writes bytes of a header or record that is not the source's.
   public mutating func put(_ bytes: [UInt8]) throws(StreamError) {
     try flush()
     do { try sink.write(bytes) } catch { throw StreamError(error, offset: sink.position) }
@@ -55,11 +55,11 @@ public struct StreamWriter {
   /// Writes a record whose whole body is in memory.
   public mutating func put(_ record: Record) throws(StreamError) {
     precondition(record.payloadByteCount == 0)
-    try put(StreamWriter.octets(record))
+    try put(StreamWriter.bytes(record))
   }
 
-  /// All octets of a record whose whole body is in memory, with its checksum where it has one.
-  public static func octets(_ record: Record) -> [UInt8] {
+  /// All bytes of a record whose whole body is in memory, with its checksum where it has one.
+  public static func bytes(_ record: Record) -> [UInt8] {
     let head = record.headBytes
     guard record.framing.hasChecksum else { return head }
     var checksum = CRC32()
@@ -142,7 +142,7 @@ public struct StreamWriter {
     try put(padding + StreamWriter.footer(checksum, record.context.order))
   }
 
-  /// Writes `head`, and then octets `range` of `arena`.
+  /// Writes `head`, and then bytes `range` of `arena`.
   public mutating func put(
     _ head: [UInt8], then arena: Arena, _ range: Range<Int>
   ) throws(StreamError) {

@@ -1,4 +1,4 @@
-// Brings the screen from one frame to the next with as few octets as possible.
+// Brings the screen from one frame to the next with as few bytes as possible.
 
 /// Knows what is on the screen and writes the escape sequences that change it.
 ///

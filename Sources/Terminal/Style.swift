@@ -64,13 +64,13 @@ public struct Style: Equatable, Sendable {
 
 /// A style for a range of a text.
 public struct StyledRun: Equatable, Sendable {
-  /// UTF-8 octet offsets into the text. Parts outside the text are ignored; where runs overlap, the
+  /// UTF-8 byte offsets into the text. Parts outside the text are ignored; where runs overlap, the
   /// later one wins.
   public var range: Range<Int>
   /// The style of the range.
   public var style: Style
 
-  /// A run of `style` over the UTF-8 octets `range`.
+  /// A run of `style` over the UTF-8 bytes `range`.
   public init(_ range: Range<Int>, _ style: Style) {
     self.range = range
     self.style = style

@@ -33,9 +33,9 @@ final class XenGuardian {
   }
 
   func note(_ duty: Duty, _ domain: UInt32, isDue: Bool) throws {
-    var octets: [UInt8] = [isDue ? 1 : 0, duty.rawValue, 0, 0]
-    octets.append(integer: domain)
-    do throws(SystemError) { try companion.tell(octets) } catch {
+    var bytes: [UInt8] = [isDue ? 1 : 0, duty.rawValue, 0, 0]
+    bytes.append(integer: domain)
+    do throws(SystemError) { try companion.tell(bytes) } catch {
       throw XenGuardian.failure(error.number, "\(error)")
     }
   }
@@ -87,12 +87,12 @@ public func guardDomains(
     report("guardian: \(error)")
     return 1
   }
-  Companion.sayOctet()
+  Companion.sayByte()
   var due: [UInt32: Set<Duty>] = [:]
-  while let octets = Companion.hear(XenGuardian.messageByteCount) {
-    guard let duty = Duty(rawValue: octets[1]) else { continue }
-    let domain = octets.load(4, as: UInt32.self)
-    if octets[0] == 1 { due[domain, default: []].insert(duty) } else { due[domain]?.remove(duty) }
+  while let bytes = Companion.hear(XenGuardian.messageByteCount) {
+    guard let duty = Duty(rawValue: bytes[1]) else { continue }
+    let domain = bytes.load(4, as: UInt32.self)
+    if bytes[0] == 1 { due[domain, default: []].insert(duty) } else { due[domain]?.remove(duty) }
   }
   var isGood = true
   for (id, duties) in due.sorted(by: { $0.key < $1.key }) {

@@ -170,10 +170,10 @@ public final class XenHost {
 
   /// The number in a file of /sys.
   private static func number(_ path: String) -> Int? {
-    guard let source = try? Source(opening: path), let octets = try? source.read(16) else {
+    guard let source = try? Source(opening: path), let bytes = try? source.read(16) else {
       return nil
     }
-    return Int(String(decoding: octets.prefix { $0 > 32 }, as: UTF8.self))
+    return Int(String(decoding: bytes.prefix { $0 > 32 }, as: UTF8.self))
   }
 
   // MARK: - Domains

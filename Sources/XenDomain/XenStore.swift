@@ -20,7 +20,7 @@ extension XenHost {
       return nil
     }
     defer { unsafe free(value) }
-    // Safety: xs_read gives that many octets.
+    // Safety: xs_read gives that many bytes.
     return unsafe Array(
       UnsafeRawBufferPointer(start: UnsafeRawPointer(value), count: Int(count)))
   }
@@ -94,8 +94,8 @@ extension XenDomain {
 extension XenDomainInfo {
   /// In the form 00000000-0000-4000-8000-000000000001.
   public var uuidText: String {
-    let digits = uuid.map { octet in
-      (octet < 16 ? "0" : "") + String(octet, radix: 16)
+    let digits = uuid.map { byte in
+      (byte < 16 ? "0" : "") + String(byte, radix: 16)
     }
     return [0..<4, 4..<6, 6..<8, 8..<10, 10..<16].map { digits[$0].joined() }.joined(separator: "-")
   }

@@ -8,7 +8,7 @@ public import SystemIO
 ///
 /// Memory is bounded whatever the frame says: frames that need a window of more than 8 MiB are
 /// refused, as are skippable ones. How much comes out is for the caller to bound; it is at most 32768
-/// times what went in, as a block of 4 octets holds at most 128 KiB.
+/// times what went in, as a block of 4 bytes holds at most 128 KiB.
 @safe public final class ZstdReader {
   /// The frame is at its end.
   public private(set) var isAtEnd = false
@@ -21,9 +21,9 @@ public import SystemIO
   private var used = 0
   private var filled = 0
 
-  /// log2 of the largest window, in octets. Levels up to 19 take no more.
+  /// log2 of the largest window, in bytes. Levels up to 19 take no more.
   private static let windowLog: Int32 = 23
-  /// The first octets of a frame, as a little-endian word.
+  /// The first bytes of a frame, as a little-endian word.
   private static let magic: UInt32 = 0xFD2F_B528
 
   /// A reader of the frame at the source's position.
@@ -48,7 +48,7 @@ public import SystemIO
     filled = try source.read(into: input, 0..<input.capacity)
   }
 
-  /// Fills `range` of `arena`; returns how many octets, fewer only at the end of the frame.
+  /// Fills `range` of `arena`; returns how many bytes, fewer only at the end of the frame.
   public func read(into arena: Arena, _ range: Range<Int>) throws -> Int {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     var done = 0
@@ -66,7 +66,7 @@ public import SystemIO
     return done
   }
 
-  /// One step of zstd's; how many octets it gave or took.
+  /// One step of zstd's; how many bytes it gave or took.
   private func step(
     _ arena: Arena, _ range: Range<Int>, _ done: inout Int
   ) throws -> Int {

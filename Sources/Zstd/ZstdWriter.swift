@@ -1,4 +1,4 @@
-// Packing octets into one zstd frame on their way to a sink.
+// Packing bytes into one zstd frame on their way to a sink.
 
 public import Bytes
 internal import CZstd
@@ -36,7 +36,7 @@ public import SystemIO
     }
   }
 
-  /// Takes in octets `range` of `arena`.
+  /// Takes in bytes `range` of `arena`.
   public func write(_ arena: Arena, _ range: Range<Int>) throws {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     // Safety: the range lies inside the arena.

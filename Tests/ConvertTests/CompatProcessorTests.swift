@@ -45,7 +45,7 @@ import Testing
     }
     image.record(9, context + [0, 0, 0, 0, 0, 0, 0, 0])
     image.record(0)
-    let file = try TemporaryFile(image.octets)
+    let file = try TemporaryFile(image.bytes)
     return try CompatSurvey(Source(opening: file.path))
   }
 
@@ -178,7 +178,7 @@ import Testing
     image.record(2, [4, 3, 0, 0, 0, 0, 0, 0])
     image.record(0x10)
     image.record(0)
-    let file = try TemporaryFile(image.octets)
+    let file = try TemporaryFile(image.bytes)
     let survey = try CompatSurvey(Source(opening: file.path))
     func severity(_ release: String) throws -> Severity? {
       try reasons(survey, release).first { $0.text.contains("CONFIG_PV32") }?.severity
@@ -212,7 +212,7 @@ import Testing
     image.pages([1])
     image.record(10, numbers: [(1, 4), (0, 4), (9, 8), (0x2B, 8)])
     image.record(0)
-    let file = try TemporaryFile(image.octets)
+    let file = try TemporaryFile(image.bytes)
     let survey = try CompatSurvey(Source(opening: file.path))
     #expect(
       try texts(survey, "4.13").contains(

@@ -13,10 +13,10 @@ import struct TestKit.Seed
     let entries = HVMRecords.all.filter { $0.number != 0 }.map { entry in
       (
         entry.number, UInt16(0),
-        random.octets(Field.fixedByteCount(of: entry.fields) ?? 8 + 16 * 40)
+        random.bytes(Field.fixedByteCount(of: entry.fields) ?? 8 + 16 * 40)
       )
     }
-    return try chain(entries + [(77, 3, random.octets(9))])
+    return try chain(entries + [(77, 3, random.bytes(9))])
   }
 
   func read(_ body: [UInt8], _ type: RecordType) {
@@ -74,7 +74,7 @@ import struct TestKit.Seed
       changed.store(8 * Int.random(in: 0..<60, using: &random), random.next())
       read(changed, .hvmContext)
     }
-    for _ in 0..<300 { read(random.octets(Int.random(in: 0..<200, using: &random)), .hvmContext) }
+    for _ in 0..<300 { read(random.bytes(Int.random(in: 0..<200, using: &random)), .hvmContext) }
   }
 
   @Test(arguments: [UInt32.max, 0x8000_0000, 1000]) func lengthsThatClaimTooMuch(_ claimed: UInt32)
@@ -107,7 +107,7 @@ import struct TestKit.Seed
     #expect(layout.find("\(name)[0].excess", in: body) == nil)
   }
 
-  /// A group that a body cuts short keeps its fields: ext_vcpucontext of 56 octets (Xen 4.4 to 4.9).
+  /// A group that a body cuts short keeps its fields: ext_vcpucontext of 56 bytes (Xen 4.4 to 4.9).
   @Test func cutGroupsKeepTheirFields() throws {
     let body = [UInt8](repeating: 0, count: 8 + 56)
     let layout = BodyLayout(.x86PVVCPUExtended, body: body, BodyContext())

@@ -23,7 +23,7 @@ import Testing
   static let hvm = "hvm-context"
   static let basic = "pv-vcpu-basic"
 
-  /// Values read from the octets by hand.
+  /// Values read from the bytes by hand.
   static let values: [Value] = [
     Value(basic, .x86PVVCPUBasic, "vcpu_id", 0),
     Value(basic, .x86PVVCPUBasic, "fpu_ctxt.fcw", 0x37F),
@@ -98,19 +98,19 @@ import Testing
     ("pvh-context", .hvmContext), ("emulator-context", .emulatorContext),
   ]
 
-  /// Every octet has a place, none is in excess, and what is reserved is zero.
+  /// Every byte has a place, none is in excess, and what is reserved is zero.
   @Test(arguments: files) func tablesFit(_ file: String, _ type: RecordType) throws {
     let body = try Fixture.read("records/\(file).bin")
     let layout = BodyLayout(type, body: body, BodyContext(guestWidth: 8))
     var offset = 0
     layout.walk(body) { leaf in
-      // A chain's heads of 8 octets belong to no leaf.
+      // A chain's heads of 8 bytes belong to no leaf.
       let head = type == .hvmContext && leaf.offset == offset + 8 ? 8 : 0
       #expect(leaf.offset == offset + head, "\(leaf.path)")
       offset = leaf.offset + leaf.byteCount
       #expect(leaf.field.name != "excess", "\(leaf.path)")
       if case .reserved(let count) = leaf.field.kind {
-        #expect(leaf.value(in: body) == .octets([UInt8](repeating: 0, count: count)))
+        #expect(leaf.value(in: body) == .bytes([UInt8](repeating: 0, count: count)))
       }
     }
     #expect(offset + (type == .hvmContext ? 8 : 0) == body.count)

@@ -109,7 +109,7 @@ import struct TestKit.Seed
       return .signed(Int64(bitPattern: random.next()) >> Int64(64 - 8 * width))
     case .text(let count):
       return .text(String(repeating: "x", count: Int.random(in: 0...count, using: &random)))
-    default: return .octets(random.octets(place.byteCount))
+    default: return .bytes(random.bytes(place.byteCount))
     }
   }
 
@@ -139,7 +139,7 @@ import struct TestKit.Seed
       "expected a value in 0..0x7 (3 bits), got 0x8"),
     bad(
       "IOAPIC", "redirtbl[3].vector", .signed(-1), "expected a value in 0..0xff (8 bits), got -1"),
-    bad("IOAPIC", "redirtbl[3].vector", .octets([1]), "expected a number of 8 bits"),
+    bad("IOAPIC", "redirtbl[3].vector", .bytes([1]), "expected a number of 8 bits"),
     bad(
       "IOAPIC", "redirtbl[3].delivery_mode", .text("nmj"),
       #"expected a number or a name of one, got "nmj" (did you mean 'nmi'?)"#),
@@ -155,7 +155,7 @@ import struct TestKit.Seed
     bad("IOAPIC", "redirtbl[3].mask[0]", .unsigned(0), "not an array"),
     bad("PIC", "irr", .unsigned(256), "expected a value in 0..0xff (u8), got 0x100"),
     bad("PIC", "is_mastr", .unsigned(0), "no field 'is_mastr' (did you mean 'is_master'?)"),
-    bad("CPU", "pad0", .unsigned(1), "expected 4 octets of zero"),
+    bad("CPU", "pad0", .unsigned(1), "expected 4 bytes of zero"),
     bad("CPU", "cs_sel", .signed(-1), "expected a value in 0..0xffffffff (u32), got -1"),
     bad("PV", "flags.offline", .unsigned(1), "no field 'offline' (did you mean 'online'?)"),
   ]
@@ -225,20 +225,20 @@ import struct TestKit.Seed
 
   // MARK: - Other values
 
-  @Test func textThatIsNoneIsGivenAsOctets() throws {
+  @Test func textThatIsNoneIsGivenAsBytes() throws {
     let layout = BodyLayout(X86PVState.startInfo64, BodyContext())
     var body = [UInt8](repeating: 0, count: 1168)
     let magic = try layout.slot("magic", in: body)
     try magic.set(.text("xen-3.0-x86_64"), in: &body)
     #expect(magic.value(in: body) == .text("xen-3.0-x86_64"))
     body[20] = 1
-    #expect(magic.value(in: body) == .octets([UInt8](body[..<32])))
+    #expect(magic.value(in: body) == .bytes([UInt8](body[..<32])))
     body[20] = 0
     body[3] = 0xFF
-    #expect(magic.value(in: body) == .octets([UInt8](body[..<32])))
+    #expect(magic.value(in: body) == .bytes([UInt8](body[..<32])))
   }
 
-  @Test func reservedOctetsCanBeCleared() throws {
+  @Test func reservedBytesCanBeCleared() throws {
     let layout = BodyLayout(HVMRecords.cpu.fields, BodyContext())
     var body = [UInt8](repeating: 0xFF, count: 1032)
     try layout.slot("pad0", in: body).set(.unsigned(0), in: &body)

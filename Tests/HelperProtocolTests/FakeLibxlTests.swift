@@ -94,10 +94,10 @@ extension Source {
       Issue.record("message \(index): expected \(pair.1), got \(pair.0)")
       break
     }
-    let octets = { (messages: [HelperMessage]) in
+    let bytes = { (messages: [HelperMessage]) in
       messages.reduce(into: [UInt8]()) { $0 += $1.encoded(.xen414) ?? [] }
     }
-    #expect(octets(heard) == octets(recorded))
+    #expect(bytes(heard) == bytes(recorded))
   }
 
   /// Remus: suspend, postcopy and checkpoint in turn, as often as libxl says yes.

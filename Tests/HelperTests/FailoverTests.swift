@@ -141,10 +141,10 @@ private final class RemusHost: HelperHost {
     let writing = pipe[1]
     // What is left of the stream is never written, and the end stays open until the restore is over.
     let writer = TestThread {
-      bytes[..<ends[1]].withUnsafeBytes { octets in
+      bytes[..<ends[1]].withUnsafeBytes { buffer in
         var done = 0
-        while done < octets.count {
-          let count = Glibc.write(writing, octets.baseAddress! + done, octets.count - done)
+        while done < buffer.count {
+          let count = Glibc.write(writing, buffer.baseAddress! + done, buffer.count - done)
           if count <= 0 { return }
           done += count
         }

@@ -112,7 +112,7 @@ final class HelperRun {
           .hook(hook), at: call, times: hook == .enableLogDirty ? 2 : 1, number: 12)
         let comment = "\(saving): \(hook.rawValue), call \(call)"
         #expect(run.run() == 0, "\(comment)")
-        // What fails behind the last octet only: the save is good, and a line says so.
+        // What fails behind the last byte only: the save is good, and a line says so.
         if run.manager.result == 0 {
           #expect(
             run.manager.lines(.warn).contains { $0.contains(hook.rawValue) }
@@ -222,7 +222,7 @@ final class HelperRun {
       run.expectUntouched("\(saving), SIGTERM at call \(instant)")
       #expect(try !run.isImage)
     }
-    // The rest of the instants lie behind the last octet.
+    // The rest of the instants lie behind the last byte.
     #expect(failures > 30)
   }
 

@@ -43,7 +43,7 @@ import Testing
     #expect(trace.rounds.first?.dirtyCount == 2500 && trace.rounds.first?.sentCount == 2300)
     #expect(trace.rounds.last?.kind == .final)
     #expect(trace.suspends.count == 1 && trace.downtime > 0)
-    #expect(Replay(trace, octetsPerSecond: 1_000_000_000) != nil)
+    #expect(Replay(trace, bytesPerSecond: 1_000_000_000) != nil)
     #expect(Surroundings.names(in: traces.path) == ["web1.trace"])
   }
 
@@ -126,7 +126,7 @@ import Testing
     #expect(trace.rounds.map(\.number) == [0, 1])
     #expect(zip(trace.rounds, trace.rounds.dropFirst()).allSatisfy { $0.end <= $1.begin })
     #expect(trace.suspends.count == 1)
-    #expect(Replay(trace, octetsPerSecond: 1_000_000_000) != nil)
+    #expect(Replay(trace, bytesPerSecond: 1_000_000_000) != nil)
   }
 
   /// A trace that cannot be had is a line in the log, and stops nothing.

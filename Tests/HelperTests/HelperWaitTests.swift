@@ -294,11 +294,11 @@ private final class StalledHelper {
       let time = FilterTime()
       time.begin()
       let watch = try? FilterWatch(time, limit: 50_000_000, ends: ends)
-      var octet: UInt8 = 0
+      var byte: UInt8 = 0
       var entry = pollfd(fd: other, events: Int16(POLLIN), revents: 0)
       while poll(&entry, 1, 0) == 0 {}
       // The other end of the stream has ended.
-      #expect(read(other, &octet, 1) == 0)
+      #expect(read(other, &byte, 1) == 0)
       #expect(watch?.isStuck == true)
       answer.isDone = true
     }

@@ -26,7 +26,7 @@ enum Checkout {
     #expect(go.count == 44)
     let folder = try Folder(["f.lua": "return function() end"])
     let received = TemporaryFile()
-    // The receiver says "received" behind the image, waits for 44 octets and answers.
+    // The receiver says "received" behind the image, waits for 44 bytes and answers.
     try Surroundings.create(
       folder.path + "/receiver",
       """

@@ -11,7 +11,7 @@ struct Example: Sendable, CustomTestStringConvertible {
   /// Where the rule's finding points.
   let offset: Int
 
-  /// `piece` and `delta` say where the finding points: so many octets into that piece of the bad
+  /// `piece` and `delta` say where the finding points: so many bytes into that piece of the bad
   /// image; of a record, 0 is its type, 4 its length and 8 its body.
   init(
     _ rule: String, _ good: StreamBuilder, at piece: String, _ delta: Int = 0,

@@ -14,7 +14,7 @@ import Testing
   ]
 
   /// The offsets in the heads of an image: everything but page contents. With `step`, of each piece
-  /// the first 48 octets, and behind them one in so many.
+  /// the first 48 bytes, and behind them one in so many.
   private func headOffsets(_ image: StreamBuilder, step: Int = 1) -> [Int] {
     var start = 0
     return image.pieces.flatMap { piece in
@@ -25,15 +25,15 @@ import Testing
   }
 
   @Test(arguments: images.indices)
-  func cutAtEveryOctet(index: Int) throws {
+  func cutAtEveryByte(index: Int) throws {
     let image = MatrixTests.images[index]
     let file = TemporaryFile(image.bytes)
-    // The first two are cut at every octet; the others differ from them in few places.
+    // The first two are cut at every byte; the others differ from them in few places.
     for offset in headOffsets(image, step: index < 2 ? 1 : 61).reversed() {
       file.truncate(offset)
       let report = try Verifier(Source(opening: file.path)).run()
       let last = try #require(report.findings.last)
-      // Fewer octets than a header's magic has are no format yet.
+      // Fewer bytes than a header's magic has are no format yet.
       if offset >= Container.peekByteCount {
         #expect(last.ruleID == "stream.truncated", "cut at \(offset): \(report.text)")
         #expect(last.offset == UInt64(offset), "cut at \(offset): \(last)")
@@ -58,7 +58,7 @@ import Testing
     }
   }
 
-  /// Reserved octets: piece, offset, count.
+  /// Reserved bytes: piece, offset, count.
   static let reserved: [(StreamBuilder, String, Int, Int)] = [
     (.hvm(), "xl", 40, 4), (.hvm(), "libxl", 12, 3), (.hvm(), "image", 16, 1),
     (.hvm(), "image", 18, 6), (.hvm(), "domain", 6, 2), (.hvm(), "X86_MSR_POLICY", 12, 4),
@@ -99,12 +99,12 @@ import Testing
     #expect(try verify(image).ids == ["page-data.type"])
   }
 
-  @Test func everyPaddingOctet() throws {
+  @Test func everyPaddingByte() throws {
     for count in 1...7 {
-      for octet in 0..<(8 - count) {
+      for byte in 0..<(8 - count) {
         var image = StreamBuilder.hvm()
         var piece = StreamBuilder.record("EMULATOR_CONTEXT", 3, le32(1, 0) + zeros(count))
-        piece.bytes[16 + count + octet] = 0x80
+        piece.bytes[16 + count + byte] = 0x80
         image.replace("EMULATOR_CONTEXT", piece)
         let report = try verify(image)
         #expect(report.ids == ["record.padding"], "\(report.text)")

@@ -1,4 +1,4 @@
-// A file and a pipe are the same to a verifier, however the pipe's octets come.
+// A file and a pipe are the same to a verifier, however the pipe's bytes come.
 
 import Glibc
 import ImageCheck
@@ -12,7 +12,7 @@ import Testing
   func sameFindings(_ example: Example) throws {
     let bytes = example.bad.bytes
     let expected = try verify(bytes)
-    for way in [Way.pipe, .singleOctets] where way == .pipe || bytes.count < 200_000 {
+    for way in [Way.pipe, .singleBytes] where way == .pipe || bytes.count < 200_000 {
       let report = try verify(bytes, by: way)
       #expect(report.findings == expected.findings, "\(way)")
       #expect(report.survey.byteCount == expected.survey.byteCount)

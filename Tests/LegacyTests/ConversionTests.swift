@@ -237,7 +237,7 @@ let realContext: [UInt8] = {
       #expect(result.rest == Array("rest".utf8))
       let file = try convert(LegacyBuilder.plain(kind) + Array("rest".utf8))
       #expect(file.bytes == result.bytes)
-      #expect(file.report.notes.last?.text == "4 octets follow the stream")
+      #expect(file.report.notes.last?.text == "4 bytes follow the stream")
     }
   }
 

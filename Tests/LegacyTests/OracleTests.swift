@@ -46,7 +46,7 @@ struct OracleTests {
       }
     }
     let params = pairs.filter { $0[1] != 0 }.sorted { $0[0] < $1[0] }
-    // Octets of the pairs, as a record that is at neither place.
+    // Bytes of the pairs, as a record that is at neither place.
     let merged = params.flatMap { $0 }.flatMap { word in
       (0..<8).map { UInt8(word >> (8 * UInt64($0)) & 0xFF) }
     }

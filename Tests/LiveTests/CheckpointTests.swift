@@ -104,9 +104,9 @@ import struct TestKit.Seed
       ).run()
     }
     #expect(error?.word == "checkpoint" && domain.shutdown == nil)
-    let octets = try scratch.bytes()
-    #expect(octets.count > 100_000)
-    #expect(octets.suffix(8) != [0x0E, 0, 0, 0, 0, 0, 0, 0])
+    let bytes = try scratch.bytes()
+    #expect(bytes.count > 100_000)
+    #expect(bytes.suffix(8) != [0x0E, 0, 0, 0, 0, 0, 0, 0])
     expectClean(domain)
   }
 

@@ -177,13 +177,13 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   }
 
   /// A reader that goes away: EPIPE at any write.
-  @Test(arguments: [0, 1, 40, 100_000, 5_000_000]) func brokenPipe(octets: Int) throws {
+  @Test(arguments: [0, 1, 40, 100_000, 5_000_000]) func brokenPipe(bytes: Int) throws {
     ignoreWriteSignals()
     let domain = try SimDomain(.small(FaultTests.busy))
     var ends: [Int32] = [-1, -1]
     #expect(pipe(&ends) == 0)
     let reader = ends[0]
-    let thread = Drain(reader, octets: octets)
+    let thread = Drain(reader, bytes: bytes)
     let sink = Sink(try Descriptor(taking: ends[1], path: "pipe"), path: "pipe")
     let error = #expect(throws: XensaveError.self) {
       try Save(domain, to: sink, mode: .live(BuiltinPolicy()), clock: domain.clock).run()
@@ -191,7 +191,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     thread.join()
     #expect(error?.word == "epipe")
     #expect(error?.stage != nil)
-    expectRunsOn(domain, "\(octets)")
+    expectRunsOn(domain, "\(bytes)")
   }
 
   /// A domain that stood still before stays so, even if the save fails.
@@ -212,15 +212,15 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   }
 }
 
-/// A thread that reads so many octets of a pipe and closes it.
+/// A thread that reads so many bytes of a pipe and closes it.
 final class Drain: @unchecked Sendable {
   private var thread = pthread_t()
   private let descriptor: Int32
-  private let octets: Int
+  private let bytes: Int
 
-  init(_ descriptor: Int32, octets: Int) {
+  init(_ descriptor: Int32, bytes: Int) {
     self.descriptor = descriptor
-    self.octets = octets
+    self.bytes = bytes
     let context = Unmanaged.passRetained(self).toOpaque()
     pthread_create(
       &thread, nil,
@@ -233,7 +233,7 @@ final class Drain: @unchecked Sendable {
 
   private func run() {
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    var rest = octets
+    var rest = bytes
     while rest > 0 {
       let got = read(descriptor, &buffer, min(rest, buffer.count))
       if got <= 0 { break }

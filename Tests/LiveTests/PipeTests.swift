@@ -9,7 +9,7 @@ import TestKit
 import Testing
 
 @Suite struct PipeTests {
-  /// A pipe that is read slowly, a few octets at a time, and whose writer never blocks.
+  /// A pipe that is read slowly, a few bytes at a time, and whose writer never blocks.
   @Test(arguments: [true, false]) func slowPipe(isBlocking: Bool) throws {
     var configuration = SimDomain.Configuration(frameCount: 1500)
     // Every third page is missing: each batch is hundreds of pieces.
@@ -58,7 +58,7 @@ import Testing
     #expect(vectors.count == 0 && vectors.byteCount == 0)
   }
 
-  /// Whole pages, parts of pages and odd octets in any order, as a pipe takes them.
+  /// Whole pages, parts of pages and odd bytes in any order, as a pipe takes them.
   @Test func vectorsIntoAPipe() throws {
     let pages = 200
     let arena = Arena(capacity: pages * 4096)

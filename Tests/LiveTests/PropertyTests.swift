@@ -16,7 +16,7 @@ import struct TestKit.Seed
     configuration.filledPercent = random.below(101)
     configuration.suspendTime = UInt64(random.below(20_000_000))
     configuration.clock = .virtual(
-      octetsPerSecond: 1_000_000 << UInt64(random.below(12)))
+      bytesPerSecond: 1_000_000 << UInt64(random.below(12)))
     for _ in 0..<random.below(4) {
       let start = random.below(configuration.frameCount)
       configuration.holes.append(start..<min(configuration.frameCount, start + random.below(400)))
@@ -52,8 +52,8 @@ import struct TestKit.Seed
       #expect(copy.hasSameState(as: domain))
       #expect(restoreResult.differingPFNs == [])
       #expect(restoreResult.pageCount == result.pageCount)
-      let octets = result.trace.rounds.reduce(0) { $0 + $1.octets }
-      #expect(octets < result.byteCount)
+      let bytes = result.trace.rounds.reduce(0) { $0 + $1.bytes }
+      #expect(bytes < result.byteCount)
       expectClean(domain)
       #expect(try Trace(parsing: result.trace.description) == result.trace)
       // One sender of rounds: all of the first one, and no round without a reason.

@@ -1,4 +1,4 @@
-// Restores that fail: at any hook, at any octet, for any wrong number.
+// Restores that fail: at any hook, at any byte, for any wrong number.
 
 import Bytes
 import Format
@@ -48,7 +48,7 @@ import Testing
     #expect(good.callCounts.keys.contains(.mapForWriting))
   }
 
-  /// Cut at every octet of the heads, and in the pages.
+  /// Cut at every byte of the heads, and in the pages.
   @Test func cutAnywhere() throws {
     let (_, bytes) = try stream(3)
     let isOfHead = { $0 < 280 || $0 > bytes.count - 300 }
@@ -126,7 +126,7 @@ import Testing
   /// A stream without policies says so.
   @Test func missingPolicies() throws {
     let (_, bytes) = try stream()
-    // The static records are taken out: 40 octets of headers, then up to STATIC_DATA_END.
+    // The static records are taken out: 40 bytes of headers, then up to STATIC_DATA_END.
     let end = try #require((40..<bytes.count).first { bytes.load($0, as: UInt64.self) == 0x10 })
     let domain = try blank()
     _ = try restore(Array(bytes[0..<40] + bytes[end...]), into: domain)
@@ -134,7 +134,7 @@ import Testing
   }
 }
 
-/// A thread that writes octets to a pipe and closes it.
+/// A thread that writes bytes to a pipe and closes it.
 final class Feed: @unchecked Sendable {
   private var thread = pthread_t()
   private let descriptor: Int32

@@ -48,7 +48,7 @@ import Testing
     #expect(copy.hasSameState(as: domain))
   }
 
-  /// Two saves of the same seed are the same octets.
+  /// Two saves of the same seed are the same bytes.
   @Test func virtualTimeIsExact() throws {
     var streams: [[UInt8]] = []
     var traces: [Trace] = []
@@ -175,7 +175,7 @@ import Testing
   @Test func pvhImageComesBack() throws {
     let name = fixtures + "pvh-4m-1v-tiny.xlsave"
     var configuration = SimDomain.Configuration(frameCount: 1 << 20)
-    configuration.clock = .virtual(octetsPerSecond: 100_000_000)
+    configuration.clock = .virtual(bytesPerSecond: 100_000_000)
     let domain = try SimDomain(restoring: Source(opening: name), configuration)
     let scratch = Scratch()
     let result = try Save(

@@ -246,7 +246,7 @@ t.test("a real image is started, saved, restored and compared page by page", fun
     local difference = dom:differences(copy)
     t.equal(difference.count, 0, name)
     t.equal(difference.same_state, true, name)
-    -- On other machine frames page tables are others; the image is the same, octet by octet.
+    -- On other machine frames page tables are others; the image is the same, byte by byte.
     local moved <close> = assert(xs.sim { from = t.path "again.img", pages = options.pages, seed = 9 })
     assert(moved:save(t.path "moved.img"))
     local function octets(file_name)

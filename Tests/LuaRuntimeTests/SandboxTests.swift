@@ -199,7 +199,7 @@ private func seconds() -> Double {
     #expect(try thread.run("return #os.date('%H:%M')") == "5")
     #expect(try thread.run("return ('a-b'):gsub('%-', '+')") == "a+b")
     #expect(try thread.run("return ('key = 5'):match('(%w+) = (%d)')") == "key")
-    #expect(thread.stop("return ('x'):rep(70000):find('y')").contains("searches 65536 octets"))
+    #expect(thread.stop("return ('x'):rep(70000):find('y')").contains("searches 65536 bytes"))
     #expect(thread.stop("return ('x'):find(('y'):rep(300))").contains("patterns of 256"))
   }
 
@@ -227,7 +227,7 @@ private func seconds() -> Double {
       note(
         "read",
         {
-          var octet: UInt8 = 0; return read(0, &octet, 1)
+          var byte: UInt8 = 0; return read(0, &byte, 1)
         }())
       note(
         "mmap exec",
@@ -269,11 +269,11 @@ private func seconds() -> Double {
     try #require(pipe(&ends) == 0)
     let (reading, writing) = (ends[0], ends[1])
     let answers = try thread.call(deadline: 5_000_000_000) { _, _ in
-      var octet: UInt8 = 0
+      var byte: UInt8 = 0
       let written = write(writing, "x", 1)
-      let read = Glibc.read(reading, &octet, 1)
+      let read = Glibc.read(reading, &byte, 1)
       let opened = open("/etc/passwd", O_RDONLY)
-      return [written, read, Int(octet), Int(opened), Int(errno)]
+      return [written, read, Int(byte), Int(opened), Int(errno)]
     }
     #expect(answers == [1, 1, 0x78, -1, Int(EPERM)])
     close(reading)

@@ -1,4 +1,4 @@
-// Deltas whose zstd frame is not what zstd wrote: built octet by octet from the format (RFC 8878).
+// Deltas whose zstd frame is not what zstd wrote: built byte by byte from the format (RFC 8878).
 
 import Bytes
 import SystemIO
@@ -24,7 +24,7 @@ import Testing
     return out
   }
 
-  /// `count` blocks of 128 KiB of zeros, 4 octets each.
+  /// `count` blocks of 128 KiB of zeros, 4 bytes each.
   static func bomb(_ count: Int) -> [UInt8] {
     let block = le32(Int(UInt32(128 << 10) << 3 | 1 << 1)).prefix(3) + [0]
     var out: [UInt8] = []
@@ -94,13 +94,13 @@ import Testing
       ),
       ("no frame", [UInt8](repeating: 0x41, count: 64), "does not begin like a frame"),
       ("an empty file behind the head", [], "does not begin like a frame"),
-      ("a second frame", good + good, "octets behind the last step"),
-      ("octets behind it", good + [0], "octets behind the last step"),
+      ("a second frame", good + good, "bytes behind the last step"),
+      ("bytes behind it", good + [0], "bytes behind the last step"),
       (
         "steps behind the last one", DeltaFrameTests.frame(steps + steps),
-        "octets behind the last step"
+        "bytes behind the last step"
       ),
-      // Window descriptor: exponent 31, 2^41 octets.
+      // Window descriptor: exponent 31, 2^41 bytes.
       ("a window of 2 TiB", DeltaFrameTests.frame(steps, window: 31 << 3), "too much memory"),
       ("a window of 16 MiB", DeltaFrameTests.frame(steps, window: 14 << 3), "too much memory"),
       ("a dictionary", DeltaFrameTests.frame(steps, descriptor: 1, extra: [9]), "zstd"),

@@ -38,7 +38,7 @@ import Testing
       let new = TemporaryFile(xl(hvm([Array(a[..<90]), Array(a[90...])])))
       let (delta, report) = try make(base.path, new.path, level: level)
       #expect(report.changedPages == UInt64(changed.count))
-      #expect(report.octetsWritten < UInt64(changed.count) * 4096 + 8000)
+      #expect(report.bytesWritten < UInt64(changed.count) * 4096 + 8000)
       #expect(try apply(delta.path, base.path) == new.bytes)
     }
   }
@@ -58,7 +58,7 @@ import Testing
     #expect(error?.description.contains("is not the image that") == true)
   }
 
-  /// Every truncation and every changed octet outside the contents gives one clear line, or the
+  /// Every truncation and every changed byte outside the contents gives one clear line, or the
   /// right image.
   @Test(arguments: [0, 1]) func damagedDeltas(level: Int) throws {
     let base = TemporaryFile(hvm([[Entry(1, page(1)), Entry(2, page(2)), Entry(3, page(3))]]))
@@ -76,7 +76,7 @@ import Testing
       var changed = good
       changed[offset] ^= 0x41
       let file = TemporaryFile(changed)
-      // The reserved octets of the padding are not looked at.
+      // The reserved bytes of the padding are not looked at.
       if let out = try? apply(file.path, base.path) { #expect(out == new.bytes) }
     }
   }

@@ -20,7 +20,7 @@ import Testing
       0x09, entry(1, [UInt8](repeating: 0, count: 24)) + entry(2, cpu) + entry(0, []))
   }
 
-  /// A page table with entries of 8 (or 4) octets.
+  /// A page table with entries of 8 (or 4) bytes.
   func table(_ entries: [Int: UInt64], width: Int = 8) -> [UInt8] {
     var out = page(0)
     for (index, value) in entries {

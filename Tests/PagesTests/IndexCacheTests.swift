@@ -144,19 +144,19 @@ import Testing
     }
   }
 
-  /// Every octet changed, every length: ignored with one line, and made anew.
+  /// Every byte changed, every length: ignored with one line, and made anew.
   @Test func damagedCachesAreIgnored() throws {
     let kept = try Kept(IndexCacheTests.plain)
     for offset in kept.original.indices {
       var bytes = kept.original
       bytes[offset] ^= 0x20
       kept.write(bytes)
-      #expect(try kept.notes().count == 1, "octet \(offset)")
+      #expect(try kept.notes().count == 1, "byte \(offset)")
       #expect(Kept.read(kept.cache) == kept.original)
     }
     for count in stride(from: 0, to: kept.original.count, by: 5) {
       kept.write(Array(kept.original.prefix(count)))
-      #expect(try kept.notes().count == 1, "\(count) octets")
+      #expect(try kept.notes().count == 1, "\(count) bytes")
     }
     kept.write(kept.original + [UInt8](repeating: 0, count: 8))
     #expect(try kept.notes().count == 1)
@@ -222,7 +222,7 @@ import Testing
     let kept = try Kept(IndexCacheTests.plain)
     var status = stat()
     stat(kept.file.path, &status)
-    // One octet of the last page, and the time of change put back.
+    // One byte of the last page, and the time of change put back.
     let number = open(kept.file.path, O_WRONLY)
     pwrite(number, "x", 1, 300)
     var times = [status.st_atim, status.st_mtim]

@@ -139,7 +139,7 @@ final class EditFilter: RewriteFilter {
       }
       let expected = batches.map { entries in
         var out: [Entry?] = entries
-        for (kind, selector, octet) in choices {
+        for (kind, selector, byte) in choices {
           for index in entries.indices {
             guard let entry = out[index] else { continue }
             let isChosen = selector.matches(
@@ -147,7 +147,7 @@ final class EditFilter: RewriteFilter {
             switch kind {
             case 0, 1:
               if isChosen, entry.contents != nil {
-                out[index]?.contents = page(octet)
+                out[index]?.contents = page(byte)
               }
             case 2: if isChosen { out[index] = nil }
             case 3: if !isChosen { out[index] = nil }
@@ -158,11 +158,11 @@ final class EditFilter: RewriteFilter {
         return out.compactMap { $0 }
       }
       let out = try rewrite(hvm(batches), pipe: round % 2 == 0) { edits in
-        for (kind, selector, octet) in choices {
+        for (kind, selector, byte) in choices {
           let program = SelectorProgram(selector)
           switch kind {
-          case 0: _ = try edits.fill(program, with: octet)
-          case 1: _ = try edits.replace(program, with: page(octet))
+          case 0: _ = try edits.fill(program, with: byte)
+          case 1: _ = try edits.replace(program, with: page(byte))
           case 2: _ = try edits.drop(program)
           case 3: _ = try edits.keep(program)
           default: _ = try edits.retype(program, to: .broken)

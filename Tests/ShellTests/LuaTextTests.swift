@@ -28,10 +28,10 @@ import Testing
   }
 
   @Test func tokensNeverOverlapOrFail() {
-    let octets = Array(Self.sample.utf8)
-    for start in 0..<octets.count {
-      for end in [start, (start + octets.count) / 2, octets.count] {
-        let text = String(decoding: octets[start..<end], as: UTF8.self)
+    let bytes = Array(Self.sample.utf8)
+    for start in 0..<bytes.count {
+      for end in [start, (start + bytes.count) / 2, bytes.count] {
+        let text = String(decoding: bytes[start..<end], as: UTF8.self)
         var place = 0
         for token in LuaLexer.tokens(text) {
           #expect(token.range.lowerBound >= place && !token.range.isEmpty)

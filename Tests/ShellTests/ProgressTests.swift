@@ -25,7 +25,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     #expect(
       text(5, 20, "pages", rate: 2, title: "mine").plain
         == "mine: 25 %, 5 of 20 pages, 2 pages/s, 0:08 left")
-    #expect(text(999, nil).plain == "writing: 999 octets")
+    #expect(text(999, nil).plain == "writing: 999 bytes")
     #expect(text(0, nil).plain == "writing")
     #expect(text(0, 4000 << 30, rate: 1_048_576).plain.hasSuffix("99:59:59 left"))
   }
@@ -96,7 +96,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     // Not a terminal: nothing unless asked for.
     #expect(Program.run(["compact", pv, out]).errors == "")
     let plain = Program.run(["compact", pv, out, "-q", "--progress", "plain"])
-    #expect(plain.errors.hasPrefix("xensave-lua: indexing: 0 %, 0 octets of 4.0 MiB\n"))
+    #expect(plain.errors.hasPrefix("xensave-lua: indexing: 0 %, 0 bytes of 4.0 MiB\n"))
     #expect(plain.errors.contains("xensave-lua: writing: 100 %, 4.0 MiB of 4.0 MiB"))
     #expect(Program.run(["compact", pv, out, "--progress", "none"]).errors == "")
     #expect(Program.run(["compact", pv, out, "--progress", "bra"]).exitCode == 2)

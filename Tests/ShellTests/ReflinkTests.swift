@@ -40,7 +40,7 @@ struct ReflinkTests {
     let made = Program.shell(
       "scripts/make-image --guest hvm --layer xl --memory 64MiB '\(there)/in' && sync")
     #expect(made.exitCode == 0, "\(made.errors)")
-    let free = "stat -f -c %a '\(there)'"  // blocks of 4096 octets
+    let free = "stat -f -c %a '\(there)'"  // blocks of 4096 bytes
     let result = Program.shell(
       """
       before=$(\(free))

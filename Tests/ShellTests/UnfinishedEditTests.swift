@@ -174,8 +174,8 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
         xensave-lua verify \(image) -q; echo $?; rm trace
         """)
       #expect(outcome.text == "3\n3\n1\n0\n0\n", "\(outcome.text) \(outcome.errors)")
-      let octets = Program.read(image)
-      #expect(octets[rip] == 0x34 && octets[khz] == 5)
+      let bytes = Program.read(image)
+      #expect(bytes[rip] == 0x34 && bytes[khz] == 5)
       #expect(Program.names(in: folder) == ["image"])
     }
   }

@@ -134,12 +134,13 @@ enum Writers {
 
   /// Files of the source that open outputs by `OutputFile`, and what writes there.
   static let sites: [String: Set<String>] = [
-    "Jobs/OutputJob.swift": ["set", "-e", "convert", "xs.rewrite"],
+    "Jobs/OutputJob.swift": [
+      "set", "-e", "convert", "xs.rewrite", "compact", "delta", "apply", "export raw",
+    ],
     "Jobs/EditJob.swift": ["set", "run"],
     "Jobs/ConvertJob.swift": ["unwrap --config"],
     "Jobs/DomainSave.swift": ["Domain:save", "Domain:checkpoint"],
     "Jobs/TraceRecorder.swift": ["trace", "a helper's trace"],
-    "CommandLine/PageFiles.swift": ["compact", "delta", "apply", "export raw"],
     "CommandLine/PolicyCommand.swift": ["policy test --svg"],
     "LuaAPI/Image/SynthBinding.swift": ["Synth:save"],
     "LuaAPI/Domains/PolicyBinding.swift": ["Trace:save"],

@@ -107,7 +107,7 @@ import Testing
     #expect(lines(directory.path + "/h") == ["whole", "cut of", "next"])
   }
 
-  @Test func `reads any octets`() {
+  @Test func `reads any bytes`() {
     write("a\\qb\\\n\u{1B}[2J\r\nx\\\\n\n\n", to: directory.path + "/h")
     let history = History(path: directory.path + "/h")
     #expect(history.entries == ["a\\qb\\", "\u{1B}[2J\n", "x\\n"])

@@ -147,7 +147,7 @@ extension StreamBuilder {
     return bytes
   }
 
-  /// A checkpointed stream: `count` checkpoints, and then its octets end.
+  /// A checkpointed stream: `count` checkpoints, and then its bytes end.
   public static func remus(guest: UInt32 = 2, checkpoints count: Int = 2) -> StreamBuilder {
     var image = guest == 1 ? pv() : hvm()
     for name in ["END", "libxl END"] { image.remove(name) }

@@ -1,11 +1,11 @@
-// Images from plain octets, right and wrong ones. Nothing here uses the code under test.
+// Images from plain bytes, right and wrong ones. Nothing here uses the code under test.
 
 /// A stream as pieces with names, which tests change before they are put together.
 public struct StreamBuilder: Sendable, CustomStringConvertible {
   public struct Piece: Sendable {
     public let name: String
     public var bytes: [UInt8]
-    /// Octets of it that are no page contents: its head.
+    /// Bytes of it that are no page contents: its head.
     public let headByteCount: Int
 
     public init(_ name: String, _ bytes: [UInt8], headByteCount: Int? = nil) {
@@ -24,12 +24,12 @@ public struct StreamBuilder: Sendable, CustomStringConvertible {
   /// The whole stream.
   public var bytes: [UInt8] { pieces.flatMap(\.bytes) }
 
-  /// Octets before the first piece of this name.
+  /// Bytes before the first piece of this name.
   public func offset(of name: String) -> Int {
     pieces[..<index(name)].reduce(0) { $0 + $1.bytes.count }
   }
 
-  /// The octets of the first piece of this name.
+  /// The bytes of the first piece of this name.
   public subscript(name: String) -> [UInt8] {
     get { pieces[index(name)].bytes }
     set { pieces[index(name)].bytes = newValue }
@@ -66,7 +66,7 @@ extension StreamBuilder {
   /// Puts a second copy of a piece behind it.
   public mutating func double(_ name: String) { insert(pieces[index(name)], after: name) }
 
-  /// Overwrites octets of a piece; of a record, 0 is its type, 4 its length and 8 its body.
+  /// Overwrites bytes of a piece; of a record, 0 is its type, 4 its length and 8 its body.
   public mutating func poke(_ name: String, _ offset: Int, _ bytes: [UInt8]) {
     let index = index(name)
     pieces[index].bytes.replaceSubrange(offset..<offset + bytes.count, with: bytes)

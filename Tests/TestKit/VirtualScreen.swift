@@ -87,7 +87,7 @@ package struct VirtualScreen {
         scalarBytes = []
         put(text)
       } else if scalarBytes.count == 4 {
-        unknown.append("octets \(scalarBytes)")
+        unknown.append("bytes \(scalarBytes)")
         scalarBytes = []
       }
     }

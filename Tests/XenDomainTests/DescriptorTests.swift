@@ -19,8 +19,8 @@ struct DescriptorTests {
   private func ends(_ reading: Int32) -> Bool {
     var wanted = pollfd(fd: reading, events: Int16(POLLIN), revents: 0)
     while poll(&wanted, 1, 60_000) == -1, errno == EINTR {}
-    var octet: UInt8 = 0
-    return wanted.revents != 0 && read(reading, &octet, 1) == 0
+    var byte: UInt8 = 0
+    return wanted.revents != 0 && read(reading, &byte, 1) == 0
   }
 
   @Test func guardian() throws {

@@ -60,8 +60,8 @@ final class Victim {
 
   private static func read(_ number: Int32, _ limit: Int) -> String {
     var text: [UInt8] = []
-    var octet: UInt8 = 0
-    while text.count < limit, Glibc.read(number, &octet, 1) == 1 { text.append(octet) }
+    var byte: UInt8 = 0
+    while text.count < limit, Glibc.read(number, &byte, 1) == 1 { text.append(byte) }
     return String(decoding: text, as: UTF8.self)
   }
 }

@@ -157,7 +157,7 @@ import XenDomain
       #expect(copy.hasPage(frame) == isThere)
       guard isThere else { continue }
       let page = copy.page(frame)
-      #expect(page[0] == xen.octet(frame, 0) && page[8] == xen.octet(frame, 8), "frame \(frame)")
+      #expect(page[0] == xen.byte(frame, 0) && page[8] == xen.byte(frame, 8), "frame \(frame)")
     }
     #expect(copy.page(3)[8] == 3 * 7 + 1 + 2)
   }

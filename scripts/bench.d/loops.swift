@@ -37,12 +37,12 @@ public func runLoops() {
   case "hash": run { x, _, place in PageLoops.hash(x, at: place) }
   case "equal": run { x, y, place in PageLoops.isEqual(x, at: place, y, at: place) ? 1 : 0 }
   case "histogram":
-    let counts = OctetCounts()
+    let counts = ByteCounts()
     run { x, _, place in
       counts.count(x, at: place)
       var squares: UInt64 = 0
-      for octet in UInt8.min...UInt8.max {
-        squares += UInt64(counts[octet]) * UInt64(counts[octet])
+      for byte in UInt8.min...UInt8.max {
+        squares += UInt64(counts[byte]) * UInt64(counts[byte])
       }
       return squares
     }

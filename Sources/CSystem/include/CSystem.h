@@ -32,7 +32,7 @@ int csystem_set_pipe_capacity(int descriptor, int byte_count);
    bcachefs, NFS, SMB, OCFS2). False where it copies, and when it cannot be told. */
 bool csystem_shares_extents(int descriptor);
 
-/* sync_file_range(2) with SYNC_FILE_RANGE_WRITE: begins to bring octets of a file to its disk, and
+/* sync_file_range(2) with SYNC_FILE_RANGE_WRITE: begins to bring bytes of a file to its disk, and
    does not wait until they are there. */
 void csystem_begin_synchronizing(int descriptor, uint64_t offset, uint64_t count);
 

@@ -177,10 +177,10 @@ final class MappedPages {
   func end() { lease = nil }
   var isValid: Bool { lease != nil }
 
-  func octets(_ index: Int) -> [UInt8] {
+  func bytes(_ index: Int) -> [UInt8] {
     guard let lease else { return [] }
     return lease.lease.withPage(index) { page in
-      // Safety: the octets are copied inside the closure.
+      // Safety: the bytes are copied inside the closure.
       unsafe page.withUnsafeBytes { unsafe [UInt8]($0) }
     }
   }
@@ -196,7 +196,7 @@ final class MappedPage: FieldOwner {
     self.index = index
   }
 
-  var fieldBytes: [UInt8] { pages.octets(index) }
+  var fieldBytes: [UInt8] { pages.bytes(index) }
   var fieldLayout: BodyLayout { BodyLayout([], BodyContext()) }
   var fieldTitle: String { "page" }
   let fieldShape = 0

@@ -217,7 +217,7 @@ extension LuaDomain {
       },
       .method(
         "page", "(pfn: integer): View?, Error?",
-        "A page's octets, mapped: what the guest writes shows. Valid until the next call of a method "
+        "A page's bytes, mapped: what the guest writes shows. Valid until the next call of a method "
           + "of this domain.",
         example: "print(dom:page(0x10):u32(0))"
       ) { domain, frame in

@@ -40,7 +40,7 @@ final class LuaSaveResult {
         integer("rounds", "Rounds that were sent while the guest ran.", unit: "rounds") {
           $0.outcome.result.liveRoundCount
         },
-        integer("octets", "Octets that the save wrote, before a filter.", unit: "octets") {
+        integer("octets", "Bytes that the save wrote, before a filter.", unit: "bytes") {
           Int(clamping: $0.outcome.result.byteCount)
         },
         integer(
@@ -87,7 +87,7 @@ final class LuaSaveResult {
       ])
     table.toString = { result in
       let done = result.outcome.result
-      return "\(Shown.octets(done.byteCount)) in \(done.liveRoundCount) live rounds, "
+      return "\(Shown.bytes(done.byteCount)) in \(done.liveRoundCount) live rounds, "
         + "downtime \(Shown.time(done.downtime)), total \(Shown.time(done.trace.end))"
     }
     return table

@@ -97,7 +97,7 @@ final class LuaTrace {
         .property(
           "rounds", "table[]",
           "Each round: kind (\"live\", \"final\", \"standing\", \"checkpoint\", \"verify\"), "
-            + "number, dirty_count, sent (pages with contents), octets, begin_s and end_s (in seconds), "
+            + "number, dirty_count, sent (pages with contents), bytes, begin_s and end_s (in seconds), "
             + "digest (of the dirty bitmap).",
           example: "for _, round in ipairs(trace.rounds) do print(round.dirty_count) end"
         ) { trace, frame in
@@ -107,7 +107,7 @@ final class LuaTrace {
                 .table([
                   ("kind", .text(round.kind.rawValue)), ("number", .integer(Int64(round.number))),
                   ("dirty_count", .integer(Int64(round.dirtyCount))),
-                  ("sent", .integer(Int64(round.sentCount))), ("octets", .unsigned(round.octets)),
+                  ("sent", .integer(Int64(round.sentCount))), ("octets", .unsigned(round.bytes)),
                   ("begin_s", seconds(round.begin)), ("end_s", seconds(round.end)),
                   ("digest", .unsigned(round.digest)),
                 ])
@@ -185,7 +185,7 @@ extension ShellContext {
           + "options?: table): table?, Error?",
         "What a policy would have done in a save that was recorded, in virtual time. Options: "
           + "link_mbps (megabits a second, 10000 as a rule) or link (\"10G\"), hour (at which the "
-          + "save begins). The result has outcome, reason, rounds, octets, sent_ratio (of the memory, "
+          + "save begins). The result has outcome, reason, rounds, bytes, sent_ratio (of the memory, "
           + "1.0 is once), downtime_ms, total_s, dirty_counts, decisions and failures.",
         example: "local r = assert(xs.sim.replay(\"web.trace\", \"builtin\", { link = \"1G\" }))"
       ) { [unowned self] frame in
@@ -204,11 +204,11 @@ extension ShellContext {
         let test: Backtest
         do throws(LuaError) {
           if let trace: LuaTrace = frame.objectIfAny(1) {
-            test = try Backtest(trace.name, trace.trace, octetsPerSecond: speed, hour: hour)
+            test = try Backtest(trace.name, trace.trace, bytesPerSecond: speed, hour: hour)
           } else {
             let path = try frame.string(1)
             test = try Backtest(
-              path, try Backtest.read(path), octetsPerSecond: speed, hour: hour)
+              path, try Backtest.read(path), bytesPerSecond: speed, hour: hour)
           }
         } catch {
           // What the file is like is the world's; what the arguments are is the script's.
@@ -228,7 +228,7 @@ extension Backtest.Outcome {
     .table([
       ("policy", .text(name)), ("outcome", .text(result.outcome.word)),
       ("reason", .text(result.outcome.reason)), ("rounds", .integer(Int64(result.liveRounds))),
-      ("octets", .unsigned(result.octets)), ("sent_ratio", .number(result.sentRatio)),
+      ("octets", .unsigned(result.bytes)), ("sent_ratio", .number(result.sentRatio)),
       ("downtime_ms", .number(Double(result.downtime) / 1e6)),
       ("total_s", .number(Double(result.total) / 1e9)),
       ("dirty_counts", .list(result.dirtyCounts.map { .integer(Int64($0)) })),

@@ -70,7 +70,7 @@ extension ShellContext {
       guard let speed = Backtest.link(word) else {
         throw LuaError("sim: link: expected bits a second such as \"10G\", got '\(word)'")
       }
-      configuration.clock = .virtual(octetsPerSecond: speed)
+      configuration.clock = .virtual(bytesPerSecond: speed)
     }
     if try options.flag("real_time", false) { configuration.clock = .real }
     configuration.holes = try holes(options, configuration.frameCount)
@@ -212,18 +212,18 @@ extension LuaDomain {
         return 0
       },
       .method(
-        "write", "(pfn: integer, offset: integer, octets: string)",
+        "write", "(pfn: integer, offset: integer, bytes: string)",
         "Simulated domains: writes to a page as the guest would."
       ) { domain, frame in
         let simulated = try domain.simulated()
         let limit = Int64(simulated.configuration.frameCount) - 1
         let pfn = try frame.integer(2, in: 0...limit)
         let offset = try frame.integer(3, in: 0...Int64(pageByteCount))
-        let octets = try frame.bytes(4)
-        guard simulated.hasPage(pfn), offset + octets.count <= pageByteCount else {
+        let bytes = try frame.bytes(4)
+        guard simulated.hasPage(pfn), offset + bytes.count <= pageByteCount else {
           throw LuaError("pfn \(UInt64(pfn).hex()): no such page, or it is too short for that")
         }
-        simulated.write(pfn, at: offset, octets)
+        simulated.write(pfn, at: offset, bytes)
         return 0
       },
       .method(

@@ -234,7 +234,7 @@ final class LuaParams {
       var bytes = params.record.fieldBytes
       let count = params.count
       guard bytes.count >= 8 else {
-        throw LuaError("HVM_PARAMS: expected at least 8 octets, got \(bytes.count)")
+        throw LuaError("HVM_PARAMS: expected at least 8 bytes, got \(bytes.count)")
       }
       switch (params.position(number), frame.isMissing(3)) {
       case (let position?, true):

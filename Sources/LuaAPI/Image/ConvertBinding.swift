@@ -104,7 +104,7 @@ extension Conversion {
 extension ConversionReport {
   fileprivate init(importing report: LegacyReport) {
     self.init(
-      octetsWritten: report.byteCount,
+      bytesWritten: report.byteCount,
       notes: report.notes.map {
         Note(place: "offset \($0.offset.hex())", text: $0.text, isLoss: false)
       })
@@ -191,8 +191,8 @@ final class LuaConversion {
       [
         count("records_in", "Records read.", unit: "records") { $0.recordsRead },
         count("records_out", "Records written.", unit: "records") { $0.recordsWritten },
-        count("octets_in", "Octets read.", unit: "octets") { Int(clamping: $0.octetsRead) },
-        count("octets_out", "Octets written.", unit: "octets") { Int(clamping: $0.octetsWritten) },
+        count("octets_in", "Bytes read.", unit: "bytes") { Int(clamping: $0.bytesRead) },
+        count("octets_out", "Bytes written.", unit: "bytes") { Int(clamping: $0.bytesWritten) },
         count("losses", "What the result does not hold.", unit: "losses") { $0.lossCount },
         .property(
           "notes", "table[]", "What was left out: place, text, loss (at most 100)."

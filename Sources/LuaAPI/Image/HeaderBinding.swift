@@ -82,7 +82,7 @@ package final class LuaHeader: FieldOwner {
         .property("kind", "string", "\"xl\", \"libxl\", \"image\" or \"domain\".") {
           header, frame in frame.push(header.header.kind.rawValue)
         },
-        .property("offset", "integer", "Octets from the start of the image.", unit: "octets") {
+        .property("offset", "integer", "Bytes from the start of the image.", unit: "bytes") {
           header, frame in
           frame.push(header.header.offset)
         },
@@ -116,7 +116,7 @@ package final class LuaHeader: FieldOwner {
             // What readers take: the length of the optional data has only 32 bits.
             guard text.count < StreamReader.Limit.head else {
               throw LuaError(
-                "config_text: expected less than \(StreamReader.Limit.head) octets, got "
+                "config_text: expected less than \(StreamReader.Limit.head) bytes, got "
                   + "\(text.count)")
             }
             try header.checkValid()
@@ -141,7 +141,7 @@ package final class LuaHeader: FieldOwner {
             }
           },
           set: { header, frame in try header.setXML(try frame.bytes(3)) }),
-        .property("body", "View", "The header's octets.") { header, frame in
+        .property("body", "View", "The header's bytes.") { header, frame in
           frame.push(object: LuaView(header, 0..<header.fieldBytes.count))
         },
       ])

@@ -21,7 +21,7 @@ package final class LuaImage {
   private var cachedMemory: GuestMemory?
   private var cachedLinux: LuaLinux?
   private var vcpuRecords: [Int: Int] = [:]
-  /// Whether a pipe's octets have been taken already.
+  /// Whether a pipe's bytes have been taken already.
   private(set) var isConsumed = false
 
   /// How a legacy image is read, until it is seen as the image that it becomes; nil for others.
@@ -42,7 +42,7 @@ package final class LuaImage {
     source = imported
   }
 
-  /// The legacy image's own octets, for one pass.
+  /// The legacy image's own bytes, for one pass.
   func takeLegacy() throws -> Source {
     let options = legacy
     legacy = nil

@@ -14,7 +14,7 @@ extension LuaImage {
       .method(
         "compact", "(path: string, options?: table): table?, Error?",
         "Writes an image with each page once: what a restore ends up with. Options: aligned = true "
-          + "begins contents at multiples of 4096 octets and makes zeros holes, unchecked = true "
+          + "begins contents at multiples of 4096 bytes and makes zeros holes, unchecked = true "
           + "leaves out the verification. Gives pages, dropped, holes, octets_read, octets_written.",
         example: "assert(img:compact(\"small.img\", { aligned = true }))"
       ) { image, frame in
@@ -26,7 +26,7 @@ extension LuaImage {
           let done = try pages.compact(to: sink, layout: layout)
           return [
             ("pages", done.pageCount), ("dropped", done.dropped), ("holes", done.holes),
-            ("octets_read", done.octetsRead), ("octets_written", done.octetsWritten),
+            ("octets_read", done.bytesRead), ("octets_written", done.bytesWritten),
           ]
         }
       },
@@ -43,7 +43,7 @@ extension LuaImage {
           let done = try PageDelta.make(from: base, to: newer, sink)
           return [
             ("changed_pages", done.changedPages), ("octets_from_base", done.copied),
-            ("octets_in_delta", done.literal), ("octets_written", done.octetsWritten),
+            ("octets_in_delta", done.literal), ("octets_written", done.bytesWritten),
           ]
         }
       },
@@ -61,7 +61,7 @@ extension LuaImage {
         return try image.write(frame, butNot: delta.identity, isUnchecked: true) {
           sink in
           let done = try PageDelta.apply(delta, to: base, sink)
-          return [("changed_pages", done.changedPages), ("octets_written", done.octetsWritten)]
+          return [("changed_pages", done.changedPages), ("octets_written", done.bytesWritten)]
         }
       },
       .method(
@@ -81,7 +81,7 @@ extension LuaImage {
           let done = try image.memory().export(format, to: sink)
           return [
             ("pages", done.pageCount), ("vcpus", UInt64(done.vcpuCount)),
-            ("ranges", UInt64(done.rangeCount)), ("octets_written", done.octetsWritten),
+            ("ranges", UInt64(done.rangeCount)), ("octets_written", done.bytesWritten),
           ]
         }
       },

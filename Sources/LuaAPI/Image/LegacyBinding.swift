@@ -56,7 +56,7 @@ func importedLegacy(
   return try scratch.source(as: source.path)
 }
 
-/// The guest of a legacy image in a file, as far as its first octets tell; nil where they do not.
+/// The guest of a legacy image in a file, as far as its first bytes tell; nil where they do not.
 func legacyGuest(_ source: Source) -> GuestType? {
   switch try? LegacyForm.detect(source) {
   case .bare(_, let guest)?: return guest

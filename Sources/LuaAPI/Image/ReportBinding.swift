@@ -31,8 +31,8 @@ final class LuaReport {
         count("headers_changed", "Headers written with changes.", unit: "headers") {
           $0.headersChanged
         },
-        count("octets_in", "Octets read.", unit: "octets") { Int(clamping: $0.octetsRead) },
-        count("octets_out", "Octets written.", unit: "octets") { Int(clamping: $0.octetsWritten) },
+        count("octets_in", "Bytes read.", unit: "bytes") { Int(clamping: $0.bytesRead) },
+        count("octets_out", "Bytes written.", unit: "bytes") { Int(clamping: $0.bytesWritten) },
         .property(
           "changes", "table[]",
           "Every change: kind, place, offset, field, before, after (at most 1000)."
@@ -72,7 +72,7 @@ final class LuaFinding {
         text("place", "The record or header.") { $0.place },
         text("field", "The field, or \"\".") { $0.field },
         text("problem", "What was expected and what was found.") { $0.problem },
-        .property("offset", "integer", "Octets from the start of the image.", unit: "octets") {
+        .property("offset", "integer", "Bytes from the start of the image.", unit: "bytes") {
           finding, frame in
           frame.push(finding.finding.offset)
         },

@@ -63,7 +63,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "synth", "(options?: table): Synth",
         "A small valid image for tests. Options: guest (\"x86_hvm\" or \"x86_pv\"), pages (how "
-          + "many, or a table of contents by pfn: a string, or an octet to fill the page with), "
+          + "many, or a table of contents by pfn: a string, or a byte to fill the page with), "
           + "name, vcpus, layer (\"xl\", \"libxl\" or \"libxc\"), version (3 or 2), xen "
           + "(\"4.17\"), config (parts of the configuration).",
         example: "xs.synth { guest = \"x86_hvm\", pages = { [0x10] = \"secret\" } }:save(path)"
@@ -142,17 +142,17 @@ extension SyntheticImage {
         return false
       }
       var page: [UInt8]
-      if frame.type(-1) == .string, let octets = frame.bytesIfAny(-1),
-        octets.count <= Self.pageByteCount
+      if frame.type(-1) == .string, let bytes = frame.bytesIfAny(-1),
+        bytes.count <= Self.pageByteCount
       {
-        page = octets
-      } else if let octet = frame.type(-1) == .number ? frame.integerIfAny(-1) : nil,
-        (0...255).contains(octet)
+        page = bytes
+      } else if let byte = frame.type(-1) == .number ? frame.integerIfAny(-1) : nil,
+        (0...255).contains(byte)
       {
-        page = [UInt8](repeating: UInt8(octet), count: Self.pageByteCount)
+        page = [UInt8](repeating: UInt8(byte), count: Self.pageByteCount)
       } else {
         failure = LuaError(
-          "synth: page \(pfn): expected a string of at most 4096 octets, or an octet")
+          "synth: page \(pfn): expected a string of at most 4096 bytes, or a byte")
         return false
       }
       page += [UInt8](repeating: 0, count: Self.pageByteCount - page.count)

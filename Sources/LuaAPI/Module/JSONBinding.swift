@@ -33,7 +33,7 @@ extension ShellContext {
   }
 }
 
-/// Plain Lua data as JSON. Octets that are not UTF-8 are refused.
+/// Plain Lua data as JSON. Bytes that are not UTF-8 are refused.
 func jsonValue(_ value: LuaValue) throws -> JSONValue {
   switch value {
   case .none: return .null
@@ -42,9 +42,9 @@ func jsonValue(_ value: LuaValue) throws -> JSONValue {
   case .number(let number):
     guard let json = JSONNumber(number) else { throw LuaError("JSON has no number \(number)") }
     return .number(json)
-  case .string(let octets):
-    guard let text = String(validating: octets, as: UTF8.self) else {
-      throw LuaError("expected UTF-8 text, got octets \(octets.prefix(16).hexDigits)")
+  case .string(let bytes):
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw LuaError("expected UTF-8 text, got bytes \(bytes.prefix(16).hexDigits)")
     }
     return .string(text)
   case .list(let values):

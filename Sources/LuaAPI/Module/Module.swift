@@ -212,7 +212,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "record", "(type: string|integer, fields?: table|string, layer?: string): Record",
         "Makes a record from a table of fields by their names in the specification (what is not given "
-          + "is zero, counts follow from lists), or from the octets of its body.",
+          + "is zero, counts follow from lists), or from the bytes of its body.",
         example:
           "xs.record(\"HVM_PARAMS\", { param = { { index = \"STORE_PFN\", value = 0xff000 } } })"
       ) { [unowned self] frame in
@@ -225,7 +225,7 @@ extension ShellContext {
           body = try frame.bytes(2)
         } else {
           guard frame.type(2) == .table, let value = try frame.value(2) else {
-            throw frame.argumentError(2, "expected a table of fields or a string of octets")
+            throw frame.argumentError(2, "expected a table of fields or a string of bytes")
           }
           body = try makeBody(type, try fieldValue(value, path: type.name), context)
         }

@@ -72,8 +72,8 @@ extension ShellContext {
   /// The comment at the start of the script, without its dashes.
   private var scriptHeader: String {
     guard let source = try? Source(opening: scriptPath), source.isFile,
-      let octets = try? source.read(Int(clamping: min(source.byteCount ?? 0, 64 << 10)))
+      let bytes = try? source.read(Int(clamping: min(source.byteCount ?? 0, 64 << 10)))
     else { return "" }
-    return ScriptHeader(String(decoding: octets, as: UTF8.self)).text
+    return ScriptHeader(String(decoding: bytes, as: UTF8.self)).text
   }
 }

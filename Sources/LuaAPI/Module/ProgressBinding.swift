@@ -87,7 +87,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "progress", "(title: string, total?: integer, unit?: string): Progress",
         "Long work that is shown as it goes on: a bar on a terminal, or what --progress says. The "
-          + "total is in octets, or in what `unit` names. Functions that take long are shown anyway; "
+          + "total is in bytes, or in what `unit` names. Functions that take long are shown anyway; "
           + "those with an option `progress` are called by its title.",
         example: "local p <close> = xs.progress(\"counting\", #img, \"records\")"
       ) { frame in

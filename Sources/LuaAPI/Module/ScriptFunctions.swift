@@ -136,7 +136,7 @@ extension LuaFrame.Key {
   package var value: LuaValue {
     switch self {
     case .integer(let number): .integer(number)
-    case .name(let octets): .string(octets)
+    case .name(let bytes): .string(bytes)
     case .boolean(let flag): .boolean(flag)
     case .other: .none
     }

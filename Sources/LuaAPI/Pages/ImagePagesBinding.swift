@@ -63,8 +63,8 @@ extension LuaImage {
       },
       .method(
         "dedupe", "(options?: table): Duplicates",
-        "Finds pages with the same contents; every match is compared octet by octet. Options: with (a "
-          + "list of further images to count in). 64 to 128 octets of memory a distinct page.",
+        "Finds pages with the same contents; every match is compared byte by byte. Options: with (a "
+          + "list of further images to count in). 64 to 128 bytes of memory a distinct page.",
         example: "print(img:dedupe().distinct)"
       ) { image, frame in
         frame.push(object: try LuaDuplicates(image, frame))
@@ -123,16 +123,16 @@ extension LuaImage {
             frame.pop()
           }
         }
-        let octets: [UInt8]
+        let bytes: [UInt8]
         do {
-          octets =
+          bytes =
             if let version {
               try image.contents(of: pfn, version: version)
             } else {
               try image.asPages().contents(of: pfn)
             }
         } catch { return try frame.fail(error) }
-        frame.push(viewOfCopy: octets, address: pfn << 12, reason: readOnly)
+        frame.push(viewOfCopy: bytes, address: pfn << 12, reason: readOnly)
         return 1
       },
       .method(
@@ -156,8 +156,8 @@ extension LuaImage {
       },
       .method(
         "search", "(text: string, options?: table): table",
-        "Where octets stand in the guest's physical memory: a list of addresses (at most limit, 1000), "
-          + "and in count how many there are. Options: encoding (\"octets\", \"utf16\" for "
+        "Where bytes stand in the guest's physical memory: a list of addresses (at most limit, 1000), "
+          + "and in count how many there are. Options: encoding (\"bytes\", \"utf16\" for "
           + "UTF-8 text as Windows keeps it, or \"regex\" for a POSIX extended regular expression), "
           + "where (a selector), limit.",
         example: "for _, address in ipairs(img:search \"root:\") do print(xs.hex(address)) end"
@@ -172,7 +172,7 @@ extension LuaImage {
       },
       .method(
         "entropy", "(selector?: Selector|PageSet|string): table",
-        "The entropy of the selected pages that have contents, in bits an octet: count, mean, least, "
+        "The entropy of the selected pages that have contents, in bits a byte: count, mean, least, "
           + "most, and histogram (nine numbers: how many pages have 0 to 1 bits, 1 to 2, ... and "
           + "8).",
         example: "print(img:entropy(xs.pages.has_data).mean)"
@@ -237,7 +237,7 @@ extension LuaImage {
         memory.end()
         return nil
       }
-      // Safety: the walk's arena keeps its octets in their place until its next piece, and `lend`
+      // Safety: the walk's arena keeps its bytes in their place until its next piece, and `lend`
       // ends the views of the one before.
       unsafe memory.lend(piece.arena.pointer(), piece.byteCount, owner: piece.arena)
       return (

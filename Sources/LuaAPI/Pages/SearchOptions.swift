@@ -12,9 +12,9 @@ struct SearchOptions {
   var program: SelectorProgram?
   /// Addresses to look between.
   var range: ClosedRange<UInt64>?
-  private var encoding = Encoding.octets
+  private var encoding = Encoding.bytes
 
-  private enum Encoding: String { case octets, utf16, regex }
+  private enum Encoding: String { case bytes = "octets", utf16, regex }
 
   /// Those at `index`. With `isVirtual` they choose addresses, else pages.
   init(_ frame: LuaFrame, _ index: Int, isVirtual: Bool = false) throws {
@@ -37,7 +37,7 @@ struct SearchOptions {
       default:
         guard let found = Encoding(rawValue: frame.text(-1)) else {
           throw LuaError(
-            "encoding: expected \"octets\", \"utf16\" or \"regex\", got \"\(frame.text(-1))\"")
+            "encoding: expected \"bytes\", \"utf16\" or \"regex\", got \"\(frame.text(-1))\"")
         }
         encoding = found
       }
@@ -51,13 +51,13 @@ struct SearchOptions {
   /// What to look for.
   func pattern(_ text: [UInt8]) throws -> SearchPattern {
     switch encoding {
-    case .octets: return try SearchPattern(octets: text)
+    case .bytes: return try SearchPattern(bytes: text)
     case .regex: return try SearchPattern(expression: text)
     case .utf16:
       guard let text = String(validating: text, as: UTF8.self) else {
         throw XensaveError(.usage, "utf16: expected text in UTF-8")
       }
-      return try SearchPattern(octets: SearchText.utf16(text))
+      return try SearchPattern(bytes: SearchText.utf16(text))
     }
   }
 }

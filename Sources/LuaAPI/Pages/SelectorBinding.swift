@@ -126,7 +126,7 @@ extension Selector {
     case .not(let a): 64 + a.weight
     case .pfns(let set): 64 + set.ranges.count * MemoryLayout<Range<UInt64>>.stride
     case .hashIn(let set): 64 + set.hashes.count * 8
-    case .contains(let needle): 64 + needle.octets.count
+    case .contains(let needle): 64 + needle.bytes.count
     default: 64
     }
   }
@@ -226,7 +226,7 @@ extension ShellContext {
     [
       LuaModuleFunction(
         "xs.pages", "byte", "(offset: integer, value: integer): Selector",
-        "Pages whose octet at an offset has this value.", example: "P.byte(0, 0x7f)"
+        "Pages whose byte at an offset has this value.", example: "P.byte(0, 0x7f)"
       ) { frame in
         frame.push(
           object: try LuaSelector(
@@ -237,7 +237,7 @@ extension ShellContext {
       },
       LuaModuleFunction(
         "xs.pages", "u64", "(offset: integer, mask: integer, value?: integer): Selector",
-        "Pages whose 8 octets at an offset, little-endian and masked, have this value. With two "
+        "Pages whose 8 bytes at an offset, little-endian and masked, have this value. With two "
           + "arguments the second is the value, and nothing is masked.",
         example: "P.u64(0, 0xffff, 0x457f)"
       ) { frame in
@@ -251,13 +251,13 @@ extension ShellContext {
         return 1
       },
       LuaModuleFunction(
-        "xs.pages", "contains", "(octets: string): Selector",
-        "Pages in which these octets stand, from 1 to 4096 of them.",
+        "xs.pages", "contains", "(bytes: string): Selector",
+        "Pages in which these bytes stand, from 1 to 4096 of them.",
         example: "P.contains \"password=\""
       ) { frame in
-        let octets = try frame.bytes(1)
-        guard let needle = Needle(octets) else {
-          throw LuaError("contains: expected 1 to 4096 octets, got \(octets.count)")
+        let bytes = try frame.bytes(1)
+        guard let needle = Needle(bytes) else {
+          throw LuaError("contains: expected 1 to 4096 bytes, got \(bytes.count)")
         }
         frame.push(object: try LuaSelector(.contains(needle)))
         return 1
@@ -265,7 +265,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs.pages", "hash_in", "(hashes: table|Image): Selector",
         "Pages whose contents have one of these hashes (view:hash() gives one), or, with an image, "
-          + "those of any of its pages: 8 octets of memory for each.",
+          + "those of any of its pages: 8 bytes of memory for each.",
         example: "img:count(P.hash_in(golden) & ~P.zero)"
       ) { frame in
         if let image: LuaImage = frame.objectIfAny(1) {

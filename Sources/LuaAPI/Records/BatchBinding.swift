@@ -84,7 +84,7 @@ package final class RecordPages {
     } else {
       memory = LuaMemory(frame)
       self.memory = memory
-      // Safety: the arena keeps its octets in their place until it goes; nothing lets it grow.
+      // Safety: the arena keeps its bytes in their place until it goes; nothing lets it grow.
       unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
     }
     var reasons: [String] = []
@@ -130,7 +130,7 @@ package final class RecordPages {
         memory.end()
         return nil
       }
-      // Safety: the walk's arena keeps its octets in their place until its next piece, and `lend`
+      // Safety: the walk's arena keeps its bytes in their place until its next piece, and `lend`
       // ends the views of the one before.
       unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
       return (lent.pages.count, { lent.item($0, reason: 1) })
@@ -186,13 +186,13 @@ extension LuaRecord {
         return 1
       },
       edit(
-        "fill", "(selector: Selector|PageSet|string, octet: integer): integer",
-        "PAGE_DATA, in a filter: fills the selected pages that have contents with an octet, and says "
+        "fill", "(selector: Selector|PageSet|string, byte: integer): integer",
+        "PAGE_DATA, in a filter: fills the selected pages that have contents with a byte, and says "
           + "how many. Page tables and other pages that a PV guest's restore needs raise.",
         example: "rec:fill(xs.pages.pfn(0x100, 0x1ff), 0)"
       ) { edits, program, frame in
-        let octet = UInt8(try frame.integer(3, in: 0...255))
-        return try edits.fill(program, with: octet)
+        let byte = UInt8(try frame.integer(3, in: 0...255))
+        return try edits.fill(program, with: byte)
       },
       edit(
         "drop", "(selector: Selector|PageSet|string): integer",
@@ -221,7 +221,7 @@ extension LuaRecord {
       .method(
         "copy_pages", "(selector: Selector|PageSet|string, source: Image|string): integer",
         "PAGE_DATA, in a filter: gives the selected pages that have contents those of the same pages in "
-          + "another image (or these 4096 octets), and says how many. rec:copy(selector, image) is the "
+          + "another image (or these 4096 bytes), and says how many. rec:copy(selector, image) is the "
           + "same.",
         example: "rec:copy_pages(xs.pages.pfn(0x100), golden)"
       ) { record, frame in try record.copyPages(frame) },
@@ -232,9 +232,9 @@ extension LuaRecord {
     try checkValid()
     let edits = try pages.editing(editable)
     let program = try LuaSelector.at(frame, 2).program
-    if frame.type(3) == .string, let octets = frame.bytesIfAny(3) {
+    if frame.type(3) == .string, let bytes = frame.bytesIfAny(3) {
       frame.push(
-        try edits.replace(program, with: octets))
+        try edits.replace(program, with: bytes))
       return 1
     }
     let image = try frame.object(3, as: LuaImage.self)

@@ -65,7 +65,7 @@ extension FieldOwner {
       }
     case .signed(let value): frame.push(value)
     case .text(let text): frame.push(text)
-    case .octets(let octets): frame.push(octets)
+    case .bytes(let bytes): frame.push(bytes)
     case .list, .group: frame.pushNil()
     }
   }
@@ -143,10 +143,10 @@ func fieldValue(_ value: LuaValue, path: String) throws -> FieldValue {
     }
     return .signed(exact)
   case .boolean(let flag): return .signed(flag ? 1 : 0)
-  case .string(let octets):
-    // Text where it is UTF-8, octets where it is not: the field's kind decides what it means.
-    if let text = String(validating: octets, as: UTF8.self) { return .text(text) }
-    return .octets(octets)
+  case .string(let bytes):
+    // Text where it is UTF-8, bytes where it is not: the field's kind decides what it means.
+    if let text = String(validating: bytes, as: UTF8.self) { return .text(text) }
+    return .bytes(bytes)
   case .list(let values):
     var list: [FieldValue] = []
     for (index, value) in values.enumerated() {
@@ -284,7 +284,7 @@ package final class FieldNode {
           return 1
         },
         .method(
-          "bytes", "(): string", "The octets of all the fields together."
+          "bytes", "(): string", "The bytes of all the fields together."
         ) { node, frame in
           let slot = try node.place()
           frame.push([UInt8](node.owner.fieldBytes[slot.offset..<slot.offset + slot.byteCount]))

@@ -87,8 +87,8 @@ package final class LuaRecord: FieldOwner {
     table.toString = { record in
       let r = record.record
       return r.index > 0
-        ? "\(r.place) at \(r.offset.hex()), \(r.length) octets"
-        : "new record (\(r.type.name)), \(r.length) octets"
+        ? "\(r.place) at \(r.offset.hex()), \(r.length) bytes"
+        : "new record (\(r.type.name)), \(r.length) bytes"
     }
     table.equal = { $0.editable === $1.editable }
     return table
@@ -118,12 +118,12 @@ package final class LuaRecord: FieldOwner {
         record, frame in frame.push(record.record.index)
       },
       .property(
-        "offset", "integer", "Octets from the start of the image to the record's header.",
-        unit: "octets"
+        "offset", "integer", "Bytes from the start of the image to the record's header.",
+        unit: "bytes"
       ) {
         record, frame in frame.push(record.record.offset)
       },
-      .property("length", "integer", "Octets of the body, without padding.", unit: "octets") {
+      .property("length", "integer", "Bytes of the body, without padding.", unit: "bytes") {
         record, frame in
         frame.push(record.pages.begun(record.editable)?.byteCount ?? record.record.length)
       },
@@ -135,7 +135,7 @@ package final class LuaRecord: FieldOwner {
       },
       .property(
         "body", "View",
-        "The body's octets: all of it, or (PAGE_DATA, large blobs) the head before the bulk."
+        "The body's bytes: all of it, or (PAGE_DATA, large blobs) the head before the bulk."
       ) { record, frame in
         try record.checkValid()
         frame.push(object: LuaView(record, 0..<record.fieldBytes.count))
@@ -251,7 +251,7 @@ package final class LuaRecord: FieldOwner {
       },
       .method(
         "payload", "(): string?",
-        "The octets behind the head (pages of PAGE_DATA, the rest of a large blob) as a string: the "
+        "The bytes behind the head (pages of PAGE_DATA, the rest of a large blob) as a string: the "
           + "one call that copies them all. Nil where there are none."
       ) { record, frame in
         try record.checkValid()
@@ -268,7 +268,7 @@ package final class LuaRecord: FieldOwner {
         frame.push(arena.copy(0..<record.editable.payloadByteCount))
         return 1
       },
-      .method("hexdump", "(): string", "The head as lines of hexadecimal octets and text.") {
+      .method("hexdump", "(): string", "The head as lines of hexadecimal bytes and text.") {
         record, frame in
         try record.checkValid()
         frame.push(hexdump(record.fieldBytes))
@@ -283,7 +283,7 @@ func luaValue(_ value: FieldValue) -> LuaValue {
   switch value {
   case .unsigned(let number): .unsigned(number)
   case .signed(let number): .integer(number)
-  case .octets(let octets): .string(octets)
+  case .bytes(let bytes): .string(bytes)
   case .text(let text): .text(text)
   case .list(let values): .list(values.map(luaValue))
   case .group(let fields): .table(fields.map { ($0.name, luaValue($0.value)) })

@@ -10,7 +10,7 @@ public enum PageLayout: Sendable {
   /// Records of 1024 pages, as savers write them.
   case plain
   /// Records of 1022 entries, whose heads are two pages long, behind an xl header that is padded so
-  /// that contents begin at multiples of 4096 octets; pages of zeros are holes of the file. Readers
+  /// that contents begin at multiples of 4096 bytes; pages of zeros are holes of the file. Readers
   /// need not know of it. At most the last 509 entries are not aligned.
   case aligned
 
@@ -38,8 +38,8 @@ public struct CompactionReport: Sendable, Equatable {
   public internal(set) var dropped: UInt64 = 0
   /// Pages that became holes of the file.
   public internal(set) var holes: UInt64 = 0
-  public internal(set) var octetsRead: UInt64 = 0
-  public internal(set) var octetsWritten: UInt64 = 0
+  public internal(set) var bytesRead: UInt64 = 0
+  public internal(set) var bytesWritten: UInt64 = 0
 }
 
 extension PageImage {
@@ -49,7 +49,7 @@ extension PageImage {
     to sink: Sink, layout: PageLayout = .plain
   ) throws -> CompactionReport {
     var report = CompactionReport()
-    report.octetsRead = byteCount
+    report.bytesRead = byteCount
     try checkShape()
     let isNested = index.container != .libxc
     let staticEnd = index.staticEnd
@@ -76,7 +76,7 @@ extension PageImage {
       if header.kind == .xl, layout == .aligned {
         var padding = Int((4096 - headByteCount % 4096) % 4096)
         let length = bytes.load(44, as: UInt32.self, header.order)
-        // Optional data begin with a length of 4 octets, or are not there at all.
+        // Optional data begin with a length of 4 bytes, or are not there at all.
         if length == 0, (1..<4).contains(padding) { padding += 4096 }
         let (padded, isTooLong) = length.addingReportingOverflow(UInt32(padding))
         guard !isTooLong else {
@@ -103,7 +103,7 @@ extension PageImage {
       try put(Record(.libxlEnd, body: [], context: index.libxlContext).headBytes, sink)
     }
     report.dropped = index.dataCountInFile - report.pageCount
-    report.octetsWritten = sink.position
+    report.bytesWritten = sink.position
     return report
   }
 
@@ -190,15 +190,15 @@ extension PageImage {
       filled = 0
     }
     for part in parts where part.hasData {
-      let octets = Int(part.pageCount) * pageByteCount
-      if octets >= 1 << 20 {
+      let bytes = Int(part.pageCount) * pageByteCount
+      if bytes >= 1 << 20 {
         try flush()
-        try copy(part.offset, UInt64(octets), sink)
+        try copy(part.offset, UInt64(bytes), sink)
         continue
       }
-      if filled + octets > arena.capacity { try flush() }
-      try read(part.offset, octets, into: arena, at: filled)
-      filled += octets
+      if filled + bytes > arena.capacity { try flush() }
+      try read(part.offset, bytes, into: arena, at: filled)
+      filled += bytes
     }
     try flush()
   }

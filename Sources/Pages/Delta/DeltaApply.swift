@@ -58,7 +58,7 @@ extension PageDelta {
         .invalid,
         "\(delta.path): is damaged: what it makes of \(base.path) is not what was saved")
     }
-    report.octetsWritten = sink.position
+    report.bytesWritten = sink.position
     return report
   }
 
@@ -93,12 +93,12 @@ extension PageDelta {
   struct Step {
     let isLiteral: Bool
     let count: UInt64
-    /// Where the octets stand in the base; 0 for literals.
+    /// Where the bytes stand in the base; 0 for literals.
     let offset: UInt64
   }
 
   /// Calls `visit` for each step, after checking that it lies inside the base and the new image. Of a
-  /// literal it takes all octets from the body.
+  /// literal it takes all bytes from the body.
   private static func forEachStep(
     _ body: DeltaBody, _ head: Head, _ visit: (Step, DeltaBody) throws -> Void
   ) throws {
@@ -109,7 +109,7 @@ extension PageDelta {
       let count = first & ~literalBit
       guard count > 0, count <= head.newByteCount - made else {
         throw body.damaged(
-          "a step of \(count) octets exceeds the image of \(head.newByteCount)")
+          "a step of \(count) bytes exceeds the image of \(head.newByteCount)")
       }
       if first & literalBit != 0 {
         try visit(Step(isLiteral: true, count: count, offset: 0), body)
@@ -124,7 +124,7 @@ extension PageDelta {
       made += count
     }
     guard made == head.newByteCount else {
-      throw body.damaged("the steps make \(made) octets: expected \(head.newByteCount)")
+      throw body.damaged("the steps make \(made) bytes: expected \(head.newByteCount)")
     }
     try body.finish()
   }

@@ -1,4 +1,4 @@
-// The steps of a delta as octets, packed by zstd or not.
+// The steps of a delta as bytes, packed by zstd or not.
 
 internal import Bytes
 internal import SystemIO
@@ -41,11 +41,11 @@ final class DeltaBody {
     return scratch.withBytes(0..<8) { $0.load(0, as: UInt64.self) }
   }
 
-  /// Passes over `count` octets.
+  /// Passes over `count` bytes.
   func skip(_ count: UInt64) throws {
     if case .plain = input {
       let got = try delta.skip(count)
-      guard got == count else { throw damaged("the delta ends inside a step of \(count) octets") }
+      guard got == count else { throw damaged("the delta ends inside a step of \(count) bytes") }
       return
     }
     var left = count
@@ -60,10 +60,10 @@ final class DeltaBody {
   func finish() throws {
     switch input {
     case .plain:
-      guard delta.position == delta.byteCount else { throw damaged("octets behind the last step") }
+      guard delta.position == delta.byteCount else { throw damaged("bytes behind the last step") }
     case .packed(let reader):
       let got = try Self.unpacking(delta) { try reader.read(into: scratch, 0..<1) }
-      guard got == 0, !reader.hasMore else { throw damaged("octets behind the last step") }
+      guard got == 0, !reader.hasMore else { throw damaged("bytes behind the last step") }
     }
   }
 
@@ -105,7 +105,7 @@ enum DeltaOutput {
     }
   }
 
-  /// Octets of an image, and zeros to a multiple of 8.
+  /// Bytes of an image, and zeros to a multiple of 8.
   func copy(
     _ offset: UInt64, _ count: UInt64, of image: PageImage, _ arena: Arena
   ) throws {

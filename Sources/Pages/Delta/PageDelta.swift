@@ -7,7 +7,7 @@ public import SystemIO
 
 /// The format of a delta, little-endian throughout.
 ///
-///      0     1     2     3     4     5     6     7 octet
+///      0     1     2     3     4     5     6     7 byte
 ///     +-------------------------------------------------+
 ///     | magic "XSLDELTA"                                |
 ///     +-----------------------+-------------------------+
@@ -23,16 +23,16 @@ public import SystemIO
 ///     +-------------------------------------------------+
 ///     | changed_pages                                   |
 ///     +-------------------------------------------------+
-///     | head_hash, of the 56 octets before it           |
+///     | head_hash, of the 56 bytes before it           |
 ///     +-------------------------------------------------+
 ///
 /// With bit 0 of the flags, all that follows is one zstd frame (of at most 32768 times its own length);
 /// without, it stands there as it is. The other bits are 0.
 ///
-/// Then steps, each a word: bit 63 clear, the rest a count of octets to copy from the base, whose
-/// offset is the next word; bit 63 set, the rest a count of octets that follow (and zeros to a
+/// Then steps, each a word: bit 63 clear, the rest a count of bytes to copy from the base, whose
+/// offset is the next word; bit 63 set, the rest a count of bytes that follow (and zeros to a
 /// multiple of 8). A word of 0 ends them, and the file. Together the steps make the new image,
-/// octet for octet. Hashes are `ContentHash`: they recognise files, they do not prove who made them.
+/// byte for byte. Hashes are `ContentHash`: they recognise files, they do not prove who made them.
 public enum PageDelta {
   static let magic: UInt64 = 0x4154_4C45_444C_5358  // "XSLDELTA"
   static let version: UInt32 = 1
@@ -44,11 +44,11 @@ public enum PageDelta {
   public struct Report: Sendable, Equatable {
     /// Pages with contents whose contents stand in the delta.
     public internal(set) var changedPages: UInt64 = 0
-    /// Octets of the new image that come from the base, and those that stand in the delta.
+    /// Bytes of the new image that come from the base, and those that stand in the delta.
     public internal(set) var copied: UInt64 = 0
     public internal(set) var literal: UInt64 = 0
-    /// Octets of what was written: the delta, or the new image.
-    public internal(set) var octetsWritten: UInt64 = 0
+    /// Bytes of what was written: the delta, or the new image.
+    public internal(set) var bytesWritten: UInt64 = 0
   }
 
   struct Head: Equatable {
@@ -74,7 +74,7 @@ public enum PageDelta {
   }
 
   static func hash(_ bytes: [UInt8]) -> UInt64 {
-    // Safety: UInt8 has no padding, so every octet of the span is initialised.
+    // Safety: UInt8 has no padding, so every byte of the span is initialised.
     unsafe PageLoops.hash(bytes.span.bytes, 0..<bytes.count, seed: UInt64(version))
   }
 }
@@ -86,7 +86,7 @@ struct ContentHash {
   private let pending = Arena(capacity: PageImage.pieceByteCount)
   private var filled = 0
 
-  /// Takes in octets of a span.
+  /// Takes in bytes of a span.
   mutating func add(_ bytes: RawSpan) {
     var done = 0
     while done < bytes.byteCount {
@@ -144,7 +144,7 @@ extension PageDelta {
       baseByteCount: base.byteCount, baseHash: try ContentHash.of(base.source, "base"),
       newByteCount: new.byteCount, newHash: try ContentHash.of(new.source, "new image"),
       changedPages: 0)
-    // The number of changed pages stands before them, so the steps are found first: 24 octets each.
+    // The number of changed pages stands before them, so the steps are found first: 24 bytes each.
     var plan = DeltaPlan(base: base, new: new)
     try new.reading("comparing", new.byteCount) { try plan.run() }
     head.changedPages = plan.changedPages
@@ -156,7 +156,7 @@ extension PageDelta {
     try Progress.phase("writing", of: literals, done: { sink.position }) {
       try write(plan.steps, of: new, DeltaOutput(sink, level: level), &report)
     }
-    report.octetsWritten = sink.position
+    report.bytesWritten = sink.position
     return report
   }
 
@@ -184,7 +184,7 @@ struct DeltaPlan {
   struct Step {
     let newOffset: UInt64
     var count: UInt64
-    /// Where the octets stand in the base; nil where they stand only in the new image.
+    /// Where the bytes stand in the base; nil where they stand only in the new image.
     let baseOffset: UInt64?
   }
 
@@ -194,7 +194,7 @@ struct DeltaPlan {
   private(set) var changedPages: UInt64 = 0
   private let mine = Arena(capacity: PageImage.pieceByteCount)
   private let theirs = Arena(capacity: PageImage.pieceByteCount)
-  /// Where the base's octets would stand that belong to those of the new image at this place.
+  /// Where the base's bytes would stand that belong to those of the new image at this place.
   private var shift: Int64 = 0
 
   init(base: PageImage, new: PageImage) {
@@ -255,7 +255,7 @@ struct DeltaPlan {
     try compare(end, new.byteCount - end)
   }
 
-  /// The base's offset behind the octets that the last step copied.
+  /// The base's offset behind the bytes that the last step copied.
   private func run(before offset: UInt64) -> UInt64 {
     guard let last = steps.last, let base = last.baseOffset else { return offset }
     return base + last.count
@@ -294,7 +294,7 @@ struct DeltaPlan {
     }
   }
 
-  /// Octets that are no pages: copies them where the base has them at the expected place.
+  /// Bytes that are no pages: copies them where the base has them at the expected place.
   private mutating func compare(_ offset: UInt64, _ count: UInt64) throws {
     var done: UInt64 = 0
     while done < count {

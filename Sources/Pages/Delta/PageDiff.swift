@@ -134,14 +134,14 @@ public struct PageDifferences {
   ) throws {
     let count = Int(
       min(end - position, UInt64(PageDifferences.pieceByteCount / pageByteCount)))
-    let octets = count * pageByteCount
+    let bytes = count * pageByteCount
     if let crew {
       crew.add(
         .look(pfn: position, count, x.offset(of: position), y.offset(of: position)))
       position += UInt64(count)
       return
     }
-    try readBoth(x.offset(of: position), y.offset(of: position), octets)
+    try readBoth(x.offset(of: position), y.offset(of: position), bytes)
     let (mine, theirs) = (self.mine, self.theirs)
     let differing = PageDifferences.differing(mine, theirs, count)
     for page in differing {
@@ -153,10 +153,10 @@ public struct PageDifferences {
 
   /// The pages of two pieces that are not the same.
   static func differing(_ mine: Arena, _ theirs: Arena, _ count: Int) -> [Int] {
-    let octets = count * pageByteCount
-    return mine.withBytes(0..<octets) { p -> [Int] in
-      theirs.withBytes(0..<octets) { q -> [Int] in
-        if PageLoops.isEqual(p, at: 0, q, at: 0, count: octets) { return [] }
+    let bytes = count * pageByteCount
+    return mine.withBytes(0..<bytes) { p -> [Int] in
+      theirs.withBytes(0..<bytes) { q -> [Int] in
+        if PageLoops.isEqual(p, at: 0, q, at: 0, count: bytes) { return [] }
         return (0..<count).filter {
           !PageLoops.isEqual(p, at: $0 * pageByteCount, q, at: $0 * pageByteCount)
         }
@@ -169,17 +169,17 @@ public struct PageDifferences {
     var error: (any Error)?
   }
 
-  private func readBoth(_ a: UInt64, _ b: UInt64, _ octets: Int) throws {
+  private func readBoth(_ a: UInt64, _ b: UInt64, _ bytes: Int) throws {
     let (second, theirs, failure) = (second, theirs, Failure())
     let readSecond = {
-      do { try second.read(b, octets, into: theirs) } catch {
+      do { try second.read(b, bytes, into: theirs) } catch {
         failure.error = error
       }
     }
     if let thread { thread.start(readSecond) } else { readSecond() }
     // Whatever comes of the first, the second's buffer is at rest behind this.
     defer { thread?.wait() }
-    try first.read(a, octets, into: mine)
+    try first.read(a, bytes, into: mine)
     thread?.wait()
     if let error = failure.error { throw error }
   }

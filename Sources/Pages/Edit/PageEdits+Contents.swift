@@ -80,7 +80,7 @@ extension PageEdits {
       guard editable.payloadByteCount <= PageEdits.loadLimit else {
         throw XensaveError(
           .refused,
-          "\(place): \(editable.payloadByteCount) octets of contents "
+          "\(place): \(editable.payloadByteCount) bytes of contents "
             + "(at most \(PageEdits.loadLimit) are loaded)")
       }
       _ = try editable.payload()
@@ -103,12 +103,12 @@ extension PageEdits {
   private func put(_ index: Int, _ arena: Arena, at place: Int) throws {
     precondition(place >= 0 && arena.capacity - place >= pageByteCount)
     switch newContents[Int(contents[index]) - 1] {
-    case .fill(let octet):
+    case .fill(let byte):
       // Safety: the precondition holds the page inside the arena.
       unsafe arena.pointer(place)
-        .initializeMemory(as: UInt8.self, repeating: octet, count: pageByteCount)
-    case .octets(let page):
-      // Safety: UInt8 has no padding, so every octet of the span is initialised.
+        .initializeMemory(as: UInt8.self, repeating: byte, count: pageByteCount)
+    case .bytes(let page):
+      // Safety: UInt8 has no padding, so every byte of the span is initialised.
       unsafe arena.store(place, page.span.bytes)
     case .image(let image):
       try image.read(
@@ -119,9 +119,9 @@ extension PageEdits {
   /// Pages of the record in memory.
   public struct Lent {
     public let arena: Arena
-    /// Octets of the payload.
+    /// Bytes of the payload.
     public let byteCount: Int
-    /// pfns, and octets from the start of the payload.
+    /// pfns, and bytes from the start of the payload.
     public internal(set) var pages: [(pfn: UInt64, offset: Int)] = []
     /// Why a page may not be written to, by its place in `pages`.
     public internal(set) var problems: [Int: String] = [:]
@@ -232,21 +232,21 @@ extension PageEdits {
       let fate = self.fate(pages[first])
       var last = first + 1
       while last < pages.count, self.fate(pages[last]) == fate { last += 1 }
-      let octets = (last - first) * pageByteCount
+      let bytes = (last - first) * pageByteCount
       defer { first = last }
       if fate.isWritten, fate.number == 0 {
         let sink = writer.sink
         if let loaded {
           let start = first * pageByteCount
-          try writer.put([], then: loaded, start..<start + octets)
+          try writer.put([], then: loaded, start..<start + bytes)
         } else {
           try writer.put([])
-          try reader.movePayload(UInt64(octets), to: sink)
+          try reader.movePayload(UInt64(bytes), to: sink)
         }
         continue
       }
       if loaded == nil {
-        try reader.skipPayload(UInt64(octets))
+        try reader.skipPayload(UInt64(bytes))
       }
       guard fate.isWritten else { continue }
       // New contents, a piece at a time.

@@ -20,7 +20,7 @@ public import SystemIO
 public final class PageEdits: RecordStreamer {
   enum Contents {
     case fill(UInt8)
-    case octets([UInt8])
+    case bytes([UInt8])
     /// The same pfn of another image.
     case image(PageImage)
   }
@@ -97,7 +97,7 @@ public final class PageEdits: RecordStreamer {
       throw XensaveError(
         .invalid,
         "\(record.place): expected \(next) pages of contents, got "
-          + "\(record.payloadByteCount) octets")
+          + "\(record.payloadByteCount) bytes")
     }
     return (entries, dataIndex)
   }
@@ -122,7 +122,7 @@ public final class PageEdits: RecordStreamer {
   /// The pfn of entry `index` of those that `select` gives.
   public func pfn(_ index: Int) -> UInt64 { entries[index].pfn }
 
-  /// Octets of the body as it is going to be written.
+  /// Bytes of the body as it is going to be written.
   public var byteCount: UInt64 {
     let data = kept.reduce(0) { $0 + (entries[$1].type.hasData ? 1 : 0) }
     return UInt64(8 + 8 * kept.count + data * pageByteCount)
@@ -130,11 +130,11 @@ public final class PageEdits: RecordStreamer {
 
   // MARK: - Edits
 
-  /// Fills the selected pages that have contents with one octet.
-  public func fill(_ program: SelectorProgram, with octet: UInt8) throws -> Int {
+  /// Fills the selected pages that have contents with one byte.
+  public func fill(_ program: SelectorProgram, with byte: UInt8) throws -> Int {
     let chosen = try dataEntries(program)
     try check(chosen, "cannot be filled") { guards.contentsProblem($0) }
-    try set(.fill(octet), chosen)
+    try set(.fill(byte), chosen)
     counts.filled += chosen.count
     return chosen.count
   }
@@ -192,7 +192,7 @@ public final class PageEdits: RecordStreamer {
     }
     guards.note(new)
     if contents[index] > 0, case .image(let image) = newContents[Int(contents[index]) - 1] {
-      try set(.octets(image.contents(of: old.pfn)), [index])
+      try set(.bytes(image.contents(of: old.pfn)), [index])
     }
     entries[index] = new
     counts.renumbered += 1
@@ -213,16 +213,16 @@ public final class PageEdits: RecordStreamer {
     return chosen.count
   }
 
-  /// Gives the selected pages that have contents these 4096 octets.
+  /// Gives the selected pages that have contents these 4096 bytes.
   public func replace(
-    _ program: SelectorProgram, with octets: [UInt8]
+    _ program: SelectorProgram, with bytes: [UInt8]
   ) throws -> Int {
-    guard octets.count == pageByteCount else {
-      throw XensaveError(.usage, "expected \(pageByteCount) octets for a page, got \(octets.count)")
+    guard bytes.count == pageByteCount else {
+      throw XensaveError(.usage, "expected \(pageByteCount) bytes for a page, got \(bytes.count)")
     }
     let chosen = try dataEntries(program)
     try check(chosen, "cannot be replaced") { guards.contentsProblem($0) }
-    try set(.octets(octets), chosen)
+    try set(.bytes(bytes), chosen)
     counts.replaced += chosen.count
     return chosen.count
   }

@@ -66,11 +66,11 @@ enum ELF {
   /// A note with its name and contents padded to 4.
   static func note(_ name: String, _ type: UInt32, _ contents: [UInt8]) -> [UInt8] {
     var out: [UInt8] = []
-    let octets = Array(name.utf8) + [0]
-    out.append(integer: UInt32(octets.count))
+    let bytes = Array(name.utf8) + [0]
+    out.append(integer: UInt32(bytes.count))
     out.append(integer: UInt32(contents.count))
     out.append(integer: type)
-    for part in [octets, contents] {
+    for part in [bytes, contents] {
       out += part + [UInt8](repeating: 0, count: (4 - part.count % 4) % 4)
     }
     return out
@@ -164,7 +164,7 @@ extension PageSet {
 }
 
 extension VCPU {
-  /// struct elf_prstatus of x86-64: 336 octets, general registers at 112.
+  /// struct elf_prstatus of x86-64: 336 bytes, general registers at 112.
   var prstatus: [UInt8] {
     var out = [UInt8](repeating: 0, count: 336)
     // A thread's number, from 1: what an image says of a vCPU may be greater than any.

@@ -8,7 +8,7 @@ public import SystemIO
 public enum ExportFormat: String, Sendable, CaseIterable {
   /// File offset = physical address; what the image has no contents of, and zeros, are holes.
   case raw
-  /// LiME: a head of 32 octets before each range of physical addresses.
+  /// LiME: a head of 32 bytes before each range of physical addresses.
   case lime
   /// Xen's core format of `xl dump-core`. Xen: docs/misc/dump-core-format.txt, version 0.1.
   case xenCore = "xen-core"
@@ -25,7 +25,7 @@ public struct ExportReport: Sendable, Equatable {
   public internal(set) var rangeCount = 0
   /// Whether all mappings of the page tables found their place (ELF core only).
   public internal(set) var hasAllMappings = true
-  public internal(set) var octetsWritten: UInt64 = 0
+  public internal(set) var bytesWritten: UInt64 = 0
 }
 
 extension GuestMemory {
@@ -86,7 +86,7 @@ extension GuestMemory {
         out, ranges, kernelNote)
     }
     try out.finish()
-    report.octetsWritten = sink.position
+    report.bytesWritten = sink.position
     return report
   }
 }
@@ -103,7 +103,7 @@ final class DumpWriter {
     self.sink = sink
   }
 
-  /// Octets so far.
+  /// Bytes so far.
   var position: UInt64 { sink.position + pending }
 
   func hole(_ count: UInt64) { pending += count }
@@ -153,7 +153,7 @@ final class DumpWriter {
     try sink.leaveHole(count)
   }
 
-  /// Ends the file: its last octet is written.
+  /// Ends the file: its last byte is written.
   func finish() throws {
     guard pending > 0 else { return }
     pending -= 1

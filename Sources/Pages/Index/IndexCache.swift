@@ -6,18 +6,18 @@ internal import Stream
 public import SystemIO
 
 /// The file `.NAME.index` beside an image. It saves time and is never believed blindly: it must be
-/// ours, fit the image's length, time of change and first and last octets, carry the hash of its own
+/// ours, fit the image's length, time of change and first and last bytes, carry the hash of its own
 /// contents, lie within the bounds of the image, and agree with every head that it names outside the
 /// pages and with the pages of a few records drawn by lot. What the image's own headers say is read
 /// from them. Where anything does not fit, the image is indexed anew.
 ///
-///      0     1     2     3     4     5     6     7 octet
+///      0     1     2     3     4     5     6     7 byte
 ///     +-------------------------------------------------+
 ///     | magic "XSLINDEX"                                |
 ///     +-------------------------------------------------+
 ///     | version (2)                                     |
 ///     +-------------------------------------------------+
-///     | octets of the image                             |
+///     | bytes of the image                             |
 ///     +-------------------------------------------------+
 ///     | its time of change, nanoseconds                 |
 ///     +-------------------------------------------------+
@@ -28,7 +28,7 @@ public import SystemIO
 ///     | whether VERIFY, how the stream ends             |
 ///     +-------------------------------------------------+
 ///
-/// Then runs (type and pfn as in PAGE_DATA, offset, count, round), records (number, offset, octets),
+/// Then runs (type and pfn as in PAGE_DATA, offset, count, round), records (number, offset, bytes),
 /// offsets of the records of pages that count, and the hash of all that. Little-endian words.
 public struct IndexCache {
   let imagePath: String
@@ -157,11 +157,11 @@ public struct IndexCache {
       throw unfit("it is not a file that only we can have written")
     }
     let size = source.byteCount ?? 0
-    // A run needs an entry of 8 octets, a record its head: forged counts cannot take more memory
+    // A run needs an entry of 8 bytes, a record its head: forged counts cannot take more memory
     // than the image could.
     let count = file.byteCount ?? 0
     guard count % 8 == 0, count >= 8 * UInt64(IndexCache.headWords + 1), count / 24 <= size / 8 + 64
-    else { throw unfit("its length of \(count) octets cannot be right") }
+    else { throw unfit("its length of \(count) bytes cannot be right") }
     let bytes = try file.read(Int(count))
     guard bytes.count == Int(count) else { throw unfit("it became shorter") }
     let body = Array(bytes.dropLast(8))
@@ -243,10 +243,10 @@ public struct IndexCache {
       let run = PageRun(
         entry.type, pfn: entry.pfn, count: UInt32(both >> 32), offset: offset,
         round: UInt32(truncatingIfNeeded: both))
-      let octets = UInt64(run.pageCount) * UInt64(pageByteCount)
+      let bytes = UInt64(run.pageCount) * UInt64(pageByteCount)
       guard run.pageCount > 0, run.pfn >= end, run.end <= PageIndex.pfnLimit,
         !PageType.names[Int(entry.type.rawValue)].isEmpty,
-        run.hasData ? offset <= size && octets <= size - offset : offset == 0
+        run.hasData ? offset <= size && bytes <= size - offset : offset == 0
       else { throw unfit("run \(number) is impossible") }
       end = run.end
       runs.append(run)

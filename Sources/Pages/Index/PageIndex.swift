@@ -9,7 +9,7 @@ public import SystemIO
 public struct PageOccurrence: Sendable, Equatable {
   public let pfn: UInt64
   public let type: PageType
-  /// Octets from the start of the source to its contents; nil where it has none.
+  /// Bytes from the start of the source to its contents; nil where it has none.
   public let offset: UInt64?
   /// The pass over the guest's memory, from 0.
   public let round: Int
@@ -24,7 +24,7 @@ public struct RecordSpot: Sendable, Equatable {
   public let type: RecordType
   public let index: Int
   public let offset: UInt64
-  /// Octets with header and padding.
+  /// Bytes with header and padding.
   public let byteCount: UInt64
 
   /// Whether a stream has it once, before its first pages, and not at each checkpoint. `staticEnd` is
@@ -39,16 +39,16 @@ public struct RecordSpot: Sendable, Equatable {
 /// "Last" is what a restore ends up with: of a checkpointed stream only complete checkpoints count,
 /// and pages behind VERIFY do not. Needs a file.
 ///
-/// Memory: 24 octets a run of consecutive pages (of one type, contents one behind the other), at
-/// most 48 while rounds are merged. A plain image of 1 GiB has some 300 runs: 0.03 octets a pfn; the
-/// worst live stream has one run a page: 24 octets for every 4104 of the file. What a forged file
-/// can do is bounded by its own length too: an entry of 8 octets gives at most one run.
+/// Memory: 24 bytes a run of consecutive pages (of one type, contents one behind the other), at
+/// most 48 while rounds are merged. A plain image of 1 GiB has some 300 runs: 0.03 bytes a pfn; the
+/// worst live stream has one run a page: 24 bytes for every 4104 of the file. What a forged file
+/// can do is bounded by its own length too: an entry of 8 bytes gives at most one run.
 /// Time: O(entries), and O(runs log runs) to merge rounds.
 public struct PageIndex: Sendable {
   public struct Options: Sendable {
-    /// Keeps every occurrence for `history(of:)`: 40 more octets a run.
+    /// Keeps every occurrence for `history(of:)`: 40 more bytes a run.
     public var keepsHistory: Bool
-    /// Keeps where the records of pages are that count: 8 octets each.
+    /// Keeps where the records of pages are that count: 8 bytes each.
     var keepsPageRecords = false
     public init(keepsHistory: Bool = false) { self.keepsHistory = keepsHistory }
   }
@@ -173,13 +173,13 @@ public struct PageIndex: Sendable {
   public var pageCount: UInt64 { runs.reduce(0) { $0 + UInt64($1.pageCount) } }
   /// Pages with contents that a restore ends up with.
   public var dataCount: UInt64 { runs.reduce(0) { $0 + ($1.hasData ? UInt64($1.pageCount) : 0) } }
-  /// Octets that the index takes.
+  /// Bytes that the index takes.
   public var byteCount: Int {
     runs.count * MemoryLayout<PageRun>.stride + records.count * MemoryLayout<RecordSpot>.stride
       + moments.count * MemoryLayout<Moment>.stride
   }
 
-  /// The body of a record, of at most `limit` octets.
+  /// The body of a record, of at most `limit` bytes.
   public func body(
     of spot: RecordSpot, _ source: Source, limit: Int = StreamReader.Limit.head
   ) throws -> [UInt8] {
@@ -191,7 +191,7 @@ public struct PageIndex: Sendable {
     guard length <= limit else {
       throw XensaveError(
         .invalid,
-        "\(path): record \(spot.index) (\(spot.type.name)): \(length) octets exceed the limit of "
+        "\(path): record \(spot.index) (\(spot.type.name)): \(length) bytes exceed the limit of "
           + "\(limit)")
     }
     let body = try source.read(length)
@@ -206,7 +206,7 @@ public struct PageIndex: Sendable {
   public func last(_ type: RecordType) -> RecordSpot? { records.last { $0.type == type } }
 }
 
-/// The file lost octets since it was indexed.
+/// The file lost bytes since it was indexed.
 func shorter(_ source: Source) -> XensaveError {
   XensaveError(
     StreamError(
@@ -322,7 +322,7 @@ struct PageIndexBuilder {
     guard record.payloadByteCount == UInt64(summary.dataCount) * UInt64(pageByteCount) else {
       throw broken(
         record,
-        "expected \(summary.dataCount) pages of contents, got \(record.payloadByteCount) octets")
+        "expected \(summary.dataCount) pages of contents, got \(record.payloadByteCount) bytes")
     }
     guard count == 0 || summary.highestPFN < PageIndex.pfnLimit else {
       throw broken(

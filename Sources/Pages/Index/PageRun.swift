@@ -7,7 +7,7 @@ public import Format
 public struct PageRun: Sendable, Equatable {
   /// The first page's pfn and type, as an entry of PAGE_DATA without its reserved bits.
   private let word: UInt64
-  /// Octets from the start of the source to the first page's contents; 0 where there are none.
+  /// Bytes from the start of the source to the first page's contents; 0 where there are none.
   public let offset: UInt64
   /// How many pages, at least 1.
   public let pageCount: UInt32
@@ -28,7 +28,7 @@ public struct PageRun: Sendable, Equatable {
   public var pfns: Range<UInt64> { pfn..<end }
   public var hasData: Bool { type.hasData }
 
-  /// Octets from the start of the source to the contents of `pfn`, which is in the run; 0 for none.
+  /// Bytes from the start of the source to the contents of `pfn`, which is in the run; 0 for none.
   public func offset(of pfn: UInt64) -> UInt64 {
     hasData ? offset + (pfn - self.pfn) * UInt64(pageByteCount) : 0
   }

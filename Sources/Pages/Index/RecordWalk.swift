@@ -74,7 +74,7 @@ public struct RecordWalk {
 }
 
 extension Source {
-  /// Reads octets of a file and stays where it is.
+  /// Reads bytes of a file and stays where it is.
   func readAside(
     _ offset: UInt64, _ count: Int, into arena: Arena, at place: Int
   ) throws {

@@ -12,7 +12,7 @@ internal import Format
 public final class GuestMemory {
   public let image: PageImage
   public let vcpus: [VCPU]
-  /// Most octets of one read.
+  /// Most bytes of one read.
   public static let readLimit = 64 << 20
 
   /// The same memory, for address spaces that are no vCPU's own.
@@ -53,7 +53,7 @@ public final class GuestMemory {
   private func check(_ count: Int) throws {
     guard count >= 0, count <= GuestMemory.readLimit else {
       throw XensaveError(
-        .usage, "expected at most \(GuestMemory.readLimit) octets to read, got \(count)")
+        .usage, "expected at most \(GuestMemory.readLimit) bytes to read, got \(count)")
     }
   }
 

@@ -109,7 +109,7 @@ extension PageImage {
     return set
   }
 
-  /// The hash of every page with contents, ascending by pfn; 8 octets a page for who keeps them.
+  /// The hash of every page with contents, ascending by pfn; 8 bytes a page for who keeps them.
   public func forEachHash(_ body: (_ pfn: UInt64, _ hash: UInt64) -> Void) throws {
     try mapPieces({
       { _, bytes, count in
@@ -120,14 +120,14 @@ extension PageImage {
     }
   }
 
-  /// The hashes of the pages with contents, for `Selector.hashIn`: 8 octets a page.
+  /// The hashes of the pages with contents, for `Selector.hashIn`: 8 bytes a page.
   public func hashes() throws -> HashSet {
     var all: [UInt64] = []
     try forEachHash { all.append($1) }
     return HashSet(all)
   }
 
-  /// The entropy of every page with contents, in bits an octet: 0 for one value only, near 8 for what
+  /// The entropy of every page with contents, in bits a byte: 0 for one value only, near 8 for what
   /// is compressed or encrypted.
   public func forEachEntropy(
     in pages: PageSet? = nil, _ body: (_ pfn: UInt64, _ bits: Double) -> Void
@@ -147,22 +147,22 @@ extension PageImage {
 /// Entropy of pages, by a table of n log2 n.
 public struct Entropy {
   private let terms: [Double]
-  private let counts = OctetCounts()
+  private let counts = ByteCounts()
 
   public init() { terms = (0...pageByteCount).map { $0 == 0 ? 0 : Double($0) * log2(Double($0)) } }
 
-  /// Bits an octet of the page at `offset`, from 0 to 8.
+  /// Bits a byte of the page at `offset`, from 0 to 8.
   public func bits(_ bytes: RawSpan, at offset: Int) -> Double {
     counts.count(bytes, at: offset)
     var sum = 0.0
-    for octet in UInt8.min...UInt8.max { sum += terms[counts[octet]] }
+    for byte in UInt8.min...UInt8.max { sum += terms[counts[byte]] }
     return max(0, log2(Double(pageByteCount)) - sum / Double(pageByteCount))
   }
 }
 
 /// What a search has found.
 public struct SearchResult: Sendable, Equatable {
-  /// Guest-physical addresses of the first octets, ascending; at most as many as were asked for.
+  /// Guest-physical addresses of the first bytes, ascending; at most as many as were asked for.
   public internal(set) var addresses: [UInt64] = []
   /// Occurrences in all. Overlapping ones count.
   public internal(set) var count: UInt64 = 0

@@ -119,7 +119,7 @@ public final class PageBatch {
     }
   }
 
-  /// Octets of the page of a data entry that was loaded.
+  /// Bytes of the page of a data entry that was loaded.
   @inline(__always)
   func offset(_ index: Int) -> Int { Int(dataIndex[index]) * pageByteCount }
 

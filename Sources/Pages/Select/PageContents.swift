@@ -11,7 +11,7 @@ public final class PageImage {
   /// What contents are read from.
   let source: Source
 
-  /// Octets that are read in one go: they fit the processor's second cache.
+  /// Bytes that are read in one go: they fit the processor's second cache.
   static let pieceByteCount = 256 << 10
 
   /// Indexes the image at `path`.
@@ -57,10 +57,10 @@ public final class PageImage {
   public var path: String { source.path }
   /// Device and inode of the file.
   public var identity: FileIdentity { source.identity }
-  /// Octets of the file when it was opened.
+  /// Bytes of the file when it was opened.
   public var byteCount: UInt64 { source.byteCount ?? 0 }
 
-  /// Reads `count` octets from `offset` on into `arena` at `place`.
+  /// Reads `count` bytes from `offset` on into `arena` at `place`.
   func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int = 0) throws {
     arena.reserve(place + count)
     source.seek(offset)
@@ -68,7 +68,7 @@ public final class PageImage {
     guard got == count else { throw shorter(source) }
   }
 
-  /// Runs `body`, which reads `count` octets of the image, as a phase of long work. Whoever reads
+  /// Runs `body`, which reads `count` bytes of the image, as a phase of long work. Whoever reads
   /// only some of the pages does not know how many: nil.
   func reading<R>(
     _ name: String, _ count: UInt64?, _ body: () throws -> R
@@ -77,11 +77,11 @@ public final class PageImage {
     return try Progress.phase(name, of: count, done: { source.bytesRead }, body)
   }
 
-  /// Octets of all contents that count.
+  /// Bytes of all contents that count.
   var dataByteCount: UInt64 { index.dataCount * UInt64(pageByteCount) }
 
   /// Calls `body` for all last occurrences with contents, in the order of their pfns: the first pfn
-  /// of a piece, its octets, and how many pages they are. `pages` limits it to a set.
+  /// of a piece, its bytes, and how many pages they are. `pages` limits it to a set.
   public func forEachPiece(
     in pages: PageSet? = nil,
     _ body: (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) throws -> Void
@@ -90,7 +90,7 @@ public final class PageImage {
     let reader = try PageReader(self)
     let done = Count()
     let total = pages == nil ? dataByteCount : nil
-    try Progress.phase("reading pages", of: total, done: { done.octets }) {
+    try Progress.phase("reading pages", of: total, done: { done.bytes }) {
       var next = cursor.next()
       if let first = next { reader.start(first) }
       while let piece = next {
@@ -101,7 +101,7 @@ public final class PageImage {
         try arena.withBytes(0..<piece.byteCount) { bytes in
           try body(piece.pfn, bytes, piece.count)
         }
-        done.octets += UInt64(piece.byteCount)
+        done.bytes += UInt64(piece.byteCount)
       }
     }
   }
@@ -143,7 +143,7 @@ public final class PageImage {
   }
 }
 
-/// Octets that a loop has been over.
+/// Bytes that a loop has been over.
 private final class Count {
-  var octets: UInt64 = 0
+  var bytes: UInt64 = 0
 }

@@ -6,9 +6,9 @@ internal import Format
 
 /// Finds pages with the same contents. Feed it images one after another.
 ///
-/// A hash table finds candidates, and every candidate is compared octet by octet with the first page
-/// of its kind: what counts as a duplicate is one. Memory: a table with places of 32 octets of which a
-/// quarter to a half are used, so 64 to 128 octets a distinct page.
+/// A hash table finds candidates, and every candidate is compared byte by byte with the first page
+/// of its kind: what counts as a duplicate is one. Memory: a table with places of 32 bytes of which a
+/// quarter to a half are used, so 64 to 128 bytes a distinct page.
 public final class PageDuplicates {
   /// Pages of one content.
   public struct Group: Sendable, Equatable {

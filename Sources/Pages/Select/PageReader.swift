@@ -111,7 +111,7 @@ final class PageReader {
     if let thread { thread.start(job) } else { job() }
   }
 
-  /// The octets of the piece that was begun; good until the next but one begins.
+  /// The bytes of the piece that was begun; good until the next but one begins.
   func finish() throws -> Arena {
     thread?.wait()
     if let error = outcome.error { throw error }

@@ -6,8 +6,8 @@ internal import SystemIO
 
 /// A set of pfns, as ascending ranges that do not touch.
 ///
-/// Costs 16 octets a range, so a guest's whole memory is a few ranges and the worst set (every other
-/// page) 8 octets a page of the guest. Algebra is linear in the ranges; `contains` is logarithmic.
+/// Costs 16 bytes a range, so a guest's whole memory is a few ranges and the worst set (every other
+/// page) 8 bytes a page of the guest. Algebra is linear in the ranges; `contains` is logarithmic.
 public struct PageSet: Sendable, Equatable {
   /// The ranges, ascending, none empty, none adjacent to the next.
   public private(set) var ranges: [Range<UInt64>] = []

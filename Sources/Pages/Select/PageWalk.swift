@@ -41,11 +41,11 @@ public struct PageWalk {
       done += UInt64(count)
       let offset = current.offset(of: first)
       if program.isAlwaysTrue(of: count) {
-        let octets = count * pageByteCount
-        try image.read(offset, octets, into: arena)
+        let bytes = count * pageByteCount
+        try image.read(offset, bytes, into: arena)
         pages.removeAll(keepingCapacity: true)
         for index in 0..<count { pages.append((first + UInt64(index), index * pageByteCount)) }
-        return Piece(arena: arena, byteCount: octets, pages: pages)
+        return Piece(arena: arena, byteCount: bytes, pages: pages)
       }
       let entries = (0..<count).map { PageEntry(current.type, pfn: first + UInt64($0)) }
       batch.begin(entries) { [image] (range, arena, place) in

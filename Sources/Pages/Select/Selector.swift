@@ -18,11 +18,11 @@ public indirect enum Selector: Sendable, Equatable {
   case hasData
   /// Nothing but zeros.
   case zero
-  /// The octet at an offset below 4096 has this value.
+  /// The byte at an offset below 4096 has this value.
   case byte(offset: Int, value: UInt8)
-  /// The 8 octets at an offset up to 4088, little-endian and masked, have this value.
+  /// The 8 bytes at an offset up to 4088, little-endian and masked, have this value.
   case u64(offset: Int, mask: UInt64, value: UInt64)
-  /// The octets stand somewhere in the page.
+  /// The bytes stand somewhere in the page.
   case contains(Needle)
   /// The page's hash (`PageLoops.hash`) is one of these.
   case hashIn(HashSet)
@@ -138,7 +138,7 @@ extension Selector: CustomStringConvertible {
     case .u64(let offset, let mask, let value):
       let masked = mask == .max ? "" : " & \(mask.hex())"
       return "u64[\(offset.hex())]\(masked) = \(value.hex())"
-    case .contains(let needle): return "contains \(Selector.quoted(needle.octets))"
+    case .contains(let needle): return "contains \(Selector.quoted(needle.bytes))"
     case .hashIn(let set):
       let some = set.hashes.prefix(8).map { $0.hex(16) }.joined(separator: ", ")
       return "hash in {\(some)\(set.hashes.count > 8 ? ", ..." : "")}"
@@ -150,8 +150,8 @@ extension Selector: CustomStringConvertible {
     }
   }
 
-  /// Octets in quotes, as the text form has them.
-  static func quoted(_ octets: [UInt8]) -> String {
-    "\"" + octets.printable.replacing("\"", with: "\\\"") + "\""
+  /// Bytes in quotes, as the text form has them.
+  static func quoted(_ bytes: [UInt8]) -> String {
+    "\"" + bytes.printable.replacing("\"", with: "\\\"") + "\""
   }
 }

@@ -62,26 +62,26 @@ private struct SelectorParser {
 
   private mutating func scan(_ bytes: [UInt8]) throws {
     guard bytes.count <= SelectorParser.lengthLimit else {
-      throw XensaveError(.syntax, "the selector is longer than 65536 octets", offset: UInt64(1 - 1))
+      throw XensaveError(.syntax, "the selector is longer than 65536 bytes", offset: UInt64(1 - 1))
     }
     var index = 0
-    func isWord(_ octet: UInt8) -> Bool {
-      (0x30...0x39).contains(octet) || (0x41...0x5A).contains(octet)
-        || (0x61...0x7A).contains(octet) || octet == 0x5F
+    func isWord(_ byte: UInt8) -> Bool {
+      (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+        || (0x61...0x7A).contains(byte) || byte == 0x5F
     }
     while index < bytes.count {
-      let octet = bytes[index]
+      let byte = bytes[index]
       let column = index + 1
-      switch octet {
+      switch byte {
       case 0x20, 0x09, 0x0A, 0x0D: index += 1
       case 0x22, 0x27:
         let string = try string(bytes, &index)
         tokens.append((.string(string), column))
-      case _ where isWord(octet):
+      case _ where isWord(byte):
         var end = index
         while end < bytes.count, isWord(bytes[end]) { end += 1 }
         // A share: digits, a point, digits; but not the two points of a range.
-        if (0x30...0x39).contains(octet), end + 1 < bytes.count, bytes[end] == 0x2E,
+        if (0x30...0x39).contains(byte), end + 1 < bytes.count, bytes[end] == 0x2E,
           (0x30...0x39).contains(bytes[end + 1])
         {
           end += 1
@@ -89,7 +89,7 @@ private struct SelectorParser {
         }
         let word = String(decoding: bytes[index..<end], as: UTF8.self)
         index = end
-        if !(0x30...0x39).contains(octet) {
+        if !(0x30...0x39).contains(byte) {
           tokens.append((.word(word), column))
         } else if let number = parseNumber(word) {
           tokens.append((.number(number), column))
@@ -103,11 +103,11 @@ private struct SelectorParser {
         if ["..", "!=", "=="].contains(two) {
           tokens.append((.symbol(two == "==" ? "=" : two), column))
           index += 2
-        } else if Array("=(){}[],|&-~!/".utf8).contains(octet) {
-          tokens.append((.symbol(String(UnicodeScalar(octet))), column))
+        } else if Array("=(){}[],|&-~!/".utf8).contains(byte) {
+          tokens.append((.symbol(String(UnicodeScalar(byte))), column))
           index += 1
         } else {
-          throw fail(column, "unexpected '\([octet].printable)'")
+          throw fail(column, "unexpected '\([byte].printable)'")
         }
       }
     }
@@ -166,7 +166,7 @@ private struct SelectorParser {
       case .word(let word): "'\(word)'"
       case .number(let number): "\(number)"
       case .share(let share): "\(share)"
-      case .string(let octets): Selector.quoted(octets)
+      case .string(let bytes): Selector.quoted(bytes)
       case .symbol(let symbol): "'\(symbol)'"
       case .end: "the end"
       }
@@ -244,9 +244,9 @@ private struct SelectorParser {
       let negates = try comparison()
       return try negated(negates, .u64(offset: offset, mask: mask, value: number()))
     case "contains":
-      guard case .string(let octets) = token else { throw expected("a string") }
-      guard let needle = Needle(octets) else {
-        throw fail(column, "expected a string of 1 to \(pageByteCount) octets")
+      guard case .string(let bytes) = token else { throw expected("a string") }
+      guard let needle = Needle(bytes) else {
+        throw fail(column, "expected a string of 1 to \(pageByteCount) bytes")
       }
       position += 1
       return .contains(needle)

@@ -69,7 +69,7 @@ public struct Descriptor: ~Copyable {
     return copy
   }
 
-  /// The size of a file or block device in octets, now.
+  /// The size of a file or block device in bytes, now.
   public func byteCount(path: String) throws(SystemError) -> UInt64 {
     var status = stat()
     guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }

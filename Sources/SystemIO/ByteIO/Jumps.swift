@@ -33,10 +33,10 @@ struct Jumps {
     ask(source)
   }
 
-  /// A skip of `count` octets of `source`, which is behind them now.
+  /// A skip of `count` bytes of `source`, which is behind them now.
   mutating func note(_ count: UInt64, _ source: Source) {
     guard count >= Self.shortest else { return }
-    // No record has more octets than a length of 32 bits says.
+    // No record has more bytes than a length of 32 bits says.
     let stride =
       source.position > position ? min(source.position - position, UInt64(UInt32.max)) : 0
     isRegular = stride == self.stride && stride > 0

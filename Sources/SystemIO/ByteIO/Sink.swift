@@ -4,16 +4,16 @@ public import Bytes
 internal import CSystem
 internal import Glibc
 
-/// A stream of octets into a file or a pipe. Nothing is held back: what `write` took has been
+/// A stream of bytes into a file or a pipe. Nothing is held back: what `write` took has been
 /// given to the kernel, so that a filter in a pipe never keeps its reader waiting.
 public final class Sink {
   /// The name that messages use.
   public let path: String
-  /// Octets written.
+  /// Bytes written.
   public private(set) var position: UInt64 = 0
 
   let descriptor: Descriptor
-  /// Octets that make it worth to tell the disk: some milliseconds of its work.
+  /// Bytes that make it worth to tell the disk: some milliseconds of its work.
   private static let synchronizedPiece: UInt64 = 8 << 20
   /// From where on the kernel was not yet asked to write to the disk; nil where it is not asked.
   private var unsynchronized: UInt64?
@@ -36,9 +36,9 @@ public final class Sink {
   public var kind: DescriptorKind { descriptor.kind }
   public var identity: FileIdentity { descriptor.identity }
   public var number: Int32 { descriptor.number }
-  /// Octets before the place in a file where the next one goes, whoever wrote them; 0 for pipes.
+  /// Bytes before the place in a file where the next one goes, whoever wrote them; 0 for pipes.
   public var fileByteCount: UInt64 { kind == .file ? UInt64(fileOffset()) : 0 }
-  /// Where in a file the next octet goes.
+  /// Where in a file the next byte goes.
   func fileOffset() -> Int { max(0, lseek(descriptor.number, 0, SEEK_CUR)) }
 
   /// Writes all of `bytes`.
@@ -49,7 +49,7 @@ public final class Sink {
     }
   }
 
-  /// Writes octets `range` of `arena`.
+  /// Writes bytes `range` of `arena`.
   public func write(_ arena: Arena, _ range: Range<Int>) throws(SystemError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     // Safety: the range lies inside the arena.
@@ -57,7 +57,7 @@ public final class Sink {
       UnsafeRawBufferPointer(start: arena.pointer(range.lowerBound), count: range.count))
   }
 
-  /// Writes `head` and then octets `range` of `arena`, in one system call where the kernel allows.
+  /// Writes `head` and then bytes `range` of `arena`, in one system call where the kernel allows.
   public func write(
     _ head: [UInt8], then arena: Arena, _ range: Range<Int>
   ) throws(SystemError) {
@@ -163,7 +163,7 @@ public final class Sink {
   /// Lets the descriptor go before the sink does: whoever reads sees the end, and writes fail.
   public func cut() { _ = csystem_divert(descriptor.number) }
 
-  /// Counts octets that were written, here or inside the kernel.
+  /// Counts bytes that were written, here or inside the kernel.
   func advance(_ count: UInt64) {
     position += count
     if let begin = unsynchronized, position - begin >= Sink.synchronizedPiece {
@@ -175,9 +175,9 @@ public final class Sink {
   }
 
   /// Has the disk begin with what is written while more of it comes, because somebody will wait for
-  /// all of it: `synchronize()` at the end of a new file, which the sink has from its first octet on.
+  /// all of it: `synchronize()` at the end of a new file, which the sink has from its first byte on.
   func synchronizeFromNowOn() { unsynchronized = position }
 
-  /// Forces the octets of a file to the disk.
+  /// Forces the bytes of a file to the disk.
   public func synchronize() throws(SystemError) { try descriptor.synchronize(path: path) }
 }

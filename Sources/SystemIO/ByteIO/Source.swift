@@ -1,25 +1,25 @@
-// Where a stream is read from: a window of octets in memory, and the rest still in the kernel.
+// Where a stream is read from: a window of bytes in memory, and the rest still in the kernel.
 
 public import Bytes
 internal import CSystem
 internal import Glibc
 
-/// A stream of octets from a file or a pipe, of which a small window is in memory.
+/// A stream of bytes from a file or a pipe, of which a small window is in memory.
 ///
 ///      consumed | window (in memory) | not yet read, still in the kernel
 ///      ---------^--------------------^------------------------------------
 ///               position
 ///
 /// From a file the window may hold more than was asked for. From a pipe it never does: what is not
-/// read can still be spliced, and whoever reads after us finds all that is behind our last octet.
+/// read can still be spliced, and whoever reads after us finds all that is behind our last byte.
 public final class Source {
   /// The name that messages use.
   public let path: String
-  /// Octets consumed since the source was opened.
+  /// Bytes consumed since the source was opened.
   public private(set) var position: UInt64 = 0
-  /// Octets in all, for a file; nil for a pipe.
+  /// Bytes in all, for a file; nil for a pipe.
   public private(set) var byteCount: UInt64?
-  /// Octets that were read into memory (not skipped, not moved inside the kernel).
+  /// Bytes that were read into memory (not skipped, not moved inside the kernel).
   public private(set) var bytesRead: UInt64 = 0
 
   let descriptor: Descriptor
@@ -33,7 +33,7 @@ public final class Source {
   private static let readAhead = 8208
   /// How far one is read ahead that is sparing: a record header and a count, and some to spare.
   private static let sparing = 64
-  /// Whether a file is read ahead by 64 octets only: for passes over heads that leave the rest.
+  /// Whether a file is read ahead by 64 bytes only: for passes over heads that leave the rest.
   public var isSparing = false
   private var jumps = Jumps()
   /// Memory that a record no longer needs.
@@ -44,7 +44,7 @@ public final class Source {
   /// Keeps memory that nobody else holds for who reads something of its size next.
   public func keepSpare(_ arena: Arena) { spare = arena }
 
-  /// The memory that was kept, if it holds `count` octets.
+  /// The memory that was kept, if it holds `count` bytes.
   public func takeSpare(_ count: Int) -> Arena? {
     guard let arena = spare, arena.capacity >= count else { return nil }
     spare = nil
@@ -114,7 +114,7 @@ public final class Source {
     windowEnd = 0
   }
 
-  /// Brings up to `count` octets into the window and says how many there are: fewer only at the end.
+  /// Brings up to `count` bytes into the window and says how many there are: fewer only at the end.
   public func peek(_ count: Int) throws(SystemError) -> Int {
     if windowEnd - windowStart >= count { return count }
     window.moveToStart(windowStart..<windowEnd)
@@ -137,7 +137,7 @@ public final class Source {
   /// end after what is in the window.
   public func cut() { _ = csystem_divert(number) }
 
-  /// Up to `count` octets that are there now: waits for the first, not for all of them. Empty only
+  /// Up to `count` bytes that are there now: waits for the first, not for all of them. Empty only
   /// at the end. For what another program sends and then waits for an answer to.
   public func peekAvailable(_ count: Int) throws(SystemError) -> [UInt8] {
     if windowEnd == windowStart { _ = try peekOnce(count) }
@@ -150,7 +150,7 @@ public final class Source {
     return windowEnd
   }
 
-  /// The integer `offset` octets behind the position; must have been peeked at.
+  /// The integer `offset` bytes behind the position; must have been peeked at.
   public func integer<T: LoadableInteger>(
     _ offset: Int, as type: T.Type, _ order: ByteOrder
   ) -> T {
@@ -158,13 +158,13 @@ public final class Source {
     return window.withBytes(windowStart..<windowEnd) { $0.load(offset, as: type, order) }
   }
 
-  /// Copies of the `count` octets at the position; must have been peeked at.
+  /// Copies of the `count` bytes at the position; must have been peeked at.
   public func window(_ count: Int) -> [UInt8] {
     precondition(count <= windowEnd - windowStart)
     return window.copy(windowStart..<windowStart + count)
   }
 
-  /// Reads exactly `count` octets, or fewer at the end, and consumes them.
+  /// Reads exactly `count` bytes, or fewer at the end, and consumes them.
   public func read(_ count: Int) throws(SystemError) -> [UInt8] {
     if count <= max(Self.readAhead, windowEnd - windowStart) {
       let have = try peek(count)
@@ -177,7 +177,7 @@ public final class Source {
     return buffer.copy(0..<got)
   }
 
-  /// Reads into `range` of `arena`; returns how many octets, fewer only at the end.
+  /// Reads into `range` of `arena`; returns how many bytes, fewer only at the end.
   public func read(into arena: Arena, _ range: Range<Int>) throws(SystemError) -> Int {
     precondition(range.upperBound <= arena.capacity)
     var filled = min(range.count, windowEnd - windowStart)
@@ -195,7 +195,7 @@ public final class Source {
     return filled
   }
 
-  /// Passes over up to `count` octets; returns how many there were. A file is not read.
+  /// Passes over up to `count` bytes; returns how many there were. A file is not read.
   public func skip(_ count: UInt64) throws(SystemError) -> UInt64 {
     let first = Int(min(count, UInt64(windowEnd - windowStart)))
     drop(first)
@@ -221,7 +221,7 @@ public final class Source {
     return skipped
   }
 
-  /// Forgets `count` octets of the window, which the caller has taken.
+  /// Forgets `count` bytes of the window, which the caller has taken.
   func drop(_ count: Int) {
     windowStart += count
     position += UInt64(count)
@@ -232,7 +232,7 @@ public final class Source {
     }
   }
 
-  /// What the window holds, for a move: its octets go out before those in the kernel.
+  /// What the window holds, for a move: its bytes go out before those in the kernel.
   func takeWindow(_ limit: Int) -> [UInt8] {
     let count = min(limit, windowEnd - windowStart)
     let bytes = window.copy(windowStart..<windowStart + count)
@@ -240,13 +240,13 @@ public final class Source {
     return bytes
   }
 
-  /// Counts octets that went past this object inside the kernel.
+  /// Counts bytes that went past this object inside the kernel.
   func advance(_ count: UInt64) { position += count }
 
   /// The offset in the file that belongs to `position`.
   func fileOffset(_ position: UInt64) -> Int { Int(clamping: start + position) }
 
-  /// One read: at least one octet, or 0 at the end. A file ends where it ended when it was opened,
+  /// One read: at least one byte, or 0 at the end. A file ends where it ended when it was opened,
   /// whatever is appended meanwhile.
   func readSome(
     into arena: Arena, _ range: Range<Int>, at position: UInt64

@@ -1,10 +1,10 @@
-// Moving octets from a source to a sink by the cheapest way that the pair of them allows.
+// Moving bytes from a source to a sink by the cheapest way that the pair of them allows.
 
 internal import Bytes
 internal import CSystem
 internal import Glibc
 
-/// The ways to move octets. Which one serves a pair of descriptors is `Transfer.way`.
+/// The ways to move bytes. Which one serves a pair of descriptors is `Transfer.way`.
 public enum TransferWay: Sendable, Equatable {
   /// copy_file_range(2) of whole blocks: the file system shares extents.
   case shareExtents
@@ -17,27 +17,27 @@ public enum TransferWay: Sendable, Equatable {
 }
 
 public enum Transfer {
-  /// What pipes are enlarged to, in octets: with 64 KiB, waking the reader costs more than moving.
+  /// What pipes are enlarged to, in bytes: with 64 KiB, waking the reader costs more than moving.
   public static let pipeCapacity: Int32 = 1 << 20
-  /// Octets of one write to a pipe. A writer and a reader take turns at a pipe's lock: one call of
+  /// Bytes of one write to a pipe. A writer and a reader take turns at a pipe's lock: one call of
   /// several MiB keeps it until the pipe is full, and then waits until it is empty.
   static let pipePiece = 256 << 10
-  /// Octets of a copy's buffer; between files, and what is moved between two looks at `Interrupt`.
+  /// Bytes of a copy's buffer; between files, and what is moved between two looks at `Interrupt`.
   static let piece = 256 << 10
-  /// What file systems share extents in, in octets.
+  /// What file systems share extents in, in bytes.
   static let block = 4096
 
-  /// From how many octets on a copy by hand reads ahead.
+  /// From how many bytes on a copy by hand reads ahead.
   static let readAheadLimit: UInt64 = 8 << 20
 
-  /// Where in a block-aligned buffer octets for `sink` begin: half a block from where they go, so that
+  /// Where in a block-aligned buffer bytes for `sink` begin: half a block from where they go, so that
   /// neither of the two copies is a slow one.
   static func bufferStart(_ sink: Sink) -> Int {
     sink.kind == .file ? (sink.fileOffset() + block / 2) % block : 0
   }
 
-  /// Whether the kernel copies slowly from one place of a block to another: where octets go a few
-  /// octets higher, as behind a name that became longer, processors take three times as long.
+  /// Whether the kernel copies slowly from one place of a block to another: where bytes go a few
+  /// bytes higher, as behind a name that became longer, processors take three times as long.
   static func isSlow(from: Int, to: Int) -> Bool {
     let shift = (to - from) & (block - 1)
     return shift > 0 && shift < 64
@@ -62,13 +62,13 @@ public enum Transfer {
 }
 
 extension Source {
-  /// Whether octets that move to `sink` can stay where they are on the disk: where they lie at the
-  /// same place of a block of 4096 octets in both files.
+  /// Whether bytes that move to `sink` can stay where they are on the disk: where they lie at the
+  /// same place of a block of 4096 bytes in both files.
   public func sharesExtents(with sink: Sink) -> Bool {
     Transfer.way(self, sink) == .shareExtents
   }
 
-  /// Moves `count` octets to `sink`. Returns how many there were: fewer only at the end of the
+  /// Moves `count` bytes to `sink`. Returns how many there were: fewer only at the end of the
   /// source. `forcing` chooses the way (tests try each).
   public func move(
     _ count: UInt64, to sink: Sink, forcing: TransferWay? = nil
@@ -83,7 +83,7 @@ extension Source {
     return moved
   }
 
-  /// Copies `count` octets of a file from `offset` on, wherever the position is, and leaves the
+  /// Copies `count` bytes of a file from `offset` on, wherever the position is, and leaves the
   /// position alone. Returns how many there were.
   public func copy(
     from offset: UInt64, _ count: UInt64, to sink: Sink
@@ -94,7 +94,7 @@ extension Source {
     return try moveOn(count, to: sink, nil)
   }
 
-  /// Moves octets that are not in the window.
+  /// Moves bytes that are not in the window.
   private func moveOn(
     _ count: UInt64, to sink: Sink, _ forcing: TransferWay?
   ) throws(SystemError) -> UInt64 {
@@ -108,7 +108,7 @@ extension Source {
       var now = way
       if way == .shareExtents {
         // Only whole blocks are shared: what comes before the first is copied, and everything where
-        // the two files do not have their octets at the same place of a block.
+        // the two files do not have their bytes at the same place of a block.
         let place = fileOffset(position) % Transfer.block
         if place != sink.fileOffset() % Transfer.block {
           way = .copyRange
@@ -139,7 +139,7 @@ extension Source {
         advance(UInt64(got))
       case .splice, .shareExtents, .copyRange:
         guard let result = try kernelMove(piece, to: sink, way) else {
-          way = .copy  // the kernel cannot do it for this pair: the same octets by hand
+          way = .copy  // the kernel cannot do it for this pair: the same bytes by hand
           continue
         }
         got = result
@@ -152,7 +152,7 @@ extension Source {
     return moved
   }
 
-  /// Copies octets of a file, which it has, to another one by hand: the next piece is read on a second
+  /// Copies bytes of a file, which it has, to another one by hand: the next piece is read on a second
   /// thread while the one before is written.
   private func copyAhead(
     _ count: UInt64, to sink: Sink, _ thread: WorkerThread

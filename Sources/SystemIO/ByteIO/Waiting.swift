@@ -47,7 +47,7 @@ public enum Readiness: Sendable {
 extension Source {
   /// Waits until something can be read, or the end; at most so many milliseconds, -1 for ever. What
   /// is in the window is ready.
-  public func waitForOctets(milliseconds: Int32) -> Readiness {
+  public func waitForBytes(milliseconds: Int32) -> Readiness {
     hasWindow ? .ready : readiness(number, POLLIN, milliseconds)
   }
 }

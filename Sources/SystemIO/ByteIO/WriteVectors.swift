@@ -14,7 +14,7 @@ public final class WriteVectors {
   private var pieces: [iovec] = unsafe []
   /// Those of one call.
   private var window: [iovec] = unsafe []
-  /// Octets of all pieces.
+  /// Bytes of all pieces.
   public private(set) var byteCount = 0
 
   public init() {
@@ -30,14 +30,14 @@ public final class WriteVectors {
     byteCount = 0
   }
 
-  /// Appends octets `range` of `arena`, which must not grow before they are written.
+  /// Appends bytes `range` of `arena`, which must not grow before they are written.
   public func append(_ arena: Arena, _ range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     // Safety: the range lies inside the arena.
     unsafe append(UnsafeRawPointer(arena.pointer(range.lowerBound)), range.count)
   }
 
-  /// Appends `count` octets at `start`.
+  /// Appends `count` bytes at `start`.
   @unsafe
   @inline(__always)
   public func append(_ start: UnsafeRawPointer, _ count: Int) {
@@ -55,7 +55,7 @@ public final class WriteVectors {
     unsafe pieces.append(iovec(iov_base: UnsafeMutableRawPointer(mutating: start), iov_len: count))
   }
 
-  /// Appends the `byteCount` octets at each of `starts`.
+  /// Appends the `byteCount` bytes at each of `starts`.
   @unsafe
   public func append(_ starts: [UnsafeMutableRawPointer], each byteCount: Int) {
     // Taken out for the loop: appending to a local array is several times as fast.
@@ -76,9 +76,9 @@ public final class WriteVectors {
     self.byteCount += byteCount * (unsafe starts.count)
   }
 
-  /// Calls `body` with what is left behind octet `skipped` of piece `first`: no more pieces than one
-  /// call takes. With `isPipe` at most `Transfer.pipePiece` octets, and either whole pages that begin
-  /// at a page's address or other octets: then a pipe's pages are filled from pages, which copies up
+  /// Calls `body` with what is left behind byte `skipped` of piece `first`: no more pieces than one
+  /// call takes. With `isPipe` at most `Transfer.pipePiece` bytes, and either whole pages that begin
+  /// at a page's address or other bytes: then a pipe's pages are filled from pages, which copies up
   /// to three times as fast as across them.
   func withVectors(
     from first: Int, skipping skipped: Int, isPipe: Bool,
@@ -111,7 +111,7 @@ public final class WriteVectors {
     }
   }
 
-  /// Where `done` octets behind octet `skipped` of piece `first` are.
+  /// Where `done` bytes behind byte `skipped` of piece `first` are.
   func advance(_ first: Int, _ skipped: Int, by done: Int) -> (Int, Int) {
     var (first, rest) = (first, skipped + done)
     while first < count, rest >= (unsafe pieces[first].iov_len) {

@@ -146,8 +146,8 @@ public final class OutputFile {
     func copy(_ which: csystem_attributes) throws(SystemError) {
       // Safety: the name has the room that is told.
       if unsafe csystem_copy_attributes(target, number, which, &name, name.count) != 0, isStrict {
-        let octets = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        throw failed("its attribute \(String(decoding: octets, as: UTF8.self))")
+        let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        throw failed("its attribute \(String(decoding: bytes, as: UTF8.self))")
       }
     }
     try copy(csystem_plain_attributes)
@@ -297,11 +297,11 @@ private struct Place {
         descriptor = number
         return
       }
-      var octets = [CChar](repeating: 0, count: Int(PATH_MAX))
+      var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
       // Safety: the buffer has the room that is told.
-      let count = unsafe readlink(name, &octets, octets.count)
-      guard count > 0, count < octets.count else { throw SystemError("readlink", errno, path) }
-      let link = String(decoding: octets[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let count = unsafe readlink(name, &bytes, bytes.count)
+      guard count > 0, count < bytes.count else { throw SystemError("readlink", errno, path) }
+      let link = String(decoding: bytes[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
       name = link.hasPrefix("/") ? link : folder + link
     }
     var status = stat()

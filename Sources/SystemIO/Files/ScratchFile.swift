@@ -55,7 +55,7 @@ public final class ScratchFile {
     return try descriptor.duplicate(path: name)
   }
 
-  /// Writes octets `range` of `arena` at `offset`.
+  /// Writes bytes `range` of `arena` at `offset`.
   public func write(
     _ arena: Arena, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) {
@@ -70,7 +70,7 @@ public final class ScratchFile {
     }
   }
 
-  /// Reads into octets `range` of `arena` what stands at `offset`; what was never written is zero.
+  /// Reads into bytes `range` of `arena` what stands at `offset`; what was never written is zero.
   public func read(
     into arena: Arena, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) {

@@ -45,22 +45,22 @@ public final class Companion {
   public func hear(milliseconds: Int32) -> Bool {
     guard wait(fromIt, POLLIN, milliseconds, isUrgent: false) else { return false }
     // The end is something to be read too.
-    var octet: UInt8 = 0
-    return unsafe read(fromIt, &octet, 1) == 1
+    var byte: UInt8 = 0
+    return unsafe read(fromIt, &byte, 1) == 1
   }
 
-  /// Writes a few octets at once: it has all of them or none, even if this process dies in the next
+  /// Writes a few bytes at once: it has all of them or none, even if this process dies in the next
   /// moment.
-  public func tell(_ octets: [UInt8]) throws(SystemError) {
-    precondition(octets.count <= 512, "a pipe takes no more at once")
+  public func tell(_ bytes: [UInt8]) throws(SystemError) {
+    precondition(bytes.count <= 512, "a pipe takes no more at once")
     // It reads whatever it is told at once, unless somebody has stopped it. Its pipe is full then, but
     // with a place for these bytes a write does not block.
     guard wait(toIt, POLLOUT, Companion.patience, isUrgent: true) else {
       throw SystemError("write", ETIMEDOUT, "guardian")
     }
     while true {
-      let count = unsafe write(toIt, octets, octets.count)
-      if count == octets.count { return }
+      let count = unsafe write(toIt, bytes, bytes.count)
+      if count == bytes.count { return }
       if errno != EINTR { throw SystemError("write", errno, "guardian") }
     }
   }
@@ -99,23 +99,23 @@ public final class Companion {
     for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { signal(number, SIG_IGN) }
   }
 
-  /// For the companion's own side: says an octet.
-  public static func sayOctet() {
-    var octet: UInt8 = 1
-    _ = unsafe write(1, &octet, 1)
+  /// For the companion's own side: says a byte.
+  public static func sayByte() {
+    var byte: UInt8 = 1
+    _ = unsafe write(1, &byte, 1)
   }
 
-  /// For the companion's own side: the next `count` octets; nil where the other process is gone.
+  /// For the companion's own side: the next `count` bytes; nil where the other process is gone.
   public static func hear(_ count: Int) -> [UInt8]? {
-    var octets = [UInt8](repeating: 0, count: count)
+    var bytes = [UInt8](repeating: 0, count: count)
     var filled = 0
     while filled < count {
       // Safety: no more is read than there is room for behind what is filled.
-      let got = unsafe octets.withUnsafeMutableBytes {
+      let got = unsafe bytes.withUnsafeMutableBytes {
         unsafe read(0, $0.baseAddress.map { unsafe $0 + filled }, count - filled)
       }
       if got > 0 { filled += got } else if got == 0 || errno != EINTR { return nil }
     }
-    return octets
+    return bytes
   }
 }

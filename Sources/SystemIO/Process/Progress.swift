@@ -9,11 +9,11 @@ public struct ProgressState: Sendable, Equatable {
   public let moment: Moment
   /// What is being done, in a word or two: "indexing", "writing".
   public let phase: String
-  /// How much of it is done, in octets or in what `unit` says.
+  /// How much of it is done, in bytes or in what `unit` says.
   public let done: UInt64
   /// How much there is; nil where nobody knows (a pipe).
   public let total: UInt64?
-  /// What is counted; "" for octets.
+  /// What is counted; "" for bytes.
   public let unit: String
 
   public init(

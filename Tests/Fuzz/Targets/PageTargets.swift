@@ -97,7 +97,7 @@ private func memory(_ input: [UInt8]) throws {
     _ = memory.mappings(vcpu, limit: 64, tableLimit: 16)
   }
   _ = try? memory.virtual(0, address, 5000)
-  if let pattern = try? SearchPattern(octets: Array(choices.prefix(3))) {
+  if let pattern = try? SearchPattern(bytes: Array(choices.prefix(3))) {
     _ = try? image.search(pattern, limit: 8)
   }
   let formats = ExportFormat.allCases

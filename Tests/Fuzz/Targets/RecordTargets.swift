@@ -66,7 +66,7 @@ private func record(_ input: [UInt8]) throws {
     for value in [
       FieldValue.text(Array(body.prefix(12)).text), .unsigned(.max), .signed(.min),
       .text("0x\(input[2])"),
-      .octets(Array(body.prefix(8))), .signed(-1), .unsigned(1 << 32),
+      .bytes(Array(body.prefix(8))), .signed(-1), .unsigned(1 << 32),
     ] {
       var copy = body
       if (try? slot.set(value, in: &copy)) != nil {

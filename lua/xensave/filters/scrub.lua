@@ -98,7 +98,7 @@ local opts = xs.options {
   { name = "where", type = "string", placeholder = "EXPR", help = "Pages by a selector." },
   { name = "free", type = "flag", help = "Pages that a Linux guest calls free." },
   { name = "with", type = "integer", default = 0, placeholder = "OCTET",
-    help = "Fill with this octet." },
+    help = "Fill with this byte." },
   { name = "erase", type = "flag", help = "Overwrite only the texts." },
   { name = "drop", type = "flag", help = "Leave the pages out." },
 }
