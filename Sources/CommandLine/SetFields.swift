@@ -36,7 +36,7 @@ struct SetFields: LongCommand {
       the configuration, of domain_header.xen_major or xen_minor, or of the CPUID and MSR policies \
       reads nothing behind it, whatever the size of the image. What lies behind the pages is found \
       by the index beside the image (.NAME.index), for which --cache asks: then such an edit reads \
-      nothing of the pages either. Without it, only the chain of heads leads there.
+      nothing of the pages either. Without it, only the chain of headers leads there.
       """)
 
   @Argument(help: "The image: a file.", completion: .file()) var image: String
@@ -141,7 +141,7 @@ struct SetFields: LongCommand {
       RecordIndex(front, tail: first.index, spots.map { ($0.offset, $0.type) }))
   }
 
-  /// The image with the edits made. The chain of heads is followed to its end only where an edit
+  /// The image with the edits made. The chain of headers is followed to its end only where an edit
   /// needs it; `kept` is what is known without.
   private func editedDocument(_ source: Source, _ kept: ImageDocument?) throws -> ImageDocument {
     let isLeftAlone = inPlace || (output ?? "-") != "-" && source.cloneUnit > 0

@@ -14,7 +14,7 @@ struct Verify: LongCommand {
     commandName: name, _superCommandName: Commands.name,
     abstract: "Check an image as Xen would on a restore, and more.",
     discussion: """
-      Reads heads only, never page contents but, with --pages, the page tables of PV guests. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
+      Reads headers only, never page contents but, with --pages, the page tables of PV guests. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
       call failed.
       """)
 

@@ -1,4 +1,4 @@
-// The facts of an image that its compatibility depends on, from one pass over its heads.
+// The facts of an image that its compatibility depends on, from one pass over its headers.
 
 internal import Bytes
 internal import Format

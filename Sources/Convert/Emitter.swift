@@ -6,8 +6,8 @@ internal import ImageEdit
 internal import Stream
 internal import SystemIO
 
-/// Writes the parts of the result: kept ones as they are, others with new heads. What lies behind a
-/// head is moved from the source without being held.
+/// Writes the parts of the result: kept ones as they are, others with new headers. What lies behind a
+/// header is moved from the source without being held.
 struct Emitter {
   private(set) var recordsWritten = 0
   private let sink: Sink

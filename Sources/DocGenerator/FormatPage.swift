@@ -214,7 +214,7 @@ struct FormatPage: Sendable {
     page.text(
       """
       No release of Xen wrote it. Of its text the image header, the domain header's first fields, the
-      head and checksum of records, VCPU_INFO and the entries of PAGE_DATA are known; the rest is
+      header and checksum of records, VCPU_INFO and the entries of PAGE_DATA are known; the rest is
       taken from the final specification (<doc:FormatLibxc>), and the table says which is which.
       Entries of PAGE_DATA have a page number of 60 bits.
       """)

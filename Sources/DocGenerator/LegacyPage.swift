@@ -20,7 +20,7 @@ extension FormatPage {
       whose magic is `LinuxGuestRecord`:
       """)
     page.rows(LegacyRows.xendFront + [.opaque("config")])
-    page.heading(2, "Head")
+    page.heading(2, "Header")
     page.text(
       """
       All guests begin with p2m_size. In a PV guest's stream a signature and a length follow:
@@ -76,7 +76,7 @@ extension FormatPage {
       LegacyRows.unmapped + [.array("pfn", .field("count"), each: LegacyRows.pfn(.bits64))])
     page.text(
       """
-      For each online vCPU its context (5168 or 2800 bytes) and, where the head said that there are
+      For each online vCPU its context (5168 or 2800 bytes) and, where the header said that there are
       any, the extended context (128 bytes) and the XSAVE state:
       """)
     page.rows(LegacyRows.xsave + [.opaque("state")])

@@ -2,7 +2,7 @@
 
 internal import Bytes
 
-/// The entries of a chain: a head of fixed fields, then as many bytes as the head says.
+/// The entries of a chain: a header of fixed fields, then as many bytes as the header says.
 public struct Chain: Sendable {
   /// The layout of an entry of this type number, if it is known.
   public let layout: @Sendable (UInt16) -> EntryLayout?
@@ -95,13 +95,13 @@ public struct EntryLayout: Sendable {
   }
 }
 
-/// An entry of a chain: its head's numbers and where its data lies.
+/// An entry of a chain: its header's numbers and where its data lies.
 public struct ChainEntry: Sendable, Equatable {
   public let type: UInt16
   public let instance: UInt16
-  /// Bytes from the start of the body to the data, behind the head of 8 bytes.
+  /// Bytes from the start of the body to the data, behind the header of 8 bytes.
   public let offset: Int
-  /// Bytes of data that are there; `claimed` is what the head says.
+  /// Bytes of data that are there; `claimed` is what the header says.
   public let byteCount: Int
   public let claimed: UInt32
 }

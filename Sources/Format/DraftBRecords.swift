@@ -1,7 +1,7 @@
 // Draft B of the image format (version 1 of the image header, 10 February 2014).
 //
 // No release wrote it. Of its text these parts are known: the image header, the domain header's
-// arch and type, the record's head and checksum, VCPU_INFO, the page entries, and that a
+// arch and type, the record's header and checksum, VCPU_INFO, the page entries, and that a
 // VCPU_CONTEXT follows for each online vCPU. What is not known is filled in from the final
 // specification; each row says which it is.
 

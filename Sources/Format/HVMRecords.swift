@@ -1,4 +1,4 @@
-// Entries of HVM_CONTEXT: the chain, the head and the vCPU's own state.
+// Entries of HVM_CONTEXT: the chain, the header and the vCPU's own state.
 // Xen: xen/include/public/arch-x86/hvm/save.h. Devices are in HVMRecords+Devices.swift.
 
 /// The types of HVM_CONTEXT's entries, by number. To add one, add its row here.

@@ -195,7 +195,7 @@ public enum LibxcRecords {
       ).keyed(by: "index")
     ])
 
-  /// The head that all vCPU records share, and what follows it.
+  /// The header that all vCPU records share, and what follows it.
   private static func vcpu(_ fields: [Field]) -> [Field] {
     [.u32("vcpu_id"), .reserved(4)] + fields
   }

@@ -86,7 +86,7 @@ public struct QEMUState: Sendable, Equatable {
     return body.count - offset - 5 >= count ? offset + 5 + count : offset
   }
 
-  /// Where the section behind `head` starts, or where the sections end.
+  /// Where the section behind `header` starts, or where the sections end.
   private static func next(
     after head: Head, in body: [UInt8]
   ) -> (offset: Int, hasFooter: Bool) {
@@ -115,7 +115,7 @@ public struct QEMUState: Sendable, Equatable {
     let instance: UInt32
     let version: UInt32
 
-    /// The head at `offset`, if the bytes there look like one: the number is a little above the
+    /// The header at `offset`, if the bytes there look like one: the number is a little above the
     /// last section's, the name is printable, instance and version are small.
     init?(_ body: [UInt8], at offset: Int, after last: Head?) {
       guard body.count - offset >= 6, body[offset] == QEMUState.full else { return nil }

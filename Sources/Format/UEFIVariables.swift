@@ -107,7 +107,7 @@ public struct UEFIVariables: Sendable {
 }
 
 extension BodyLayout {
-  /// The head of the list in `slot`, and its variables by name: `variables["SecureBoot"]`.
+  /// The header of the list in `slot`, and its variables by name: `variables["SecureBoot"]`.
   func variables(of slot: Slot, in body: [UInt8]) -> [Slot] {
     guard let list = UEFIVariables(body, from: slot.offset) else { return [] }
     func place(_ field: Field, _ path: String, at offset: Int, _ count: Int) -> Slot {

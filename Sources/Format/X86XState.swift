@@ -74,7 +74,7 @@ public enum X86XState {
     .rows { context in context.xstate.isEmpty ? nil : fields(components: context.xstate) }
 
   /// The rows of an area whose components lie at these places. Places that no processor gives
-  /// (inside the head, over another component, too large) are left to the gaps.
+  /// (inside the header, over another component, too large) are left to the gaps.
   public static func fields(components: [Int: Component]) -> [Field] {
     let sorted = components.sorted { ($0.value.offset, $0.key) < ($1.value.offset, $1.key) }
     var placed: [(offset: Int, field: Field)] = []

@@ -143,7 +143,7 @@ extension Rule {
 
   static let hvmParams: [Rule] = [
     Rule(
-      "hvm-params.count", .error, "The body is its head and as many parameters as count says.",
+      "hvm-params.count", .error, "The body is its header and as many parameters as count says.",
       handler,
       .record([.hvmParams]) { look, record in
         guard record.body.count >= 8 else { return }

@@ -28,7 +28,7 @@ extension Rule {
       }),
     Rule(
       "page-data.length", .error,
-      "The body is its head, the table and one page for each entry that has contents.", handler,
+      "The body is its header, the table and one page for each entry that has contents.", handler,
       .pages { look, record, pages in
         let count = pages.counts.reduce(0, +)
         let expected = UInt64(8 + 8 * count) + UInt64(pages.dataCount) * UInt64(pageByteCount)

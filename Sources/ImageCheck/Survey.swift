@@ -5,7 +5,7 @@ public import Format
 public import ImageEdit
 public import Stream
 
-/// What one pass over the heads of an image has found.
+/// What one pass over the headers of an image has found.
 ///
 /// Bounded whatever the image says: at most 7 headers (fixed parts), 64 record types, 8192 vCPU
 /// numbers, and 1 MiB each of configuration, XML and xenopsd's record; about 4 MiB in all.

@@ -1,4 +1,4 @@
-// Verifying an image: one walk over its heads, with all rules.
+// Verifying an image: one walk over its headers, with all rules.
 
 internal import Bytes
 internal import Format
@@ -8,8 +8,8 @@ public import SystemIO
 
 /// Says whether an image is good: whether Xen restores it, to the guest that was saved.
 ///
-/// Reads heads only; page contents are passed over. Memory is bounded whatever the image says: the
-/// longest head (`StreamReader.Limit.head`, a few times), the p2m's pages (17 MiB, for guests of
+/// Reads headers only; page contents are passed over. Memory is bounded whatever the image says: the
+/// longest header (`StreamReader.Limit.header`, a few times), the p2m's pages (17 MiB, for guests of
 /// 2 TiB), the survey (2 MiB) and 1000 findings.
 public struct Verifier {
   public struct Options: Sendable {
@@ -102,7 +102,7 @@ public struct Verifier {
     }
   }
 
-  /// Shows rules one part after another, to the end or past the head of the first PAGE_DATA.
+  /// Shows rules one part after another, to the end or past the header of the first PAGE_DATA.
   private func visit(
     _ reader: inout StreamReader, _ inspection: Inspection, toPages: Bool
   ) throws {
@@ -120,7 +120,7 @@ public struct Verifier {
     }
   }
 
-  /// Looks at the bytes behind a record's head that rules care for, and at its padding.
+  /// Looks at the bytes behind a record's header that rules care for, and at its padding.
   private func finish(
     _ record: Record, _ reader: inout StreamReader, _ inspection: Inspection
   ) throws {

@@ -7,12 +7,12 @@ public import SystemIO
 
 /// A record on its way through a rewrite, or one made from nothing.
 ///
-/// Its head can be changed at once. Its payload stays in the source until it is asked for; what is
+/// Its header can be changed at once. Its payload stays in the source until it is asked for; what is
 /// never asked for moves from source to sink without passing through memory.
 public final class EditableRecord {
   /// The record; its body is what will be written.
   public private(set) var record: Record
-  /// The head as it was read, once it has been changed; nil before.
+  /// The header as it was read, once it has been changed; nil before.
   public private(set) var original: [UInt8]?
   /// The payload in memory; nil while it is in the source, or where there is none.
   public private(set) var loadedPayload: Arena?
@@ -62,7 +62,7 @@ public final class EditableRecord {
     original != nil && original != record.body || isPayloadChanged || streamer?.isChanging == true
   }
 
-  /// Replaces the head's bytes. `keepsShape`: all places are where they were.
+  /// Replaces the header's bytes. `keepsShape`: all places are where they were.
   public func setBody(_ body: [UInt8], keepsShape: Bool = false) {
     if !keepsShape { shape &+= 1 }
     if original == nil { original = record.body }
@@ -95,7 +95,7 @@ public final class EditableRecord {
   /// Notes that bytes of the loaded payload were written to.
   public func markPayloadChanged() { isPayloadChanged = true }
 
-  /// A copy that stands by itself: head and payload in memory.
+  /// A copy that stands by itself: header and payload in memory.
   public func copy() throws -> EditableRecord {
     var body = record.body
     if let payload = try payload() { body += payload.copy(0..<payloadByteCount) }

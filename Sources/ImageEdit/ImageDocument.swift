@@ -7,7 +7,7 @@ public import SystemIO
 
 /// An image in a file, with the edits that were made to it and not written yet.
 ///
-/// Reading goes by an index of the heads; edits are kept as whole new heads of records and headers.
+/// Reading goes by an index of the headers; edits are kept as whole new headers of records and headers.
 /// They reach a file by `edits` (a filter for `Rewriter`) or by `plan`, which says how in place.
 public final class ImageDocument {
   public let source: Source
@@ -16,7 +16,7 @@ public final class ImageDocument {
   private(set) var editedBodies: [Int: [UInt8]] = [:]
   private(set) var editedHeaders: [HeaderKind: [UInt8]] = [:]
 
-  /// Reads the heads of `source`, which must be a file; with `frontOnly` those before the pages.
+  /// Reads the headers of `source`, which must be a file; with `frontOnly` those before the pages.
   public init(_ source: Source, frontOnly: Bool = false) throws {
     self.source = source
     index = try RecordIndex(source, frontOnly: frontOnly)
@@ -39,7 +39,7 @@ public final class ImageDocument {
     return header
   }
 
-  /// Record `number` (from 1) with its edits. Heads that have been read are kept, except those of
+  /// Record `number` (from 1) with its edits. Headers that have been read are kept, except those of
   /// PAGE_DATA.
   public func record(_ number: Int) throws -> Record {
     var record: Record
@@ -67,7 +67,7 @@ public final class ImageDocument {
     index.entries.indices.filter { index.entries[$0].type == type }.map { $0 + 1 }
   }
 
-  /// Takes a new head for record `number`.
+  /// Takes a new header for record `number`.
   public func setBody(_ body: [UInt8], ofRecord number: Int) throws {
     editedBodies[number] = nil
     if try record(number).body != body { editedBodies[number] = body }
@@ -109,7 +109,7 @@ public final class ImageDocument {
   }
 }
 
-/// Replaces heads by number.
+/// Replaces headers by number.
 private final class EditFilter: RewriteFilter {
   var isOfHeadersOnly: Bool { bodies.isEmpty }
   let bodies: [Int: [UInt8]]

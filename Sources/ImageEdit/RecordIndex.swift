@@ -4,7 +4,7 @@ public import Format
 public import Stream
 public import SystemIO
 
-/// The records of an image in a file, found by one pass over their heads. Any of them can then be
+/// The records of an image in a file, found by one pass over their headers. Any of them can then be
 /// read again. Costs 32 bytes a record.
 public struct RecordIndex {
   public struct Entry: Sendable {
@@ -61,7 +61,7 @@ public struct RecordIndex {
   }
 
   /// What is known without a walk: the records before the pages, by `front`, and those behind them,
-  /// which somebody has found who has looked whether their heads are there: the number of the first
+  /// which somebody has found who has looked whether their headers are there: the number of the first
   /// one, and where they lie. All that is between is PAGE_DATA.
   public init(_ front: RecordIndex, tail number: Int, _ tail: [(offset: UInt64, type: RecordType)])
   {

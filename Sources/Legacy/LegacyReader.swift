@@ -1,4 +1,4 @@
-// Pulling items from a legacy save: the front, the stream's head, and what readers do with payloads.
+// Pulling items from a legacy save: the front, the stream's header, and what readers do with payloads.
 
 public import Bytes
 public import Format
@@ -162,7 +162,7 @@ public struct LegacyReader {
     throw fail(.truncated, at: offset, place, "the stream ends: \(count - got) bytes are missing")
   }
 
-  // MARK: - The head
+  // MARK: - The header
 
   private mutating func front() throws(StreamError) -> LegacyItem? {
     let first = try peek(LegacyForm.peekByteCount)

@@ -21,7 +21,7 @@ public enum LegacyRows {
     [long("p2m_size", width).unit("pages")]
   }
 
-  /// What follows the head of a PV guest's stream; then come `extended_length` bytes of blocks.
+  /// What follows the header of a PV guest's stream; then come `extended_length` bytes of blocks.
   public static func extendedHead(_ width: ToolstackWidth) -> [Field] {
     [
       long("signature", width).hex.doc("All ones."),
@@ -29,7 +29,7 @@ public enum LegacyRows {
     ]
   }
 
-  /// The head of a block; then come `size` bytes.
+  /// The header of a block; then come `size` bytes.
   public static let block: [Field] = [.text("id", 4), .u32("size").unit("bytes")]
 
   /// A word of the p2m frames and of the pages that were not mapped.

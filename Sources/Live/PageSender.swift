@@ -6,7 +6,7 @@ internal import SystemIO
 
 /// Sends sets of pages as PAGE_DATA records. Xen: xg_sr_save.c, write_batch and add_to_batch.
 ///
-///     head arena      | type, length | count, 0 | pfn[0] ... pfn[n-1] |
+///     header arena      | type, length | count, 0 | pfn[0] ... pfn[n-1] |
 ///     lease           | page | page page page |      | page |           <- mapped, not copied
 ///     copies arena    |                       | table |                 <- PV page tables only
 ///                       all of it in one writev, pieces that touch as one
@@ -159,7 +159,7 @@ final class PageSender {
     }
   }
 
-  /// Writes the record of the batch: `vectors` holds the head's place, and pages.
+  /// Writes the record of the batch: `vectors` holds the header's place, and pages.
   private func write(
     _ pfns: [UInt64], _ types: [PageType], dataCount: Int
   ) throws {

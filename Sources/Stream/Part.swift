@@ -40,14 +40,14 @@ public struct Header: Sendable {
   }
 }
 
-/// A record: its head in memory, and how much of its body is still in the source.
+/// A record: its header in memory, and how much of its body is still in the source.
 public struct Record: Sendable {
   public let type: RecordType
   /// Number of the record in the stream, from 1; 0 for one that was made here.
   public let index: Int
   /// Bytes from the start of the source to the record's header.
   public let offset: UInt64
-  /// The part of the body that is in memory: all of it, or the head before bulk bytes (for
+  /// The part of the body that is in memory: all of it, or the header before bulk bytes (for
   /// PAGE_DATA: count and pfn table; for large blobs: their fixed fields).
   public var body: [UInt8]
   /// The padding behind the body where the whole body is in memory (0 to 7 bytes, normally zero).

@@ -20,7 +20,7 @@ extension StreamReader {
     public static let libxcBody: UInt64 = 128 << 20
     /// Longest libxl body that is passed on; libxl itself states none.
     public static let libxlBody: UInt64 = 1 << 30
-    /// Longest head that is read into memory: the p2m frames of a PV guest of 4 TiB.
+    /// Longest header that is read into memory: the p2m frames of a PV guest of 4 TiB.
     public static let head = 16 << 20
     /// Longest pfn table of one PAGE_DATA: 131,071 entries. Xen's savers batch 1,024, and no more
     /// than 32,704 with contents fit into a record.
@@ -34,7 +34,7 @@ extension StreamReader {
 
 /// The checksum of a record under way. Draft B, Records, checksum.
 struct RecordChecksum {
-  /// Options bit 0 of the record's head.
+  /// Options bit 0 of the record's header.
   let isValid: Bool
   var crc = CRC32()
 }

@@ -10,12 +10,12 @@ public import SystemIO
 ///       > END > libxl records > END
 ///
 /// libvirt's header may stand for xl's; xenopsd's suspend image has records of its own where libxl's
-/// are. Draft B's records (version 1) have a longer head and a checksum, which is checked.
+/// are. Draft B's records (version 1) have a longer header and a checksum, which is checked.
 ///
 /// A checkpointed stream goes back and forth: libxc CHECKPOINT > libxl records > CHECKPOINT_END >
 /// libxc records ..., and ends with its bytes, without END.
 ///
-/// Heads are read into memory; page contents and large blobs stay in the source until `movePayload`
+/// Headers are read into memory; page contents and large blobs stay in the source until `movePayload`
 /// or `loadPayload`. The next call of `next()` passes over what is left of them. Only lost framing,
 /// limits and the system throw: whether what is read makes sense is for `Verifier` to say.
 public struct StreamReader {
@@ -60,7 +60,7 @@ public struct StreamReader {
   private var waitingPlace = Place(number: 0, type: .end)
   private var waitingOffset: UInt64 = 0
 
-  /// Whether the tables of PAGE_DATA are payload and not head.
+  /// Whether the tables of PAGE_DATA are payload and not header.
   private let leavesPageTables: Bool
 
   /// A reader from the source's position on, which is the start of a stream. With
@@ -340,7 +340,7 @@ public struct StreamReader {
     let total = Int(length) + framing.paddingByteCount(UInt64(length))
     // The padding is loaded with a body that is loaded whole.
     let loaded = headCount == Int(length) ? total : headCount
-    // All of the head is seen before any of it is taken: a checkpoint that is cut in it stays whole
+    // All of the header is seen before any of it is taken: a checkpoint that is cut in it stays whole
     // for whoever keeps the rest, from a pipe as from a file.
     let got = try peekCount(front + loaded)
     guard got == front + loaded else {
@@ -461,7 +461,7 @@ public struct StreamReader {
     }
   }
 
-  /// The head of a record of xenopsd's has 64-bit numbers, and streams where others have bodies.
+  /// The header of a record of xenopsd's has 64-bit numbers, and streams where others have bodies.
   private func checkXenopsdHead(_ offset: UInt64) throws(StreamError) {
     let number = source.integer(0, as: UInt64.self, .little)
     let length = source.integer(8, as: UInt64.self, .little)

@@ -73,7 +73,7 @@ public struct StreamWriter {
     return out + [0, 0, 0, 0]
   }
 
-  /// Writes a changed head and then the rest of the body as it is in the source. The payload's
+  /// Writes a changed header and then the rest of the body as it is in the source. The payload's
   /// length is the source's.
   public mutating func put(
     _ record: Record, movingPayloadFrom reader: inout StreamReader
@@ -142,7 +142,7 @@ public struct StreamWriter {
     try put(padding + StreamWriter.footer(checksum, record.context.order))
   }
 
-  /// Writes `head`, and then bytes `range` of `arena`.
+  /// Writes `header`, and then bytes `range` of `arena`.
   public mutating func put(
     _ head: [UInt8], then arena: Arena, _ range: Range<Int>
   ) throws(StreamError) {

@@ -120,7 +120,7 @@ import Testing
     draft.headers()
     draft.pages([1])
     draft.record(0)
-    // Without the inferred record: 16 bytes of head, 8 of body and 8 of footer behind the headers.
+    // Without the inferred record: 16 bytes of header, 8 of body and 8 of footer behind the headers.
     var bytes = draft.bytes
     bytes.removeSubrange(32..<64)
     var final = TestImage(version: 3)

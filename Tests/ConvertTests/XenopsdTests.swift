@@ -74,7 +74,7 @@ import Testing
       #expect(refusal(bytes, asking("libxl")).contains("record"))
       let lossy = try convert(bytes, asking("libxl", isLossy: true))
       #expect(lossy.suffix(8) == ArraySlice(zeros(8)))
-      // Cut after its head there is nothing of it.
+      // Cut after its header there is nothing of it.
       let cut = Array(bytes.prefix(image.offset(of: "gpu")))
       #expect(refusal(cut, asking("xenopsd")).contains("the state of a virtual GPU"))
     }

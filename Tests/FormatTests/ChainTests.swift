@@ -70,7 +70,7 @@ import struct TestKit.Seed
         changed[Int.random(in: 0..<body.count, using: &random)] = UInt8.random(
           in: 0...255, using: &random)
       }
-      // The heads too: types, instances and lengths that cannot be.
+      // The headers too: types, instances and lengths that cannot be.
       changed.store(8 * Int.random(in: 0..<60, using: &random), random.next())
       read(changed, .hvmContext)
     }

@@ -104,7 +104,7 @@ import Testing
     let layout = BodyLayout(type, body: body, BodyContext(guestWidth: 8))
     var offset = 0
     layout.walk(body) { leaf in
-      // A chain's heads of 8 bytes belong to no leaf.
+      // A chain's headers of 8 bytes belong to no leaf.
       let head = type == .hvmContext && leaf.offset == offset + 8 ? 8 : 0
       #expect(leaf.offset == offset + head, "\(leaf.path)")
       offset = leaf.offset + leaf.byteCount

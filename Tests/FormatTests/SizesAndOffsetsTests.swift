@@ -63,7 +63,7 @@ import Testing
     Size("hvm_msr", Array(HVMRecords.cpuMSR.fields.dropLast()), 8),
     Size("PIT channel", group(HVMRecords.pit.fields, "channels"), 16),
     Size("HPET timer", group(HVMRecords.hpet.fields, "timers"), 32),
-    Size("save_area head", Array(group(X86XState.hvmFields, "save_area").dropLast()), 576),
+    Size("save_area header", Array(group(X86XState.hvmFields, "save_area").dropLast()), 576),
   ]
 
   @Test(arguments: sizes) func size(_ size: Size) {

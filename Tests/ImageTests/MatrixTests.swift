@@ -13,7 +13,7 @@ import Testing
     StreamBuilder.hvm(), .pv(), .pv(width: 4), .hvm(version: 2), .pv().libxc,
   ]
 
-  /// The offsets in the heads of an image: everything but page contents. With `step`, of each piece
+  /// The offsets in the headers of an image: everything but page contents. With `step`, of each piece
   /// the first 48 bytes, and behind them one in so many.
   private func headOffsets(_ image: StreamBuilder, step: Int = 1) -> [Int] {
     var start = 0
@@ -176,7 +176,7 @@ import Testing
     }
   }
 
-  /// Every bit of every head: no trap, and every finding points into the image.
+  /// Every bit of every header: no trap, and every finding points into the image.
   @Test(arguments: [StreamBuilder.hvm(), .pv(), .remus(guest: 1)])
   func everyBit(image: StreamBuilder) throws {
     let bytes = image.bytes

@@ -28,7 +28,7 @@ import Testing
     #expect(report.findings.isEmpty, "\(report.text)")
   }
 
-  /// Cuts inside heads, pages and large heads, of plain and of checkpointed streams.
+  /// Cuts inside headers, pages and large headers, of plain and of checkpointed streams.
   @Test func sameCuts() throws {
     let big = StreamBuilder.record("big", 0x8000_0001, zeros(20_000))
     var plain = StreamBuilder.pv()

@@ -95,7 +95,7 @@ import struct TestKit.Seed
     for turn in 0..<900 {
       var bytes = good[turn % good.count]
       for _ in 0..<Int.random(in: 1...3, using: &random) {
-        // Heads and tails are where numbers stand.
+        // Headers and tails are where numbers stand.
         let limit = Bool.random(using: &random) ? min(bytes.count, 6200) : bytes.count
         let at = Int.random(in: 0..<limit, using: &random)
         switch Int.random(in: 0..<4, using: &random) {

@@ -42,7 +42,7 @@ struct LegacyBuilder {
     word == 8 ? out.u64(value) : out.u32(UInt32(truncatingIfNeeded: value))
   }
 
-  // MARK: - The head
+  // MARK: - The header
 
   /// p2m_size, and for PV extended info and the p2m's frames.
   mutating func head() {

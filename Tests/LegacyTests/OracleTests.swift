@@ -57,7 +57,7 @@ struct OracleTests {
   func agrees(kind: Kind, format: String) throws {
     for verify in [false, true] {
       var bytes = LegacyBuilder.plain(kind, context: realContext, verify: verify)
-      // A batch of fillers before the end: behind the head and the first chunk.
+      // A batch of fillers before the end: behind the header and the first chunk.
       var fillers = LegacyBuilder(kind)
       fillers.batch([(0xF, 0), (0xF, 0)])
       var head = LegacyBuilder(kind)

@@ -48,7 +48,7 @@ import Testing
     #expect(good.callCounts.keys.contains(.mapForWriting))
   }
 
-  /// Cut at every byte of the heads, and in the pages.
+  /// Cut at every byte of the headers, and in the pages.
   @Test func cutAnywhere() throws {
     let (_, bytes) = try stream(3)
     let isOfHead = { $0 < 280 || $0 > bytes.count - 300 }

@@ -35,7 +35,7 @@ import Testing
 
   let base = TemporaryFile(hvm([[Entry(1, page(1)), Entry(2, page(2))]]))
 
-  /// A delta from `base` with a head that fits itself.
+  /// A delta from `base` with a header that fits itself.
   func delta(
     _ body: [UInt8], size: UInt64, hash: UInt64 = 1, isPacked: Bool = true
   ) throws -> TemporaryFile {
@@ -93,7 +93,7 @@ import Testing
         "does not begin like a frame"
       ),
       ("no frame", [UInt8](repeating: 0x41, count: 64), "does not begin like a frame"),
-      ("an empty file behind the head", [], "does not begin like a frame"),
+      ("an empty file behind the header", [], "does not begin like a frame"),
       ("a second frame", good + good, "bytes behind the last step"),
       ("bytes behind it", good + [0], "bytes behind the last step"),
       (
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  /// 40 KB that unpack to 1.3 GB are passed over in pieces, and end where the head's size ends.
+  /// 40 KB that unpack to 1.3 GB are passed over in pieces, and end where the header's size ends.
   @Test func aBombIsBounded() throws {
     let first = le64(1 << 63 | 1 << 50)
     let before = peakResidentKiB

@@ -79,7 +79,7 @@ import Testing
     #expect(count > 50_000, "\(count) calls")
   }
 
-  /// Each image with the places of its integers that a reader goes by: of each part the head and the
+  /// Each image with the places of its integers that a reader goes by: of each part the header and the
   /// first bytes behind it.
   private static let streams:
     [(kind: String, pieces: [(offset: Int, count: Int)], bytes: [UInt8])] =

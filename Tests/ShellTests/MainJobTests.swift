@@ -29,7 +29,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   }
 
   @Test func identityThroughAPipeOfSingleBytes() {
-    // dd writes one byte at a time; the first 70000 bytes cover every kind of head.
+    // dd writes one byte at a time; the first 70000 bytes cover every kind of header.
     let outcome = Program.shell(
       "(dd if=\(pv) bs=1 count=4400 status=none; dd if=\(pv) bs=1M iflag=skip_bytes skip=4400 "
         + "status=none) | xensave-lua -e 'return function() end' - -o - --quiet | cmp - \(pv)")

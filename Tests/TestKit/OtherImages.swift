@@ -37,7 +37,7 @@ extension StreamBuilder {
     return image
   }
 
-  /// A record of xenopsd's: its head has 16 bytes, and there is no padding.
+  /// A record of xenopsd's: its header has 16 bytes, and there is no padding.
   public static func xenopsd(
     _ name: String, _ type: UInt64, _ body: [UInt8] = [], length: UInt64? = nil
   ) -> Piece {

@@ -5,7 +5,7 @@ public struct StreamBuilder: Sendable, CustomStringConvertible {
   public struct Piece: Sendable {
     public let name: String
     public var bytes: [UInt8]
-    /// Bytes of it that are no page contents: its head.
+    /// Bytes of it that are no page contents: its header.
     public let headByteCount: Int
 
     public init(_ name: String, _ bytes: [UInt8], headByteCount: Int? = nil) {

@@ -262,7 +262,7 @@ function Image:export(path, format) end
 ---@field length integer Bytes of the body, without padding. Unit: bytes.
 ---@field optional boolean Whether a reader that does not know it may ignore it.
 ---@field checkpoint integer Number of the checkpoint, from 0; 0 in plain streams.
----@field body xensave.View The body's bytes: all of it, or (PAGE_DATA, large blobs) the head before the bulk.
+---@field body xensave.View The body's bytes: all of it, or (PAGE_DATA, large blobs) the header before the bulk.
 local Record = {}
 
 ---The field at a path such as "param[0].value": for names that are also members.
@@ -315,12 +315,12 @@ function Record:find(fields) end
 ---@return xensave.Record
 function Record:copy(selector, image) end
 
----The bytes behind the head (pages of PAGE_DATA, the rest of a large blob) as a string: the
+---The bytes behind the header (pages of PAGE_DATA, the rest of a large blob) as a string: the
 ---one call that copies them all. Nil where there are none.
 ---@return string?
 function Record:payload() end
 
----The head as lines of hexadecimal bytes and text.
+---The header as lines of hexadecimal bytes and text.
 ---@return string
 function Record:hexdump() end
 
@@ -1894,7 +1894,7 @@ function xs.open(path, options) end
 ---@return xensave.Error?
 function xs.rewrite(source, destination, filter, options) end
 
----Checks an image as Xen would on a restore, and more. Reads heads only; the option pages =
+---Checks an image as Xen would on a restore, and more. Reads headers only; the option pages =
 ---true also looks into the page tables of a PV guest.
 ---
 ---```lua

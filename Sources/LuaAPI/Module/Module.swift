@@ -148,7 +148,7 @@ extension ShellContext {
       },
       LuaModuleFunction(
         "xs", "verify", "(source: string|Image, options?: table): Verification?, Error?",
-        "Checks an image as Xen would on a restore, and more. Reads heads only; the option pages = true "
+        "Checks an image as Xen would on a restore, and more. Reads headers only; the option pages = true "
           + "also looks into the page tables of a PV guest.",
         example: "for _, finding in ipairs(xs.verify \"vm.img\") do print(finding) end"
       ) { frame in

@@ -16,7 +16,7 @@ package final class PageColumn {
     self.isType = isType
   }
 
-  /// Changes entry `position` (from 0): as an edit of a filter's record, else in the record's head.
+  /// Changes entry `position` (from 0): as an edit of a filter's record, else in the record's header.
   private func set(_ entry: PageEntry, _ position: Int) throws {
     if record.pages.guards != nil {
       let edits = try record.pages.editing(record.editable)

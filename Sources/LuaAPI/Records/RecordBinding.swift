@@ -135,7 +135,7 @@ package final class LuaRecord: FieldOwner {
       },
       .property(
         "body", "View",
-        "The body's bytes: all of it, or (PAGE_DATA, large blobs) the head before the bulk."
+        "The body's bytes: all of it, or (PAGE_DATA, large blobs) the header before the bulk."
       ) { record, frame in
         try record.checkValid()
         frame.push(object: LuaView(record, 0..<record.fieldBytes.count))
@@ -251,7 +251,7 @@ package final class LuaRecord: FieldOwner {
       },
       .method(
         "payload", "(): string?",
-        "The bytes behind the head (pages of PAGE_DATA, the rest of a large blob) as a string: the "
+        "The bytes behind the header (pages of PAGE_DATA, the rest of a large blob) as a string: the "
           + "one call that copies them all. Nil where there are none."
       ) { record, frame in
         try record.checkValid()
@@ -268,7 +268,7 @@ package final class LuaRecord: FieldOwner {
         frame.push(arena.copy(0..<record.editable.payloadByteCount))
         return 1
       },
-      .method("hexdump", "(): string", "The head as lines of hexadecimal bytes and text.") {
+      .method("hexdump", "(): string", "The header as lines of hexadecimal bytes and text.") {
         record, frame in
         try record.checkValid()
         frame.push(hexdump(record.fieldBytes))

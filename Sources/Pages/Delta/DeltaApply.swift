@@ -72,13 +72,13 @@ extension PageDelta {
     guard bytes.count >= 8, bytes.load(0, as: UInt64.self) == magic else {
       throw XensaveError(.invalid, "\(delta.path): is no delta (expected \"XSLDELTA\")")
     }
-    guard bytes.count == headByteCount else { throw damaged(delta, "the delta ends in its head") }
+    guard bytes.count == headByteCount else { throw damaged(delta, "the delta ends in its header") }
     let number = bytes.load(8, as: UInt32.self)
     guard number == version else {
       throw damaged(delta, "delta version: expected \(version), got \(number)")
     }
     guard bytes.load(56, as: UInt64.self) == hash(Array(bytes[0..<56])) else {
-      throw damaged(delta, "the head is damaged (its hash does not fit)")
+      throw damaged(delta, "the header is damaged (its hash does not fit)")
     }
     let flags = bytes.load(12, as: UInt32.self)
     guard flags & ~packedFlag == 0 else {

@@ -4,7 +4,7 @@ internal import Bytes
 internal import SystemIO
 internal import Zstd
 
-/// Reads what stands behind a delta's head, from its start on.
+/// Reads what stands behind a delta's header, from its start on.
 final class DeltaBody {
   private enum Input {
     case plain

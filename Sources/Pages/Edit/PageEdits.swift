@@ -30,7 +30,7 @@ public final class PageEdits: RecordStreamer {
   let place: String
   let source: Source
   let guards: PageGuard
-  /// The head as it was when the edits began.
+  /// The header as it was when the edits began.
   private let body: [UInt8]
   /// All entries that were read, with the type and pfn that they have now.
   var entries: [PageEntry]
@@ -102,7 +102,7 @@ public final class PageEdits: RecordStreamer {
     return (entries, dataIndex)
   }
 
-  /// The record, while it is the current one of its stream and its head as it was.
+  /// The record, while it is the current one of its stream and its header as it was.
   func current() throws -> EditableRecord {
     guard let record, record.isValid else {
       throw XensaveError(.usage, "\(place): the record is no longer the current one of its stream")

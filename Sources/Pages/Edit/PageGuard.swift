@@ -10,7 +10,7 @@ internal import SystemIO
 /// p2m table and of the GDTs, and the start info. A filter shows it every header and record.
 ///
 /// The vCPUs, which name GDT and start info, come behind the pages. Of a file they are looked up
-/// before the first edit (one pass over heads). From a pipe the edits are noted, and the vCPU that
+/// before the first edit (one pass over headers). From a pipe the edits are noted, and the vCPU that
 /// names an edited page ends the rewrite: 32 KiB for each GiB of edited pages.
 public final class PageGuard {
   public private(set) var guest: GuestType?

@@ -81,7 +81,7 @@ extension GuestMemory {
   /// Segments that an ELF file counts in 16 bits, with some room.
   private static let segmentLimit = 60000
 
-  /// Writes head, notes and pages. Returns how many segments, and whether all mappings are in it.
+  /// Writes header, notes and pages. Returns how many segments, and whether all mappings are in it.
   ///
   /// The mappings of the lowest vCPU that has page tables come first, with their virtual addresses;
   /// then what none of them maps, with p_vaddr = p_paddr. All segments share one copy of the pages,

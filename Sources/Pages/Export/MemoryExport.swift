@@ -8,7 +8,7 @@ public import SystemIO
 public enum ExportFormat: String, Sendable, CaseIterable {
   /// File offset = physical address; what the image has no contents of, and zeros, are holes.
   case raw
-  /// LiME: a head of 32 bytes before each range of physical addresses.
+  /// LiME: a header of 32 bytes before each range of physical addresses.
   case lime
   /// Xen's core format of `xl dump-core`. Xen: docs/misc/dump-core-format.txt, version 0.1.
   case xenCore = "xen-core"

@@ -42,7 +42,7 @@ extension GuestMemory {
       nameOffsets.append(UInt32(names.count))
       names += Array(name.utf8) + [0]
     }
-    // Head, section headers, names, then the sections, pages last and aligned.
+    // Header, section headers, names, then the sections, pages last and aligned.
     let count = sections.count + 2
     let namesOffset = UInt64(ELF.headerByteCount + count * ELF.sectionByteCount)
     var offset = namesOffset + UInt64(names.count)

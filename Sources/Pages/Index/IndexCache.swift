@@ -1,4 +1,4 @@
-// An index kept beside its image, so that the next program need not read every head again.
+// An index kept beside its image, so that the next program need not read every header again.
 
 internal import Bytes
 internal import Format
@@ -7,7 +7,7 @@ public import SystemIO
 
 /// The file `.NAME.index` beside an image. It saves time and is never believed blindly: it must be
 /// ours, fit the image's length, time of change and first and last bytes, carry the hash of its own
-/// contents, lie within the bounds of the image, and agree with every head that it names outside the
+/// contents, lie within the bounds of the image, and agree with every header that it names outside the
 /// pages and with the pages of a few records drawn by lot. What the image's own headers say is read
 /// from them. Where anything does not fit, the image is indexed anew.
 ///
@@ -157,7 +157,7 @@ public struct IndexCache {
       throw unfit("it is not a file that only we can have written")
     }
     let size = source.byteCount ?? 0
-    // A run needs an entry of 8 bytes, a record its head: forged counts cannot take more memory
+    // A run needs an entry of 8 bytes, a record its header: forged counts cannot take more memory
     // than the image could.
     let count = file.byteCount ?? 0
     guard count % 8 == 0, count >= 8 * UInt64(IndexCache.headWords + 1), count / 24 <= size / 8 + 64
@@ -272,7 +272,7 @@ public struct IndexCache {
     return reader
   }
 
-  /// The records that count: each head is looked at.
+  /// The records that count: each header is looked at.
   private func readRecords(
     _ index: inout PageIndex, _ spots: [(UInt64, UInt64, UInt64)], _ source: Source
   ) throws {

@@ -34,7 +34,7 @@ public struct RecordSpot: Sendable, Equatable {
   }
 }
 
-/// The last occurrence of every pfn and the records that count, from one pass over the heads.
+/// The last occurrence of every pfn and the records that count, from one pass over the headers.
 ///
 /// "Last" is what a restore ends up with: of a checkpointed stream only complete checkpoints count,
 /// and pages behind VERIFY do not. Needs a file.

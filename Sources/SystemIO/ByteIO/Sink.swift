@@ -57,7 +57,7 @@ public final class Sink {
       UnsafeRawBufferPointer(start: arena.pointer(range.lowerBound), count: range.count))
   }
 
-  /// Writes `head` and then bytes `range` of `arena`, in one system call where the kernel allows.
+  /// Writes `header` and then bytes `range` of `arena`, in one system call where the kernel allows.
   public func write(
     _ head: [UInt8], then arena: Arena, _ range: Range<Int>
   ) throws(SystemError) {

@@ -33,7 +33,7 @@ public final class Source {
   private static let readAhead = 8208
   /// How far one is read ahead that is sparing: a record header and a count, and some to spare.
   private static let sparing = 64
-  /// Whether a file is read ahead by 64 bytes only: for passes over heads that leave the rest.
+  /// Whether a file is read ahead by 64 bytes only: for passes over headers that leave the rest.
   public var isSparing = false
   private var jumps = Jumps()
   /// Memory that a record no longer needs.

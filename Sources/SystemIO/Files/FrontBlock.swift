@@ -126,7 +126,7 @@ struct FrontBlock {
     return words
   }
 
-  /// The operation of a journal; nil where it cannot be one. `bytes` are those after its head.
+  /// The operation of a journal; nil where it cannot be one. `bytes` are those after its header.
   init?(count: UInt64, _ bytes: [UInt8]) {
     guard count > 0, count <= FrontBlock.largest, bytes.count >= 8 else { return nil }
     let number = bytes.load(0, as: UInt64.self)

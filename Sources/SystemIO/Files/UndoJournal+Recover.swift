@@ -260,7 +260,7 @@ extension UndoJournal {
     return reason == "is not whole" ? .nothing : .void("\(path) \(reason): removed")
   }
 
-  /// Reads the heads of all operations. Whatever the journal says, no more is kept of it than
+  /// Reads the headers of all operations. Whatever the journal says, no more is kept of it than
   /// `operationLimit` of them, and no place beyond the end of the file or of the journal.
   func read(for file: String, _ size: UInt64) throws -> Reading {
     let head = try bytes(0, UndoJournal.headCount)
@@ -268,7 +268,7 @@ extension UndoJournal {
     let count = head.load(16, as: UInt64.self)
     guard head.count == UndoJournal.headCount, byteCount >= UInt64(UndoJournal.headCount + 8),
       count <= UInt64(UndoJournal.operationLimit)
-    else { throw impossible(file, "its head") }
+    else { throw impossible(file, "its header") }
     var contents = Contents()
     contents.hash = head.load(56, as: UInt64.self)
     contents.size = size

@@ -120,7 +120,7 @@ public enum Progress {
   private static func tell(_ moment: ProgressState.Moment) {
     guard let current = unsafe state, let phase = current.phase else { return }
     unsafe state?.lastTold = Surroundings.nanoseconds
-    // Totals are what is known beforehand: heads may come on top of them.
+    // Totals are what is known beforehand: headers may come on top of them.
     let now = phase.done()
     let done = min(now > phase.start ? now - phase.start : 0, phase.total ?? .max)
     current.watcher(

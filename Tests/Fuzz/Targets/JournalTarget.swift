@@ -13,7 +13,7 @@ private enum JournalSeeds {
   /// What the image holds before each run.
   static let contents = Array(Seeds.base.prefix(1024))
 
-  /// A journal of two ranges, its head and checksum still to be made; and one of version 0.1.0. The
+  /// A journal of two ranges, its header and checksum still to be made; and one of version 0.1.0. The
   /// last byte says what is mended and how far the edit had come.
   static let all: [[UInt8]] = {
     var new = Array("XSUNDO2\n".utf8) + le64(0, 2, 1024, 1024, 0, 0, 0)
@@ -105,7 +105,7 @@ private func journal(_ input: [UInt8]) throws {
   try demand(after == image, "bytes were changed that the journal does not name")
 }
 
-/// Makes the head fit the image and itself.
+/// Makes the header fit the image and itself.
 private func mend(_ bytes: inout [UInt8], _ operations: [Operation], _ path: String) throws {
   var status = stat()
   let descriptor = try Descriptor.open(path)
