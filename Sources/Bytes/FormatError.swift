@@ -5,7 +5,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
   public enum Kind: Sendable, Equatable {
     /// No field, element or record type has this name.
     case unknownName
-    /// There is such a name, but nothing of it in this body; the problem goes on from the body's name.
+    /// There is such a name, but nothing of it in this body; the problem continues from the body's name.
     case absent
     /// The value does not fit its field.
     case outOfRange

@@ -117,7 +117,7 @@ static int safe_match(lua_State *L) {
     return call_original(L);
 }
 
-/* ---- functions of C that can go on for ever, or for as good as ever ----
+/* ---- functions of C that can continue for ever, or for as good as ever ----
    Hooks do not run inside them: what they go over is limited. */
 
 enum { item_limit = 1 << 24 };

@@ -28,7 +28,7 @@ struct Run: ShellCommand {
     throw XensaveError(.usage, "run: expected a script's name (xensave-lua run --list)")
   }
 
-  /// Runs the words behind "run": the parser would take the script's options for its own.
+  /// Runs the words after "run": the parser would take the script's options for its own.
   static func dispatch(_ words: [String]) throws -> Int32? {
     guard let name = words.first, !name.hasPrefix("-") else { return nil }
     let script = try ScriptLibrary.script(name)

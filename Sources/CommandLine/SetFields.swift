@@ -34,7 +34,7 @@ struct SetFields: LongCommand {
       refused (exit code 3), and so is one of an image whose last edit was interrupted (exit code 1). \
       An edit of \
       the configuration, of domain_header.xen_major or xen_minor, or of the CPUID and MSR policies \
-      reads nothing behind it, whatever the size of the image. What lies behind the pages is found \
+      reads nothing after it, whatever the size of the image. What lies after the pages is found \
       by the index beside the image (.NAME.index), for which --cache asks: then such an edit reads \
       nothing of the pages either. Without it, only the chain of headers leads there.
       """)
@@ -125,7 +125,7 @@ struct SetFields: LongCommand {
     return ExitCode.good
   }
 
-  /// The image as the index beside it knows it; nil where there is none that leads behind the pages.
+  /// The image as the index beside it knows it; nil where there is none that leads after the pages.
   private func keptDocument(_ source: Source) throws -> ImageDocument? {
     let spots: [RecordSpot]?
     do {
@@ -192,7 +192,7 @@ struct Recover: ShellCommand {
       Writes back what the journal beside the image (.NAME.undo) holds, where the image still has \
       bytes from before or after the edit. A journal of another file that had this name is removed, and \
       nothing is written. Exit codes: 0 done, or nothing to undo; 1 refused, because the journal or the \
-      image is not what that edit left; 3 a system call failed, or the edit is still going on.
+      image is not what that edit left; 3 a system call failed, or the edit is still continuing.
       """)
 
   @Argument(help: "The image.", completion: .file()) var image: String

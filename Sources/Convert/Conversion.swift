@@ -10,9 +10,9 @@ public enum Wrapping: String, Sendable, CaseIterable {
   case libxc
   /// The libxl stream.
   case libxl
-  /// The libxl stream behind xl's header.
+  /// The libxl stream after xl's header.
   case xl
-  /// The libxl stream behind libvirt's header.
+  /// The libxl stream after libvirt's header.
   case libvirt
   /// xenopsd's suspend image, which has no libxl stream.
   case xenopsd
@@ -84,7 +84,7 @@ public struct ConversionReport: Sendable {
     }
   }
 
-  /// Notes that are kept; `lossCount` goes on.
+  /// Notes that are kept; `lossCount` continues.
   public static let noteLimit = 100
 
   public internal(set) var recordsRead = 0

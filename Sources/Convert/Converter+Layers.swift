@@ -229,7 +229,7 @@ extension Converter {
     }
   }
 
-  /// What libxl or xenopsd has behind libxc's CHECKPOINT, where the source has nothing there.
+  /// What libxl or xenopsd has after libxc's CHECKPOINT, where the source has nothing there.
   mutating func endCheckpoint() throws {
     if source == .libxc, target.hasLibxl { try putLibxl(.checkpointEnd) }
   }

@@ -82,7 +82,7 @@ extension Converter {
         framing: .draftB))
   }
 
-  /// Writes the final domain header of a draft B stream. `record` is the first behind the draft's.
+  /// Writes the final domain header of a draft B stream. `record` is the first after the draft's.
   private mutating func writeWaitingDomain(_ record: Record) throws {
     guard let header = libxc.waitingDomain else { return }
     libxc.waitingDomain = nil

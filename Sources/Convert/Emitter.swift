@@ -6,7 +6,7 @@ internal import ImageEdit
 internal import Stream
 internal import SystemIO
 
-/// Writes the parts of the result: kept ones as they are, others with new headers. What lies behind a
+/// Writes the parts of the result: kept ones as they are, others with new headers. What lies after a
 /// header is moved from the source without being held.
 struct Emitter {
   private(set) var recordsWritten = 0

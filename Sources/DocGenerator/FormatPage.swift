@@ -56,7 +56,7 @@ struct FormatPage: Sendable {
     page.text(
       """
       `optional_data_len` bytes. xl writes the configuration into them: with the flag `json` as
-      JSON with one NUL behind it, else as the text of a configuration file. `config_len` counts the
+      JSON with one NUL after it, else as the text of a configuration file. `config_len` counts the
       NUL. Scripts find the JSON as `img.config`; a change of a value changes its bytes only.
       """)
     page.rows([.u32("config_len").unit("bytes").doc("With the NUL."), .opaque("config")])
@@ -68,7 +68,7 @@ struct FormatPage: Sendable {
   ) { page in
     page.text(
       """
-      Little-endian on x86. The XML, `xml_len` bytes with its NUL, follows the rows; behind it comes
+      Little-endian on x86. The XML, `xml_len` bytes with its NUL, follows the rows; after it comes
       a libxl stream (`version` 2, see <doc:FormatLibxl>). There is no xl header and no JSON: the
       configuration that a restore takes is the XML. Paths and scripts find it as `xml`: `xml.name`,
       `xml.devices.disk[0].source@file`, `img.xml.name`; a change of a text changes its bytes and
@@ -265,7 +265,7 @@ extension FormatSection {
       text("Zeros fill the body up to a multiple of \(framing.alignment) bytes.")
     }
     if framing.hasChecksum {
-      text("Behind them:")
+      text("After them:")
       rows([.x32("checksum"), .reserved(framing.footerByteCount - 4)])
     }
   }

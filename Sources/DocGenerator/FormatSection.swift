@@ -2,7 +2,7 @@
 
 internal import Format
 
-/// Writes tables of rows one behind the other on one page.
+/// Writes tables of rows one after the other on one page.
 struct FormatSection {
   private(set) var out = ""
   /// Groups that the page has shown already, by what is in them.

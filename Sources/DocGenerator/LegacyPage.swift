@@ -33,7 +33,7 @@ extension FormatPage {
       vCPUs have an extended context, `xcnt` how long their XSAVE state is.
       """)
     page.rows(LegacyRows.block + [.opaque("data")])
-    page.text("Behind the blocks come the page numbers of the p2m table:")
+    page.text("After the blocks come the page numbers of the p2m table:")
     page.rows([.array("pfn", .rest, each: LegacyRows.pfn(.bits64))])
     page.heading(2, "Chunks")
     page.text(
@@ -70,7 +70,7 @@ extension FormatPage {
     page.heading(2, "Tail of a PV guest")
     page.text(
       """
-      Behind END the pages that were not mapped:
+      After END the pages that were not mapped:
       """)
     page.rows(
       LegacyRows.unmapped + [.array("pfn", .field("count"), each: LegacyRows.pfn(.bits64))])
@@ -86,7 +86,7 @@ extension FormatPage {
     page.rows(LegacyRows.magicPFNs + LegacyRows.length + [.opaque("hvm_context")])
     page.text(
       """
-      Then the device model's. The signature is one of these, and behind the first of them no length
+      Then the device model's. The signature is one of these, and after the first of them no length
       stands: the state goes to the end of the file.
       \(LegacySignature.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", ")).
       """)

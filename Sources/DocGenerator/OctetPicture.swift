@@ -111,7 +111,7 @@ struct OctetPicture {
     }
   }
 
-  /// `label` in lines of at most `width`, broken behind blanks, underscores and points where there
+  /// `label` in lines of at most `width`, broken after blanks, underscores and points where there
   /// are some.
   static func folded(_ label: String, width: Int) -> [String] {
     var lines = [""]
@@ -139,7 +139,7 @@ struct OctetPicture {
     }
   }
 
-  /// The line between two rows: blank where one cell goes on below itself.
+  /// The line between two rows: blank where one cell continues below itself.
   private func border(above: [Segment]?, below: [Segment]?) -> String {
     func cell(_ row: [Segment]?, _ byte: Int) -> Int? {
       row?.first { $0.bytes.contains(byte) }?.cell

@@ -44,7 +44,7 @@ struct ScriptManual {
     return found ?? []
   }
 
-  /// "rename - change the name": what stands behind the dash.
+  /// "rename - change the name": what stands after the dash.
   private var summary: String {
     guard let first = paragraphs.first else { return "" }
     return first.firstRange(of: " - ").map { String(first[$0.upperBound...]) } ?? first

@@ -19,7 +19,7 @@ public struct BodyLayout: Sendable {
     self.init(fields ?? [.opaque("body")], context)
   }
 
-  /// The places of the top level, in order. Fields behind the end of a short body are left out.
+  /// The places of the top level, in order. Fields after the end of a short body are left out.
   public func slots(in body: [UInt8]) -> [Slot] {
     children(of: fields, at: 0, end: body.count, prefix: "", order: nil, body)
   }

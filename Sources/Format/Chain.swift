@@ -99,7 +99,7 @@ public struct EntryLayout: Sendable {
 public struct ChainEntry: Sendable, Equatable {
   public let type: UInt16
   public let instance: UInt16
-  /// Bytes from the start of the body to the data, behind the header of 8 bytes.
+  /// Bytes from the start of the body to the data, after the header of 8 bytes.
   public let offset: Int
   /// Bytes of data that are there; `claimed` is what the header says.
   public let byteCount: Int

@@ -21,9 +21,9 @@ public struct Field: Sendable {
     case opaque
     /// A fixed number of bytes: text, filled up with NULs.
     case text(Int)
-    /// Fields one behind the other.
+    /// Fields one after the other.
     case group([Field])
-    /// Elements one behind the other; each has the kind of the field given.
+    /// Elements one after the other; each has the kind of the field given.
     case array(Field, Count)
     /// Entries that each say their own type and length (HVM_CONTEXT).
     case chain(Chain)

@@ -134,7 +134,7 @@ public enum HVMRecords {
       .x64("reference_tsc").bits(page),
     ])
 
-  /// vp_assist_msr was apic_assist up to Xen 4.8. The byte behind it held a vector, called
+  /// vp_assist_msr was apic_assist up to Xen 4.8. The byte after it held a vector, called
   /// apic_assist_vector or vp_assist_vector, before it became apic_assist_pending.
   static let viridianVCPU = EntryLayout(
     17, "VIRIDIAN_VCPU", lengths: [0: 8, 7: 16, 13: 216], mayBeShorter: true,

@@ -218,7 +218,7 @@ public enum Container: Sendable, Equatable {
   }
 
   /// Where in `bytes` a header of a saved domain begins, and its name; nil where none does. For
-  /// images behind text that another program wrote before them.
+  /// images after text that another program wrote before them.
   public static func search(_ bytes: [UInt8]) -> (offset: Int, name: String)? {
     let image: [UInt8] = [UInt8](repeating: 0xFF, count: 8) + Array("XENF".utf8)
     let magics: [(magic: [UInt8], name: String)] = [

@@ -29,7 +29,7 @@ extension BodyLayout {
         field, "\(slot.path)[\"\(name)\"]", at: section.range.lowerBound, section.range.count)
     }
     if !state.end.isEmpty {
-      // The mark of the end, and whatever the file had behind it.
+      // The mark of the end, and whatever the file had after it.
       add(
         .bytes("end", state.end.count), slot.path + ".end", at: state.end.lowerBound,
         state.end.count)

@@ -37,7 +37,7 @@ public struct QEMUState: Sendable, Equatable {
   /// The version of the stream; 3.
   public let version: UInt32
   public let sections: [Section]
-  /// The final 00 and what lies behind it: libxl does not truncate the file that it sends.
+  /// The final 00 and what lies after it: libxl does not truncate the file that it sends.
   public let end: Range<Int>
 
   /// Splits `body` from `start` on; EMULATOR_CONTEXT's blob starts at 8. Nil if it is not a stream
@@ -79,14 +79,14 @@ public struct QEMUState: Sendable, Equatable {
   private static let configuration: UInt8 = 0x07
   private static let footer: UInt8 = 0x7E
 
-  /// Behind the machine's name, where it stands before the sections: never under Xen.
+  /// After the machine's name, where it stands before the sections: never under Xen.
   private static func behindConfiguration(_ body: [UInt8], _ offset: Int) -> Int {
     guard body.count - offset >= 5, body[offset] == configuration else { return offset }
     let count = Int(body.load(offset + 1, as: UInt32.self, .big))
     return body.count - offset - 5 >= count ? offset + 5 + count : offset
   }
 
-  /// Where the section behind `header` starts, or where the sections end.
+  /// Where the section after `header` starts, or where the sections end.
   private static func next(
     after head: Head, in body: [UInt8]
   ) -> (offset: Int, hasFooter: Bool) {

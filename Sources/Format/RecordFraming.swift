@@ -6,11 +6,11 @@
 public struct RecordFraming: Sendable, Equatable {
   /// Bytes before the body.
   public let headByteCount: Int
-  /// Bytes of the type and of the length, which lie one behind the other.
+  /// Bytes of the type and of the length, which lie one after the other.
   public let numberByteCount: Int
   /// What a body is filled up to a multiple of, with zeros.
   public let alignment: Int
-  /// Bytes behind the padding: a CRC-32 of body and padding, and reserved ones.
+  /// Bytes after the padding: a CRC-32 of body and padding, and reserved ones.
   public let footerByteCount: Int
 
   /// libxc since version 2, and libxl. Spec: libxc-migration-stream, Records.
@@ -24,7 +24,7 @@ public struct RecordFraming: Sendable, Equatable {
   public static let xenopsd = RecordFraming(
     headByteCount: 16, numberByteCount: 8, alignment: 1, footerByteCount: 0)
 
-  /// Bytes of padding behind a body of `length` bytes.
+  /// Bytes of padding after a body of `length` bytes.
   public func paddingByteCount(_ length: UInt64) -> Int {
     let rest = Int(length % UInt64(alignment))
     return rest == 0 ? 0 : alignment - rest

@@ -179,7 +179,7 @@ public enum X86PVState {
   }
 
   private static func tail(_ byteCount: Int) -> Field {
-    Field.bytes("_tail", byteCount).doc("The page behind struct shared_info.")
+    Field.bytes("_tail", byteCount).doc("The page after struct shared_info.")
   }
 
   private static func native(_ fields: [Field]) -> [Field] { fields.map(\.native) }

@@ -56,7 +56,7 @@ public enum X86XState {
 
   // MARK: - Rows
 
-  /// X86_PV_VCPU_XSAVE, behind the record's vcpu_id.
+  /// X86_PV_VCPU_XSAVE, after the record's vcpu_id.
   static let pvFields: [Field] = (masks + [area]).map(\.native)
 
   /// HVM CPU_XSAVE. Xen: struct hvm_hw_cpu_xsave.

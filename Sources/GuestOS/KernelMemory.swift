@@ -68,7 +68,7 @@ public final class KernelMemory {
     readsLeft -= 1
     guard readsLeft > 0 else {
       throw XensaveError(
-        .invalid, "\(path): the guest's structures lead to too much work to go on with them")
+        .invalid, "\(path): the guest's structures lead to too much work to continue with them")
     }
     if let page = pages[number] { return page }
     let page: [UInt8]

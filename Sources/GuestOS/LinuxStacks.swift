@@ -14,7 +14,7 @@ public struct StackFrame: Sendable, Equatable {
 /// A stack, the innermost call first.
 public struct Stack: Sendable, Equatable {
   public var frames: [StackFrame] = []
-  /// Why it may go on; nil where its end was reached.
+  /// Why it may continue; nil where its end was reached.
   public var problem: String?
 
   public init() {}

@@ -57,7 +57,7 @@ public struct HelperArguments: Sendable, Equatable {
     }
   }
 
-  /// Reads the arguments behind the program's name. Without a release it is guessed from their
+  /// Reads the arguments after the program's name. Without a release it is guessed from their
   /// number, the newest one first: 4.6 has as many as 4.10, and has to be named.
   public init(
     parsing arguments: [String], release: HelperRelease? = nil
@@ -104,7 +104,7 @@ public struct HelperArguments: Sendable, Equatable {
     }
   }
 
-  /// The arguments behind the program's name.
+  /// The arguments after the program's name.
   public var strings: [String] { [side.rawValue] + values.map { "\($0)" } }
 
   /// The callbacks that libxl answers: bit `id` of cbflags for each.

@@ -172,7 +172,7 @@ public struct HelperMessage: Sendable, Equatable {
     return out + body
   }
 
-  /// Reads what stands behind the length. libxl passes over what it does not understand without a
+  /// Reads what stands after the length. libxl passes over what it does not understand without a
   /// word, so that a helper that waits for an answer to it waits for ever.
   public init(decoding body: [UInt8], _ release: HelperRelease) throws {
     guard body.count >= 2 else { throw FormatError(.truncated, "expected an id of 2 bytes") }

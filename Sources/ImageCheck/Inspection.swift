@@ -7,7 +7,7 @@ internal import Stream
 
 /// Runs the rules over parts as they come, and collects what they report.
 ///
-/// A rule sees the facts of what came before its part; they are brought up to date behind it.
+/// A rule sees the facts of what came before its part; they are brought up to date after it.
 final class Inspection {
   private(set) var survey = Survey()
   private(set) var libxc = LibxcFacts()
@@ -85,7 +85,7 @@ final class Inspection {
     if record.type == .checkpoint { libxl.isInCheckpoint = true }
   }
 
-  /// The padding behind `record`, and the first bytes of what it holds for an emulator.
+  /// The padding after `record`, and the first bytes of what it holds for an emulator.
   func visit(_ record: Record, padding: [UInt8], head: [UInt8]) {
     for (rule, check) in book.padding {
       current = rule
@@ -115,7 +115,7 @@ final class Inspection {
     }
   }
 
-  /// The reader could not go on from `position`.
+  /// The reader could not continue from `position`.
   func fail(_ error: StreamError, at position: UInt64) {
     survey.finish(nil, at: position)
     let word = error.xensaveError.word

@@ -42,7 +42,7 @@ public struct Rule: Sendable {
     case pages(OfPages)
     /// HVM_CONTEXT and its entries.
     case context(OfContext)
-    /// The padding behind any record.
+    /// The padding after any record.
     case padding(OfBytes)
     /// EMULATOR_CONTEXT and the first bytes of what the emulator saved.
     case emulator(OfBytes)
@@ -127,7 +127,7 @@ struct RuleBook: Sendable {
 
   init(_ rules: [Rule]) {
     self.rules = rules
-    // Types with rules of their own have them behind the ones for all records of their layer.
+    // Types with rules of their own have them after the ones for all records of their layer.
     for (index, rule) in rules.enumerated() {
       switch rule.check {
       case .header(let kind, let check): headers.append((kind, index, check))

@@ -70,7 +70,7 @@ extension Rule {
         else { return }
         look.report(
           record, "entry[\(entries.count - 1)]", at: last.offset,
-          "expected the end, got \(record.body.count - last.offset) bytes behind END")
+          "expected the end, got \(record.body.count - last.offset) bytes after END")
       }),
     Rule(
       "hvm-context.duplicate", .warning,

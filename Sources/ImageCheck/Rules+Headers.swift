@@ -102,7 +102,7 @@ extension Rule {
         else { return }
         look.report(
           header, "config", at: 52 + config.claimed - 1,
-          "expected a NUL at the end, got \(last.hex(2)): xl reads behind it")
+          "expected a NUL at the end, got \(last.hex(2)): xl reads after it")
       }),
     Rule(
       "xl-header.config-nul", .error,
@@ -308,7 +308,7 @@ extension Inspection {
 private struct ConfigData {
   /// config_len.
   let claimed: Int
-  /// All optional data behind config_len.
+  /// All optional data after config_len.
   let text: ArraySlice<UInt8>
 
   init?(_ header: Header) {

@@ -96,7 +96,7 @@ extension Rule {
           else { return }
           look.report(record, "vcpu_id", at: 0, "expected a vCPU that has none yet, got \(id)")
         } else if let place = checkpoint.first[record.type] {
-          look.report(record, "", "expected one, got a second behind \(place.text)")
+          look.report(record, "", "expected one, got a second after \(place.text)")
         }
       }),
   ]
@@ -183,6 +183,6 @@ extension Inspection {
   /// Reports a record of a type that has come already.
   func reportSecond(_ record: Record) {
     guard let place = libxc.first[record.type] else { return }
-    report(record, "", "expected one, got a second behind \(place.text)")
+    report(record, "", "expected one, got a second after \(place.text)")
   }
 }

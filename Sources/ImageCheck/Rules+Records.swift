@@ -51,7 +51,7 @@ extension Rule {
           record, wrong.path, at: wrong.offset, "expected zero, got 0x\(wrong.bytes.hexDigits)")
       }),
     Rule(
-      "record.padding", .warning, "The padding behind a body is zero.",
+      "record.padding", .warning, "The padding after a body is zero.",
       "Spec: libxc-migration-stream, Records, padding",
       .padding { look, record, padding in
         guard padding.contains(where: { $0 != 0 }) else { return }

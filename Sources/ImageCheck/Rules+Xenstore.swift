@@ -61,7 +61,7 @@ extension Rule {
       }),
     Rule(
       "emulator-xenstore.many", .warning,
-      "There are at most \(XenstorePairs.limit) keys: the ones behind are not looked at.",
+      "There are at most \(XenstorePairs.limit) keys: the ones after are not looked at.",
       "Rationale: QEMU needs three for each memory region, and has few of those",
       .record(types) { look, record in
         let count = record.body.dropFirst(8).count { $0 == 0 } / 2

@@ -26,7 +26,7 @@ public struct Survey: Sendable {
   public struct Config: Sendable, Equatable {
     /// Bytes from the start of the source to its first character.
     public let offset: UInt64
-    /// Bytes of text, without the NUL behind it.
+    /// Bytes of text, without the NUL after it.
     public let byteCount: Int
     /// The text; empty if it is longer than `Survey.configLimit`.
     public let text: [UInt8]
@@ -65,7 +65,7 @@ public struct Survey: Sendable {
   public private(set) var pageCount: UInt64 = 0
   public private(set) var lowestPFN: UInt64?
   public private(set) var highestPFN: UInt64?
-  /// Passes over the guest's memory: a new one begins where pfns do not go on ascending.
+  /// Passes over the guest's memory: a new one begins where pfns do not continue ascending.
   public private(set) var roundCount = 0
   /// Pages of the first pass that a restore allocates.
   public private(set) var firstRoundPageCount: UInt64 = 0

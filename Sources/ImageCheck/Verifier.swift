@@ -79,7 +79,7 @@ public struct Verifier {
     return VerifyReport(inspection, isStrict: options.isStrict)
   }
 
-  /// As `run`, but of the pages only the first record: an index knows the records behind them. What rules miss of the
+  /// As `run`, but of the pages only the first record: an index knows the records after them. What rules miss of the
   /// pages is in the report as well; it says something only beside that of the image without edits.
   public func runAround(_ index: RecordIndex, tail: Int) throws -> VerifyReport {
     let inspection = Inspection()
@@ -120,7 +120,7 @@ public struct Verifier {
     }
   }
 
-  /// Looks at the bytes behind a record's header that rules care for, and at its padding.
+  /// Looks at the bytes after a record's header that rules care for, and at its padding.
   private func finish(
     _ record: Record, _ reader: inout StreamReader, _ inspection: Inspection
   ) throws {

@@ -38,7 +38,7 @@ public struct ChangeReport: Sendable {
     }
   }
 
-  /// Details that are kept; the counts go on.
+  /// Details that are kept; the counts continue.
   public static let detailLimit = 1000
 
   /// The headers of the source, as they were read.

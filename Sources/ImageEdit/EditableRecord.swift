@@ -102,7 +102,7 @@ public final class EditableRecord {
     return EditableRecord(making: type, body: body, record.context)
   }
 
-  /// Ends the record's time: its payload is behind the source's position now.
+  /// Ends the record's time: its payload is after the source's position now.
   public func invalidate() {
     isValid = false
     loader = nil

@@ -64,7 +64,7 @@ extension ImageDocument {
   }
 
   /// Whether what is at this place concerns no part of the image but its own: to see what an edit
-  /// there does, nothing behind it has to be looked at.
+  /// there does, nothing after it has to be looked at.
   public func isSelfContained(_ place: ImagePlace) -> Bool {
     switch place {
     case .config(let path): !ImageDocument.concernsStream(path)

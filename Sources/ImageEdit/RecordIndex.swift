@@ -60,7 +60,7 @@ public struct RecordIndex {
     end = reader
   }
 
-  /// What is known without a walk: the records before the pages, by `front`, and those behind them,
+  /// What is known without a walk: the records before the pages, by `front`, and those after them,
   /// which somebody has found who has looked whether their headers are there: the number of the first
   /// one, and where they lie. All that is between is PAGE_DATA.
   public init(_ front: RecordIndex, tail number: Int, _ tail: [(offset: UInt64, type: RecordType)])
@@ -75,7 +75,7 @@ public struct RecordIndex {
     entries += tail.map { Entry(offset: $0.offset, type: $0.type, checkpoint: 0) }
   }
 
-  /// The number of the first record behind the pages of a plain stream: one whose pages are a chain
+  /// The number of the first record after the pages of a plain stream: one whose pages are a chain
   /// of PAGE_DATA and which ends with END. Nil for others.
   public var firstBehindPages: Int? {
     guard coverage == .all, end.ending == .end,

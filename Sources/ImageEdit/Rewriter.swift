@@ -46,7 +46,7 @@ public final class Rewriter {
   private let goesOn: (RecordType) -> Bool
 
   /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports. `goesOn` is
-  /// asked behind each record of the source, when all that was made of it has been written (from a
+  /// asked after each record of the source, when all that was made of it has been written (from a
   /// pipe): false ends the rewrite there, without another byte being read.
   public init(
     _ source: Source, to sink: Sink?, filter: any RewriteFilter,
@@ -141,7 +141,7 @@ public final class Rewriter {
     try write { writer in try writer.put(changed.bytes) }
   }
 
-  /// Lengthens what readers skip behind the configuration, so that all that follows lies at the same
+  /// Lengthens what readers skip after the configuration, so that all that follows lies at the same
   /// place of a block of 4096 bytes as before and can be shared. Xen: tools/xl/xl_vmcontrol.c,
   /// create_domain (of the optional data only the configuration is looked at).
   private static func pad(_ changed: inout Header, like original: Header) {

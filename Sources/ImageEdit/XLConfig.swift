@@ -22,7 +22,7 @@ public enum XLConfig {
     header.kind == .xl && (header.number("mandatory_flags") ?? 0) & 1 != 0
   }
 
-  /// Replaces the configuration: its bytes, a NUL behind them, and both lengths. What follows it
+  /// Replaces the configuration: its bytes, a NUL after them, and both lengths. What follows it
   /// in the optional data stays.
   public static func setText(_ text: [UInt8], in header: inout Header) {
     let old = range(header)

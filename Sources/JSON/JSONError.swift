@@ -20,7 +20,7 @@ public struct JSONError: Error, Sendable, Equatable {
     case invalidUTF8
     /// A second member of an object with this name.
     case duplicateName(String)
-    /// Anything but white space behind the value.
+    /// Anything but white space after the value.
     case trailingText
     /// More open arrays and objects than `limit`.
     case tooDeep(limit: Int)
@@ -76,7 +76,7 @@ extension JSONError.Kind: CustomStringConvertible {
     case .controlCharacter(let byte): "control character \(named(byte)) in a string"
     case .invalidUTF8: "a string is not UTF-8"
     case .duplicateName(let name): "duplicate name \(quoted(name))"
-    case .trailingText: "text behind the end of the value"
+    case .trailingText: "text after the end of the value"
     case .tooDeep(let limit): "more than \(limit) arrays and objects inside each other"
     case .tooLarge(let byteCount, let limit): "expected at most \(limit) bytes, got \(byteCount)"
     case .noValue(let path): "no value at \(path)"

@@ -8,7 +8,7 @@
 ///                           2 number     7..<8          3
 ///                           3 number     10..<11        4
 ///
-/// The values inside entry `i` start at `i + 1`; `following` is the entry behind all of them.
+/// The values inside entry `i` start at `i + 1`; `following` is the entry after all of them.
 struct JSONSyntax: Sendable {
   enum Kind: Sendable {
     case null, bool, number, string, array, object
@@ -152,7 +152,7 @@ private struct Reader {
     entries[entry].following = entries.count
   }
 
-  /// Reads a name and the colon behind it; returns where the name is.
+  /// Reads a name and the colon after it; returns where the name is.
   private mutating func readName() throws(JSONError) -> Range<Int> {
     let start = scanner.position
     try scanner.takeString(expected: "a name")

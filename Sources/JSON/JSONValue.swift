@@ -32,7 +32,7 @@ extension JSONValue {
     try self.init(parsing: Array(text.utf8), options: options)
   }
 
-  /// The text of this value, without a line end behind it.
+  /// The text of this value, without a line end after it.
   public func text(_ style: JSONStyle = .compact) -> [UInt8] {
     var writer = JSONWriter(style: style)
     writer.value(self)

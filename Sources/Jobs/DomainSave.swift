@@ -24,7 +24,7 @@ package struct DomainSave {
   package var isLive = true
   package var isVerifying = false
   package var isUnchecked = false
-  /// Whether the domain runs on here behind a save that worked.
+  /// Whether the domain runs on here after a save that worked.
   package var isResuming = false
   package var policy: (any Policy)?
   package var checkpoints: (any Checkpoints)?
@@ -184,7 +184,7 @@ package struct DomainSave {
       if let checkpoints { .checkpointed(asked, checkpoints) } else {
         isLive ? .live(asked) : .nonLive
       }
-    // Behind END whoever reads the stream may run the domain: from here on only this program, and
+    // After END whoever reads the stream may run the domain: from here on only this program, and
     // nobody in its place, may resume it. A file is nobody's before it has its name.
     let progress: (Save.Progress) -> Void = { event in
       if isRead, event.what == "End of stream" { standing.wasOwed = domain.leaveSuspended() }

@@ -36,7 +36,7 @@ final class FilteredOutput {
     }
   }
 
-  /// Ends the stream and waits for what is behind the filter. Throws the filter's error.
+  /// Ends the stream and waits for what is after the filter. Throws the filter's error.
   func finish() throws -> ChangeReport {
     sink.cut()
     thread.wait()

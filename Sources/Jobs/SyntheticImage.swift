@@ -30,7 +30,7 @@ package struct SyntheticImage {
   /// Pages of zeros from pfn 0 on.
   package var pageCount: UInt64 = 32
   package var config = JSONObject()
-  /// Records before END, behind the guest's state.
+  /// Records before END, after the guest's state.
   package var extra: [Record] = []
   /// Record types that are left out.
   package var omitted: Set<RecordType> = []
@@ -284,7 +284,7 @@ package struct SyntheticImage {
     numbers([(type, 2), (UInt64(instance), 2), (UInt64(data.count), 4)]) + data
   }
 
-  /// Little-endian integers one behind the other: (value, bytes).
+  /// Little-endian integers one after the other: (value, bytes).
   private func numbers(_ values: [(value: UInt64, byteCount: Int)]) -> [UInt8] {
     values.flatMap { item in
       (0..<item.byteCount).map { UInt8(truncatingIfNeeded: item.value >> UInt64(8 * $0)) }

@@ -15,7 +15,7 @@ package final class TraceRecorder {
     creating path: String, _ rule: OutputFile.Rule = .replacing
   ) throws { file = try OutputFile(path, .text, rule) }
 
-  /// The save has failed, be it behind the last byte. `code`: why.
+  /// The save has failed, be it after the last byte. `code`: why.
   package func fail(_ code: String) { trace?.outcome = code }
 
   /// Writes what there is. A machine that crashes may lose it: nobody waits for a disk here, least of

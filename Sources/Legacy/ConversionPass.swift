@@ -170,7 +170,7 @@ struct ConversionPass {
       guard !isVerifying else {
         throw fail(
           .unsupported, item, "checkpoint \(index + 1)",
-          "expected no checkpoint behind ENABLE_VERIFY_MODE: its pages would not count")
+          "expected no checkpoint after ENABLE_VERIFY_MODE: its pages would not count")
       }
       return
     }
@@ -331,7 +331,7 @@ struct ConversionPass {
       note(
         LegacyNote(
           offset: cut.offset,
-          text: "checkpoint \(report.checkpointCount) counts, the one behind it was left out: "
+          text: "checkpoint \(report.checkpointCount) counts, the one after it was left out: "
             + (cut.place.isEmpty ? "" : "\(cut.place): ") + cut.problem))
     } else if let byteCount = reader.source.byteCount, byteCount > reader.source.position,
       !options.skipsDeviceModel

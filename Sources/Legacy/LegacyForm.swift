@@ -47,7 +47,7 @@ public enum LegacyForm: Sendable, Equatable {
 
 extension ToolstackWidth {
   /// The width that the first 8 bytes speak for: p2m_size is below 2^28, so the upper half of a
-  /// 64-bit one is zero, while behind a 32-bit one stand all ones (PV) or a chunk's type (HVM).
+  /// 64-bit one is zero, while after a 32-bit one stand all ones (PV) or a chunk's type (HVM).
   init?(p2mSize first: [UInt8]) {
     let low = first.load(0, as: UInt32.self)
     guard low != 0, low < LegacyLimit.p2mSize else { return nil }

@@ -10,7 +10,7 @@ public import Bytes
 ///     | phys_offset | start_addr | size | namelen u32 |   | name, namelen bytes with its NUL |
 ///     +-----------------------------------------------+   +-----------------------------------+
 ///
-/// A 64-bit toolstack has 4 more bytes behind each name: the padding of its C structure.
+/// A 64-bit toolstack has 4 more bytes after each name: the padding of its C structure.
 public struct LegacyPhysmap: Sendable, Equatable {
   public struct Entry: Sendable, Equatable {
     public let physOffset: UInt64

@@ -1,4 +1,4 @@
-// The chunks of a body, and the tails behind it.
+// The chunks of a body, and the tails after it.
 
 internal import Bytes
 internal import Format
@@ -181,7 +181,7 @@ extension LegacyReader {
     return .unmappedPFNs(count: count)
   }
 
-  /// The next part of the next vCPU, or the shared info page behind all of them.
+  /// The next part of the next vCPU, or the shared info page after all of them.
   mutating func vcpu() throws(StreamError) -> LegacyItem.Content {
     guard vcpuIndex < online.count else {
       state = .endOfCheckpoint

@@ -99,7 +99,7 @@ public struct LegacyReader {
   /// Bytes from the start of the stream to the next one.
   public var offset: UInt64 { base + source.position }
 
-  /// Goes on in a copy of what the source still has, so that it can be read twice.
+  /// Continues in a copy of what the source still has, so that it can be read twice.
   mutating func spool(into scratch: ScratchFile) throws(StreamError) {
     precondition(waiting == 0)
     let here = offset
@@ -346,7 +346,7 @@ public struct LegacyReader {
 
   // MARK: - Rounds
 
-  /// The item behind the last one of a tail.
+  /// The item after the last one of a tail.
   private mutating func endOfCheckpoint() -> LegacyItem.Content {
     let index = checkpointCount
     checkpointCount += 1
@@ -355,7 +355,7 @@ public struct LegacyReader {
     return .endOfCheckpoint(index: index)
   }
 
-  /// ENABLE_COMPRESSION speaks of the checkpoints behind the one that it comes in.
+  /// ENABLE_COMPRESSION speaks of the checkpoints after the one that it comes in.
   mutating func enableCompression() { compressesNext = true }
 
   // MARK: - Reading

@@ -47,7 +47,7 @@ public enum LegacyRows {
   /// An entry that fills a place: the saver could not map a page there.
   static let filler: UInt64 = 0xF000_0000
 
-  // MARK: - Behind the number of a chunk
+  // MARK: - After the number of a chunk
 
   public static let hvmParam: [Field] = [
     Field.bytes("_pad", 4), .x64("value").doc("The bytes before it are C's padding: anything."),

@@ -49,7 +49,7 @@ struct PageInflater {
 
   init() throws(SystemError) { store = try ScratchFile() }
 
-  /// Whether the next record has to be written before `inflate` can go on.
+  /// Whether the next record has to be written before `inflate` can continue.
   var isFull: Bool {
     pageCount == Self.pagesPerRecord || entries.count >= LegacyLimit.batch
   }

@@ -7,13 +7,13 @@ internal import SystemIO
 public protocol Checkpoints: AnyObject {
   /// Called once, when the save begins, with the domain as it is then.
   func begin(_ info: DomainInfo)
-  /// Called before CHECKPOINT is written. Throws where whoever goes on after it is gone: a stream that
+  /// Called before CHECKPOINT is written. Throws where whoever continues after it is gone: a stream that
   /// ends inside a checkpoint makes the other side take over at once.
   func willEnd() throws
   /// Called when CHECKPOINT has been written: the guest may run again. Whoever adds records of its
   /// own to the stream does it in `checkpoint`. False ends the save; the guest runs then.
   func postcopy() throws -> Bool
-  /// Called behind `postcopy`, while the guest runs: waits until the next checkpoint is due.
+  /// Called after `postcopy`, while the guest runs: waits until the next checkpoint is due.
   /// `count`: how many there are. False ends the save.
   func checkpoint(_ count: Int) throws -> Bool
 }

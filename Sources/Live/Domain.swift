@@ -67,7 +67,7 @@ public protocol Domain: AnyObject {
   /// The greatest page number of the domain, plus one. Called once, before all that counts pages.
   func frameCount() throws -> Int
 
-  /// The frames behind `pfns`, as many and in their order; `invalidFrame` where there is none.
+  /// The frames after `pfns`, as many and in their order; `invalidFrame` where there is none.
   /// HVM: the pfns themselves. PV: from the guest's p2m. Called once a batch (at most 1024 pages),
   /// while the guest runs or stands still. `frames` holds what the last call left.
   func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws

@@ -11,7 +11,7 @@ public struct Guest: Sendable {
   public let startOfStream: [RecordType]
   /// Written when all pages were sent and the guest stands still.
   public let endOfCheckpoint: [RecordType]
-  /// Written behind those, vCPU by vCPU.
+  /// Written after those, vCPU by vCPU.
   public let eachVCPU: [RecordType]
   /// Whether a device model writes to the guest's memory, so that it has to tell about it.
   public let hasEmulator: Bool

@@ -9,7 +9,7 @@ public protocol ManagedDomain: Domain {
   /// XEN_DOMCTL_pausedomain.
   func pause() throws
 
-  /// Lets the vCPUs go on. Does nothing for a domain that is not paused.
+  /// Lets the vCPUs continue. Does nothing for a domain that is not paused.
   func unpause() throws
 
   /// Says that the domain, which is suspended or about to be, is to stay so if this program is killed:

@@ -48,7 +48,7 @@ final class PageSender {
     copies = Arena(capacity: guest.normalises ? PageSender.batchLimit * pageByteCount : 0)
   }
 
-  /// Sends all pages of `bitmap`, ascending. `progress` is called behind each batch with how many
+  /// Sends all pages of `bitmap`, ascending. `progress` is called after each batch with how many
   /// have been looked at.
   func send(_ bitmap: PageBitmap, progress: (Int) -> Void) throws {
     var done = 0
@@ -91,7 +91,7 @@ final class PageSender {
     vectors.removeAll()
     vectors.append(head, 0..<16 + 8 * pfns.count)
     if mapped.isEmpty { return try write(pfns, types, dataCount: 0) }
-    // The lease ends with this scope: behind the write, which takes the pages straight from it.
+    // The lease ends with this scope: after the write, which takes the pages straight from it.
     let lease = try domain.map(mapped)
     precondition(lease.count == mapped.count)
     if guest.normalises {

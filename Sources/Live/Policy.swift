@@ -81,9 +81,9 @@ public protocol Policy {
   mutating func decide(_ stats: PrecopyStats) -> Verdict
   /// Called once, when the guest stands still after the last live round; not when a policy aborts.
   mutating func suspended(_ stats: PrecopyStats)
-  /// Called when the guest of a checkpointed save runs again, behind each checkpoint.
+  /// Called when the guest of a checkpointed save runs again, after each checkpoint.
   mutating func postcopy()
-  /// Called behind `postcopy`, before the wait for the next checkpoint; `count`: how many there are.
+  /// Called after `postcopy`, before the wait for the next checkpoint; `count`: how many there are.
   /// False ends the save; the guest runs then.
   mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool
   /// Called once at the end of every save for which `begin` was called.

@@ -5,9 +5,9 @@ internal import Bytes
 /// Replays a trace in virtual time against a link of another speed, with any policy.
 ///
 /// The model: the guest's time line is the trace's. In the interval of a recorded round it dirties
-/// pages at an even rate, so that at the interval's end there are as many as were found; behind the
-/// last interval its rate goes on. Pages of two intervals are taken to be different ones, up to all
-/// pages of the domain: a round longer than the recorded ones is an upper bound. Pages behind the
+/// pages at an even rate, so that at the interval's end there are as many as were found; after the
+/// last interval its rate continues. Pages of two intervals are taken to be different ones, up to all
+/// pages of the domain: a round longer than the recorded ones is an upper bound. Pages after the
 /// first round all have contents. A round of `d` pages of which `p` have contents takes
 /// 16 * ceil(d / 1024) + 8 * d + 4096 * p bytes.
 public struct Replay: Sendable {
@@ -147,7 +147,7 @@ public struct Replay: Sendable {
     return result(.complete, now - stopped)
   }
 
-  /// The best that a policy could have done, knowing everything: of stopping behind 1, 2, ...
+  /// The best that a policy could have done, knowing everything: of stopping after 1, 2, ...
   /// `roundLimit` rounds, the soonest end among those whose downtime is within `downtimeLimit`; if
   /// there is none, the least downtime.
   public func hindsight(

@@ -5,7 +5,7 @@ public import Format
 internal import Stream
 public import SystemIO
 
-/// Whoever wants to know how a restore goes on.
+/// Whoever wants to know how a restore continues.
 public protocol RestoreObserver: AnyObject {
   /// Called once, when the stream's headers have been read.
   func begin(_ guest: GuestType, xenMajor: UInt32, xenMinor: UInt32)
@@ -45,7 +45,7 @@ public final class Restore {
     reader = StreamReader(source)
   }
 
-  /// Restores. Call it once. Nothing behind the libxc stream's END is read where that is the
+  /// Restores. Call it once. Nothing after the libxc stream's END is read where that is the
   /// outermost layer and the source is a pipe.
   public func run() throws -> RestoreResult {
     do {

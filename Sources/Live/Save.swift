@@ -375,7 +375,7 @@ public struct SaveResult: Sendable {
   public let checkpointCount: Int
   /// Whether it was the save that suspended the domain; if not, it is not the save's to resume.
   public let hasSuspended: Bool
-  /// Pages that were dirty behind a verify round of a live save.
+  /// Pages that were dirty after a verify round of a live save.
   public let verifyDirtyCount: Int?
   /// What could not be put back as it was; the image is good all the same.
   public let aftermath: [String]

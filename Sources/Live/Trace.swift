@@ -27,7 +27,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     case final
     /// The only round of a save that is not live.
     case standing
-    /// A round of a checkpointed save behind its first checkpoint.
+    /// A round of a checkpointed save after its first checkpoint.
     case checkpoint
     /// Pages for the restorer to compare.
     case verify

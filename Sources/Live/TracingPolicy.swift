@@ -2,7 +2,7 @@
 
 /// Passes everything on to another policy, and records the rounds that it hears of.
 public struct TracingPolicy: Policy {
-  /// Where the record is found behind the save.
+  /// Where the record is found after the save.
   public final class Record {
     public fileprivate(set) var trace = Trace()
     fileprivate let clock: any SaveClock

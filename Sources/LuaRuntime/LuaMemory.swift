@@ -95,7 +95,7 @@ public final class LuaMemory {
     pushLoop(frame, reasons)
   }
 
-  /// The same, a piece at a time: behind the last item it asks `refill`, which lends other memory,
+  /// The same, a piece at a time: after the last item it asks `refill`, which lends other memory,
   /// for more; nil ends the loop.
   public func pushLoop(
     _ frame: LuaFrame, reasons: [String],
@@ -246,7 +246,7 @@ extension LuaState {
       ),
       (
         "unpack", "(format: string, offset?: integer): any",
-        "Values at an offset by a format of string.unpack, and the offset behind them. Looks at "
+        "Values at an offset by a format of string.unpack, and the offset after them. Looks at "
           + "65,536 bytes at most."
       ),
     ]

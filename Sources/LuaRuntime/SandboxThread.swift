@@ -7,7 +7,7 @@ internal import SystemIO
 /// thread is sealed by the kernel (no new privileges, a seccomp filter), so that even a script that
 /// breaks out of Lua can open no file and start no program. Each call has a deadline: when it has
 /// passed, the script is stopped; where it cannot be stopped (it is inside one long search), it is
-/// left behind and the caller goes on.
+/// left behind and the caller continues.
 ///
 /// `Resident` is what lives on the thread: it is made there, is only ever given to functions that
 /// run there, and goes there. The object itself belongs to one caller at a time.
@@ -76,7 +76,7 @@ public final class SandboxThread<Resident> {
 
   /// Runs `body` on the thread and waits for it. Throws what it throws; an error of kind interrupted
   /// with code "deadline" when it had to be stopped after `deadline` nanoseconds, and with code
-  /// "stuck" when it did not stop (and at once, as long as it goes on).
+  /// "stuck" when it did not stop (and at once, as long as it continues).
   public func call<R: Sendable>(
     deadline: UInt64, _ body: @escaping @Sendable (Resident, LuaState) throws -> R
   ) throws(LuaError) -> R {
@@ -89,7 +89,7 @@ public final class SandboxThread<Resident> {
     }
   }
 
-  /// Starts `body` on the thread and does not wait for it: for work that goes on beside its caller.
+  /// Starts `body` on the thread and does not wait for it: for work that continues beside its caller.
   /// Until it has ended nothing else can be called. It is not stopped at a deadline.
   public func begin<R: Sendable>(
     _ body: @escaping @Sendable (Resident, LuaState) throws -> R
@@ -141,7 +141,7 @@ public final class SandboxThread<Resident> {
   }
 }
 
-/// Work on a sandbox's thread that goes on beside its caller.
+/// Work on a sandbox's thread that continues beside its caller.
 public struct SandboxJob<R: Sendable> {
   private let look: (UInt64) -> Result<R, LuaError>?
   fileprivate init(_ look: @escaping (UInt64) -> Result<R, LuaError>?) { self.look = look }
@@ -159,6 +159,6 @@ private final class Core<Resident>: @unchecked Sendable {
 
 /// Where a job leaves its result.
 private final class Answer<R: Sendable>: @unchecked Sendable {
-  // Safe to send: written before the job ends, read behind it. Nobody reads it if it never ends.
+  // Safe to send: written before the job ends, read after it. Nobody reads it if it never ends.
   var result: Result<R, LuaError>?
 }

@@ -26,7 +26,7 @@ package enum ModulePaths {
     shipped.map { $0 + "/meta" }.first { Surroundings.exists($0 + "/xensave.lua") }
   }
 
-  /// Folders of the machine's administrator and of Debian's Lua modules: before and behind what is
+  /// Folders of the machine's administrator and of Debian's Lua modules: before and after what is
   /// shipped.
   private static let site = "/etc/xen/xensave.d"
   private static let system = "/usr/share/lua/5.4"

@@ -20,7 +20,7 @@ package struct PolicySource: Sendable {
     self.text = text
     self.field = field
   }
-  /// The first line of its comment, behind "name - ".
+  /// The first line of its comment, after "name - ".
   package var summary: String {
     let header = ScriptHeader(String(decoding: text, as: UTF8.self)).summary
     return header.firstRange(of: " - ").map { String(header[$0.upperBound...]) } ?? header

@@ -16,7 +16,7 @@ final class PolicyScript {
   private let isPlain: Bool
   /// What it calls itself; "" where it does not say.
   let name: String
-  /// Whether it wants to be asked behind a round too.
+  /// Whether it wants to be asked after a round too.
   let asksTwice: Bool
   /// The values of its options.
   let options: LuaValue

@@ -77,7 +77,7 @@ struct Completer {
     return word.isEmpty ? out.filter { !LuaLexer.keywords.contains($0.replacement) } : out
   }
 
-  /// The entries of the table at `index` that can stand behind a ".".
+  /// The entries of the table at `index` that can stand after a ".".
   private func entries(of index: Int, onlyFunctions: Bool) -> [Completion] {
     let frame = state.frame
     var out: [Completion] = []

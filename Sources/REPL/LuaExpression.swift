@@ -15,7 +15,7 @@ enum LuaStep: Equatable {
   case call([LuaToken])
 }
 
-/// A name (or string) and steps behind it: `img.config["c_info"]`.
+/// A name (or string) and steps after it: `img.config["c_info"]`.
 struct LuaExpression {
   let root: LuaToken
   let steps: [LuaStep]

@@ -128,7 +128,7 @@ package struct LuaLexer {
     return at(end) == UInt8(ascii: "[") ? end - start - 1 : nil
   }
 
-  /// Goes behind the long bracket that closes; false where the text ends before.
+  /// Goes after the long bracket that closes; false where the text ends before.
   private mutating func skipLong(_ level: Int) -> Bool {
     let close = Array(("]" + String(repeating: "=", count: level) + "]").utf8)
     while place < bytes.count {
@@ -147,7 +147,7 @@ package struct LuaLexer {
   static func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
   package static func isName(_ byte: UInt8) -> Bool { isNameStart(byte) || isDigit(byte) }
 
-  /// Whether the text can stand behind a "." in Lua.
+  /// Whether the text can stand after a "." in Lua.
   package static func isIdentifier(_ text: String) -> Bool {
     guard let first = text.utf8.first, isNameStart(first), !keywords.contains(text) else {
       return false

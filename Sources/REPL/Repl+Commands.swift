@@ -7,7 +7,7 @@ internal import SystemIO
 internal import Terminal
 
 extension Repl {
-  /// Runs a dot command; `rest` is what stands behind its name.
+  /// Runs a dot command; `rest` is what stands after its name.
   package func run(_ command: DotCommand, _ rest: String) throws {
     switch command {
     case .quit: isDone = true

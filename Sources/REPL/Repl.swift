@@ -156,7 +156,7 @@ package final class Repl {
     let code = Repl.code(text)
     let start = Surroundings.nanoseconds
     do throws(LuaError) {
-      // A text that compiles behind "return" is an expression.
+      // A text that compiles after "return" is an expression.
       let isExpression = problem("return " + code) == nil
       try state.load(Array((isExpression ? "return " + code : code).utf8), name: "=repl")
       state.place = nil

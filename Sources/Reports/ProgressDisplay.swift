@@ -3,11 +3,11 @@
 internal import SystemIO
 internal import Terminal
 
-/// What looks on while work goes on, and says so on standard error.
+/// What looks on while work continues, and says so on standard error.
 package final class ProgressDisplay {
   private let style: ProgressStyle
   private var rate = ProgressRate()
-  /// When the work began that goes on without a pause, in nanoseconds.
+  /// When the work began that continues without a pause, in nanoseconds.
   private var start: UInt64 = 0
   private var lastPhaseEnd: UInt64 = 0
   private var lastLine: UInt64 = 0

@@ -58,7 +58,7 @@ package struct Summary {
   package var ending: String {
     switch survey.ending {
     case .end: "complete, ends with END"
-    case .checkpoint: "checkpointed, ends behind a complete checkpoint"
+    case .checkpoint: "checkpointed, ends after a complete checkpoint"
     case .cutCheckpoint: "checkpointed, cut inside a record: the last complete checkpoint counts"
     case .opaque: "read up to the state of a virtual GPU, which has no length"
     case nil: "incomplete"
@@ -107,7 +107,7 @@ package struct Summary {
     if let kind = survey.trailing?.kind {
       line(
         "trailing",
-        kind == .opaque ? "the state of a virtual GPU, and all after it" : "bytes behind the end")
+        kind == .opaque ? "the state of a virtual GPU, and all after it" : "bytes after the end")
     }
     if let uefi = survey.uefi {
       let secure = uefi.secureBoot.map { $0 ? ", Secure Boot on" : ", Secure Boot off" } ?? ""

@@ -18,7 +18,7 @@ internal import SystemIO
 ///     save:     Save -- pipe --> filters --> libxl's descriptor
 ///     restore:  libxl's descriptor --> filters -- pipe --> xc_domain_restore
 ///
-/// From libxl's descriptor nothing is read behind END or, before libxl has had its turn, behind
+/// From libxl's descriptor nothing is read after END or, before libxl has had its turn, after
 /// CHECKPOINT: libxl goes on there itself. Where a filter fails, the stream ends: what was written
 /// is no image, the save or restore fails, and nothing that it had not passed gets through.
 final class HelperFilter {
@@ -34,7 +34,7 @@ final class HelperFilter {
   private(set) var descriptor: Int32
   /// Bytes of the filter thread: one for each checkpoint that has passed, and one at a good end.
   private let progress: Int32
-  /// Restore: a byte lets the filters read on behind a checkpoint.
+  /// Restore: a byte lets the filters read on after a checkpoint.
   private var permission: Int32
 
   /// How the filters' work ended.
@@ -125,7 +125,7 @@ final class HelperFilter {
             default: return true
             }
           }.run()
-          // Behind the last byte of the stream: then libxl may be told.
+          // After the last byte of the stream: then libxl may be told.
           _ = tell(stepOut)
           return .good
         } catch {
@@ -158,7 +158,7 @@ final class HelperFilter {
     }
   }
 
-  /// Restore: lets the filters read on behind a checkpoint.
+  /// Restore: lets the filters read on after a checkpoint.
   func goOn() { _ = tell(permission) }
 
   /// Waits for the end of the stream: all is written, or this throws.
@@ -195,7 +195,7 @@ final class HelperFilter {
     XensaveError(SystemError("write", number, "stream"), message)
   }
 
-  /// How the filters have ended; nil where they go on for so many nanoseconds, because they wait for
+  /// How the filters have ended; nil where they continue for so many nanoseconds, because they wait for
   /// the stream.
   private func ending(within nanoseconds: UInt64) -> Ending? {
     let result = job.wait(watch?.isStuck == true ? 0 : nanoseconds)

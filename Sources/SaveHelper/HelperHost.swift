@@ -32,7 +32,7 @@ public protocol HelperHost: AnyObject {
     _ callbacks: ManagerCallbacks
   ) throws
   /// Restores into the domain that libxl has made, blocking; gives the frames of xenstore's ring and
-  /// of the console. Reads nothing behind END or CHECKPOINT.
+  /// of the console. Reads nothing after END or CHECKPOINT.
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
   ) throws -> (store: UInt64, console: UInt64)

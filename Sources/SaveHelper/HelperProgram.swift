@@ -6,7 +6,7 @@ internal import Live
 internal import Reports
 internal import SystemIO
 
-/// The words behind the helper's name where the program was started as one; nil where it was not.
+/// The words after the helper's name where the program was started as one; nil where it was not.
 /// libxl starts what LIBXL_SAVE_HELPER names with its mode as the first word.
 public func helperWords(_ program: String, _ words: [String]) -> [String]? {
   let name = program.split(separator: "/").last.map(String.init) ?? ""

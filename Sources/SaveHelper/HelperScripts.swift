@@ -56,7 +56,7 @@ package struct HelperConfiguration: Sendable {
 
   /// Of several the first decides.
   package var policy: HelperScript? { scripts.first { $0.hasPolicy } }
-  /// All of them filter, one behind the other.
+  /// All of them filter, one after the other.
   package var filters: [HelperScript] { scripts.filter(\.hasFilter) }
 
   /// Where the trace of a live save goes: of several files the first that says it.

@@ -175,7 +175,7 @@ public final class HelperSession {
     let isRestore = arguments.isRestore
     if asked.contains(.postcopy) {
       table.postcopy = {
-        // libxl writes behind what has left the filters.
+        // libxl writes after what has left the filters.
         if !isRestore, let filter, (try? filter.awaitCheckpoint()) == nil { return 0 }
         return self.ask(.postcopy, failure: 0)
       }
@@ -183,7 +183,7 @@ public final class HelperSession {
     if asked.contains(.checkpoint) {
       table.checkpoint = {
         let answer = self.ask(.checkpoint, failure: 0)
-        // Only where libxl has had its turn and goes on: after a failover there is no next checkpoint,
+        // Only where libxl has had its turn and continues: after a failover there is no next checkpoint,
         // and who waited for one would wait for a sender that may keep its end open for ever.
         if isRestore, answer == 1 { filter?.goOn() }
         return answer

@@ -48,7 +48,7 @@ final class FilterTime: Sendable {
   func begin() { began.store(clock.nanoseconds + 1, ordering: .relaxed) }
   func end() { began.store(0, ordering: .relaxed) }
 
-  /// What the call that goes on has used, in nanoseconds.
+  /// What the call that continues has used, in nanoseconds.
   var used: UInt64 {
     let start = began.load(ordering: .relaxed)
     let now = clock.nanoseconds + 1

@@ -62,7 +62,7 @@ package struct ScriptOptions {
   /// Our options with what they take ("" for nothing), for suggestions and completions.
   package static let all: [(name: String, value: String, help: String)] = [
     ("-e", "CODE", "Run this code; may be given several times."),
-    ("-i", "", "Go on with a session."),
+    ("-i", "", "Continue with a session."),
     ("-l", "MODULE", "Load a module into a global."),
     ("-o", "OUT", "Write the filtered image here; - is standard output."),
     ("--output", "OUT", "The same as -o."),

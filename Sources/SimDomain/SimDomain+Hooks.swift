@@ -157,7 +157,7 @@ extension SimDomain: Domain {
     guard shutdown == nil else { return }
     // Whoever is paused answers nobody.
     guard !isPaused else { throw XensaveError(.suspend, 110, "the guest is paused") }
-    // The guest goes on working until its last vCPU has come to the hypercall.
+    // The guest continues working until its last vCPU has come to the hypercall.
     clock.advance(by: configuration.suspendTime)
     catchUp()
     if faults.pass(.silentSuspend) != nil { return }

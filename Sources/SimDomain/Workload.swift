@@ -6,7 +6,7 @@ internal import Bytes
 /// seed and the time alone, not from how often somebody looks.
 public struct Workload: Sendable, Equatable {
   public struct Phase: Sendable, Equatable {
-    /// Nanoseconds; the last phase of a workload that does not repeat goes on for ever.
+    /// Nanoseconds; the last phase of a workload that does not repeat continues for ever.
     public var duration: UInt64
     /// Writes a second, each to one page.
     public var writesPerSecond: UInt64

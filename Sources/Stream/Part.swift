@@ -16,7 +16,7 @@ public struct Header: Sendable {
   public let kind: HeaderKind
   /// Bytes from the start of the source.
   public let offset: UInt64
-  /// The header as it is, and the xl header's optional data behind it.
+  /// The header as it is, and the xl header's optional data after it.
   public var bytes: [UInt8]
   /// The byte order of its fields.
   public let order: ByteOrder
@@ -50,9 +50,9 @@ public struct Record: Sendable {
   /// The part of the body that is in memory: all of it, or the header before bulk bytes (for
   /// PAGE_DATA: count and pfn table; for large blobs: their fixed fields).
   public var body: [UInt8]
-  /// The padding behind the body where the whole body is in memory (0 to 7 bytes, normally zero).
+  /// The padding after the body where the whole body is in memory (0 to 7 bytes, normally zero).
   public var padding: [UInt8]
-  /// Bytes of the body behind `body`, still in the source.
+  /// Bytes of the body after `body`, still in the source.
   public let payloadByteCount: UInt64
   /// Byte order and guest width for reading the body.
   public let context: BodyContext
@@ -83,7 +83,7 @@ public struct Record: Sendable {
   public var totalByteCount: UInt64 { framing.totalByteCount(length) }
   /// The offset of the body's first byte.
   public var bodyOffset: UInt64 { offset + UInt64(framing.headByteCount) }
-  /// The offset of the first byte behind it.
+  /// The offset of the first byte after it.
   public var endOffset: UInt64 { offset + totalByteCount }
   /// The rows laid over the body.
   public var layout: BodyLayout { BodyLayout(type, body: body, context) }
@@ -144,7 +144,7 @@ public struct Record: Sendable {
 /// Bytes that belong to no record.
 public struct Trailing: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
-    /// Behind the stream's end: another program's, such as xl's handshake in a migration.
+    /// After the stream's end: another program's, such as xl's handshake in a migration.
     case afterEnd
     /// The beginning of a record of a checkpoint that was never finished.
     case cutRecord

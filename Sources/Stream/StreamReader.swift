@@ -71,7 +71,7 @@ public struct StreamReader {
     self.leavesPageTables = leavesPageTables
   }
 
-  /// A reader that goes on at a record that an earlier pass has found at `offset` (a byte of a
+  /// A reader that continues at a record that an earlier pass has found at `offset` (a byte of a
   /// file). `container`, `guest` and `version` are what that pass knew there.
   public init(
     _ source: Source, resumingAt offset: UInt64, index: Int, layer: Layer, checkpoint: Int,
@@ -260,7 +260,7 @@ public struct StreamReader {
     }
   }
 
-  /// Reads the bytes behind a record's padding and compares its checksum.
+  /// Reads the bytes after a record's padding and compares its checksum.
   private mutating func readChecksum() throws(StreamError) {
     guard let checksum else { return }
     self.checksum = nil
@@ -402,7 +402,7 @@ public struct StreamReader {
     }
   }
 
-  /// Follows a record to the layer that comes behind it.
+  /// Follows a record to the layer that comes after it.
   private mutating func follow(_ record: Record) {
     isAfterCheckpointEnd = record.type == .checkpointEnd || record.type == .checkpointState
     switch record.type {

@@ -152,7 +152,7 @@ public struct StreamWriter {
     }
   }
 
-  /// Writes what was gathered. Call it once behind the last part.
+  /// Writes what was gathered. Call it once after the last part.
   public mutating func finish() throws(StreamError) { try flush() }
 
   private mutating func keep(_ offset: UInt64, _ count: UInt64) throws(StreamError) {

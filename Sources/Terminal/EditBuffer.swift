@@ -34,7 +34,7 @@ struct EditBuffer {
     cursor = boundary(notBefore: range.lowerBound + inserted.utf8.count)
   }
 
-  /// Inserts `inserted` at the cursor, which moves behind it.
+  /// Inserts `inserted` at the cursor, which moves after it.
   mutating func insert(_ inserted: String) {
     replace(cursor..<cursor, with: inserted)
   }

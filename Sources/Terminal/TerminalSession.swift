@@ -89,7 +89,7 @@ private let isInUse = Atomic<Bool>(false)
     signals = nil
   }
 
-  /// Stops this process and its group as Ctrl-Z does, and takes the terminal again when they go on.
+  /// Stops this process and its group as Ctrl-Z does, and takes the terminal again when they continue.
   /// Where nobody could continue a stopped process (no job control), it is not stopped.
   mutating func suspend() throws(TerminalError) {
     end()

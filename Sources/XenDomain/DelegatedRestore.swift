@@ -5,7 +5,7 @@ internal import CXen
 internal import Glibc
 public import Live
 
-/// A restore by xc_domain_restore. It reads not one byte behind END, or behind CHECKPOINT before
+/// A restore by xc_domain_restore. It reads not one byte after END, or after CHECKPOINT before
 /// the checkpoint callback.
 public struct DelegatedRestore {
   /// Event channels and domains of xenstore and the console.

@@ -24,7 +24,7 @@ extension XenDomain {
     defer { host.onProgress = nil }
     do {
       try owing(.logDirty) {
-        // The library goes on where a signal wakes it: it stops where it can no longer write.
+        // The library continues where a signal wakes it: it stops where it can no longer write.
         try Interrupt.diverting(number) {
           try save.run(
             self, to: number, policy: TracingPolicy(run.policy, record),

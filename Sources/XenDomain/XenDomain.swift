@@ -103,7 +103,7 @@ public final class XenDomain: Domain {
     }
     let bad = errors.prefix(count).firstIndex { $0 != 0 }
     let host = host
-    // Safety: xenforeignmemory_map gives the pages one behind the other; a page that has an error
+    // Safety: xenforeignmemory_map gives the pages one after the other; a page that has an error
     // is not there, and then none is lent.
     var addresses: [UnsafeMutableRawPointer] = unsafe []
     unsafe addresses.reserveCapacity(count)

@@ -42,7 +42,7 @@ public final class XenHost {
   /// The minor numbers of the releases of Xen 4.x whose libraries are known, ascending.
   public static var releases: [Int] {
     var out: [Int] = []
-    // Safety: rows of a static table, until NULL behind the last.
+    // Safety: rows of a static table, until NULL after the last.
     while let release = unsafe cxen_release_at(Int32(out.count)) {
       out.append(Int(unsafe release.pointee.minor))
     }

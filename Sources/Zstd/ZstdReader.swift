@@ -12,7 +12,7 @@ public import SystemIO
 @safe public final class ZstdReader {
   /// The frame is at its end.
   public private(set) var isAtEnd = false
-  /// Whether there is something behind the frame; known at its end.
+  /// Whether there is something after the frame; known at its end.
   public private(set) var hasMore = false
 
   private let source: Source

@@ -104,7 +104,7 @@ import Testing
     }
   }
 
-  /// A second release, behind the first, is known nowhere else.
+  /// A second release, after the first, is known nowhere else.
   @Test func secondReleaseOfDraftB() {
     var image = TestImage(version: 1)
     image.headers()
@@ -120,7 +120,7 @@ import Testing
     draft.headers()
     draft.pages([1])
     draft.record(0)
-    // Without the inferred record: 16 bytes of header, 8 of body and 8 of footer behind the headers.
+    // Without the inferred record: 16 bytes of header, 8 of body and 8 of footer after the headers.
     var bytes = draft.bytes
     bytes.removeSubrange(32..<64)
     var final = TestImage(version: 3)

@@ -13,7 +13,7 @@ import Testing
   static let draftB = hexFixture("draft-b")
   static let xml = Array("<domain/>".utf8)
   static let expressions = Array("((time 1)(word_size 64))".utf8)
-  /// What is behind libvirt's header and XML.
+  /// What is after libvirt's header and XML.
   static let libxl = Array(libvirt.dropFirst(64 + xml.count + 1))
 
   static func hexFixture(_ name: String) -> [UInt8] {

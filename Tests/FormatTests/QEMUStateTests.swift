@@ -156,7 +156,7 @@ import struct TestKit.Seed
         .isLeaf)
   }
 
-  /// Any bytes behind the magic: places tile, reading and writing back changes nothing.
+  /// Any bytes after the magic: places tile, reading and writing back changes nothing.
   @Test(arguments: 0..<40) func anyBytesTile(_: Int) throws {
     var random = Seed()
     var body = Self.emulator + Self.head()

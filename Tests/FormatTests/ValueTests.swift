@@ -54,7 +54,7 @@ import struct TestKit.Seed
     try edit(table.layout(), body, times: 200, &random)
   }
 
-  /// All entries of what Xen wrote, one behind the other.
+  /// All entries of what Xen wrote, one after the other.
   @Test(arguments: ["hvm-context", "pvh-context"]) func editsInAChainTouchTheirPlaceOnly(
     _ file: String
   ) throws {

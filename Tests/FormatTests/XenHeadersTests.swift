@@ -29,7 +29,7 @@ struct XenHeadersTests {
     ),
   ]
 
-  /// What C does not name as the tables do: FXSAVE areas, which are opaque there, bytes behind a
+  /// What C does not name as the tables do: FXSAVE areas, which are opaque there, bytes after a
   /// table, bit-fields, and members that 4.17's headers do not have yet.
   static let unnamed = [
     "fpu_ctxt.", "fpu_regs.", "fpu_sse.", "save_area.components", "excess",

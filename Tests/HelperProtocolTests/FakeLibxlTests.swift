@@ -36,7 +36,7 @@ final class FakeLibxl {
     for answer in answers { try peer().reply(answer) }
   }
 
-  /// All that was said up to now, behind a last word that ends it.
+  /// All that was said up to now, after a last word that ends it.
   func heard() throws -> [HelperMessage] {
     let mark = HelperMessage.log(.debug, context: "test", "end")
     try channel.send(mark)
@@ -128,7 +128,7 @@ extension Source {
     }
     let helped = HelpedDomain(domain, id: 1, channel: libxl.channel)
     let policy = FunctionPolicy { stats in
-      // libxl suspends the domain behind the scenes, when it is asked to.
+      // libxl suspends the domain after the scenes, when it is asked to.
       if !stats.isBeforeRound { try? domain.suspend() }
       return stats.isBeforeRound ? .proceed : .stopAndCopy
     }

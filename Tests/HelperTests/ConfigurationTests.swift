@@ -183,7 +183,7 @@ final class Folder {
   }
 
   /// Only where there is nothing of that name there is no configuration. Whatever else keeps it from
-  /// being read, the save must not go on without its filters.
+  /// being read, the save must not continue without its filters.
   @Test(arguments: ["dangling", "loop", "file", "below", "fifo"])
   func unreadableFoldersFailClosed(kind: String) throws {
     let folder = try Folder()

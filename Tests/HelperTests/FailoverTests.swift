@@ -1,4 +1,4 @@
-// A restore of checkpoints whose sender dies: it ends, with the last complete one, behind filters too.
+// A restore of checkpoints whose sender dies: it ends, with the last complete one, after filters too.
 
 import Format
 import Glibc

@@ -102,7 +102,7 @@ final class HelperRun {
   @Test(arguments: Saving.allCases) func eachHookAtEachCall(saving: Saving) throws {
     let whole = try HelperRun(saving)
     _ = whole.run()
-    // Called behind the end only, where a failure is told and the stream is good.
+    // Called after the end only, where a failure is told and the stream is good.
     let isCleaning: Set<Hook> = [.disableLogDirty, .resume]
     for (hook, count) in whole.domain.callCounts.sorted(by: { $0.key.rawValue < $1.key.rawValue })
     where !isCleaning.contains(hook) {
@@ -112,7 +112,7 @@ final class HelperRun {
           .hook(hook), at: call, times: hook == .enableLogDirty ? 2 : 1, number: 12)
         let comment = "\(saving): \(hook.rawValue), call \(call)"
         #expect(run.run() == 0, "\(comment)")
-        // What fails behind the last byte only: the save is good, and a line says so.
+        // What fails after the last byte only: the save is good, and a line says so.
         if run.manager.result == 0 {
           #expect(
             run.manager.lines(.warn).contains { $0.contains(hook.rawValue) }
@@ -188,7 +188,7 @@ final class HelperRun {
         continue
       }
       #expect(run.manager.result == -1)
-      run.expectUntouched("\(saving), EPIPE behind \(limit)")
+      run.expectUntouched("\(saving), EPIPE after \(limit)")
     }
   }
 
@@ -222,7 +222,7 @@ final class HelperRun {
       run.expectUntouched("\(saving), SIGTERM at call \(instant)")
       #expect(try !run.isImage)
     }
-    // The rest of the instants lie behind the last byte.
+    // The rest of the instants lie after the last byte.
     #expect(failures > 30)
   }
 

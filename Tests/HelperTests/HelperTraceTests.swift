@@ -93,7 +93,7 @@ import Testing
     #expect(run.manager.result == -1)
     let trace = try trace()
     #expect(trace.outcome == "aborted")
-    // The simulated time stands still here: nothing is dirty behind the first round.
+    // The simulated time stands still here: nothing is dirty after the first round.
     #expect(trace.rounds.map(\.number) == [0])
   }
 

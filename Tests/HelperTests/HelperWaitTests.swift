@@ -116,7 +116,7 @@ private final class StalledHelper {
     return "\(words[0]) \(words[11]) \(words[12])"
   }
 
-  /// The wait status; nil where it goes on after a minute.
+  /// The wait status; nil where it continues after a minute.
   func end() -> Int32? {
     var status: Int32 = 0
     for _ in 0..<6000 {

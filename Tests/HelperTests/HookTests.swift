@@ -26,7 +26,7 @@ enum Checkout {
     #expect(go.count == 44)
     let folder = try Folder(["f.lua": "return function() end"])
     let received = TemporaryFile()
-    // The receiver says "received" behind the image, waits for 44 bytes and answers.
+    // The receiver says "received" after the image, waits for 44 bytes and answers.
     try Surroundings.create(
       folder.path + "/receiver",
       """
@@ -71,7 +71,7 @@ enum Checkout {
         rest = rest.dropFirst(count)
       }
     }
-    // The receiver has all of the image while the pipe is open, before anything stands behind it.
+    // The receiver has all of the image while the pipe is open, before anything stands after it.
     #expect(try reader.read(33) == Array("domain received, ready to unpause".utf8))
     sending.join()
     try writer?.write(go)

@@ -20,7 +20,7 @@ enum Hostile {
   static let folder = Checkout.path + "/Tests/Fixtures/hostile-lua"
   static let names: [String] = (Surroundings.names(in: folder) ?? [])
     .filter { $0.hasSuffix(".lua") }.map { String($0.dropLast(4)) }.sorted()
-  /// Those that go on until they are stopped.
+  /// Those that continue until they are stopped.
   static let loops = names.filter { $0.hasPrefix("loop-in-") && $0 != "loop-in-c" }
   /// Those that only a deadline around the thread ends.
   static let stuck = ["search-for-ever"]
@@ -111,7 +111,7 @@ private enum Limited {
     } catch { return error }
   }
 
-  /// What ends by itself ends with an error, within its memory, and its sandbox can go on.
+  /// What ends by itself ends with an error, within its memory, and its sandbox can continue.
   @Test(arguments: Hostile.others) func endsInASandbox(name: String) throws {
     let sandbox = try Self.sandbox()
     let error = try #require(try Self.attack(name, sandbox, deadline: 60_000_000_000))

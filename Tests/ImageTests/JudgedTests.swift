@@ -13,7 +13,7 @@ import Testing
     let kind: String
     /// What verify has to say.
     let isGood: Bool
-    /// What Xen said: refused, hangs, restored, lives or stands (restored, and then it did not go on).
+    /// What Xen said: refused, hangs, restored, lives or stands (restored, and then it did not continue).
     let outcome: String
     let pieces: [Substring]
     let changes: String

@@ -14,7 +14,7 @@ import Testing
   ]
 
   /// The offsets in the headers of an image: everything but page contents. With `step`, of each piece
-  /// the first 48 bytes, and behind them one in so many.
+  /// the first 48 bytes, and after them one in so many.
   private func headOffsets(_ image: StreamBuilder, step: Int = 1) -> [Int] {
     var start = 0
     return image.pieces.flatMap { piece in

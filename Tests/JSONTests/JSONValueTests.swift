@@ -216,7 +216,7 @@ import Testing
   @Test func everyTruncationOfRealConfigIsAnError() throws {
     for config in RealConfigs.all {
       let text = Array(config.utf8)
-      let end = text.count - 1  // the line end behind the last brace may go
+      let end = text.count - 1  // the line end after the last brace may go
       for length in 0..<end {
         let error = #expect(throws: JSONError.self) {
           try JSONValue(parsing: Array(text[..<length]))

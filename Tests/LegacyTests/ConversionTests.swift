@@ -84,7 +84,7 @@ let realContext: [UInt8] = {
     #expect(try convertThroughPipes(LegacyBuilder.plain(kind, verify: true)).bytes == bytes)
   }
 
-  /// The wrappings of each kind: as it is, and behind an xl header.
+  /// The wrappings of each kind: as it is, and after an xl header.
   static let wrapped: [(Kind, Bool, LegacyConverter.Wrapping)] = Kind.all.flatMap { kind in
     [
       (kind, false, LegacyConverter.Wrapping.libxc), (kind, false, .libxl), (kind, true, .asInput),

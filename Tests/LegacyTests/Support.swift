@@ -167,7 +167,7 @@ struct ParsedStream {
     records.filter { $0.type == type && $0.isLibxl == libxl }.map(\.body)
   }
 
-  /// What the pages are in the end: type and contents by pfn. Pages behind VERIFY do not count.
+  /// What the pages are in the end: type and contents by pfn. Pages after VERIFY do not count.
   func pages() -> [UInt64: (type: UInt8, contents: [UInt8])] {
     var out: [UInt64: (type: UInt8, contents: [UInt8])] = [:]
     for record in records where !record.isLibxl {

@@ -88,7 +88,7 @@ import struct TestKit.Seed
     #expect(copy.isDiscarded)
   }
 
-  /// Whoever goes on after CHECKPOINT is gone: the stream ends before it, inside the checkpoint.
+  /// Whoever continues after CHECKPOINT is gone: the stream ends before it, inside the checkpoint.
   @Test func noCheckpointForTheDead() throws {
     final class Dying: Checkpoints {
       func willEnd() throws { throw XensaveError(.checkpoint, 0, "libxl is gone") }

@@ -56,7 +56,7 @@ import Testing
   }
 
   /// All hooks that a save of this guest calls, and how often, before `run` ends; and how many of
-  /// these calls stand behind the last byte.
+  /// these calls stand after the last byte.
   @Test(arguments: Kind.allCases, Way.allCases)
   func eachHookAtEachCall(kind: Kind, way: Way) throws {
     let before = try kind.make().callCounts
@@ -76,7 +76,7 @@ import Testing
         let domain = attempt.domain
         #expect(domain.openLeaseCount == 0, what)
         if let result = attempt.result {
-          // Behind the last byte: the image is good, and the result says what is not as it was.
+          // After the last byte: the image is good, and the result says what is not as it was.
           #expect(try attempt.isImage(), what)
           #expect(result.aftermath.contains { $0.contains("refused on request") }, what)
           #expect(

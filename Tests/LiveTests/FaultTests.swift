@@ -44,14 +44,14 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   /// Each hook fails, at each of its calls.
   @Test(arguments: Way.allCases) func eachHookAtEachCall(way: Way) throws {
     let all = try FaultTests.calls(way)
-    // These are called behind the end only: a failure there is told, and the image is good.
+    // These are called after the end only: a failure there is told, and the image is good.
     let cleaning: Set<Hook> = [.disableLogDirty, .resume]
     for (hook, count) in all.sorted(by: { $0.key.rawValue < $1.key.rawValue })
     where !cleaning.contains(hook) {
       for call in 1...count {
         let isLastSwitch = hook == .switchEmulatorLogDirty && call == 2
         let isRetried = hook == .enableLogDirty
-        // Behind the last checkpoint: a look at whether the domain has to be let go.
+        // After the last checkpoint: a look at whether the domain has to be let go.
         let isLastLook = way == .checkpointed && hook == .info && call == count
         if isLastSwitch || isLastLook { continue }
         let domain = try SimDomain(.small(FaultTests.busy))
@@ -157,7 +157,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     expectClean(domain)
   }
 
-  /// What fails while cleaning up is told, behind the reason.
+  /// What fails while cleaning up is told, after the reason.
   @Test func aftermathIsTold() throws {
     let domain = try SimDomain(.small(FaultTests.busy))
     domain.faults.arm(.hook(.state), at: 4)

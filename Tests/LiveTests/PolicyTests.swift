@@ -83,7 +83,7 @@ final class Recording: Policy {
     #expect(policy.calls.map(\.elapsed) == policy.calls.map(\.elapsed).sorted())
   }
 
-  /// Told to stop behind a round, no other one is sent.
+  /// Told to stop after a round, no other one is sent.
   @Test func stopBehindARound() throws {
     let policy = Recording { call, _ in call == 4 ? .stopAndCopy : .proceed }
     let (domain, result) = try save(policy)
@@ -102,7 +102,7 @@ final class Recording: Policy {
     #expect(domain.shutdown == nil && domain.callCounts[.suspend] == nil)
     expectClean(domain)
     #expect(policy.events.last == "aborted(\"the policy gave up: enough\")")
-    // Nothing is sent before the first call; three batches for round 0, and more behind that.
+    // Nothing is sent before the first call; three batches for round 0, and more after that.
     #expect(((domain.callCounts[.map] ?? 0) > 3) == (call == 4))
     if call < 4 { #expect(domain.callCounts[.map] ?? 0 == (call == 1 ? 0 : 3)) }
   }

@@ -86,7 +86,7 @@ import Testing
     }
   }
 
-  /// Behind END nothing is read: there another program goes on.
+  /// After END nothing is read: there another program continues.
   @Test func nothingBehindTheEndIsRead() throws {
     let (_, bytes) = try stream()
     let tail = Array("domain is yours".utf8)

@@ -90,7 +90,7 @@ import Testing
   }
 
   /// 1000 pages. Round 0 took 1 s and 500 pages were dirtied in it; round 1 took 0.5 s, 100 pages;
-  /// then 0.1 s of suspending, in which the rate went on: 120 in all are found.
+  /// then 0.1 s of suspending, in which the rate continued: 120 in all are found.
   static var example: Trace {
     var trace = Trace(guest: .x86HVM, frameCount: 1000, pageCount: 1000)
     func round(
@@ -111,7 +111,7 @@ import Testing
     return trace
   }
 
-  /// By hand: rates are 500 pages/s in [0, 1 s) and 120 / 0.6 s = 200 pages/s behind.
+  /// By hand: rates are 500 pages/s in [0, 1 s) and 120 / 0.6 s = 200 pages/s after.
   @Test func rates() throws {
     let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 1))
     #expect(replay.dirtied(from: 0, to: 1_000_000_000) == 500)
@@ -162,7 +162,7 @@ import Testing
   @Test func hindsight() throws {
     let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 4_104_016))
     let each = (1...4).map { replay.run(StopBehind(rounds: $0)) }
-    // Behind one round, 500 + 0.1 s * 200 = 520 pages are left.
+    // After one round, 500 + 0.1 s * 200 = 520 pages are left.
     #expect(each[0].dirtyCounts == [1000, 520])
     #expect(replay.hindsight(downtimeLimit: .max).rounds == 1)
     #expect(replay.hindsight(downtimeLimit: 130_000_000).rounds == 2)

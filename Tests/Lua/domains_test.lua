@@ -353,7 +353,7 @@ t.test("each hook fails at each of its calls: the domain runs on, and there is n
   assert(good:save(t.path "good.img", { resume = true }))
   local all, count = good:calls(), 0
   good:destroy()
-  -- Looking at it behind the save is not the save's; putting it back may fail and is told.
+  -- Looking at it after the save is not the save's; putting it back may fail and is told.
   local passed_over = { disableLogDirty = true, resume = true, peekLogDirty = true }
   for hook, calls in xs.sorted(all) do
     if not passed_over[hook] then

@@ -257,7 +257,7 @@ t.test("views and loops do not outlive their record", function()
       isDone = true
     end
   end
-  -- The same of a filter, whose last record is gone behind it.
+  -- The same of a filter, whose last record is gone after it.
   local views = {}
   assert(xs.rewrite(hvm(), nil, { PAGE_DATA = function(batch)
     for pfn, view in batch:each(P.any) do views[pfn] = view end

@@ -224,7 +224,7 @@ private final class Keeper {
         failures += 1
       }
       if answer == good { break }
-      // A pcall in the script has caught it: it may have gone on without.
+      // A pcall in the script has caught it: it may have continued without.
       count += 1
       guard count < 100_000 else { break }
     }

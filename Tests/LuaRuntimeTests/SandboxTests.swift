@@ -43,7 +43,7 @@ private func seconds() -> Double {
 }
 
 @Suite struct SandboxTests {
-  /// Loops of every kind are stopped, and the state can be used behind them.
+  /// Loops of every kind are stopped, and the state can be used after them.
   @Test(arguments: [
     "while true do end",
     "while true do pcall(function() while true do end end) end",
@@ -73,7 +73,7 @@ private func seconds() -> Double {
     // A metamethod that calls itself runs out of C stack before the deadline does.
     #expect(how == "deadline" || how.contains("overflow"), "\(how)")
     #expect(seconds() - begin < 10)
-    #expect(try thread.run("return 1 + 1") == "2", "and goes on")
+    #expect(try thread.run("return 1 + 1") == "2", "and continues")
   }
 
   /// A deadline is of the thread's own time: one that waits, or does not get a processor, has time.
@@ -96,13 +96,13 @@ private func seconds() -> Double {
     #expect(try thread.run("return 2") == "2")
   }
 
-  /// One long search cannot be stopped: the caller goes on without it.
+  /// One long search cannot be stopped: the caller continues without it.
   @Test func searchesAreLeftBehind() throws {
     let thread = try sandbox()
     let begin = seconds()
     let search = "return (('a'):rep(40)):find(('a*'):rep(20) .. 'b')"
     #expect(thread.stop(search) == "stuck")
-    #expect(thread.stop("return 1") == "stuck", "at once, as long as it goes on")
+    #expect(thread.stop("return 1") == "stuck", "at once, as long as it continues")
     #expect(seconds() - begin < 10)
   }
 

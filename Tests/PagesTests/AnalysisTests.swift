@@ -68,10 +68,10 @@ import Testing
     let image = try PageImage(opening: file.path)
     #expect(try image.search(expression("^root:[^:]*:[0-9]+")).addresses == [0x1FFB])
     #expect(try image.search(expression("x:[0-9]:0$")).addresses == [0x2000, 0x9000])
-    // Of each line the first, the longest: and what is behind it once more.
+    // Of each line the first, the longest: and what is after it once more.
     #expect(
       try image.search(expression("[0-9]:[0-9]|:0")).addresses == [0x2001, 0x2003, 0x9001, 0x9003])
-    // 4096 bytes of one match, then the byte behind no line's begin.
+    // 4096 bytes of one match, then the byte after no line's begin.
     let long = try image.search(expression("A+"))
     #expect(long.count == 1 && long.addresses == [0x3000])
     #expect(try image.search(expression("^b")).addresses.isEmpty)

@@ -138,7 +138,7 @@ extension CompactionTests {
         headers(1) + record(0x02, [8, 4, 0, 0, 0, 0, 0, 0]) + staticDataEnd
         + record(0x03, le32(0) + le32(511) + le64(1)) + pageData([Entry(1, page(1))]) + vcpu + end
       let core = try export(image, .elfCore)
-      // pr_pid, behind the headers of the file, of its two segments and of the note.
+      // pr_pid, after the headers of the file, of its two segments and of the note.
       let place = 64 + 2 * 56 + 20 + 32
       #expect(Array(core[place..<place + 4]) == le32(min(number + 1, 0xFFFF_FFFF)))
     }

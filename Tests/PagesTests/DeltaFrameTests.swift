@@ -93,12 +93,12 @@ import Testing
         "does not begin like a frame"
       ),
       ("no frame", [UInt8](repeating: 0x41, count: 64), "does not begin like a frame"),
-      ("an empty file behind the header", [], "does not begin like a frame"),
-      ("a second frame", good + good, "bytes behind the last step"),
-      ("bytes behind it", good + [0], "bytes behind the last step"),
+      ("an empty file after the header", [], "does not begin like a frame"),
+      ("a second frame", good + good, "bytes after the last step"),
+      ("bytes after it", good + [0], "bytes after the last step"),
       (
-        "steps behind the last one", DeltaFrameTests.frame(steps + steps),
-        "bytes behind the last step"
+        "steps after the last one", DeltaFrameTests.frame(steps + steps),
+        "bytes after the last step"
       ),
       // Window descriptor: exponent 31, 2^41 bytes.
       ("a window of 2 TiB", DeltaFrameTests.frame(steps, window: 31 << 3), "too much memory"),

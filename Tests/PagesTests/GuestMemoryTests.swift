@@ -194,7 +194,7 @@ import Testing
         == le64(0xF00F_EBED) + le64(1) + le64(1024) + le64(4096))
   }
 
-  /// The note that a Linux kernel has for crash: it begins a page and may go on in the next. What is
+  /// The note that a Linux kernel has for crash: it begins a page and may continue in the next. What is
   /// too long, or does not begin with the release, is none.
   @Test func kernelNote() throws {
     func noted(_ count: Int, _ text: String) -> [UInt8] {

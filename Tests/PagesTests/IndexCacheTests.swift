@@ -90,7 +90,7 @@ import Testing
     #expect(Kept.read(kept.cache) == kept.original)
   }
 
-  /// The records behind the pages are given where they are a chain to the end, and only there.
+  /// The records after the pages are given where they are a chain to the end, and only there.
   @Test func recordsBehindPages() throws {
     let plain = try Kept(IndexCacheTests.plain)
     let cache = IndexCache(of: plain.file.path)
@@ -190,18 +190,18 @@ import Testing
       ("pfns that go back", { $0.swapAt(runs, runs + 3) }),
       ("a giant run", { $0[runs + 2] |= 0xFFFF_FFFF << 32 }),
       ("an empty run", { $0[runs + 2] &= 0xFFFF_FFFF }),
-      ("pages behind the end", { $0[runs + 1] = 1 << 50 }),
+      ("pages after the end", { $0[runs + 1] = 1 << 50 }),
       ("pages that wrap", { $0[runs + 1] = .max - 10 }),
       ("pfn 2^52-1", { $0[records - 3] |= (1 << 52) - 1 }),
       ("a reserved type", { $0[runs] |= 5 << 60 }),
       ("another type", { $0[runs] |= 0xE << 60 }),
       ("contents of another page", { $0[runs + 1] += 4096 }),
       ("another pfn", { $0[records - 3] += 1 }),
-      ("a record behind the end", { $0[records + 1] = 1 << 60 }),
+      ("a record after the end", { $0[records + 1] = 1 << 60 }),
       ("a record of another length", { $0[records + 2] += 8 }),
       ("a record of another layer", { $0[records + 3] ^= 1 << 63 }),
       ("a record of pages elsewhere", { $0[$0.count - 1] -= 8 }),
-      ("a record of pages behind the end", { $0[$0.count - 1] = .max }),
+      ("a record of pages after the end", { $0[$0.count - 1] = .max }),
     ]
     forgeries.append(
       (

@@ -5,7 +5,7 @@ import Stream
 import SystemIO
 import Testing
 
-/// Records of PV guests that name pages come behind the pages: files are looked into before an edit,
+/// Records of PV guests that name pages come after the pages: files are looked into before an edit,
 /// pipes are not.
 @Suite struct PageGuardTests {
   private func guards(_ records: [Record]) throws -> PageGuard {

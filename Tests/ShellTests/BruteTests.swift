@@ -80,7 +80,7 @@ import Testing
   }
 
   /// Each image with the places of its integers that a reader goes by: of each part the header and the
-  /// first bytes behind it.
+  /// first bytes after it.
   private static let streams:
     [(kind: String, pieces: [(offset: Int, count: Int)], bytes: [UInt8])] =
       [

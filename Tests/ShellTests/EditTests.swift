@@ -48,7 +48,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
-  /// What is before the pages is edited without a look at what is behind them.
+  /// What is before the pages is edited without a look at what is after them.
   @Test(.enabled(if: hasStrace, "strace counts the reads"))
   func editsBeforeThePagesReadNothingBehindThem() {
     inFolder { folder in
@@ -72,7 +72,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
-  /// With an index beside the image, what lies behind the pages is edited without a look at them.
+  /// With an index beside the image, what lies after the pages is edited without a look at them.
   @Test(.enabled(if: hasStrace, "strace counts the reads"))
   func withAnIndexEditsReadNothingOfThePages() {
     inFolder { folder in
@@ -82,7 +82,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
           + "xensave-lua set \(image) X86_TSC_INFO.khz=7 --in-place --cache -q && "
           + "xensave-lua set \(plain) X86_TSC_INFO.khz=7 --in-place -q")
       #expect(first.exitCode == 0, "\(first.errors)")
-      // One behind the other: each edit makes the index fit again.
+      // One after the other: each edit makes the index fit again.
       for edit in [
         "X86_TSC_INFO.khz=5", "vcpu[0].rax=5", "hvm_params.STORE_PFN=0xfeff0",
         "config.c_info.name=tpvi", "HVM_CONTEXT.LAPIC[0].apic_base_msr=0xfee00901",

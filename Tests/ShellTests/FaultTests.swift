@@ -116,7 +116,7 @@ private let keep = "-e 'return function() end'"
     }
   }
 
-  /// The process is killed while its child puts the file in its place: the child goes on.
+  /// The process is killed while its child puts the file in its place: the child continues.
   @Test(.enabled(if: hasStrace, "strace makes the rename slow"))
   func aKillWhileTheFileIsReplaced() {
     inFolder { folder in

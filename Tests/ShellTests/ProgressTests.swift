@@ -178,7 +178,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
           case $code in
           130) stopped=$((stopped + 1))
             test ! -e out || echo "$call $when: an output was left"
-            # One line; behind it a script's may say where it stood. (Nothing where the signal came
+            # One line; after it a script's may say where it stood. (Nothing where the signal came
             # from the loader's calls, before main.)
             test ! -s errors || head -1 errors | grep -q '^xensave-lua: .*interrupted$' || cat errors
             grep -vE '^xensave-lua: |^stack traceback|^  |^while at' errors

@@ -25,7 +25,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   }
 
   /// The shortest of several times from Ctrl-C to the next prompt: a loaded machine makes single
-  /// ones long. `input` prints "runs" and then goes on for ever, or for long.
+  /// ones long. `input` prints "runs" and then continues for ever, or for long.
   private func interruptTime(_ session: Session, _ input: String, tries: Int = 5) -> Int {
     var best = Int.max
     for number in 1...tries {

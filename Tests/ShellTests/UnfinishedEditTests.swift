@@ -1,4 +1,4 @@
-// Edits in place that are interrupted, that go on, or that only seem to have been: who says so, who
+// Edits in place that are interrupted, that continue, or that only seem to have been: who says so, who
 // refuses, and what recover may touch.
 
 import Glibc
@@ -118,7 +118,7 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
     }
   }
 
-  // MARK: - Edits that go on
+  // MARK: - Edits that continue
 
   /// While one edits, nobody else does: whichever way, and recover least of all.
   @Test func editsExcludeEachOther() throws {
@@ -133,7 +133,7 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
       ] {
         let outcome = Program.shell("timeout 20 xensave-lua \(editor)")
         #expect(outcome.exitCode == 3, "\(editor): \(outcome.errors)")
-        #expect(outcome.errors.contains("another edit is going on"), "\(editor): \(outcome.errors)")
+        #expect(outcome.errors.contains("another edit is under way"), "\(editor): \(outcome.errors)")
         #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
       }
       #expect(Program.read(image) == Program.read(pv))

@@ -12,7 +12,7 @@ struct Writer: Sendable, CustomTestStringConvertible {
   /// An input that must not be the output; "" for none.
   var input = ""
   var isImage = false
-  /// What is lost is told, and the rest goes on: a trace beside a save that went well.
+  /// What is lost is told, and the rest continues: a trace beside a save that went well.
   var isByTheWay = false
 
   var testDescription: String { name }

@@ -1,4 +1,4 @@
-// What has failed once stays failed: nothing behind a lost place of the stream can be had.
+// What has failed once stays failed: nothing after a lost place of the stream can be had.
 
 import Bytes
 import Format
@@ -71,7 +71,7 @@ import Testing
     }
   }
 
-  /// A checkpoint that is cut ends the stream regularly: what is asked for behind it is not there.
+  /// A checkpoint that is cut ends the stream regularly: what is asked for after it is not there.
   @Test func nothingBehindACutCheckpoint() throws {
     let whole = StreamBuilder.remus().libxl.bytes
     let scratch = try ScratchFile()

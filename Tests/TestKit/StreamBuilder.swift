@@ -63,7 +63,7 @@ extension StreamBuilder {
     insert(piece, before: other)
   }
 
-  /// Puts a second copy of a piece behind it.
+  /// Puts a second copy of a piece after it.
   public mutating func double(_ name: String) { insert(pieces[index(name)], after: name) }
 
   /// Overwrites bytes of a piece; of a record, 0 is its type, 4 its length and 8 its body.
@@ -114,7 +114,7 @@ extension StreamBuilder {
       le32(count ?? UInt32(pairs.count), 0) + pairs.flatMap { le64($0.0, $0.1) })
   }
 
-  /// EMULATOR_XENSTORE_DATA with these strings, each with a NUL behind it.
+  /// EMULATOR_XENSTORE_DATA with these strings, each with a NUL after it.
   public static func xenstore(_ strings: [String]) -> Piece {
     record(
       "EMULATOR_XENSTORE_DATA", 2, le32(2, 0) + strings.flatMap { Array($0.utf8) + [0] })

@@ -79,7 +79,7 @@ struct GuardianTests {
     ["paused", "suspended", "log_dirty"].map(xen.number)
   }
 
-  /// What was done, and what there is before the kill; behind it there is nothing.
+  /// What was done, and what there is before the kill; after it there is nothing.
   @Test(arguments: [
     (["pause"], [1, 0, 0]), (["log-dirty"], [0, 0, 1]), (["suspend"], [0, 1, 0]),
     (["pause", "log-dirty"], [1, 0, 1]), (["log-dirty", "suspend", "pause"], [1, 1, 1]),

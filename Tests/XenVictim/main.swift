@@ -4,7 +4,7 @@
 //   xen-victim FOLDER MINOR guard
 //
 // The steps are pause, unpause, suspend, resume, leave, take-back, log-dirty, no-log-dirty, exit, saves
-// (again and again, without an end), failing-saves (the same, but each fails when the domain stands still). Behind the last one it says "ready" on standard output.
+// (again and again, without an end), failing-saves (the same, but each fails when the domain stands still). After the last one it says "ready" on standard output.
 
 import Glibc
 import Live

@@ -315,7 +315,7 @@ function Record:find(fields) end
 ---@return xensave.Record
 function Record:copy(selector, image) end
 
----The bytes behind the header (pages of PAGE_DATA, the rest of a large blob) as a string: the
+---The bytes after the header (pages of PAGE_DATA, the rest of a large blob) as a string: the
 ---one call that copies them all. Nil where there are none.
 ---@return string?
 function Record:payload() end
@@ -965,7 +965,7 @@ function CPUID:features() end
 ---@field config string? The configuration of an outer header that was left out.
 local Conversion = {}
 
----Filters one behind the other, as xs.chain makes them. It is a filter itself.
+---Filters one after the other, as xs.chain makes them. It is a filter itself.
 ---@class xensave.Chain
 local Chain = {}
 
@@ -973,7 +973,7 @@ local Chain = {}
 ---@class xensave.Synth
 local Synth = {}
 
----Puts a record before END, behind the guest's state. Gives the image again.
+---Puts a record before END, after the guest's state. Gives the image again.
 ---
 ---```lua
 ---xs.synth { }:add(xs.record("VERIFY")):save(path)
@@ -1030,7 +1030,7 @@ function Domain:close() end
 ---@return xensave.Error?
 function Domain:pause() end
 
----Lets its vCPUs go on.
+---Lets its vCPUs continue.
 ---@return boolean?
 ---@return xensave.Error?
 function Domain:unpause() end
@@ -1170,7 +1170,7 @@ function Domain:store_watch(path, seconds) end
 
 ---Saves it to a path (the file appears when it is complete and verified) or to an open file.
 ---Options, which may stand alone with `to` among them: live (true), resume (whether it runs on
----here; else it stands still behind the save), policy (a Policy, name, table or function;
+---here; else it stands still after the save), policy (a Policy, name, table or function;
 ---Xen's builtin as a rule), deadline_ms (for each of its calls, 100), filter (as for
 ---xs.rewrite), trace (a path: what was done is recorded, also where it fails), progress (a
 ---title, a Progress, or a function of what, done and total), verify (sends everything twice,
@@ -1307,7 +1307,7 @@ function Domain:destroy() end
 ---@field policy_time number Seconds that the calls took, the way to the policy's thread included. Unit: s.
 ---@field trace xensave.Trace What was done, round by round.
 ---@field report xensave.Report? What the filter did; nil where there was none.
----@field warnings string[] What could not be put back behind the save.
+---@field warnings string[] What could not be put back after the save.
 local SaveResult = {}
 
 ---What a live save did, round by round. tostring() gives its text.
@@ -1554,7 +1554,7 @@ function PageView:iszero() end
 ---@return integer?
 function PageView:find(octets, from) end
 
----Values at an offset by a format of string.unpack, and the offset behind them. Looks at
+---Values at an offset by a format of string.unpack, and the offset after them. Looks at
 ---65,536 bytes at most.
 ---@param format string
 ---@param offset? integer
@@ -1661,7 +1661,7 @@ function PageView:entropy() end
 ---@field wc_sec integer In s.
 ---@field wc_nsec integer In ns.
 ---@field arch xensave.Fields
----@field _tail string The page behind struct shared_info.
+---@field _tail string The page after struct shared_info.
 ---@field wc_sec_hi integer Bits 63 to 32 of wc_sec.
 
 ---The domain's time-stamp counter.
@@ -2056,7 +2056,7 @@ function xs.options(options) end
 ---@return xensave.Synth
 function xs.synth(options) end
 
----Long work that is shown as it goes on: a bar on a terminal, or what --progress says. The
+---Long work that is shown as it continues: a bar on a terminal, or what --progress says. The
 ---total is in bytes, or in what `unit` names. Functions that take long are shown anyway;
 ---those with an option `progress` are called by its title.
 ---

@@ -15,11 +15,11 @@ struct cxen_release {
     int arch_config;               /* where emulation flags stand in it */
 };
 
-/* The releases that are known, oldest first: number `index`, NULL behind the last; and by number. */
+/* The releases that are known, oldest first: number `index`, NULL after the last; and by number. */
 const struct cxen_release *cxen_release_at(int index);
 const struct cxen_release *cxen_release(int minor);
 
-/* The functions that a release must have, for tests: row `index` of the table; false behind the
+/* The functions that a release must have, for tests: row `index` of the table; false after the
    last. Files are numbered: libxenctrl, libxenguest, libxenforeignmemory, libxenstore. */
 struct cxen_row {
     int library;
@@ -67,7 +67,7 @@ int cxen_resume(struct cxen *, uint32_t domain, bool fast);
 
 /* Replaces frame numbers by page types (in bits 28 to 31). At most 1024. */
 int cxen_page_types(struct cxen *, uint32_t domain, unsigned count, uint64_t *frames);
-/* Maps frames one behind the other; NULL on failure. `errors` has an errno for each. */
+/* Maps frames one after the other; NULL on failure. `errors` has an errno for each. */
 void *cxen_map(struct cxen *, uint32_t domain, bool writable, size_t count, const uint64_t *frames,
                int *errors);
 int cxen_unmap(struct cxen *, void *start, size_t count);

@@ -32,7 +32,7 @@ final class LuaDomain {
 
   deinit { close() }
 
-  /// The simulated domain behind it.
+  /// The simulated domain after it.
   func simulated() throws -> SimDomain {
     let domain = try open()
     guard let simulated = domain as? SimDomain else {

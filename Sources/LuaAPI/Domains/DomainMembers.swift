@@ -101,7 +101,7 @@ extension LuaDomain {
       simple("pause", "Stops its vCPUs where they are.") { domain in
         try domain.pause()
       },
-      simple("unpause", "Lets its vCPUs go on.") { domain in
+      simple("unpause", "Lets its vCPUs continue.") { domain in
         try domain.unpause()
       },
       simple("suspend", "Asks the guest to stand still, and waits for it.") {

@@ -80,7 +80,7 @@ final class LuaSaveResult {
             frame.pushNil()
           }
         },
-        .property("warnings", "string[]", "What could not be put back behind the save.") {
+        .property("warnings", "string[]", "What could not be put back after the save.") {
           result, frame in
           frame.push(LuaValue.list(result.outcome.result.aftermath.map { .text($0) }))
         },
@@ -111,7 +111,7 @@ extension LuaDomain {
         "save", "(to: string|table|any, options?: table): SaveResult?, Error?",
         "Saves it to a path (the file appears when it is complete and verified) or to an open file. "
           + "Options, which may stand alone with `to` among them: live (true), resume (whether it "
-          + "runs on here; else it stands still behind the save), \(shared). Where anything fails "
+          + "runs on here; else it stands still after the save), \(shared). Where anything fails "
           + "the domain is as it was: it runs on, or stays suspended if it was suspended before; "
           + "err.stage says where it was, err.code is \"aborted\" where the policy gave up.",
         example: "assert(dom:save(\"web.img\", { policy = \"downtime-budget\" }))"

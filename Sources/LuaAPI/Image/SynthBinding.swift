@@ -19,7 +19,7 @@ final class LuaSynth {
       [
         .method(
           "add", "(record: Record): Synth",
-          "Puts a record before END, behind the guest's state. Gives the image again.",
+          "Puts a record before END, after the guest's state. Gives the image again.",
           example: "xs.synth { }:add(xs.record(\"VERIFY\")):save(path)"
         ) { synth, frame in
           let record = try frame.object(2, as: LuaRecord.self)

@@ -115,7 +115,7 @@ package final class LuaTree {
     var table = LuaClass<LuaTree>(
       "Tree",
       "A part of libvirt's XML or of xenopsd's Xenops record. Parts by name give their text, or a tree "
-        + "where others are inside; a name may be a path as `dump` has it, with the attribute behind "
+        + "where others are inside; a name may be a path as `dump` has it, with the attribute after "
         + "\"@\" and places from 0: tree[\"devices.disk[0].source@file\"]. Assigning writes the text "
         + "back with everything else as it was; nil removes.",
       [

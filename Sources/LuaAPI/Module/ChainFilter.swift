@@ -1,4 +1,4 @@
-// Filters one behind the other: each sees what the one before it has written.
+// Filters one after the other: each sees what the one before it has written.
 
 internal import SystemIO
 package import Format
@@ -36,7 +36,7 @@ final class LuaChain {
 
   static var table: LuaClass<LuaChain> {
     var table = LuaClass<LuaChain>(
-      "Chain", "Filters one behind the other, as xs.chain makes them. It is a filter itself.", [])
+      "Chain", "Filters one after the other, as xs.chain makes them. It is a filter itself.", [])
     table.length = { chain, frame in
       frame.push(chain.filters.count)
       return 1

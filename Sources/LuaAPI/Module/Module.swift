@@ -293,7 +293,7 @@ func formatted(_ frame: LuaFrame) throws -> String {
   if frame.count <= 1 { return frame.text(1, limit: messageLimit) }
   let count = frame.count
   frame.pushGlobal("string")
-  // In a sandbox the library stands behind a table that only reads it.
+  // In a sandbox the library stands after a table that only reads it.
   frame.pushRaw(-1, .text("format"))
   try frame.reserve(count + 8)
   for index in 1...count { frame.push(copyOf: index) }

@@ -56,7 +56,7 @@ extension ShellContext {
     return 1
   }
 
-  /// Sets arg[1], arg[2], ... and takes away what is behind.
+  /// Sets arg[1], arg[2], ... and takes away what is after.
   func setArguments(_ words: [String]) {
     let frame = state.frame
     if frame.pushGlobal("arg") == .table {

@@ -5,7 +5,7 @@ internal import LuaRuntime
 internal import Reports
 internal import SystemIO
 
-/// Work of a script that is shown as it goes on.
+/// Work of a script that is shown as it continues.
 final class LuaProgress {
   let title: String
   private let total: UInt64?
@@ -86,7 +86,7 @@ extension ShellContext {
     [
       LuaModuleFunction(
         "xs", "progress", "(title: string, total?: integer, unit?: string): Progress",
-        "Long work that is shown as it goes on: a bar on a terminal, or what --progress says. The "
+        "Long work that is shown as it continues: a bar on a terminal, or what --progress says. The "
           + "total is in bytes, or in what `unit` names. Functions that take long are shown anyway; "
           + "those with an option `progress` are called by its title.",
         example: "local p <close> = xs.progress(\"counting\", #img, \"records\")"

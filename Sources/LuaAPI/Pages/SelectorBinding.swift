@@ -314,7 +314,7 @@ package func integers(_ frame: LuaFrame, _ index: Int, _ what: String) throws ->
   return out
 }
 
-/// First and last pfn at `index` and behind it, as a range; one pfn where there is no last.
+/// First and last pfn at `index` and after it, as a range; one pfn where there is no last.
 func pfnRange(_ frame: LuaFrame, _ index: Int) throws -> Range<UInt64> {
   let limit = Int64(PageSet.limit) - 1
   let first = UInt64(try frame.integer(index, in: 0...limit))

@@ -251,7 +251,7 @@ package final class LuaRecord: FieldOwner {
       },
       .method(
         "payload", "(): string?",
-        "The bytes behind the header (pages of PAGE_DATA, the rest of a large blob) as a string: the "
+        "The bytes after the header (pages of PAGE_DATA, the rest of a large blob) as a string: the "
           + "one call that copies them all. Nil where there are none."
       ) { record, frame in
         try record.checkValid()

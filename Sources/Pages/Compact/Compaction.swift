@@ -9,7 +9,7 @@ public import SystemIO
 public enum PageLayout: Sendable {
   /// Records of 1024 pages, as savers write them.
   case plain
-  /// Records of 1022 entries, whose headers are two pages long, behind an xl header that is padded so
+  /// Records of 1022 entries, whose headers are two pages long, after an xl header that is padded so
   /// that contents begin at multiples of 4096 bytes; pages of zeros are holes of the file. Readers
   /// need not know of it. At most the last 509 entries are not aligned.
   case aligned

@@ -7,7 +7,7 @@ public import SystemIO
 
 extension PageDelta {
   /// Writes the image that `delta` makes of `base`. Before anything is written, the delta's steps
-  /// and the base's contents are checked; behind it, what was written is compared to the delta's
+  /// and the base's contents are checked; after it, what was written is compared to the delta's
   /// hash, and where that fails `sink` must not be committed.
   ///
   /// `delta` and `base` are files. Memory: 10 MiB, whatever the delta says.
@@ -117,7 +117,7 @@ extension PageDelta {
       } else {
         let from = try body.word()
         guard from <= head.baseByteCount, count <= head.baseByteCount - from else {
-          throw body.damaged("a step copies from \(from.hex()), behind the end of the base")
+          throw body.damaged("a step copies from \(from.hex()), after the end of the base")
         }
         try visit(Step(isLiteral: false, count: count, offset: from), body)
       }

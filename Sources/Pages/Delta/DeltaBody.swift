@@ -4,7 +4,7 @@ internal import Bytes
 internal import SystemIO
 internal import Zstd
 
-/// Reads what stands behind a delta's header, from its start on.
+/// Reads what stands after a delta's header, from its start on.
 final class DeltaBody {
   private enum Input {
     case plain
@@ -60,10 +60,10 @@ final class DeltaBody {
   func finish() throws {
     switch input {
     case .plain:
-      guard delta.position == delta.byteCount else { throw damaged("bytes behind the last step") }
+      guard delta.position == delta.byteCount else { throw damaged("bytes after the last step") }
     case .packed(let reader):
       let got = try Self.unpacking(delta) { try reader.read(into: scratch, 0..<1) }
-      guard got == 0, !reader.hasMore else { throw damaged("bytes behind the last step") }
+      guard got == 0, !reader.hasMore else { throw damaged("bytes after the last step") }
     }
   }
 

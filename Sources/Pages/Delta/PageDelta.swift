@@ -250,12 +250,12 @@ struct DeltaPlan {
       shift = Int64(run(before: offset)) - Int64(offset)
       end = offset
     }
-    // What is behind the last pages mostly stands at the end of the base too.
+    // What is after the last pages mostly stands at the end of the base too.
     shift = Int64(base.byteCount) - Int64(new.byteCount)
     try compare(end, new.byteCount - end)
   }
 
-  /// The base's offset behind the bytes that the last step copied.
+  /// The base's offset after the bytes that the last step copied.
   private func run(before offset: UInt64) -> UInt64 {
     guard let last = steps.last, let base = last.baseOffset else { return offset }
     return base + last.count

@@ -35,7 +35,7 @@ public struct PageDifferences {
   private var a = 0
   private var b = 0
   private var position: UInt64 = 0
-  /// Runs that are complete, and the last one, which may go on.
+  /// Runs that are complete, and the last one, which may continue.
   private var complete: [PageDifference] = []
   private var pending: PageDifference?
 
@@ -177,7 +177,7 @@ public struct PageDifferences {
       }
     }
     if let thread { thread.start(readSecond) } else { readSecond() }
-    // Whatever comes of the first, the second's buffer is at rest behind this.
+    // Whatever comes of the first, the second's buffer is at rest after this.
     defer { thread?.wait() }
     try first.read(a, bytes, into: mine)
     thread?.wait()

@@ -9,7 +9,7 @@ internal import SystemIO
 /// Knows a stream's guest and, of a PV guest, the pages that a restore needs as they are: those of the
 /// p2m table and of the GDTs, and the start info. A filter shows it every header and record.
 ///
-/// The vCPUs, which name GDT and start info, come behind the pages. Of a file they are looked up
+/// The vCPUs, which name GDT and start info, come after the pages. Of a file they are looked up
 /// before the first edit (one pass over headers). From a pipe the edits are noted, and the vCPU that
 /// names an edited page ends the rewrite: 32 KiB for each GiB of edited pages.
 public final class PageGuard {
@@ -66,7 +66,7 @@ public final class PageGuard {
     }
   }
 
-  /// Before the first edit: looks up what comes behind the pages.
+  /// Before the first edit: looks up what comes after the pages.
   func lookUp(_ source: Source?) throws {
     guard guest == .x86PV, !isLookedUp, let source, source.isFile else { return }
     isLookedUp = true

@@ -204,7 +204,7 @@ public struct IndexCache {
     return index
   }
 
-  /// The records behind the pages of a plain stream, up to the end of the file; nil where there is no
+  /// The records after the pages of a plain stream, up to the end of the file; nil where there is no
   /// cache, or it does not lead there: only what is a chain from the last pages to the end counts.
   public func recordsBehindPages(of source: Source) throws -> [RecordSpot]? {
     let source = try source.duplicate()

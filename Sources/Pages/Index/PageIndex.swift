@@ -37,9 +37,9 @@ public struct RecordSpot: Sendable, Equatable {
 /// The last occurrence of every pfn and the records that count, from one pass over the headers.
 ///
 /// "Last" is what a restore ends up with: of a checkpointed stream only complete checkpoints count,
-/// and pages behind VERIFY do not. Needs a file.
+/// and pages after VERIFY do not. Needs a file.
 ///
-/// Memory: 24 bytes a run of consecutive pages (of one type, contents one behind the other), at
+/// Memory: 24 bytes a run of consecutive pages (of one type, contents one after the other), at
 /// most 48 while rounds are merged. A plain image of 1 GiB has some 300 runs: 0.03 bytes a pfn; the
 /// worst live stream has one run a page: 24 bytes for every 4104 of the file. What a forged file
 /// can do is bounded by its own length too: an entry of 8 bytes gives at most one run.
@@ -288,7 +288,7 @@ struct PageIndexBuilder {
     commitCount = count
   }
 
-  /// At the end: what came behind the last complete checkpoint does not count, END or not.
+  /// At the end: what came after the last complete checkpoint does not count, END or not.
   /// Xen: tools/libs/guest/xg_sr_restore.c, restore (buffered records are dropped).
   mutating func finish(checkpointCount: Int) {
     if checkpointCount == 0 {

@@ -11,7 +11,7 @@ public struct PageRun: Sendable, Equatable {
   public let offset: UInt64
   /// How many pages, at least 1.
   public let pageCount: UInt32
-  /// The pass over the guest's memory, from 0: a new one begins where pfns do not go on ascending.
+  /// The pass over the guest's memory, from 0: a new one begins where pfns do not continue ascending.
   public let round: UInt32
 
   init(_ type: PageType, pfn: UInt64, count: UInt32, offset: UInt64, round: UInt32) {
@@ -41,7 +41,7 @@ public struct PageRun: Sendable, Equatable {
       type, pfn: first, count: UInt32(last - first), offset: offset(of: first), round: round)
   }
 
-  /// This run and the one behind it as one, if they are.
+  /// This run and the one after it as one, if they are.
   func joined(_ next: PageRun) -> PageRun? {
     guard next.pfn == end, next.type == type, next.round == round,
       !hasData || next.offset == offset(of: next.pfn),

@@ -47,7 +47,7 @@ public struct RecordWalk {
     self.init(record, source, pages)
   }
 
-  /// The next pages, which are good until those behind them are asked for; nil at the end.
+  /// The next pages, which are good until those after them are asked for; nil at the end.
   public mutating func nextPiece() throws -> PageEdits.Lent? {
     guard record.isValid else {
       throw XensaveError(

@@ -44,12 +44,12 @@ struct MemorySearch {
   private let pattern: SearchPattern
   private let limit: Int
   private(set) var result = SearchResult()
-  /// Room for a piece, behind what is kept of the one before.
+  /// Room for a piece, after what is kept of the one before.
   private let arena = Arena(capacity: pageByteCount + PageImage.pieceByteCount)
-  /// Bytes that are kept of the piece before, and the address behind them.
+  /// Bytes that are kept of the piece before, and the address after them.
   private var carried = 0
   private var end: UInt64 = 0
-  /// How many of them were searched: one, which says whether a line begins behind it.
+  /// How many of them were searched: one, which says whether a line begins after it.
   private var searched = 0
 
   /// Keeps at most `limit` addresses.
@@ -74,7 +74,7 @@ struct MemorySearch {
     carried = length - resume + searched
   }
 
-  /// Looks at what is left: no further piece goes on where the last one ended.
+  /// Looks at what is left: no further piece continues where the last one ended.
   mutating func finish() {
     if carried > 0 { _ = search(carried, isLast: true) }
     (carried, searched) = (0, 0)
@@ -84,7 +84,7 @@ struct MemorySearch {
   /// piece needs them.
   private mutating func search(_ length: Int, isLast: Bool) -> Int {
     let first = end &- UInt64(length)
-    // What begins behind this is left for the next piece, unless there is none.
+    // What begins after this is left for the next piece, unless there is none.
     let sure = isLast ? length : max(0, length - pattern.overlap)
     var position = searched
     arena.withBytes(0..<length) { bytes in

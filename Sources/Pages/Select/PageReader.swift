@@ -21,7 +21,7 @@ struct PieceCursor {
   private var run = 0
   /// The range of `pages` that comes next, where the pages are limited to a set.
   private var range = 0
-  /// Of the current run or its part in `range`: pages that are behind us.
+  /// Of the current run or its part in `range`: pages that are after us.
   private var done = 0
 
   /// Pieces of at most `limit` pages; `pages` limits them to a set.
@@ -57,7 +57,7 @@ struct PieceCursor {
   private mutating func skipPart() {
     done = 0
     guard let pages else { return run += 1 }
-    // A range that goes on behind the run has a part in the next one as well.
+    // A range that continues after the run has a part in the next one as well.
     if pages.ranges[range].upperBound <= runs[run].end { range += 1 } else { skipRun() }
   }
 

@@ -150,7 +150,7 @@ public struct PageSet: Sendable, Equatable {
   }
 }
 
-/// A decimal number, or a hexadecimal one behind "0x".
+/// A decimal number, or a hexadecimal one after "0x".
 func parseNumber(_ text: some StringProtocol) -> UInt64? {
   let lower = text.lowercased()
   return lower.hasPrefix("0x") ? UInt64(lower.dropFirst(2), radix: 16) : UInt64(lower)

@@ -129,7 +129,7 @@ private struct SelectorParser {
         case 0x78:
           let digits = String(decoding: bytes[(index + 1)...].prefix(2), as: UTF8.self)
           guard digits.utf8.count == 2, let value = UInt8(digits, radix: 16) else {
-            throw fail(index, "expected two hexadecimal digits behind \\x")
+            throw fail(index, "expected two hexadecimal digits after \\x")
           }
           out.append(value)
           index += 2

@@ -26,14 +26,14 @@ struct Jumps {
     !isSlow && position == self.position && position > 0
   }
 
-  /// How long the first read behind a jump took.
+  /// How long the first read after a jump took.
   mutating func note(_ duration: Duration, _ source: Source) {
     guard duration > Self.slow else { return }
     isSlow = true
     ask(source)
   }
 
-  /// A skip of `count` bytes of `source`, which is behind them now.
+  /// A skip of `count` bytes of `source`, which is after them now.
   mutating func note(_ count: UInt64, _ source: Source) {
     guard count >= Self.shortest else { return }
     // No record has more bytes than a length of 32 bits says.

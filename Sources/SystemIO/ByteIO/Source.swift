@@ -11,7 +11,7 @@ internal import Glibc
 ///               position
 ///
 /// From a file the window may hold more than was asked for. From a pipe it never does: what is not
-/// read can still be spliced, and whoever reads after us finds all that is behind our last byte.
+/// read can still be spliced, and whoever reads after us finds all that is after our last byte.
 public final class Source {
   /// The name that messages use.
   public let path: String
@@ -38,7 +38,7 @@ public final class Source {
   private var jumps = Jumps()
   /// Memory that a record no longer needs.
   private var spare: Arena?
-  /// What the window holds normally; it grows for what is peeked at, and shrinks again behind it.
+  /// What the window holds normally; it grows for what is peeked at, and shrinks again after it.
   private static let windowByteCount = 16384
 
   /// Keeps memory that nobody else holds for who reads something of its size next.
@@ -150,7 +150,7 @@ public final class Source {
     return windowEnd
   }
 
-  /// The integer `offset` bytes behind the position; must have been peeked at.
+  /// The integer `offset` bytes after the position; must have been peeked at.
   public func integer<T: LoadableInteger>(
     _ offset: Int, as type: T.Type, _ order: ByteOrder
   ) -> T {

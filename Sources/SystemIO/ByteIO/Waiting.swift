@@ -25,7 +25,7 @@ enum Waiting {
     return number
   }
 
-  /// Waits until a non-blocking descriptor can go on.
+  /// Waits until a non-blocking descriptor can continue.
   static func untilReady(
     _ number: Int32, forWriting: Bool, _ path: String
   ) throws(SystemError) {

@@ -111,7 +111,7 @@ public final class WriteVectors {
     }
   }
 
-  /// Where `done` bytes behind byte `skipped` of piece `first` are.
+  /// Where `done` bytes after byte `skipped` of piece `first` are.
   func advance(_ first: Int, _ skipped: Int, by done: Int) -> (Int, Int) {
     var (first, rest) = (first, skipped + done)
     while first < count, rest >= (unsafe pieces[first].iov_len) {

@@ -45,7 +45,7 @@ extension Source {
     case .unclear(let journal, let reason):
       return "an edit in place may be unfinished: \(journal) \(reason)"
     case .unfinished(let journal):
-      return "an edit in place is not finished (\(journal.path)): where none is going on, "
+      return "an edit in place is not finished (\(journal.path)): where none is under way, "
         + FileEdit.remedy(path)
     }
   }

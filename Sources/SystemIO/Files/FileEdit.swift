@@ -21,7 +21,7 @@ public final class FileEdit {
   /// A line for the user: a journal of another file was found beside it and is gone.
   public private(set) var note: String?
 
-  /// Locks the file at `path` for an edit. Refused where another edit goes on, or one was
+  /// Locks the file at `path` for an edit. Refused where another edit continues, or one was
   /// interrupted.
   public convenience init(_ path: String) throws {
     try self.init(locking: path)
@@ -90,7 +90,7 @@ public final class FileEdit {
   }
 
   static func busy(_ path: String) -> XensaveError {
-    XensaveError(.busy, "\(path): another edit is going on (its lock is held): try again after it")
+    XensaveError(.busy, "\(path): another edit is under way (its lock is held): try again after it")
   }
 
   /// Device and inode of the file.

@@ -75,7 +75,7 @@ public final class OutputFile {
   public let sink: Sink
   /// Where what was written can be read; nil for what cannot be read again.
   public let readingPath: String?
-  /// A block device: what was on it behind our bytes is still there.
+  /// A block device: what was on it after our bytes is still there.
   public let isBlockDevice: Bool
   /// Whether somebody may read it while it is written.
   public var isStream: Bool { state == .special && !isBlockDevice }
@@ -151,7 +151,7 @@ public final class OutputFile {
       }
     }
     try copy(csystem_plain_attributes)
-    // Behind the owner, which takes bits away, and before access lists, which are a part of the mode.
+    // After the owner, which takes bits away, and before access lists, which are a part of the mode.
     if fchmod(number, status.st_mode & 0o7777) != 0, isStrict { throw failed("its mode") }
     try copy(csystem_access_lists)
   }
@@ -342,7 +342,7 @@ private struct Place {
   }
 }
 
-/// The folder of a path with its last "/", or "", and the name behind it.
+/// The folder of a path with its last "/", or "", and the name after it.
 func splitPath(_ path: String) -> (folder: String, name: String) {
   guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ("", path) }
   let next = path.utf8.index(after: slash)

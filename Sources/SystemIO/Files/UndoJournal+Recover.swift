@@ -15,7 +15,7 @@ public enum Recovery: Sendable, Equatable {
 }
 
 extension FileEdit {
-  /// Undoes an edit of the file at `path` that was interrupted. Refused while the edit goes on.
+  /// Undoes an edit of the file at `path` that was interrupted. Refused while the edit continues.
   public static func recover(_ path: String) throws -> Recovery {
     let edit = try FileEdit(locking: path)
     let found = try UndoJournal.find(for: edit.descriptor.number, path)
@@ -211,7 +211,7 @@ extension FileEdit {
   }
 
   /// A journal of version 0.1.0 does not say what the bytes became, nor of which file it is. The
-  /// edit that it belongs to wrote at once behind it.
+  /// edit that it belongs to wrote at once after it.
   private func checkTimes(_ journal: UndoJournal) throws {
     var (file, beside) = (stat(), stat())
     guard unsafe fstat(descriptor.number, &file) == 0 else {
@@ -234,7 +234,7 @@ extension UndoJournal {
   struct Operation {
     let offset: UInt64
     let count: UInt64
-    /// Where the bytes before lie in the journal; those after are behind them.
+    /// Where the bytes before lie in the journal; those after are after them.
     let place: UInt64
   }
 

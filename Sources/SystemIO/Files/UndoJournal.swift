@@ -213,7 +213,7 @@ final class UndoJournal {
     _ number: Int32, _ call: String, _ path: String, _ edit: FileEdit
   ) -> any Error {
     guard number == EEXIST else { return SystemError(call, number, path) }
-    return XensaveError(.busy, "\(edit.path): another edit is going on (\(path) is there)")
+    return XensaveError(.busy, "\(edit.path): another edit is under way (\(path) is there)")
   }
 
   /// Writes the contents; returns how many bytes they are.
@@ -264,7 +264,7 @@ final class UndoJournal {
     try synchronizeFolder(of: path)
   }
 
-  /// Takes a void journal away, unless it is that of an edit that goes on.
+  /// Takes a void journal away, unless it is that of an edit that continues.
   func removeVoid(of file: String) throws {
     guard csystem_lock(descriptor.number) == 0 else {
       guard errno == EWOULDBLOCK else { throw SystemError("flock", errno, path) }
@@ -343,7 +343,7 @@ struct FNV {
   }
 }
 
-/// Writes a file from its start, a piece at a time, and its checksum behind it.
+/// Writes a file from its start, a piece at a time, and its checksum after it.
 private struct ChecksummedWriter {
   private let number: Int32
   private let path: String

@@ -4,7 +4,7 @@ internal import CSystem
 internal import Glibc
 
 /// Another program, which reads what is written to it and learns by the end of that that this process
-/// is gone, however it went: the kernel closes a pipe also behind SIGKILL. It is in a session of its
+/// is gone, however it went: the kernel closes a pipe also after SIGKILL. It is in a session of its
 /// own, so that what a terminal sends to this process does not reach it, and has no descriptor of
 /// this process but standard error.
 public final class Companion {
@@ -23,7 +23,7 @@ public final class Companion {
       for end in input { _ = close(end) }
       throw SystemError("pipe2", number, "pipe")
     }
-    // Safety: the copies live until they are freed below, behind the call.
+    // Safety: the copies live until they are freed below, after the call.
     var copies = unsafe words.map { unsafe strdup($0) }
     unsafe copies.append(nil)
     var id: pid_t = 0
@@ -88,7 +88,7 @@ public final class Companion {
     let end = monotonicNanoseconds() + UInt64(Companion.patience) * 1_000_000
     var status: Int32 = 0
     while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {
-      // It goes on by itself: what it waits for must not keep a process that is asked to stop.
+      // It continues by itself: what it waits for must not keep a process that is asked to stop.
       if Interrupt.isRequested, monotonicNanoseconds() > end { break }
     }
     _ = close(fromIt)
@@ -110,7 +110,7 @@ public final class Companion {
     var bytes = [UInt8](repeating: 0, count: count)
     var filled = 0
     while filled < count {
-      // Safety: no more is read than there is room for behind what is filled.
+      // Safety: no more is read than there is room for after what is filled.
       let got = unsafe bytes.withUnsafeMutableBytes {
         unsafe read(0, $0.baseAddress.map { unsafe $0 + filled }, count - filled)
       }

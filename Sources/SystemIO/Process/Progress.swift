@@ -80,7 +80,7 @@ public enum Progress {
     if watcher != nil { watchedThread.store(UInt(pthread_self()), ordering: .relaxed) }
   }
 
-  /// Work goes on: called at each piece of it by who may stop it too (`Interrupt.check`).
+  /// Work continues: called at each piece of it by who may stop it too (`Interrupt.check`).
   @inline(__always)
   public static func beat() {
     if watchedThread.load(ordering: .relaxed) != 0 { beatSlowly() }

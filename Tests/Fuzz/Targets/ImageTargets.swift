@@ -161,7 +161,7 @@ private func rewrite(_ input: [UInt8]) throws {
     "a pipe is written otherwise than a file: \(written.count) and \(piped.count) bytes")
 }
 
-/// Whether what was written is all of an image, or all but what a volume has behind it.
+/// Whether what was written is all of an image, or all but what a volume has after it.
 private func isEnd(_ written: [UInt8], of bytes: [UInt8]) -> Bool {
   written.count == bytes.count || trailingOffset(bytes) == UInt64(written.count)
 }
@@ -171,7 +171,7 @@ private func isEnd(_ edited: [UInt8], _ written: [UInt8]) -> Bool {
   trailingOffset(edited) == UInt64(written.count)
 }
 
-/// Where something begins behind the end of an image.
+/// Where something begins after the end of an image.
 private func trailingOffset(_ bytes: [UInt8]) -> UInt64? {
   guard let source = try? MemoryFile.second.source(bytes) else { return nil }
   return try? Verifier(source).run().survey.trailing?.offset
@@ -317,7 +317,7 @@ private func legacy(_ input: [UInt8]) throws {
   let file = try run(false)
   let written = MemoryFile.output.bytes
   let pipe = try run(true)
-  // A file's last complete checkpoint is known before; a pipe may be found wrong behind it.
+  // A file's last complete checkpoint is known before; a pipe may be found wrong after it.
   try demand(file == nil || pipe != nil, "file: \(file ?? "good")\npipe: good")
   guard file == nil, pipe == nil else { return }
   try demand(MemoryFile.output.bytes == written, "a pipe is converted otherwise than a file")
