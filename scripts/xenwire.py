@@ -42,8 +42,8 @@ def u64(*values):
     return struct.pack(f"<{len(values)}Q", *values)
 
 
-def padded(body, octet=b"\0"):
-    return body + octet * (-len(body) % 8)
+def padded(body, byte=b"\0"):
+    return body + byte * (-len(body) % 8)
 
 
 # Containers and headers

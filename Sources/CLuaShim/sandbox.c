@@ -1,6 +1,6 @@
 /* The sandbox's Lua side. What cannot be seen to here (a search that takes for ever inside one C
-   function) is left to the deadline of the thread, and what Lua itself may get wrong to the wall
-   around it: see csystem_seal_thread. */
+   function) is left to the deadline of the thread, and what Lua itself may get wrong to the seccomp
+   filter of the thread: see csystem_seal_thread. */
 #include "sandbox.h"
 
 #include <lauxlib.h>
@@ -208,7 +208,7 @@ static void push_clocks(lua_State *L) {
         lua_setfield(L, -2, names[i]);
     }
     lua_remove(L, -2);
-    /* The zone's file is read now: a sealed thread opens none. */
+    /* The zone's file is read now: a sandboxed thread opens none. */
     tzset();
 }
 

@@ -28,7 +28,7 @@ struct Diff: LongCommand {
   @Argument(help: "The first image: a file.", completion: .file()) var a: String
   @Argument(help: "The second image: a file.", completion: .file()) var b: String
   @Flag(help: "Print JSON.") var json = false
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @Flag(help: "Print a Lua filter that turns A into B.") var asFilter = false
   @Flag(help: "Do not compare pages.") var noPages = false
   @OptionGroup var work: JobsOption
@@ -44,8 +44,8 @@ struct Diff: LongCommand {
     } else if json {
       try writeOut(Diff.json(differences, pages))
     } else if !long.quiet {
-      let ink = colour.ink
-      for difference in differences { try writeOut(ink.line(difference) + "\n") }
+      let textStyle = color.textStyle
+      for difference in differences { try writeOut(textStyle.line(difference) + "\n") }
       for difference in pages { try writeOut(difference.description + "\n") }
     }
     return differences.isEmpty && pages.isEmpty ? ExitCode.good : ExitCode.findings

@@ -26,14 +26,14 @@ struct Dump: ShellCommand {
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Argument(help: "What to print.") var parts: [String] = []
   @Flag(help: "Print JSON: one array of headers and records.") var json = false
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @Flag(help: "Print the bytes in hexadecimal too.") var hex = false
   @Flag(help: "Print arrays whole, however long.") var all = false
 
   mutating func execute() throws -> Int32 {
     var dumper: any Dumping =
       json
-      ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all, ink: colour.ink)
+      ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all, textStyle: color.textStyle)
     let source = try Source(image: image)
     if parts.isEmpty {
       try dumpAll(source, &dumper)

@@ -27,14 +27,14 @@ struct Init: ShellCommand {
         "init: the definition file meta/xensave.lua is not installed: looked in "
           + ModulePaths.shipped.joined(separator: ", "))
     }
-    if !Surroundings.isFolder(folder) { try Surroundings.createFolder(folder) }
+    if !FileSystem.isFolder(folder) { try FileSystem.createFolder(folder) }
     for (name, text) in [(".luarc.json", Init.luarc(library)), (".luacheckrc", Init.luacheck)] {
       let path = "\(folder)/\(name)"
-      if Surroundings.exists(path) {
+      if FileSystem.exists(path) {
         if !quiet { writeError("xensave-lua: \(path) is there already, and stays\n") }
         continue
       }
-      try Surroundings.create(path, text)
+      try FileSystem.create(path, text)
       if !quiet { writeError("xensave-lua: wrote \(path)\n") }
     }
     return ExitCode.good

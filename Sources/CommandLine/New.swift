@@ -25,7 +25,7 @@ struct New: ShellCommand {
     }
     let texts = kind == .filter ? (New.filter, New.filterTest) : (New.report, New.reportTest)
     for (file, text) in [(path + ".lua", texts.0), (path + "_test.lua", texts.1)] {
-      try Surroundings.create(file, text.replacing("NAME", with: short))
+      try FileSystem.create(file, text.replacing("NAME", with: short))
       writeError("xensave-lua: wrote \(file)\n")
     }
     return ExitCode.good

@@ -78,7 +78,7 @@ struct PolicyExplain: ShellCommand {
   ) -> [(round: Int, result: Replay.Result)] {
     var out: [(Int, Replay.Result)] = []
     for round in 1..<max(outcome.result.liveRounds, best) + 1 {
-      let result = test.replay.run(StopBehind(rounds: round))
+      let result = test.replay.run(StopAfter(rounds: round))
       guard result.liveRounds == round else { break }
       out.append((round, result))
     }

@@ -11,7 +11,7 @@ internal import XenDomain
 
 /// Runs the program with these words (without its own name) and returns its exit code.
 public func runShell(_ words: [String]) -> Int32 {
-  if words == [guardianWord] {
+  if words == [crashGuardWord] {
     return guardDomains {
       try XenHost()
     } report: {
@@ -21,9 +21,9 @@ public func runShell(_ words: [String]) -> Int32 {
   defer { ProgressDisplay.clear() }
   ignoreWriteSignals()
   Interrupt.watch(LuaState.stopActive)
-  var told: Set<String> = []
+  var written: Set<String> = []
   EditNotices.watch { line in
-    if told.insert(line).inserted { writeError("xensave-lua: warning: \(line)\n") }
+    if written.insert(line).inserted { writeError("xensave-lua: warning: \(line)\n") }
   }
   do {
     return try dispatch(words)
@@ -42,7 +42,7 @@ private func dispatch(_ words: [String]) throws -> Int32 {
   case "--version", "-v", "-V":
     try writeOut("xensave-lua \(versionLine)\n")
     return ExitCode.good
-  case nil where Surroundings.isTerminal(0) && Surroundings.isTerminal(1):
+  case nil where Environment.isTerminal(0) && Environment.isTerminal(1):
     return try ScriptRunner(options: ScriptOptions.session).run()
   case nil, "--help", "-h", "help":
     return try runCommand(words.first == "help" ? words : ["--help"])

@@ -12,7 +12,7 @@ struct Run: ShellCommand {
     commandName: name, _superCommandName: Commands.name,
     abstract: "Run a script that comes with the program.",
     discussion: """
-      "run --list" names the scripts; "run NAME --help" explains one. What stands behind the name is \
+      "run --list" names the scripts; "run NAME --help" explains one. What stands after the name is \
       as for a script of one's own: IMAGE, arguments, -o OUT and so on.
       """)
 

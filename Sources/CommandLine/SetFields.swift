@@ -57,7 +57,7 @@ struct SetFields: LongCommand {
     help: "Leave at least so many bytes of room after the configuration, for later edits in place.")
   var pad: Int?
   @Flag(help: "Print the report as JSON.") var json = false
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @OptionGroup var long: ProgressOptions
 
   mutating func validate() throws {
@@ -82,7 +82,7 @@ struct SetFields: LongCommand {
     let edits = EditJob(document: document, isUnchecked: unchecked, room: pad ?? 0)
     if let edit = source.edit {
       switch try edits.inPlace(edit, keepsIndex: kept != nil) {
-      case .written(let written): return try tell(written)
+      case .written(let written): return try report(written)
       case .newFile(let reason):
         if !long.quiet { writeError("xensave-lua: \(image): written anew: \(reason)\n") }
       }
@@ -100,14 +100,14 @@ struct SetFields: LongCommand {
     if json, output != "-" {
       try writeOut(report.json)
     } else if dryRun {
-      try writeOut(colour.ink.report(report) + "\n")
+      try writeOut(color.textStyle.report(report) + "\n")
     } else if !long.quiet {
       writeError("xensave-lua: \(report.text)\n")
     }
     return ExitCode.good
   }
 
-  private func tell(_ written: EditJob.Written) throws -> Int32 {
+  private func report(_ written: EditJob.Written) throws -> Int32 {
     if json {
       var writer = JSONWriter(style: .pretty)
       writer.beginObject()
@@ -127,7 +127,7 @@ struct SetFields: LongCommand {
 
   /// The image as the index beside it knows it; nil where there is none that leads after the pages.
   private func keptDocument(_ source: Source) throws -> ImageDocument? {
-    let spots: [RecordSpot]?
+    let spots: [RecordLocation]?
     do {
       spots = try IndexCache(of: image).recordsBehindPages(of: source)
     } catch {

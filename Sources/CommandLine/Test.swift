@@ -37,8 +37,8 @@ struct Test: ShellCommand {
   mutating func execute() throws -> Int32 {
     var files: [String] = []
     for place in places {
-      if Surroundings.isFolder(place) {
-        let names = Surroundings.names(in: place) ?? []
+      if FileSystem.isFolder(place) {
+        let names = FileSystem.names(in: place) ?? []
         files += names.filter { $0.hasSuffix("_test.lua") }.map { "\(place)/\($0)" }
       } else {
         files.append(place)
@@ -49,7 +49,7 @@ struct Test: ShellCommand {
     }
     var results: [Result] = []
     for file in files {
-      let folder = try Surroundings.temporaryFolder()
+      let folder = try FileSystem.temporaryFolder()
       defer { Test.remove(folder) }
       results += try run(file, folder)
       if Interrupt.isRequested { throw XensaveError(.interrupted, "interrupted") }
@@ -141,7 +141,7 @@ struct Test: ShellCommand {
   }
 
   private static func remove(_ folder: String) {
-    for name in Surroundings.names(in: folder) ?? [] { Surroundings.remove(folder + "/" + name) }
-    Surroundings.remove(folder)
+    for name in FileSystem.names(in: folder) ?? [] { FileSystem.remove(folder + "/" + name) }
+    FileSystem.remove(folder)
   }
 }

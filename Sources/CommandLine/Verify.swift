@@ -20,7 +20,7 @@ struct Verify: LongCommand {
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String?
   @Flag(help: "Print the findings as JSON.") var json = false
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @Flag(help: "Count warnings as errors.") var strict = false
   @Flag(help: "Look into the page tables and the start info of PV guests, too (in a file).")
   var pages = false
@@ -48,10 +48,10 @@ struct Verify: LongCommand {
   }
 
   private func text(_ report: VerifyReport, _ path: String) -> String {
-    let ink = colour.ink
+    let textStyle = color.textStyle
     var out = ""
     for finding in report.findings {
-      out += "\(path): \(ink.severity(finding.severity.rawValue)): \(finding.description)\n"
+      out += "\(path): \(textStyle.severity(finding.severity.rawValue)): \(finding.description)\n"
     }
     let left = Severity.allCases.reduce(0) { $0 + report.count($1) } - report.findings.count
     if left > 0 { out += "\(path): ... and \(left) more findings\n" }
@@ -59,7 +59,7 @@ struct Verify: LongCommand {
       let count = report.count(severity)
       return count > 0 ? "\(count) \(severity.rawValue)\(count == 1 ? "" : "s")" : nil
     }
-    let verdict = ink.verdict(report.isGood ? "good" : "bad", isGood: report.isGood)
+    let verdict = textStyle.verdict(report.isGood ? "good" : "bad", isGood: report.isGood)
     let detail = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
     return out + "\(path): \(verdict)\(detail), \(report.survey.recordCount) records\n"
   }

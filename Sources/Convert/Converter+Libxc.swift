@@ -159,7 +159,9 @@ extension Converter {
     case .vcpuInfo where record.length == 8: return nil
     default: break
     }
-    if !target.hasEmptyRecords, record.length <= 8, Layouts.of(record.type)?.mayBeEmpty == true {
+    if !target.hasEmptyRecords, record.length <= 8,
+      RecordSchemas.of(record.type)?.mayBeEmpty == true
+    {
       report.note(record.place, "left out: it says nothing", isLoss: false)
       return nil
     }
@@ -263,5 +265,5 @@ extension Converter {
 
 extension Record {
   /// What is known of its type.
-  fileprivate var row: Layout? { Layouts.of(type) }
+  fileprivate var row: RecordSchema? { RecordSchemas.of(type) }
 }

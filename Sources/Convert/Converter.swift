@@ -11,7 +11,7 @@ public import SystemIO
 ///     source part ──> outer layers (Converter+Layers) ──> sink
 ///                └──> libxc stream (Converter+Libxc)  ──┘
 ///
-/// Works on files and pipes in one pass. Memory is bounded: a header, a piece of 1 MiB, and where
+/// Works on files and pipes in one pass. Memory is bounded: a header, a chunk of 1 MiB, and where
 /// draft B wants VCPU_INFO first, the state of the vCPUs (16 MiB at most).
 public struct Converter {
   var reader: StreamReader
@@ -92,7 +92,7 @@ public struct Converter {
     return try end()
   }
 
-  private mutating func next() throws -> Part? {
+  private mutating func next() throws -> StreamElement? {
     return try reader.next()
   }
 

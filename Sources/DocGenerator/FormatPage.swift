@@ -270,7 +270,7 @@ extension FormatSection {
     }
   }
 
-  mutating func record(_ layout: Layout, isBrief: Bool = false) {
+  mutating func record(_ layout: RecordSchema, isBrief: Bool = false) {
     heading(3, "\(layout.name) (\(layout.type.number.hex()))")
     var facts = [layout.doc, "Body: \(layout.length.description)."]
     switch layout.guests {
@@ -293,7 +293,7 @@ extension FormatSection {
     }
   }
 
-  mutating func entry(_ entry: EntryLayout) {
+  mutating func entry(_ entry: EntrySchema) {
     heading(3, "\(entry.name) (\(entry.number))")
     var facts = [entry.doc]
     let lengths = entry.history.map { length in

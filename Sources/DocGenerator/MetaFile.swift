@@ -48,7 +48,7 @@ struct MetaFile {
       """
     let classes = state.declarations.filter { $0.kind == .class }
     for table in classes { write(class: table) }
-    for layout in Layouts.all { write(layout) }
+    for layout in RecordSchemas.all { write(layout) }
     writeFilterTable()
     for module in state.declarations where module.kind == .module { write(module: module) }
     out += """
@@ -112,7 +112,7 @@ struct MetaFile {
     for kind in HeaderKind.allCases where kind != .xenopsd {
       out += "---@field \(kind.rawValue)_header? xensave.HeaderFunction\n"
     }
-    for layout in Layouts.all where layout.type != .libxlEnd {
+    for layout in RecordSchemas.all where layout.type != .libxlEnd {
       out +=
         "---@field \(layout.name)? fun(rec: xensave.\(layout.name)): xensave.FilterResult, ...\n"
     }
@@ -144,7 +144,7 @@ struct MetaFile {
     for member in members where member.kind == .function { write(function: member) }
   }
 
-  private mutating func write(_ layout: Layout) {
+  private mutating func write(_ layout: RecordSchema) {
     // END stands in both layers.
     guard layout.type != .libxlEnd else { return }
     out += "\n" + comment(layout.doc)

@@ -71,7 +71,7 @@ struct ReferencePage {
 
   private static var records: String {
     var out = "\n## Record types\n\nTheir fields are members of a Record, by these names.\n"
-    for layout in Layouts.all {
+    for layout in RecordSchemas.all {
       let number = "\(layout.type.layer.rawValue) \(layout.type.number.hex())"
       out +=
         "\n### \(layout.name) (\(number))\n\n\(layout.doc) Body: \(layout.length.description).\n"

@@ -2,7 +2,7 @@
 
 public import Bytes
 
-extension BodyLayout {
+extension BodySchema {
   /// A body with these values. What is not given is zero; counts of arrays follow from the lists;
   /// numbers may be given as text ("0x1f", or a value's name). Unknown names are refused.
   public static func body(
@@ -104,7 +104,7 @@ extension BodyLayout {
       let byteCount = field.fixedByteCount ?? 0
       body += [UInt8](repeating: 0, count: byteCount)
       guard let value else { return }
-      let slot = Slot(
+      let slot = FieldLocation(
         path: path, field: field, offset: start, byteCount: byteCount,
         order: native ? .little : context.order)
       try slot.set(value, in: &body)

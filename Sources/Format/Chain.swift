@@ -5,14 +5,14 @@ internal import Bytes
 /// The entries of a chain: a header of fixed fields, then as many bytes as the header says.
 public struct Chain: Sendable {
   /// The layout of an entry of this type number, if it is known.
-  public let layout: @Sendable (UInt16) -> EntryLayout?
+  public let layout: @Sendable (UInt16) -> EntrySchema?
   /// The type number of an entry name.
   public let number: @Sendable (String) -> UInt16?
   /// All names, for suggestions and completion.
   public let names: @Sendable () -> [String]
 
   public init(
-    layout: @escaping @Sendable (UInt16) -> EntryLayout?,
+    layout: @escaping @Sendable (UInt16) -> EntrySchema?,
     number: @escaping @Sendable (String) -> UInt16?,
     names: @escaping @Sendable () -> [String]
   ) {
@@ -24,7 +24,7 @@ public struct Chain: Sendable {
 
 /// The table of one type of chain entry. Entries shorter than the table come from older releases:
 /// the fields that they lack are zero to a reader.
-public struct EntryLayout: Sendable {
+public struct EntrySchema: Sendable {
   /// A length and the first release that wrote it.
   public struct Length: Sendable, Equatable {
     /// The y of Xen 4.y; 0 also for all that came before 4.4.

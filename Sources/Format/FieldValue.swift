@@ -45,7 +45,7 @@ public struct BodyContext: Sendable, Equatable {
 }
 
 /// A place in a body: which field lies there and where.
-public struct Slot: Sendable {
+public struct FieldLocation: Sendable {
   /// "param[3].value".
   public let path: String
   public let field: Field
@@ -71,7 +71,7 @@ public struct Slot: Sendable {
   }
 }
 
-extension Slot {
+extension FieldLocation {
   /// Whether the field is a single value, and not one made of others.
   public var isLeaf: Bool {
     switch field.kind {

@@ -2,13 +2,13 @@
 
 internal import Bytes
 
-extension BodyLayout {
+extension BodySchema {
   /// Magic and version, the sections, and the end of the stream in `slot`. A section is called by
   /// its device, `emulator_ctx["0000:00:01.1/ide"]`; of several of one name those whose instance is
-  /// not 0 have it behind the name: `["kbd#1"]`.
-  func sections(of slot: Slot, in body: [UInt8]) -> [Slot] {
+  /// not 0 have it after the name: `["kbd#1"]`.
+  func sections(of slot: FieldLocation, in body: [UInt8]) -> [FieldLocation] {
     guard let state = QEMUState(body, from: slot.offset) else { return [] }
-    var out: [Slot] = []
+    var out: [FieldLocation] = []
     func add(_ field: Field, _ path: String, at offset: Int, _ count: Int) {
       out.append(self.slot(field, path: path, at: offset, count: count, order: .big))
     }

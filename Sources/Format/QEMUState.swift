@@ -43,7 +43,7 @@ public struct QEMUState: Sendable, Equatable {
   /// Splits `body` from `start` on; EMULATOR_CONTEXT's blob starts at 8. Nil if it is not a stream
   /// of QEMU.
   public init?(_ body: [UInt8], from start: Int = 8) {
-    guard QEMUState.isThere(body, at: start) else { return nil }
+    guard QEMUState.exists(body, at: start) else { return nil }
     version = body.load(start + 4, as: UInt32.self, .big)
     var heads: [Head] = []
     var footers: [Bool] = []
@@ -68,7 +68,7 @@ public struct QEMUState: Sendable, Equatable {
   }
 
   /// Whether a stream of QEMU begins at `start`.
-  static func isThere(_ body: [UInt8], at start: Int) -> Bool {
+  static func exists(_ body: [UInt8], at start: Int) -> Bool {
     start >= 0 && body.count - start >= headByteCount
       && body.load(start, as: UInt32.self, .big) == 0x5145_564D
   }

@@ -35,7 +35,7 @@ public struct UEFIVariables: Sendable {
   private static let tails = [16 + 4 + 16 + 32, 16 + 4 + 16, 16 + 4]
 
   /// Whether the bytes from `start` begin as such a list does.
-  static func isThere(_ body: [UInt8], at start: Int) -> Bool {
+  static func exists(_ body: [UInt8], at start: Int) -> Bool {
     body.count - start >= headByteCount && body[start...].starts(with: "VARS".utf8)
       && UEFIVariables(body, from: start) != nil
   }
@@ -106,11 +106,11 @@ public struct UEFIVariables: Sendable {
   }
 }
 
-extension BodyLayout {
+extension BodySchema {
   /// The header of the list in `slot`, and its variables by name: `variables["SecureBoot"]`.
-  func variables(of slot: Slot, in body: [UInt8]) -> [Slot] {
+  func variables(of slot: FieldLocation, in body: [UInt8]) -> [FieldLocation] {
     guard let list = UEFIVariables(body, from: slot.offset) else { return [] }
-    func place(_ field: Field, _ path: String, at offset: Int, _ count: Int) -> Slot {
+    func place(_ field: Field, _ path: String, at offset: Int, _ count: Int) -> FieldLocation {
       self.slot(field, path: path, at: offset, count: count, order: .little)
     }
     let start = slot.offset

@@ -64,7 +64,7 @@ public final class HelperChannel {
 
   /// Whether libxl still has its end of the messages open.
   var isHeard: Bool {
-    var output = pollfd(fd: output.number, events: 0, revents: 0)
+    var output = pollfd(fd: output.fileDescriptor, events: 0, revents: 0)
     return unsafe poll(&output, 1, 0) < 1
   }
 
@@ -118,7 +118,7 @@ public final class HelperChannel {
   }
 
   /// The descriptors that libxl has the other ends of.
-  public var descriptors: [Int32] { [input.number, output.number] }
+  public var descriptors: [Int32] { [input.fileDescriptor, output.fileDescriptor] }
 }
 
 /// libxl's end: for a program that runs another helper, and for tests.

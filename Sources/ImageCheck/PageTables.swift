@@ -34,7 +34,7 @@ extension Rule {
 /// Reads the pages of a PV guest that a restore looks into. Memory grows with the number of its page
 /// tables, about one page in 500.
 struct PageTableCheck {
-  private let inspection: Inspection
+  private let inspection: VerificationContext
   private let source: Source
   private let limit: UInt64
 
@@ -56,7 +56,7 @@ struct PageTableCheck {
   /// Tables that are mapped writable, with a table that does it.
   private var writable: [UInt64: (table: UInt64, slot: Int)] = [:]
 
-  init?(_ inspection: Inspection, _ source: Source) {
+  init?(_ inspection: VerificationContext, _ source: Source) {
     guard inspection.libxc.guest == .x86PV, let limit = inspection.libxc.maxPFN else { return nil }
     self.inspection = inspection
     self.source = source

@@ -21,19 +21,19 @@ public struct Rule: Sendable {
   /// What a rule looks at. A check reports to the inspection that it is given; it sees the facts
   /// gathered before the part that it looks at.
   enum Check: Sendable {
-    typealias OfHeader = @Sendable (Inspection, Header) -> Void
-    typealias OfRecord = @Sendable (Inspection, Record) -> Void
-    typealias OfPages = @Sendable (Inspection, Record, PageTableSummary) -> Void
-    typealias OfContext = @Sendable (Inspection, Record, [ChainEntry]) -> Void
-    typealias OfBytes = @Sendable (Inspection, Record, [UInt8]) -> Void
-    typealias OfTrailing = @Sendable (Inspection, Trailing) -> Void
-    typealias OfImage = @Sendable (Inspection) -> Void
+    typealias OfHeader = @Sendable (VerificationContext, Header) -> Void
+    typealias OfRecord = @Sendable (VerificationContext, Record) -> Void
+    typealias OfPages = @Sendable (VerificationContext, Record, PageTableSummary) -> Void
+    typealias OfContext = @Sendable (VerificationContext, Record, [ChainEntry]) -> Void
+    typealias OfBytes = @Sendable (VerificationContext, Record, [UInt8]) -> Void
+    typealias OfTrailing = @Sendable (VerificationContext, TrailingBytes) -> Void
+    typealias OfImage = @Sendable (VerificationContext) -> Void
 
     case header(HeaderKind, OfHeader)
     /// Records of these types.
     case record([RecordType], OfRecord)
     /// Records of the types whose rows are like that.
-    case rows(@Sendable (Layout) -> Bool, OfRecord)
+    case rows(@Sendable (RecordSchema) -> Bool, OfRecord)
     /// All records of a layer.
     case layer(Layer, OfRecord)
     /// All records.
@@ -106,11 +106,11 @@ extension Rule {
 }
 
 /// The rules by what they look at. Each is known by its number in `Rule.all`.
-struct RuleBook: Sendable {
-  private static let shared = RuleBook(Rule.all)
+struct RuleRegistry: Sendable {
+  private static let shared = RuleRegistry(Rule.all)
 
   /// The rules over all types that are known now.
-  static var current: RuleBook { Layouts.added.isEmpty ? shared : RuleBook(Rule.all) }
+  static var current: RuleRegistry { RecordSchemas.added.isEmpty ? shared : RuleRegistry(Rule.all) }
 
   let rules: [Rule]
   private(set) var headers: [(kind: HeaderKind, rule: Int, check: Rule.Check.OfHeader)] = []
@@ -150,7 +150,7 @@ struct RuleBook: Sendable {
       switch rule.check {
       case .record(let listed, let of): (types, check) = (listed, of)
       case .rows(let isMeant, let of):
-        (types, check) = (Layouts.all.filter(isMeant).map(\.type), of)
+        (types, check) = (RecordSchemas.all.filter(isMeant).map(\.type), of)
       default: continue
       }
       for type in types {
@@ -170,7 +170,7 @@ struct RuleBook: Sendable {
   }
 }
 
-extension Layout {
+extension RecordSchema {
   /// Whether it is a vCPU's state in streams that Xen writes. Draft B's VCPU_CONTEXT has other rules.
   var isVCPUStateOfXen: Bool { perVCPU && type != .vcpuContext }
 }

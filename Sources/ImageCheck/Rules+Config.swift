@@ -129,7 +129,7 @@ extension Rule {
   ]
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports what libxl's parser comes upon.
   fileprivate func reportConfig(_ kind: ConfigReading.Problem.Kind, _ suffix: String = "") {
     for problem in configuration?.reading.problems ?? [] where problem.kind == kind {

@@ -81,7 +81,7 @@ extension Rule {
         let sorted = keys.sorted()
         let twice = Set(
           sorted.indices.dropFirst().filter { sorted[$0] == sorted[$0 - 1] }
-            .prefix(Inspection.findingLimitOfRule).map { sorted[$0] })
+            .prefix(VerificationContext.findingLimitOfRule).map { sorted[$0] })
         guard !twice.isEmpty else { return }
         var seen: Set<UInt32> = []
         for (index, key) in keys.enumerated() where twice.contains(key) {
@@ -246,7 +246,7 @@ extension Rule {
   ]
 }
 
-extension EntryLayout {
+extension EntrySchema {
   /// Whether Xen takes an entry of this length, which is shorter than its own.
   fileprivate func isFilledUp(_ entry: ChainEntry) -> Bool {
     guard mayBeShorter, let greatest = lengths.max() else { return false }

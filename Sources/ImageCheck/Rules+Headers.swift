@@ -295,7 +295,7 @@ extension Rule {
   ]
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports the reserved bytes of a header that are not zero.
   func reportReserved(_ header: Header) {
     guard let wrong = nonZeroReserved(header.kind.fields, in: header.bytes) else { return }

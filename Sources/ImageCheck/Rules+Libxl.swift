@@ -177,13 +177,13 @@ extension Rule {
   ]
 }
 
-extension Inspection {
-  fileprivate func isHandshake(_ trailing: Trailing) -> Bool {
+extension VerificationContext {
+  fileprivate func isHandshake(_ trailing: TrailingBytes) -> Bool {
     trailing.isHandshake(byteCount: survey.trailingByteCount)
   }
 
   /// The name of the header that the bytes begin with.
-  fileprivate func secondImage(_ trailing: Trailing) -> String? {
+  fileprivate func secondImage(_ trailing: TrailingBytes) -> String? {
     switch Container(trailing.first) {
     case .xl: "an xl header"
     case .libxl: "a libxl header"

@@ -84,12 +84,15 @@ extension Rule {
         }
       }),
     Rule(
-      "vcpu.id", .error, "A vCPU's number is below \(Survey.vcpuLimit).",
+      "vcpu.id", .error, "A vCPU's number is below \(ImageSummary.vcpuLimit).",
       file + "handle_x86_pv_vcpu_blob; xen/arch/x86/include/asm/config.h, MAX_VIRT_CPUS",
       .rows({ $0.isVCPUStateOfXen }) {
         look, record in
-        guard let id = record.vcpuID, record.length > 8, id >= Survey.vcpuLimit else { return }
-        look.report(record, "vcpu_id", at: 0, "expected less than \(Survey.vcpuLimit), got \(id)")
+        guard let id = record.vcpuID, record.length > 8, id >= ImageSummary.vcpuLimit else {
+          return
+        }
+        look.report(
+          record, "vcpu_id", at: 0, "expected less than \(ImageSummary.vcpuLimit), got \(id)")
       }),
     Rule(
       "vcpu-basic.size", .error, "The context has the size of the guest's width.",
@@ -208,7 +211,7 @@ extension Record {
   }
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports the first page of the p2m that has a problem, and how many more have one.
   fileprivate func reportFrames(_ problem: (Int, UInt64) -> String?) {
     let wrong = libxc.p2m.pfns.indices.filter { problem($0, libxc.p2m.pfns[$0]) != nil }

@@ -140,7 +140,7 @@ extension Record {
   }
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports the first entry of a table that `isWrong`.
   fileprivate func reportFirst(
     _ record: Record, _ pages: PageTableSummary, _ isWrong: (PageEntry) -> Bool,

@@ -153,7 +153,7 @@ extension RecordType {
   fileprivate func streamFields(_ fields: [Field]) -> ArraySlice<Field> {
     switch self {
     case .sharedInfo: []
-    default: Layouts.of(self)?.isVCPUStateOfXen == true ? fields.prefix(2) : fields[...]
+    default: RecordSchemas.of(self)?.isVCPUStateOfXen == true ? fields.prefix(2) : fields[...]
     }
   }
 }

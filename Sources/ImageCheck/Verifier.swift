@@ -25,15 +25,15 @@ public struct Verifier {
 
   private let source: Source
   private let options: Options
-  private let edits: (@Sendable (Part) -> Part)?
+  private let edits: (@Sendable (StreamElement) -> StreamElement)?
   /// Sees every part after the rules have.
-  private let observe: ((Part) -> Void)?
+  private let observe: ((StreamElement) -> Void)?
 
   /// A verifier of what `source` holds from its position on; a pipe is read to its end.
   ///
   /// `observe` sees every part after the rules have: for those who need the facts of the same walk.
   public init(
-    _ source: Source, options: Options = Options(), observe: ((Part) -> Void)? = nil
+    _ source: Source, options: Options = Options(), observe: ((StreamElement) -> Void)? = nil
   ) {
     self.source = source
     self.options = options
@@ -58,7 +58,7 @@ public struct Verifier {
   }
 
   private func walk() throws -> VerifyReport {
-    let inspection = Inspection()
+    let inspection = VerificationContext()
     if let problem = try source.unfinishedEdit() { inspection.findUnfinishedEdit(problem) }
     let start = source.position
     try visitToEnd(StreamReader(source), inspection)
@@ -73,7 +73,7 @@ public struct Verifier {
 
   /// As `run`, but only up to the first record of pages, and without the rules for a whole image.
   public func runFront() throws -> VerifyReport {
-    let inspection = Inspection()
+    let inspection = VerificationContext()
     var reader = StreamReader(source)
     try visit(&reader, inspection, toPages: true)
     return VerifyReport(inspection, isStrict: options.isStrict)
@@ -82,7 +82,7 @@ public struct Verifier {
   /// As `run`, but of the pages only the first record: an index knows the records after them. What rules miss of the
   /// pages is in the report as well; it says something only beside that of the image without edits.
   public func runAround(_ index: RecordIndex, tail: Int) throws -> VerifyReport {
-    let inspection = Inspection()
+    let inspection = VerificationContext()
     var reader = StreamReader(source)
     try visit(&reader, inspection, toPages: true)
     try visitToEnd(index.reader(at: tail, source), inspection)
@@ -90,7 +90,7 @@ public struct Verifier {
   }
 
   private func visitToEnd(
-    _ reader: StreamReader, _ inspection: Inspection
+    _ reader: StreamReader, _ inspection: VerificationContext
   ) throws {
     var reader = reader
     do {
@@ -104,7 +104,7 @@ public struct Verifier {
 
   /// Shows rules one part after another, to the end or past the header of the first PAGE_DATA.
   private func visit(
-    _ reader: inout StreamReader, _ inspection: Inspection, toPages: Bool
+    _ reader: inout StreamReader, _ inspection: VerificationContext, toPages: Bool
   ) throws {
     while let read = try reader.next() {
       let part = edits?(read) ?? read
@@ -122,7 +122,7 @@ public struct Verifier {
 
   /// Looks at the bytes after a record's header that rules care for, and at its padding.
   private func finish(
-    _ record: Record, _ reader: inout StreamReader, _ inspection: Inspection
+    _ record: Record, _ reader: inout StreamReader, _ inspection: VerificationContext
   ) throws {
     guard record.payloadByteCount > 0 else {
       inspection.visit(record, padding: record.padding, head: Array(record.body.dropFirst(8)))
@@ -133,7 +133,7 @@ public struct Verifier {
     guard record.type != .pageData else { return }
     let padding = Int(reader.payloadAndPadding - record.payloadByteCount)
     let headCount = Int(min(8, record.payloadByteCount))
-    let arena = Arena(capacity: 16)
+    let arena = PageAlignedBuffer(capacity: 16)
     try reader.loadPayload(headCount, into: arena)
     guard reader.ending == nil else { return }
     let head = Array(record.body.dropFirst(8)) + arena.copy(0..<headCount)
@@ -144,14 +144,14 @@ public struct Verifier {
     inspection.visit(record, padding: arena.copy(0..<padding), head: head)
   }
 
-  /// Counts what follows the image. What came in pieces is put together first.
+  /// Counts what follows the image. What came in chunks is put together first.
   private func finish(
-    _ trailing: Trailing, _ inspection: Inspection
+    _ trailing: TrailingBytes, _ inspection: VerificationContext
   ) throws {
     let first = try source.read(64)
     let rest = try source.skip(.max)
     inspection.visit(
-      Trailing(kind: trailing.kind, offset: trailing.offset, first: first),
+      TrailingBytes(kind: trailing.kind, offset: trailing.offset, first: first),
       byteCount: UInt64(first.count) + rest)
   }
 }
@@ -164,10 +164,10 @@ public struct VerifyReport: Sendable {
   /// How many each rule has found, those that were not kept too; in the order of `Rule.all`,
   /// without the rules that found nothing.
   public let counts: [(rule: Rule, count: Int)]
-  public let survey: Survey
+  public let survey: ImageSummary
   public let isStrict: Bool
 
-  init(_ inspection: Inspection, isStrict: Bool) {
+  init(_ inspection: VerificationContext, isStrict: Bool) {
     findings = inspection.findings
     counts = zip(inspection.book.rules, inspection.counts).filter { $0.1 > 0 }
       .map { (rule: $0.0, count: $0.1) }

@@ -72,7 +72,7 @@ public struct ChangeReport: Sendable {
 
   /// Notes every field that differs between two bodies of the same rows.
   mutating func noteFields(
-    _ place: String, _ offset: UInt64, _ layout: BodyLayout, _ before: [UInt8], _ after: [UInt8]
+    _ place: String, _ offset: UInt64, _ layout: BodySchema, _ before: [UInt8], _ after: [UInt8]
   ) {
     if before.count != after.count {
       note(

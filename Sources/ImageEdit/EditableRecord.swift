@@ -15,7 +15,7 @@ public final class EditableRecord {
   /// The header as it was read, once it has been changed; nil before.
   public private(set) var original: [UInt8]?
   /// The payload in memory; nil while it is in the source, or where there is none.
-  public private(set) var loadedPayload: Arena?
+  public private(set) var loadedPayload: PageAlignedBuffer?
   /// Changes whenever places in the body may have moved: with every new body but those that are known
   /// to be of the same shape.
   public private(set) var shape = 0
@@ -28,14 +28,14 @@ public final class EditableRecord {
   /// What writes the record where its payload gets another shape; nil where it is written as it is.
   public var streamer: (any RecordStreamer)?
   /// Reads the payload while the record is the current one of its stream.
-  private var loader: ((Arena, Int) throws -> Void)?
+  private var loader: ((PageAlignedBuffer, Int) throws -> Void)?
   /// Whether the record is still the current one of its stream, or stands by itself.
   public private(set) var isValid = true
 
   /// A record that was read; `loader` reads its payload into memory.
   public init(
     reading record: Record, from source: Source? = nil,
-    loader: ((Arena, Int) throws -> Void)? = nil
+    loader: ((PageAlignedBuffer, Int) throws -> Void)? = nil
   ) {
     self.record = record
     self.source = source
@@ -82,10 +82,11 @@ public final class EditableRecord {
   }
 
   /// The payload in memory; loads it from the source the first time.
-  public func payload() throws -> Arena? {
+  public func payload() throws -> PageAlignedBuffer? {
     if let loadedPayload { return loadedPayload }
     guard payloadByteCount > 0, let loader else { return nil }
-    let arena = source?.takeSpare(payloadByteCount) ?? Arena(capacity: payloadByteCount)
+    let arena =
+      source?.takeRecycled(payloadByteCount) ?? PageAlignedBuffer(capacity: payloadByteCount)
     try loader(arena, payloadByteCount)
     loadedPayload = arena
     self.loader = nil
@@ -110,6 +111,6 @@ public final class EditableRecord {
     // The next record's payload gets the memory: new pages cost more than what is read into them.
     guard var payload = loadedPayload else { return }
     loadedPayload = nil
-    if isKnownUniquelyReferenced(&payload) { source?.keepSpare(payload) }
+    if isKnownUniquelyReferenced(&payload) { source?.recycle(payload) }
   }
 }

@@ -10,9 +10,9 @@ internal import SystemIO
 /// Where a path leads.
 public enum ImagePlace: Sendable {
   /// A field of a header; nil for all of it.
-  case header(HeaderKind, Slot?)
+  case header(HeaderKind, FieldLocation?)
   /// A field of a record; nil for all of it.
-  case record(Int, Slot?)
+  case record(Int, FieldLocation?)
   /// A place in the configuration.
   case config(JSONPath)
   /// A place in libvirt's XML or xenopsd's record.
@@ -110,8 +110,8 @@ extension ImageDocument {
   }
 
   private func slot(
-    _ inside: String, _ layout: BodyLayout, _ body: [UInt8], _ path: ImagePath, _ title: String
-  ) throws -> Slot? {
+    _ inside: String, _ layout: BodySchema, _ body: [UInt8], _ path: ImagePath, _ title: String
+  ) throws -> FieldLocation? {
     if inside.isEmpty { return nil }
     do { return try layout.slot(inside, in: body) } catch {
       if error.kind == .absent {
@@ -252,7 +252,7 @@ extension ImageDocument {
   }
 
   private func set(
-    _ slot: Slot, _ text: String, _ body: inout [UInt8], _ path: ImagePath
+    _ slot: FieldLocation, _ text: String, _ body: inout [UInt8], _ path: ImagePath
   ) throws {
     var value = FieldValue.text(text)
     if text.hasPrefix("hex:") {

@@ -86,7 +86,7 @@ public final class ImageDocument {
   }
 
   /// A part as it will be with the edits.
-  package var editing: @Sendable (Part) -> Part {
+  package var editing: @Sendable (StreamElement) -> StreamElement {
     let (bodies, headers) = (editedBodies, editedHeaders)
     return { part in
       switch part {

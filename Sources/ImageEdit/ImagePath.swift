@@ -98,7 +98,7 @@ public struct ImagePath: Sendable, Equatable {
         (root, rest) = (.text(kind), inside)
       } else if let kind = HeaderKind.allCases.first(where: { name == "\($0.rawValue)_header" }) {
         root = .header(kind)
-      } else if let layout = Layouts.named(name) {
+      } else if let layout = RecordSchemas.named(name) {
         root = .records(layout.type, occurrence: try occurrence())
       } else if name.hasPrefix("0x"), let number = UInt32(name.dropFirst(2), radix: 16) {
         root = .records(RecordType(.libxc, number), occurrence: nil)
@@ -107,7 +107,7 @@ public struct ImagePath: Sendable, Equatable {
       } else {
         throw FormatError(
           .unknownName, field: text,
-          "no part '\(name)'" + didYouMean(name, among: ImagePath.rootNames + Layouts.names))
+          "no part '\(name)'" + didYouMean(name, among: ImagePath.rootNames + RecordSchemas.names))
       }
     }
     self.root = root
@@ -119,7 +119,7 @@ public struct ImagePath: Sendable, Equatable {
     if name == "\(HeaderKind.libvirt.rawValue)_header", rest.hasPrefix(".xml"), rest.count > 4 {
       return (.xml, rest.dropFirst(4))
     }
-    guard name == Layouts.of(.xenops)?.name, !rest.isEmpty, !rest.hasPrefix(".data") else {
+    guard name == RecordSchemas.of(.xenops)?.name, !rest.isEmpty, !rest.hasPrefix(".data") else {
       return nil
     }
     return (.xenops, rest)

@@ -15,7 +15,7 @@ public struct RecordIndex {
   /// The records in their order; record number n is element n - 1.
   public private(set) var entries: [Entry] = []
   public private(set) var headers: [Header] = []
-  public private(set) var trailing: Trailing?
+  public private(set) var trailing: TrailingBytes?
   /// The reader at the end of the pass: what it knows of the stream.
   public let end: StreamReader
 
@@ -33,12 +33,12 @@ public struct RecordIndex {
   /// which costs the same for any size of memory.
   public init(_ source: Source, frontOnly: Bool = false) throws {
     var isFront = false
-    source.isSparing = true
-    defer { source.isSparing = false }
-    var reader = StreamReader(source, leavesPageTables: true)
+    source.hasShortReadAhead = true
+    defer { source.hasShortReadAhead = false }
+    var reader = StreamReader(source, skipsPageTables: true)
     var entries: [Entry] = []
     var headers: [Header] = []
-    var trailing: Trailing?
+    var trailing: TrailingBytes?
     try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
 
       while !isFront, let part = try reader.next() {

@@ -43,16 +43,16 @@ public final class Rewriter {
   private var report = ChangeReport()
   private var isFinished = false
   private let sink: Sink?
-  private let goesOn: (RecordType) -> Bool
+  private let shouldContinue: (RecordType) -> Bool
 
-  /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports. `goesOn` is
+  /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports. `shouldContinue` is
   /// asked after each record of the source, when all that was made of it has been written (from a
   /// pipe): false ends the rewrite there, without another byte being read.
   public init(
     _ source: Source, to sink: Sink?, filter: any RewriteFilter,
-    goesOn: @escaping (RecordType) -> Bool = { _ in true }
+    shouldContinue: @escaping (RecordType) -> Bool = { _ in true }
   ) {
-    self.goesOn = goesOn
+    self.shouldContinue = shouldContinue
     reader = StreamReader(source)
     self.sink = sink
     writer = sink.map { StreamWriter($0, keepingFrom: source) }
@@ -74,7 +74,7 @@ public final class Rewriter {
       switch part {
       case .header(let header): try rewrite(header)
       case .record(let record):
-        if try rewrite(record) || !goesOn(record.type) { return try end() }
+        if try rewrite(record) || !shouldContinue(record.type) { return try end() }
       case .trailing(let trailing):
         guard trailing.isKept(from: reader.source) else {
           report.note(
@@ -111,7 +111,7 @@ public final class Rewriter {
     try filter.finish()
   }
 
-  private func next() throws -> Part? {
+  private func next() throws -> StreamElement? {
     return try reader.next()
   }
 
@@ -168,7 +168,7 @@ public final class Rewriter {
       return false
     }
     let current = EditableRecord(reading: record, from: reader.source) {
-      [unowned self] (arena: Arena, count: Int) in
+      [unowned self] (arena: PageAlignedBuffer, count: Int) in
       try self.reader.loadWholePayload(count, into: arena)
     }
     defer { current.invalidate() }

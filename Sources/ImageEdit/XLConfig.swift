@@ -49,7 +49,7 @@ public enum XLConfig {
     let fixed = before.kind.byteCount
     report.noteFields(
       before.kind.title, before.offset,
-      BodyLayout(before.kind.fields, BodyContext(order: before.order)),
+      BodySchema(before.kind.fields, BodyContext(order: before.order)),
       Array(before.bytes.prefix(fixed)), Array(after.bytes.prefix(fixed)))
     if before.kind == .libvirt {
       return report.noteText(

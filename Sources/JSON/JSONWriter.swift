@@ -1,4 +1,4 @@
-// Writes JSON piece by piece: what every `--json` output goes through.
+// Writes JSON chunk by chunk: what every `--json` output goes through.
 
 /// A value that can write itself as JSON.
 public protocol JSONWritable {

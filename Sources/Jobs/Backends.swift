@@ -8,7 +8,7 @@ internal import XenDomain
 /// This program, also where its file has been replaced since it began.
 let ownProgram = "/proc/self/exe"
 /// The word by which it is started to look after domains; nobody types it.
-package let guardianWord = "--guard-domains"
+package let crashGuardWord = "--guard-domains"
 
 /// The back ends of one run of the program. To add one, add it to `all`.
 package final class Backends {
@@ -18,7 +18,7 @@ package final class Backends {
 
   /// In the order in which a domain is looked for.
   package private(set) lazy var all: [any DomainBackend] = [
-    XenBackend(guardianWords: [ownProgram, guardianWord]), simulated,
+    XenBackend(crashGuardWords: [ownProgram, crashGuardWord]), simulated,
   ]
 
   /// All domains with their back ends.

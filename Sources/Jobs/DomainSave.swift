@@ -120,7 +120,7 @@ package struct DomainSave {
     if isResuming {
       resume(domain)
     } else if checkpoints == nil {
-      _ = domain.leaveSuspended()
+      _ = domain.keepSuspended()
     }
     return outcome
   }
@@ -179,7 +179,7 @@ package struct DomainSave {
     _ domain: any ManagedDomain, _ sink: Sink, _ policy: (any Policy)?, isRead: Bool,
     _ lock: Lock? = nil
   ) throws -> SaveResult {
-    let asked = policy ?? BuiltinPolicy()
+    let asked = policy ?? XenDefaultPolicy()
     let mode: Save.Mode =
       if let checkpoints { .checkpointed(asked, checkpoints) } else {
         isLive ? .live(asked) : .nonLive
@@ -187,7 +187,7 @@ package struct DomainSave {
     // After END whoever reads the stream may run the domain: from here on only this program, and
     // nobody in its place, may resume it. A file is nobody's before it has its name.
     let progress: (Save.Progress) -> Void = { event in
-      if isRead, event.what == "End of stream" { standing.wasOwed = domain.leaveSuspended() }
+      if isRead, event.what == "End of stream" { standing.wasOwed = domain.keepSuspended() }
       if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
     }
     if let xen = savedByLibrary(domain) {
@@ -226,7 +226,9 @@ private struct LockedPolicy: Policy {
   mutating func begin(_ info: DomainInfo, frameCount: Int) {
     lock.with { policy.begin(info, frameCount: frameCount) }
   }
-  mutating func decide(_ stats: PrecopyStats) -> Verdict { lock.with { policy.decide(stats) } }
+  mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
+    lock.with { policy.decide(stats) }
+  }
   mutating func suspended(_ stats: PrecopyStats) { lock.with { policy.suspended(stats) } }
   mutating func postcopy() { lock.with { policy.postcopy() } }
   mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {

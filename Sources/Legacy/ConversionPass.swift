@@ -31,7 +31,7 @@ struct ConversionPass {
   private var params: [UInt64: UInt64] = [:]
   private var toolstack: (offset: UInt64, bytes: [UInt8])?
   var inflater: PageInflater?
-  let buffer = Arena(capacity: 4096)
+  let buffer = PageAlignedBuffer(capacity: 4096)
 
   init(_ source: Source, _ options: LegacyConverter.Options, _ sink: Sink) {
     reader = LegacyReader(

@@ -133,7 +133,8 @@ public struct LegacyReader {
   }
 
   /// Reads `count` bytes of the payload into `arena` at 0.
-  public mutating func readPayload(_ count: Int, into arena: Arena) throws(StreamError) {
+  public mutating func readPayload(_ count: Int, into arena: PageAlignedBuffer) throws(StreamError)
+  {
     precondition(waiting.map { UInt64(count) <= $0 } ?? true)
     arena.reserve(count)
     waiting? -= UInt64(count)

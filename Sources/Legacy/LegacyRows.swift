@@ -88,11 +88,11 @@ extension Field {
 /// Bytes that rows lie over.
 struct LegacyPart {
   let body: [UInt8]
-  private let layout: BodyLayout
+  private let layout: BodySchema
 
   init(_ rows: [Field], _ body: [UInt8]) {
     self.body = body
-    layout = BodyLayout(rows, BodyContext())
+    layout = BodySchema(rows, BodyContext())
   }
 
   /// The number in a row; negative ones as two's complement of 64 bits. The bytes are all there.

@@ -35,7 +35,7 @@ struct PageInflater {
 
   /// The next record: its entries, and the pages of those that have data.
   private(set) var entries: [PageEntry] = []
-  let pages = Arena(capacity: pagesPerRecord * pageByteCount)
+  let pages = PageAlignedBuffer(capacity: pagesPerRecord * pageByteCount)
   private(set) var pageCount = 0
 
   private enum Step {
@@ -61,7 +61,7 @@ struct PageInflater {
   }
 
   /// Keeps pages that came whole: `pages` holds those of the entries that have data.
-  mutating func keep(_ batch: LegacyBatch, _ pages: Arena) throws(SystemError) {
+  mutating func keep(_ batch: LegacyBatch, _ pages: PageAlignedBuffer) throws(SystemError) {
     var offset = 0
     for entry in batch.entries where entry.type.hasData {
       try keep(entry.pfn, pages, offset)
@@ -70,7 +70,7 @@ struct PageInflater {
   }
 
   private mutating func keep(
-    _ pfn: UInt64, _ arena: Arena, _ offset: Int
+    _ pfn: UInt64, _ arena: PageAlignedBuffer, _ offset: Int
   ) throws(SystemError) {
     try store.write(arena, offset..<offset + pageByteCount, at: pfn * UInt64(pageByteCount))
     let word = Int(pfn / 64)
@@ -101,7 +101,7 @@ struct PageInflater {
 
   /// Takes bytes `range` of `input` until it has them all or the record is full. Returns how many.
   mutating func inflate(
-    _ input: Arena, _ range: Range<Int>
+    _ input: PageAlignedBuffer, _ range: Range<Int>
   ) throws -> Int {
     var here = range.lowerBound
     while here < range.upperBound {
@@ -167,7 +167,7 @@ struct PageInflater {
       problem: "\(queue.count - first) entries wait for compressed pages at the checkpoint's end")
   }
 
-  private func byte(_ arena: Arena, _ offset: Int) -> UInt8 {
+  private func byte(_ arena: PageAlignedBuffer, _ offset: Int) -> UInt8 {
     arena.withBytes(offset..<offset + 1) { $0.load(0, as: UInt8.self) }
   }
 

@@ -15,9 +15,9 @@ public protocol ManagedDomain: Domain {
   /// Says that the domain, which is suspended or about to be, is to stay so if this program is killed:
   /// somebody may have the whole of it by now, and it must not run twice. Where nobody would resume it
   /// anyway, does nothing. Returns whether somebody would have.
-  func leaveSuspended() -> Bool
+  func keepSuspended() -> Bool
 
-  /// Takes `leaveSuspended` back, if that returned true: whoever was to have the domain does not.
+  /// Takes `keepSuspended` back, if that returned true: whoever was to have the domain does not.
   func takeBackSuspended()
 
   /// The value of a node of xenstore; nil where there is none. Paths that do not begin with "/" are
@@ -36,7 +36,7 @@ public protocol ManagedDomain: Domain {
 }
 
 extension ManagedDomain {
-  public func leaveSuspended() -> Bool { false }
+  public func keepSuspended() -> Bool { false }
   public func takeBackSuspended() {}
 }
 

@@ -43,14 +43,14 @@ public struct PageLease: ~Copyable {
   }
 
   /// Fills page `index` from byte `offset` of `arena`. The lease must be one for writing.
-  public func fill(_ index: Int, from arena: Arena, at offset: Int) {
+  public func fill(_ index: Int, from arena: PageAlignedBuffer, at offset: Int) {
     precondition(offset >= 0 && arena.capacity - offset >= pageByteCount)
     // Safety: both are whole pages.
     unsafe addresses[index].copyMemory(from: arena.pointer(offset), byteCount: pageByteCount)
   }
 
   /// Whether page `index` holds the bytes at `offset` of `arena`.
-  public func isEqual(_ index: Int, to arena: Arena, at offset: Int) -> Bool {
+  public func isEqual(_ index: Int, to arena: PageAlignedBuffer, at offset: Int) -> Bool {
     withPage(index) { page in
       arena.withBytes(offset..<offset + pageByteCount) { other in
         for place in stride(from: 0, to: pageByteCount, by: 8)

@@ -9,7 +9,7 @@ internal import SystemIO
 ///     header arena      | type, length | count, 0 | pfn[0] ... pfn[n-1] |
 ///     lease           | page | page page page |      | page |           <- mapped, not copied
 ///     copies arena    |                       | table |                 <- PV page tables only
-///                       all of it in one writev, pieces that touch as one
+///                       all of it in one writev, chunks that touch as one
 final class PageSender {
   /// Xen: MAX_BATCH_SIZE. A full pass gives records of 1024 consecutive pfns, from which restorers
   /// make superpages: a batch must not be flushed early.
@@ -20,8 +20,8 @@ final class PageSender {
   private let clock: any SaveClock
   private let guest: Guest
   private let info: DomainInfo
-  private let head = Arena(capacity: 16 + 8 * batchLimit)
-  private let copies: Arena
+  private let head = PageAlignedBuffer(capacity: 16 + 8 * batchLimit)
+  private let copies: PageAlignedBuffer
   private let vectors = WriteVectors()
   private var frames: [UInt64] = []
   private var types: [PageType] = []
@@ -45,7 +45,8 @@ final class PageSender {
     self.sink = sink
     self.clock = clock
     deferred = PageBitmap(count: frameCount)
-    copies = Arena(capacity: guest.normalises ? PageSender.batchLimit * pageByteCount : 0)
+    copies = PageAlignedBuffer(
+      capacity: guest.normalises ? PageSender.batchLimit * pageByteCount : 0)
   }
 
   /// Sends all pages of `bitmap`, ascending. `progress` is called after each batch with how many

@@ -127,7 +127,7 @@ public struct Replay: Sendable {
       return dirtied(from: lastClean, to: now)
     }
     var precopy = Precopy(frameCount: trace.frameCount)
-    let verdict: Verdict
+    let verdict: PrecopyDecision
     do {
       verdict = try precopy.run(&policy, now: { now }) { number, dirty in
         let count = dirty ?? 0
@@ -154,9 +154,9 @@ public struct Replay: Sendable {
     downtimeLimit: UInt64, roundLimit: Int = 30
   ) -> (rounds: Int, result: Result) {
     precondition(roundLimit > 0)
-    var best = (rounds: 1, result: run(StopBehind(rounds: 1)))
+    var best = (rounds: 1, result: run(StopAfter(rounds: 1)))
     for rounds in 2..<max(roundLimit + 1, 2) {
-      let result = run(StopBehind(rounds: rounds))
+      let result = run(StopAfter(rounds: rounds))
       // Rounds with nothing to send are not sent: more of them change nothing.
       guard result.liveRounds == rounds else { break }
       let isWithin = result.downtime <= downtimeLimit
@@ -173,11 +173,11 @@ public struct Replay: Sendable {
 }
 
 /// Stops when this many rounds have been sent, whatever is dirty.
-public struct StopBehind: Policy, Sendable {
+public struct StopAfter: Policy, Sendable {
   public var rounds: Int
   public init(rounds: Int) { self.rounds = rounds }
 
-  public func decide(_ stats: PrecopyStats) -> Verdict {
-    !stats.isBeforeRound && stats.iteration >= rounds ? .stopAndCopy : .proceed
+  public func decide(_ stats: PrecopyStats) -> PrecopyDecision {
+    !stats.isBeforeRound && stats.iteration >= rounds ? .stopAndCopy : .continuePrecopy
   }
 }

@@ -26,11 +26,11 @@ public final class Restore {
   private var seen: Set<RecordType> = []
   private var hasStaticData = false
   private var isVerifying = false
-  private let pages = Arena(capacity: 1024 * pageByteCount)
+  private let pages = PageAlignedBuffer(capacity: 1024 * pageByteCount)
   private var result = RestoreResult()
 
   /// Records of a checkpoint that is not complete yet.
-  private var buffered: [(record: Record, pages: Arena?)] = []
+  private var buffered: [(record: Record, pages: PageAlignedBuffer?)] = []
 
   /// A restore that has not begun. `isCheckpointed`: the stream has no END, but checkpoints; when it
   /// stops, the last one that is complete counts.
@@ -64,7 +64,7 @@ public final class Restore {
 
   private func readAll() throws {
     while true {
-      let part: Part?
+      let part: StreamElement?
       do { part = try reader.next() } catch {
         // The sender is gone: what it has completed is what there is.
         if isCheckpointed, result.checkpointCount > 0 { return failOver() }
@@ -122,7 +122,7 @@ public final class Restore {
     guard record.type.layer == .libxc, record.type != .checkpoint else { return }
     // The first checkpoint is applied as it comes: there is nothing yet to fall back to.
     let isBuffering = isCheckpointed && result.checkpointCount > 0
-    let arena = isBuffering && record.type == .pageData ? Arena(capacity: 4096) : pages
+    let arena = isBuffering && record.type == .pageData ? PageAlignedBuffer(capacity: 4096) : pages
     if record.type == .pageData {
       try load(record, into: arena)
       if reader.ending != nil { return }
@@ -136,7 +136,7 @@ public final class Restore {
     }
   }
 
-  private func load(_ record: Record, into arena: Arena) throws {
+  private func load(_ record: Record, into arena: PageAlignedBuffer) throws {
     guard let table = record.pageTable, !table.hasReservedType, table.reservedBits == 0,
       record.payloadByteCount == UInt64(table.dataCount * pageByteCount)
     else { throw XensaveError(.unsuitable, "\(record.place): table and length do not agree") }
@@ -149,7 +149,7 @@ public final class Restore {
     try reader.loadPayload(Int(record.payloadByteCount), into: arena)
   }
 
-  private func apply(_ record: Record, _ arena: Arena) throws {
+  private func apply(_ record: Record, _ arena: PageAlignedBuffer) throws {
     switch record.type {
     case .pageData:
       try endStaticData()
@@ -158,14 +158,14 @@ public final class Restore {
     case .staticDataEnd: try endStaticData()
     case .end: break
     default:
-      if record.type.isOptional, Layouts.of(record.type) == nil { return }
+      if record.type.isOptional, RecordSchemas.of(record.type) == nil { return }
       if let wrong = record.layout.wrongCount(in: record.body) {
         throw XensaveError(
           .unsuitable,
           "\(record.place), \(wrong.counter): expected \(wrong.held) for a body of "
             + "\(record.body.count) bytes, got \(wrong.said)")
       }
-      let row = Layouts.of(record.type)
+      let row = RecordSchemas.of(record.type)
       if row?.phase != .staticData { try endStaticData() }
       seen.insert(record.type)
       let vcpu = row?.perVCPU == true ? record.number("vcpu_id").map { Int($0) } : nil
@@ -182,7 +182,7 @@ public final class Restore {
     try builder.staticDataDone(missing: missing)
   }
 
-  private func applyPages(_ record: Record, _ arena: Arena) throws {
+  private func applyPages(_ record: Record, _ arena: PageAlignedBuffer) throws {
     let count = record.pageEntryCount ?? 0
     var entries: [PageEntry] = []
     var missing: [UInt64] = []

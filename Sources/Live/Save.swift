@@ -50,7 +50,7 @@ public final class Save {
   private var bitmap = PageBitmap(count: 0)
   /// What has been recorded so far: when `run` has thrown, how far the save came and why it ended.
   public private(set) var trace = Trace()
-  private var policy: any Policy = BuiltinPolicy()
+  private var policy: any Policy = XenDefaultPolicy()
   private var hasBegunPolicy = false
   /// Whether it was this save that suspended the domain: only then it may resume it.
   private var hasSuspended = false
@@ -160,7 +160,7 @@ public final class Save {
     try suspend()
     step = .finalRound
     bitmap.fill()
-    try send(.standing, 0, dirtyCount: bitmap.count, "Frames")
+    try send(.stopped, 0, dirtyCount: bitmap.count, "Frames")
     try verify()
   }
 

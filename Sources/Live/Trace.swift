@@ -26,7 +26,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     /// The last round of a live save; the guest stands still.
     case final
     /// The only round of a save that is not live.
-    case standing
+    case stopped = "standing"
     /// A round of a checkpointed save after its first checkpoint.
     case checkpoint
     /// Pages for the restorer to compare.

@@ -57,7 +57,7 @@ public struct TracingPolicy: Policy {
     base.begin(info, frameCount: frameCount)
   }
 
-  public mutating func decide(_ stats: PrecopyStats) -> Verdict {
+  public mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     if !stats.isBeforeRound { record.close(totalWritten: stats.totalWritten) }
     let verdict = base.decide(stats)
     guard stats.isBeforeRound, stats.dirtyCount != 0 else { return verdict }

@@ -95,13 +95,13 @@ public final class LuaMemory {
     pushLoop(frame, reasons)
   }
 
-  /// The same, a piece at a time: after the last item it asks `refill`, which lends other memory,
+  /// The same, a chunk at a time: after the last item it asks `refill`, which lends other memory,
   /// for more; nil ends the loop.
   public func pushLoop(
     _ frame: LuaFrame, reasons: [String],
     refill: @escaping () throws -> (count: Int, item: (Int) -> Item)?
   ) {
-    // One list for all pieces: a loop over a million pages leaves nothing to be collected.
+    // One list for all chunks: a loop over a million pages leaves nothing to be collected.
     var list: LuaReference?
     frame.push(function: "next") { [self] frame in
       guard let (count, item) = try refill() else {

@@ -273,7 +273,7 @@ public final class LuaState {
   public func hold(_ count: Int) throws(LuaError) {
     guard frame.L.hold(count) else { throw LuaError("not enough memory", kind: .memory) }
   }
-  public func letGo(_ count: Int) { stack?.letGo(count) }
+  public func release(_ count: Int) { stack?.release(count) }
 
   /// Throws where a copy of `count` bytes would pass the limit.
   func checkRoom(_ count: Int) throws(LuaError) {

@@ -4,7 +4,7 @@ internal import CSystem
 internal import SystemIO
 
 /// Runs scripts that nobody trusts. The state has a memory limit and the sandbox's libraries; the
-/// thread is sealed by the kernel (no new privileges, a seccomp filter), so that even a script that
+/// thread is sandboxed by the kernel (no new privileges, a seccomp filter), so that even a script that
 /// breaks out of Lua can open no file and start no program. Each call has a deadline: when it has
 /// passed, the script is stopped; where it cannot be stopped (it is inside one long search), it is
 /// left behind and the caller continues.
@@ -30,11 +30,11 @@ public final class SandboxThread<Resident> {
 
   private let core: Core<Resident>
   private let worker: WorkerThread
-  /// Why the kernel did not seal the thread (an errno); 0 where it did.
+  /// Why the kernel did not sandbox the thread (an errno); 0 where it did.
   public private(set) var sealError: Int32 = 0
 
   /// Starts the thread. `prepare` binds what scripts find there, and may open files; then the thread
-  /// is sealed, and `make` runs with `deadline` nanoseconds. Both run on the thread. Throws what
+  /// is sandboxed, and `make` runs with `deadline` nanoseconds. Both run on the thread. Throws what
   /// they throw; code "deadline" where `make` took too long.
   public init(
     memoryLimit: Int = 32 << 20, boundary: Boundary = .compute, deadline: UInt64 = 1_000_000_000,

@@ -238,7 +238,7 @@ struct Stack: Equatable {
     return room == .max ? nil : Int(clamping: room)
   }
   func hold(_ count: Int) -> Bool { unsafe clua_hold(raw, count) }
-  func letGo(_ count: Int) { unsafe clua_let_go(raw, count) }
+  func release(_ count: Int) { unsafe clua_let_go(raw, count) }
   func failAllocations(after count: UInt64) { unsafe clua_fail_allocations(raw, count) }
   func collect() { unsafe clua_collect(raw) }
   func close() { unsafe clua_close(raw) }

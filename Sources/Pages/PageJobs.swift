@@ -16,14 +16,14 @@ public enum PageJobs {
   /// Bytes that one job looks at: handing over has its price.
   static let jobByteCount = 4 << 20
   /// Pieces of one job: where pages lie scattered.
-  static let pieceLimit = 256
+  static let chunkLimit = 256
   /// Bytes from which on a pass is worth the start of threads.
   static let least: UInt64 = 16 << 20
 
   /// From now on so many; nil for as many as this process may use cores.
   public static func set(_ count: Int?) { unsafe asked = count }
 
-  static var count: Int { unsafe asked ?? min(Surroundings.coreCount, usualLimit) }
+  static var count: Int { unsafe asked ?? min(Environment.coreCount, usualLimit) }
 
   /// Threads for a pass over so many bytes; 1 where it stays with the caller's (and one that reads ahead).
   static func count(for bytes: UInt64) -> Int { bytes < least ? 1 : count }
@@ -96,50 +96,50 @@ final class OrderedJobs<Job, Result> {
 }
 
 extension PageImage {
-  /// As `forEachPiece`, but `look` works on several threads: `make` gives each thread its own. What
-  /// comes of each piece goes to `body` in order, on the caller's thread.
-  func mapPieces<R>(
+  /// As `forEachChunk`, but `look` works on several threads: `make` gives each thread its own. What
+  /// comes of each chunk goes to `body` in order, on the caller's thread.
+  func mapChunks<R>(
     in pages: PageSet? = nil,
     _ make: () -> (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) -> R,
-    _ body: (_ piece: PagePiece, _ result: R) throws -> Void
+    _ body: (_ chunk: PageChunk, _ result: R) throws -> Void
   ) throws {
     let count = PageJobs.count(for: dataByteCount)
     let jobs =
       count > 1
-      ? try OrderedJobs(count) { try self.pieceWorker(make()) } : nil
+      ? try OrderedJobs(count) { try self.chunkWorker(make()) } : nil
     guard let jobs else {
       let look = make()
-      return try forEachPiece(in: pages) { (pfn, bytes, count) in
+      return try forEachChunk(in: pages) { (pfn, bytes, count) in
         let offset = index.page(pfn)?.offset ?? 0
-        try body(PagePiece(pfn: pfn, offset: offset, count: count), look(pfn, bytes, count))
+        try body(PageChunk(pfn: pfn, offset: offset, count: count), look(pfn, bytes, count))
       }
     }
-    var cursor = PieceCursor(index, pages, PageImage.pieceByteCount / pageByteCount)
+    var cursor = ChunkCursor(index, pages, PageImage.chunkByteCount / pageByteCount)
     let done = ProgressCounter()
     let total = pages == nil ? dataByteCount : nil
     try Progress.phase("reading pages", of: total, done: { done.value }) {
       try jobs.run({ cursor.nextJob() }) { results in
         Progress.beat()
-        for (piece, result) in results {
-          done.value += UInt64(piece.byteCount)
-          try body(piece, result)
+        for (chunk, result) in results {
+          done.value += UInt64(chunk.byteCount)
+          try body(chunk, result)
         }
       }
     }
   }
 
-  /// What one thread does with pieces.
-  private func pieceWorker<R>(
+  /// What one thread does with chunks.
+  private func chunkWorker<R>(
     _ look: @escaping (UInt64, RawSpan, Int) -> R
-  ) throws -> ([PagePiece]) throws -> [(PagePiece, R)] {
+  ) throws -> ([PageChunk]) throws -> [(PageChunk, R)] {
     let reader = try PageWorker(self)
-    return { (pieces) in
-      var out: [(PagePiece, R)] = []
-      out.reserveCapacity(pieces.count)
-      for piece in pieces {
-        try reader.read(piece.offset, piece.byteCount, into: reader.arena, at: 0)
-        reader.arena.withBytes(0..<piece.byteCount) { bytes in
-          out.append((piece, look(piece.pfn, bytes, piece.count)))
+    return { (chunks) in
+      var out: [(PageChunk, R)] = []
+      out.reserveCapacity(chunks.count)
+      for chunk in chunks {
+        try reader.read(chunk.offset, chunk.byteCount, into: reader.arena, at: 0)
+        reader.arena.withBytes(0..<chunk.byteCount) { bytes in
+          out.append((chunk, look(chunk.pfn, bytes, chunk.count)))
         }
       }
       return out
@@ -174,7 +174,7 @@ extension PageImage {
   /// What one thread does with runs.
   private func batchWorker<R>(
     _ capacity: Int, _ look: @escaping (PageBatch) throws -> R
-  ) throws -> ([PageRun]) throws -> (pageCount: UInt64, results: [R]) {
+  ) throws -> ([PageExtent]) throws -> (pageCount: UInt64, results: [R]) {
     let reader = try PageWorker(self)
     let filler = BatchFiller(capacity) { (offset, count, arena, place) in
       try reader.read(offset, count, into: arena, at: place)
@@ -192,14 +192,14 @@ extension PageImage {
 /// What one thread reads pages with.
 final class PageWorker {
   private let source: Source
-  /// A piece that fits the processor's second cache.
-  let arena = Arena(capacity: PageImage.pieceByteCount)
+  /// A chunk that fits the processor's second cache.
+  let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
 
   init(_ image: PageImage) throws {
     source = try image.source.duplicate()
   }
 
-  func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int) throws {
+  func read(_ offset: UInt64, _ count: Int, into arena: PageAlignedBuffer, at place: Int) throws {
     arena.reserve(place + count)
     source.seek(offset)
     let got = try source.read(into: arena, place..<place + count)
@@ -207,31 +207,31 @@ final class PageWorker {
   }
 }
 
-extension PieceCursor {
-  /// The pieces of the next job; nil at the end.
-  mutating func nextJob() -> [PagePiece]? {
-    var (pieces, byteCount): ([PagePiece], Int) = ([], 0)
-    while byteCount < PageJobs.jobByteCount, pieces.count < PageJobs.pieceLimit, let piece = next()
+extension ChunkCursor {
+  /// The chunks of the next job; nil at the end.
+  mutating func nextJob() -> [PageChunk]? {
+    var (chunks, byteCount): ([PageChunk], Int) = ([], 0)
+    while byteCount < PageJobs.jobByteCount, chunks.count < PageJobs.chunkLimit, let chunk = next()
     {
-      pieces.append(piece)
-      byteCount += piece.byteCount
+      chunks.append(chunk)
+      byteCount += chunk.byteCount
     }
-    return pieces.isEmpty ? nil : pieces
+    return chunks.isEmpty ? nil : chunks
   }
 }
 
 /// Goes over runs in parts.
 private struct RunCursor {
-  private let runs: [PageRun]
+  private let runs: [PageExtent]
   private var run = 0
   private var done: UInt64 = 0
 
-  init(_ runs: [PageRun]) { self.runs = runs }
+  init(_ runs: [PageExtent]) { self.runs = runs }
 
   /// The runs of the next job; nil at the end.
-  mutating func nextJob() -> [PageRun]? {
-    var (out, left): ([PageRun], UInt64) = ([], UInt64(PageJobs.jobByteCount / pageByteCount))
-    while left > 0, out.count < PageJobs.pieceLimit, run < runs.count {
+  mutating func nextJob() -> [PageExtent]? {
+    var (out, left): ([PageExtent], UInt64) = ([], UInt64(PageJobs.jobByteCount / pageByteCount))
+    while left > 0, out.count < PageJobs.chunkLimit, run < runs.count {
       let current = runs[run]
       let first = current.pfn + done
       let part = current.part(first..<min(current.end, first + left))

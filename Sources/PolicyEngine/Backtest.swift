@@ -35,7 +35,7 @@ package struct Backtest {
   package struct Outcome {
     package let name: String
     package let result: Replay.Result
-    package let decisions: [(stats: PrecopyStats, verdict: Verdict, isBuiltin: Bool)]
+    package let decisions: [(stats: PrecopyStats, verdict: PrecopyDecision, isBuiltin: Bool)]
     package let failureCount: Int
   }
 
@@ -107,10 +107,10 @@ extension SaveOutcome {
   }
 }
 
-extension Verdict {
+extension PrecopyDecision {
   package var word: String {
     switch self {
-    case .proceed: "continue"
+    case .continuePrecopy: "continue"
     case .stopAndCopy: "stop"
     case .abort: "abort"
     }

@@ -35,7 +35,7 @@ package enum PolicyLibrary {
   package static let shipped: [PolicySource] = {
     var out: [PolicySource] = []
     for base in ModulePaths.shipped {
-      for file in Surroundings.names(in: "\(base)/\(folder)") ?? [] where file.hasSuffix(".lua") {
+      for file in FileSystem.names(in: "\(base)/\(folder)") ?? [] where file.hasSuffix(".lua") {
         let name = String(file.dropLast(4))
         guard !out.contains(where: { $0.name == name }) else { continue }
         if let source = try? read("\(base)/\(folder)/\(file)", name) { out.append(source) }

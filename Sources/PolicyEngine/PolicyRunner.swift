@@ -1,4 +1,4 @@
-// Where a policy runs: on a sealed thread of its own, or in the script that gave it.
+// Where a policy runs: on a sandboxed thread of its own, or in the script that gave it.
 
 package import LuaRuntime
 internal import SystemIO
@@ -38,7 +38,7 @@ final class ThreadRunner: PolicyRunner {
   let options: LuaValue
   private let methods: Set<String>
   private let thread: SandboxThread<PolicyScript>
-  /// Why the kernel has not sealed the thread; 0 where it has.
+  /// Why the kernel has no seccomp filter for the thread; 0 where it has.
   var sealError: Int32 { thread.sealError }
 
   private struct Facts: Sendable {

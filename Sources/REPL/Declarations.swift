@@ -48,11 +48,11 @@ extension LuaDeclaration {
     else { return [] }
     let inside = type[type.index(after: type.startIndex)..<close]
     return inside.splitAtTopLevel(",").map { part in
-      let pieces = part.split(separator: ":", maxSplits: 1)
-      var name = pieces[0].trimmed
+      let chunks = part.split(separator: ":", maxSplits: 1)
+      var name = chunks[0].trimmed
       let isOptional = name.hasSuffix("?")
       if isOptional { name.removeLast() }
-      return (name, pieces.count > 1 ? pieces[1].trimmed : "any", isOptional)
+      return (name, chunks.count > 1 ? chunks[1].trimmed : "any", isOptional)
     }
   }
 

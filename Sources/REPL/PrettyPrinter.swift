@@ -20,7 +20,7 @@ struct PrettyPrinter {
   var itemLimit = 64
   /// Lines of a hexdump that are shown.
   var lineLimit = 32
-  var usesColour = false
+  var usesColor = false
 
   /// A value, taken apart.
   private indirect enum Node {
@@ -42,19 +42,19 @@ struct PrettyPrinter {
     if let bytes = frame.bytesIfAny(index) { return longText(bytes) }
     guard frame.type(index) == .userdata else { return nil }
     if let record: LuaRecord = frame.objectIfAny(index) {
-      return TextDumper.text(.record(record.record), ink)
+      return TextDumper.text(.record(record.record), textStyle)
     }
     if let header: LuaHeader = frame.objectIfAny(index) {
-      return TextDumper.text(.header(header.header), ink)
+      return TextDumper.text(.header(header.header), textStyle)
     }
     if let node: FieldNode = frame.objectIfAny(index) {
-      return (try? node.place()).map { TextDumper.text($0, of: node.owner, ink) }
+      return (try? node.place()).map { TextDumper.text($0, of: node.owner, textStyle) }
     }
     if let view: LuaView = frame.objectIfAny(index) {
       return (try? view.bytes()).map { dump($0) }
     }
     if let text = pageText(frame, index) { return text }
-    if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(ink) }
+    if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(textStyle) }
     if let config: LuaConfig = frame.objectIfAny(index) { return try? config.text() }
     if let tree: LuaTree = frame.objectIfAny(index) {
       return (try? tree.text()).flatMap { longText(Array($0.utf8)) ?? escapeForDisplay($0) }
@@ -70,7 +70,7 @@ struct PrettyPrinter {
       !bytes.contains(where: { $0 < 0x20 && $0 != 9 && $0 != 10 })
     else { return bytes.count > 16 ? dump(bytes) : nil }
     guard bytes.contains(10) else { return nil }
-    if let coloured = ink.hexdumpIfAny(text) { return coloured }
+    if let colored = textStyle.hexdumpIfAny(text) { return colored }
     return text.split(separator: "\n", omittingEmptySubsequences: false)
       .map { escapeForDisplay(String($0)) }.joined(separator: "\n")
   }
@@ -78,11 +78,11 @@ struct PrettyPrinter {
   private func dump(_ bytes: [UInt8], base: UInt64 = 0, more: Int = 0) -> String {
     let shown = bytes.prefix(16 * lineLimit)
     let more = more + bytes.count - shown.count
-    return ink.hexdump(hexdump(Array(shown), base: base))
+    return textStyle.hexdump(hexdump(Array(shown), base: base))
       + (more > 0 ? "... \(more) more bytes\n" : "")
   }
 
-  private var ink: Ink { Ink(isOn: usesColour) }
+  private var textStyle: TextStyle { TextStyle(isOn: usesColor) }
 
   /// A page's or memory's bytes; nil for all other values, and for views that are stale.
   private func pageText(_ frame: LuaFrame, _ index: Int) -> String? {
@@ -170,13 +170,13 @@ struct PrettyPrinter {
 
   // MARK: - Lines
 
-  private func flat(_ node: Node, colour: Bool) -> String {
+  private func flat(_ node: Node, color: Bool) -> String {
     switch node {
-    case .leaf(let text, let style): return style.applied(to: text, isEnabled: colour)
+    case .leaf(let text, let style): return style.applied(to: text, isEnabled: color)
     case .table(let items, let more):
       if items.isEmpty, more == 0 { return "{}" }
       var parts = items.map { item in
-        (item.key.isEmpty ? "" : item.key + " = ") + flat(item.value, colour: colour)
+        (item.key.isEmpty ? "" : item.key + " = ") + flat(item.value, color: color)
       }
       if more > 0 { parts.append("... \(more) more") }
       return "{ " + parts.joined(separator: ", ") + " }"
@@ -185,8 +185,8 @@ struct PrettyPrinter {
 
   private func render(_ node: Node, indent: Int, column: Int) -> String {
     guard case .table(let items, let more) = node,
-      column + displayWidth(flat(node, colour: false)) > width
-    else { return flat(node, colour: usesColour) }
+      column + displayWidth(flat(node, color: false)) > width
+    else { return flat(node, color: usesColor) }
     let margin = String(repeating: " ", count: indent + 2)
     var lines: [String] = []
     var line = ""
@@ -200,7 +200,7 @@ struct PrettyPrinter {
           lines.append(line)
           (line, lineWidth) = ("", 0)
         }
-        line += (lineWidth > 0 ? " " : margin) + flat(item.value, colour: usesColour) + ","
+        line += (lineWidth > 0 ? " " : margin) + flat(item.value, color: usesColor) + ","
         lineWidth += needed
         continue
       }
@@ -237,8 +237,10 @@ extension String {
 
 extension TextDumper {
   /// One place of a header or record with all that is inside.
-  package static func text(_ slot: Slot, of owner: any FieldOwner, _ ink: Ink = .none) -> String {
-    var dumper = TextDumper(showsHex: false, showsAll: false, ink: ink)
+  package static func text(
+    _ slot: FieldLocation, of owner: any FieldOwner, _ textStyle: TextStyle = .none
+  ) -> String {
+    var dumper = TextDumper(showsHex: false, showsAll: false, textStyle: textStyle)
     dumper.add(
       DumpItem(
         title: owner.fieldTitle, bytes: owner.fieldBytes, layout: owner.fieldLayout, only: slot))

@@ -12,7 +12,7 @@ package import Terminal
 package final class Repl {
   package let shell: ShellContext
   private let editor: LineEditor
-  private let usesColour: Bool
+  private let usesColor: Bool
   /// Whether the time of every input is printed.
   var timesEverything = false
   /// Inputs that ran without an error, for .save.
@@ -23,15 +23,15 @@ package final class Repl {
 
   package init(_ shell: ShellContext) {
     self.shell = shell
-    usesColour = shell.usesColour
-    let folder = Surroundings.userFolder("XDG_STATE_HOME", ".local/state")
+    usesColor = shell.usesColor
+    let folder = Environment.userFolder("XDG_STATE_HOME", ".local/state")
     let history = folder.map { History(path: "\($0)/xensave-lua/history") } ?? History()
     var options = LineEditorOptions()
     options.prompt = Prompt("> ", Style(.blue, bold: true))
     options.continuationPrompt = Prompt(">> ", Style(.blue))
-    options.usesColour = usesColour
+    options.usesColor = usesColor
     options.isInterrupted = { Interrupt.isRequested }
-    options.colouring = LuaColouring.runs
+    options.coloring = LuaColoring.runs
     editor = LineEditor(options: options, history: history)
     let state = shell.state
     editor.options.completions = { Completer(state: state).completions($0, $1) }
@@ -46,10 +46,10 @@ package final class Repl {
   /// session begins with.
   package func run(_ names: [String]) throws -> Int32 {
     if editor.isInteractive {
-      try say(
+      try write(
         "xensave-lua \(productVersion), \(LuaState.release). Tab completes, help() explains, Ctrl-D "
           + "leaves.")
-      for line in names { try say("> " + line) }
+      for line in names { try write("> " + line) }
     }
     shell.state.setGlobal(function: "help") { [unowned shell] frame in
       try Help(shell).run(frame)
@@ -58,7 +58,7 @@ package final class Repl {
       try Help(shell).apropos(frame)
     }
     if let error = editor.history.error, editor.isInteractive {
-      try say("history: \(error)")
+      try write("history: \(error)")
     }
     while !isDone {
       switch try read() {
@@ -79,8 +79,8 @@ package final class Repl {
   }
 
   /// Prints a line.
-  package func say(_ text: String, _ style: Style = .plain) throws {
-    try writeOut(style.applied(to: text, isEnabled: usesColour) + "\n")
+  package func write(_ text: String, _ style: Style = .plain) throws {
+    try writeOut(style.applied(to: text, isEnabled: usesColor) + "\n")
   }
 
   // MARK: - Blocks
@@ -137,7 +137,7 @@ package final class Repl {
     if let (name, rest) = DotCommand.parse(text.trimmed) {
       guard let command = DotCommand(rawValue: name) else {
         let near = didYouMean(name, among: DotCommand.allCases.map(\.rawValue))
-        return try say("no command .\(name)\(near)", Palette.error)
+        return try write("no command .\(name)\(near)", Palette.error)
       }
       return try run(command, rest)
     }
@@ -154,7 +154,7 @@ package final class Repl {
     let frame = state.frame
     let base = frame.count
     let code = Repl.code(text)
-    let start = Surroundings.nanoseconds
+    let start = Environment.nanoseconds
     do throws(LuaError) {
       // A text that compiles after "return" is an expression.
       let isExpression = problem("return " + code) == nil
@@ -166,11 +166,11 @@ package final class Repl {
       if shell.exitCode != nil { isDone = true }
       return try show(error)
     }
-    let nanoseconds = Surroundings.nanoseconds - start
+    let nanoseconds = Environment.nanoseconds - start
     // A call of ours that was interrupted may have returned that as a failure.
     endInterrupt()
     try printValues(base, code)
-    if isTimed { try say("\(milliseconds(nanoseconds)) ms", Palette.comment) }
+    if isTimed { try write("\(milliseconds(nanoseconds)) ms", Palette.comment) }
     transcript.append(text)
     frame.pop(frame.count - base)
     state.place = nil
@@ -190,12 +190,12 @@ package final class Repl {
     guard count > 0 else { return }
     frame.push(copyOf: base + 1)
     shell.state.setGlobalFromTop("_")
-    if count == 1, let text = fieldText(code, base + 1) { return try say(text) }
+    if count == 1, let text = fieldText(code, base + 1) { return try write(text) }
     // No value worth a line: what assignments by function calls give.
     if count == 1, frame.isMissing(base + 1), !code.hasPrefix("return ") {
-      return try say("nil", Palette.keyword)
+      return try write("nil", Palette.keyword)
     }
-    for index in base + 1...base + count { try say(shell.printer.text(frame, index)) }
+    for index in base + 1...base + count { try write(shell.printer.text(frame, index)) }
   }
 
   /// The text of a single field, with its unit or name, where the input is just its path.
@@ -212,7 +212,7 @@ package final class Repl {
     guard case .unsigned(let number) = field, number == UInt64(bitPattern: value) else {
       return nil
     }
-    return Palette.number.applied(to: slot.field.text(of: field), isEnabled: usesColour)
+    return Palette.number.applied(to: slot.field.text(of: field), isEnabled: usesColor)
   }
 
   /// Prints an error with its traceback, and makes scripts able to run again after an interrupt.
@@ -220,13 +220,13 @@ package final class Repl {
     endInterrupt()
     if error.kind == .interrupted {
       // The terminal has shown ^C where the cursor was.
-      if editor.isInteractive { try say("") }
+      if editor.isInteractive { try write("") }
     }
     if shell.exitCode != nil { return }
-    try say(escapeForDisplay(error.message).replacing("\\n", with: "\n"), Palette.error)
-    if let place = shell.state.place { try say("  while at \(place())") }
+    try write(escapeForDisplay(error.message).replacing("\\n", with: "\n"), Palette.error)
+    if let place = shell.state.place { try write("  while at \(place())") }
     if error.kind != .syntax, let traceback = shell.traceback(error) {
-      try say(traceback, Palette.comment)
+      try write(traceback, Palette.comment)
     }
   }
 

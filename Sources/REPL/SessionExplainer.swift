@@ -30,6 +30,6 @@ extension ShellContext {
   /// Prints values for standard output.
   var printer: PrettyPrinter {
     let size = TerminalSize.current(of: 1) ?? .standard
-    return PrettyPrinter(width: max(20, size.columns - 1), usesColour: usesColour)
+    return PrettyPrinter(width: max(20, size.columns - 1), usesColor: usesColor)
   }
 }

@@ -10,13 +10,13 @@ package import SystemIO
 
 /// What `info` shows: the facts of one pass, and the configuration's best known values.
 package struct Summary {
-  package var survey = Survey()
+  package var survey = ImageSummary()
   package var zeroPages: Int?
   package var config: JSONValue?
 
   package init(_ source: Source, countsZeroPages: Bool) throws {
     var reader = StreamReader(source)
-    let scratch = Arena(capacity: 256 << 10)
+    let scratch = PageAlignedBuffer(capacity: 256 << 10)
     var zeros = 0
     while let part = try reader.next() {
       survey.add(part)
@@ -31,8 +31,8 @@ package struct Summary {
   }
 
   /// Record types with their tallies, in the order of the tables, unknown ones last.
-  package var records: [(type: RecordType, tally: Survey.Tally)] {
-    let known = Layouts.all.map(\.type)
+  package var records: [(type: RecordType, tally: ImageSummary.Tally)] {
+    let known = RecordSchemas.all.map(\.type)
     let order = Dictionary(
       uniqueKeysWithValues: known.enumerated().map { ($0.element, $0.offset) })
     return survey.records.map { (type: $0.key, tally: $0.value) }.sorted {
@@ -65,12 +65,13 @@ package struct Summary {
     }
   }
 
-  package func text(path: String, _ ink: Ink = .none) -> String {
+  package func text(path: String, _ textStyle: TextStyle = .none) -> String {
     let title = name.map { " \"\(Array($0.utf8).printable)\"" } ?? ""
-    var out = ink.title("\(path): saved domain\(title)") + "\n"
+    var out = textStyle.title("\(path): saved domain\(title)") + "\n"
     func line(_ label: String, _ value: String) {
       out +=
-        "  " + ink.key(label) + String(repeating: " ", count: max(1, 12 - label.count)) + value
+        "  " + textStyle.key(label) + String(repeating: " ", count: max(1, 12 - label.count))
+        + value
         + "\n"
     }
     var layers = survey.layers.joined(separator: " > ")
@@ -115,7 +116,7 @@ package struct Summary {
     }
     let tpm = survey.count(.swtpm) + survey.count(.swtpm0)
     if tpm > 0 { line("TPM", "\(tpm) state\(tpm == 1 ? "" : "s") of swtpm") }
-    out += "  \(ink.key("records"))\n"
+    out += "  \(textStyle.key("records"))\n"
     for (type, tally) in records {
       let name = type.layer == .libxl ? "libxl \(type.name)" : type.name
       let count = tally.count.grouped

@@ -13,20 +13,20 @@ internal import Reports
 internal import Stream
 internal import SystemIO
 
-/// The filters of a helper, on a sealed thread of their own.
+/// The filters of a helper, on a sandboxed thread of their own.
 ///
 ///     save:     Save -- pipe --> filters --> libxl's descriptor
 ///     restore:  libxl's descriptor --> filters -- pipe --> xc_domain_restore
 ///
 /// From libxl's descriptor nothing is read after END or, before libxl has had its turn, after
-/// CHECKPOINT: libxl goes on there itself. Where a filter fails, the stream ends: what was written
+/// CHECKPOINT: libxl continues there itself. Where a filter fails, the stream ends: what was written
 /// is no image, the save or restore fails, and nothing that it had not passed gets through.
 final class HelperFilter {
   /// Milliseconds of the processor that a filter may take for one record.
   static let deadline: UInt64 = 10_000
 
   private let sandbox: SandboxThread<Resident>
-  private let job: SandboxJob<Ending>
+  private let job: SandboxJob<EndReason>
   private let own: FilterEnds
   private var watch: FilterWatch?
   private let isRestore: Bool
@@ -38,7 +38,7 @@ final class HelperFilter {
   private var permission: Int32
 
   /// How the filters' work ended.
-  fileprivate enum Ending: Sendable {
+  fileprivate enum EndReason: Sendable {
     case good
     /// A filter failed, or its thread did.
     case filter(String)
@@ -56,7 +56,7 @@ final class HelperFilter {
     }
   }
 
-  /// What the thread opens before it is sealed.
+  /// What the thread opens before it is sandboxed.
   private final class Ends: @unchecked Sendable {
     // Safe to send: filled by the thread's first job, used by its later ones.
     var source: Source?
@@ -79,7 +79,7 @@ final class HelperFilter {
     descriptor = isRestore ? data.reading : data.writing
     progress = steps.reading
     permission = permissions.writing
-    let told = HelperLog(channel)
+    let log = HelperLog(channel)
     let modules = HelperModules.texts
     let ends = Ends()
     do throws(LuaError) {
@@ -94,7 +94,7 @@ final class HelperFilter {
         ends.time = FilterTime()
         try SandboxModule.bind(state, modules)
         guard let shell = state.context as? ShellContext else { throw LuaError("no shell") }
-        SandboxModule.setLog(state) { told.log($0.level, $0.text) }
+        SandboxModule.setLog(state) { log.log($0.level, $0.text) }
         ends.shell = shell
       } make: { state in
         guard let shell = ends.shell else { throw LuaError("no shell") }
@@ -109,7 +109,7 @@ final class HelperFilter {
       let (stepOut, go) = (steps.writing, permissions.reading)
       own = FilterEnds([isRestore ? writing : reading, stepOut])
       let own = own
-      job = try sandbox.begin { resident, _ -> Ending in
+      job = try sandbox.begin { resident, _ -> EndReason in
         // Closed here and not by their owners: whoever is at the other end of the pipe must hear of
         // it at once when a filter has failed.
         defer { own.close() }
@@ -120,13 +120,13 @@ final class HelperFilter {
             switch type {
             case .end: return false
             case .checkpoint:
-              guard tell(stepOut) else { return false }
-              return !isRestore || hear(go)
+              guard notify(stepOut) else { return false }
+              return !isRestore || waitForNotice(go)
             default: return true
             }
           }.run()
           // After the last byte of the stream: then libxl may be told.
-          _ = tell(stepOut)
+          _ = notify(stepOut)
           return .good
         } catch {
           guard error is StreamError || error is SystemError else { return .filter("\(error)") }
@@ -153,19 +153,19 @@ final class HelperFilter {
 
   /// Save: waits until a checkpoint that was written has left the filters.
   func awaitCheckpoint() throws {
-    guard hear(progress) else {
+    guard waitForNotice(progress) else {
       throw cause(of: XensaveError(.unsuitable, "the stream was cut"), isBehindPipe: true)
     }
   }
 
   /// Restore: lets the filters read on after a checkpoint.
-  func goOn() { _ = tell(permission) }
+  func goOn() { _ = notify(permission) }
 
   /// Waits for the end of the stream: all is written, or this throws.
   func finish() throws {
     closeEnds()
     // A checkpoint that nobody waited for may still be in the pipe.
-    while hear(progress) {}
+    while waitForNotice(progress) {}
     // Its last byte has come, or nobody waits for it any longer: then it may be at the network.
     switch ending(within: HelperAbort.wasAsked ? 0 : 60_000_000_000) {
     case .good?: return
@@ -197,7 +197,7 @@ final class HelperFilter {
 
   /// How the filters have ended; nil where they continue for so many nanoseconds, because they wait for
   /// the stream.
-  private func ending(within nanoseconds: UInt64) -> Ending? {
+  private func ending(within nanoseconds: UInt64) -> EndReason? {
     let result = job.wait(watch?.isStuck == true ? 0 : nanoseconds)
     return switch result {
     case .success(let ending)?: ending
@@ -222,7 +222,7 @@ final class HelperFilter {
 }
 
 /// Writes a byte; false where nobody reads it.
-private func tell(_ descriptor: Int32) -> Bool {
+private func notify(_ descriptor: Int32) -> Bool {
   var byte: UInt8 = 1
   while true {
     let result = unsafe write(descriptor, &byte, 1)
@@ -232,7 +232,7 @@ private func tell(_ descriptor: Int32) -> Bool {
 }
 
 /// Waits for a byte; false at the end.
-private func hear(_ descriptor: Int32) -> Bool {
+private func waitForNotice(_ descriptor: Int32) -> Bool {
   var byte: UInt8 = 0
   while true {
     let result = unsafe read(descriptor, &byte, 1)

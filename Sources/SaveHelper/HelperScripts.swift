@@ -195,7 +195,7 @@ package struct HelperConfiguration: Sendable {
       return []
     }
     try checkOwner(folder, isFolder: true)
-    guard let names = Surroundings.names(in: folder) else {
+    guard let names = FileSystem.names(in: folder) else {
       throw XensaveError(.unsuitable, "\(folder): cannot be read")
     }
     var files: [HelperScript] = []
@@ -271,8 +271,8 @@ enum HelperModules {
       guard let name = file.path.split(separator: "/").last?.dropLast(4) else { continue }
       texts[prefix + name] = texts[prefix + name] ?? file.text
     }
-    for name in Surroundings.names(in: folder) ?? []
-    where Surroundings.isFolder("\(folder)/\(name)") {
+    for name in FileSystem.names(in: folder) ?? []
+    where FileSystem.isFolder("\(folder)/\(name)") {
       collect("\(folder)/\(name)", prefix + name + ".", &texts)
     }
   }

@@ -108,13 +108,13 @@ public final class HelperSession {
       let channel = channel
       do {
         let policy = try script.policy { channel.log($0.ofXen, context: "xensave-lua policy", $1) }
-        return ToldPolicy(policy, name: "\(policy.name) (\(script.path))", channel)
+        return LoggingPolicy(policy, name: "\(policy.name) (\(script.path))", channel)
       } catch {
         let problem = LuaError(raising: error).message
         channel.log(.warn, "\(script.path): \(problem); Xen's builtin policy decides")
       }
     }
-    return ToldPolicy(BuiltinPolicy(), name: "builtin", channel)
+    return LoggingPolicy(XenDefaultPolicy(), name: "builtin", channel)
   }
 
   /// The file for the trace, where the configuration wants one. One that cannot be had does not stop
@@ -161,7 +161,7 @@ public final class HelperSession {
     try filtered(try configuration(facts)) { descriptor, filter in
       let results = try host.restore(arguments, from: descriptor, callbacks(facts, filter))
       // Nobody unpauses what has been restored before `complete` has said that all went well.
-      try tell(.restoreResults(store: results.store, console: results.console))
+      try send(.restoreResults(store: results.store, console: results.console))
     }
   }
 
@@ -201,7 +201,7 @@ public final class HelperSession {
       table.staticDataDone = { self.ask(.staticDataDone(missing: $0), failure: -1) }
     }
     if asked.contains(.restoreResults) {
-      table.restoreResults = { try? self.tell(.restoreResults(store: $0, console: $1)) }
+      table.restoreResults = { try? self.send(.restoreResults(store: $0, console: $1)) }
     }
     return table
   }
@@ -210,7 +210,7 @@ public final class HelperSession {
     do { return try channel.call(message) } catch { return failure }
   }
 
-  private func tell(_ message: HelperMessage) throws {
+  private func send(_ message: HelperMessage) throws {
     do { try channel.send(message) } catch {
       throw XensaveError(.complete, 0, "\(error)")
     }

@@ -25,7 +25,7 @@ package enum ScriptLibrary {
     var out: [LibraryScript] = []
     for base in ModulePaths.shipped {
       for folder in folders {
-        for name in Surroundings.names(in: "\(base)/\(folder)") ?? [] where name.hasSuffix(".lua") {
+        for name in FileSystem.names(in: "\(base)/\(folder)") ?? [] where name.hasSuffix(".lua") {
           let short = String(name.dropLast(4))
           guard !out.contains(where: { $0.name == short }) else { continue }
           let path = "\(base)/\(folder)/\(name)"

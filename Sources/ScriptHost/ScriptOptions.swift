@@ -32,7 +32,7 @@ package struct ScriptOptions {
   package var isInteractive = false
   /// -l NAME or -l GLOBAL=NAME.
   package var modules: [(name: String, global: String)] = []
-  package var colour = ColourChoice.auto
+  package var color = ColorChoice.auto
   /// --progress; nil for a bar where that can be shown.
   package var progress: ProgressStyle?
 
@@ -105,13 +105,13 @@ package struct ScriptOptions {
       case "-q", "--quiet": isQuiet = true
       case "-i": isInteractive = true
       case "-l": modules.append(try module(value(word)))
-      case "--color": colour = try ScriptOptions.colour(value(word))
+      case "--color": color = try ScriptOptions.color(value(word))
       case "--progress": progress = try ScriptOptions.progress(value(word))
       default:
         if word.hasPrefix("--output=") {
           output = String(word.dropFirst(9))
         } else if word.hasPrefix("--color=") {
-          colour = try ScriptOptions.colour(String(word.dropFirst(8)))
+          color = try ScriptOptions.color(String(word.dropFirst(8)))
         } else if word.hasPrefix("--progress=") {
           progress = try ScriptOptions.progress(String(word.dropFirst(11)))
         } else if word.hasPrefix("-"), word != "-", positional.isEmpty, !hasCode {
@@ -159,9 +159,9 @@ package struct ScriptOptions {
     return (name, parts.count > 1 ? parts[0] : last)
   }
 
-  package static func colour(_ word: String) throws -> ColourChoice {
-    guard let choice = ColourChoice(rawValue: word) else {
-      let all = ColourChoice.allCases.map(\.rawValue)
+  package static func color(_ word: String) throws -> ColorChoice {
+    guard let choice = ColorChoice(rawValue: word) else {
+      let all = ColorChoice.allCases.map(\.rawValue)
       throw XensaveError(
         .usage,
         "--color: expected \(all.joined(separator: ", ")), got '\(word)'"

@@ -29,7 +29,7 @@ package struct ScriptRunner {
     let shell = try ShellContext(SessionExplainer())
     try shell.bind()
     if options.isQuiet { shell.logLevel = .warning }
-    shell.colour = options.colour
+    shell.color = options.color
     shell.isJSON = options.isJSON
     shell.scriptPath = options.scriptPath
     shell.printsToStandardError = options.output == "-"
@@ -40,7 +40,7 @@ package struct ScriptRunner {
   package func run() throws -> Int32 {
     // A word without a path that is no file: a command, misspelt.
     if case .file(let word) = options.chunks.first, !word.contains("/"), !word.hasSuffix(".lua"),
-      !Surroundings.exists(word)
+      !FileSystem.exists(word)
     {
       throw XensaveError(
         .usage,
@@ -229,7 +229,7 @@ package struct ScriptRunner {
     guard !options.isQuiet else { return }
     // The report of a dry run is its result; that of a rewrite is a message beside it.
     if destination == .none {
-      try writeOut(Ink(isOn: options.colour.isEnabled(descriptor: 1)).report(report) + "\n")
+      try writeOut(TextStyle(isOn: options.color.isEnabled(descriptor: 1)).report(report) + "\n")
     } else {
       writeError("xensave-lua: \(report.summary)\n")
     }

@@ -58,7 +58,7 @@ extension SimDomain: DomainBuilder {
 
   /// PV: puts machine frames into the page tables. A pfn without a page gets one, as with Xen.
   private func localise() {
-    let table = Arena(capacity: pageByteCount)
+    let table = PageAlignedBuffer(capacity: pageByteCount)
     for page in 0..<configuration.frameCount where present[page] && types[page].isPageTable {
       let start = page * pageByteCount
       memory.withBytes(start..<start + pageByteCount) { table.store(0, $0) }

@@ -112,7 +112,7 @@ struct WorkloadRunner {
   private mutating func work(
     _ phase: Workload.Phase, until end: UInt64, _ pageCount: Int, _ write: (Write) -> Void
   ) {
-    // Bursts cut the time into pieces, so that all writes come in their order.
+    // Bursts cut the time into chunks, so that all writes come in their order.
     while phase.burstInterval > 0,
       (burstCount + 1).multipliedSaturated(by: phase.burstInterval) <= end
     {

@@ -3,7 +3,7 @@
 internal import Bytes
 
 extension StreamReader {
-  public enum Ending: Sendable, Equatable {
+  public enum EndReason: Sendable, Equatable {
     /// By the END record of the outermost layer.
     case end
     /// A checkpointed stream whose bytes ended between two records.

@@ -34,7 +34,7 @@ public struct StreamReader {
   /// Checkpoints that are complete: libxc's CHECKPOINT, and CHECKPOINT_END where there is libxl.
   public private(set) var checkpointCount = 0
   /// How the stream ended, once `next()` has returned nil.
-  public private(set) var ending: Ending?
+  public private(set) var ending: EndReason?
   /// What went wrong first: from then on nothing else can be had, however often it is asked for.
   private var failure: StreamError?
 
@@ -61,14 +61,14 @@ public struct StreamReader {
   private var waitingOffset: UInt64 = 0
 
   /// Whether the tables of PAGE_DATA are payload and not header.
-  private let leavesPageTables: Bool
+  private let skipsPageTables: Bool
 
   /// A reader from the source's position on, which is the start of a stream. With
-  /// `leavesPageTables` the body of PAGE_DATA is its count alone: for passes that only ask where
+  /// `skipsPageTables` the body of PAGE_DATA is its count alone: for passes that only ask where
   /// records lie.
-  public init(_ source: Source, leavesPageTables: Bool = false) {
+  public init(_ source: Source, skipsPageTables: Bool = false) {
     self.source = source
-    self.leavesPageTables = leavesPageTables
+    self.skipsPageTables = skipsPageTables
   }
 
   /// A reader that continues at a record that an earlier pass has found at `offset` (a byte of a
@@ -99,7 +99,7 @@ public struct StreamReader {
 
   private init(replacing source: Source, in earlier: StreamReader) {
     self.source = source
-    leavesPageTables = false
+    skipsPageTables = false
     container = earlier.container
     libxcContext = earlier.libxcContext
     libxlContext = earlier.libxlContext
@@ -108,7 +108,7 @@ public struct StreamReader {
   }
 
   /// The next part, or nil at the end. Where it or a payload has failed, it fails again.
-  public mutating func next() throws(StreamError) -> Part? {
+  public mutating func next() throws(StreamError) -> StreamElement? {
     try remembering { reader throws(StreamError) in try reader.readNext() }
   }
 
@@ -123,7 +123,7 @@ public struct StreamReader {
     }
   }
 
-  private mutating func readNext() throws(StreamError) -> Part? {
+  private mutating func readNext() throws(StreamError) -> StreamElement? {
     try passOverPayload()
     if checksum != nil { try readChecksum() }
     switch state {
@@ -139,7 +139,7 @@ public struct StreamReader {
       let first: [UInt8]
       do { first = try source.peekAvailable(64) } catch { throw wrap(error) }
       if first.isEmpty { return nil }
-      return .trailing(Trailing(kind: .afterEnd, offset: source.position, first: first))
+      return .trailing(TrailingBytes(kind: .afterEnd, offset: source.position, first: first))
     case .opaque:
       state = .done
       let first: [UInt8]
@@ -150,7 +150,7 @@ public struct StreamReader {
           "the stream ends: expected the state of a virtual GPU, got nothing")
       }
       ending = .opaque
-      return .trailing(Trailing(kind: .opaque, offset: source.position, first: first))
+      return .trailing(TrailingBytes(kind: .opaque, offset: source.position, first: first))
     case .done: return nil
     }
   }
@@ -192,7 +192,7 @@ public struct StreamReader {
   /// Reads `count` bytes of what is left of the current record into `arena` at `offset`. Where a
   /// checkpointed stream is cut in it, they are not there: `ending` says so.
   public mutating func loadPayload(
-    _ count: Int, into arena: Arena, at offset: Int = 0
+    _ count: Int, into arena: PageAlignedBuffer, at offset: Int = 0
   ) throws(StreamError) {
     try remembering { reader throws(StreamError) in
       guard try reader.hasPayload(UInt64(count)) else { return }
@@ -202,7 +202,7 @@ public struct StreamReader {
 
   /// As `loadPayload`, for who cannot use a part of it: a stream that is cut in it throws.
   public mutating func loadWholePayload(
-    _ count: Int, into arena: Arena
+    _ count: Int, into arena: PageAlignedBuffer
   ) throws(StreamError) {
     try loadPayload(count, into: arena)
     guard ending == .cutCheckpoint else { return }
@@ -212,7 +212,7 @@ public struct StreamReader {
   }
 
   private mutating func load(
-    _ count: Int, into arena: Arena, at offset: Int
+    _ count: Int, into arena: PageAlignedBuffer, at offset: Int
   ) throws(StreamError) {
     arena.reserve(offset + count)
     let got: Int
@@ -245,18 +245,18 @@ public struct StreamReader {
 
   /// Reads bytes that a checksum covers, and writes them to `sink`.
   private mutating func readPayload(_ count: UInt64, to sink: Sink?) throws(StreamError) {
-    let arena = Arena(capacity: Int(min(count, 1 << 20)))
+    let arena = PageAlignedBuffer(capacity: Int(min(count, 1 << 20)))
     var rest = count
     while rest > 0, ending == nil {
-      let piece = Int(min(rest, UInt64(arena.capacity)))
-      try load(piece, into: arena, at: 0)
+      let chunk = Int(min(rest, UInt64(arena.capacity)))
+      try load(chunk, into: arena, at: 0)
       if ending != nil { return }
       if let sink {
-        do { try sink.write(arena, 0..<piece) } catch {
+        do { try sink.write(arena, 0..<chunk) } catch {
           throw StreamError(error, offset: sink.position)
         }
       }
-      rest -= UInt64(piece)
+      rest -= UInt64(chunk)
     }
   }
 
@@ -302,12 +302,12 @@ public struct StreamReader {
 
   // MARK: - Records
 
-  private mutating func record(_ expected: Layer) throws(StreamError) -> Part? {
+  private mutating func record(_ expected: Layer) throws(StreamError) -> StreamElement? {
     let offset = source.position
     let framing = framing(expected)
     let front = framing.headByteCount
     let have = try peekCount(front)
-    if have == 0 && mayEnd(expected) {
+    if have == 0 && canEnd(expected) {
       state = .done
       ending = .checkpoint
       return nil
@@ -383,10 +383,10 @@ public struct StreamReader {
           .limit, at: offset + UInt64(front), place.text,
           "count: expected at most \(Limit.pageTable / 8 - 1) entries, got \(count)")
       }
-      return leavesPageTables ? 8 : table
+      return skipsPageTables ? 8 : table
     default:
       if length <= Limit.blob { return length }
-      let layout = Layouts.of(type)
+      let layout = RecordSchemas.of(type)
       let fields = layout?.fields(byteCount: length, guestWidth: 0) ?? [.opaque("body")]
       switch fields.last?.kind {
       case .opaque?, .qemu?, .uefiVariables?:
@@ -490,12 +490,12 @@ public struct StreamReader {
   }
 
   /// Whether the bytes may end before the next record of `layer`.
-  private func mayEnd(_ layer: Layer) -> Bool { checkpointCount > 0 }
+  private func canEnd(_ layer: Layer) -> Bool { checkpointCount > 0 }
 
   /// A record that the source ends in: an error, or the rest of a checkpointed stream.
   private mutating func cut(
     _ offset: UInt64, need: Int, _ have: Int, _ layer: Layer, _ place: Place? = nil
-  ) throws(StreamError) -> Part? {
+  ) throws(StreamError) -> StreamElement? {
     guard checkpointCount > 0 else {
       let place = place?.text ?? "record \(recordCount + 1)"
       throw StreamError(
@@ -504,7 +504,8 @@ public struct StreamReader {
     }
     state = .done
     ending = .cutCheckpoint
-    return .trailing(Trailing(kind: .cutRecord, offset: offset, first: try peek(min(have, 64))))
+    return .trailing(
+      TrailingBytes(kind: .cutRecord, offset: offset, first: try peek(min(have, 64))))
   }
 
   // MARK: - Reading

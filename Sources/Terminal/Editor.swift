@@ -41,7 +41,7 @@ struct Editor {
   private var painter: Painter
   private var firstVisibleRow = 0
   private var rings = false
-  private var coloured: (text: String, runs: [StyledRun])?
+  private var colored: (text: String, runs: [StyledRun])?
 
   init(
     options: LineEditorOptions, entries: [String] = [], size: TerminalSize = .standard,
@@ -51,7 +51,7 @@ struct Editor {
     self.memory = memory
     self.size = size
     browser = HistoryBrowser(entries: entries)
-    painter = Painter(usesColour: options.usesColour)
+    painter = Painter(usesColor: options.usesColor)
     painter.beginRow(columns: layoutColumns)
   }
 
@@ -157,14 +157,14 @@ struct Editor {
   }
 
   private mutating func styledRuns() -> [StyledRun] {
-    guard options.usesColour else { return [] }
+    guard options.usesColor else { return [] }
     var runs: [StyledRun] = []
-    if let colouring = options.colouring {
-      if let coloured, coloured.text.utf8.elementsEqual(buffer.text.utf8) {
-        runs = coloured.runs
+    if let coloring = options.coloring {
+      if let colored, colored.text.utf8.elementsEqual(buffer.text.utf8) {
+        runs = colored.runs
       } else {
-        runs = colouring(buffer.text)
-        coloured = (buffer.text, runs)
+        runs = coloring(buffer.text)
+        colored = (buffer.text, runs)
       }
     }
     if case .searching(let search) = mode, let match = search.match {

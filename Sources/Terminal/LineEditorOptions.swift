@@ -21,8 +21,8 @@ public struct LineEditorOptions {
   public var prompt = Prompt("> ")
   /// Shown before each further line of a block.
   public var continuationPrompt = Prompt(">> ")
-  /// Whether prompt and text are coloured; see `ColourChoice`.
-  public var usesColour = false
+  /// Whether prompt and text are coloured; see `ColorChoice`.
+  public var usesColor = false
   /// Tells whether the text of a block may be submitted. Called when Enter is pressed; false makes
   /// Enter insert a line break instead.
   public var isComplete: (_ text: String) -> Bool = { _ in true }
@@ -34,8 +34,8 @@ public struct LineEditorOptions {
   public var tabText = "  "
   /// Finds completions. Called for Tab; `cursor` is a UTF-8 byte offset into `text`.
   public var completions: ((_ text: String, _ cursor: Int) -> Completions)?
-  /// Colours the text. Called after each change of it when `usesColour` is true.
-  public var colouring: ((_ text: String) -> [StyledRun])?
+  /// Colours the text. Called after each change of it when `usesColor` is true.
+  public var coloring: ((_ text: String) -> [StyledRun])?
   /// Asked after each key and after each signal: true makes the read return `.interrupted` and
   /// forgets what was typed ahead. For callers that catch SIGINT themselves.
   public var isInterrupted: () -> Bool = { false }

@@ -12,15 +12,15 @@ extension XenDomain: ManagedDomain {
   public func pause() throws {
     // Xen counts: paused twice, a domain would have to be unpaused twice, by whoever paused it first.
     if try xenInfo().isPaused { return }
-    try owing(.pause) {
+    try withPendingUndo(.pause) {
       guard unsafe cxen_pause(host.xen, id) == 0 else { throw failure(.suspend, "pausing") }
     }
   }
 
   public func unpause() throws {
-    guard try xenInfo().isPaused else { return settle(.pause) }
+    guard try xenInfo().isPaused else { return resolve(.pause) }
     guard unsafe cxen_unpause(host.xen, id) == 0 else { throw failure(.resume, "unpausing") }
-    settle(.pause)
+    resolve(.pause)
   }
 
   /// A guest with PV drivers is asked through xenstore and stands still by itself; one without is
@@ -31,12 +31,12 @@ extension XenDomain: ManagedDomain {
     guard info.shutdown == nil else {
       throw XensaveError(.suspend, ENODEV, "the domain is shut down already")
     }
-    try owing(.suspension) { try askToSuspend(info) }
+    try withPendingUndo(.suspension) { try askToSuspend(info) }
     owesResume = true
   }
 
-  public func leaveSuspended() -> Bool {
-    settle(.suspension)
+  public func keepSuspended() -> Bool {
+    resolve(.suspension)
     defer { owesResume = false }
     return owesResume
   }
@@ -76,7 +76,7 @@ extension XenDomain: ManagedDomain {
     guard unsafe cxen_resume(host.xen, id, true) == 0 else { throw failure(.resume, "resuming") }
     _ = unsafe cxen_store_resume(host.xen, id)
     owesResume = false
-    settle(.suspension)
+    resolve(.suspension)
   }
 
   /// PVH and PV domains have no device model that writes to memory. That of an HVM domain is libxl's

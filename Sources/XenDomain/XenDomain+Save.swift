@@ -19,11 +19,11 @@ extension XenDomain {
     save.isVerifying = isVerifying
     save.streamType = run.checkpoints == nil ? .plain : .remus
     let output = try sink.duplicate()
-    let number = output.number
+    let number = output.fileDescriptor
     host.onProgress = { progress(Save.Progress(what: $0.what, done: $0.done, total: $0.total)) }
     defer { host.onProgress = nil }
     do {
-      try owing(.logDirty) {
+      try withPendingUndo(.logDirty) {
         // The library continues where a signal wakes it: it stops where it can no longer write.
         try Interrupt.diverting(number) {
           try save.run(
@@ -31,7 +31,7 @@ extension XenDomain {
             record.recording(run.callbacks))
         }
       }
-      settle(.logDirty)
+      resolve(.logDirty)
     } catch {
       // The library calls it a failure when there is to be no further checkpoint.
       if run.problem == nil, run.isEnded { return run.result(sink, run.resume()) }
@@ -76,7 +76,7 @@ private final class LibrarySave {
     self.progress = progress
     (isLive, policy, checkpoints) =
       switch mode {
-      case .nonLive: (false, BuiltinPolicy(), nil)
+      case .nonLive: (false, XenDefaultPolicy(), nil)
       case .live(let policy): (true, policy, nil)
       case .checkpointed(let policy, let checkpoints): (true, policy, checkpoints)
       }

@@ -123,7 +123,7 @@ public final class XenDomain: Domain {
   // MARK: - Log-dirty
 
   public func enableLogDirty() throws {
-    try owing(.logDirty) {
+    try withPendingUndo(.logDirty) {
       guard unsafe cxen_log_dirty_on(host.xen, id) == 0 else {
         throw failure(.enableLogDirty, "log-dirty cannot be switched on")
       }
@@ -134,7 +134,7 @@ public final class XenDomain: Domain {
     guard unsafe cxen_log_dirty_off(host.xen, id) == 0 else {
       throw failure(.disableLogDirty, "log-dirty cannot be switched off")
     }
-    settle(.logDirty)
+    resolve(.logDirty)
   }
 
   public func cleanLogDirty(

@@ -36,8 +36,8 @@ public final class XenHost {
   private let log: Log
   /// The program that is started to put domains back if this one is killed (it calls `guardDomains`);
   /// none: nobody does. Set it before anything is done to a domain.
-  public var guardianWords: [String] = []
-  var guardian: XenGuardian?
+  public var crashGuardWords: [String] = []
+  var crashGuard: XenCrashGuard?
 
   /// The minor numbers of the releases of Xen 4.x whose libraries are known, ascending.
   public static var releases: [Int] {

@@ -55,7 +55,7 @@ extension XenDomain {
       return nil
     }
     defer { unsafe free(names) }
-    // Safety: xs_directory gives that many strings, in one piece of memory with the list.
+    // Safety: xs_directory gives that many strings, in one chunk of memory with the list.
     return (0..<Int(count)).compactMap { index in
       unsafe names[index].map { unsafe String(cString: $0) }
     }

@@ -17,7 +17,7 @@ public import SystemIO
 
   private let source: Source
   private let context: OpaquePointer
-  private let input = Arena(capacity: 128 << 10)
+  private let input = PageAlignedBuffer(capacity: 128 << 10)
   private var used = 0
   private var filled = 0
 
@@ -49,7 +49,7 @@ public import SystemIO
   }
 
   /// Fills `range` of `arena`; returns how many bytes, fewer only at the end of the frame.
-  public func read(into arena: Arena, _ range: Range<Int>) throws -> Int {
+  public func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws -> Int {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     var done = 0
     while done < range.count, !isAtEnd {
@@ -68,7 +68,7 @@ public import SystemIO
 
   /// One step of zstd's; how many bytes it gave or took.
   private func step(
-    _ arena: Arena, _ range: Range<Int>, _ done: inout Int
+    _ arena: PageAlignedBuffer, _ range: Range<Int>, _ done: inout Int
   ) throws -> Int {
     // Safety: both buffers are as long as they say and lie inside their arenas.
     var from = unsafe ZSTD_inBuffer(src: input.pointer(), size: filled, pos: used)

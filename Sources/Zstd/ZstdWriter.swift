@@ -10,7 +10,7 @@ public import SystemIO
 @safe public final class ZstdWriter {
   private let sink: Sink
   private let context: OpaquePointer
-  private let out = Arena(capacity: 128 << 10)
+  private let out = PageAlignedBuffer(capacity: 128 << 10)
 
   /// Levels go from 1, the fastest, to 19. Nothing is written yet.
   public init(_ sink: Sink, level: Int) throws {
@@ -37,7 +37,7 @@ public import SystemIO
   }
 
   /// Takes in bytes `range` of `arena`.
-  public func write(_ arena: Arena, _ range: Range<Int>) throws {
+  public func write(_ arena: PageAlignedBuffer, _ range: Range<Int>) throws {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     // Safety: the range lies inside the arena.
     try unsafe feed(

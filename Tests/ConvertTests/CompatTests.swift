@@ -9,7 +9,7 @@ import Testing
 @Suite struct CompatTests {
   func reasons(_ bytes: [UInt8], _ release: String) throws -> [CompatReason] {
     let file = try TemporaryFile(bytes)
-    let survey = try CompatSurvey(Source(opening: file.path))
+    let survey = try CompatSummary(Source(opening: file.path))
     return Compat.check(survey, for: try #require(XenRelease(release)))
   }
 
@@ -189,7 +189,7 @@ import Testing
   }
 
   @Test(arguments: Fixture.names) func fixtures(name: String) throws {
-    let survey = try CompatSurvey(Source(opening: Fixture.folder + name))
+    let survey = try CompatSummary(Source(opening: Fixture.folder + name))
     #expect(Compat.isCompatible(Compat.check(survey, for: XenRelease(4, 17))))
     #expect(!Compat.isCompatible(Compat.check(survey, for: XenRelease(4, 13))))
   }

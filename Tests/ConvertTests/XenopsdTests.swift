@@ -53,7 +53,7 @@ import Testing
     #expect(try verified(image.bytes) == ["xenopsd.qemu-xen"])
     let file = try TemporaryFile(image.bytes)
     let reasons = Compat.check(
-      try CompatSurvey(Source(opening: file.path)), for: XenRelease(4, 17))
+      try CompatSummary(Source(opening: file.path)), for: XenRelease(4, 17))
     #expect(!Compat.isCompatible(reasons))
     #expect(reasons.contains { $0.text.contains("a restore refuses it") })
   }

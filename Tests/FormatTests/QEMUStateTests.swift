@@ -120,7 +120,7 @@ import struct TestKit.Seed
       + Self.section(0, "timer", 0, 2, data: [1, 2, 3])
       + Self.section(3, "0000:00:01.1/ide", 1, 3, data: [9], hasFooter: true)
       + Self.section(4, "hpet", 0, 2, data: [7, 7]) + [0]
-    let layout = BodyLayout(.emulatorContext, body: body, BodyContext())
+    let layout = BodySchema(.emulatorContext, body: body, BodyContext())
     var end = 0
     layout.walk(body) { leaf in
       #expect(leaf.offset == end, "\(leaf.path)")
@@ -152,7 +152,7 @@ import struct TestKit.Seed
     // A blob of another program is one place.
     let other = Self.emulator + [1, 2, 3, 4, 5, 6, 7, 8, 9]
     #expect(
-      try BodyLayout(.emulatorContext, body: other, BodyContext()).slot("emulator_ctx", in: other)
+      try BodySchema(.emulatorContext, body: other, BodyContext()).slot("emulator_ctx", in: other)
         .isLeaf)
   }
 
@@ -167,7 +167,7 @@ import struct TestKit.Seed
         hasFooter: Bool.random(using: &random))
     }
     body += random.bytes(Int.random(in: 0...9, using: &random))
-    let layout = BodyLayout(.emulatorContext, body: body, BodyContext())
+    let layout = BodySchema(.emulatorContext, body: body, BodyContext())
     var end = 0
     var copy = body
     try layout.walk(body) { leaf in

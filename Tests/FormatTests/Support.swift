@@ -16,7 +16,7 @@ struct Table: Sendable, CustomTestStringConvertible {
   var context = BodyContext()
 
   var testDescription: String { "\(name) of \(byteCount)" }
-  func layout() -> BodyLayout { BodyLayout(fields, context) }
+  func layout() -> BodySchema { BodySchema(fields, context) }
 
   /// Bytes that the rows describe: random, but with what steers the interpreter in place.
   func body(_ random: inout Seed) -> [UInt8] {
@@ -66,7 +66,7 @@ extension Table {
     ]
 
   /// The records of both layers, without the chain and the keys, which have tests of their own.
-  static let records: [Table] = Layouts.all.flatMap { layout -> [Table] in
+  static let records: [Table] = RecordSchemas.all.flatMap { layout -> [Table] in
     let lengths: [Int] =
       switch layout.length {
       case .exactly(let count): [count]

@@ -9,7 +9,7 @@ import struct TestKit.Seed
 @Suite struct TilingTests {
   /// Whether the leaves of `slots` follow each other from `start` to `end`.
   func expectTiled(
-    _ layout: BodyLayout, _ slots: [Slot], _ start: Int, _ end: Int, _ body: [UInt8]
+    _ layout: BodySchema, _ slots: [FieldLocation], _ start: Int, _ end: Int, _ body: [UInt8]
   ) {
     var offset = start
     for slot in slots {
@@ -97,7 +97,7 @@ import struct TestKit.Seed
     var context = BodyContext()
     context.xstate = places.mapValues { X86XState.Component(offset: $0.0, byteCount: $0.1) }
     var random = Seed(3)
-    let layout = BodyLayout(X86XState.hvmFields, context)
+    let layout = BodySchema(X86XState.hvmFields, context)
     for count in stride(from: 0, to: 3000, by: 7) {
       let body = random.bytes(count)
       expectTiled(layout, layout.slots(in: body), 0, count, body)

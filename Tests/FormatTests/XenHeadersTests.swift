@@ -43,7 +43,7 @@ struct XenHeadersTests {
       if type.contains("{") { program.declarations += type + ";\n" }
       program.print("\(table) sizeof", "sizeof(\(name))")
       expected.append("\(table) sizeof \(table == "MSR" ? 8 : byteCount)")
-      let layout = BodyLayout(fields, BodyContext())
+      let layout = BodySchema(fields, BodyContext())
       let body = [UInt8](repeating: 1, count: byteCount)
       layout.walk(body) { leaf in
         guard let path = Self.path(inC: leaf.path) else { return }
@@ -66,7 +66,7 @@ struct XenHeadersTests {
       expected.append("\(entry.name) code \(entry.number)")
       // The headers may be older than the tables.
       program.print("\(entry.name) bytes", "HVM_SAVE_LENGTH(\(entry.name))")
-      let layout = BodyLayout(entry.fields, BodyContext())
+      let layout = BodySchema(entry.fields, BodyContext())
       let body = [UInt8](repeating: 1, count: Field.fixedByteCount(of: entry.fields) ?? 0)
       layout.walk(body) { leaf in
         guard let path = Self.path(inC: leaf.path), leaf.path != "init", leaf.path != "mode",

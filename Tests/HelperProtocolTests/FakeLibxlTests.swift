@@ -127,10 +127,10 @@ extension Source {
       }
     }
     let helped = HelpedDomain(domain, id: 1, channel: libxl.channel)
-    let policy = FunctionPolicy { stats in
+    let policy = ClosurePolicy { stats in
       // libxl suspends the domain after the scenes, when it is asked to.
       if !stats.isBeforeRound { try? domain.suspend() }
-      return stats.isBeforeRound ? .proceed : .stopAndCopy
+      return stats.isBeforeRound ? .continuePrecopy : .stopAndCopy
     }
     let result = try Save(
       helped, to: sink(),
@@ -151,7 +151,7 @@ extension Source {
     let libxl = try FakeLibxl(answers: answers, callbacks: FakeLibxlTests.saving)
     let helped = HelpedDomain(domain, id: 1, channel: libxl.channel)
     let error = #expect(throws: XensaveError.self) {
-      try Save(helped, to: sink(), mode: .live(BuiltinPolicy()), clock: domain.clock).run()
+      try Save(helped, to: sink(), mode: .live(XenDefaultPolicy()), clock: domain.clock).run()
     }
     #expect(error?.word == code)
     #expect(!domain.isLogDirtyOn && domain.callCounts[.resume] == nil)
@@ -190,12 +190,12 @@ extension Source {
     let domain = try SimDomain(SimDomain.Configuration(frameCount: 3000))
     let number = open("/dev/null", O_WRONLY | O_CLOEXEC)
     let sink = Sink(try Descriptor(taking: number, path: "stream"), path: "stream")
-    let policy = FunctionPolicy { stats in
+    let policy = ClosurePolicy { stats in
       if !stats.isBeforeRound {
         domain.write(5, 1)
         #expect(HelperAbort.divert(number))
       }
-      return .proceed
+      return .continuePrecopy
     }
     let error = #expect(throws: XensaveError.self) {
       try Save(domain, to: sink, mode: .live(policy), clock: domain.clock).run()

@@ -22,8 +22,8 @@ final class Folder {
   init(_ files: [String: String] = [:]) throws {
     // Helpers and filters may go while a test writes to them.
     signal(SIGPIPE, SIG_IGN)
-    path = try Surroundings.temporaryFolder()
-    for (name, text) in files { try Surroundings.create("\(path)/\(name)", text) }
+    path = try FileSystem.temporaryFolder()
+    for (name, text) in files { try FileSystem.create("\(path)/\(name)", text) }
   }
 
   deinit { _ = system("rm -r '\(path)'") }
@@ -191,9 +191,9 @@ final class Folder {
     switch kind {
     case "dangling": #expect(symlink("\(folder.path)/nothing", path) == 0)
     case "loop": #expect(symlink(path, path) == 0)
-    case "file": try Surroundings.create(path, "")
+    case "file": try FileSystem.create(path, "")
     case "below":
-      try Surroundings.create(path, "")
+      try FileSystem.create(path, "")
       path += "/xensave.d"
     default: #expect(mkfifo(path, 0o600) == 0)
     }

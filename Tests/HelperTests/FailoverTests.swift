@@ -151,9 +151,9 @@ private final class RemusHost: HelperHost {
       }
     }
     // A restore that waits for ever is let go, and seen to have been.
-    let guardian = Watchdog(seconds: 50) { close(writing) }
+    let crashGuard = Watchdog(seconds: 50) { close(writing) }
     let (manager, host) = try restore(pipe[0], filtered: filtered, failover: 2)
-    #expect(guardian.end(), "the restore waited for a sender that keeps its end open")
+    #expect(crashGuard.end(), "the restore waited for a sender that keeps its end open")
     writer.join()
     close(writing)
     close(pipe[0])

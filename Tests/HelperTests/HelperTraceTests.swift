@@ -44,14 +44,14 @@ import Testing
     #expect(trace.rounds.last?.kind == .final)
     #expect(trace.suspends.count == 1 && trace.downtime > 0)
     #expect(Replay(trace, bytesPerSecond: 1_000_000_000) != nil)
-    #expect(Surroundings.names(in: traces.path) == ["web1.trace"])
+    #expect(FileSystem.names(in: traces.path) == ["web1.trace"])
   }
 
   /// A plain `xl save` has no rounds, and does not take the place of a trace that has.
   @Test func standing() throws {
     let run = try run(.save)
     #expect(run.manager.result == 0)
-    #expect(Surroundings.names(in: traces.path) == [])
+    #expect(FileSystem.names(in: traces.path) == [])
   }
 
   @Test func remus() throws {
@@ -136,7 +136,7 @@ import Testing
     #expect(run.manager.result == 0)
     #expect(run.manager.lines(.warn).count == 1)
     #expect(run.manager.lines(.warn).first?.hasSuffix("no trace is recorded") == true)
-    #expect(Surroundings.names(in: traces.path) == [])
+    #expect(FileSystem.names(in: traces.path) == [])
     chmod(traces.path, 0o755)
     rmdir(traces.path)
     run = try self.run(.migrate)
@@ -187,14 +187,14 @@ private final class DelegatingHost: HelperHost {
         id: 1, guest: .x86PV, pageCount: 900, onlineVCPUs: [0], xenMajor: 4, xenMinor: 17),
       frameCount: 1000)
     var recorder = PrecopyRecorder(frameCount: 1000)
-    func decide(_ iteration: Int, _ written: Int, _ dirty: Int?) -> Verdict {
+    func decide(_ iteration: Int, _ written: Int, _ dirty: Int?) -> PrecopyDecision {
       recorder.decide(
         &policy, iteration: iteration, totalWritten: written, dirtyCount: dirty,
         now: { monotonicNanoseconds() })
     }
-    #expect(decide(0, 0, 1000) == .proceed)
+    #expect(decide(0, 0, 1000) == .continuePrecopy)
     SystemIO.sleep(nanoseconds: 1_000_000)
-    #expect(decide(1, 1000, nil) == .proceed)
+    #expect(decide(1, 1000, nil) == .continuePrecopy)
     // Few enough for the builtin policy to stop, and sent all the same.
     #expect(decide(1, 1000, 30) == .stopAndCopy)
     SystemIO.sleep(nanoseconds: 1_000_000)

@@ -219,12 +219,12 @@ private final class StalledHelper {
     ])
     let helper = try StalledHelper(Self.restore, folder: folder.path)
     let sender = TestThread { [stream = helper.stream] in
-      for piece in [image[..<100_000], image[100_000...]] {
-        var left = Array(piece)
+      for chunk in [image[..<100_000], image[100_000...]] {
+        var left = Array(chunk)
         while !left.isEmpty, case let count = write(stream, left, left.count), count > 0 {
           left.removeFirst(count)
         }
-        if piece.startIndex == 0 {
+        if chunk.startIndex == 0 {
           sleep(nanoseconds: (HelperFilter.deadline + 1500) * 1_000_000)
         }
       }

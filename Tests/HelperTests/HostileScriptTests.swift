@@ -18,7 +18,7 @@ import Testing
 /// A file defines `attack`, or `opts`, or both; what is done with them is put after it.
 enum Hostile {
   static let folder = Checkout.path + "/Tests/Fixtures/hostile-lua"
-  static let names: [String] = (Surroundings.names(in: folder) ?? [])
+  static let names: [String] = (FileSystem.names(in: folder) ?? [])
     .filter { $0.hasSuffix(".lua") }.map { String($0.dropLast(4)) }.sorted()
   /// Those that continue until they are stopped.
   static let loops = names.filter { $0.hasPrefix("loop-in-") && $0 != "loop-in-c" }

@@ -43,7 +43,7 @@ import Testing
 
   @Test func twoImagesInOne() throws {
     try expect(
-      changed(.hvm()) { $0.pieces += StreamBuilder.hvm().pieces }, breaks: "trailing.image",
+      changed(.hvm()) { $0.chunks += StreamBuilder.hvm().chunks }, breaks: "trailing.image",
       isGood: true)
   }
 

@@ -42,7 +42,7 @@ import Testing
     #expect(try JSONValue(parsing: expected) == value)
   }
 
-  @Test func writesPieceByPiece() {
+  @Test func writesChunkByChunk() {
     var writer = JSONWriter()
     writer.beginObject()
     writer.member("records", 17)

@@ -85,7 +85,7 @@ import Testing
     }
   }
 
-  @Test func removingTakesOnePieceOut() throws {
+  @Test func removingTakesOneChunkOut() throws {
     var seed = Seed.fresh()
     for _ in 0..<2000 {
       var document = try JSONDocument(seed.text(of: seed.object()))

@@ -24,7 +24,7 @@ import struct TestKit.Seed
       return done < count
     }
     let result = try Save(
-      domain, to: sink, mode: .checkpointed(BuiltinPolicy(), checkpoints), clock: domain.clock
+      domain, to: sink, mode: .checkpointed(XenDefaultPolicy(), checkpoints), clock: domain.clock
     ).run()
     return (domain, scratch, result, ends)
   }
@@ -99,7 +99,7 @@ import struct TestKit.Seed
     let scratch = Scratch()
     let error = #expect(throws: XensaveError.self) {
       try Save(
-        domain, to: scratch.sink(), mode: .checkpointed(BuiltinPolicy(), Dying()),
+        domain, to: scratch.sink(), mode: .checkpointed(XenDefaultPolicy(), Dying()),
         clock: domain.clock
       ).run()
     }
@@ -118,7 +118,8 @@ import struct TestKit.Seed
     }
     let domain = try SimDomain(.small())
     let result = try Save(
-      domain, to: nowhere(), mode: .checkpointed(BuiltinPolicy(), Refusing()), clock: domain.clock
+      domain, to: nowhere(), mode: .checkpointed(XenDefaultPolicy(), Refusing()),
+      clock: domain.clock
     ).run()
     #expect(result.checkpointCount == 1)
     #expect(domain.shutdown == nil)

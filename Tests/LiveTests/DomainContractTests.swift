@@ -116,7 +116,7 @@ struct Backend: Sendable, CustomTestStringConvertible {
     try domain.suspend()
     for type in guest.endOfCheckpoint {
       let body = try #require(try domain.state(type, vcpu: nil))
-      #expect(Layouts.of(type)?.name == type.name && !body.isEmpty)
+      #expect(RecordSchemas.of(type)?.name == type.name && !body.isEmpty)
     }
     for vcpu in try domain.info().onlineVCPUs {
       for type in guest.eachVCPU {
@@ -129,7 +129,7 @@ struct Backend: Sendable, CustomTestStringConvertible {
   @Test(arguments: Backend.all) func saveLeavesNothing(backend: Backend) throws {
     let domain = try backend.make()
     let scratch = Scratch()
-    _ = try Save(domain, to: scratch.sink(), mode: .live(BuiltinPolicy())).run()
+    _ = try Save(domain, to: scratch.sink(), mode: .live(XenDefaultPolicy())).run()
     #expect(try scratch.complaints() == "")
     var bitmap = PageBitmap(count: try domain.frameCount())
     #expect(throws: XensaveError.self, "log-dirty is off") {

@@ -13,7 +13,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   case live, nonLive, checkpointed
   var testDescription: String { rawValue }
 
-  func mode(_ domain: SimDomain, _ policy: any Policy = BuiltinPolicy()) -> Save.Mode {
+  func mode(_ domain: SimDomain, _ policy: any Policy = XenDefaultPolicy()) -> Save.Mode {
     switch self {
     case .live: .live(policy)
     case .nonLive: .nonLive
@@ -117,7 +117,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     domain.faults.arm(expected.point, at: expected.call)
     let error = #expect(throws: XensaveError.self) {
       try Save(
-        domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock
+        domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock
       ).run()
     }
     #expect(error?.stage == expected.step)
@@ -151,7 +151,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   @Test func logDirtyIsTriedTwice() throws {
     let domain = try SimDomain(.small(FaultTests.busy))
     domain.faults.arm(.hook(.enableLogDirty), at: 1, times: 1)
-    _ = try Save(domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock).run()
+    _ = try Save(domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock).run()
     #expect(domain.callCounts[.enableLogDirty] == 2)
     #expect(domain.callCounts[.disableLogDirty] == 2)
     expectClean(domain)
@@ -165,7 +165,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     domain.faults.arm(.hook(.resume))
     let error = #expect(throws: XensaveError.self) {
       try Save(
-        domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock
+        domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock
       ).run()
     }
     #expect(error?.aftermath.count == 2)
@@ -186,7 +186,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     let thread = Drain(reader, bytes: bytes)
     let sink = Sink(try Descriptor(taking: ends[1], path: "pipe"), path: "pipe")
     let error = #expect(throws: XensaveError.self) {
-      try Save(domain, to: sink, mode: .live(BuiltinPolicy()), clock: domain.clock).run()
+      try Save(domain, to: sink, mode: .live(XenDefaultPolicy()), clock: domain.clock).run()
     }
     thread.join()
     #expect(error?.word == "epipe")

@@ -57,7 +57,7 @@ import Testing
       end outcome=complete time=\(UInt64(1) << 62 - 1)
       """
     let replay = try #require(Replay(Trace(parsing: text), bytesPerSecond: 1))
-    for policy in [BuiltinPolicy(), StopBehind(rounds: 30)] as [any Policy] {
+    for policy in [XenDefaultPolicy(), StopAfter(rounds: 30)] as [any Policy] {
       let result = replay.run(policy)
       #expect(result.outcome == .complete)
       #expect(result.total == UInt64(Int64.max))

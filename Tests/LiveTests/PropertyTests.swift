@@ -39,8 +39,8 @@ import struct TestKit.Seed
       let scratch = Scratch()
       let limit = random.below(8)
       let policies: [any Policy] = [
-        BuiltinPolicy(), DowntimePolicy(budget: UInt64(random.below(10_000_000)), patience: nil),
-        StopBehind(rounds: limit), FunctionPolicy { _ in .stopAndCopy },
+        XenDefaultPolicy(), DowntimePolicy(budget: UInt64(random.below(10_000_000)), patience: nil),
+        StopAfter(rounds: limit), ClosurePolicy { _ in .stopAndCopy },
       ]
       let mode: Save.Mode = random.below(5) == 0 ? .nonLive : .live(policies[random.below(4)])
       let result = try Save(

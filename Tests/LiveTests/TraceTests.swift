@@ -10,7 +10,7 @@ import Testing
   @Test func roundTrip() throws {
     let domain = try SimDomain(.small(.steady(writesPerSecond: 100_000)))
     let trace = try Save(
-      domain, to: nowhere(), mode: .live(BuiltinPolicy()), isVerifying: true, clock: domain.clock
+      domain, to: nowhere(), mode: .live(XenDefaultPolicy()), isVerifying: true, clock: domain.clock
     ).run().trace
     #expect(trace.rounds.count > 2)
     #expect(try Trace(parsing: trace.description) == trace)
@@ -32,13 +32,13 @@ import Testing
       #expect(save.trace.end >= save.trace.rounds.last?.end ?? 0)
       return save.trace
     }
-    let failed = try trace(BuiltinPolicy(), .cleanLogDirty, 2)
+    let failed = try trace(XenDefaultPolicy(), .cleanLogDirty, 2)
     #expect(failed.outcome == "cleanLogDirty" && failed.rounds.map(\.number) == [0, 1])
-    let given = FunctionPolicy { $0.iteration < 3 ? .proceed : .abort("no more") }
+    let given = ClosurePolicy { $0.iteration < 3 ? .continuePrecopy : .abort("no more") }
     let aborted = try trace(given, nil, 0)
     #expect(aborted.outcome == "aborted" && aborted.rounds.count == 3)
     #expect(Replay(aborted, bytesPerSecond: 1_000_000_000) != nil)
-    let early = try trace(BuiltinPolicy(), .info, 1)
+    let early = try trace(XenDefaultPolicy(), .info, 1)
     #expect(early.outcome == "info" && early.rounds.isEmpty)
   }
 
@@ -125,7 +125,7 @@ import Testing
   @Test func replayByHand() throws {
     // Round 0: 16 + 8000 + 4 096 000 = 4 104 016 bytes; at that many a second it takes 1 s.
     let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 4_104_016))
-    let result = replay.run(StopBehind(rounds: 2))
+    let result = replay.run(StopAfter(rounds: 2))
     // Round 1: the 500 pages of the first second: 16 + 4000 + 2 048 000 = 2 052 016 bytes,
     // 2 052 016 / 4 104 016 s = 0.500 001 949 s. Suspending takes 0.1 s.
     // Dirtied meanwhile: 0.600 001 949 s at 200 pages/s = 120 pages:
@@ -142,7 +142,7 @@ import Testing
   /// By hand, ten times as fast: round 0 takes 0.1 s (50 pages), and then 50 < 50 does not hold.
   @Test func replayOfBuiltin() throws {
     let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 41_040_160))
-    let result = replay.run(BuiltinPolicy())
+    let result = replay.run(XenDefaultPolicy())
     // Round 1: 50 pages, 205 216 bytes, 5.000 370 ms: 2.5 pages, rounded to 3. Below 50: stop,
     // but those 3 are sent first (0.3 ms); suspending takes 0.1 s at 500 pages/s: 50 pages.
     #expect(result.dirtyCounts == [1000, 50, 3, 50])
@@ -152,7 +152,7 @@ import Testing
 
   @Test func replayOfAbort() throws {
     let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 4_104_016))
-    let result = replay.run(FunctionPolicy { $0.iteration == 1 ? .abort("no") : .proceed })
+    let result = replay.run(ClosurePolicy { $0.iteration == 1 ? .abort("no") : .continuePrecopy })
     #expect(result.outcome == .aborted("no"))
     #expect(result.downtime == 0 && result.liveRounds == 1)
     #expect(result.total == 1_000_000_000)
@@ -161,7 +161,7 @@ import Testing
   /// Of 1, 2, ... rounds: without a limit the soonest end, with one the first that keeps it.
   @Test func hindsight() throws {
     let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 4_104_016))
-    let each = (1...4).map { replay.run(StopBehind(rounds: $0)) }
+    let each = (1...4).map { replay.run(StopAfter(rounds: $0)) }
     // After one round, 500 + 0.1 s * 200 = 520 pages are left.
     #expect(each[0].dirtyCounts == [1000, 520])
     #expect(replay.hindsight(downtimeLimit: .max).rounds == 1)
@@ -176,10 +176,10 @@ import Testing
   @Test func replayOfItself() throws {
     let domain = try SimDomain(.small(.steady(writesPerSecond: 50_000)))
     let trace = try Save(
-      domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock
+      domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock
     ).run().trace
     let replay = try #require(Replay(trace, bytesPerSecond: 1_000_000_000))
-    let result = replay.run(BuiltinPolicy())
+    let result = replay.run(XenDefaultPolicy())
     let real = trace.rounds.map(\.dirtyCount)
     #expect(result.dirtyCounts.count == real.count)
     for (a, b) in zip(result.dirtyCounts, real) { #expect(abs(a - b) <= 2, "\(a) \(b)") }

@@ -158,7 +158,7 @@ private final class Keeper {
     #expect(throws: LuaError.self) { try state.hold(8 << 20) }
     try state.hold(4 << 20)
     #expect(failure(state, "return #('x'):rep(3 << 20)").contains("not enough memory"))
-    state.letGo(4 << 20)
+    state.release(4 << 20)
     #expect(failure(state, "return #('x'):rep(3 << 20)") == "returned \(3 << 20)")
     state.close()
     #expect(Keeper.living == before)

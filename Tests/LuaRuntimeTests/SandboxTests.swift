@@ -5,7 +5,7 @@ import Glibc
 import LuaRuntime
 import Testing
 
-/// A thread that runs one piece of Lua after another.
+/// A thread that runs one chunk of Lua after another.
 private func sandbox(
   _ boundary: SandboxThread<Int>.Boundary = .compute, memoryLimit: Int = 16 << 20
 ) throws -> SandboxThread<Int> {
@@ -255,7 +255,7 @@ private func seconds() -> Double {
       #expect(answer == (name == "memory" ? 0 : EPERM), "\(name): \(answer)")
     }
     #expect(answers.count == 11)
-    // Nobody else is sealed.
+    // Nobody else is sandboxed.
     let number = open("/etc/passwd", O_RDONLY)
     #expect(number >= 0)
     close(number)

@@ -16,10 +16,10 @@ import Testing
     var out = frameMagic + [descriptor, window] + extra
     var rest = contents[...]
     repeat {
-      let piece = rest.prefix(100_000)
-      rest = rest.dropFirst(piece.count)
-      let header = UInt32(piece.count) << 3 | (rest.isEmpty ? 1 : 0)
-      out += le32(Int(header)).prefix(3) + piece
+      let chunk = rest.prefix(100_000)
+      rest = rest.dropFirst(chunk.count)
+      let header = UInt32(chunk.count) << 3 | (rest.isEmpty ? 1 : 0)
+      out += le32(Int(header)).prefix(3) + chunk
     } while !rest.isEmpty
     return out
   }
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  /// 40 KB that unpack to 1.3 GB are passed over in pieces, and end where the header's size ends.
+  /// 40 KB that unpack to 1.3 GB are passed over in chunks, and end where the header's size ends.
   @Test func aBombIsBounded() throws {
     let first = le64(1 << 63 | 1 << 50)
     let before = peakResidentKiB

@@ -15,7 +15,7 @@ import Testing
 
 @Suite struct AddRecordTypeTests {
   /// What somebody who adds X86_CACHE_INFO would write into `LibxcRecords`: this and no more.
-  static let row = Layout(
+  static let row = RecordSchema(
     RecordType(.libxc, 0x8000_0077), "X86_CACHE_INFO", "Caches that the guest was told of.",
     length: .elements(base: 8, step: 8, atLeast: 1),
     [
@@ -40,11 +40,11 @@ import Testing
   }
 
   @Test func oneRowIsEnough() throws {
-    #expect(Layouts.named("X86_CACHE_INFO") == nil)
+    #expect(RecordSchemas.named("X86_CACHE_INFO") == nil)
     let folder = Program.temporaryFolder()
     defer { Program.remove(folder) }
     let (a, b) = (folder + "/a", folder + "/b")
-    try Layouts.$added.withValue([Self.row]) {
+    try RecordSchemas.$added.withValue([Self.row]) {
       // The builder, Lua's fields by name, and filters by the type's name.
       try run(
         """

@@ -25,7 +25,7 @@ import Testing
       let text = meaning.prefix(1).uppercased() + meaning.dropFirst() + "."
       #expect(page.contains(".TP\n.B \(code)\n\(text)\n"), "\(code)")
     }
-    let section = source("README.md").components(behind: "## Exit codes\n")
+    let section = source("README.md").components(after: "## Exit codes\n")
     #expect(flat(section).hasPrefix(ExitCode.sentence + "."), "\(section)")
   }
 
@@ -107,7 +107,7 @@ import Testing
 
 extension String {
   /// What follows `mark`.
-  fileprivate func components(behind mark: String) -> String {
+  fileprivate func components(after mark: String) -> String {
     firstRange(of: mark).map { String(self[$0.upperBound...]) } ?? ""
   }
 }

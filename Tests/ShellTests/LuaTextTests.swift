@@ -65,7 +65,7 @@ import Testing
     frame.pushLoaded("xensave")
     shell.state.setGlobalFromTop("xs")
     let completer = Completer(state: shell.state)
-    let pieces = [
+    let chunks = [
       "xs", ".", ":", "open", "(", ")", "[", "]", "\"", "1", "log", "assert", "{", "}", " ", "=",
       "help ", "'", "string", "rep", "verify", "\n", "--", "_G", "\u{FC}", ".load ",
     ]
@@ -75,7 +75,7 @@ import Testing
       return Int(seed >> 33) % count
     }
     for _ in 0..<3000 {
-      let text = (0..<1 + random(9)).map { _ in pieces[random(pieces.count)] }.joined()
+      let text = (0..<1 + random(9)).map { _ in chunks[random(chunks.count)] }.joined()
       let found = completer.completions(text, text.utf8.count)
       #expect(found.range.upperBound <= text.utf8.count)
       #expect(frame.count == 0, "\(text)")

@@ -102,7 +102,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
-  @Test func hexdumpsHaveColours() {
+  @Test func hexdumpsHaveColors() {
     let home = Program.temporaryFolder()
     defer { Program.remove(home) }
     let session = Session(["-i", "--color=always", pvh], home: home)
@@ -321,7 +321,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     expect(session, "type(filter)", ["\"function\""])
   }
 
-  @Test func coloursAreThereWhenAskedFor() {
+  @Test func colorsAreThereWhenAskedFor() {
     let home = Program.temporaryFolder()
     defer { Program.remove(home) }
     let session = Session(["-i", "--color=always"], home: home)

@@ -133,7 +133,8 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
       ] {
         let outcome = Program.shell("timeout 20 xensave-lua \(editor)")
         #expect(outcome.exitCode == 3, "\(editor): \(outcome.errors)")
-        #expect(outcome.errors.contains("another edit is under way"), "\(editor): \(outcome.errors)")
+        #expect(
+          outcome.errors.contains("another edit is under way"), "\(editor): \(outcome.errors)")
         #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
       }
       #expect(Program.read(image) == Program.read(pv))

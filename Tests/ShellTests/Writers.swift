@@ -146,7 +146,7 @@ enum Writers {
     "LuaAPI/Domains/PolicyBinding.swift": ["Trace:save"],
     "Pages/Select/PageSet.swift": ["PageSet:save"],
     "Pages/Index/IndexCache.swift": ["--cache"],
-    "SystemIO/Process/Surroundings.swift": ["new", "init", ".save"],
+    "SystemIO/Files/FileSystem.swift": ["new", "init", ".save"],
   ]
 
   /// Other places that make files or names: journals, scratch files, the history.

@@ -35,7 +35,7 @@ import Testing
     #expect(buffer.cursor == 3)
   }
 
-  @Test func `puts the cursor behind what an inserted text joins`() {
+  @Test func `puts the cursor after what an inserted text joins`() {
     var buffer = EditBuffer("👩👧")
     buffer.move(to: 4)
     buffer.insert("\u{200D}")

@@ -78,7 +78,7 @@ import Testing
     #expect(harness.effects == [.submit("print(x)")])
   }
 
-  @Test func `goes on editing and walking from what was found`() {
+  @Test func `continues editing and walking from what was found`() {
     var harness = EditorHarness(entries: entries)
     harness.type("draft" + Keys.control("r") + "prin" + Keys.tab + Keys.end + "!")
     #expect(harness.marked == "print(x)!|")

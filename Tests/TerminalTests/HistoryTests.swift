@@ -126,7 +126,7 @@ import Testing
     #expect(unsafe lstat(link, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
   }
 
-  @Test func `tells of a file that cannot be used and goes on`() {
+  @Test func `tells of a file that cannot be used and continues`() {
     var history = History(path: directory.path)
     history.add("block")
     #expect(history.entries == ["block"])

@@ -19,10 +19,10 @@ import Testing
 
   private static func options() -> LineEditorOptions {
     var options = LineEditorOptions()
-    options.usesColour = true
+    options.usesColor = true
     options.isComplete = { _ in false }
     options.indentation = { _, _ in " " }
-    options.colouring = { text in
+    options.coloring = { text in
       text.utf8.enumerated().map { offset, byte in
         StyledRun(offset..<offset + 1, Style(byte & 1 == 0 ? .red : nil))
       }

@@ -23,17 +23,17 @@ struct DescriptorTests {
     return wanted.revents != 0 && read(reading, &byte, 1) == 0
   }
 
-  @Test func guardian() throws {
+  @Test func crashGuard() throws {
     let xen = try FakeXen(minor: 17, isShared: true)
     let host = try xen.host()
-    host.guardianWords = [Victim.program, xen.folder, "17", "guard"]
+    host.crashGuardWords = [Victim.program, xen.folder, "17", "guard"]
     let domain = try host.domain(5)
     let (reading, writing) = try inheritedPipe()
     try domain.pause()
     close(writing)
     #expect(ends(reading))
     close(reading)
-    // The guardian is there still.
+    // The crash guard is there still.
     try domain.unpause()
     try domain.pause()
     #expect(xen.number("paused") == 1)

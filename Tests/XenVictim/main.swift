@@ -21,7 +21,7 @@ func saves(_ domain: XenDomain) throws {
   while true {
     let sink = Sink(
       try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
-    _ = try Save(domain, to: sink, mode: .live(BuiltinPolicy())).run()
+    _ = try Save(domain, to: sink, mode: .live(XenDefaultPolicy())).run()
     try domain.resume()
   }
 }
@@ -52,7 +52,7 @@ if words[3] == "guard" {
     })
 }
 let host = try open()
-host.guardianWords = ["/proc/self/exe", folder, words[2], "guard"]
+host.crashGuardWords = ["/proc/self/exe", folder, words[2], "guard"]
 let domain = try host.domain(5)
 for step in words[3...] {
   switch step {
@@ -60,7 +60,7 @@ for step in words[3...] {
   case "unpause": try domain.unpause()
   case "suspend": try domain.suspend()
   case "resume": try domain.resume()
-  case "leave": _ = domain.leaveSuspended()
+  case "leave": _ = domain.keepSuspended()
   case "take-back": domain.takeBackSuspended()
   case "log-dirty": try domain.enableLogDirty()
   case "no-log-dirty": try domain.disableLogDirty()

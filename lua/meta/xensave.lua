@@ -342,7 +342,7 @@ function Record:select(selector) end
 ---@param selector xensave.Selector|xensave.PageSet|string
 ---@param byte integer
 ---@return integer
-function Record:fill(selector, octet) end
+function Record:fill(selector, byte) end
 
 ---PAGE_DATA, in a filter: leaves the selected pages out, and says how many. Count and length
 ---follow.
@@ -579,11 +579,11 @@ function View:bytes(offset, count) end
 ---Writes the bytes of a string at an offset.
 ---@param offset integer
 ---@param bytes string
-function View:put(offset, octets) end
+function View:put(offset, bytes) end
 
 ---Sets every byte of the view.
 ---@param byte integer
-function View:fill(octet) end
+function View:fill(byte) end
 
 ---Whether the bytes are the same.
 ---@param other xensave.View|string
@@ -598,7 +598,7 @@ function View:iszero() end
 ---@param bytes string
 ---@param from? integer
 ---@return integer?
-function View:find(octets, from) end
+function View:find(bytes, from) end
 
 ---Lines of hexadecimal bytes and text.
 ---@return string
@@ -1247,7 +1247,7 @@ function Domain:run(seconds) end
 ---@param pfn integer
 ---@param offset integer
 ---@param bytes string
-function Domain:write(pfn, offset, octets) end
+function Domain:write(pfn, offset, bytes) end
 
 ---Simulated domains: takes a page away, or gives it one.
 ---@param pfn integer
@@ -1533,11 +1533,11 @@ function PageView:bytes(offset, count) end
 ---Writes the bytes of a string at an offset.
 ---@param offset integer
 ---@param bytes string
-function PageView:put(offset, octets) end
+function PageView:put(offset, bytes) end
 
 ---Sets every byte of the view.
 ---@param byte integer
-function PageView:fill(octet) end
+function PageView:fill(byte) end
 
 ---Whether the bytes are the same.
 ---@param other xensave.PageView|string
@@ -1552,7 +1552,7 @@ function PageView:iszero() end
 ---@param bytes string
 ---@param from? integer
 ---@return integer?
-function PageView:find(octets, from) end
+function PageView:find(bytes, from) end
 
 ---Values at an offset by a format of string.unpack, and the offset after them. Looks at
 ---65,536 bytes at most.
@@ -2355,7 +2355,7 @@ function xs.pages.u64(offset, mask, value) end
 ---```
 ---@param bytes string
 ---@return xensave.Selector
-function xs.pages.contains(octets) end
+function xs.pages.contains(bytes) end
 
 ---Pages whose contents have one of these hashes (view:hash() gives one), or, with an image,
 ---those of any of its pages: 8 bytes of memory for each.

@@ -11,7 +11,7 @@ public func runLoops() {
   guard arguments.count > 2, let times = Int(arguments[2]) else { exit(2) }
   let pages = 4096
   let (a, b) = (
-    Arena(capacity: pages * pageByteCount), Arena(capacity: pages * pageByteCount)
+    PageAlignedBuffer(capacity: pages * pageByteCount), PageAlignedBuffer(capacity: pages * pageByteCount)
   )
   var state: UInt64 = 1
   for offset in stride(from: 0, to: pages * pageByteCount, by: 8) {

@@ -197,7 +197,7 @@ final class MappedPage: FieldOwner {
   }
 
   var fieldBytes: [UInt8] { pages.bytes(index) }
-  var fieldLayout: BodyLayout { BodyLayout([], BodyContext()) }
+  var fieldLayout: BodySchema { BodySchema([], BodyContext()) }
   var fieldTitle: String { "page" }
   let fieldShape = 0
 

@@ -130,7 +130,7 @@ package final class LuaVCPU {
     return try image.memory()
   }
 
-  private func find(_ name: String) throws -> (LuaRecord, Slot) {
+  private func find(_ name: String) throws -> (LuaRecord, FieldLocation) {
     var problem: any Error = LuaError("vCPU \(id) has no state")
     for (owner, inside) in places {
       do {
@@ -142,7 +142,7 @@ package final class LuaVCPU {
   }
 
   /// The general and control registers, three a line.
-  package func overview(_ ink: Ink) -> String {
+  package func overview(_ textStyle: TextStyle) -> String {
     let names =
       ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"] + (8...15).map { "r\($0)" }
       + ["rip", "rflags", "cr0", "cr2", "cr3", "cr4"]
@@ -152,7 +152,7 @@ package final class LuaVCPU {
         case .unsigned(let number) = slot.value(in: owner.fieldBytes)
       else { return nil }
       let gap = String(repeating: " ", count: max(1, 7 - name.count))
-      return ink.key(name) + gap + number.hex(2 * slot.byteCount)
+      return textStyle.key(name) + gap + number.hex(2 * slot.byteCount)
     }
     let lines = stride(from: 0, to: cells.count, by: 3).map { start in
       "  " + cells[start..<min(start + 3, cells.count)].joined(separator: "  ")

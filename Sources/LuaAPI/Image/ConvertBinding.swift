@@ -66,8 +66,8 @@ extension LuaImage {
           throw frame.argumentError(2, "expected a release such as \"4.17\"")
         }
         let source = try image.takeSource()
-        let survey: CompatSurvey
-        do { survey = try CompatSurvey(source) } catch {
+        let survey: CompatSummary
+        do { survey = try CompatSummary(source) } catch {
           return try frame.fail(error)
         }
         let reasons = Compat.check(survey, for: release)
@@ -162,7 +162,7 @@ private final class Suiting {
   }
 
   func check(_ written: Source) throws {
-    reasons = Compat.check(try CompatSurvey(written), for: release)
+    reasons = Compat.check(try CompatSummary(written), for: release)
     guard let first = reasons.first(where: { $0.severity == .error }) else { return }
     throw XensaveError(.refused, "\(first.subject): \(first.text)")
   }

@@ -18,7 +18,7 @@ package final class LuaHeader: FieldOwner {
   package init(_ header: Header) { self.header = header }
 
   package var fieldBytes: [UInt8] { header.bytes }
-  package var fieldLayout: BodyLayout { header.layout }
+  package var fieldLayout: BodySchema { header.layout }
   package var fieldTitle: String { "\(header.kind.rawValue)_header" }
   /// Rows of headers lie where they lie.
   package let fieldShape = 0

@@ -139,7 +139,7 @@ package final class LuaImage {
     let source = try takeSource()
     let object = LuaRecord(
       EditableRecord(reading: record, from: source) {
-        (arena: Arena, count: Int) in
+        (arena: PageAlignedBuffer, count: Int) in
         var reader = document.index.reader(at: number, source)
         _ = try reader.next()
         try reader.loadWholePayload(count, into: arena)
@@ -359,7 +359,7 @@ package final class LuaImage {
             if let wanted, !wanted.contains(record.type) { continue }
             let next = LuaRecord(
               EditableRecord(reading: record, from: reader.source) {
-                (arena: Arena, count: Int) in
+                (arena: PageAlignedBuffer, count: Int) in
                 try reader.loadWholePayload(count, into: arena)
               }, reading: reading)
             current = next
@@ -401,10 +401,10 @@ package final class LuaImage {
 /// The record types that a script means by a name or a number. A number means both layers.
 func recordTypes(_ frame: LuaFrame, _ index: Int) throws -> [RecordType] {
   if frame.type(index) == .string, let name = frame.stringIfAny(index) {
-    let found = Layouts.all.filter { $0.name == name }.map(\.type)
+    let found = RecordSchemas.all.filter { $0.name == name }.map(\.type)
     if !found.isEmpty { return found }
     if !name.hasPrefix("0x"), UInt32(name) == nil {
-      throw LuaError("no record type '\(name)'" + didYouMean(name, among: Layouts.names))
+      throw LuaError("no record type '\(name)'" + didYouMean(name, among: RecordSchemas.names))
     }
   }
   let number = UInt32(truncatingIfNeeded: try frame.integer(index, in: 0...0xFFFF_FFFF))

@@ -99,17 +99,17 @@ extension LuaImage {
       throw LuaError("\(path): the output is one of the inputs")
     }
     let source = try takeSource()
-    var told: [(name: String, count: UInt64)] = []
+    var counts: [(name: String, count: UInt64)] = []
     do {
       try OutputJob(destination: .file(path), isUnchecked: isUnchecked).run(source) {
         sink in
         guard let sink else { return }
-        told = try body(sink)
+        counts = try body(sink)
       }
     } catch {
       return try frame.fail(error)
     }
-    frame.push(LuaValue.table(told.map { ($0.name, .unsigned($0.count)) }))
+    frame.push(LuaValue.table(counts.map { ($0.name, .unsigned($0.count)) }))
     return 1
   }
 }

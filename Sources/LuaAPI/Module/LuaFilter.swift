@@ -62,9 +62,9 @@ package final class LuaFilter: RewriteFilter {
         }
         continue
       }
-      let isType = Layouts.named(key) != nil || UInt32(hexadecimal: key) != nil
+      let isType = RecordSchemas.named(key) != nil || UInt32(hexadecimal: key) != nil
       guard isType || key == "record" || LuaFilter.hookNames.contains(key) else {
-        let names = Layouts.names + LuaFilter.hookNames + ["record"] + LuaFilter.plainNames
+        let names = RecordSchemas.names + LuaFilter.hookNames + ["record"] + LuaFilter.plainNames
         throw LuaError("a filter has no hook '\(key)'" + didYouMean(key, among: names))
       }
       guard type == .function else {
@@ -89,7 +89,7 @@ package final class LuaFilter: RewriteFilter {
     // xenopsd's records are in no other image than its own.
     record == nil
       && byType.keys.allSatisfy {
-        container != .xenopsd && Layouts.named($0)?.type.layer == .xenopsd
+        container != .xenopsd && RecordSchemas.named($0)?.type.layer == .xenopsd
       }
   }
 
@@ -110,7 +110,7 @@ package final class LuaFilter: RewriteFilter {
       "the image has nothing that the filter is for (\(wanted.joined(separator: ", ")); its headers: "
       + "\(seen)), so nothing would change"
     let isOfContainer = wanted.contains {
-      $0.hasSuffix("_header") || $0 == Layouts.of(.xenops)?.name
+      $0.hasSuffix("_header") || $0 == RecordSchemas.of(.xenops)?.name
     }
     guard isOfContainer else { return shell.log(.warning, "\(name): \(problem)") }
     throw XensaveError(.script, "\(name): \(problem)", underlying: LuaError(problem))

@@ -318,12 +318,12 @@ private func madeType(_ frame: LuaFrame) throws -> RecordType {
 private func makeBody(
   _ type: RecordType, _ value: FieldValue, _ context: BodyContext
 ) throws -> [UInt8] {
-  guard let layout = Layouts.of(type) else {
+  guard let layout = RecordSchemas.of(type) else {
     throw LuaError("record type \(type.name) has no known fields: give its body as a string")
   }
   var last: FormatError?
   for form in layout.forms {
-    do { return try BodyLayout.body(of: form.fields, value, context) } catch { last = error }
+    do { return try BodySchema.body(of: form.fields, value, context) } catch { last = error }
   }
   throw last ?? FormatError(.invalid, "\(type.name): no rows")
 }

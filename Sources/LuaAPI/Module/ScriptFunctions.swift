@@ -39,7 +39,7 @@ extension ShellContext {
         "The paths that match a pattern of the shell, sorted; folders end in \"/\".",
         example: "for _, path in ipairs(xs.glob \"/var/lib/xen/*.save\") do print(path) end"
       ) { frame in
-        frame.push(LuaValue.list(Surroundings.matches(try frame.string(1)).map { .text($0) }))
+        frame.push(LuaValue.list(FileSystem.matches(try frame.string(1)).map { .text($0) }))
         return 1
       },
       LuaModuleFunction(

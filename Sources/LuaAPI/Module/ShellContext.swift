@@ -38,7 +38,7 @@ package final class ShellContext {
   /// The script's file, or "".
   package var scriptPath = ""
   /// --color.
-  package var colour = ColourChoice.auto
+  package var color = ColorChoice.auto
   /// The Lua that made the names which a session begins with.
   package var sessionNames: [String] = []
 
@@ -59,7 +59,7 @@ package final class ShellContext {
   }
 
   /// Whether standard output gets colours.
-  package var usesColour: Bool { colour.isEnabled(descriptor: 1) }
+  package var usesColor: Bool { color.isEnabled(descriptor: 1) }
 
   /// An error's traceback without the parts that are not the script's; nil where nothing is left. A
   /// message that a script raised without its own position (level 0) is for the user: it has none.

@@ -233,17 +233,17 @@ extension LuaImage {
     var walk = PageWalk(try pages(), program)
     let memory = LuaMemory(frame)
     memory.pushLoop(frame, reasons: [LuaImage.readOnly]) {
-      guard let piece = try walk.next() else {
+      guard let chunk = try walk.next() else {
         memory.end()
         return nil
       }
-      // Safety: the walk's arena keeps its bytes in their place until its next piece, and `lend`
+      // Safety: the walk's arena keeps its bytes in their place until its next chunk, and `lend`
       // ends the views of the one before.
-      unsafe memory.lend(piece.arena.pointer(), piece.byteCount, owner: piece.arena)
+      unsafe memory.lend(chunk.arena.pointer(), chunk.byteCount, owner: chunk.arena)
       return (
-        piece.pages.count,
+        chunk.pages.count,
         { number in
-          let page = piece.pages[number]
+          let page = chunk.pages[number]
           return LuaMemory.Item(
             key: page.pfn, address: page.pfn << 12,
             range: page.offset..<page.offset + pageByteCount, reason: 1)

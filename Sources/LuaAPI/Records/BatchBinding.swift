@@ -108,10 +108,10 @@ package final class RecordPages {
   /// The pages of a record that is only read, where it is in a file.
   private func walk(
     _ record: EditableRecord, _ program: SelectorProgram
-  ) throws -> RecordWalk? {
+  ) throws -> RecordIterator? {
     if begun(record) == nil, record.isFromStream, record.type == .pageData,
       let source = record.source,
-      let walk = try RecordWalk(whole: record, source, program)
+      let walk = try RecordIterator(whole: record, source, program)
     {
       return walk
     }
@@ -120,17 +120,17 @@ package final class RecordPages {
   }
 
   /// A loop over a record in a file: what it reads is in memory 64 pages at a time.
-  private func pushWalk(_ frame: LuaFrame, _ walk: RecordWalk) {
+  private func pushWalk(_ frame: LuaFrame, _ walk: RecordIterator) {
     var walk = walk
     let memory = LuaMemory(frame)
     walks.removeAll { $0.memory == nil }
     walks.append(Walk(memory: memory))
     memory.pushLoop(frame, reasons: [RecordPages.onlyRead]) {
-      guard let lent = try walk.nextPiece() else {
+      guard let lent = try walk.nextChunk() else {
         memory.end()
         return nil
       }
-      // Safety: the walk's arena keeps its bytes in their place until its next piece, and `lend`
+      // Safety: the walk's arena keeps its bytes in their place until its next chunk, and `lend`
       // ends the views of the one before.
       unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
       return (lent.pages.count, { lent.item($0, reason: 1) })

@@ -7,7 +7,7 @@ package import LuaRuntime
 /// Something with a body and rows over it: a header or a record.
 package protocol FieldOwner: AnyObject {
   var fieldBytes: [UInt8] { get }
-  var fieldLayout: BodyLayout { get }
+  var fieldLayout: BodySchema { get }
   /// What messages call it: "domain_header", "HVM_PARAMS".
   var fieldTitle: String { get }
   /// Changes whenever places in the body may have moved.
@@ -24,13 +24,13 @@ extension FieldOwner {
   }
 
   /// The place of `path`; unknown names are a mistake of the script.
-  package func slot(_ path: String) throws -> Slot {
+  package func slot(_ path: String) throws -> FieldLocation {
     try checkValid()
     do { return try fieldLayout.slot(path, in: fieldBytes) } catch { throw mistake(error) }
   }
 
   /// The place of `path` inside another one.
-  package func slot(_ path: String, inside outer: Slot) throws -> Slot {
+  package func slot(_ path: String, inside outer: FieldLocation) throws -> FieldLocation {
     try checkValid()
     do { return try fieldLayout.slot(path, inside: outer, in: fieldBytes) } catch {
       throw mistake(error)
@@ -46,11 +46,13 @@ extension FieldOwner {
   }
 
   /// Whether a place that was found before can still be one: bodies may have become shorter.
-  package func holds(_ slot: Slot) -> Bool { slot.offset + slot.byteCount <= fieldBytes.count }
+  package func holds(_ slot: FieldLocation) -> Bool {
+    slot.offset + slot.byteCount <= fieldBytes.count
+  }
 
   /// Pushes the value of a single field, or a node that stands for several; nil for a place that is
   /// gone.
-  package func push(_ slot: Slot, _ frame: LuaFrame) {
+  package func push(_ slot: FieldLocation, _ frame: LuaFrame) {
     guard slot.isLeaf else {
       frame.push(object: FieldNode(self, slot))
       return
@@ -75,7 +77,7 @@ extension FieldOwner {
     try assign(try slot(path), frame, index)
   }
 
-  func assign(_ slot: Slot, _ frame: LuaFrame, _ index: Int) throws {
+  func assign(_ slot: FieldLocation, _ frame: LuaFrame, _ index: Int) throws {
     let value = try fieldValue(frame, index, for: slot.field, path: slot.path)
     var bytes = fieldBytes
     try slot.set(value, in: &bytes)
@@ -83,10 +85,10 @@ extension FieldOwner {
   }
 }
 
-extension BodyLayout {
+extension BodySchema {
   /// Whether all places of a body stay where they are when this one gets another value: an integer
   /// that counts nothing.
-  fileprivate func keepsShape(_ slot: Slot) -> Bool {
+  fileprivate func keepsShape(_ slot: FieldLocation) -> Bool {
     switch slot.field.kind {
     case .unsigned, .signed: break
     default: return false
@@ -98,7 +100,7 @@ extension BodyLayout {
       default: false
       }
     }
-    return !isFound && !BodyLayout.counters.contains(slot.field.name)
+    return !isFound && !BodySchema.counters.contains(slot.field.name)
   }
 
   /// The names of all fields that count the elements of an array beside them.
@@ -113,7 +115,7 @@ extension BodyLayout {
       default: break
       }
     }
-    for layout in Layouts.all { for form in layout.forms { form.fields.forEach(add) } }
+    for layout in RecordSchemas.all { for form in layout.forms { form.fields.forEach(add) } }
     for entry in HVMRecords.all {
       entry.fields.forEach(add)
       for form in entry.forms.values { form.forEach(add) }
@@ -169,10 +171,10 @@ package final class FieldNode {
   package let owner: any FieldOwner
   package let path: String
   private let field: Field
-  private var known: Slot
+  private var known: FieldLocation
   private var shape: Int
 
-  package init(_ owner: any FieldOwner, _ slot: Slot) {
+  package init(_ owner: any FieldOwner, _ slot: FieldLocation) {
     self.owner = owner
     path = slot.path
     field = slot.field
@@ -181,7 +183,7 @@ package final class FieldNode {
   }
 
   /// The place of the node in the body as it is now.
-  package func place() throws -> Slot {
+  package func place() throws -> FieldLocation {
     if shape == owner.fieldShape, owner.holds(known) {
       try owner.checkValid()
       return known
@@ -198,13 +200,13 @@ package final class FieldNode {
     return try children().count
   }
 
-  package func children() throws -> [Slot] {
+  package func children() throws -> [FieldLocation] {
     owner.fieldLayout.children(of: try place(), in: owner.fieldBytes)
   }
 
   /// What `each` of a record gives: the children; of QEMU's state only the sections, of varstored's
   /// only the variables.
-  func elements() throws -> [Slot] {
+  func elements() throws -> [FieldLocation] {
     switch field.kind {
     case .qemu, .uefiVariables: return try children().filter { !$0.isLeaf }
     default: return try children()
@@ -215,7 +217,7 @@ package final class FieldNode {
   package var isKeyed: Bool { field.key != nil }
 
   /// The place of a member by name, or of an element by number (from 1) or key.
-  package func member(_ frame: LuaFrame, _ index: Int) throws -> Slot? {
+  package func member(_ frame: LuaFrame, _ index: Int) throws -> FieldLocation? {
     if frame.type(index) == .number {
       let number = try frame.integer(index)
       if isArray {

@@ -25,7 +25,7 @@ package final class LuaRecord: FieldOwner {
 
   package var record: Record { editable.record }
   package var fieldBytes: [UInt8] { editable.body }
-  package var fieldLayout: BodyLayout { record.layout }
+  package var fieldLayout: BodySchema { record.layout }
   package var fieldTitle: String { record.type.name }
   package var fieldShape: Int { editable.shape }
 

@@ -135,12 +135,12 @@ extension PageImage {
   private func writePages(
     _ sink: Sink, _ layout: PageLayout, _ report: inout CompactionReport
   ) throws {
-    let arena = Arena(capacity: 1 << 20)
+    let arena = PageAlignedBuffer(capacity: 1 << 20)
     var number = 0
     var done: UInt64 = 0
     for count in layout.batches(Int(index.pageCount)) {
       // Takes `count` entries from the runs.
-      var parts: [PageRun] = []
+      var parts: [PageExtent] = []
       var left = UInt64(count)
       while left > 0 {
         let run = index.runs[number]
@@ -181,7 +181,7 @@ extension PageImage {
 
   /// Contents of runs: long ones by the kernel's cheapest way, short ones gathered.
   private func writeDense(
-    _ parts: [PageRun], _ sink: Sink, _ arena: Arena
+    _ parts: [PageExtent], _ sink: Sink, _ arena: PageAlignedBuffer
   ) throws {
     var filled = 0
     func flush() throws {
@@ -205,13 +205,13 @@ extension PageImage {
 
   /// Contents of runs with holes for pages of zeros. Returns how many.
   private func writeSparse(
-    _ parts: [PageRun], _ sink: Sink, _ arena: Arena
+    _ parts: [PageExtent], _ sink: Sink, _ arena: PageAlignedBuffer
   ) throws -> UInt64 {
     var holes: UInt64 = 0
     for part in parts where part.hasData {
       var done = 0
       while done < Int(part.pageCount) {
-        let count = min(Int(part.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
+        let count = min(Int(part.pageCount) - done, PageImage.chunkByteCount / pageByteCount)
         let pfn = part.pfn + UInt64(done)
         try read(part.offset(of: pfn), count * pageByteCount, into: arena)
         holes += try PageImage.write(count, arena, sink)
@@ -222,7 +222,7 @@ extension PageImage {
   }
 
   /// Writes `count` pages from the start of `arena`, leaving out those of zeros. Returns how many.
-  static func write(_ count: Int, _ arena: Arena, _ sink: Sink) throws -> UInt64 {
+  static func write(_ count: Int, _ arena: PageAlignedBuffer, _ sink: Sink) throws -> UInt64 {
     var holes: UInt64 = 0
     var page = 0
     while page < count {
@@ -238,7 +238,7 @@ extension PageImage {
       let range = page * pageByteCount..<end * pageByteCount
       if isZero { holes += UInt64(end - page) }
       if isZero {
-        try sink.leaveHole(UInt64(range.count))
+        try sink.writeHole(UInt64(range.count))
       } else {
         try sink.write(arena, range)
       }

@@ -32,24 +32,24 @@ extension PageDelta {
     var report = Report()
     report.changedPages = head.changedPages
     var hash = ContentHash()
-    let arena = Arena(capacity: 1 << 20)
+    let arena = PageAlignedBuffer(capacity: 1 << 20)
     try Progress.phase("writing", of: head.newByteCount, done: { sink.position }) {
 
       try forEachStep(DeltaBody(delta, head), head) { step, body in
         if step.isLiteral { report.literal += step.count } else { report.copied += step.count }
         var done: UInt64 = 0
         while done < step.count {
-          let piece = Int(min(step.count - done, UInt64(arena.capacity)))
+          let chunk = Int(min(step.count - done, UInt64(arena.capacity)))
           if step.isLiteral {
-            try body.read(into: arena, 0..<piece)
+            try body.read(into: arena, 0..<chunk)
           } else {
             base.seek(step.offset + done)
-            let got = try base.read(into: arena, 0..<piece)
-            guard got == piece else { throw shorter(base) }
+            let got = try base.read(into: arena, 0..<chunk)
+            guard got == chunk else { throw shorter(base) }
           }
-          arena.withBytes(0..<piece) { hash.add($0) }
-          try sink.write(arena, 0..<piece)
-          done += UInt64(piece)
+          arena.withBytes(0..<chunk) { hash.add($0) }
+          try sink.write(arena, 0..<chunk)
+          done += UInt64(chunk)
         }
       }
     }

@@ -12,7 +12,7 @@ final class DeltaBody {
   }
   private let delta: Source
   private let input: Input
-  private let scratch = Arena(capacity: PageImage.pieceByteCount)
+  private let scratch = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
 
   init(_ delta: Source, _ head: PageDelta.Head) throws {
     self.delta = delta
@@ -25,7 +25,7 @@ final class DeltaBody {
   }
 
   /// Fills `range` of `arena`.
-  func read(into arena: Arena, _ range: Range<Int>) throws {
+  func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws {
     let got: Int
     switch input {
     case .plain:
@@ -50,9 +50,9 @@ final class DeltaBody {
     }
     var left = count
     while left > 0 {
-      let piece = Int(min(left, UInt64(scratch.capacity)))
-      try read(into: scratch, 0..<piece)
-      left -= UInt64(piece)
+      let chunk = Int(min(left, UInt64(scratch.capacity)))
+      try read(into: scratch, 0..<chunk)
+      left -= UInt64(chunk)
     }
   }
 
@@ -107,7 +107,7 @@ enum DeltaOutput {
 
   /// Bytes of an image, and zeros to a multiple of 8.
   func copy(
-    _ offset: UInt64, _ count: UInt64, of image: PageImage, _ arena: Arena
+    _ offset: UInt64, _ count: UInt64, of image: PageImage, _ arena: PageAlignedBuffer
   ) throws {
     switch self {
     case .plain(let sink):
@@ -116,10 +116,10 @@ enum DeltaOutput {
     case .packed(let writer):
       var done: UInt64 = 0
       while done < count {
-        let piece = Int(min(count - done, UInt64(PageImage.pieceByteCount)))
-        try image.read(offset + done, piece, into: arena)
-        try writer.write(arena, 0..<piece)
-        done += UInt64(piece)
+        let chunk = Int(min(count - done, UInt64(PageImage.chunkByteCount)))
+        try image.read(offset + done, chunk, into: arena)
+        try writer.write(arena, 0..<chunk)
+        done += UInt64(chunk)
       }
     }
     let padding = Int(paddedTo8(count) - count)

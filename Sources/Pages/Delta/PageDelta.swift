@@ -79,19 +79,19 @@ public enum PageDelta {
   }
 }
 
-/// The hash of a file's contents: of pieces of 256 KiB one after another, seeded by the one before.
+/// The hash of a file's contents: of chunks of 256 KiB one after another, seeded by the one before.
 struct ContentHash {
   private var state: UInt64 = 0x5845_4E46
   private var byteCount: UInt64 = 0
-  private let pending = Arena(capacity: PageImage.pieceByteCount)
+  private let pending = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
   private var filled = 0
 
   /// Takes in bytes of a span.
   mutating func add(_ bytes: RawSpan) {
     var done = 0
     while done < bytes.byteCount {
-      let count = min(bytes.byteCount - done, PageImage.pieceByteCount - filled)
-      if filled == 0, count == PageImage.pieceByteCount {
+      let count = min(bytes.byteCount - done, PageImage.chunkByteCount - filled)
+      if filled == 0, count == PageImage.chunkByteCount {
         state = PageLoops.hash(bytes, done..<done + count, seed: state)
       } else {
         unsafe bytes.withUnsafeBytes { raw in
@@ -100,7 +100,7 @@ struct ContentHash {
             from: raw.baseAddress.unsafelyUnwrapped + done, byteCount: count)
         }
         filled += count
-        if filled == PageImage.pieceByteCount {
+        if filled == PageImage.chunkByteCount {
           state = pending.withBytes(0..<filled) { PageLoops.hash($0, 0..<filled, seed: state) }
           filled = 0
         }
@@ -118,12 +118,12 @@ struct ContentHash {
   /// The hash of a whole file. `name` says of progress what is being read.
   static func of(_ source: Source, _ name: String) throws -> UInt64 {
     var hash = ContentHash()
-    let arena = Arena(capacity: PageImage.pieceByteCount)
+    let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
     source.seek(0)
     try Progress.phase("reading the \(name)", of: source.byteCount, done: { source.position }) {
 
       while true {
-        let got = try source.read(into: arena, 0..<PageImage.pieceByteCount)
+        let got = try source.read(into: arena, 0..<PageImage.chunkByteCount)
         if got == 0 { break }
         arena.withBytes(0..<got) { hash.add($0) }
       }
@@ -163,7 +163,7 @@ extension PageDelta {
   private static func write(
     _ steps: [DeltaPlan.Step], of new: PageImage, _ out: DeltaOutput, _ report: inout Report
   ) throws {
-    let arena = Arena(capacity: PageImage.pieceByteCount)
+    let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
     for step in steps {
       if let offset = step.baseOffset {
         report.copied += step.count
@@ -192,10 +192,10 @@ struct DeltaPlan {
   let new: PageImage
   private(set) var steps: [Step] = []
   private(set) var changedPages: UInt64 = 0
-  private let mine = Arena(capacity: PageImage.pieceByteCount)
-  private let theirs = Arena(capacity: PageImage.pieceByteCount)
+  private let mine = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
+  private let theirs = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
   /// Where the base's bytes would stand that belong to those of the new image at this place.
-  private var shift: Int64 = 0
+  private var delta: Int64 = 0
 
   init(base: PageImage, new: PageImage) {
     self.base = base
@@ -217,7 +217,7 @@ struct DeltaPlan {
         let offset = base.index.page(record.pageEntry(first).pfn)?.offset
       {
         let before = (0..<first).reduce(0) { $0 + (record.pageEntry($1).type.hasData ? 1 : 0) }
-        shift = Int64(offset) - Int64(headEnd) - Int64(before * pageByteCount)
+        delta = Int64(offset) - Int64(headEnd) - Int64(before * pageByteCount)
       }
       try compare(end, headEnd - end)
       var offset = headEnd
@@ -236,7 +236,7 @@ struct DeltaPlan {
           continue
         }
         var length = 1
-        while index + length < count, length < PageImage.pieceByteCount / pageByteCount,
+        while index + length < count, length < PageImage.chunkByteCount / pageByteCount,
           record.pageEntry(index + length).type.hasData,
           record.pageEntry(index + length).pfn == entry.pfn + UInt64(length),
           entry.pfn + UInt64(length) < run.end
@@ -247,11 +247,11 @@ struct DeltaPlan {
         offset += UInt64(length * pageByteCount)
         index += length
       }
-      shift = Int64(run(before: offset)) - Int64(offset)
+      delta = Int64(run(before: offset)) - Int64(offset)
       end = offset
     }
     // What is after the last pages mostly stands at the end of the base too.
-    shift = Int64(base.byteCount) - Int64(new.byteCount)
+    delta = Int64(base.byteCount) - Int64(new.byteCount)
     try compare(end, new.byteCount - end)
   }
 
@@ -264,10 +264,10 @@ struct DeltaPlan {
   private mutating func append(_ offset: UInt64, _ count: UInt64, _ baseOffset: UInt64?) {
     guard count > 0 else { return }
     if let last = steps.last, last.newOffset + last.count == offset {
-      let goesOn =
+      let shouldContinue =
         last.baseOffset == nil
         ? baseOffset == nil : baseOffset == last.baseOffset.map { $0 + last.count }
-      if goesOn {
+      if shouldContinue {
         steps[steps.count - 1].count += count
         return
       }
@@ -298,20 +298,20 @@ struct DeltaPlan {
   private mutating func compare(_ offset: UInt64, _ count: UInt64) throws {
     var done: UInt64 = 0
     while done < count {
-      let piece = Int(min(count - done, UInt64(PageImage.pieceByteCount)))
-      let there = Int64(offset + done) + shift
+      let chunk = Int(min(count - done, UInt64(PageImage.chunkByteCount)))
+      let there = Int64(offset + done) + delta
       var isSame = false
-      if there >= 0, UInt64(there) + UInt64(piece) <= base.byteCount {
-        try new.read(offset + done, piece, into: mine)
-        try base.read(UInt64(there), piece, into: theirs)
-        isSame = mine.withBytes(0..<piece) { a in
-          theirs.withBytes(0..<piece) { b in
-            PageLoops.isEqual(a, at: 0, b, at: 0, count: piece)
+      if there >= 0, UInt64(there) + UInt64(chunk) <= base.byteCount {
+        try new.read(offset + done, chunk, into: mine)
+        try base.read(UInt64(there), chunk, into: theirs)
+        isSame = mine.withBytes(0..<chunk) { a in
+          theirs.withBytes(0..<chunk) { b in
+            PageLoops.isEqual(a, at: 0, b, at: 0, count: chunk)
           }
         }
       }
-      append(offset + done, UInt64(piece), isSame ? UInt64(there) : nil)
-      done += UInt64(piece)
+      append(offset + done, UInt64(chunk), isSame ? UInt64(there) : nil)
+      done += UInt64(chunk)
     }
   }
 }

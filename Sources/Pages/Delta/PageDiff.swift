@@ -25,12 +25,12 @@ public struct PageDifference: Sendable, Equatable {
 }
 
 /// Goes over the pages in which two images differ, ascending by pfn, at the caller's pace;
-/// neighbours of one kind are one run. Reads both images once, in pieces, at the same time.
+/// neighbours of one kind are one run. Reads both images once, in chunks, at the same time.
 public struct PageDifferences {
   private let first: PageImage
   private let second: PageImage
-  private let mine = Arena(capacity: pieceByteCount)
-  private let theirs = Arena(capacity: pieceByteCount)
+  private let mine = PageAlignedBuffer(capacity: chunkByteCount)
+  private let theirs = PageAlignedBuffer(capacity: chunkByteCount)
   /// The runs of both that come next, and the pfn up to which all has been looked at.
   private var a = 0
   private var b = 0
@@ -45,7 +45,7 @@ public struct PageDifferences {
   /// thread does it all.
   fileprivate let crew: DiffCrew?
 
-  private static let pieceByteCount = 4 * PageImage.pieceByteCount
+  private static let chunkByteCount = 4 * PageImage.chunkByteCount
 
   public init(_ first: PageImage, _ second: PageImage) {
     self.first = first
@@ -101,7 +101,7 @@ public struct PageDifferences {
       kind: kind, first: pfns.lowerBound, last: pfns.upperBound - 1, types: types)
   }
 
-  /// Looks at what comes next: a run of one image only, or a piece of both.
+  /// Looks at what comes next: a run of one image only, or a chunk of both.
   private mutating func step() throws {
     let (left, right) = (first.index.runs, second.index.runs)
     let mine = a < left.count ? max(left[a].pfn, position) : .max
@@ -128,12 +128,12 @@ public struct PageDifferences {
     if b < right.count, right[b].end <= position { b += 1 }
   }
 
-  /// Compares the contents of two runs from `position` on, a piece of them.
+  /// Compares the contents of two runs from `position` on, a chunk of them.
   private mutating func compare(
-    _ x: PageRun, _ y: PageRun, _ end: UInt64
+    _ x: PageExtent, _ y: PageExtent, _ end: UInt64
   ) throws {
     let count = Int(
-      min(end - position, UInt64(PageDifferences.pieceByteCount / pageByteCount)))
+      min(end - position, UInt64(PageDifferences.chunkByteCount / pageByteCount)))
     let bytes = count * pageByteCount
     if let crew {
       crew.add(
@@ -151,8 +151,10 @@ public struct PageDifferences {
     position += UInt64(count)
   }
 
-  /// The pages of two pieces that are not the same.
-  static func differing(_ mine: Arena, _ theirs: Arena, _ count: Int) -> [Int] {
+  /// The pages of two chunks that are not the same.
+  static func differing(_ mine: PageAlignedBuffer, _ theirs: PageAlignedBuffer, _ count: Int)
+    -> [Int]
+  {
     let bytes = count * pageByteCount
     return mine.withBytes(0..<bytes) { p -> [Int] in
       theirs.withBytes(0..<bytes) { q -> [Int] in
@@ -185,7 +187,7 @@ public struct PageDifferences {
   }
 }
 
-/// Threads that compare the contents of two images: a batch of pieces is spread over them, and comes
+/// Threads that compare the contents of two images: a batch of chunks is spread over them, and comes
 /// back in order.
 fileprivate final class DiffCrew {
   struct Finding {
@@ -225,7 +227,7 @@ fileprivate final class DiffCrew {
   /// Whether there is enough for all of them.
   var isFull: Bool {
     pageCount * pageByteCount >= threads * PageJobs.jobByteCount
-      || items.count >= threads * PageJobs.pieceLimit
+      || items.count >= threads * PageJobs.chunkLimit
   }
 
   /// What was found in all that was added.
@@ -261,9 +263,9 @@ fileprivate final class DiffCrew {
       case .found(let finding): out.append(finding)
       case .look(let first, let total, let a, let b):
         // So much of both fits the processor's second cache.
-        let piece = PageImage.pieceByteCount / pageByteCount / 2
-        for start in stride(from: 0, to: total, by: piece) {
-          let count = min(piece, total - start)
+        let chunk = PageImage.chunkByteCount / pageByteCount / 2
+        for start in stride(from: 0, to: total, by: chunk) {
+          let count = min(chunk, total - start)
           let place = UInt64(start * pageByteCount)
           try mine.read(a + place, count * pageByteCount, into: mine.arena, at: 0)
           try theirs.read(b + place, count * pageByteCount, into: theirs.arena, at: 0)

@@ -31,7 +31,7 @@ extension PageEdits {
   }
 
   /// Makes entries `slice` the batch.
-  private func begin(_ slice: [Int], _ loaded: Arena?, _ editable: EditableRecord) {
+  private func begin(_ slice: [Int], _ loaded: PageAlignedBuffer?, _ editable: EditableRecord) {
     // The pages of the slice in the payload: they ascend, but dropped ones leave gaps.
     let places = slice.filter { entries[$0].type.hasData }
     let start = editable.record.bodyOffset + UInt64(editable.record.body.count)
@@ -72,7 +72,7 @@ extension PageEdits {
   /// The payload with all edits of contents in it, where it is in memory, or has to be.
   private func payload(
     _ editable: EditableRecord, if isNeeded: Bool
-  ) throws -> Arena? {
+  ) throws -> PageAlignedBuffer? {
     guard editable.loadedPayload != nil || (isNeeded && editable.payloadByteCount > 0) else {
       return nil
     }
@@ -100,7 +100,7 @@ extension PageEdits {
   }
 
   /// Writes the new contents of an entry into an arena.
-  private func put(_ index: Int, _ arena: Arena, at place: Int) throws {
+  private func put(_ index: Int, _ arena: PageAlignedBuffer, at place: Int) throws {
     precondition(place >= 0 && arena.capacity - place >= pageByteCount)
     switch newContents[Int(contents[index]) - 1] {
     case .fill(let byte):
@@ -118,7 +118,7 @@ extension PageEdits {
 
   /// Pages of the record in memory.
   public struct Lent {
-    public let arena: Arena
+    public let arena: PageAlignedBuffer
     /// Bytes of the payload.
     public let byteCount: Int
     /// pfns, and bytes from the start of the payload.
@@ -146,13 +146,13 @@ extension PageEdits {
 
   /// The selected pages that have contents, some at a time; for who only reads. Nil where the record
   /// is not in a file, or in memory already: then `lend` has them.
-  public func walk(_ program: SelectorProgram) throws -> RecordWalk? {
+  public func walk(_ program: SelectorProgram) throws -> RecordIterator? {
     let editable = try current()
     guard source.isFile, editable.loadedPayload == nil, !isChanging else { return nil }
     // For each page of the loop these would be looked up in the edits, which takes longer than to read
     // it.
     let (entries, dataIndex) = (self.entries, self.dataIndex)
-    return RecordWalk(
+    return RecordIterator(
       editable, source, try chosen(program).map { (entries[$0].pfn, Int(dataIndex[$0])) })
   }
 
@@ -226,7 +226,7 @@ extension PageEdits {
   ) throws {
     let loaded = editable.loadedPayload
     let pages = entries.indices.filter { dataIndex[$0] >= 0 }
-    let arena = Arena(capacity: PageEdits.pieceByteCount)
+    let arena = PageAlignedBuffer(capacity: PageEdits.chunkByteCount)
     var first = 0
     while first < pages.count {
       let fate = self.fate(pages[first])
@@ -249,10 +249,10 @@ extension PageEdits {
         try reader.skipPayload(UInt64(bytes))
       }
       guard fate.isWritten else { continue }
-      // New contents, a piece at a time.
+      // New contents, a chunk at a time.
       var page = first
       while page < last {
-        let count = min(last - page, PageEdits.pieceByteCount / pageByteCount)
+        let count = min(last - page, PageEdits.chunkByteCount / pageByteCount)
         for number in 0..<count {
           try put(pages[page + number], arena, at: number * pageByteCount)
         }

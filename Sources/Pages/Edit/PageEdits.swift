@@ -12,7 +12,7 @@ public import SystemIO
 ///     try edits.fill(selector, with: 0)      // says how many pages that are
 ///
 /// Every call says at once how many pages it is for, and each sees what those before it did. The
-/// writing comes later, in pieces of at most 256 KiB; what does not change moves without being read.
+/// writing comes later, in chunks of at most 256 KiB; what does not change moves without being read.
 /// From a file, selectors read the contents that they need, 64 pages at a time; from a pipe, or where
 /// pages are lent out, the record has to be in memory for that (4 MiB of a saver's batch; at most
 /// 32 MiB). Count, types and length of the record follow by themselves. A call that is refused has
@@ -47,7 +47,7 @@ public final class PageEdits: RecordStreamer {
 
   /// The greatest record that is loaded to look at its contents in a pipe.
   public static let loadLimit = 32 << 20
-  static let pieceByteCount = 256 << 10
+  static let chunkByteCount = 256 << 10
 
   /// The edits of `record`, which is the current one of `source`'s stream: those that another filter
   /// has begun, or new ones. They take hold by themselves.

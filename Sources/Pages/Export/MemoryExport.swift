@@ -96,7 +96,7 @@ final class DumpWriter {
   private let image: PageImage
   private let sink: Sink
   private var pending: UInt64 = 0
-  private let arena = Arena(capacity: PageReader.pieceByteCount)
+  private let arena = PageAlignedBuffer(capacity: PageReader.chunkByteCount)
 
   init(_ image: PageImage, _ sink: Sink) {
     self.image = image
@@ -118,11 +118,11 @@ final class DumpWriter {
 
   /// The contents of pages that all have some.
   func pages(_ range: Range<UInt64>, isSparse: Bool = true) throws {
-    try image.forEachPiece(in: PageSet(range)) { _, bytes, count in
-      // The piece is copied: the writer writes from memory of its own.
+    try image.forEachChunk(in: PageSet(range)) { _, bytes, count in
+      // The chunk is copied: the writer writes from memory of its own.
       unsafe bytes.withUnsafeBytes { raw in
         precondition(raw.count <= arena.capacity)
-        // Safety: the precondition keeps the piece inside the arena.
+        // Safety: the precondition keeps the chunk inside the arena.
         unsafe arena.pointer().copyMemory(
           from: raw.baseAddress.unsafelyUnwrapped, byteCount: raw.count)
       }
@@ -150,7 +150,7 @@ final class DumpWriter {
     guard pending > 0 else { return }
     let count = pending
     pending = 0
-    try sink.leaveHole(count)
+    try sink.writeHole(count)
   }
 
   /// Ends the file: its last byte is written.

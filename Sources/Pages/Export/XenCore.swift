@@ -68,7 +68,7 @@ extension GuestMemory {
       switch section.name {
       case ".xen_p2m", ".xen_pfn":
         for range in ranges {
-          // In pieces: the table of a large guest is large.
+          // In chunks: the table of a large guest is large.
           var first = range.lowerBound
           while first < range.upperBound {
             let end = min(range.upperBound, first + 4096)

@@ -53,7 +53,7 @@ public struct IndexCache {
   /// What ties it to its image.
   private static func key(_ source: Source) throws -> [UInt64] {
     let size = source.byteCount ?? 0
-    let arena = Arena(capacity: 2 * endByteCount)
+    let arena = PageAlignedBuffer(capacity: 2 * endByteCount)
     let first = Int(min(size, UInt64(endByteCount)))
     source.seek(0)
     var got = try source.read(into: arena, 0..<first)
@@ -72,7 +72,7 @@ public struct IndexCache {
   /// An image that changed in this moment is left alone: it could change again without its time of
   /// change telling.
   func write(_ index: PageIndex, of source: Source) throws {
-    let age = Surroundings.nanosecondsSince1970 &- (try source.modificationTime())
+    let age = Environment.nanosecondsSince1970 &- (try source.modificationTime())
     guard Int64(bitPattern: age) > 50_000_000 else { return }
     var words: [UInt64] = [IndexCache.magic, 2]
     words += try IndexCache.key(source)
@@ -133,10 +133,10 @@ public struct IndexCache {
     for place in places { bytes.store(8 * place, word(place) &+ shift) }
   }
 
-  private static let endings: [StreamReader.Ending?] = [
+  private static let endings: [StreamReader.EndReason?] = [
     nil, .end, .checkpoint, .cutCheckpoint, .opaque,
   ]
-  private static func number(of ending: StreamReader.Ending?) -> UInt64 {
+  private static func number(of ending: StreamReader.EndReason?) -> UInt64 {
     UInt64(endings.firstIndex(of: ending) ?? 0)
   }
 
@@ -145,7 +145,7 @@ public struct IndexCache {
   /// The index that it holds; nil where there is no cache. Throws what does not fit.
   func read(for source: Source) throws -> PageIndex? {
     // What is no file is not opened: a FIFO would have us wait.
-    if Surroundings.exists(path), !Surroundings.isFile(path) {
+    if FileSystem.exists(path), !FileSystem.isFile(path) {
       throw unfit("it is not a file that only we can have written")
     }
     let file: Source
@@ -206,7 +206,7 @@ public struct IndexCache {
 
   /// The records after the pages of a plain stream, up to the end of the file; nil where there is no
   /// cache, or it does not lead there: only what is a chain from the last pages to the end counts.
-  public func recordsBehindPages(of source: Source) throws -> [RecordSpot]? {
+  public func recordsBehindPages(of source: Source) throws -> [RecordLocation]? {
     let source = try source.duplicate()
     guard let index = try read(for: source), index.checkpointCount == 0, index.ending == .end,
       let last = index.pageRecords.max()
@@ -232,15 +232,15 @@ public struct IndexCache {
 
   private func runs(
     _ count: Int, _ size: UInt64, _ word: (Int) -> UInt64
-  ) throws -> [PageRun] {
-    var runs: [PageRun] = []
+  ) throws -> [PageExtent] {
+    var runs: [PageExtent] = []
     runs.reserveCapacity(count)
     var end: UInt64 = 0
     for number in 0..<count {
       let place = IndexCache.headWords + 3 * number
       let entry = PageEntry(rawValue: word(place))
       let (offset, both) = (word(place + 1), word(place + 2))
-      let run = PageRun(
+      let run = PageExtent(
         entry.type, pfn: entry.pfn, count: UInt32(both >> 32), offset: offset,
         round: UInt32(truncatingIfNeeded: both))
       let bytes = UInt64(run.pageCount) * UInt64(pageByteCount)
@@ -295,7 +295,7 @@ public struct IndexCache {
         8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, order))) == byteCount
       else { throw unfit("record \(number) is not where it says") }
       index.records.append(
-        RecordSpot(
+        RecordLocation(
           type: RecordType(isLibxl ? .libxl : .libxc, head.load(0, as: UInt32.self, order)),
           index: Int(clamping: number), offset: offset, byteCount: byteCount))
     }

@@ -31,7 +31,7 @@ extension GuestMemory {
     return (found, isComplete)
   }
 
-  /// Looks at consecutive addresses, piece by piece.
+  /// Looks at consecutive addresses, chunk by chunk.
   private func look(
     _ virtual: UInt64, _ physical: UInt64, pages: UInt64, _ search: inout MemorySearch
   ) throws {
@@ -42,7 +42,7 @@ extension GuestMemory {
         done += 1
         continue
       }
-      let most = UInt64(PageImage.pieceByteCount / pageByteCount)
+      let most = UInt64(PageImage.chunkByteCount / pageByteCount)
       let count = Int(min(pages - done, run.end - pfn, most))
       try search.look(image, run, pfn, count: count, at: virtual &+ done << 12)
       done += UInt64(count)

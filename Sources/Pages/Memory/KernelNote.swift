@@ -14,7 +14,7 @@ extension GuestMemory {
   public func kernelNote() throws -> [UInt8]? {
     let name = GuestMemory.kernelNoteName
     var found: [(address: UInt64, count: Int)] = []
-    try image.forEachPiece { first, bytes, count in
+    try image.forEachChunk { first, bytes, count in
       for page in 0..<count {
         let start = page * pageByteCount
         // The length of the name, with its zero; the contents' length; type 0.

@@ -30,7 +30,7 @@ public struct SearchPattern: Sendable {
     kind = .expression(try RegularExpression(expression))
   }
 
-  /// Bytes before the end of a piece of memory in which a match may begin that the piece cuts off.
+  /// Bytes before the end of a chunk of memory in which a match may begin that the chunk cuts off.
   fileprivate var overlap: Int {
     switch kind {
     case .bytes(let needle): needle.pattern.count - 1
@@ -39,14 +39,14 @@ public struct SearchPattern: Sendable {
   }
 }
 
-/// Looks through memory piece by piece, ascending, and finds what goes from one into the next.
+/// Looks through memory chunk by chunk, ascending, and finds what goes from one into the next.
 struct MemorySearch {
   private let pattern: SearchPattern
   private let limit: Int
   private(set) var result = SearchResult()
-  /// Room for a piece, after what is kept of the one before.
-  private let arena = Arena(capacity: pageByteCount + PageImage.pieceByteCount)
-  /// Bytes that are kept of the piece before, and the address after them.
+  /// Room for a chunk, after what is kept of the one before.
+  private let arena = PageAlignedBuffer(capacity: pageByteCount + PageImage.chunkByteCount)
+  /// Bytes that are kept of the chunk before, and the address after them.
   private var carried = 0
   private var end: UInt64 = 0
   /// How many of them were searched: one, which says whether a line begins after it.
@@ -58,10 +58,10 @@ struct MemorySearch {
     self.limit = limit
   }
 
-  /// Looks at the pages from `pfn` on, `count` of them and at most a piece, which `run` of `image`
+  /// Looks at the pages from `pfn` on, `count` of them and at most a chunk, which `run` of `image`
   /// holds. `address` is that of their first byte in what is searched.
   mutating func look(
-    _ image: PageImage, _ run: PageRun, _ pfn: UInt64, count: Int, at address: UInt64
+    _ image: PageImage, _ run: PageExtent, _ pfn: UInt64, count: Int, at address: UInt64
   ) throws {
     if address != end { finish() }
     let bytes = count * pageByteCount
@@ -74,17 +74,17 @@ struct MemorySearch {
     carried = length - resume + searched
   }
 
-  /// Looks at what is left: no further piece continues where the last one ended.
+  /// Looks at what is left: no further chunk continues where the last one ended.
   mutating func finish() {
     if carried > 0 { _ = search(carried, isLast: true) }
     (carried, searched) = (0, 0)
   }
 
   /// Searches the arena's first `length` bytes, which end at `end`. Returns from where on the next
-  /// piece needs them.
+  /// chunk needs them.
   private mutating func search(_ length: Int, isLast: Bool) -> Int {
     let first = end &- UInt64(length)
-    // What begins after this is left for the next piece, unless there is none.
+    // What begins after this is left for the next chunk, unless there is none.
     let sure = isLast ? length : max(0, length - pattern.overlap)
     var position = searched
     arena.withBytes(0..<length) { bytes in

@@ -30,9 +30,9 @@ extension PageImage {
   }
 
   /// The parts of a run that lie in `pages`.
-  private static func cut(_ run: PageRun, to pages: PageSet?) -> [PageRun] {
+  private static func cut(_ run: PageExtent, to pages: PageSet?) -> [PageExtent] {
     guard let pages else { return [run] }
-    var out: [PageRun] = []
+    var out: [PageExtent] = []
     var number = pages.index(of: run.pfn)
     while number < pages.ranges.count, pages.ranges[number].lowerBound < run.end {
       out.append(run.part(pages.ranges[number]))
@@ -95,7 +95,7 @@ extension PageImage {
   /// The pages of zeros among those with contents.
   public func zeroPages() throws -> PageSet {
     var set = PageSet()
-    try mapPieces({
+    try mapChunks({
       { pfn, bytes, count in
         var found = PageSet()
         for page in 0..<count where PageLoops.isZero(bytes, at: page * pageByteCount) {
@@ -111,12 +111,12 @@ extension PageImage {
 
   /// The hash of every page with contents, ascending by pfn; 8 bytes a page for who keeps them.
   public func forEachHash(_ body: (_ pfn: UInt64, _ hash: UInt64) -> Void) throws {
-    try mapPieces({
+    try mapChunks({
       { _, bytes, count in
         (0..<count).map { PageLoops.hash(bytes, at: $0 * pageByteCount) }
       }
-    }) { piece, hashes in
-      for (page, hash) in hashes.enumerated() { body(piece.pfn + UInt64(page), hash) }
+    }) { chunk, hashes in
+      for (page, hash) in hashes.enumerated() { body(chunk.pfn + UInt64(page), hash) }
     }
   }
 
@@ -132,14 +132,14 @@ extension PageImage {
   public func forEachEntropy(
     in pages: PageSet? = nil, _ body: (_ pfn: UInt64, _ bits: Double) -> Void
   ) throws {
-    try mapPieces(
+    try mapChunks(
       in: pages,
       {
         let table = Entropy()
         return { _, bytes, count in (0..<count).map { table.bits(bytes, at: $0 * pageByteCount) } }
       }
-    ) { piece, bits in
-      for (page, bits) in bits.enumerated() { body(piece.pfn + UInt64(page), bits) }
+    ) { chunk, bits in
+      for (page, bits) in bits.enumerated() { body(chunk.pfn + UInt64(page), bits) }
     }
   }
 }
@@ -189,7 +189,7 @@ extension PageImage {
       try forEachRun(in: pages) { run in
         var done = 0
         while done < Int(run.pageCount) {
-          let count = min(Int(run.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
+          let count = min(Int(run.pageCount) - done, PageImage.chunkByteCount / pageByteCount)
           let pfn = run.pfn + UInt64(done)
           try search.look(self, run, pfn, count: count, at: pfn << 12)
           done += count

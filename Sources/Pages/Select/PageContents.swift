@@ -1,4 +1,4 @@
-// Reading the contents of pages, a piece at a time.
+// Reading the contents of pages, a chunk at a time.
 
 internal import Bytes
 internal import Format
@@ -12,7 +12,7 @@ public final class PageImage {
   let source: Source
 
   /// Bytes that are read in one go: they fit the processor's second cache.
-  static let pieceByteCount = 256 << 10
+  static let chunkByteCount = 256 << 10
 
   /// Indexes the image at `path`.
   public convenience init(
@@ -61,7 +61,8 @@ public final class PageImage {
   public var byteCount: UInt64 { source.byteCount ?? 0 }
 
   /// Reads `count` bytes from `offset` on into `arena` at `place`.
-  func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int = 0) throws {
+  func read(_ offset: UInt64, _ count: Int, into arena: PageAlignedBuffer, at place: Int = 0) throws
+  {
     arena.reserve(place + count)
     source.seek(offset)
     let got = try source.read(into: arena, place..<place + count)
@@ -81,34 +82,34 @@ public final class PageImage {
   var dataByteCount: UInt64 { index.dataCount * UInt64(pageByteCount) }
 
   /// Calls `body` for all last occurrences with contents, in the order of their pfns: the first pfn
-  /// of a piece, its bytes, and how many pages they are. `pages` limits it to a set.
-  public func forEachPiece(
+  /// of a chunk, its bytes, and how many pages they are. `pages` limits it to a set.
+  public func forEachChunk(
     in pages: PageSet? = nil,
     _ body: (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) throws -> Void
   ) throws {
-    var cursor = PieceCursor(index, pages, PageReader.pieceByteCount / pageByteCount)
+    var cursor = ChunkCursor(index, pages, PageReader.chunkByteCount / pageByteCount)
     let reader = try PageReader(self)
     let done = Count()
     let total = pages == nil ? dataByteCount : nil
     try Progress.phase("reading pages", of: total, done: { done.bytes }) {
       var next = cursor.next()
       if let first = next { reader.start(first) }
-      while let piece = next {
+      while let chunk = next {
         let arena = try reader.finish()
         next = cursor.next()
         if let next { reader.start(next) }
         Progress.beat()
-        try arena.withBytes(0..<piece.byteCount) { bytes in
-          try body(piece.pfn, bytes, piece.count)
+        try arena.withBytes(0..<chunk.byteCount) { bytes in
+          try body(chunk.pfn, bytes, chunk.count)
         }
-        done.bytes += UInt64(piece.byteCount)
+        done.bytes += UInt64(chunk.byteCount)
       }
     }
   }
 
   /// Calls `body` for the runs with contents, cut to `pages`.
   func forEachRun(
-    in pages: PageSet?, _ body: (PageRun) throws -> Void
+    in pages: PageSet?, _ body: (PageExtent) throws -> Void
   ) throws {
     for run in index.runs where run.hasData {
       guard let pages else {
@@ -137,7 +138,7 @@ public final class PageImage {
 
   /// The contents of one occurrence, by the offset that the index gave.
   public func contents(at offset: UInt64) throws -> [UInt8] {
-    let arena = Arena(capacity: pageByteCount)
+    let arena = PageAlignedBuffer(capacity: pageByteCount)
     try read(offset, pageByteCount, into: arena)
     return arena.copy(0..<pageByteCount)
   }

@@ -32,8 +32,8 @@ public final class PageDuplicates {
   private var images: [PageImage] = []
   private var table: [Entry]
   private var used = 0
-  private let first = Arena(capacity: pageByteCount)
-  private let second = Arena(capacity: pageByteCount)
+  private let first = PageAlignedBuffer(capacity: pageByteCount)
+  private let second = PageAlignedBuffer(capacity: pageByteCount)
   private static let free = Entry(hash: 0, offset: 0, pfn: 0, image: 0)
 
   /// Pages with contents that were looked at.
@@ -55,7 +55,7 @@ public final class PageDuplicates {
     images.append(image)
     let number = UInt16(images.count - 1)
     // Hashes are made on all threads, the table on this one.
-    try image.mapPieces({
+    try image.mapChunks({
       { _, bytes, count in
         (0..<count).map { page in
           let place = page * pageByteCount
@@ -63,10 +63,10 @@ public final class PageDuplicates {
             hash: PageLoops.hash(bytes, at: place), isZero: PageLoops.isZero(bytes, at: place))
         }
       }
-    }) { piece, found in
+    }) { chunk, found in
       for (page, look) in found.enumerated() {
         try self.add(
-          look, piece.pfn + UInt64(page), piece.offset + UInt64(page * pageByteCount), number)
+          look, chunk.pfn + UInt64(page), chunk.offset + UInt64(page * pageByteCount), number)
       }
     }
   }

@@ -26,28 +26,28 @@ public final class Source {
   /// The right to edit the file, where it was opened for that.
   public internal(set) var edit: FileEdit?
   private let start: UInt64
-  private var window = Arena(capacity: Source.windowByteCount)
+  private var window = PageAlignedBuffer(capacity: Source.windowByteCount)
   private var windowStart = 0
   private var windowEnd = 0
   /// How far a file is read ahead: a record header, count and 1024 pfns (MAX_BATCH_SIZE).
   private static let readAhead = 8208
   /// How far one is read ahead that is sparing: a record header and a count, and some to spare.
-  private static let sparing = 64
+  private static let shortReadAhead = 64
   /// Whether a file is read ahead by 64 bytes only: for passes over headers that leave the rest.
-  public var isSparing = false
-  private var jumps = Jumps()
+  public var hasShortReadAhead = false
+  private var prefetcher = HeaderPrefetcher()
   /// Memory that a record no longer needs.
-  private var spare: Arena?
+  private var recycled: PageAlignedBuffer?
   /// What the window holds normally; it grows for what is peeked at, and shrinks again after it.
   private static let windowByteCount = 16384
 
   /// Keeps memory that nobody else holds for who reads something of its size next.
-  public func keepSpare(_ arena: Arena) { spare = arena }
+  public func recycle(_ arena: PageAlignedBuffer) { recycled = arena }
 
   /// The memory that was kept, if it holds `count` bytes.
-  public func takeSpare(_ count: Int) -> Arena? {
-    guard let arena = spare, arena.capacity >= count else { return nil }
-    spare = nil
+  public func takeRecycled(_ count: Int) -> PageAlignedBuffer? {
+    guard let arena = recycled, arena.capacity >= count else { return nil }
+    recycled = nil
     return arena
   }
 
@@ -55,7 +55,7 @@ public final class Source {
   public convenience init(
     _ descriptor: consuming Descriptor, path: String
   ) throws(SystemError) {
-    let here = descriptor.kind == .file ? lseek(descriptor.number, 0, SEEK_CUR) : 0
+    let here = descriptor.kind == .file ? lseek(descriptor.fileDescriptor, 0, SEEK_CUR) : 0
     try self.init(descriptor, path: path, start: here > 0 ? UInt64(here) : 0)
   }
 
@@ -67,12 +67,12 @@ public final class Source {
       self.start = start
       let size = try descriptor.byteCount(path: path)
       byteCount = size > start ? size - start : 0
-      // Reads are short and far apart until pages are moved, which is done in large pieces.
-      _ = posix_fadvise(descriptor.number, 0, 0, POSIX_FADV_RANDOM)
+      // Reads are short and far apart until pages are moved, which is done in large chunks.
+      _ = posix_fadvise(descriptor.fileDescriptor, 0, 0, POSIX_FADV_RANDOM)
     } else {
       self.start = 0
       if descriptor.kind == .pipe {
-        _ = csystem_set_pipe_capacity(descriptor.number, Transfer.pipeCapacity)
+        _ = csystem_set_pipe_capacity(descriptor.fileDescriptor, Transfer.pipeCapacity)
       }
     }
     self.descriptor = descriptor
@@ -104,7 +104,7 @@ public final class Source {
   /// Whether bytes are in memory already.
   var hasWindow: Bool { windowEnd > windowStart }
   /// The descriptor's number, for poll and for tests.
-  public var number: Int32 { descriptor.number }
+  public var fileDescriptor: Int32 { descriptor.fileDescriptor }
 
   /// Goes back (or forward) to `position`; only for files.
   public func seek(_ position: UInt64) {
@@ -121,9 +121,9 @@ public final class Source {
     windowEnd -= windowStart
     windowStart = 0
     window.reserve(max(count, Self.readAhead))
-    let goal = isFile ? max(count, isSparing ? Self.sparing : Self.readAhead) : count
-    let start = windowEnd == 0 && jumps.isToBeTimed(position) ? ContinuousClock.now : nil
-    defer { if let start { jumps.note(start.duration(to: .now), self) } }
+    let goal = isFile ? max(count, hasShortReadAhead ? Self.shortReadAhead : Self.readAhead) : count
+    let start = windowEnd == 0 && prefetcher.isToBeTimed(position) ? ContinuousClock.now : nil
+    defer { if let start { prefetcher.note(start.duration(to: .now), self) } }
     while windowEnd < count {
       let got = try readSome(
         into: window, windowEnd..<goal, at: position + UInt64(windowEnd))
@@ -135,7 +135,7 @@ public final class Source {
 
   /// Lets the descriptor go before the source does: whoever writes into a pipe fails, and reads see the
   /// end after what is in the window.
-  public func cut() { _ = csystem_divert(number) }
+  public func cut() { _ = csystem_divert(fileDescriptor) }
 
   /// Up to `count` bytes that are there now: waits for the first, not for all of them. Empty only
   /// at the end. For what another program sends and then waits for an answer to.
@@ -172,13 +172,13 @@ public final class Source {
       drop(have)
       return bytes
     }
-    let buffer = Arena(capacity: count)
+    let buffer = PageAlignedBuffer(capacity: count)
     let got = try read(into: buffer, 0..<count)
     return buffer.copy(0..<got)
   }
 
   /// Reads into `range` of `arena`; returns how many bytes, fewer only at the end.
-  public func read(into arena: Arena, _ range: Range<Int>) throws(SystemError) -> Int {
+  public func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int {
     precondition(range.upperBound <= arena.capacity)
     var filled = min(range.count, windowEnd - windowStart)
     // Safety: both ranges were checked against their arenas' ends.
@@ -204,11 +204,11 @@ public final class Source {
       let there = byteCount > position ? byteCount - position : 0
       rest = min(rest, there)
       position += rest
-      jumps.note(rest, self)
+      prefetcher.note(rest, self)
       return UInt64(first) + rest
     }
     guard rest > 0 else { return UInt64(first) }
-    let scratch = Arena(capacity: Int(min(rest, 1 << 20)))
+    let scratch = PageAlignedBuffer(capacity: Int(min(rest, 1 << 20)))
     var skipped = UInt64(first)
     while rest > 0 {
       let got = try readSome(
@@ -226,7 +226,7 @@ public final class Source {
     windowStart += count
     position += UInt64(count)
     if windowStart == windowEnd, window.capacity > 64 * Self.windowByteCount {
-      window = Arena(capacity: Self.windowByteCount)
+      window = PageAlignedBuffer(capacity: Self.windowByteCount)
       windowStart = 0
       windowEnd = 0
     }
@@ -249,7 +249,7 @@ public final class Source {
   /// One read: at least one byte, or 0 at the end. A file ends where it ended when it was opened,
   /// whatever is appended meanwhile.
   func readSome(
-    into arena: Arena, _ range: Range<Int>, at position: UInt64
+    into arena: PageAlignedBuffer, _ range: Range<Int>, at position: UInt64
   ) throws(SystemError) -> Int {
     precondition(range.upperBound <= arena.capacity)
     let rest = byteCount.map { $0 > position ? $0 - position : 0 } ?? .max
@@ -260,15 +260,15 @@ public final class Source {
       let got =
         isFile
         ? unsafe pread(
-          descriptor.number, arena.pointer(range.lowerBound), count, fileOffset(position))
-        : unsafe Glibc.read(descriptor.number, arena.pointer(range.lowerBound), count)
+          descriptor.fileDescriptor, arena.pointer(range.lowerBound), count, fileOffset(position))
+        : unsafe Glibc.read(descriptor.fileDescriptor, arena.pointer(range.lowerBound), count)
       if got >= 0 {
         bytesRead += UInt64(got)
         return got
       }
       if errno == EINTR { continue }
       if errno == EAGAIN {
-        try Waiting.untilReady(descriptor.number, forWriting: false, path)
+        try Waiting.untilReady(descriptor.fileDescriptor, forWriting: false, path)
         continue
       }
       throw SystemError("read", errno, path)
@@ -278,7 +278,7 @@ public final class Source {
   /// When a file's contents last changed, in nanoseconds since 1970.
   public func modificationTime() throws(SystemError) -> UInt64 {
     var status = stat()
-    guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
     return UInt64(bitPattern: Int64(status.st_mtim.tv_sec)) &* 1_000_000_000
       &+ UInt64(bitPattern: Int64(status.st_mtim.tv_nsec))
   }
@@ -286,7 +286,7 @@ public final class Source {
   /// Whether only this user (or root) can have written the file.
   public func isOwnedByUs() throws(SystemError) -> Bool {
     var status = stat()
-    guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
     return (status.st_uid == geteuid() || status.st_uid == 0) && status.st_mode & 0o022 == 0
   }
 

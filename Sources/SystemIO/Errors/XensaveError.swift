@@ -66,7 +66,7 @@ public struct XensaveError: Error, Sendable, CustomStringConvertible {
   /// What the system said, with words around it.
   public init(_ error: SystemError, _ message: String, hint: String? = nil) {
     self.init(
-      error.code, message, path: error.path, hint: hint, underlying: error, errno: error.number)
+      error.code, message, path: error.path, hint: hint, underlying: error, errno: error.errno)
   }
 
   /// The same with a place before its message.

@@ -10,7 +10,7 @@ public enum EditNotices {
     unsafe self.listener = listener
   }
 
-  static func tell(_ line: String) { unsafe listener?(line) }
+  static func post(_ line: String) { unsafe listener?(line) }
 }
 
 extension Source {
@@ -19,12 +19,12 @@ extension Source {
   public convenience init(image path: String) throws(SystemError) {
     try self.init(opening: path)
     guard isFile else { return }
-    switch try UndoJournal.find(for: number, self.path) {
+    switch try UndoJournal.find(for: fileDescriptor, self.path) {
     case .none, .void: break
     case .foreign(let journal, let reason):
-      EditNotices.tell("\(self.path): \(journal) \(reason): ignored")
+      EditNotices.post("\(self.path): \(journal) \(reason): ignored")
     case .unclear, .unfinished:
-      if let problem = try unfinishedEdit() { EditNotices.tell("\(self.path): \(problem)") }
+      if let problem = try unfinishedEdit() { EditNotices.post("\(self.path): \(problem)") }
     }
   }
 
@@ -32,7 +32,7 @@ extension Source {
   /// is there.
   public convenience init(editing path: String) throws {
     let edit = try FileEdit(path)
-    if let note = edit.note { EditNotices.tell(note) }
+    if let note = edit.note { EditNotices.post(note) }
     try self.init(edit.descriptor.duplicate(path: path), path: path)
     self.edit = edit
   }
@@ -40,7 +40,7 @@ extension Source {
   /// What is wrong where an edit of the file is not finished; nil where none is known of.
   public func unfinishedEdit() throws(SystemError) -> String? {
     guard isFile, edit == nil else { return nil }
-    switch try UndoJournal.find(for: number, path) {
+    switch try UndoJournal.find(for: fileDescriptor, path) {
     case .none, .void, .foreign: return nil
     case .unclear(let journal, let reason):
       return "an edit in place may be unfinished: \(journal) \(reason)"

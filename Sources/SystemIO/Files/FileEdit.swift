@@ -25,7 +25,7 @@ public final class FileEdit {
   /// interrupted.
   public convenience init(_ path: String) throws {
     try self.init(locking: path)
-    let found = try UndoJournal.find(for: descriptor.number, path)
+    let found = try UndoJournal.find(for: descriptor.fileDescriptor, path)
     switch found {
     case .none: break
     case .void(let journal, let reason):
@@ -61,21 +61,21 @@ public final class FileEdit {
     }
     let flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY
     var problem: Int32 = 0
-    var number = FileEdit.open(path, O_RDWR | flags)
-    if number < 0, [EACCES, EPERM, EROFS, ETXTBSY].contains(errno) {
+    var fileDescriptor = FileEdit.open(path, O_RDWR | flags)
+    if fileDescriptor < 0, [EACCES, EPERM, EROFS, ETXTBSY].contains(errno) {
       problem = errno
-      number = FileEdit.open(path, O_RDONLY | flags)
+      fileDescriptor = FileEdit.open(path, O_RDONLY | flags)
     }
-    guard number >= 0 else { throw SystemError("open", errno, path) }
+    guard fileDescriptor >= 0 else { throw SystemError("open", errno, path) }
     writingProblem = problem
-    let opened = try Descriptor(taking: number, path: path)
-    guard unsafe fstat(number, &status) == 0 else {
+    let opened = try Descriptor(taking: fileDescriptor, path: path)
+    guard unsafe fstat(fileDescriptor, &status) == 0 else {
       throw SystemError("fstat", errno, path)
     }
     self.status = status
-    resolvedPath = UndoJournal.place(of: number, path)
+    resolvedPath = UndoJournal.place(of: fileDescriptor, path)
     descriptor = opened
-    guard csystem_lock(number) == 0 else {
+    guard csystem_lock(fileDescriptor) == 0 else {
       guard errno == EWOULDBLOCK else { throw SystemError("flock", errno, path) }
       throw FileEdit.busy(path)
     }
@@ -84,9 +84,9 @@ public final class FileEdit {
   }
 
   private static func open(_ path: String, _ flags: Int32) -> Int32 {
-    var number: Int32 = -1
-    repeat { number = unsafe Glibc.open(path, flags) } while number < 0 && errno == EINTR
-    return number
+    var fileDescriptor: Int32 = -1
+    repeat { fileDescriptor = unsafe Glibc.open(path, flags) } while fileDescriptor < 0 && errno == EINTR
+    return fileDescriptor
   }
 
   static func busy(_ path: String) -> XensaveError {
@@ -118,7 +118,7 @@ public final class FileEdit {
 
   /// In what the file can be made longer at its front without a byte of it being moved; 0 where that
   /// cannot be done.
-  public var frontUnit: UInt64 { isRegular ? csystem_front_unit(descriptor.number) : 0 }
+  public var frontUnit: UInt64 { isRegular ? csystem_front_unit(descriptor.fileDescriptor) : 0 }
 
   /// What came of an edit.
   public enum Outcome: Equatable {
@@ -145,7 +145,7 @@ public final class FileEdit {
       guard try isToldFromTorn(patches) else {
         return .cannotInsert("by its first bytes an interrupted edit could not be told")
       }
-      block = try FrontBlock(count, for: descriptor.number, size, path)
+      block = try FrontBlock(count, for: descriptor.fileDescriptor, size, path)
     }
     let journal = try UndoJournal.write(patches, inserting: block, for: self)
     let refusal = try finishing { () throws(SystemError) -> SystemError? in
@@ -154,15 +154,15 @@ public final class FileEdit {
       return refusal
     }
     if let refusal {
-      guard [EOPNOTSUPP, EINVAL, ENOSYS, EPERM].contains(refusal.number) else {
+      guard [EOPNOTSUPP, EINVAL, ENOSYS, EPERM].contains(refusal.errno) else {
         throw refusal
       }
       return .cannotInsert(refusal.reason)
     }
     try finishing { () throws(SystemError) in
-      for patch in patches { try writeFully(patch.after, descriptor.number, patch.offset, path) }
+      for patch in patches { try writeFully(patch.after, descriptor.fileDescriptor, patch.offset, path) }
       // The kernel's own time of change is that of its last tick, which two writes may share.
-      _ = csystem_stamp(descriptor.number)
+      _ = csystem_stamp(descriptor.fileDescriptor)
       try descriptor.synchronize(path: path)
       try journal.remove()
     }
@@ -184,10 +184,10 @@ public final class FileEdit {
   /// where others lay could not be told from these. Returns why it cannot be done, where the file is as
   /// it was.
   private func insert(_ count: UInt64, _ size: UInt64) throws(SystemError) -> SystemError? {
-    while csystem_insert_front(descriptor.number, count) != 0 {
+    while csystem_insert_front(descriptor.fileDescriptor, count) != 0 {
       let refusal = SystemError("fallocate", errno, path)
       guard try descriptor.byteCount(path: path) == size else { throw refusal }
-      guard refusal.number == EINTR else { return refusal }
+      guard refusal.errno == EINTR else { return refusal }
       if Interrupt.isRequested { return .interrupted(path) }
     }
     try descriptor.synchronize(path: path)
@@ -200,7 +200,7 @@ public final class FileEdit {
     let block = 512
     for patch in patches where patch.offset < UInt64(block) {
       let count = min(patch.before.count, block - Int(patch.offset))
-      let there = try readFully(descriptor.number, patch.offset, count, path)
+      let there = try readFully(descriptor.fileDescriptor, patch.offset, count, path)
       for (index, byte) in there.enumerated()
       where byte != patch.before[index] && byte != patch.after[index] { return true }
     }
@@ -210,7 +210,7 @@ public final class FileEdit {
   private func check(
     _ patches: [Patch], _ inserted: UInt64, _ size: UInt64
   ) throws {
-    let view = FileView(descriptor.number, path, inserted, .before)
+    let view = FileView(descriptor.fileDescriptor, path, inserted, .before)
     let size = size + inserted
     var end: UInt64 = 0
     for patch in patches {
@@ -229,7 +229,7 @@ public final class FileEdit {
 
 /// Reads `count` bytes at `offset`, or fewer at the end.
 func readFully(
-  _ number: Int32, _ offset: UInt64, _ count: Int, _ path: String
+  _ fileDescriptor: Int32, _ offset: UInt64, _ count: Int, _ path: String
 ) throws(SystemError) -> [UInt8] {
   var bytes = [UInt8](repeating: 0, count: count)
   var done = 0
@@ -237,7 +237,7 @@ func readFully(
     // Safety: done stays below the count of the buffer.
     let got = unsafe bytes.withUnsafeMutableBytes { raw in
       unsafe pread(
-        number, raw.baseAddress.unsafelyUnwrapped + done, count - done,
+        fileDescriptor, raw.baseAddress.unsafelyUnwrapped + done, count - done,
         Int(clamping: offset &+ UInt64(done)))
     }
     if got < 0, errno == EINTR { continue }
@@ -250,14 +250,14 @@ func readFully(
 
 /// Writes all of `bytes` at `offset`.
 func writeFully(
-  _ bytes: [UInt8], _ number: Int32, _ offset: UInt64, _ path: String
+  _ bytes: [UInt8], _ fileDescriptor: Int32, _ offset: UInt64, _ path: String
 ) throws(SystemError) {
   var done = 0
   while done < bytes.count {
     // Safety: done stays below the count of the buffer.
     let put = unsafe bytes.withUnsafeBytes { raw in
       unsafe pwrite(
-        number, raw.baseAddress.unsafelyUnwrapped + done, bytes.count - done,
+        fileDescriptor, raw.baseAddress.unsafelyUnwrapped + done, bytes.count - done,
         Int(clamping: offset &+ UInt64(done)))
     }
     if put < 0, errno == EINTR { continue }

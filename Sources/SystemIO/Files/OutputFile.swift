@@ -94,13 +94,13 @@ public final class OutputFile {
     let place = rule == .new ? Place(name: path) : try Place(following: path)
     target = place.name
     var status = stat()
-    let isThere = unsafe place.descriptor != nil || lstat(target, &status) == 0
-    if isThere, rule == .new { throw SystemError("open", EEXIST, path) }
-    if isThere, place.descriptor != nil || status.st_mode & S_IFMT != S_IFREG {
+    let exists = unsafe place.descriptor != nil || lstat(target, &status) == 0
+    if exists, rule == .new { throw SystemError("open", EEXIST, path) }
+    if exists, place.descriptor != nil || status.st_mode & S_IFMT != S_IFREG {
       let opened = try OutputFile.openSpecial(place, status, path, rule)
-      sink = Sink(try Descriptor(taking: opened.number, path: path), path: path)
+      sink = Sink(try Descriptor(taking: opened.fileDescriptor, path: path), path: path)
       isBlockDevice = opened.isBlockDevice
-      readingPath = opened.isReadable ? OutputFile.readingPath(of: opened.number) : nil
+      readingPath = opened.isReadable ? OutputFile.readingPath(of: opened.fileDescriptor) : nil
       temporaryPath = ""
       state = .special
       return
@@ -112,32 +112,32 @@ public final class OutputFile {
     var random = SystemRandomNumberGenerator()
     temporaryPath = folder + ".xensave-" + String(random.next(), radix: 36)
     let mode: mode_t = content == .memory ? 0o600 : 0o666
-    var number = unsafe csystem_create_unnamed(folder.isEmpty ? "." : folder, mode)
+    var fileDescriptor = unsafe csystem_create_unnamed(folder.isEmpty ? "." : folder, mode)
     state = .unnamed
-    if number < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
-      number = unsafe csystem_create(temporaryPath, mode)
+    if fileDescriptor < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
+      fileDescriptor = unsafe csystem_create(temporaryPath, mode)
       state = .named
     }
-    guard number >= 0 else { throw SystemError("open", errno, path) }
-    sink = Sink(try Descriptor(taking: number, path: path), path: path)
+    guard fileDescriptor >= 0 else { throw SystemError("open", errno, path) }
+    sink = Sink(try Descriptor(taking: fileDescriptor, path: path), path: path)
     sink.synchronizeFromNowOn()
     isBlockDevice = false
-    readingPath = OutputFile.readingPath(of: number)
-    if isThere, rule == .inPlace || !place.isStrangers(status) { try keep(status) }
+    readingPath = OutputFile.readingPath(of: fileDescriptor)
+    if exists, rule == .inPlace || !place.isStrangers(status) { try keep(status) }
   }
 
-  private static func readingPath(of number: Int32) -> String {
-    "/proc/\(getpid())/fd/\(number)"
+  private static func readingPath(of fileDescriptor: Int32) -> String {
+    "/proc/\(getpid())/fd/\(fileDescriptor)"
   }
 
   /// Gives the new file what the one that it stands for has.
   private func keep(_ status: stat) throws(SystemError) {
-    let number = sink.number
+    let fileDescriptor = sink.fileDescriptor
     let isStrict = rule == .inPlace
     func failed(_ what: String) -> SystemError {
       SystemError("\(what) cannot be kept", errno, path)
     }
-    if fchown(number, status.st_uid, status.st_gid) != 0 {
+    if fchown(fileDescriptor, status.st_uid, status.st_gid) != 0 {
       if isStrict { throw failed("its owner and group") }
       // Whose the new file is, nobody else gets rights to it.
       return
@@ -145,14 +145,14 @@ public final class OutputFile {
     var name = [CChar](repeating: 0, count: 256)
     func copy(_ which: csystem_attributes) throws(SystemError) {
       // Safety: the name has the room that is told.
-      if unsafe csystem_copy_attributes(target, number, which, &name, name.count) != 0, isStrict {
+      if unsafe csystem_copy_attributes(target, fileDescriptor, which, &name, name.count) != 0, isStrict {
         let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
         throw failed("its attribute \(String(decoding: bytes, as: UTF8.self))")
       }
     }
     try copy(csystem_plain_attributes)
     // After the owner, which takes bits away, and before access lists, which are a part of the mode.
-    if fchmod(number, status.st_mode & 0o7777) != 0, isStrict { throw failed("its mode") }
+    if fchmod(fileDescriptor, status.st_mode & 0o7777) != 0, isStrict { throw failed("its mode") }
     try copy(csystem_access_lists)
   }
 
@@ -169,9 +169,9 @@ public final class OutputFile {
     case .special, .done: return
     case .unnamed:
       // Safety: the paths are NUL-terminated for the time of the call.
-      var result = unsafe csystem_name(sink.number, target)
+      var result = unsafe csystem_name(sink.fileDescriptor, target)
       if result != 0, errno == EEXIST, rule != .new {
-        result = unsafe csystem_replace(sink.number, temporaryPath, target)
+        result = unsafe csystem_replace(sink.fileDescriptor, temporaryPath, target)
       }
       guard result == 0 else { throw SystemError("linkat", errno, path) }
     case .named:
@@ -194,7 +194,7 @@ public final class OutputFile {
   // MARK: - What is no file
 
   private struct Opened {
-    let number: Int32
+    let fileDescriptor: Int32
     var isBlockDevice = false
     var isReadable = false
   }
@@ -202,9 +202,9 @@ public final class OutputFile {
   private static func openSpecial(
     _ place: Place, _ status: stat, _ path: String, _ rule: Rule
   ) throws(SystemError) -> Opened {
-    func refused(_ number: Int32) -> SystemError { SystemError("open", number, path) }
+    func refused(_ errno: Int32) -> SystemError { SystemError("open", errno, path) }
     if let descriptor = place.descriptor {
-      return Opened(number: try Descriptor.duplicate(descriptor, path: path))
+      return Opened(fileDescriptor: try Descriptor.duplicate(descriptor, path: path))
     }
     let kind = status.st_mode & S_IFMT
     if kind == S_IFDIR { throw refused(EISDIR) }
@@ -216,25 +216,25 @@ public final class OutputFile {
     }
     switch kind {
     case S_IFSOCK:
-      let number = unsafe csystem_connect(name)
-      guard number >= 0 else { throw SystemError("connect", errno, path) }
-      return Opened(number: number)
+      let fileDescriptor = unsafe csystem_connect(name)
+      guard fileDescriptor >= 0 else { throw SystemError("connect", errno, path) }
+      return Opened(fileDescriptor: fileDescriptor)
     case S_IFIFO:
       // Waits until somebody reads it.
-      let number = try opening(O_WRONLY)
-      guard number >= 0 else { throw refused(errno) }
-      return Opened(number: number)
+      let fileDescriptor = try opening(O_WRONLY)
+      guard fileDescriptor >= 0 else { throw refused(errno) }
+      return Opened(fileDescriptor: fileDescriptor)
     case S_IFBLK:
       // With O_EXCL one that is mounted, or in other hands, is EBUSY.
-      var number = try opening(O_RDWR | O_EXCL)
-      let isReadable = number >= 0
-      if number < 0, errno == EACCES { number = try opening(O_WRONLY | O_EXCL) }
-      guard number >= 0 else { throw refused(errno) }
-      return Opened(number: number, isBlockDevice: true, isReadable: isReadable)
+      var fileDescriptor = try opening(O_RDWR | O_EXCL)
+      let isReadable = fileDescriptor >= 0
+      if fileDescriptor < 0, errno == EACCES { fileDescriptor = try opening(O_WRONLY | O_EXCL) }
+      guard fileDescriptor >= 0 else { throw refused(errno) }
+      return Opened(fileDescriptor: fileDescriptor, isBlockDevice: true, isReadable: isReadable)
     default:
-      let number = try opening(O_WRONLY)
-      guard number >= 0 else { throw refused(errno) }
-      return Opened(number: number)
+      let fileDescriptor = try opening(O_WRONLY)
+      guard fileDescriptor >= 0 else { throw refused(errno) }
+      return Opened(fileDescriptor: fileDescriptor)
     }
   }
 
@@ -292,9 +292,9 @@ private struct Place {
       let folder = splitPath(name).folder
       // As fs.protected_symlinks: in a folder like /tmp only one's own links are followed.
       if Place.isStrangers(status, in: folder) { throw SystemError("open", EACCES, path) }
-      if let number = Place.ownDescriptor(name) {
+      if let fileDescriptor = Place.ownDescriptor(name) {
         self.init(name: name)
-        descriptor = number
+        descriptor = fileDescriptor
         return
       }
       var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -335,10 +335,10 @@ private struct Place {
   /// The number N of a link /proc/PID/fd/N of this process.
   private static func ownDescriptor(_ path: String) -> Int32? {
     let (folder, name) = splitPath(path)
-    guard let number = Int32(name), !folder.isEmpty,
+    guard let fileDescriptor = Int32(name), !folder.isEmpty,
       resolvedPath(folder) == "/proc/\(getpid())/fd"
     else { return nil }
-    return number
+    return fileDescriptor
   }
 }
 

@@ -18,7 +18,7 @@ extension FileEdit {
   /// Undoes an edit of the file at `path` that was interrupted. Refused while the edit continues.
   public static func recover(_ path: String) throws -> Recovery {
     let edit = try FileEdit(locking: path)
-    let found = try UndoJournal.find(for: edit.descriptor.number, path)
+    let found = try UndoJournal.find(for: edit.descriptor.fileDescriptor, path)
     switch found {
     case .none: return .nothing
     case .void(let journal, let reason): return try journal.giveUp(path, reason)
@@ -30,7 +30,7 @@ extension FileEdit {
 
   private func undo(_ journal: UndoJournal) throws -> Recovery {
     // Its writer is gone with its locks; one that is at a file which had this name has them still.
-    guard csystem_lock(journal.descriptor.number) == 0 else {
+    guard csystem_lock(journal.descriptor.fileDescriptor) == 0 else {
       guard errno == EWOULDBLOCK else {
         throw SystemError("flock", errno, journal.path)
       }
@@ -79,7 +79,7 @@ extension FileEdit {
         try descriptor.synchronize(path: path)
       }
       if let block = contents.block, hasBlock { try takeAway(block, view.stage, size) }
-      _ = csystem_stamp(descriptor.number)
+      _ = csystem_stamp(descriptor.fileDescriptor)
       try descriptor.synchronize(path: path)
       try journal.remove()
     } catch {
@@ -94,10 +94,10 @@ extension FileEdit {
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ size: UInt64
   ) throws -> (FileView, State) {
     guard let block = contents.block else {
-      let view = FileView(descriptor.number, path, 0, .after)
+      let view = FileView(descriptor.fileDescriptor, path, 0, .after)
       return (view, try compare(contents, journal, view))
     }
-    let before = FileView(descriptor.number, path, block.count, .before)
+    let before = FileView(descriptor.fileDescriptor, path, block.count, .before)
     if size < contents.size {
       // Nothing was inserted yet, or it is taken away already: so nothing was written.
       var state = try compare(contents, journal, before)
@@ -106,11 +106,11 @@ extension FileEdit {
       }
       return (before, state)
     }
-    let after = FileView(descriptor.number, path, block.count, .after)
+    let after = FileView(descriptor.fileDescriptor, path, block.count, .after)
     let state = try compare(contents, journal, after)
     guard state.stranger != nil else { return (after, state) }
     // The front is the last that moves. An edit that could not be told from this is not begun.
-    let place = try block.tear(in: descriptor.number, size - block.count, path)
+    let place = try block.tear(in: descriptor.fileDescriptor, size - block.count, path)
     let isMoved = try compare(contents, journal, before).stranger != nil
     guard let place else {
       if isMoved { return (after, state) }
@@ -119,7 +119,7 @@ extension FileEdit {
         "\(path): nothing undone: \(block.count) bytes were inserted only in a part of the file, and "
           + "where, cannot be told (\(journal.path))")
     }
-    let torn = FileView(descriptor.number, path, block.count, .torn(at: place))
+    let torn = FileView(descriptor.fileDescriptor, path, block.count, .torn(at: place))
     let other = try compare(contents, journal, torn)
     return other.stranger == nil && !other.isAfter ? (torn, other) : (after, state)
   }
@@ -132,12 +132,12 @@ extension FileEdit {
     if case .torn(let at) = stage { place = at }
     // A block at the end is none, but a file that is too long.
     if place + block.count >= size {
-      guard ftruncate(descriptor.number, off_t(clamping: size - block.count)) == 0 else {
+      guard ftruncate(descriptor.fileDescriptor, off_t(clamping: size - block.count)) == 0 else {
         throw SystemError("ftruncate", errno, path)
       }
       return
     }
-    while csystem_collapse(descriptor.number, place, block.count) != 0 {
+    while csystem_collapse(descriptor.fileDescriptor, place, block.count) != 0 {
       guard errno == EINTR else { throw SystemError("fallocate", errno, path) }
       try Interrupt.check(path)
     }
@@ -151,14 +151,14 @@ extension FileEdit {
     var stranger: UInt64?
   }
 
-  private static let piece: UInt64 = 64 << 10
+  private static let chunk: UInt64 = 64 << 10
 
   /// Compares byte by byte: a write that a fault of the machine tears leaves both in one range.
   private func compare(
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView
   ) throws -> State {
     var state = State()
-    try forEachPiece(contents, journal, view) {
+    try forEachChunk(contents, journal, view) {
       (offset, there, before, after) throws(SystemError) in
       try Interrupt.check(path)
       for index in there.indices where before[index] != after?[index] {
@@ -178,28 +178,28 @@ extension FileEdit {
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView
   ) throws(SystemError) {
     // What is right already stays untouched: a full disk or a shared block cannot hinder it.
-    try forEachPiece(contents, journal, view) {
+    try forEachChunk(contents, journal, view) {
       (offset, there, before, _) throws(SystemError) in
       guard there != before else { return }
-      try writeFully(before, descriptor.number, offset, path)
+      try writeFully(before, descriptor.fileDescriptor, offset, path)
     }
   }
 
-  private func forEachPiece(
+  private func forEachChunk(
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView,
     _ body: (UInt64, [UInt8], [UInt8], [UInt8]?) throws(SystemError) -> Void
   ) throws(SystemError) {
     for operation in contents.operations {
       var done: UInt64 = 0
       while done < operation.count {
-        let count = Int(min(FileEdit.piece, operation.count - done))
+        let count = Int(min(FileEdit.chunk, operation.count - done))
         let offset = operation.offset + done
         let there = try view.read(offset, count)
-        let number = journal.descriptor.number
-        let before = try readFully(number, operation.place + done, count, journal.path)
+        let fileDescriptor = journal.descriptor.fileDescriptor
+        let before = try readFully(fileDescriptor, operation.place + done, count, journal.path)
         let after =
           contents.hasAfter
-          ? try readFully(number, operation.place + operation.count + done, count, journal.path)
+          ? try readFully(fileDescriptor, operation.place + operation.count + done, count, journal.path)
           : nil
         guard there.count == count, before.count == count, (after?.count ?? count) == count else {
           throw SystemError("read", EIO, path)
@@ -214,10 +214,10 @@ extension FileEdit {
   /// edit that it belongs to wrote at once after it.
   private func checkTimes(_ journal: UndoJournal) throws {
     var (file, beside) = (stat(), stat())
-    guard unsafe fstat(descriptor.number, &file) == 0 else {
+    guard unsafe fstat(descriptor.fileDescriptor, &file) == 0 else {
       throw SystemError("fstat", errno, path)
     }
-    guard unsafe fstat(journal.descriptor.number, &beside) == 0 else {
+    guard unsafe fstat(journal.descriptor.fileDescriptor, &beside) == 0 else {
       throw SystemError("fstat", errno, journal.path)
     }
     let (written, begun) = (nanoseconds(file.st_mtim), nanoseconds(beside.st_mtim))
@@ -286,15 +286,15 @@ extension UndoJournal {
     let size = contents.size
     var last: UInt64 = 0
     let first: UInt64 = contents.block == nil ? 0 : 1
-    for number in first..<max(first, count) {
+    for index in first..<max(first, count) {
       let words = try bytes(place, UndoJournal.operationHeadCount)
       guard words.count == UndoJournal.operationHeadCount, place <= end else {
-        throw impossible(file, "operation \(number)")
+        throw impossible(file, "operation \(index)")
       }
       guard words.load(0, as: UInt64.self) == UInt64(UndoJournal.overwriting) else {
         throw XensaveError(
           .refused,
-          "\(file): nothing undone: \(path): operation \(number) is of kind "
+          "\(file): nothing undone: \(path): operation \(index) is of kind "
             + "\(words.load(0, as: UInt32.self)), which this version does not know")
       }
       let (whole, offset, length) = (
@@ -304,7 +304,7 @@ extension UndoJournal {
       guard length > 0, offset >= last, offset <= size, length <= size - offset,
         length <= (end - place) / 2, whole == UInt64(UndoJournal.operationHeadCount) + 2 * length,
         whole <= end - place
-      else { throw impossible(file, "operation \(number)") }
+      else { throw impossible(file, "operation \(index)") }
       contents.operations.append(
         Operation(
           offset: offset, count: length, place: place + UInt64(UndoJournal.operationHeadCount)))
@@ -350,14 +350,14 @@ extension UndoJournal {
     var place: UInt64 = 24
     let end = byteCount - 8
     guard count <= UInt64(UndoJournal.operationLimit) else { return .damaged }
-    for number in 0..<count {
+    for index in 0..<count {
       let words = try bytes(place, 16)
       guard words.count == 16, end >= place, end - place >= 16 else { return .damaged }
       let (offset, length) = (words.load(0, as: UInt64.self), words.load(8, as: UInt64.self))
       place += 16
       guard length <= end - place else { return .damaged }
       guard offset <= size, length <= size - offset else {
-        throw impossible(file, "patch \(number)")
+        throw impossible(file, "patch \(index)")
       }
       contents.operations.append(Operation(offset: offset, count: length, place: place))
       place += length
@@ -372,16 +372,16 @@ extension UndoJournal {
     let end = byteCount - 8
     while place < end {
       try Interrupt.check(path)
-      let piece = try bytes(place, Int(min(64 << 10, end - place)))
-      guard !piece.isEmpty else { return false }
-      sum.add(piece)
-      place += UInt64(piece.count)
+      let chunk = try bytes(place, Int(min(64 << 10, end - place)))
+      guard !chunk.isEmpty else { return false }
+      sum.add(chunk)
+      place += UInt64(chunk.count)
     }
     let stored = try bytes(end, 8)
     return stored.count == 8 && stored.load(0, as: UInt64.self) == sum.value
   }
 
   private func bytes(_ offset: UInt64, _ count: Int) throws -> [UInt8] {
-    try readFully(descriptor.number, offset, count, path)
+    try readFully(descriptor.fileDescriptor, offset, count, path)
   }
 }

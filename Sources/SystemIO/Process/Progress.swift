@@ -61,14 +61,14 @@ public enum Progress {
     guard isWatched, unsafe state?.phase == nil else { return false }
     let phase = Phase(name: name, total: total, unit: unit, done: done, start: done())
     unsafe state?.phase = phase
-    tell(.begin)
+    notify(.begin)
     return true
   }
 
   /// Ends the phase. With `isDone` false it ended early, and nobody is told.
   public static func end(isDone: Bool = true) {
     guard isWatched, unsafe state?.phase != nil else { return }
-    if isDone { tell(.end) }
+    if isDone { notify(.end) }
     unsafe state?.phase = nil
   }
 
@@ -80,7 +80,7 @@ public enum Progress {
     if watcher != nil { watchedThread.store(UInt(pthread_self()), ordering: .relaxed) }
   }
 
-  /// Work continues: called at each piece of it by who may stop it too (`Interrupt.check`).
+  /// Work continues: called at each chunk of it by who may stop it too (`Interrupt.check`).
   @inline(__always)
   public static func beat() {
     if watchedThread.load(ordering: .relaxed) != 0 { beatSlowly() }
@@ -113,13 +113,13 @@ public enum Progress {
 
   private static func beatSlowly() {
     guard isWatched, unsafe state?.phase != nil else { return }
-    let now = Surroundings.nanoseconds
-    if unsafe now &- (state?.lastTold ?? 0) >= interval { tell(.running) }
+    let now = Environment.nanoseconds
+    if unsafe now &- (state?.lastTold ?? 0) >= interval { notify(.running) }
   }
 
-  private static func tell(_ moment: ProgressState.Moment) {
+  private static func notify(_ moment: ProgressState.Moment) {
     guard let current = unsafe state, let phase = current.phase else { return }
-    unsafe state?.lastTold = Surroundings.nanoseconds
+    unsafe state?.lastTold = Environment.nanoseconds
     // Totals are what is known beforehand: headers may come on top of them.
     let now = phase.done()
     let done = min(now > phase.start ? now - phase.start : 0, phase.total ?? .max)

@@ -15,8 +15,8 @@ public final class ReadingCommand {
   public init(_ command: String) throws(SystemError) {
     let pipe = try Pipe()
     var id: pid_t = 0
-    let number = unsafe csystem_spawn_shell(command, pipe.reading.number, &id)
-    guard number == 0 else { throw SystemError("posix_spawn", number, command) }
+    let problem = unsafe csystem_spawn_shell(command, pipe.reading.fileDescriptor, &id)
+    guard problem == 0 else { throw SystemError("posix_spawn", problem, command) }
     process = id
     sink = Sink(try pipe.writing.duplicate(path: command), path: command)
   }

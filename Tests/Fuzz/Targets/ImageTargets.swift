@@ -34,9 +34,9 @@ let imageTargets: [FuzzTarget] = [
 private func parts(
   _ source: Source, _ operation: UInt8, sink: Sink?
 ) -> (text: [String], error: String?) {
-  var reader = StreamReader(source, leavesPageTables: operation & 16 != 0)
+  var reader = StreamReader(source, skipsPageTables: operation & 16 != 0)
   var out: [String] = []
-  let arena = Arena(capacity: 64)
+  let arena = PageAlignedBuffer(capacity: 64)
   do throws(StreamError) {
     while let part = try reader.next() {
       switch part {
@@ -103,7 +103,7 @@ private func verify(_ bytes: [UInt8]) throws {
 
 /// Whether a release takes an image: the same answer from both ways to ask.
 private func compat(_ bytes: [UInt8]) throws {
-  guard let survey = try? CompatSurvey(MemoryFile.input.source(bytes)) else { return }
+  guard let survey = try? CompatSummary(MemoryFile.input.source(bytes)) else { return }
   for minor in [5, 6, 13, 14, 17, 20] as [UInt32] {
     _ = Compat.check(survey, for: XenRelease(4, minor)).map(\.description)
   }

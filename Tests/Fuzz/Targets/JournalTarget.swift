@@ -109,9 +109,9 @@ private func journal(_ input: [UInt8]) throws {
 private func mend(_ bytes: inout [UInt8], _ operations: [Operation], _ path: String) throws {
   var status = stat()
   let descriptor = try Descriptor.open(path)
-  guard fstat(descriptor.number, &status) == 0 else { return }
+  guard fstat(descriptor.fileDescriptor, &status) == 0 else { return }
   var birth: UInt64 = 0
-  _ = csystem_birth(descriptor.number, &birth)
+  _ = csystem_birth(descriptor.fileDescriptor, &birth)
   bytes.put(8, UInt64(bytes.count))
   bytes.put(40, UInt64(status.st_ino))
   bytes.put(48, birth)
@@ -123,6 +123,6 @@ private func mend(_ bytes: inout [UInt8], _ operations: [Operation], _ path: Str
     bytes.put(
       56,
       try EditedRange.hash(
-        around: ranges, in: FileView(descriptor.number, path, 0, .after), UInt64(status.st_size)))
+        around: ranges, in: FileView(descriptor.fileDescriptor, path, 0, .after), UInt64(status.st_size)))
   }
 }

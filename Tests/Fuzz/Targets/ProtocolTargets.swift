@@ -56,7 +56,7 @@ private func trace(_ bytes: [UInt8]) throws {
   for rate in [1, 125_000_000, UInt64.max] as [UInt64] {
     guard let replay = Replay(trace, bytesPerSecond: rate) else { continue }
     let policies: [any Policy] = [
-      StopBehind(rounds: 0), StopBehind(rounds: 3), BuiltinPolicy(), DowntimePolicy(budget: 1000),
+      StopAfter(rounds: 0), StopAfter(rounds: 3), XenDefaultPolicy(), DowntimePolicy(budget: 1000),
     ]
     for policy in policies {
       let result = replay.run(policy)
@@ -152,10 +152,10 @@ private let packed: [[UInt8]] = [
   [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00],
 ]
 
-/// One frame, read in pieces: what comes out is at most what its length allows.
+/// One frame, read in chunks: what comes out is at most what its length allows.
 private func zstd(_ bytes: [UInt8]) throws {
   guard let reader = try? ZstdReader(MemoryFile.input.source(bytes)) else { return }
-  let arena = Arena(capacity: 8192)
+  let arena = PageAlignedBuffer(capacity: 8192)
   var count = 0
   while !reader.isAtEnd, count < 64 << 20 {
     guard let got = try? reader.read(into: arena, 0..<8192) else { return }

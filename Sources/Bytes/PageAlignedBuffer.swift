@@ -6,7 +6,7 @@
 
 /// Page-aligned memory that lends spans of itself. Freed with its last reference; not zeroed.
 @safe
-public final class Arena {
+public final class PageAlignedBuffer {
   /// Bytes that the memory holds.
   public private(set) var capacity: Int
   private var base: UnsafeMutableRawPointer
@@ -14,7 +14,7 @@ public final class Arena {
   /// Memory for at least `capacity` bytes.
   public init(capacity: Int) {
     self.capacity = max(capacity, 4096)
-    unsafe base = Arena.allocate(self.capacity)
+    unsafe base = PageAlignedBuffer.allocate(self.capacity)
   }
 
   deinit { unsafe free(base) }
@@ -29,7 +29,7 @@ public final class Arena {
   /// Makes room for `count` bytes; what was there stays.
   public func reserve(_ count: Int) {
     guard count > capacity else { return }
-    let larger = unsafe Arena.allocate(count)
+    let larger = unsafe PageAlignedBuffer.allocate(count)
     // Safety: both blocks hold at least `capacity` bytes, the smaller of the two.
     unsafe larger.copyMemory(from: base, byteCount: capacity)
     unsafe free(base)

@@ -5,7 +5,7 @@ internal import Glibc
 /// The long skips over page contents of a source in a file. Records of pages mostly have one length,
 /// so where the next headers are can be guessed: where one has to wait for them, they are asked for in
 /// advance, and the disk fetches several at once. Costs nothing where they are in memory.
-struct Jumps {
+struct HeaderPrefetcher {
   /// What a read takes that has to wait for a disk: less than any disk, more than any copy.
   private static let slow = Duration.microseconds(20)
   private static let shortest: UInt64 = 64 << 10
@@ -51,7 +51,7 @@ struct Jumps {
     while asked < Self.ahead, position + (asked + 1) * stride < end {
       asked += 1
       _ = posix_fadvise(
-        source.number, source.fileOffset(position + asked * stride), Self.headByteCount,
+        source.fileDescriptor, source.fileOffset(position + asked * stride), Self.headByteCount,
         POSIX_FADV_WILLNEED)
     }
   }

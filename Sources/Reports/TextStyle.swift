@@ -14,12 +14,12 @@ package enum Palette {
 }
 
 /// Colours text, or leaves it as it is. What it colours is escaped already.
-package struct Ink {
+package struct TextStyle {
   package var isOn = false
 
   package init(isOn: Bool = false) { self.isOn = isOn }
 
-  package static let none = Ink()
+  package static let none = TextStyle()
 
   package func title(_ text: String) -> String {
     Style(bold: true).applied(to: text, isEnabled: isOn)

@@ -3,12 +3,12 @@
 public import Bytes
 public import Format
 
-/// One piece of a saved domain.
-public enum Part: Sendable {
+/// One chunk of a saved domain.
+public enum StreamElement: Sendable {
   case header(Header)
   case record(Record)
   /// Bytes after the end of the stream, of a record that is cut off, or that have no length.
-  case trailing(Trailing)
+  case trailing(TrailingBytes)
 }
 
 /// A header with its optional data.
@@ -29,7 +29,7 @@ public struct Header: Sendable {
   }
 
   /// The rows laid over it.
-  public var layout: BodyLayout { BodyLayout(kind.fields, BodyContext(order: order)) }
+  public var layout: BodySchema { BodySchema(kind.fields, BodyContext(order: order)) }
 
   /// The unsigned number of a field; nil if there is no such number.
   public func number(_ name: String) -> UInt64? {
@@ -86,7 +86,7 @@ public struct Record: Sendable {
   /// The offset of the first byte after it.
   public var endOffset: UInt64 { offset + totalByteCount }
   /// The rows laid over the body.
-  public var layout: BodyLayout { BodyLayout(type, body: body, context) }
+  public var layout: BodySchema { BodySchema(type, body: body, context) }
   /// "record 17 (X86_TSC_INFO)", for messages.
   public var place: String { "record \(index) (\(type.name))" }
 
@@ -142,7 +142,7 @@ public struct Record: Sendable {
 }
 
 /// Bytes that belong to no record.
-public struct Trailing: Sendable, Equatable {
+public struct TrailingBytes: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
     /// After the stream's end: another program's, such as xl's handshake in a migration.
     case afterEnd

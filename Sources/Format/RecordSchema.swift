@@ -43,7 +43,7 @@ public enum Guests: Sendable, Equatable {
 }
 
 /// A record type: number, name, who carries it and when, how long it is and its rows.
-public struct Layout: Sendable {
+public struct RecordSchema: Sendable {
   /// When a stream has the record.
   public enum Phase: Sendable, Equatable {
     /// Once, before STATIC_DATA_END: what the domain is made with.
@@ -135,26 +135,26 @@ public struct Layout: Sendable {
 }
 
 /// All record types of all layers, by number and by name.
-public enum Layouts {
+public enum RecordSchemas {
   /// Every record type that is known, libxc's first. A new type is added to one of these tables.
-  private static let tables: [Layout] =
+  private static let tables: [RecordSchema] =
     LibxcRecords.all + LibxlRecords.all + DraftB.records + XenopsdRecords.all
 
   /// Rows that a test adds for as long as it runs: nothing else that knows records has to change.
-  @TaskLocal package static var added: [Layout] = []
+  @TaskLocal package static var added: [RecordSchema] = []
 
-  public static var all: [Layout] { added.isEmpty ? tables : tables + added }
+  public static var all: [RecordSchema] { added.isEmpty ? tables : tables + added }
 
   private static let byType = Dictionary(uniqueKeysWithValues: tables.map { ($0.type, $0) })
   private static let byName = Dictionary(
     tables.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
 
-  public static func of(_ type: RecordType) -> Layout? {
+  public static func of(_ type: RecordType) -> RecordSchema? {
     byType[type] ?? added.first { $0.type == type }
   }
 
   /// The layout called `name`. END stands in both layers: `layer` decides, libxc if nil.
-  public static func named(_ name: String, layer: Layer? = nil) -> Layout? {
+  public static func named(_ name: String, layer: Layer? = nil) -> RecordSchema? {
     guard let layer else { return byName[name] ?? added.first { $0.name == name } }
     return all.first { $0.name == name && $0.type.layer == layer }
   }

@@ -1,4 +1,4 @@
-// SIGKILL of a program that has a domain in its hands: the guardian puts the domain back.
+// SIGKILL of a program that has a domain in its hands: the crash guard puts the domain back.
 
 import Glibc
 import Live
@@ -12,7 +12,7 @@ import struct TestKit.Seed
 final class Victim {
   static let program =
     #filePath.replacing(
-      "Tests/XenDomainTests/GuardianTests.swift", with: ".build/debug/xen-victim")
+      "Tests/XenDomainTests/CrashGuardTests.swift", with: ".build/debug/xen-victim")
 
   let id: pid_t
   private let output: Int32
@@ -45,7 +45,7 @@ final class Victim {
   /// Waits until it has said that it is ready.
   func awaitReady() -> Bool { Victim.read(output, 6) == "ready\n" }
 
-  /// Kills it and waits until nobody holds its standard error any more, and so its guardian is gone
+  /// Kills it and waits until nobody holds its standard error any more, and so its crash guard is gone
   /// too: what these have said there.
   func kill() -> String {
     Glibc.kill(id, SIGKILL)
@@ -74,7 +74,7 @@ private func closedPipe(_ ends: inout [Int32]) -> Int32 {
 }
 
 @Suite(.serialized, .enabled(if: FakeXen.hasCompiler, "needs a C compiler called cc"))
-struct GuardianTests {
+struct CrashGuardTests {
   func state(_ xen: FakeXen) -> [Int] {
     ["paused", "suspended", "log_dirty"].map(xen.number)
   }
@@ -171,14 +171,14 @@ struct GuardianTests {
     let host = try xen.host()
     let domain = try host.domain(5)
     for words in [["/nonexistent"], ["/bin/true"]] {
-      host.guardianWords = words
+      host.crashGuardWords = words
       for work in [domain.pause, domain.suspend, domain.enableLogDirty] {
         let error = #expect(throws: XensaveError.self) { try work() }
-        #expect(error?.description.hasPrefix("the guardian that would put") == true)
+        #expect(error?.description.hasPrefix("the crash guard that would put") == true)
       }
       #expect(state(xen) == [0, 0, 0])
     }
-    host.guardianWords = []
+    host.crashGuardWords = []
     try domain.pause()
     #expect(state(xen) == [1, 0, 0])
   }
