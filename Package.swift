@@ -3,7 +3,7 @@
 import PackageDescription
 
 /// The settings of every Swift target of this package.
-let house: [SwiftSetting] = [
+let settings: [SwiftSetting] = [
   .strictMemorySafety(),
   .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"),
@@ -13,12 +13,12 @@ let house: [SwiftSetting] = [
 ]
 
 func swift(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: house)
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   // Tests call C as they like: strict memory safety is for what users run.
-  .testTarget(name: name, dependencies: dependencies, swiftSettings: Array(house.dropFirst()))
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: Array(settings.dropFirst()))
 }
 
 /// The fuzzer's program is only built where XENSAVE_FUZZ is set (scripts/fuzz): it needs libFuzzer.
@@ -34,14 +34,14 @@ let fuzz: [Target] =
     .testTarget(
       name: "FuzzTests", dependencies: fuzzed, path: "Tests/Fuzz",
       exclude: ["CFuzz", "Program"], sources: ["Targets", "Tests"],
-      swiftSettings: Array(house.dropFirst()))
+      swiftSettings: Array(settings.dropFirst()))
   ]
   : [
     .target(name: "CFuzz", path: "Tests/Fuzz/CFuzz"),
     .executableTarget(
       name: "xensave-fuzz", dependencies: fuzzed + ["CFuzz"], path: "Tests/Fuzz",
       exclude: ["CFuzz", "Tests"], sources: ["Targets", "Program"],
-      swiftSettings: Array(house.dropFirst()) + [.unsafeFlags(["-parse-as-library"])]),
+      swiftSettings: Array(settings.dropFirst()) + [.unsafeFlags(["-parse-as-library"])]),
   ]
 
 let package = Package(
@@ -52,7 +52,7 @@ let package = Package(
   ],
   targets: [
     .executableTarget(
-      name: "xensave-lua", dependencies: ["CommandLine", "SaveHelper"], swiftSettings: house),
+      name: "xensave-lua", dependencies: ["CommandLine", "SaveHelper"], swiftSettings: settings),
     // Prints the documents that are made from the declarations; it is not shipped.
     .executableTarget(
       name: "DocGenerator",
@@ -61,7 +61,7 @@ let package = Package(
         "Terminal", "Format", "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: house),
+      swiftSettings: settings),
     swift(
       "CommandLine",
       [
@@ -107,11 +107,11 @@ let package = Package(
     swift(
       "Reports",
       [
-        "GuestOS", "Pages", "Legacy", "Convert", "Live", "Terminal", "ImageCheck", "ImageEdit",
+        "GuestOS", "Pages", "Legacy", "Convert", "Terminal", "ImageCheck", "ImageEdit",
         "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes",
       ]),
-    swift("LuaRuntime", ["CLuaShim", "CLua", "CSystem"]),
-    swift("GuestOS", ["Pages", "Bytes"]),
+    swift("LuaRuntime", ["SystemIO", "CLuaShim", "CLua", "CSystem"]),
+    swift("GuestOS", ["Pages", "SystemIO", "Bytes"]),
     swift("Pages", ["ImageCheck", "ImageEdit", "Stream", "Format", "Zstd", "SystemIO", "Bytes"]),
     swift("Legacy", ["ImageEdit", "Stream", "Format", "SystemIO", "Bytes"]),
     swift("Convert", ["ImageCheck", "ImageEdit", "Stream", "Format", "JSON", "SystemIO", "Bytes"]),
@@ -140,7 +140,7 @@ let package = Package(
     // What tests of several targets share.
     .target(
       name: "TestKit", dependencies: ["Terminal", "Live", "Format"], path: "Tests/TestKit",
-      swiftSettings: Array(house.dropFirst())),
+      swiftSettings: Array(settings.dropFirst())),
     tests(
       "ShellTests",
       [
@@ -174,7 +174,7 @@ let package = Package(
       dependencies: [
         "SaveHelper", "XenDomain", "HelperProtocol", "SimDomain", "Live", "Format", "TestKit",
       ],
-      path: "Tests/SimHelper", swiftSettings: Array(house.dropFirst())),
+      path: "Tests/SimHelper", swiftSettings: Array(settings.dropFirst())),
     tests(
       "HelperTests",
       [
@@ -185,7 +185,7 @@ let package = Package(
     // A program that is killed with a domain of the fake Xen in its hands.
     .executableTarget(
       name: "xen-victim", dependencies: ["XenDomain", "Live", "SystemIO"], path: "Tests/XenVictim",
-      swiftSettings: Array(house.dropFirst())),
+      swiftSettings: Array(settings.dropFirst())),
     tests(
       "XenDomainTests",
       [

@@ -1,4 +1,4 @@
-# What the shell scripts share: -h and --help print the text at the head of the script, and an
+# What the shell scripts share: -h and --help print the text at the top of the script, and an
 # option that is not in that text is refused. To be sourced in the project's folder.
 case ${1:-} in
   -h | --help)

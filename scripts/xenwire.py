@@ -42,8 +42,8 @@ def u64(*values):
     return struct.pack(f"<{len(values)}Q", *values)
 
 
-def padded(body, octet=b"\0"):
-    return body + octet * (-len(body) % 8)
+def padded(body, byte=b"\0"):
+    return body + byte * (-len(body) % 8)
 
 
 # Containers and headers
@@ -104,7 +104,7 @@ def page_entries(pfns, kind=NOTAB):
 
 
 def page_data(entries, pages=b"", count=None, reserved=0):
-    """`entries` and `pages` are octets."""
+    """`entries` and `pages` are bytes."""
     return u32(len(entries) // 8 if count is None else count, reserved) + entries + pages
 
 
@@ -201,7 +201,7 @@ def vcpu(body, number=0, reserved=0):
 
 
 def vcpu_basic(start_info_pfn, cr3_pfn):
-    """vcpu_guest_context of a 64-bit guest, 5168 octets."""
+    """vcpu_guest_context of a 64-bit guest, 5168 bytes."""
     body = bytearray(fxsave() + bytes(4656))
     struct.pack_into("<Q", body, 512, 1 << 2 | 1 << 5)  # in kernel, online
     struct.pack_into("<Q", body, 616, start_info_pfn)  # edx

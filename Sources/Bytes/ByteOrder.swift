@@ -27,11 +27,11 @@ extension FixedWidthInteger {
   }
 }
 
-/// Integers that may be read from raw memory: those of 1, 2, 4 and 8 octets.
+/// Integers that may be read from raw memory: those of 1, 2, 4 and 8 bytes.
 public typealias LoadableInteger = FixedWidthInteger & BitwiseCopyable
 
 extension RawSpan {
-  /// The integer at `offset` (octets from the start of the span).
+  /// The integer at `offset` (bytes from the start of the span).
   ///
   /// A range outside the span is a broken promise of the caller and traps.
   @inlinable
@@ -39,7 +39,7 @@ extension RawSpan {
     _ offset: Int, as type: T.Type, _ order: ByteOrder = .little
   ) -> T {
     precondition(offset >= 0 && byteCount - offset >= MemoryLayout<T>.size)
-    // Safety: the precondition holds all of T's octets inside the span.
+    // Safety: the precondition holds all of T's bytes inside the span.
     return unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: type).ordered(order)
   }
 }
@@ -50,11 +50,11 @@ extension [UInt8] {
   public func load<T: LoadableInteger>(
     _ offset: Int, as type: T.Type, _ order: ByteOrder = .little
   ) -> T {
-    // Safety: UInt8 has no padding, so every octet of the span is initialised.
+    // Safety: UInt8 has no padding, so every byte of the span is initialised.
     unsafe self.span.bytes.load(offset, as: type, order)
   }
 
-  /// Appends the octets of `value` in `order`.
+  /// Appends the bytes of `value` in `order`.
   @inlinable
   public mutating func append<T: LoadableInteger>(
     integer value: T, _ order: ByteOrder = .little
@@ -65,7 +65,7 @@ extension [UInt8] {
     }
   }
 
-  /// Writes the octets of `value` at `offset`; traps outside the array.
+  /// Writes the bytes of `value` at `offset`; traps outside the array.
   @inlinable
   public mutating func store<T: LoadableInteger>(
     _ offset: Int, _ value: T, _ order: ByteOrder = .little
@@ -77,17 +77,17 @@ extension [UInt8] {
     }
   }
 
-  /// The unsigned integer of `width` (1, 2, 4 or 8) octets at `offset`.
+  /// The unsigned integer of `width` (1, 2, 4 or 8) bytes at `offset`.
   public func unsigned(at offset: Int, width: Int, _ order: ByteOrder = .little) -> UInt64 {
     var value: UInt64 = 0
     for index in 0..<width {
-      let octet = UInt64(self[offset + (order == .little ? width - 1 - index : index)])
-      value = value << 8 | octet
+      let byte = UInt64(self[offset + (order == .little ? width - 1 - index : index)])
+      value = value << 8 | byte
     }
     return value
   }
 
-  /// Writes the low `width` octets of `value` at `offset`.
+  /// Writes the low `width` bytes of `value` at `offset`.
   public mutating func set(
     unsigned value: UInt64, at offset: Int, width: Int, _ order: ByteOrder = .little
   ) {

@@ -1,18 +1,18 @@
 // CRC-32 as zlib and ISO-HDLC have it: draft B of the image format closes its records with it.
 
 /// A CRC-32 in the making: polynomial 0x04C11DB7 reflected, begun and ended with all ones.
-/// Eight octets at a time, by eight tables of 256 words.
+/// Eight bytes at a time, by eight tables of 256 words.
 public struct CRC32: Sendable, Equatable {
   private var state = UInt32.max
 
   public init() {}
 
-  /// The checksum of all octets so far; 0 of none.
+  /// The checksum of all bytes so far; 0 of none.
   public var value: UInt32 { ~state }
 
-  public mutating func update(_ octets: [UInt8]) {
-    // Safety: UInt8 has no padding, so every octet of the span is initialised.
-    unsafe update(octets.span.bytes)
+  public mutating func update(_ bytes: [UInt8]) {
+    // Safety: UInt8 has no padding, so every byte of the span is initialised.
+    unsafe update(bytes.span.bytes)
   }
 
   public mutating func update(_ span: RawSpan) {
@@ -24,10 +24,10 @@ public struct CRC32: Sendable, Equatable {
       while count - offset >= 8 {
         let word = span.load(offset, as: UInt64.self) ^ UInt64(state)
         var next: UInt32 = 0
-        for octet in 0..<8 {
-          // Safety: an octet and a number below 8 make an index below 2048, which the tables have.
-          let index = Int(truncatingIfNeeded: word >> UInt64(8 * octet)) & 0xFF
-          next ^= unsafe tables[(7 - octet) << 8 | index]
+        for byte in 0..<8 {
+          // Safety: a byte and a number below 8 make an index below 2048, which the tables have.
+          let index = Int(truncatingIfNeeded: word >> UInt64(8 * byte)) & 0xFF
+          next ^= unsafe tables[(7 - byte) << 8 | index]
         }
         state = next
         offset += 8
@@ -41,13 +41,13 @@ public struct CRC32: Sendable, Equatable {
     self.state = state
   }
 
-  /// Table n has the effect of an octet that n more octets follow.
+  /// Table n has the effect of a byte that n more bytes follow.
   private static let tables: [UInt32] = {
     var tables = [UInt32](repeating: 0, count: 8 * 256)
-    for octet in 0..<256 {
-      var word = UInt32(octet)
+    for byte in 0..<256 {
+      var word = UInt32(byte)
       for _ in 0..<8 { word = word >> 1 ^ (word & 1 == 0 ? 0 : 0xEDB8_8320) }
-      tables[octet] = word
+      tables[byte] = word
     }
     for index in 256..<8 * 256 {
       let shorter = tables[index - 256]

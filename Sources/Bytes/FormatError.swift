@@ -5,7 +5,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
   public enum Kind: Sendable, Equatable {
     /// No field, element or record type has this name.
     case unknownName
-    /// There is such a name, but nothing of it in this body; the problem goes on from the body's name.
+    /// There is such a name, but nothing of it in this body; the problem continues from the body's name.
     case absent
     /// The value does not fit its field.
     case outOfRange
@@ -18,7 +18,7 @@ public struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
   public let kind: Kind
   /// The path of the field, for example "param[3].value"; empty for the whole body.
   public let field: String
-  /// Octets from the start of the body, where one can be named.
+  /// Bytes from the start of the body, where one can be named.
   public let offset: Int?
   /// What was expected and what was found, without a full stop.
   public let problem: String

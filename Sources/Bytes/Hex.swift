@@ -1,4 +1,4 @@
-// Numbers and octets as the text that people read.
+// Numbers and bytes as the text that people read.
 
 extension BinaryInteger {
   /// "0x" and lower-case hexadecimal digits; at least `digits` of them.
@@ -20,8 +20,8 @@ extension BinaryInteger {
 }
 
 extension UInt64 {
-  /// An octet count as people say it: "4.0 MiB". Binary units, one decimal.
-  public var octetCount: String {
+  /// A byte count as people say it: "4.0 MiB". Binary units, one decimal.
+  public var byteCount: String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
     var unit = 0
     var tenths = self
@@ -37,26 +37,26 @@ extension UInt64 {
 }
 
 extension Sequence<UInt8> {
-  /// Two hexadecimal digits for each octet, no separators.
+  /// Two hexadecimal digits for each byte, no separators.
   public var hexDigits: String {
     let digits = Array("0123456789abcdef".utf8)
     var text: [UInt8] = []
-    for octet in self {
-      text.append(digits[Int(octet >> 4)])
-      text.append(digits[Int(octet & 15)])
+    for byte in self {
+      text.append(digits[Int(byte >> 4)])
+      text.append(digits[Int(byte & 15)])
     }
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// The octets as text with everything outside printable ASCII made visible as "\xNN":
+  /// The bytes as text with everything outside printable ASCII made visible as "\xNN":
   /// names from an image must not steer a terminal.
   public var printable: String {
     var out = ""
-    for octet in self {
-      switch octet {
+    for byte in self {
+      switch byte {
       case 0x5C: out += "\\\\"
-      case 0x20..<0x7F: out.unicodeScalars.append(Unicode.Scalar(octet))
-      default: out += "\\x" + [octet].hexDigits
+      case 0x20..<0x7F: out.unicodeScalars.append(Unicode.Scalar(byte))
+      default: out += "\\x" + [byte].hexDigits
       }
     }
     return out

@@ -1,6 +1,6 @@
 /* The sandbox's Lua side. What cannot be seen to here (a search that takes for ever inside one C
-   function) is left to the deadline of the thread, and what Lua itself may get wrong to the wall
-   around it: see csystem_seal_thread. */
+   function) is left to the deadline of the thread, and what Lua itself may get wrong to the seccomp
+   filter of the thread: see csystem_seal_thread. */
 #include "sandbox.h"
 
 #include <lauxlib.h>
@@ -111,13 +111,13 @@ static int safe_match(lua_State *L) {
     luaL_checklstring(L, 1, &subject);
     luaL_checklstring(L, 2, &pattern);
     if (subject > subject_limit || pattern > pattern_limit) {
-        return luaL_error(L, "a sandbox searches %d octets for patterns of %d octets at most",
+        return luaL_error(L, "a sandbox searches %d bytes for patterns of %d bytes at most",
                           (int)subject_limit, (int)pattern_limit);
     }
     return call_original(L);
 }
 
-/* ---- functions of C that can go on for ever, or for as good as ever ----
+/* ---- functions of C that can continue for ever, or for as good as ever ----
    Hooks do not run inside them: what they go over is limited. */
 
 enum { item_limit = 1 << 24 };
@@ -208,7 +208,7 @@ static void push_clocks(lua_State *L) {
         lua_setfield(L, -2, names[i]);
     }
     lua_remove(L, -2);
-    /* The zone's file is read now: a sealed thread opens none. */
+    /* The zone's file is read now: a sandboxed thread opens none. */
     tzset();
 }
 

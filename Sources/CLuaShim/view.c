@@ -36,7 +36,7 @@ static bool is_live(const view *v) {
     return v->cell->generation == v->generation && v->cell->base != NULL;
 }
 
-static uint8_t *octets(lua_State *L, const view *v) {
+static uint8_t *bytes_of(lua_State *L, const view *v) {
     if (!is_live(v)) {
         luaL_error(L, "stale view: what it showed is gone (a view is valid until the next record or "
                       "batch; view:bytes() makes a copy)");
@@ -44,7 +44,7 @@ static uint8_t *octets(lua_State *L, const view *v) {
     return v->cell->base + v->offset;
 }
 
-/* Octets from `offset` to the end of the view: none where that lies outside, which `place` refuses.
+/* Bytes from `offset` to the end of the view: none where that lies outside, which `place` refuses.
    What a script gives may be any integer: it is compared before anything is computed from it. */
 static lua_Integer rest_of(const view *v, lua_Integer offset) {
     if (offset < 0 || (lua_Unsigned)offset > v->length) return 0;
@@ -54,14 +54,14 @@ static lua_Integer rest_of(const view *v, lua_Integer offset) {
 static size_t place(lua_State *L, const view *v, lua_Integer offset, lua_Integer count) {
     if (offset < 0 || count < 0 || (lua_Unsigned)offset > v->length ||
         (lua_Unsigned)count > v->length - (size_t)offset) {
-        luaL_error(L, "octets %I..%I are outside this view of %I octets", offset,
+        luaL_error(L, "bytes %I..%I are outside this view of %I bytes", offset,
                    (lua_Integer)((lua_Unsigned)offset + (lua_Unsigned)count),
                    (lua_Integer)v->length);
     }
     return (size_t)offset;
 }
 
-/* Says why where it cannot be written; notes that `count` octets from `offset` on are. */
+/* Says why where it cannot be written; notes that `count` bytes from `offset` on are. */
 static void check_writable(lua_State *L, view *v, size_t offset, size_t count) {
     if (v->is_read_only) {
         clua_push_kept(L, 1, v, 2);
@@ -85,7 +85,7 @@ static inline __attribute__((always_inline)) int number(lua_State *L, size_t wid
     lua_Integer wanted = lua_tointegerx(L, 2, &is_integer);
     if (!is_integer) wanted = luaL_checkinteger(L, 2);
     size_t offset = place(L, v, wanted, (lua_Integer)width);
-    uint8_t *start = octets(L, v) + offset;
+    uint8_t *start = bytes_of(L, v) + offset;
     uint64_t value = 0;
     if (!lua_isnoneornil(L, 3)) {
         lua_Integer given = luaL_checkinteger(L, 3);
@@ -135,7 +135,7 @@ static bool is_zero(const uint8_t *start, size_t count) {
 
 static int iszero(lua_State *L) {
     view light, *v = self(L, &light);
-    lua_pushboolean(L, is_zero(octets(L, v), v->length));
+    lua_pushboolean(L, is_zero(bytes_of(L, v), v->length));
     return 1;
 }
 
@@ -144,7 +144,7 @@ static int bytes(lua_State *L) {
     lua_Integer offset = luaL_optinteger(L, 2, 0);
     lua_Integer count = luaL_optinteger(L, 3, rest_of(v, offset));
     size_t start = place(L, v, offset, count);
-    lua_pushlstring(L, (const char *)octets(L, v) + start, (size_t)count);
+    lua_pushlstring(L, (const char *)bytes_of(L, v) + start, (size_t)count);
     return 1;
 }
 
@@ -155,7 +155,7 @@ static int put(lua_State *L) {
     luaL_checktype(L, 3, LUA_TSTRING);
     const char *text = lua_tolstring(L, 3, &count);
     size_t start = place(L, v, offset, (lua_Integer)count);
-    uint8_t *base = octets(L, v);
+    uint8_t *base = bytes_of(L, v);
     check_writable(L, v, start, count);
     memcpy(base + start, text, count);
     return 0;
@@ -163,22 +163,22 @@ static int put(lua_State *L) {
 
 static int fill(lua_State *L) {
     view light, *v = self(L, &light);
-    lua_Integer octet = luaL_checkinteger(L, 2);
-    luaL_argcheck(L, octet >= 0 && octet <= 255, 2, "expected an octet from 0 to 255");
-    uint8_t *base = octets(L, v);
+    lua_Integer byte = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, byte >= 0 && byte <= 255, 2, "expected a byte from 0 to 255");
+    uint8_t *base = bytes_of(L, v);
     check_writable(L, v, 0, v->length);
-    memset(base, (int)octet, v->length);
+    memset(base, (int)byte, v->length);
     return 0;
 }
 
 static int equal(lua_State *L) {
     view light, *v = self(L, &light);
-    const uint8_t *mine = octets(L, v);
+    const uint8_t *mine = bytes_of(L, v);
     view other_light, *other = view_at(L, 2, &other_light);
     size_t count;
     const uint8_t *theirs;
     if (other) {
-        theirs = octets(L, other);
+        theirs = bytes_of(L, other);
         count = other->length;
     } else {
         luaL_checktype(L, 2, LUA_TSTRING);
@@ -195,7 +195,7 @@ static int find(lua_State *L) {
     const char *text = lua_tolstring(L, 2, &count);
     lua_Integer from = luaL_optinteger(L, 3, 0);
     size_t start = place(L, v, from, 0);
-    const uint8_t *base = octets(L, v);
+    const uint8_t *base = bytes_of(L, v);
     const uint8_t *rest = base + start;
     size_t left = v->length - start;
     while (left >= count) {
@@ -214,7 +214,7 @@ static int find(lua_State *L) {
 
 /* Pushes a view of a part, or with another byte order. */
 static int derived(lua_State *L, const view *v, size_t offset, size_t length, bool is_big) {
-    octets(L, v);
+    bytes_of(L, v);
     view *part = lua_newuserdatauv(L, sizeof *part, v->is_read_only ? 2 : 1);
     *part = *v;
     part->offset += offset;
@@ -254,8 +254,8 @@ static int unpack(lua_State *L) {
     luaL_checktype(L, 2, LUA_TSTRING);
     lua_Integer offset = luaL_optinteger(L, 3, 0);
     size_t start = place(L, v, offset, 0);
-    const uint8_t *base = octets(L, v);
-    /* What string.unpack may look at is copied; formats of more octets are not what it is for. */
+    const uint8_t *base = bytes_of(L, v);
+    /* What string.unpack may look at is copied; formats of more bytes are not what it is for. */
     size_t rest = v->length - start;
     lua_settop(L, 2);
     lua_pushvalue(L, lua_upvalueindex(2));
@@ -271,7 +271,7 @@ static int unpack(lua_State *L) {
 
 static int length(lua_State *L) {
     view light, *v = self(L, &light);
-    octets(L, v); /* of a stale view it is not known */
+    bytes_of(L, v); /* of a stale view it is not known */
     lua_pushinteger(L, (lua_Integer)v->length);
     return 1;
 }
@@ -283,7 +283,7 @@ static int text(lua_State *L) {
         return 1;
     }
     char out[80];
-    snprintf(out, sizeof out, "%sview of %zu octets at 0x%llx", is_live(v) ? "" : "stale ",
+    snprintf(out, sizeof out, "%sview of %zu bytes at 0x%llx", is_live(v) ? "" : "stale ",
              v->length, (unsigned long long)v->address);
     lua_pushstring(L, out);
     return 1;

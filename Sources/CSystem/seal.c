@@ -1,4 +1,4 @@
-/* The wall around a thread: see csystem_seal_thread. A list of what is allowed; all else is EPERM. */
+/* The seccomp filter of a thread: see csystem_seal_thread. A list of what is allowed; all else is EPERM. */
 #define _GNU_SOURCE
 #include "CSystemThreads.h"
 

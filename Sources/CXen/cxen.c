@@ -260,8 +260,8 @@ int cxen_log_dirty_off(struct cxen *xen, uint32_t domain) {
 
 long long cxen_log_dirty(struct cxen *xen, uint32_t domain, bool peek, bool final, uint64_t count,
                          uint64_t *words, uint32_t *dirty_count) {
-    size_t octets = (size_t)((count + 63) / 64 * 8);
-    int pages = (int)((octets + 4095) / 4096);
+    size_t bytes = (size_t)((count + 63) / 64 * 8);
+    int pages = (int)((bytes + 4095) / 4096);
     if (pages > xen->buffer_pages) {
         if (xen->buffer_pages) xen->f.buffer_free(xen->xch, &xen->buffer, xen->buffer_pages);
         xen->buffer_pages = 0;
@@ -269,7 +269,7 @@ long long cxen_log_dirty(struct cxen *xen, uint32_t domain, bool peek, bool fina
         if (!xen->f.buffer_alloc(xen->xch, &xen->buffer, pages)) return -1;
         xen->buffer_pages = pages;
     }
-    memset(xen->buffer.hbuf, 0, octets);
+    memset(xen->buffer.hbuf, 0, bytes);
     unsigned operation = peek ? CXEN_SHADOW_OP_PEEK : CXEN_SHADOW_OP_CLEAN;
     unsigned mode = final ? CXEN_SHADOW_LOGDIRTY_FINAL : 0;
     xc_shadow_op_stats_t stats = {0, 0};
@@ -279,7 +279,7 @@ long long cxen_log_dirty(struct cxen *xen, uint32_t domain, bool peek, bool fina
             : xen->f.shadow_control_old(xen->xch, domain, operation, &xen->buffer, count, NULL,
                                         mode, &stats);
     if (covered < 0) return -1;
-    memcpy(words, xen->buffer.hbuf, octets);
+    memcpy(words, xen->buffer.hbuf, bytes);
     *dirty_count = stats.dirty_count;
     return covered;
 }
@@ -397,8 +397,8 @@ char *cxen_store_read(struct cxen *xen, const char *path, unsigned *byte_count) 
     return has_store(xen) ? xen->f.store_read(xen->store, 0, path, byte_count) : NULL;
 }
 
-int cxen_store_write(struct cxen *xen, const char *path, const void *octets, unsigned byte_count) {
-    return has_store(xen) && xen->f.store_write(xen->store, 0, path, octets, byte_count) ? 0 : -1;
+int cxen_store_write(struct cxen *xen, const char *path, const void *bytes, unsigned byte_count) {
+    return has_store(xen) && xen->f.store_write(xen->store, 0, path, bytes, byte_count) ? 0 : -1;
 }
 
 char **cxen_store_directory(struct cxen *xen, const char *path, unsigned *count) {

@@ -51,7 +51,7 @@ typedef struct { uint32_t leaf, subleaf, a, b, c, d; } xen_cpuid_leaf_t;
 typedef struct { uint32_t idx, flags; uint64_t val; } xen_msr_entry_t;
 typedef struct xc_cpu_policy xc_cpu_policy_t;
 
-/* Its fields are read at their offsets (struct cxen_release): 104 octets up to 4.15, then 112. */
+/* Its fields are read at their offsets (struct cxen_release): 104 bytes up to 4.15, then 112. */
 typedef struct { uint64_t words[14]; } xc_domaininfo_t;
 
 /* From 4.15; in memory when passed by value. */
@@ -82,7 +82,7 @@ struct restore_callbacks {
 typedef enum { XC_STREAM_PLAIN, XC_STREAM_REMUS, XC_STREAM_COLO } xc_stream_type_t;
 #endif
 
-/* 4.14's form: 16 octets, in two registers when passed by value. */
+/* 4.14's form: 16 bytes, in two registers when passed by value. */
 struct precopy_stats_414 {
     unsigned iteration;
     unsigned total_written;

@@ -56,13 +56,13 @@ struct BacktestPlot {
     var out = text(10, y + 14, outcome.name)
     var stopped = 0.0
     for (index, round) in result.rounds.enumerated() {
-      let colour = round.isFinal ? "#d62728" : index % 2 == 0 ? "#9ecae1" : "#c6dbef"
+      let color = round.isFinal ? "#d62728" : index % 2 == 0 ? "#9ecae1" : "#c6dbef"
       let (begin, end) = (Double(round.begin), Double(round.end))
       if round.isFinal { stopped = begin }
       out +=
         "<rect x=\"\(x(begin))\" y=\"\(y)\" height=\"20\" width=\""
         + Shown.fixed(max(1, (Double(x(end)) ?? 0) - (Double(x(begin)) ?? 0)), 1)
-        + "\" fill=\"\(colour)\"><title>"
+        + "\" fill=\"\(color)\"><title>"
         + "\(round.isFinal ? "final round" : "round \(index)"): \(round.dirtyCount) pages, "
         + "\(Shown.time(round.end - round.begin))</title></rect>\n"
     }
@@ -78,9 +78,9 @@ struct BacktestPlot {
   }
 
   private static func line(
-    _ x1: String, _ y1: Double, _ x2: String, _ y2: Double, _ colour: String
+    _ x1: String, _ y1: Double, _ x2: String, _ y2: Double, _ color: String
   ) -> String {
-    "<line x1=\"\(x1)\" y1=\"\(y1)\" x2=\"\(x2)\" y2=\"\(y2)\" stroke=\"\(colour)\"/>\n"
+    "<line x1=\"\(x1)\" y1=\"\(y1)\" x2=\"\(x2)\" y2=\"\(y2)\" stroke=\"\(color)\"/>\n"
   }
 
   private static func text(_ x: Double, _ y: Double, _ text: String, size: Int = 12) -> String {

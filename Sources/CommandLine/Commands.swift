@@ -1,5 +1,6 @@
 // The sub-commands.
 
+internal import SystemIO
 internal import ArgumentParser
 internal import XenDomain
 internal import LuaRuntime

@@ -22,17 +22,12 @@ struct CompatImage: ShellCommand {
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Option(help: ArgumentHelp("The release that is to restore it.", valueName: "M.N"))
   var xen: String
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
     let release = try xenRelease(xen)
-    let survey: CompatSurvey
-    do { survey = try CompatSurvey(Source(image: image)) } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    }
+    let survey = try CompatSummary(Source(image: image))
     let reasons = Compat.check(survey, for: release)
     let isCompatible = Compat.isCompatible(reasons)
     if json {
@@ -54,12 +49,12 @@ struct CompatImage: ShellCommand {
       writer.endObject()
       try writeOut(writer.finish() + [10])
     } else {
-      let ink = colour.ink
+      let textStyle = color.textStyle
       var out = ""
       for reason in reasons {
-        out += "\(image): \(ink.severity(reason.severity.rawValue)): \(reason)\n"
+        out += "\(image): \(textStyle.severity(reason.severity.rawValue)): \(reason)\n"
       }
-      let verdict = ink.verdict(isCompatible ? "yes" : "no", isGood: isCompatible)
+      let verdict = textStyle.verdict(isCompatible ? "yes" : "no", isGood: isCompatible)
       try writeOut(out + "\(image): Xen \(release): \(verdict)\n")
     }
     return isCompatible ? ExitCode.good : ExitCode.findings

@@ -12,7 +12,7 @@ struct CompletionRoot: ParsableCommand {
     version: productVersion, subcommands: Commands.all)
 
   @Option(name: .customShort("e"), help: "Run this code.") var code: [String] = []
-  @Flag(name: .customShort("i"), help: "Go on with a session.") var isInteractive = false
+  @Flag(name: .customShort("i"), help: "Continue with a session.") var isInteractive = false
   @Option(name: .customShort("l"), help: "Load a module into a global.") var module: [String] = []
   @Option(
     name: [.customShort("o"), .long], help: "Write the filtered image here.", completion: .file())

@@ -53,14 +53,14 @@ struct ConvertImage: LongCommand {
     if let legacy = try importLegacy(source) { return legacy }
     var conversion = try shared.conversion()
     for name in to where !conversion.add(format: name) {
-      throw Failure(
-        ExitCode.usage,
+      throw XensaveError(
+        .usage,
         "no format '\(name)'" + didYouMean(name, among: Conversion.formats.map(\.name)))
     }
     if let order { conversion.order = try byteOrder(order) }
     if let xen { conversion.xenRelease = try xenRelease(xen) }
     guard !to.isEmpty || order != nil else {
-      throw Failure(ExitCode.usage, "convert: expected --to or --order")
+      throw XensaveError(.usage, "convert: expected --to or --order")
     }
     return try shared.run(source, output, conversion).0
   }
@@ -68,8 +68,8 @@ struct ConvertImage: LongCommand {
   /// Another layout of the same version, order and layers.
   private func lay(out layout: LayoutName) throws -> Int32 {
     guard to.isEmpty, order == nil, width == nil else {
-      throw Failure(
-        ExitCode.usage, "--layout: expected neither --to nor --order (convert in two steps)")
+      throw XensaveError(
+        .usage, "--layout: expected neither --to nor --order (convert in two steps)")
     }
     var words = layout == .aligned ? ["--aligned"] : []
     if shared.unchecked { words.append("--unchecked") }
@@ -80,46 +80,36 @@ struct ConvertImage: LongCommand {
   }
 
   /// Converts a legacy image to version 3; nil where the image is none.
-  private func importLegacy(_ source: Source) throws(Failure) -> Int32? {
-    do {
-      guard try width != nil || LegacyForm.detect(source) != nil else { return nil }
-      guard order == nil, to.allSatisfy({ ["v3", "libxc", "libxl"].contains($0) }) else {
-        throw Failure(
-          ExitCode.usage,
-          "\(image): a legacy image becomes version 3 first: expected --to v3, libxl or libxc")
-      }
-      var job = LegacyJob(destination: output)
-      job.isUnchecked = shared.unchecked
-      if let width {
-        guard width == 32 || width == 64 else {
-          throw Failure(ExitCode.usage, "--width: expected 32 or 64, got \(width)")
-        }
-        job.options.width = width == 32 ? .bits32 : .bits64
-      }
-      if to.contains("libxc") { job.options.wrapping = .libxc }
-      if to.contains("libxl") { job.options.wrapping = .libxl }
-      if let release = try xen.map(xenRelease) {
-        job.options.xenVersion = (UInt32(release.major), UInt32(release.minor))
-      }
-      let report = try job.run(source)
-      if shared.json, output != "-" {
-        try writeOut(report.json)
-      } else if !shared.long.quiet {
-        writeError(
-          "xensave-lua: legacy \(report.guest.name), \(report.width.rawValue * 8)-bit toolstack: "
-            + "\(report.pageCount.grouped) pages, \(report.byteCount.grouped) octets\n")
-        for note in report.notes { writeError("xensave-lua: note: \(note)\n") }
-      }
-      return ExitCode.good
-    } catch let error as RewriteError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    } catch let error as SystemError {
-      throw Failure(error)
-    } catch {
-      throw Failure(any: error)
+  private func importLegacy(_ source: Source) throws -> Int32? {
+    guard try width != nil || LegacyForm.detect(source) != nil else { return nil }
+    guard order == nil, to.allSatisfy({ ["v3", "libxc", "libxl"].contains($0) }) else {
+      throw XensaveError(
+        .usage,
+        "\(image): a legacy image becomes version 3 first: expected --to v3, libxl or libxc")
     }
+    var job = LegacyJob(destination: output)
+    job.isUnchecked = shared.unchecked
+    if let width {
+      guard width == 32 || width == 64 else {
+        throw XensaveError(.usage, "--width: expected 32 or 64, got \(width)")
+      }
+      job.options.width = width == 32 ? .bits32 : .bits64
+    }
+    if to.contains("libxc") { job.options.wrapping = .libxc }
+    if to.contains("libxl") { job.options.wrapping = .libxl }
+    if let release = try xen.map(xenRelease) {
+      job.options.xenVersion = (UInt32(release.major), UInt32(release.minor))
+    }
+    let report = try job.run(source)
+    if shared.json, output != "-" {
+      try writeOut(report.json)
+    } else if !shared.long.quiet {
+      writeError(
+        "xensave-lua: legacy \(report.guest.name), \(report.width.rawValue * 8)-bit toolstack: "
+          + "\(report.pageCount.grouped) pages, \(report.byteCount.grouped) bytes\n")
+      for note in report.notes { writeError("xensave-lua: note: \(note)\n") }
+    }
+    return ExitCode.good
   }
 }
 
@@ -133,7 +123,7 @@ struct ConvertOptions: ParsableArguments {
   @Flag(help: "Print the report as JSON.") var json = false
   @OptionGroup var long: ProgressOptions
 
-  func conversion() throws(Failure) -> Conversion {
+  func conversion() throws -> Conversion {
     var conversion = Conversion()
     conversion.isLossy = lossy
     return conversion
@@ -142,11 +132,10 @@ struct ConvertOptions: ParsableArguments {
   /// Runs it; the report goes to standard error where the image goes to standard output.
   func run(
     _ source: Source, _ output: String, _ conversion: Conversion
-  ) throws(Failure) -> (Int32, ConversionReport) {
+  ) throws -> (Int32, ConversionReport) {
     var job = ConvertJob(conversion: conversion, destination: output)
     job.isUnchecked = unchecked
-    let report: ConversionReport
-    do { report = try job.run(source) } catch { throw Failure(error) }
+    let report = try job.run(source)
     if json, output != "-" {
       try writeOut(report.json)
     } else if !long.quiet {
@@ -157,22 +146,22 @@ struct ConvertOptions: ParsableArguments {
 }
 
 /// An image from the command line.
-func opened(_ path: String) throws(Failure) -> Source {
-  do { return try Source(image: path) } catch { throw Failure(error) }
+func opened(_ path: String) throws -> Source {
+  return try Source(image: path)
 }
 
 /// A release from the command line.
-func xenRelease(_ text: String) throws(Failure) -> XenRelease {
+func xenRelease(_ text: String) throws -> XenRelease {
   guard let release = XenRelease(text) else {
-    throw Failure(ExitCode.usage, "a release of Xen: expected MAJOR.MINOR, got '\(text)'")
+    throw XensaveError(.usage, "a release of Xen: expected MAJOR.MINOR, got '\(text)'")
   }
   return release
 }
 
 /// A byte order by its name.
-func byteOrder(_ text: String) throws(Failure) -> ByteOrder {
+func byteOrder(_ text: String) throws -> ByteOrder {
   guard let order = ByteOrder(named: text) else {
-    throw Failure(ExitCode.usage, "byte order: expected little or big, got '\(text)'")
+    throw XensaveError(.usage, "byte order: expected little or big, got '\(text)'")
   }
   return order
 }

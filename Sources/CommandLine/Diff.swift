@@ -28,43 +28,33 @@ struct Diff: LongCommand {
   @Argument(help: "The first image: a file.", completion: .file()) var a: String
   @Argument(help: "The second image: a file.", completion: .file()) var b: String
   @Flag(help: "Print JSON.") var json = false
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @Flag(help: "Print a Lua filter that turns A into B.") var asFilter = false
   @Flag(help: "Do not compare pages.") var noPages = false
   @OptionGroup var work: JobsOption
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
-    do {
-      let (one, other) = (try document(a), try document(b))
-      var (differences, pages): ([Difference], [PageDifference]) = ([], [])
-      try ImageDiff(one, other).run { differences.append($0) }
-      if !noPages { pages = try pageDifferences(one.source, other.source) }
-      if asFilter {
-        try writeOut(DiffFilter(one, other, differences, pages, pathB: b).text())
-      } else if json {
-        try writeOut(Diff.json(differences, pages))
-      } else if !long.quiet {
-        let ink = colour.ink
-        for difference in differences { try writeOut(ink.line(difference) + "\n") }
-        for difference in pages { try writeOut(difference.description + "\n") }
-      }
-      return differences.isEmpty && pages.isEmpty ? ExitCode.good : ExitCode.findings
-    } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    } catch let error as PagesError {
-      throw Failure(error)
-    } catch let error as ImagePathError {
-      throw Failure(ExitCode.findings, error.description)
+    let (one, other) = (try document(a), try document(b))
+    var (differences, pages): ([Difference], [PageDifference]) = ([], [])
+    try ImageDiff(one, other).run { differences.append($0) }
+    if !noPages { pages = try pageDifferences(one.source, other.source) }
+    if asFilter {
+      try writeOut(DiffFilter(one, other, differences, pages, pathB: b).text())
+    } else if json {
+      try writeOut(Diff.json(differences, pages))
+    } else if !long.quiet {
+      let textStyle = color.textStyle
+      for difference in differences { try writeOut(textStyle.line(difference) + "\n") }
+      for difference in pages { try writeOut(difference.description + "\n") }
     }
+    return differences.isEmpty && pages.isEmpty ? ExitCode.good : ExitCode.findings
   }
 
   private func document(_ path: String) throws -> ImageDocument {
     let source = try Source(image: path)
     guard source.isFile else {
-      throw Failure(ExitCode.usage, "\(path): only files can be compared")
+      throw XensaveError(.usage, "\(path): only files can be compared")
     }
     return try ImageDocument(source)
   }

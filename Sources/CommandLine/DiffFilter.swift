@@ -130,7 +130,7 @@ struct DiffFilter {
         try other.record(mate).payloadByteCount > 0
       {
         out += "    -- not done: the second image has another blob of "
-        out += "\(try other.record(mate).length) octets here\n"
+        out += "\(try other.record(mate).length) bytes here\n"
       } else if try all.allSatisfy({ try isEdit($0, of: record) }) {
         for field in all {
           guard let slot = field.slot else { continue }
@@ -179,22 +179,22 @@ struct DiffFilter {
     case .unsigned(let number)?: return "0x" + String(number, radix: 16)
     case .signed(let number)?: return "\(number)"
     case .text(let text)?: return quoted(Array(text.utf8))
-    case .octets(let octets)?: return quoted(octets)
+    case .bytes(let bytes)?: return quoted(bytes)
     default: return "nil"
     }
   }
 
-  /// A Lua string of these octets.
-  private func quoted(_ octets: [UInt8]) -> String {
+  /// A Lua string of these bytes.
+  private func quoted(_ bytes: [UInt8]) -> String {
     var out = "\""
-    for octet in octets {
-      switch octet {
+    for byte in bytes {
+      switch byte {
       case 0x22, 0x5C:
         out += "\\"
-        out.unicodeScalars.append(Unicode.Scalar(octet))
-      case 0x20..<0x7F: out.unicodeScalars.append(Unicode.Scalar(octet))
+        out.unicodeScalars.append(Unicode.Scalar(byte))
+      case 0x20..<0x7F: out.unicodeScalars.append(Unicode.Scalar(byte))
       case 0x0A: out += "\\n"
-      default: out += "\\x" + [octet].hexDigits
+      default: out += "\\x" + [byte].hexDigits
       }
     }
     return out + "\""

@@ -26,28 +26,22 @@ struct Dump: ShellCommand {
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Argument(help: "What to print.") var parts: [String] = []
   @Flag(help: "Print JSON: one array of headers and records.") var json = false
-  @OptionGroup var colour: ColourOption
-  @Flag(help: "Print the octets in hexadecimal too.") var hex = false
+  @OptionGroup var color: ColorOption
+  @Flag(help: "Print the bytes in hexadecimal too.") var hex = false
   @Flag(help: "Print arrays whole, however long.") var all = false
 
   mutating func execute() throws -> Int32 {
     var dumper: any Dumping =
       json
-      ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all, ink: colour.ink)
-    do {
-      let source = try Source(image: image)
-      if parts.isEmpty {
-        try dumpAll(source, &dumper)
-      } else {
-        guard source.isFile else {
-          throw Failure(ExitCode.usage, "\(image): parts can be picked only from a file")
-        }
-        try dumpParts(ImageDocument(source), &dumper)
+      ? JSONDumper() : TextDumper(showsHex: hex, showsAll: all, textStyle: color.textStyle)
+    let source = try Source(image: image)
+    if parts.isEmpty {
+      try dumpAll(source, &dumper)
+    } else {
+      guard source.isFile else {
+        throw XensaveError(.usage, "\(image): parts can be picked only from a file")
       }
-    } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
+      try dumpParts(ImageDocument(source), &dumper)
     }
     try writeOut(dumper.finish())
     return ExitCode.good
@@ -63,8 +57,11 @@ struct Dump: ShellCommand {
 
   private func dumpParts(_ document: ImageDocument, _ dumper: inout any Dumping) throws {
     for text in parts {
+      let path: ImagePath
+      do { path = try ImagePath(text) } catch {
+        throw XensaveError(.usage, "\(image): \(error)")
+      }
       do {
-        let path = try ImagePath(text)
         // A type by itself means all its records.
         if case .records(let type, nil) = path.root, path.inside.isEmpty,
           document.numbers(of: type).count > 1
@@ -76,10 +73,7 @@ struct Dump: ShellCommand {
           try add(try document.resolve(path), path, document, &dumper)
         }
       } catch let error as FormatError {
-        throw Failure(ExitCode.usage, "\(image): \(error)")
-      } catch let error as ImagePathError {
-        if case .stream(let stream) = error { throw Failure(stream) }
-        throw Failure(ExitCode.findings, "\(image): \(error)")
+        throw XensaveError(.findings, "\(image): \(error)")
       }
       try writeOut(dumper.take())
     }
@@ -92,17 +86,17 @@ struct Dump: ShellCommand {
     switch place {
     case .config(let path):
       guard let config = try document.config() else {
-        throw Failure(
-          ExitCode.findings, "\(image): no configuration in JSON\(document.descriptionHint)")
+        throw XensaveError(
+          .findings, "\(image): no configuration in JSON\(document.descriptionHint)")
       }
       guard let value = config[path] else {
-        throw Failure(ExitCode.findings, "\(image): no config.\(path)")
+        throw XensaveError(.findings, "\(image): no config.\(path)")
       }
       dumper.add(value, path: "config" + (path.keys.isEmpty ? "" : ".\(path)"))
     case .text(let kind, let place):
       guard let found = try document.document(kind) else { return }
       guard let value = found.value(at: place) else {
-        throw Failure(ExitCode.findings, "\(image): no \(kind.title(place))")
+        throw XensaveError(.findings, "\(image): no \(kind.title(place))")
       }
       dumper.add(value, found.leaves(at: place), path: kind.title(place))
     case .header(let kind, let slot):

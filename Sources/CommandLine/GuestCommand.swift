@@ -1,5 +1,6 @@
 // xensave-lua guest
 
+internal import SystemIO
 internal import ArgumentParser
 internal import GuestOS
 internal import JSON
@@ -67,10 +68,8 @@ struct GuestCommand: LongCommand {
   mutating func execute() throws -> Int32 {
     let image = try pages.opening(self.image)
     let sections: [GuestSection]
-    do throws(PagesError) {
-      let reports = GuestReports(try LinuxGuest(GuestMemory(image)))
-      sections = try answer(reports)
-    } catch { throw Failure(error) }
+    let reports = GuestReports(try LinuxGuest(GuestMemory(image)))
+    sections = try answer(reports)
     if json {
       var writer = JSONWriter(style: .pretty)
       writer.beginObject()
@@ -90,7 +89,7 @@ struct GuestCommand: LongCommand {
     return ExitCode.good
   }
 
-  private func answer(_ reports: GuestReports) throws(PagesError) -> [GuestSection] {
+  private func answer(_ reports: GuestReports) throws -> [GuestSection] {
     let argument = argument ?? ""
     switch what {
     case "ps": return [try reports.tasks(threads: threads)]

@@ -40,19 +40,19 @@ struct HelperCommand: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     guard check else {
-      throw Failure(ExitCode.usage, "helper: it is started by libxl (see helper --help)")
+      throw XensaveError(.usage, "helper: it is started by libxl (see helper --help)")
     }
     guard ["pv", "pvh", "hvm"].contains(type) else {
-      throw Failure(ExitCode.usage, "TYPE: expected pv, pvh or hvm, got '\(type)'")
+      throw XensaveError(.usage, "TYPE: expected pv, pvh or hvm, got '\(type)'")
     }
     let facts = HelperFacts(id: 0, name: name, type: type)
     var writer = JSONWriter(style: .pretty)
     writer.beginArray()
     for side in HelperSide.allCases {
       let configuration: HelperConfiguration
-      do throws(LiveError) {
+      do {
         configuration = try HelperConfiguration(folder: HelperConfiguration.folder, facts, side)
-      } catch { throw Failure(ExitCode.findings, error.description) }
+      } catch { throw XensaveError(.findings, "\(error)") }
       let word = side == .save ? "save" : "restore"
       for script in configuration.scripts {
         let isDecider = script.path == configuration.policy?.path
@@ -72,8 +72,8 @@ struct HelperCommand: ShellCommand {
           try writeOut("save: trace \(trace.path(facts, at: LocalTime.now)): \(script.path)\n")
         }
         if isDecider {
-          do throws(LuaError) { _ = try script.policy { _, _ in } } catch {
-            throw Failure(ExitCode.findings, "\(script.path): \(error.message)")
+          do { _ = try script.policy { _, _ in } } catch {
+            throw XensaveError(.findings, "\(script.path): \(LuaError(raising: error).message)")
           }
         }
       }

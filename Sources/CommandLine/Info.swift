@@ -14,20 +14,17 @@ struct Info: ShellCommand {
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
   @Flag(help: "Print JSON.") var json = false
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @Flag(help: "Count pages of zeros too; this reads all page contents.") var pages = false
 
   mutating func execute() throws -> Int32 {
-    let summary: Summary
-    do { summary = try Summary(Source(image: image), countsZeroPages: pages) } catch let error
-      as SystemError
-    { throw Failure(error) } catch let error as StreamError { throw Failure(error) }
+    let summary = try Summary(Source(image: image), countsZeroPages: pages)
     if json {
       var writer = JSONWriter(style: .pretty)
       summary.write(to: &writer, path: image)
       try writeOut(writer.finish() + [10])
     } else {
-      try writeOut(summary.text(path: image, colour.ink))
+      try writeOut(summary.text(path: image, color.textStyle))
     }
     return ExitCode.good
   }

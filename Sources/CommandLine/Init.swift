@@ -22,23 +22,21 @@ struct Init: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     guard let library = ModulePaths.definitions else {
-      throw Failure(
-        ExitCode.system,
+      throw XensaveError(
+        .system,
         "init: the definition file meta/xensave.lua is not installed: looked in "
           + ModulePaths.shipped.joined(separator: ", "))
     }
-    do {
-      if !Surroundings.isFolder(folder) { try Surroundings.createFolder(folder) }
-      for (name, text) in [(".luarc.json", Init.luarc(library)), (".luacheckrc", Init.luacheck)] {
-        let path = "\(folder)/\(name)"
-        if Surroundings.exists(path) {
-          if !quiet { writeError("xensave-lua: \(path) is there already, and stays\n") }
-          continue
-        }
-        try Surroundings.create(path, text)
-        if !quiet { writeError("xensave-lua: wrote \(path)\n") }
+    if !FileSystem.isFolder(folder) { try FileSystem.createFolder(folder) }
+    for (name, text) in [(".luarc.json", Init.luarc(library)), (".luacheckrc", Init.luacheck)] {
+      let path = "\(folder)/\(name)"
+      if FileSystem.exists(path) {
+        if !quiet { writeError("xensave-lua: \(path) is there already, and stays\n") }
+        continue
       }
-    } catch { throw Failure(error) }
+      try FileSystem.create(path, text)
+      if !quiet { writeError("xensave-lua: wrote \(path)\n") }
+    }
     return ExitCode.good
   }
 

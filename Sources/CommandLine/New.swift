@@ -21,13 +21,11 @@ struct New: ShellCommand {
     let path = name.hasSuffix(".lua") ? String(name.dropLast(4)) : name
     let short = path.split(separator: "/").last.map(String.init) ?? path
     guard !short.isEmpty, short.utf8.allSatisfy({ LuaLexer.isName($0) || $0 == 0x2D }) else {
-      throw Failure(ExitCode.usage, "new: expected a name of letters, digits, _ and -")
+      throw XensaveError(.usage, "new: expected a name of letters, digits, _ and -")
     }
     let texts = kind == .filter ? (New.filter, New.filterTest) : (New.report, New.reportTest)
     for (file, text) in [(path + ".lua", texts.0), (path + "_test.lua", texts.1)] {
-      do { try Surroundings.create(file, text.replacing("NAME", with: short)) } catch {
-        throw Failure(error)
-      }
+      try FileSystem.create(file, text.replacing("NAME", with: short))
       writeError("xensave-lua: wrote \(file)\n")
     }
     return ExitCode.good

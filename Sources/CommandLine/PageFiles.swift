@@ -13,35 +13,11 @@ internal import SystemIO
 
 /// Writes a new file with `body`; it appears only when all is well. "-" is standard output.
 private func writingFile<R>(
-  _ path: String, butNot inputs: [FileIdentity],
-  check: (OutputFile) throws(Failure) -> Void = { _ throws(Failure) in },
-  _ body: (Sink) throws(PagesError) -> R
-) throws(Failure) -> R {
-  do {
-    if path == "-" {
-      let sink = try Sink.standardOutput()
-      guard sink.kind != .file || !inputs.contains(sink.identity) else {
-        throw Failure(ExitCode.usage, "standard output is one of the inputs")
-      }
-      return try body(sink)
-    }
-    guard !OutputFile.isSame(path, as: inputs) else {
-      throw Failure(ExitCode.usage, "\(path): the output is one of the inputs")
-    }
-    let output = try OutputFile(path, .memory)
-    let result = try body(output.sink)
-    try check(output)
-    try output.commit()
-    return result
-  } catch let failure as Failure {
-    throw failure
-  } catch let error as SystemError {
-    throw Failure(error)
-  } catch let error as PagesError {
-    throw Failure(error)
-  } catch {
-    throw Failure(any: error)
-  }
+  _ path: String, butNot inputs: [FileIdentity], isUnchecked: Bool = true,
+  _ body: (Sink) throws -> R
+) throws -> R {
+  try OutputJob(destination: Destination(path), isUnchecked: isUnchecked)
+    .run(butNot: inputs, body)
 }
 
 /// What all commands share that look at pages.
@@ -66,12 +42,10 @@ struct PageOptions: ParsableArguments {
       "Keep the index of the image in .NAME.index beside it, and use the one that is there."))
   var cache = false
 
-  func opening(_ path: String) throws(Failure) -> PageImage {
-    do throws(PagesError) {
-      return cache
-        ? try PageImage(caching: path, note: { writeError("xensave-lua: note: \($0)\n") })
-        : try PageImage(opening: path)
-    } catch { throw Failure(error) }
+  func opening(_ path: String) throws -> PageImage {
+    return cache
+      ? try PageImage(caching: path, note: { writeError("xensave-lua: note: \($0)\n") })
+      : try PageImage(opening: path)
   }
 }
 
@@ -79,7 +53,7 @@ struct PageOptions: ParsableArguments {
 private func report(
   _ command: some LongCommand, _ json: Bool, _ path: String,
   _ members: KeyValuePairs<String, UInt64>
-) throws(Failure) {
+) throws {
   // A report beside an image on standard output goes nowhere.
   guard path != "-", !command.long.quiet || json else { return }
   if json {
@@ -106,7 +80,7 @@ struct Compact: LongCommand {
 
   @Argument(help: "The image, a file.", completion: .file()) var image: String
   @OptionGroup var target: OutputOption
-  @Flag(help: "Begin contents at multiples of 4096 octets, and make zeros holes of the file.")
+  @Flag(help: "Begin contents at multiples of 4096 bytes, and make zeros holes of the file.")
   var aligned = false
   @Flag(help: "Leave out the check of what was written.") var unchecked = false
   @Flag(help: "Print JSON.") var json = false
@@ -118,38 +92,16 @@ struct Compact: LongCommand {
   mutating func execute() throws -> Int32 {
     let image = try pages.opening(self.image)
     let layout = aligned ? PageLayout.aligned : .plain
-    let done = try writingFile(output, butNot: [image.identity], check: check) {
-      sink throws(PagesError) in try image.compact(to: sink, layout: layout)
+    let done = try writingFile(output, butNot: [image.identity], isUnchecked: unchecked) {
+      sink in try image.compact(to: sink, layout: layout)
     }
     try report(
       self, json, output,
       [
         "pages": done.pageCount, "dropped": done.dropped, "holes": done.holes,
-        "octets_read": done.octetsRead, "octets_written": done.octetsWritten,
+        "octets_read": done.bytesRead, "octets_written": done.bytesWritten,
       ])
     return ExitCode.good
-  }
-
-  private func check(_ written: OutputFile) throws(Failure) {
-    guard !unchecked, let path = written.readingPath else { return }
-    let found: VerifyReport
-    do { found = try Verifier(Source(opening: path)).run() } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    } catch {
-      throw Failure(any: error)
-    }
-    let expected = written.expectedRules
-    guard
-      let first = found.findings.first(where: {
-        $0.severity == .error && !expected.contains($0.ruleID)
-      })
-    else { return }
-    throw Failure(
-      ExitCode.findings,
-      "\(output): \(written.refusal): the result would not restore: \(first.description); --unchecked "
-        + "writes it all the same")
   }
 }
 
@@ -179,13 +131,13 @@ struct MakeDelta: LongCommand {
   mutating func execute() throws -> Int32 {
     let (base, new) = (try pages.opening(self.base), try pages.opening(self.new))
     let done = try writingFile(output, butNot: [base.identity, new.identity]) {
-      sink throws(PagesError) in try PageDelta.make(from: base, to: new, sink, level: level)
+      sink in try PageDelta.make(from: base, to: new, sink, level: level)
     }
     try report(
       self, json, output,
       [
         "changed_pages": done.changedPages, "octets_from_base": done.copied,
-        "octets_in_delta": done.literal, "octets_written": done.octetsWritten,
+        "octets_in_delta": done.literal, "octets_written": done.bytesWritten,
       ])
     return ExitCode.good
   }
@@ -208,16 +160,14 @@ struct ApplyDelta: LongCommand {
   mutating func execute() throws -> Int32 {
     let base: Source
     let delta: Source
-    do {
-      base = try Source(image: self.base)
-      delta = try Source(opening: self.delta)
-    } catch { throw Failure(error) }
+    base = try Source(image: self.base)
+    delta = try Source(opening: self.delta)
     let done = try writingFile(output, butNot: [base.identity, delta.identity]) {
-      sink throws(PagesError) in try PageDelta.apply(delta, to: base, sink)
+      sink in try PageDelta.apply(delta, to: base, sink)
     }
     try report(
       self, json, output,
-      ["changed_pages": done.changedPages, "octets_written": done.octetsWritten])
+      ["changed_pages": done.changedPages, "octets_written": done.bytesWritten])
     return ExitCode.good
   }
 }
@@ -248,13 +198,13 @@ struct Export: LongCommand {
   mutating func execute() throws -> Int32 {
     let names = ExportFormat.allCases.map(\.rawValue)
     guard let format = ExportFormat(rawValue: format) else {
-      throw Failure(
-        ExitCode.usage,
+      throw XensaveError(
+        .usage,
         "no format '\(format)': expected one of \(names.joined(separator: ", "))"
           + didYouMean(format, among: names))
     }
     let image = try pages.opening(self.image)
-    let done = try writingFile(output, butNot: [image.identity]) { sink throws(PagesError) in
+    let done = try writingFile(output, butNot: [image.identity]) { sink in
       try GuestMemory(image).export(format, to: sink)
     }
     if !done.hasAllMappings {
@@ -264,7 +214,7 @@ struct Export: LongCommand {
       self, json, output,
       [
         "pages": done.pageCount, "vcpus": UInt64(done.vcpuCount), "ranges": UInt64(done.rangeCount),
-        "octets_written": done.octetsWritten,
+        "octets_written": done.bytesWritten,
       ])
     return ExitCode.good
   }

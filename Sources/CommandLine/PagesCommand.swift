@@ -1,5 +1,6 @@
 // xensave-lua pages
 
+internal import SystemIO
 internal import ArgumentParser
 internal import Bytes
 internal import Format
@@ -33,37 +34,33 @@ struct PagesCommand: LongCommand {
   @OptionGroup var long: ProgressOptions
 
   mutating func execute() throws -> Int32 {
-    do {
-      let program = try expression.map { text throws(PagesError) in
-        SelectorProgram(try Selector(parsing: text))
-      }
-      let image = try pages.opening(self.image)
-      var output = PagesOutput(json: json, path: self.image)
-      output.summary(image)
-      if let program {
-        output.set("where", "selected", try image.select(program))
-        if explain { output.line(program.explain()) }
-      }
-      if zero { output.set("zero", "zero", try image.zeroPages()) }
-      if duplicates {
-        let found = PageDuplicates()
-        try found.add(image)
-        output.duplicates(found)
-      }
-      if let find {
-        let name = [("utf8", SearchText.utf8(find)), ("utf16", SearchText.utf16(find))]
-        for (encoding, octets) in name {
-          output.search(encoding, try image.search(SearchPattern(octets: octets)))
-        }
-      }
-      if let findRegex {
-        let pattern = try SearchPattern(expression: Array(findRegex.utf8))
-        output.search("regex", try image.search(pattern))
-      }
-      text = output.finish()
-    } catch let error as PagesError {
-      throw Failure(error)
+    let program = try expression.map { text in
+      SelectorProgram(try Selector(parsing: text))
     }
+    let image = try pages.opening(self.image)
+    var output = PagesOutput(json: json, path: self.image)
+    output.summary(image)
+    if let program {
+      output.set("where", "selected", try image.select(program))
+      if explain { output.line(program.explain()) }
+    }
+    if zero { output.set("zero", "zero", try image.zeroPages()) }
+    if duplicates {
+      let found = PageDuplicates()
+      try found.add(image)
+      output.duplicates(found)
+    }
+    if let find {
+      let name = [("utf8", SearchText.utf8(find)), ("utf16", SearchText.utf16(find))]
+      for (encoding, bytes) in name {
+        output.search(encoding, try image.search(SearchPattern(bytes: bytes)))
+      }
+    }
+    if let findRegex {
+      let pattern = try SearchPattern(expression: Array(findRegex.utf8))
+      output.search("regex", try image.search(pattern))
+    }
+    text = output.finish()
     try writeOut(text)
     return ExitCode.good
   }

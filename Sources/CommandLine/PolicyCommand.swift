@@ -66,44 +66,44 @@ struct BacktestOptions: ParsableArguments {
     help: "K=V: the value of an option, for each policy that has one of this name.")
   var settings: [String] = []
 
-  func tests() throws(Failure) -> [Backtest] {
-    guard !trace.isEmpty else { throw Failure(ExitCode.usage, "expected --trace FILE") }
+  func tests() throws -> [Backtest] {
+    guard !trace.isEmpty else { throw XensaveError(.usage, "expected --trace FILE") }
     guard let speed = Backtest.link(link) else {
-      throw Failure(
-        ExitCode.usage, "--link: expected bits a second such as 10G or 800M, got '\(link)'")
+      throw XensaveError(
+        .usage, "--link: expected bits a second such as 10G or 800M, got '\(link)'")
     }
     var hour: Double?
     if let at {
       hour = Backtest.hour(at)
       guard hour != nil else {
-        throw Failure(ExitCode.usage, "--at: expected an hour such as 23:30, got '\(at)'")
+        throw XensaveError(.usage, "--at: expected an hour such as 23:30, got '\(at)'")
       }
     }
     var out: [Backtest] = []
     for path in trace {
-      do throws(LuaError) {
+      do {
         let name = path.split(separator: "/").last.map(String.init) ?? path
         out.append(
-          try Backtest(name, Backtest.read(path), octetsPerSecond: speed, hour: hour))
+          try Backtest(name, Backtest.read(path), bytesPerSecond: speed, hour: hour))
       } catch { throw failure(error) }
     }
     return out
   }
 
   /// A policy with those settings that it has options for.
-  func recipes(_ words: [String]) throws(Failure) -> [PolicyRecipe] {
+  func recipes(_ words: [String]) throws -> [PolicyRecipe] {
     var values: [String: PolicyOption] = [:]
     for setting in settings {
       let parts = setting.split(separator: "=", maxSplits: 1).map(String.init)
       guard parts.count == 2 else {
-        throw Failure(ExitCode.usage, "--set: expected NAME=VALUE, got '\(setting)'")
+        throw XensaveError(.usage, "--set: expected NAME=VALUE, got '\(setting)'")
       }
       values[parts[0]] = .word(parts[1])
     }
     var used: Set<String> = []
     var out: [PolicyRecipe] = []
     for word in words {
-      do throws(LuaError) {
+      do {
         var recipe = PolicyRecipe(source: try PolicyLibrary.find(word))
         if !values.isEmpty {
           // What it declares is known once it has run; a maker of policies takes them all.
@@ -118,18 +118,19 @@ struct BacktestOptions: ParsableArguments {
       } catch { throw failure(error) }
     }
     if let unused = values.keys.filter({ !used.contains($0) }).min() {
-      throw Failure(ExitCode.usage, "--set: none of these policies has an option '\(unused)'")
+      throw XensaveError(.usage, "--set: none of these policies has an option '\(unused)'")
     }
     return out
   }
 
   /// A file that is not there is the command line's mistake; one that is wrong is a finding.
-  func failure(_ error: LuaError) -> Failure {
-    Failure(error.code == "enoent" ? ExitCode.usage : ExitCode.findings, error.message)
+  func failure(_ error: any Error) -> XensaveError {
+    let error = LuaError(raising: error)
+    return XensaveError(error.code == "enoent" ? .usage : .findings, error.message)
   }
 
-  func run(_ recipe: PolicyRecipe, on test: Backtest) throws(Failure) -> Backtest.Outcome {
-    do throws(LuaError) {
+  func run(_ recipe: PolicyRecipe, on test: Backtest) throws -> Backtest.Outcome {
+    do {
       return test.run(
         try recipe.make(wallTime: test.wallTime) { level, text in
           if level >= .warning { writeError("xensave-lua: \(text)\n") }
@@ -157,7 +158,7 @@ struct PolicyTest: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     if let svg, options.trace.contains(where: { OutputFile.isSame(svg, as: $0) }) {
-      throw Failure(ExitCode.usage, "--svg: '\(svg)' is one of the traces")
+      throw XensaveError(.usage, "--svg: '\(svg)' is one of the traces")
     }
     let tests = try options.tests()
     let names = policies.contains("builtin") ? policies : ["builtin"] + policies
@@ -176,11 +177,8 @@ struct PolicyTest: ShellCommand {
       for (test, outcomes) in all { try writeOut(PolicyTest.text(test, outcomes)) }
     }
     if let svg, let first = all.first {
-      do throws(SystemError) {
-        let output = try OutputFile(svg, .text)
-        try output.sink.write(Array(BacktestPlot.svg(first.test, first.outcomes).utf8))
-        try output.commit()
-      } catch { throw Failure(error) }
+      let plot = BacktestPlot.svg(first.test, first.outcomes)
+      try OutputFile.write(svg, .text, bytes: Array(plot.utf8))
     }
     return all.allSatisfy { $0.outcomes.allSatisfy { $0.failureCount == 0 } }
       ? ExitCode.good : ExitCode.findings
@@ -189,7 +187,7 @@ struct PolicyTest: ShellCommand {
   private static func cells(_ outcome: Backtest.Outcome) -> [String] {
     let result = outcome.result
     return [
-      outcome.name, result.outcome.word, "\(result.liveRounds)", Shown.octets(result.octets),
+      outcome.name, result.outcome.word, "\(result.liveRounds)", Shown.bytes(result.bytes),
       Shown.fixed(result.sentRatio * 100, 0) + "%",
       result.outcome == .complete ? Shown.time(result.downtime) : "-", Shown.time(result.total),
       result.outcome.reason,
@@ -226,7 +224,7 @@ struct PolicyTest: ShellCommand {
       writer.beginObject()
       writer.member("trace", test.name)
       writer.member("pages", test.trace.pageCount)
-      writer.member("link_octets_per_second", test.octetsPerSecond)
+      writer.member("link_octets_per_second", test.bytesPerSecond)
       writer.key("policies")
       writer.beginArray()
       for outcome in outcomes { write(outcome, &writer) }
@@ -244,7 +242,7 @@ struct PolicyTest: ShellCommand {
     writer.member("outcome", result.outcome.word)
     if !result.outcome.reason.isEmpty { writer.member("reason", result.outcome.reason) }
     writer.member("rounds", result.liveRounds)
-    writer.member("octets", result.octets)
+    writer.member("octets", result.bytes)
     writer.member("sent_permille", Int(saturating: (result.sentRatio * 1000).rounded()))
     writer.member("downtime_ns", result.downtime)
     writer.member("total_ns", result.total)

@@ -1,5 +1,6 @@
 // xensave-lua policy explain: a policy's decisions beside those that were best in hindsight.
 
+internal import SystemIO
 internal import ArgumentParser
 internal import JSON
 internal import Live
@@ -12,7 +13,7 @@ struct PolicyExplain: ShellCommand {
     commandName: name, _superCommandName: Commands.name,
     abstract: "Say which decisions would have been best, in hindsight.",
     discussion: """
-      Of stopping behind the first, second, ... round, the best is the soonest end among those whose \
+      Of stopping after the first, second, ... round, the best is the soonest end among those whose \
       downtime is within the limit; if there is none, the least downtime.
       """)
 
@@ -23,8 +24,8 @@ struct PolicyExplain: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     guard (0...1_000_000_000).contains(downtime) else {
-      throw Failure(
-        ExitCode.usage, "--downtime: expected 0 to 1000000000 milliseconds, got \(downtime)")
+      throw XensaveError(
+        .usage, "--downtime: expected 0 to 1000000000 milliseconds, got \(downtime)")
     }
     let recipes = try options.recipes([policy])
     let limit = UInt64(downtime) * 1_000_000
@@ -47,7 +48,7 @@ struct PolicyExplain: ShellCommand {
     _ test: Backtest, _ outcome: Backtest.Outcome, limit: UInt64
   ) -> String {
     let best = test.replay.hindsight(downtimeLimit: limit)
-    var rows = [["round", "dirty", "if stopped behind it", "total", outcome.name, "best"]]
+    var rows = [["round", "dirty", "if stopped after it", "total", outcome.name, "best"]]
     for (round, result) in stops(test, outcome, best.rounds) {
       rows.append([
         "\(round - 1)", "\(result.rounds[round - 1].dirtyCount)", Shown.time(result.downtime),
@@ -58,12 +59,12 @@ struct PolicyExplain: ShellCommand {
     var out = "\(test.name), downtime limit \(Shown.time(limit))\n"
     out += Shown.table(rows, right: [0, 1, 2, 3])
     let (mine, ideal) = (outcome.result, best.result)
-    out += "best: stop behind round \(best.rounds - 1): "
+    out += "best: stop after round \(best.rounds - 1): "
     out += "downtime \(Shown.time(ideal.downtime)), total \(Shown.time(ideal.total))"
     if ideal.downtime > limit { out += " (no round keeps the limit)" }
     out += "\n\(outcome.name): \(mine.outcome.word)"
     if mine.outcome == .complete {
-      out += " behind round \(mine.liveRounds - 1): "
+      out += " after round \(mine.liveRounds - 1): "
       out += "downtime \(Shown.time(mine.downtime)), total \(Shown.time(mine.total))"
     } else {
       out += " after \(Shown.time(mine.total)): \(mine.outcome.reason)"
@@ -71,13 +72,13 @@ struct PolicyExplain: ShellCommand {
     return out + "\n\n"
   }
 
-  /// What stopping behind each round (from 1) would have given, up to the policy's last and the best.
+  /// What stopping after each round (from 1) would have given, up to the policy's last and the best.
   private static func stops(
     _ test: Backtest, _ outcome: Backtest.Outcome, _ best: Int
   ) -> [(round: Int, result: Replay.Result)] {
     var out: [(Int, Replay.Result)] = []
     for round in 1..<max(outcome.result.liveRounds, best) + 1 {
-      let result = test.replay.run(StopBehind(rounds: round))
+      let result = test.replay.run(StopAfter(rounds: round))
       guard result.liveRounds == round else { break }
       out.append((round, result))
     }
@@ -117,7 +118,7 @@ struct PolicyExplain: ShellCommand {
     writer.endObject()
   }
 
-  /// What the policy did behind its round `number` (from 1).
+  /// What the policy did after its round `number` (from 1).
   private static func did(_ number: Int, _ outcome: Backtest.Outcome) -> String {
     let rounds = outcome.result.liveRounds
     if number < rounds { return "continue" }

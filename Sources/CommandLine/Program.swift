@@ -12,8 +12,8 @@ internal import XenDomain
 
 /// Runs the program with these words (without its own name) and returns its exit code.
 public func runShell(_ words: [String]) -> Int32 {
-  if words == [guardianWord] {
-    return guardDomains { () throws(LiveError) in
+  if words == [crashGuardWord] {
+    return guardDomains {
       try XenHost()
     } report: {
       writeError("xensave-lua: \($0)\n")
@@ -22,34 +22,35 @@ public func runShell(_ words: [String]) -> Int32 {
   defer { ProgressDisplay.clear() }
   ignoreWriteSignals()
   Interrupt.watch(LuaState.stopActive)
-  let told = Mutex<Set<String>>([])
+  let written = Mutex<Set<String>>([])
   EditNotices.watch { line in
-    if told.withLock({ $0.insert(line).inserted }) { writeError("xensave-lua: warning: \(line)\n") }
+    if written.withLock({ $0.insert(line).inserted }) { writeError("xensave-lua: warning: \(line)\n") }
   }
-  do throws(Failure) {
+  do {
     return try dispatch(words)
   } catch {
-    if error.exitCode != ExitCode.brokenPipe {
-      writeError("xensave-lua: \(error.message)\n")
+    let error = XensaveError(error)
+    if error.code != .brokenPipe {
+      writeError("xensave-lua: \(error)\n")
       if let detail = error.detail { writeError(detail + "\n") }
     }
     return error.exitCode
   }
 }
 
-private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
+private func dispatch(_ words: [String]) throws -> Int32 {
   switch words.first {
   case "--version", "-v", "-V":
     try writeOut("xensave-lua \(versionLine)\n")
     return ExitCode.good
-  case nil where Surroundings.isTerminal(0) && Surroundings.isTerminal(1):
+  case nil where Environment.isTerminal(0) && Environment.isTerminal(1):
     return try ScriptRunner(options: ScriptOptions.session).run()
   case nil, "--help", "-h", "help":
     return try runCommand(words.first == "help" ? words : ["--help"])
   case "--generate-completion-script" where words.count == 2:
     guard let script = CompletionRoot.script(named: words[1]) else {
-      throw Failure(
-        ExitCode.usage,
+      throw XensaveError(
+        .usage,
         "--generate-completion-script: expected bash, zsh or fish, got '\(words[1])'")
     }
     try writeOut(script)
@@ -64,7 +65,7 @@ private func dispatch(_ words: [String]) throws(Failure) -> Int32 {
 }
 
 /// Runs a sub-command. ArgumentParser's own errors are usage errors with its own text.
-private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
+private func runCommand(_ words: [String]) throws -> Int32 {
   do {
     if let command = Commands.parse(alone: words) { return try run(command) }
     var command = try Commands.parseAsRoot(words)
@@ -72,7 +73,7 @@ private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
     try command.run()
     return ExitCode.good
   } catch {
-    if let failure = Failure(known: error) { throw failure }
+    if XensaveError.known(error) != nil { throw error }
     if Commands.exitCode(for: error) == .success {
       try writeOut(Commands.fullMessage(for: error) + "\n")
       return ExitCode.good
@@ -80,8 +81,8 @@ private func runCommand(_ words: [String]) throws(Failure) -> Int32 {
     // One line: what is wrong, and where to read on.
     let name = words.first.flatMap { Commands.isName($0) ? $0 : nil }
     let message = Commands.message(for: error).split(separator: "\n").joined(separator: " ")
-    throw Failure(
-      ExitCode.usage,
+    throw XensaveError(
+      .usage,
       (name.map { "\($0): " } ?? "") + message.prefix(1).lowercased() + message.dropFirst()
         + " (xensave-lua \(name.map { "\($0) " } ?? "")--help)")
   }

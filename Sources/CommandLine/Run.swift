@@ -12,7 +12,7 @@ struct Run: ShellCommand {
     commandName: name, _superCommandName: Commands.name,
     abstract: "Run a script that comes with the program.",
     discussion: """
-      "run --list" names the scripts; "run NAME --help" explains one. What stands behind the name is \
+      "run --list" names the scripts; "run NAME --help" explains one. What stands after the name is \
       as for a script of one's own: IMAGE, arguments, -o OUT and so on.
       """)
 
@@ -25,17 +25,17 @@ struct Run: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     if list { return try printList() }
-    throw Failure(ExitCode.usage, "run: expected a script's name (xensave-lua run --list)")
+    throw XensaveError(.usage, "run: expected a script's name (xensave-lua run --list)")
   }
 
-  /// Runs the words behind "run": the parser would take the script's options for its own.
-  static func dispatch(_ words: [String]) throws(Failure) -> Int32? {
+  /// Runs the words after "run": the parser would take the script's options for its own.
+  static func dispatch(_ words: [String]) throws -> Int32? {
     guard let name = words.first, !name.hasPrefix("-") else { return nil }
     let script = try ScriptLibrary.script(name)
     return try ScriptRunner(options: ScriptOptions([script.path] + words.dropFirst())).run()
   }
 
-  private func printList() throws(Failure) -> Int32 {
+  private func printList() throws -> Int32 {
     let all = ScriptLibrary.all
     if json {
       var writer = JSONWriter(style: .pretty)

@@ -34,9 +34,9 @@ struct SetFields: LongCommand {
       refused (exit code 3), and so is one of an image whose last edit was interrupted (exit code 1). \
       An edit of \
       the configuration, of domain_header.xen_major or xen_minor, or of the CPUID and MSR policies \
-      reads nothing behind it, whatever the size of the image. What lies behind the pages is found \
+      reads nothing after it, whatever the size of the image. What lies after the pages is found \
       by the index beside the image (.NAME.index), for which --cache asks: then such an edit reads \
-      nothing of the pages either. Without it, only the chain of heads leads there.
+      nothing of the pages either. Without it, only the chain of headers leads there.
       """)
 
   @Argument(help: "The image: a file.", completion: .file()) var image: String
@@ -57,7 +57,7 @@ struct SetFields: LongCommand {
     help: "Leave at least so many bytes of room after the configuration, for later edits in place.")
   var pad: Int?
   @Flag(help: "Print the report as JSON.") var json = false
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @OptionGroup var long: ProgressOptions
 
   mutating func validate() throws {
@@ -70,56 +70,44 @@ struct SetFields: LongCommand {
   }
 
   mutating func execute() throws -> Int32 {
-    do {
-      let source = try inPlace ? Source(editing: image) : Source(image: image)
-      guard source.isFile else {
-        throw Failure(ExitCode.usage, "\(image): only a file can be edited by path")
-      }
-      if cache {
-        _ = try PageImage(caching: image) { writeError("xensave-lua: \($0)\n") }
-      }
-      let kept = inPlace ? try keptDocument(source) : nil
-      let document = try editedDocument(source, kept)
-      let edits = EditJob(document: document, isUnchecked: unchecked, room: pad ?? 0)
-      if let edit = source.edit {
-        switch try edits.inPlace(edit, keepsIndex: kept != nil) {
-        case .written(let written): return try tell(written)
-        case .newFile(let reason):
-          if !long.quiet { writeError("xensave-lua: \(image): written anew: \(reason)\n") }
-        }
-      } else if let output, output != "-", let written = try edits.clone(to: output) {
-        return try show(written.report)
-      }
-      try edits.leaveRoom()
-      let destination: Destination =
-        dryRun ? .none : inPlace ? .inPlace : Destination(output ?? "-")
-      let job = RewriteJob(destination: destination, isUnchecked: unchecked)
-      return try show(job.run(source.duplicate(), document.edits))
-    } catch let error as RewriteError {
-      throw Failure(error)
-    } catch let error as EditError {
-      throw Failure(error)
-    } catch let error as PagesError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    } catch let error as SystemError {
-      throw Failure(error)
+    let source = try inPlace ? Source(editing: image) : Source(image: image)
+    guard source.isFile else {
+      throw XensaveError(.usage, "\(image): only a file can be edited by path")
     }
+    if cache {
+      _ = try PageImage(caching: image) { writeError("xensave-lua: \($0)\n") }
+    }
+    let kept = inPlace ? try keptDocument(source) : nil
+    let document = try editedDocument(source, kept)
+    let edits = EditJob(document: document, isUnchecked: unchecked, room: pad ?? 0)
+    if let edit = source.edit {
+      switch try edits.inPlace(edit, keepsIndex: kept != nil) {
+      case .written(let written): return try report(written)
+      case .newFile(let reason):
+        if !long.quiet { writeError("xensave-lua: \(image): written anew: \(reason)\n") }
+      }
+    } else if let output, output != "-", let written = try edits.clone(to: output) {
+      return try show(written.report)
+    }
+    try edits.leaveRoom()
+    let destination: Destination =
+      dryRun ? .none : inPlace ? .inPlace : Destination(output ?? "-")
+    let job = RewriteJob(destination: destination, isUnchecked: unchecked)
+    return try show(job.run(source.duplicate(), document.edits))
   }
 
   private func show(_ report: ChangeReport) throws -> Int32 {
     if json, output != "-" {
       try writeOut(report.json)
     } else if dryRun {
-      try writeOut(colour.ink.report(report) + "\n")
+      try writeOut(color.textStyle.report(report) + "\n")
     } else if !long.quiet {
       writeError("xensave-lua: \(report.text)\n")
     }
     return ExitCode.good
   }
 
-  private func tell(_ written: EditJob.Written) throws -> Int32 {
+  private func report(_ written: EditJob.Written) throws -> Int32 {
     if json {
       var writer = JSONWriter(style: .pretty)
       writer.beginObject()
@@ -131,19 +119,19 @@ struct SetFields: LongCommand {
     } else if !long.quiet {
       let inserted = written.inserted
       writeError(
-        "xensave-lua: \(image): \(written.byteCount) octets changed in place"
+        "xensave-lua: \(image): \(written.byteCount) bytes changed in place"
           + (inserted > 0 ? ", a block of \(inserted) inserted before them\n" : "\n"))
     }
     return ExitCode.good
   }
 
-  /// The image as the index beside it knows it; nil where there is none that leads behind the pages.
+  /// The image as the index beside it knows it; nil where there is none that leads after the pages.
   private func keptDocument(_ source: Source) throws -> ImageDocument? {
-    let spots: [RecordSpot]?
-    do throws(PagesError) {
+    let spots: [RecordLocation]?
+    do {
       spots = try IndexCache(of: image).recordsBehindPages(of: source)
     } catch {
-      if case .stream(let stream) = error.kind, stream.code == "interrupted" { throw error }
+      if XensaveError(error).code == .interrupted { throw error }
       spots = nil
     }
     guard let spots, let first = spots.first else { return nil }
@@ -153,7 +141,7 @@ struct SetFields: LongCommand {
       RecordIndex(front, tail: first.index, spots.map { ($0.offset, $0.type) }))
   }
 
-  /// The image with the edits made. The chain of heads is followed to its end only where an edit
+  /// The image with the edits made. The chain of headers is followed to its end only where an edit
   /// needs it; `kept` is what is known without.
   private func editedDocument(_ source: Source, _ kept: ImageDocument?) throws -> ImageDocument {
     let isLeftAlone = inPlace || (output ?? "-") != "-" && source.cloneUnit > 0
@@ -182,18 +170,15 @@ struct SetFields: LongCommand {
     }
   }
 
-  private func apply(_ edit: String, to document: ImageDocument) throws(Failure) {
+  private func apply(_ edit: String, to document: ImageDocument) throws {
     guard let equals = edit.firstIndex(of: "=") else {
-      throw Failure(ExitCode.usage, "\(edit): expected PATH=VALUE")
+      throw XensaveError(.usage, "\(edit): expected PATH=VALUE")
     }
     do {
       let path = try ImagePath(String(edit[..<equals]))
       try document.set(path, text: String(edit[edit.index(after: equals)...]))
-    } catch let error as ImagePathError {
-      if case .stream(let stream) = error { throw Failure(stream) }
-      throw Failure(ExitCode.usage, "\(image): \(error)")
-    } catch {
-      throw Failure(ExitCode.usage, "\(image): \(error)")
+    } catch let error as FormatError {
+      throw XensaveError(.usage, "\(image): \(error)")
     }
   }
 }
@@ -207,29 +192,27 @@ struct Recover: ShellCommand {
       Writes back what the journal beside the image (.NAME.undo) holds, where the image still has \
       bytes from before or after the edit. A journal of another file that had this name is removed, and \
       nothing is written. Exit codes: 0 done, or nothing to undo; 1 refused, because the journal or the \
-      image is not what that edit left; 3 a system call failed, or the edit is still going on.
+      image is not what that edit left; 3 a system call failed, or the edit is still continuing.
       """)
 
   @Argument(help: "The image.", completion: .file()) var image: String
   @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
-    do {
-      let recovery = try FileEdit.recover(image)
-      if case .void(let line) = recovery { writeError("xensave-lua: note: \(line)\n") }
-      let wrote = recovery == .undone
-      if json {
-        var writer = JSONWriter(style: .pretty)
-        writer.beginObject()
-        writer.member("image", image)
-        writer.member("undone", wrote)
-        writer.endObject()
-        try writeOut(writer.finish() + [10])
-        return ExitCode.good
-      }
-      try writeOut(
-        "\(image): \(wrote ? "the interrupted edit was undone" : "there was nothing to undo")\n")
+    let recovery = try FileEdit.recover(image)
+    if case .void(let line) = recovery { writeError("xensave-lua: note: \(line)\n") }
+    let wrote = recovery == .undone
+    if json {
+      var writer = JSONWriter(style: .pretty)
+      writer.beginObject()
+      writer.member("image", image)
+      writer.member("undone", wrote)
+      writer.endObject()
+      try writeOut(writer.finish() + [10])
       return ExitCode.good
-    } catch let error as EditError { throw Failure(error) }
+    }
+    try writeOut(
+      "\(image): \(wrote ? "the interrupted edit was undone" : "there was nothing to undo")\n")
+    return ExitCode.good
   }
 }

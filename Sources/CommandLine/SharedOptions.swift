@@ -7,15 +7,15 @@ internal import SystemIO
 internal import Terminal
 
 /// --color of a command.
-struct ColourOption: ParsableArguments {
+struct ColorOption: ParsableArguments {
   @Option(
     help: ArgumentHelp("Colours of what is printed: auto, always or never.", valueName: "when"),
-    completion: .list(ColourChoice.allCases.map(\.rawValue)),
-    transform: ScriptOptions.colour)
-  var color = ColourChoice.auto
+    completion: .list(ColorChoice.allCases.map(\.rawValue)),
+    transform: ScriptOptions.color)
+  var color = ColorChoice.auto
 
   /// For what goes to standard output.
-  var ink: Ink { Ink(isOn: color.isEnabled(descriptor: 1)) }
+  var textStyle: TextStyle { TextStyle(isOn: color.isEnabled(descriptor: 1)) }
 }
 
 /// The options of every command that may take long.

@@ -37,23 +37,22 @@ struct Test: ShellCommand {
   mutating func execute() throws -> Int32 {
     var files: [String] = []
     for place in places {
-      if Surroundings.isFolder(place) {
-        let names = Surroundings.names(in: place) ?? []
+      if FileSystem.isFolder(place) {
+        let names = FileSystem.names(in: place) ?? []
         files += names.filter { $0.hasSuffix("_test.lua") }.map { "\(place)/\($0)" }
       } else {
         files.append(place)
       }
     }
     guard !files.isEmpty else {
-      throw Failure(ExitCode.usage, "no *_test.lua in \(places.joined(separator: ", "))")
+      throw XensaveError(.usage, "no *_test.lua in \(places.joined(separator: ", "))")
     }
     var results: [Result] = []
     for file in files {
-      let folder: String
-      do { folder = try Surroundings.temporaryFolder() } catch { throw Failure(error) }
+      let folder = try FileSystem.temporaryFolder()
       defer { Test.remove(folder) }
       results += try run(file, folder)
-      if Interrupt.isRequested { throw Failure(ExitCode.interrupted, "interrupted") }
+      if Interrupt.isRequested { throw XensaveError(.interrupted, "interrupted") }
     }
     let passed = results.count(where: \.isPassed)
     let failed = results.count - passed
@@ -67,8 +66,7 @@ struct Test: ShellCommand {
 
   /// Runs one file in a state of its own.
   private func run(_ file: String, _ folder: String) throws -> [Result] {
-    var options: ScriptOptions
-    do { options = try ScriptOptions([file]) } catch { throw error }
+    var options = try ScriptOptions([file])
     options.arguments = []
     let runner = ScriptRunner(options: options)
     let shell = try runner.makeShell()
@@ -76,12 +74,10 @@ struct Test: ShellCommand {
     shell.logLevel = .warning
     shell.printsToStandardError = json
     let frame = shell.state.frame
-    do throws(LuaError) {
-      try shell.prepare(options, nil)
-      try shell.run(
-        "require 'xensave.testing'.begin(...)", named: "=xensave-lua",
-        [folder, file, filter, json ? "silent" : quiet ? "quiet" : ""])
-    } catch { throw Failure(error) }
+    try shell.prepare(options, nil)
+    try shell.run(
+      "require 'xensave.testing'.begin(...)", named: "=xensave-lua",
+      [folder, file, filter, json ? "silent" : quiet ? "quiet" : ""])
     do {
       try runner.load(.file(file), shell)
       try shell.state.call(0)
@@ -145,7 +141,7 @@ struct Test: ShellCommand {
   }
 
   private static func remove(_ folder: String) {
-    for name in Surroundings.names(in: folder) ?? [] { Surroundings.remove(folder + "/" + name) }
-    Surroundings.remove(folder)
+    for name in FileSystem.names(in: folder) ?? [] { FileSystem.remove(folder + "/" + name) }
+    FileSystem.remove(folder)
   }
 }

@@ -28,23 +28,23 @@ struct Unwrap: LongCommand {
 
   mutating func execute() throws -> Int32 {
     guard let wrapping = Wrapping(rawValue: layer), wrapping == .libxc || wrapping == .libxl else {
-      throw Failure(ExitCode.usage, "--layer: expected libxl or libxc, got '\(layer)'")
+      throw XensaveError(.usage, "--layer: expected libxl or libxc, got '\(layer)'")
     }
     if config == "-", output == "-" {
-      throw Failure(ExitCode.usage, "only one of the results can go to standard output")
+      throw XensaveError(.usage, "only one of the results can go to standard output")
     }
     if let config, config != "-",
       OutputFile.isSame(config, as: image)
         || OutputFile.isSame(config, as: output)
     {
-      throw Failure(ExitCode.usage, "--config: '\(config)' is the image or the result")
+      throw XensaveError(.usage, "--config: '\(config)' is the image or the result")
     }
     var conversion = try shared.conversion()
     conversion.wrapping = wrapping
     let (code, report) = try shared.run(opened(image), output, conversion)
     guard let path = config else { return code }
     guard let config = report.config else {
-      throw Failure(ExitCode.findings, "\(image): no configuration in its outer header")
+      throw XensaveError(.findings, "\(image): no configuration in its outer header")
     }
     try writeSmallFile(config, to: path)
     return code

@@ -14,13 +14,13 @@ struct Verify: LongCommand {
     commandName: name, _superCommandName: Commands.name,
     abstract: "Check an image as Xen would on a restore, and more.",
     discussion: """
-      Reads heads only, never page contents but, with --pages, the page tables of PV guests. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
+      Reads headers only, never page contents but, with --pages, the page tables of PV guests. With --quiet only the exit code says what was found. Exit codes: 0 good, 1 findings, 2 usage, 3 a system \
       call failed.
       """)
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String?
   @Flag(help: "Print the findings as JSON.") var json = false
-  @OptionGroup var colour: ColourOption
+  @OptionGroup var color: ColorOption
   @Flag(help: "Count warnings as errors.") var strict = false
   @Flag(help: "Look into the page tables and the start info of PV guests, too (in a file).")
   var pages = false
@@ -34,16 +34,9 @@ struct Verify: LongCommand {
   mutating func execute() throws -> Int32 {
     if rules { return try listRules() }
     let path = image ?? "-"
-    let report: VerifyReport
-    do {
-      report = try Verifier(
-        Source(opening: path), options: Verifier.Options(isStrict: strict, readsPages: pages)
-      ).run()
-    } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as StreamError {
-      throw Failure(error)
-    }
+    let report = try Verifier(
+      Source(opening: path), options: Verifier.Options(isStrict: strict, readsPages: pages)
+    ).run()
     if json {
       var writer = JSONWriter(style: .pretty)
       report.write(to: &writer, path: path)
@@ -55,10 +48,10 @@ struct Verify: LongCommand {
   }
 
   private func text(_ report: VerifyReport, _ path: String) -> String {
-    let ink = colour.ink
+    let textStyle = color.textStyle
     var out = ""
     for finding in report.findings {
-      out += "\(path): \(ink.severity(finding.severity.rawValue)): \(finding.description)\n"
+      out += "\(path): \(textStyle.severity(finding.severity.rawValue)): \(finding.description)\n"
     }
     let left = Severity.allCases.reduce(0) { $0 + report.count($1) } - report.findings.count
     if left > 0 { out += "\(path): ... and \(left) more findings\n" }
@@ -66,12 +59,12 @@ struct Verify: LongCommand {
       let count = report.count(severity)
       return count > 0 ? "\(count) \(severity.rawValue)\(count == 1 ? "" : "s")" : nil
     }
-    let verdict = ink.verdict(report.isGood ? "good" : "bad", isGood: report.isGood)
+    let verdict = textStyle.verdict(report.isGood ? "good" : "bad", isGood: report.isGood)
     let detail = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
     return out + "\(path): \(verdict)\(detail), \(report.survey.recordCount) records\n"
   }
 
-  private func listRules() throws(Failure) -> Int32 {
+  private func listRules() throws -> Int32 {
     if json {
       var writer = JSONWriter(style: .pretty)
       writer.beginArray()

@@ -1,5 +1,6 @@
 // xensave-lua wrap
 
+internal import SystemIO
 internal import ArgumentParser
 internal import Convert
 internal import Jobs
@@ -29,12 +30,12 @@ struct Wrap: LongCommand {
 
   mutating func execute() throws -> Int32 {
     guard let wrapping = Wrapping(rawValue: wrapping), wrapping != .libxc else {
-      throw Failure(
-        ExitCode.usage, "--in: expected xl, libxl, libvirt or xenopsd, got '\(self.wrapping)'")
+      throw XensaveError(
+        .usage, "--in: expected xl, libxl, libvirt or xenopsd, got '\(self.wrapping)'")
     }
     var conversion = try shared.conversion()
     conversion.wrapping = wrapping
-    conversion.config = try config.map { path throws(Failure) in try readSmallFile(path) }
+    conversion.config = try config.map { path in try readSmallFile(path) }
     return try shared.run(opened(image), output, conversion).0
   }
 }

@@ -9,12 +9,14 @@ internal import Stream
 /// `context` in the other order.
 func swapped(_ body: [UInt8], _ fields: [Field], _ context: BodyContext) -> [UInt8] {
   var out = body
-  let layout = BodyLayout(fields, context)
+  let layout = BodySchema(fields, context)
   for slot in layout.slots(in: body) { swap(slot, layout, body, &out) }
   return out
 }
 
-private func swap(_ slot: Slot, _ layout: BodyLayout, _ body: [UInt8], _ out: inout [UInt8]) {
+private func swap(
+  _ slot: FieldLocation, _ layout: BodySchema, _ body: [UInt8], _ out: inout [UInt8]
+) {
   guard slot.field.ownOrder == nil else { return }
   switch slot.field.kind {
   case .unsigned(let width), .signed(let width): reverse(&out, slot.offset, width)
@@ -28,15 +30,15 @@ private func swap(_ slot: Slot, _ layout: BodyLayout, _ body: [UInt8], _ out: in
     }
   case .group: for child in layout.children(of: slot, in: body) { swap(child, layout, body, &out) }
   // Chains are Xen's own; the rest has no order.
-  case .chain, .keyValues, .qemu, .uefiVariables, .reserved, .octets, .opaque, .text: break
+  case .chain, .keyValues, .qemu, .uefiVariables, .reserved, .bytes, .opaque, .text: break
   }
 }
 
-private func reverse(_ octets: inout [UInt8], _ offset: Int, _ width: Int) {
+private func reverse(_ bytes: inout [UInt8], _ offset: Int, _ width: Int) {
   var low = offset
   var high = offset + width - 1
   while low < high {
-    octets.swapAt(low, high)
+    bytes.swapAt(low, high)
     low += 1
     high -= 1
   }
@@ -47,7 +49,7 @@ extension Record {
   /// its counts leave nothing over.
   var hasKnownFields: Bool {
     if length == 0 { return true }
-    guard let layout = Layouts.of(type),
+    guard let layout = RecordSchemas.of(type),
       layout.length.allows(length) || layout.mayBeEmpty && length == 8
     else { return false }
     return !self.layout.slots(in: body).contains { $0.field.name == "excess" }
@@ -55,14 +57,14 @@ extension Record {
 
   /// The part of its body in memory in `order`.
   func body(in order: ByteOrder) -> [UInt8] {
-    guard order != context.order, let layout = Layouts.of(type) else { return body }
+    guard order != context.order, let layout = RecordSchemas.of(type) else { return body }
     let fields = layout.fields(byteCount: body.count, guestWidth: context.guestWidth)
     return swapped(body, fields, context)
   }
 }
 
 extension Header {
-  /// Its octets with the fields in `order`.
+  /// Its bytes with the fields in `order`.
   func bytes(in order: ByteOrder) -> [UInt8] {
     order == self.order ? bytes : swapped(bytes, kind.fields, BodyContext(order: self.order))
   }

@@ -20,7 +20,7 @@ public struct CompatReason: Sendable, Equatable, CustomStringConvertible {
 public enum Compat {
   /// What speaks for and against restoring the image on `release`. The image is compatible where no
   /// reason is an error.
-  public static func check(_ image: CompatSurvey, for release: XenRelease) -> [CompatReason] {
+  public static func check(_ image: CompatSummary, for release: XenRelease) -> [CompatReason] {
     var look = CompatLook(image: image, release: release)
     guard release.isKnown else {
       look.refuse(
@@ -39,8 +39,8 @@ public enum Compat {
   }
 
   /// As above, for what a survey alone knows: not the lengths of HVM_CONTEXT's entries and records.
-  public static func check(_ survey: Survey, for release: XenRelease) -> [CompatReason] {
-    check(CompatSurvey(survey), for: release)
+  public static func check(_ survey: ImageSummary, for release: XenRelease) -> [CompatReason] {
+    check(CompatSummary(survey), for: release)
   }
 
   /// Whether none of the reasons is against it.
@@ -137,7 +137,7 @@ public enum Compat {
   private static func records(_ look: inout CompatLook) {
     for type in look.survey.records.keys.sorted(by: { $0.name < $1.name }) {
       guard type.layer == .libxc || type.layer == .libxl else { continue }
-      guard let layout = Layouts.of(type) else {
+      guard let layout = RecordSchemas.of(type) else {
         if type.layer == .libxc, type.isOptional {
           look.note(type.name, "an optional record that Xen \(look.release) passes over")
         } else {
@@ -161,7 +161,7 @@ public enum Compat {
     }
     look.refuse(
       longest.place,
-      "\(longest.byteCount) octets, but Xen \(look.release) takes at most "
+      "\(longest.byteCount) bytes, but Xen \(look.release) takes at most "
         + "\(look.traits.bodyLimit >> 20) MiB")
   }
 
@@ -212,7 +212,7 @@ public enum Compat {
       }
       guard own != entry.byteCount else { continue }
       let place = "HVM_CONTEXT.\(layout.name)"
-      let lengths = "\(entry.byteCount) octets where Xen \(look.release) has \(own)"
+      let lengths = "\(entry.byteCount) bytes where Xen \(look.release) has \(own)"
       if entry.byteCount > own {
         look.refuse(place, lengths + ": longer entries are refused")
       } else if layout.mayBeShorter {
@@ -293,18 +293,18 @@ struct CompatLook {
   /// Findings of verify that are said one by one.
   static let findingLimit = 10
 
-  let image: CompatSurvey
+  let image: CompatSummary
   let release: XenRelease
   let traits: ReleaseTraits
   private(set) var reasons: [CompatReason] = []
 
-  init(image: CompatSurvey, release: XenRelease) {
+  init(image: CompatSummary, release: XenRelease) {
     self.image = image
     self.release = release
     traits = ReleaseTraits.of(release)
   }
 
-  var survey: Survey { image.survey }
+  var survey: ImageSummary { image.survey }
 
   mutating func note(_ subject: String, _ text: String) { add(.note, subject, text) }
   mutating func warn(_ subject: String, _ text: String) { add(.warning, subject, text) }

@@ -10,9 +10,9 @@ public enum Wrapping: String, Sendable, CaseIterable {
   case libxc
   /// The libxl stream.
   case libxl
-  /// The libxl stream behind xl's header.
+  /// The libxl stream after xl's header.
   case xl
-  /// The libxl stream behind libvirt's header.
+  /// The libxl stream after libvirt's header.
   case libvirt
   /// xenopsd's suspend image, which has no libxl stream.
   case xenopsd
@@ -84,13 +84,13 @@ public struct ConversionReport: Sendable {
     }
   }
 
-  /// Notes that are kept; `lossCount` goes on.
+  /// Notes that are kept; `lossCount` continues.
   public static let noteLimit = 100
 
   public internal(set) var recordsRead = 0
   public internal(set) var recordsWritten = 0
-  public internal(set) var octetsRead: UInt64 = 0
-  public internal(set) var octetsWritten: UInt64 = 0
+  public internal(set) var bytesRead: UInt64 = 0
+  public internal(set) var bytesWritten: UInt64 = 0
   public internal(set) var notes: [Note] = []
   public internal(set) var lossCount = 0
 
@@ -98,8 +98,8 @@ public struct ConversionReport: Sendable {
   /// out or replaced.
   public internal(set) var config: [UInt8]?
 
-  public init(octetsWritten: UInt64 = 0, notes: [Note] = []) {
-    self.octetsWritten = octetsWritten
+  public init(bytesWritten: UInt64 = 0, notes: [Note] = []) {
+    self.bytesWritten = bytesWritten
     self.notes = Array(notes.prefix(ConversionReport.noteLimit))
   }
 
@@ -114,11 +114,11 @@ public struct ConversionReport: Sendable {
     var lines = notes.map(\.description)
     if recordsRead == 0 {
       // An import: its records have no counterparts.
-      return (lines + ["\(octetsWritten) octets written"]).joined(separator: "\n")
+      return (lines + ["\(bytesWritten) bytes written"]).joined(separator: "\n")
     }
     lines.append(
       "\(recordsRead) records read, \(recordsWritten) written; "
-        + "\(octetsRead) octets read, \(octetsWritten) written"
+        + "\(bytesRead) bytes read, \(bytesWritten) written"
         + (lossCount > 0 ? "; \(lossCount) losses" : ""))
     return lines.joined(separator: "\n")
   }

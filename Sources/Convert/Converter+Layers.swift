@@ -8,7 +8,7 @@ internal import Stream
 extension Converter {
   // MARK: - Headers
 
-  mutating func convert(_ header: Header) throws(RewriteError) {
+  mutating func convert(_ header: Header) throws {
     switch header.kind {
     case .xl: try begin(.xl, header)
     case .libvirt: try begin(.libvirt, header)
@@ -31,7 +31,7 @@ extension Converter {
     }
   }
 
-  private mutating func begin(_ source: Wrapping, _ header: Header?) throws(RewriteError) {
+  private mutating func begin(_ source: Wrapping, _ header: Header?) throws {
     self.source = source
     target = conversion.wrapping ?? source
     outerHeader = header
@@ -53,7 +53,7 @@ extension Converter {
   /// What libvirt and xenopsd say of the domain is not what xl reads.
   private mutating func loseConfiguration(
     _ place: String, _ text: String
-  ) throws(RewriteError) {
+  ) throws {
     guard conversion.isLossy else {
       throw refusal(
         place,
@@ -65,7 +65,7 @@ extension Converter {
   }
 
   /// Writes what stands before LIBXC_CONTEXT, or xenopsd's Libxc.
-  private mutating func writeOuterHeaders() throws(RewriteError) {
+  private mutating func writeOuterHeaders() throws {
     guard !hasBegun else { return }
     hasBegun = true
     switch target {
@@ -91,7 +91,7 @@ extension Converter {
   }
 
   /// The source's header, or one with the configuration that was supplied.
-  private func xlHeader() throws(RewriteError) -> [UInt8] {
+  private func xlHeader() throws -> [UInt8] {
     guard let config = conversion.config else {
       if let outerHeader, source == .xl { return outerHeader.bytes }
       return XLHeaderBytes.header(config: nil)
@@ -99,7 +99,7 @@ extension Converter {
     return XLHeaderBytes.header(config: config)
   }
 
-  private func libvirtHeader() throws(RewriteError) -> [UInt8] {
+  private func libvirtHeader() throws -> [UInt8] {
     if conversion.config == nil, source == .libvirt, let outerHeader { return outerHeader.bytes }
     guard let xml = conversion.config, !xml.isEmpty else {
       throw refusal(
@@ -111,7 +111,7 @@ extension Converter {
     return out + [UInt8](repeating: 0, count: 40) + xml + [0]
   }
 
-  private mutating func putXenops(_ config: [UInt8]) throws(RewriteError) {
+  private mutating func putXenops(_ config: [UInt8]) throws {
     if config.isEmpty {
       return report.note(
         "Xenops", "not written: xenopsd's metadata are not in the source (supply them)",
@@ -121,7 +121,7 @@ extension Converter {
   }
 
   /// Writes the record that says that a libxc stream follows, where the source has none to keep.
-  private mutating func writeLibxcMarker() throws(RewriteError) {
+  private mutating func writeLibxcMarker() throws {
     guard !hasLibxcMarker else { return }
     switch target {
     case .libxc: break
@@ -131,13 +131,13 @@ extension Converter {
     }
   }
 
-  private mutating func putLibxl(_ type: RecordType) throws(RewriteError) {
+  private mutating func putLibxl(_ type: RecordType) throws {
     try emitter.put(Record(type, body: [], context: BodyContext(order: libxlOrder)))
   }
 
   // MARK: - Records
 
-  mutating func convertOuter(_ record: Record) throws(RewriteError) {
+  mutating func convertOuter(_ record: Record) throws {
     switch record.type {
     case .libxcContext, .xenopsdLibxc: hasLibxcMarker = try keepMarker(record)
     case .libxlEnd, .endOfImage:
@@ -165,7 +165,7 @@ extension Converter {
   }
 
   /// Writes a record of libxl's in the byte order of the result.
-  private mutating func keepLibxl(_ record: Record) throws(RewriteError) {
+  private mutating func keepLibxl(_ record: Record) throws {
     guard record.context.order != libxlOrder else {
       return try emitter.keep(record, from: &reader)
     }
@@ -181,7 +181,7 @@ extension Converter {
 
   /// Keeps a record that marks a place of its layer, with the bytes in it that readers pass over. False
   /// where the result has another record there, or these bytes cannot be kept.
-  private mutating func keepMarker(_ record: Record) throws(RewriteError) -> Bool {
+  private mutating func keepMarker(_ record: Record) throws -> Bool {
     let isOfTarget = record.type.layer == .xenopsd ? target == .xenopsd : target.hasLibxl
     let isOfOrder = record.type.layer == .xenopsd || record.context.order == libxlOrder
     if isOfTarget, isOfOrder {
@@ -197,7 +197,7 @@ extension Converter {
   /// The longest state of QEMU that xenopsd restores. xenopsd: xc/domain.ml, restore.
   private static let longestQEMU: UInt64 = 1 << 20
 
-  private mutating func convertEmulator(_ record: Record) throws(RewriteError) {
+  private mutating func convertEmulator(_ record: Record) throws {
     if target.hasLibxl { return try keepLibxl(record) }
     guard target == .xenopsd, record.body.count >= 8 else {
       return try lose(record.place, "\(target.rawValue) has no place for a device model's state")
@@ -219,7 +219,7 @@ extension Converter {
       from: &reader)
   }
 
-  private mutating func convertQEMU(_ record: Record) throws(RewriteError) {
+  private mutating func convertQEMU(_ record: Record) throws {
     if target == .xenopsd { return try emitter.keep(record, from: &reader) }
     guard target.hasLibxl else {
       return try lose(record.place, "\(target.rawValue) has no place for a device model's state")
@@ -235,7 +235,7 @@ extension Converter {
   }
 
   /// Ends the outer layers of the result, once.
-  mutating func endOuter() throws(RewriteError) {
+  mutating func endOuter() throws {
     guard !hasEnded else { return }
     hasEnded = true
     switch target {
@@ -246,8 +246,8 @@ extension Converter {
     }
   }
 
-  /// What libxl or xenopsd has behind libxc's CHECKPOINT, where the source has nothing there.
-  mutating func endCheckpoint() throws(RewriteError) {
+  /// What libxl or xenopsd has after libxc's CHECKPOINT, where the source has nothing there.
+  mutating func endCheckpoint() throws {
     if source == .libxc, target.hasLibxl { try putLibxl(.checkpointEnd) }
   }
 }

@@ -29,7 +29,7 @@ struct LibxcState {
 extension Converter {
   // MARK: - Headers
 
-  mutating func convertImage(_ header: Header) throws(RewriteError) {
+  mutating func convertImage(_ header: Header) throws {
     let version = reader.version ?? 0
     guard let source = VersionTraits.of(version),
       let target = VersionTraits.of(conversion.version ?? version)
@@ -53,7 +53,7 @@ extension Converter {
     try emitter.put(bytes)
   }
 
-  mutating func convertDomain(_ header: Header) throws(RewriteError) {
+  mutating func convertDomain(_ header: Header) throws {
     let guest = reader.guest
     guard libxc.source.version == libxc.target.version || guest == .x86PV || guest == .x86HVM else {
       let arch = header.number("arch") ?? UInt64(DraftB.archX86)
@@ -82,8 +82,8 @@ extension Converter {
         framing: .draftB))
   }
 
-  /// Writes the final domain header of a draft B stream. `record` is the first behind the draft's.
-  private mutating func writeWaitingDomain(_ record: Record) throws(RewriteError) {
+  /// Writes the final domain header of a draft B stream. `record` is the first after the draft's.
+  private mutating func writeWaitingDomain(_ record: Record) throws {
     guard let header = libxc.waitingDomain else { return }
     libxc.waitingDomain = nil
     let release = conversion.xenRelease ?? XenRelease(0, 0)
@@ -102,7 +102,7 @@ extension Converter {
 
   // MARK: - Records
 
-  mutating func convertLibxc(_ record: Record) throws(RewriteError) {
+  mutating func convertLibxc(_ record: Record) throws {
     try writeWaitingDomain(record)
     if record.row?.perVCPU != true { try writeHeldVCPUs() }
     try writeStaticDataEnd(before: record)
@@ -127,7 +127,7 @@ extension Converter {
   }
 
   /// Writes one record in the version and order of the result, if it has a place there.
-  private mutating func put(_ record: Record) throws(RewriteError) {
+  private mutating func put(_ record: Record) throws {
     let target = libxc.target
     let isSameVersion = target.version == libxc.source.version
     if isSameVersion, record.context.order == libxc.order {
@@ -149,7 +149,7 @@ extension Converter {
   }
 
   /// The type that stands for the record's in the result; nil where it is left out.
-  private mutating func type(of record: Record) throws(RewriteError) -> RecordType? {
+  private mutating func type(of record: Record) throws -> RecordType? {
     let target = libxc.target
     guard target.version != libxc.source.version else { return record.type }
     switch record.type {
@@ -159,7 +159,9 @@ extension Converter {
     case .vcpuInfo where record.length == 8: return nil
     default: break
     }
-    if !target.hasEmptyRecords, record.length <= 8, Layouts.of(record.type)?.mayBeEmpty == true {
+    if !target.hasEmptyRecords, record.length <= 8,
+      RecordSchemas.of(record.type)?.mayBeEmpty == true
+    {
       report.note(record.place, "left out: it says nothing", isLoss: false)
       return nil
     }
@@ -171,7 +173,7 @@ extension Converter {
   }
 
   /// STATIC_DATA_END stands before the first record that is not static: before memory and the p2m.
-  private mutating func writeStaticDataEnd(before record: Record) throws(RewriteError) {
+  private mutating func writeStaticDataEnd(before record: Record) throws {
     guard libxc.target.needsStaticDataEnd, libxc.source.version != libxc.target.version,
       !libxc.hasStaticDataEnd, record.row?.phase != .staticData,
       !record.type.isOptional
@@ -188,7 +190,7 @@ extension Converter {
   /// The pfn table of PAGE_DATA, with pfns of as many bits as the result has.
   private mutating func pages(
     _ record: Record, _ body: [UInt8]
-  ) throws(RewriteError) -> [UInt8] {
+  ) throws -> [UInt8] {
     guard let table = record.pageTable else {
       throw refusal(record.place, "count: the pfn table does not lie in the body")
     }
@@ -219,7 +221,7 @@ extension Converter {
   // MARK: - vCPUs
 
   /// Keeps a vCPU's record until all have come: VCPU_INFO stands before them.
-  private mutating func hold(_ out: Record, _ record: Record) throws(RewriteError) {
+  private mutating func hold(_ out: Record, _ record: Record) throws {
     guard out.payloadByteCount == 0, libxc.heldByteCount + out.body.count <= LibxcState.heldLimit
     else {
       throw refusal(
@@ -228,7 +230,7 @@ extension Converter {
     }
     note(vcpu: record)
     libxc.heldByteCount += out.body.count + 64
-    libxc.heldVCPUs.append(Emitter.octets(out))
+    libxc.heldVCPUs.append(Emitter.bytes(out))
   }
 
   private mutating func note(vcpu record: Record) {
@@ -237,20 +239,20 @@ extension Converter {
     libxc.greatestVCPU = max(libxc.greatestVCPU ?? 0, id)
   }
 
-  private mutating func writeHeldVCPUs() throws(RewriteError) {
+  private mutating func writeHeldVCPUs() throws {
     guard !libxc.heldVCPUs.isEmpty else { return }
     var body: [UInt8] = []
     body.append(integer: libxc.greatestVCPU ?? 0, libxc.order)
     body.append(integer: UInt32(0), libxc.order)
     try emitter.put(
       Record(.vcpuInfo, body: body, context: BodyContext(order: libxc.order), framing: .draftB))
-    for octets in libxc.heldVCPUs { try emitter.put(record: octets) }
+    for bytes in libxc.heldVCPUs { try emitter.put(record: bytes) }
     libxc.heldVCPUs = []
     libxc.heldByteCount = 0
   }
 
   /// A VCPU_INFO that says more vCPUs than have a state is known nowhere else.
-  private mutating func checkVCPUInfo(_ record: Record) throws(RewriteError) {
+  private mutating func checkVCPUInfo(_ record: Record) throws {
     guard !libxc.target.hasVCPUInfo, let stated = libxc.vcpuInfo else { return }
     libxc.vcpuInfo = nil
     guard stated != libxc.greatestVCPU else { return }
@@ -263,5 +265,5 @@ extension Converter {
 
 extension Record {
   /// What is known of its type.
-  fileprivate var row: Layout? { Layouts.of(type) }
+  fileprivate var row: RecordSchema? { RecordSchemas.of(type) }
 }

@@ -2,7 +2,7 @@
 
 internal import Bytes
 internal import Format
-public import ImageEdit
+internal import ImageEdit
 internal import Stream
 public import SystemIO
 
@@ -11,7 +11,7 @@ public import SystemIO
 ///     source part ──> outer layers (Converter+Layers) ──> sink
 ///                └──> libxc stream (Converter+Libxc)  ──┘
 ///
-/// Works on files and pipes in one pass. Memory is bounded: a head, a piece of 1 MiB, and where
+/// Works on files and pipes in one pass. Memory is bounded: a header, a chunk of 1 MiB, and where
 /// draft B wants VCPU_INFO first, the state of the vCPUs (16 MiB at most).
 public struct Converter {
   var reader: StreamReader
@@ -48,14 +48,14 @@ public struct Converter {
   }
 
   /// Runs to the end of the source. Where this throws, what was written is no image.
-  public mutating func run() throws(RewriteError) -> ConversionReport {
+  public mutating func run() throws -> ConversionReport {
     let source = reader.source
     return try Progress.phase("converting", of: source.byteCount, done: { source.position }) {
-      () throws(RewriteError) in try convert()
+      try convert()
     }
   }
 
-  private mutating func convert() throws(RewriteError) -> ConversionReport {
+  private mutating func convert() throws -> ConversionReport {
     while let part = try next() {
       switch part {
       case .header(let header): try convert(header)
@@ -80,7 +80,7 @@ public struct Converter {
         }
         guard trailing.kind == .afterEnd else {
           report.note(
-            "trailing octets", "the record that the stream is cut in is left out", isLoss: false)
+            "trailing bytes", "the record that the stream is cut in is left out", isLoss: false)
           return try end()
         }
         guard trailing.isKept(from: reader.source) else {
@@ -94,38 +94,37 @@ public struct Converter {
     return try end()
   }
 
-  private mutating func next() throws(RewriteError) -> Part? {
-    do { return try reader.next() } catch { throw RewriteError(error) }
+  private mutating func next() throws -> StreamElement? {
+    return try reader.next()
   }
 
-  private mutating func end() throws(RewriteError) -> ConversionReport {
+  private mutating func end() throws -> ConversionReport {
     guard hasLibxc else { throw refusal("the image", "there is no libxc stream in it") }
     try emitter.finish()
-    let isWhole: Bool
-    do { isWhole = try reader.source.isUnchanged() } catch { throw RewriteError(error) }
+    let isWhole = try reader.source.isUnchanged()
     guard isWhole else {
-      throw RewriteError(
+      throw XensaveError(
         StreamError(
           .truncated, path: reader.source.path, offset: reader.source.position,
           "the file changed its length while it was read"))
     }
     report.recordsWritten = emitter.recordsWritten
-    report.octetsRead = reader.source.position
-    report.octetsWritten = sink.position
+    report.bytesRead = reader.source.position
+    report.bytesWritten = sink.position
     return report
   }
 
   // MARK: - What cannot be held
 
   /// Notes what the result does not have; refuses it unless the conversion may lose something.
-  mutating func lose(_ place: String, _ reason: String) throws(RewriteError) {
+  mutating func lose(_ place: String, _ reason: String) throws {
     guard conversion.isLossy else {
       throw refusal(place, reason + " (a lossy conversion leaves it out)")
     }
     report.note(place, "left out: " + reason, isLoss: true)
   }
 
-  func refusal(_ place: String, _ reason: String) -> RewriteError {
-    RewriteError(.refused, "\(reader.source.path): \(place): \(reason)")
+  func refusal(_ place: String, _ reason: String) -> XensaveError {
+    XensaveError(.refused, "\(reader.source.path): \(place): \(reason)")
   }
 }

@@ -6,8 +6,8 @@ internal import ImageEdit
 internal import Stream
 internal import SystemIO
 
-/// Writes the parts of the result: kept ones as they are, others with new heads. What lies behind a
-/// head is moved from the source without being held.
+/// Writes the parts of the result: kept ones as they are, others with new headers. What lies after a
+/// header is moved from the source without being held.
 struct Emitter {
   private(set) var recordsWritten = 0
   private let sink: Sink
@@ -18,74 +18,72 @@ struct Emitter {
     writer = StreamWriter(sink, keepingFrom: source)
   }
 
-  /// Writes octets that are no record.
-  mutating func put(_ bytes: [UInt8]) throws(RewriteError) {
-    try write { writer throws(StreamError) in try writer.put(bytes) }
+  /// Writes bytes that are no record.
+  mutating func put(_ bytes: [UInt8]) throws {
+    try write { writer in try writer.put(bytes) }
   }
 
-  /// Writes the octets of a record (`octets`).
-  mutating func put(record octets: [UInt8]) throws(RewriteError) {
+  /// Writes the bytes of a record (`bytes`).
+  mutating func put(record bytes: [UInt8]) throws {
     recordsWritten += 1
-    try put(octets)
+    try put(bytes)
   }
 
-  mutating func keep(_ header: Header) throws(RewriteError) {
-    try write { writer throws(StreamError) in try writer.keep(header) }
+  mutating func keep(_ header: Header) throws {
+    try write { writer in try writer.keep(header) }
   }
 
   /// Writes the reader's record as it is.
   mutating func keep(
     _ record: Record, from reader: inout StreamReader
-  ) throws(RewriteError) {
+  ) throws {
     if record.framing.hasChecksum { return try put(record, from: &reader) }
     recordsWritten += 1
-    do { try writer.keep(record, from: &reader) } catch { throw RewriteError(error) }
+    try writer.keep(record, from: &reader)
   }
 
   /// Writes a record that has no part in the source.
-  mutating func put(_ record: Record) throws(RewriteError) {
+  mutating func put(_ record: Record) throws {
     precondition(record.payloadByteCount == 0)
-    try put(record: Emitter.octets(record))
+    try put(record: Emitter.bytes(record))
   }
 
   /// Writes a record whose payload is that of the reader's.
   mutating func put(
     _ record: Record, from reader: inout StreamReader
-  ) throws(RewriteError) {
+  ) throws {
     guard reader.payloadAndPadding > 0 else { return try put(record) }
     recordsWritten += 1
     let isPaddedInSource = reader.payloadAndPadding > record.payloadByteCount
     let padding = record.framing.paddingByteCount(record.length)
     if record.framing.hasChecksum {
-      do { try writer.putSummed(record, from: &reader) } catch { throw RewriteError(error) }
+      try writer.putSummed(record, from: &reader)
     } else {
       try put(record.headBytes)
-      do { try reader.movePayload(record.payloadByteCount, to: sink) } catch {
-        throw RewriteError(error)
-      }
+      try reader.movePayload(record.payloadByteCount, to: sink)
     }
     guard reader.ending == nil else { return }
     if isPaddedInSource {
-      do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
+      try reader.skipPayload(reader.payloadAndPadding)
     }
     if !record.framing.hasChecksum, padding > 0 { try put([UInt8](repeating: 0, count: padding)) }
   }
 
-  /// All octets of a record that is in memory.
-  static func octets(_ record: Record) -> [UInt8] { StreamWriter.octets(record) }
+  /// All bytes of a record that is in memory.
+  static func bytes(_ record: Record) -> [UInt8] { StreamWriter.bytes(record) }
 
   /// Writes all that is left in the source.
-  mutating func keepRest(from reader: inout StreamReader) throws(RewriteError) {
-    do { try writer.keepRest(from: &reader) } catch { throw RewriteError(error) }
+  mutating func keepRest(from reader: inout StreamReader) throws {
+    try writer.keepRest(from: &reader)
   }
 
-  mutating func finish() throws(RewriteError) {
-    try write { writer throws(StreamError) in try writer.finish() }
+  mutating func finish() throws {
+    try write { writer in try writer.finish() }
   }
 
   private mutating func write(
-    _ body: (inout StreamWriter) throws(StreamError) -> Void
-  ) throws(RewriteError) {
-    do { try body(&writer) } catch { throw RewriteError(error) }
+    _ body: (inout StreamWriter) throws -> Void
+  ) throws {
+    try body(&writer)
   }
 }

@@ -43,7 +43,7 @@ struct VersionTraits: Sendable {
   func holds(_ type: RecordType) -> Bool {
     if version == DraftB.version { return DraftB.type(type.number) == type }
     guard type.layer == .libxc else { return false }
-    guard let layout = Layouts.of(type) else { return true }
+    guard let layout = RecordSchemas.of(type) else { return true }
     return layout.since <= version
   }
 }

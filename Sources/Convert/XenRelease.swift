@@ -52,7 +52,7 @@ struct ReleaseTraits: Sendable {
   let version: Int
   /// The versions that it reads; 0 by libxl's converter.
   let reads: ClosedRange<Int>
-  /// Longest body of a libxc record, in octets. Xen: xg_sr_common.h, REC_LENGTH_MAX.
+  /// Longest body of a libxc record, in bytes. Xen: xg_sr_common.h, REC_LENGTH_MAX.
   let bodyLimit: UInt64
   /// Mandatory flags of the xl header that it knows. Xen: tools/xl/xl.h.
   let xlFlags: UInt64

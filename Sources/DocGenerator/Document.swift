@@ -1,5 +1,6 @@
 // The documents, by name.
 
+internal import SystemIO
 internal import ArgumentParser
 internal import CommandLine
 internal import LuaAPI
@@ -35,18 +36,15 @@ struct Document: ParsableCommand {
     case .formats: return FormatPage.all.map { $0.name + "\n" }.joined()
     case .format:
       guard let page = FormatPage.named(name ?? "") else {
-        throw Failure(ExitCode.usage, "no page '\(name ?? "")' (formats lists them)")
+        throw XensaveError(.usage, "no page '\(name ?? "")' (formats lists them)")
       }
       return page.text
     case .scriptMan: return try ScriptManual(path: name ?? "").page
     case .man: return ManualPage.program
     case .bash, .zsh, .fish: return CommandHelp.completionScript(kind.rawValue) ?? ""
     case .meta, .api, .apiMan:
-      let shell: ShellContext
-      do {
-        shell = try ShellContext(SessionExplainer())
-        try shell.bind()
-      } catch { throw Failure(error) }
+      let shell = try ShellContext(SessionExplainer())
+      try shell.bind()
       defer { shell.state.close() }
       return Document.text(kind, shell.state)
     }

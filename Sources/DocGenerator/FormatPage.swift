@@ -33,7 +33,7 @@ struct FormatPage: Sendable {
       ## Overview
 
       Pictures and tables on this page are made from the tables that the program reads and writes by
-      (`scripts/docs`). Offsets and lengths are in octets; `0x` marks hexadecimal.
+      (`scripts/docs`). Offsets and lengths are in bytes; `0x` marks hexadecimal.
       \(section.out)
       """
   }
@@ -55,11 +55,11 @@ struct FormatPage: Sendable {
     page.heading(2, "Optional data")
     page.text(
       """
-      `optional_data_len` octets. xl writes the configuration into them: with the flag `json` as
-      JSON with one NUL behind it, else as the text of a configuration file. `config_len` counts the
-      NUL. Scripts find the JSON as `img.config`; a change of a value changes its octets only.
+      `optional_data_len` bytes. xl writes the configuration into them: with the flag `json` as
+      JSON with one NUL after it, else as the text of a configuration file. `config_len` counts the
+      NUL. Scripts find the JSON as `img.config`; a change of a value changes its bytes only.
       """)
-    page.rows([.u32("config_len").unit("octets").doc("With the NUL."), .opaque("config")])
+    page.rows([.u32("config_len").unit("bytes").doc("With the NUL."), .opaque("config")])
   }
 
   static let libvirt = FormatPage(
@@ -68,7 +68,7 @@ struct FormatPage: Sendable {
   ) { page in
     page.text(
       """
-      Little-endian on x86. The XML, `xml_len` octets with its NUL, follows the rows; behind it comes
+      Little-endian on x86. The XML, `xml_len` bytes with its NUL, follows the rows; after it comes
       a libxl stream (`version` 2, see <doc:FormatLibxl>). There is no xl header and no JSON: the
       configuration that a restore takes is the XML. Paths and scripts find it as `xml`: `xml.name`,
       `xml.devices.disk[0].source@file`, `img.xml.name`; a change of a text changes its bytes and
@@ -108,7 +108,7 @@ struct FormatPage: Sendable {
     page.text(
       """
       The header is big-endian; `endianness` in its options says what the records are (0: little).
-      A body is filled up with zeros to a multiple of 8 octets. Records have numbers of their own:
+      A body is filled up with zeros to a multiple of 8 bytes. Records have numbers of their own:
       END is 0 here as in the libxc stream. A reader refuses records that it does not know, also
       those with bit 31 set.
 
@@ -136,7 +136,7 @@ struct FormatPage: Sendable {
       """
       The image header is big-endian; `endianness` in its options says what all that follows is
       (0: little). State that is the guest's or Xen's own is little-endian in any case. A body is
-      filled up with zeros to a multiple of 8 octets.
+      filled up with zeros to a multiple of 8 bytes.
 
       Version 3 (Xen 4.14) has STATIC_DATA_END and the policies before it; version 2 (Xen 4.6 to
       4.13) has none of the three. What xensave-lua checks of the order: `xensave-lua verify --rules`.
@@ -159,7 +159,7 @@ struct FormatPage: Sendable {
       case .pageData:
         page.record(layout)
         page.pageTypes(
-          "The contents of the pages follow the entries, \(pageByteCount) octets each, in their order:"
+          "The contents of the pages follow the entries, \(pageByteCount) bytes each, in their order:"
             + " none for BROKEN, XALLOC and XTAB.")
       default: page.record(layout)
       }
@@ -194,13 +194,13 @@ struct FormatPage: Sendable {
     page.text(
       """
       The body of a libxc record (<doc:FormatLibxc>), little-endian. Each entry has a head; the next
-      one follows its `length` octets at once, without padding. The first is HEADER, the last END.
+      one follows its `length` bytes at once, without padding. The first is HEADER, the last END.
       An entry that is shorter than Xen's own structure comes from an older release: where Xen takes
       it, what is missing is zero.
       """)
     page.rows([
       .u16("typecode"), .u16("instance").doc("The vCPU or the device."),
-      .u32("length").unit("octets"),
+      .u32("length").unit("bytes"),
       .opaque("data"),
     ])
     page.heading(2, "Entries")
@@ -214,7 +214,7 @@ struct FormatPage: Sendable {
     page.text(
       """
       No release of Xen wrote it. Of its text the image header, the domain header's first fields, the
-      head and checksum of records, VCPU_INFO and the entries of PAGE_DATA are known; the rest is
+      header and checksum of records, VCPU_INFO and the entries of PAGE_DATA are known; the rest is
       taken from the final specification (<doc:FormatLibxc>), and the table says which is which.
       Entries of PAGE_DATA have a page number of 60 bits.
       """)
@@ -245,32 +245,32 @@ extension FormatSection {
   mutating func header(_ kind: HeaderKind) {
     heading(2, kind.title.prefix(1).uppercased() + kind.title.dropFirst())
     text(
-      "\(kind.byteCount) octets\(kind == .xl || kind == .libvirt ? " and what follows them" : "").")
+      "\(kind.byteCount) bytes\(kind == .xl || kind == .libvirt ? " and what follows them" : "").")
     rows(kind.fields)
   }
 
-  /// The octets around a body.
+  /// The bytes around a body.
   mutating func framing(_ framing: RecordFraming) {
     func number(_ name: String) -> Field {
       Field(name, .unsigned(framing.numberByteCount))
     }
     var fields = [
-      number("type").hex, number("length").unit("octets").doc("Of the body, without padding."),
+      number("type").hex, number("length").unit("bytes").doc("Of the body, without padding."),
     ]
     let rest = framing.headByteCount - 2 * framing.numberByteCount
     if rest > 0 { fields += [.x16("options"), .reserved(rest - 2)] }
     fields.append(.opaque("body"))
     rows(fields)
     if framing.alignment > 1 {
-      text("Zeros fill the body up to a multiple of \(framing.alignment) octets.")
+      text("Zeros fill the body up to a multiple of \(framing.alignment) bytes.")
     }
     if framing.hasChecksum {
-      text("Behind them:")
+      text("After them:")
       rows([.x32("checksum"), .reserved(framing.footerByteCount - 4)])
     }
   }
 
-  mutating func record(_ layout: Layout, isBrief: Bool = false) {
+  mutating func record(_ layout: RecordSchema, isBrief: Bool = false) {
     heading(3, "\(layout.name) (\(layout.type.number.hex()))")
     var facts = [layout.doc, "Body: \(layout.length.description)."]
     switch layout.guests {
@@ -286,19 +286,19 @@ extension FormatSection {
       switch form.condition {
       case .always where layout.forms.count > 1: text("In all other bodies:")
       case .always: break
-      case .bodyByteCount(let count): text("In a body of \(count) octets:")
+      case .bodyByteCount(let count): text("In a body of \(count) bytes:")
       case .guestWidth(let width): text("Where `guest_width` is \(width):")
       }
       rows(form.fields)
     }
   }
 
-  mutating func entry(_ entry: EntryLayout) {
+  mutating func entry(_ entry: EntrySchema) {
     heading(3, "\(entry.name) (\(entry.number))")
     var facts = [entry.doc]
     let lengths = entry.history.map { length in
       length.sinceMinor == 0
-        ? "\(length.byteCount) octets" : "\(length.byteCount) since Xen 4.\(length.sinceMinor)"
+        ? "\(length.byteCount) bytes" : "\(length.byteCount) since Xen 4.\(length.sinceMinor)"
     }
     facts.append(
       lengths.isEmpty
@@ -307,7 +307,7 @@ extension FormatSection {
     text(facts.joined(separator: " "))
     rows(entry.fields)
     for (count, fields) in entry.forms.sorted(by: { $0.key < $1.key }) {
-      text("In an entry of \(count) octets:")
+      text("In an entry of \(count) bytes:")
       rows(fields)
     }
   }

@@ -1,15 +1,15 @@
-// A table of rows as Markdown: a picture of its octets and what each field means.
+// A table of rows as Markdown: a picture of its bytes and what each field means.
 
 internal import Format
 
-/// Writes tables of rows one behind the other on one page.
+/// Writes tables of rows one after the other on one page.
 struct FormatSection {
   private(set) var out = ""
   /// Groups that the page has shown already, by what is in them.
   private var shown: [String: String] = [:]
   private var waiting: [(name: String, fields: [Field])] = []
 
-  /// Octets that a group may have to be drawn inside its owner's picture.
+  /// Bytes that a group may have to be drawn inside its owner's picture.
   private static let inlineLimit = 32
   /// Named values that a table's cell holds; longer lists stand below.
   private static let namesLimit = 16
@@ -26,7 +26,7 @@ struct FormatSection {
     draw(fields)
     while !waiting.isEmpty {
       let (name, fields) = waiting.removeFirst()
-      let count = Field.fixedByteCount(of: fields).map { ", \($0) octets" } ?? ""
+      let count = Field.fixedByteCount(of: fields).map { ", \($0) bytes" } ?? ""
       let signature = fields.map { "\($0.name):\($0.fixedByteCount ?? -1)" }
         .joined(separator: " ")
       if let before = shown[signature] {
@@ -49,7 +49,7 @@ struct FormatSection {
     for field in fields { row(field, prefix: "", &offset, &lines, &lists) }
     if !lines.isEmpty {
       text(
-        "| offset | octets | field | kind | meaning |\n|---|---|---|---|---|\n"
+        "| offset | bytes | field | kind | meaning |\n|---|---|---|---|---|\n"
           + lines.joined(separator: "\n"))
     }
     for list in lists { text(list) }
@@ -65,7 +65,7 @@ struct FormatSection {
     let name = prefix + field.name
     switch field.kind {
     case .reserved(let count): return [.init(label: "(reserved)", byteCount: count)]
-    case .octets(let count) where Self.isPadding(field):
+    case .bytes(let count) where Self.isPadding(field):
       return [.init(label: "(padding)", byteCount: count)]
     case .group(let inner):
       if let count = field.fixedByteCount, count <= Self.inlineLimit {
@@ -120,9 +120,9 @@ struct FormatSection {
     }
     func line(_ field: Field, _ name: String, _ start: Int?, _ count: Int?) {
       let place = start.map(String.init) ?? ""
-      let octets = count.map(String.init) ?? ""
+      let bytes = count.map(String.init) ?? ""
       let note = meaning(field, name, &lists)
-      lines.append("| \(place) | \(octets) | `\(name)` | \(Self.kind(field)) | \(note) |")
+      lines.append("| \(place) | \(bytes) | `\(name)` | \(Self.kind(field)) | \(note) |")
     }
     if case .reserved = field.kind, field.doc.isEmpty { return }
     line(field, name, start, count)

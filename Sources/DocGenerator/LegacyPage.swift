@@ -12,15 +12,15 @@ extension FormatPage {
     page.text(
       """
       There is no magic and no version. Numbers are little-endian; an `unsigned long` has the width
-      of the toolstack that saved, 4 or 8 octets, which only the first octets betray: p2m_size is
-      below 2^28, so the upper half of a 64-bit one is zero. The pictures are for 8 octets.
+      of the toolstack that saved, 4 or 8 bytes, which only the first bytes betray: p2m_size is
+      below 2^28, so the upper half of a 64-bit one is zero. The pictures are for 8 bytes.
       `xensave-lua convert` makes a stream of version 3 of it (<doc:FormatLibxc>).
 
       Before it an xl header without the flag `streamv2` (<doc:FormatXl>) may stand, or xend's front,
       whose magic is `LinuxGuestRecord`:
       """)
     page.rows(LegacyRows.xendFront + [.opaque("config")])
-    page.heading(2, "Head")
+    page.heading(2, "Header")
     page.text(
       """
       All guests begin with p2m_size. In a PV guest's stream a signature and a length follow:
@@ -33,12 +33,12 @@ extension FormatPage {
       vCPUs have an extended context, `xcnt` how long their XSAVE state is.
       """)
     page.rows(LegacyRows.block + [.opaque("data")])
-    page.text("Behind the blocks come the page numbers of the p2m table:")
+    page.text("After the blocks come the page numbers of the p2m table:")
     page.rows([.array("pfn", .rest, each: LegacyRows.pfn(.bits64))])
     page.heading(2, "Chunks")
     page.text(
       """
-      A chunk begins with a signed number of 4 octets. A positive one is a count of pages, at most
+      A chunk begins with a signed number of 4 bytes. A positive one is a count of pages, at most
       1024; others are types:
 
       | number | name | what follows |
@@ -70,14 +70,14 @@ extension FormatPage {
     page.heading(2, "Tail of a PV guest")
     page.text(
       """
-      Behind END the pages that were not mapped:
+      After END the pages that were not mapped:
       """)
     page.rows(
       LegacyRows.unmapped + [.array("pfn", .field("count"), each: LegacyRows.pfn(.bits64))])
     page.text(
       """
-      For each online vCPU its context (5168 or 2800 octets) and, where the head said that there are
-      any, the extended context (128 octets) and the XSAVE state:
+      For each online vCPU its context (5168 or 2800 bytes) and, where the header said that there are
+      any, the extended context (128 bytes) and the XSAVE state:
       """)
     page.rows(LegacyRows.xsave + [.opaque("state")])
     page.text("Last comes the shared page. The structures: <doc:FormatPVState>.")
@@ -86,7 +86,7 @@ extension FormatPage {
     page.rows(LegacyRows.magicPFNs + LegacyRows.length + [.opaque("hvm_context")])
     page.text(
       """
-      Then the device model's. The signature is one of these, and behind the first of them no length
+      Then the device model's. The signature is one of these, and after the first of them no length
       stands: the state goes to the end of the file.
       \(LegacySignature.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", ")).
       """)

@@ -1,5 +1,6 @@
 // The manual pages: xensave-lua(1), xensave-lua-api(7) and those of shipped scripts.
 
+internal import SystemIO
 internal import CommandLine
 internal import LuaRuntime
 internal import REPL
@@ -77,6 +78,11 @@ struct ManualPage {
           page.macro(".EE")
         }
       }
+    }
+    page.section("ERROR CODES")
+    page.text("The field code of an error, and the exit code of the program where it ends a run.")
+    for code in ErrorCode.allCases {
+      page.item("\(code.rawValue) (\(code.exitCode))", code.row.meaning + ".")
     }
     page.section("SEE ALSO")
     page.text("xensave-lua(1)")

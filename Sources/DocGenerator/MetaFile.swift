@@ -35,16 +35,20 @@ struct MetaFile {
       ---The second result of what failed because of the world outside.
       ---@class xensave.Error
       ---@field message string
-      ---@field code string One word: "enoent", "truncated", "bad_stream".
+      ---@field code string A word of the table of error codes, the symbol of errno, or an operation.
       ---@field path string?
       ---@field offset integer?
       ---@field record string?
       ---@field errno integer?
+      ---@field stage string?
+      ---@field hint string?
+      ---@field exit_code integer?
+      ---@field aftermath string[]?
 
       """
     let classes = state.declarations.filter { $0.kind == .class }
     for table in classes { write(class: table) }
-    for layout in Layouts.all { write(layout) }
+    for layout in RecordSchemas.all { write(layout) }
     writeFilterTable()
     for module in state.declarations where module.kind == .module { write(module: module) }
     out += """
@@ -108,7 +112,7 @@ struct MetaFile {
     for kind in HeaderKind.allCases where kind != .xenopsd {
       out += "---@field \(kind.rawValue)_header? xensave.HeaderFunction\n"
     }
-    for layout in Layouts.all where layout.type != .libxlEnd {
+    for layout in RecordSchemas.all where layout.type != .libxlEnd {
       out +=
         "---@field \(layout.name)? fun(rec: xensave.\(layout.name)): xensave.FilterResult, ...\n"
     }
@@ -140,7 +144,7 @@ struct MetaFile {
     for member in members where member.kind == .function { write(function: member) }
   }
 
-  private mutating func write(_ layout: Layout) {
+  private mutating func write(_ layout: RecordSchema) {
     // END stands in both layers.
     guard layout.type != .libxlEnd else { return }
     out += "\n" + comment(layout.doc)
@@ -194,7 +198,7 @@ extension Field {
     case .unsigned where isEnumeration:
       names.sorted { $0.key < $1.key }.map { "\"\($0.value)\"" }.joined(separator: "|")
     case .unsigned, .signed: "integer"
-    case .reserved, .octets, .opaque, .text: "string"
+    case .reserved, .bytes, .opaque, .text: "string"
     case .group, .array, .chain, .keyValues, .qemu, .uefiVariables: "xensave.Fields"
     }
   }

@@ -21,11 +21,11 @@ struct OctetPicture {
   /// A part of a cell in one row.
   private struct Segment {
     let cell: Int
-    let octets: Range<Int>
+    let bytes: Range<Int>
     var label: String
   }
 
-  private static let octetWidth = 8
+  private static let byteWidth = 8
   private static let rowByteCount = 8
 
   private var rows: [[Segment]] = []
@@ -48,12 +48,12 @@ struct OctetPicture {
     }
     let rest = Self.rowByteCount - column
     guard let count = cell.byteCount else {
-      put(Segment(cell: number, octets: column..<Self.rowByteCount, label: cell.label + " ..."))
+      put(Segment(cell: number, bytes: column..<Self.rowByteCount, label: cell.label + " ..."))
       return
     }
     guard count > 0 else { return }
     guard count > rest else {
-      put(Segment(cell: number, octets: column..<column + count, label: cell.label))
+      put(Segment(cell: number, bytes: column..<column + count, label: cell.label))
       return
     }
     // The label stands in the first part; whole rows between the first and the last are one.
@@ -63,15 +63,15 @@ struct OctetPicture {
     if inside >= Self.rowByteCount { parts.append(0..<Self.rowByteCount) }
     if inside % Self.rowByteCount > 0 { parts.append(0..<inside % Self.rowByteCount) }
     let widest = parts.indices.max { parts[$0].count < parts[$1].count } ?? 0
-    for (index, octets) in parts.enumerated() {
-      put(Segment(cell: number, octets: octets, label: index == widest ? label : ""))
+    for (index, bytes) in parts.enumerated() {
+      put(Segment(cell: number, bytes: bytes, label: index == widest ? label : ""))
     }
   }
 
   private mutating func put(_ segment: Segment) {
     if column == 0 { rows.append([]) }
     rows[rows.count - 1].append(segment)
-    column = segment.octets.upperBound % Self.rowByteCount
+    column = segment.bytes.upperBound % Self.rowByteCount
   }
 
   // MARK: - Drawing
@@ -97,13 +97,13 @@ struct OctetPicture {
 
   private func text(of row: [Segment]) -> [String] {
     let texts = row.map { segment in
-      Self.folded(segment.label, width: segment.octets.count * Self.octetWidth - 2)
+      Self.folded(segment.label, width: segment.bytes.count * Self.byteWidth - 2)
     }
     let height = texts.map(\.count).max() ?? 1
     return (0..<max(1, height)).map { line in
       var out = "|"
       for (segment, text) in zip(row, texts) {
-        let width = segment.octets.count * Self.octetWidth - 1
+        let width = segment.bytes.count * Self.byteWidth - 1
         let piece = line < text.count ? " " + text[line] : ""
         out += piece + String(repeating: " ", count: width - piece.count) + "|"
       }
@@ -111,7 +111,7 @@ struct OctetPicture {
     }
   }
 
-  /// `label` in lines of at most `width`, broken behind blanks, underscores and points where there
+  /// `label` in lines of at most `width`, broken after blanks, underscores and points where there
   /// are some.
   static func folded(_ label: String, width: Int) -> [String] {
     var lines = [""]
@@ -139,30 +139,30 @@ struct OctetPicture {
     }
   }
 
-  /// The line between two rows: blank where one cell goes on below itself.
+  /// The line between two rows: blank where one cell continues below itself.
   private func border(above: [Segment]?, below: [Segment]?) -> String {
-    func cell(_ row: [Segment]?, _ octet: Int) -> Int? {
-      row?.first { $0.octets.contains(octet) }?.cell
+    func cell(_ row: [Segment]?, _ byte: Int) -> Int? {
+      row?.first { $0.bytes.contains(byte) }?.cell
     }
-    func isDrawn(_ octet: Int) -> Bool {
-      let (a, b) = (cell(above, octet), cell(below, octet))
+    func isDrawn(_ byte: Int) -> Bool {
+      let (a, b) = (cell(above, byte), cell(below, byte))
       return (a != nil || b != nil) && a != b
     }
-    func isEdge(_ octet: Int) -> Bool {
+    func isEdge(_ byte: Int) -> Bool {
       [above, below].contains { row in
-        cell(row, octet - 1) != cell(row, octet)
+        cell(row, byte - 1) != cell(row, byte)
       }
     }
     var out = ""
-    for octet in 0...Self.rowByteCount {
-      let (left, right) = (isDrawn(octet - 1), isDrawn(octet))
+    for byte in 0...Self.rowByteCount {
+      let (left, right) = (isDrawn(byte - 1), isDrawn(byte))
       if left || right {
-        out += isEdge(octet) ? "+" : "-"
+        out += isEdge(byte) ? "+" : "-"
       } else {
-        out += isEdge(octet) ? "|" : " "
+        out += isEdge(byte) ? "|" : " "
       }
-      if octet < Self.rowByteCount {
-        out += String(repeating: right ? "-" : " ", count: Self.octetWidth - 1)
+      if byte < Self.rowByteCount {
+        out += String(repeating: right ? "-" : " ", count: Self.byteWidth - 1)
       }
     }
     while out.hasSuffix(" ") { out.removeLast() }

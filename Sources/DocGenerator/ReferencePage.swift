@@ -1,5 +1,6 @@
 // The reference of the Lua API as a Markdown page.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import LuaRuntime
@@ -15,11 +16,11 @@ struct ReferencePage {
       a test compares the two. In a session, `help "NAME"` says the same.
 
       Failures of the world outside (a missing file, a stream that is cut off) are returned as `nil`
-      and an error, whose `code`, `path`, `offset` and `record` say more; mistakes of a script are
-      raised. Unsigned values of 64 bits have the same bits as Lua's integers: `xs.hex` and `xs.u64`
+      and an error, whose fields say more; mistakes of a script are raised. Unsigned values of 64 bits have the same bits as Lua's integers: `xs.hex` and `xs.u64`
       print them. What says no other release (Since) is there since \(LuaDeclaration.firstRelease).
 
       """
+    out += errors
     for module in state.declarations where module.kind == .module {
       out += "\n## Module \(module.name)\n\n\(module.doc)\n"
       for member in state.members(of: module.name) { out += entry(member) }
@@ -41,6 +42,27 @@ struct ReferencePage {
     return out + records
   }
 
+  /// The table of error codes.
+  private static var errors: String {
+    var out = """
+
+      ## Errors
+
+      The fields of an error: `message` and `code`, and where they are known `path`, `offset` (bytes),
+      `record`, `errno`, `stage` (of a save or restore), `hint`, `exit_code` (of another program) and
+      `aftermath` (what could not be put back). `code` is a word of this table. The exit code is that
+      of the program where the error ends a run.
+
+      | code | exit code | |
+      |---|---|---|
+
+      """
+    for code in ErrorCode.allCases {
+      out += "| `\(code.rawValue)` | \(code.exitCode) | \(code.row.meaning) |\n"
+    }
+    return out
+  }
+
   private static func entry(_ member: LuaDeclaration) -> String {
     var out = "\n### `\(member.call)`\n\n\(member.fullDoc)\n"
     if !member.example.isEmpty { out += "\n```lua\n\(member.example)\n```\n" }
@@ -49,7 +71,7 @@ struct ReferencePage {
 
   private static var records: String {
     var out = "\n## Record types\n\nTheir fields are members of a Record, by these names.\n"
-    for layout in Layouts.all {
+    for layout in RecordSchemas.all {
       let number = "\(layout.type.layer.rawValue) \(layout.type.number.hex())"
       out +=
         "\n### \(layout.name) (\(number))\n\n\(layout.doc) Body: \(layout.length.description).\n"

@@ -16,20 +16,18 @@ struct ScriptManual {
   private let options: [ScriptOption]
 
   /// Runs the script as for its --help.
-  init(path: String) throws(Failure) {
+  init(path: String) throws {
     let options = try ScriptOptions([path, "--help"])
     let file = path.split(separator: "/").last.map(String.init) ?? path
     name = file.hasSuffix(".lua") ? String(file.dropLast(4)) : file
-    do {
-      let source = try Source(opening: path)
-      let octets = try source.read(Int(clamping: min(source.byteCount ?? 0, 64 << 10)))
-      let header = ScriptHeader(String(decoding: octets, as: UTF8.self)).text
-      paragraphs = header.split(separator: "\n\n").map { String($0).droppingLineBreak }
-    } catch { throw Failure(error) }
+    let source = try Source(opening: path)
+    let bytes = try source.read(Int(clamping: min(source.byteCount ?? 0, 64 << 10)))
+    let header = ScriptHeader(String(decoding: bytes, as: UTF8.self)).text
+    paragraphs = header.split(separator: "\n\n").map { String($0).droppingLineBreak }
     self.options = try ScriptManual.declared(options)
   }
 
-  private static func declared(_ options: ScriptOptions) throws(Failure) -> [ScriptOption] {
+  private static func declared(_ options: ScriptOptions) throws -> [ScriptOption] {
     let runner = ScriptRunner(options: options)
     let shell = try runner.makeShell()
     defer { shell.state.close() }
@@ -40,15 +38,13 @@ struct ScriptManual {
       try runner.load(options.chunks[0], shell)
       try shell.state.call(0)
     } catch let error as LuaError {
-      if found == nil { throw Failure(error) }
-    } catch {
-      throw Failure(any: error)
+      if found == nil { throw error }
     }
     // A policy declares its options in its own table, and says in its comment what they are.
     return found ?? []
   }
 
-  /// "rename - change the name": what stands behind the dash.
+  /// "rename - change the name": what stands after the dash.
   private var summary: String {
     guard let first = paragraphs.first else { return "" }
     return first.firstRange(of: " - ").map { String(first[$0.upperBound...]) } ?? first

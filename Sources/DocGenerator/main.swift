@@ -3,14 +3,16 @@
 import ArgumentParser
 import Glibc
 import Reports
+import SystemIO
 
 do {
   let document = try Document.parse()
   try writeOut(document.text())
-} catch let failure as Failure {
-  writeError("docs: \(failure.message)\n")
-  exit(failure.exitCode)
 } catch {
+  if let known = XensaveError.known(error) {
+    writeError("docs: \(known)\n")
+    exit(known.exitCode)
+  }
   if Document.exitCode(for: error) == .success {
     print(Document.fullMessage(for: error))
     exit(ExitCode.good)

@@ -2,7 +2,7 @@
 
 public import Bytes
 
-extension BodyLayout {
+extension BodySchema {
   /// A body with these values. What is not given is zero; counts of arrays follow from the lists;
   /// numbers may be given as text ("0x1f", or a value's name). Unknown names are refused.
   public static func body(
@@ -87,9 +87,9 @@ extension BodyLayout {
     case .chain, .opaque, .qemu, .uefiVariables:
       switch value {
       case nil: break
-      case .octets(let octets)?: body += octets
+      case .bytes(let bytes)?: body += bytes
       case .text(let text)?: body += Array(text.utf8)
-      default: throw FormatError(.invalid, field: path, "expected a string of octets")
+      default: throw FormatError(.invalid, field: path, "expected a string of bytes")
       }
     case .keyValues:
       for (key, value) in try members(value ?? .group([]), path: path).sorted(by: {
@@ -104,7 +104,7 @@ extension BodyLayout {
       let byteCount = field.fixedByteCount ?? 0
       body += [UInt8](repeating: 0, count: byteCount)
       guard let value else { return }
-      let slot = Slot(
+      let slot = FieldLocation(
         path: path, field: field, offset: start, byteCount: byteCount,
         order: native ? .little : context.order)
       try slot.set(value, in: &body)

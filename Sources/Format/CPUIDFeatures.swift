@@ -37,7 +37,7 @@ public struct CPUIDLeaf: Sendable, Hashable {
     }
   }
 
-  /// The leaves of an X86_CPUID_POLICY body; octets behind the last whole leaf are left out.
+  /// The leaves of an X86_CPUID_POLICY body; bytes after the last whole leaf are left out.
   public static func all(in body: [UInt8], _ context: BodyContext) -> [CPUIDLeaf] {
     (0..<body.count / 24).map { index in
       func word(_ number: Int) -> UInt32 {

@@ -2,17 +2,17 @@
 
 internal import Bytes
 
-/// The entries of a chain: a head of fixed fields, then as many octets as the head says.
+/// The entries of a chain: a header of fixed fields, then as many bytes as the header says.
 public struct Chain: Sendable {
   /// The layout of an entry of this type number, if it is known.
-  public let layout: @Sendable (UInt16) -> EntryLayout?
+  public let layout: @Sendable (UInt16) -> EntrySchema?
   /// The type number of an entry name.
   public let number: @Sendable (String) -> UInt16?
   /// All names, for suggestions and completion.
   public let names: @Sendable () -> [String]
 
   public init(
-    layout: @escaping @Sendable (UInt16) -> EntryLayout?,
+    layout: @escaping @Sendable (UInt16) -> EntrySchema?,
     number: @escaping @Sendable (String) -> UInt16?,
     names: @escaping @Sendable () -> [String]
   ) {
@@ -24,7 +24,7 @@ public struct Chain: Sendable {
 
 /// The table of one type of chain entry. Entries shorter than the table come from older releases:
 /// the fields that they lack are zero to a reader.
-public struct EntryLayout: Sendable {
+public struct EntrySchema: Sendable {
   /// A length and the first release that wrote it.
   public struct Length: Sendable, Equatable {
     /// The y of Xen 4.y; 0 also for all that came before 4.4.
@@ -59,7 +59,7 @@ public struct EntryLayout: Sendable {
   public let mayBeShorter: Bool
   public let doc: String
 
-  /// `lengths`: the octets that releases from 4.`key` on write. `forms`: rows by the entry's length,
+  /// `lengths`: the bytes that releases from 4.`key` on write. `forms`: rows by the entry's length,
   /// where they differ.
   public init(
     _ number: UInt16, _ name: String, lengths: KeyValuePairs<Int, Int> = [:],
@@ -79,7 +79,7 @@ public struct EntryLayout: Sendable {
   /// All lengths that releases have written, ascending; empty where the length varies.
   public var lengths: [Int] { (history.map(\.byteCount) + forms.keys).sorted() }
 
-  /// The rows of an entry of `byteCount` octets.
+  /// The rows of an entry of `byteCount` bytes.
   public func fields(byteCount: Int) -> [Field] { forms[byteCount] ?? fields }
 
   /// The bytes that Xen 4.`minor`.`patch` writes, or the newest point release of 4.`minor` without
@@ -95,13 +95,13 @@ public struct EntryLayout: Sendable {
   }
 }
 
-/// An entry of a chain: its head's numbers and where its data lies.
+/// An entry of a chain: its header's numbers and where its data lies.
 public struct ChainEntry: Sendable, Equatable {
   public let type: UInt16
   public let instance: UInt16
-  /// Octets from the start of the body to the data, behind the head of 8 octets.
+  /// Bytes from the start of the body to the data, after the header of 8 bytes.
   public let offset: Int
-  /// Octets of data that are there; `claimed` is what the head says.
+  /// Bytes of data that are there; `claimed` is what the header says.
   public let byteCount: Int
   public let claimed: UInt32
 }

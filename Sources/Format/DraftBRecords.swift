@@ -1,7 +1,7 @@
 // Draft B of the image format (version 1 of the image header, 10 February 2014).
 //
 // No release wrote it. Of its text these parts are known: the image header, the domain header's
-// arch and type, the record's head and checksum, VCPU_INFO, the page entries, and that a
+// arch and type, the record's header and checksum, VCPU_INFO, the page entries, and that a
 // VCPU_CONTEXT follows for each online vCPU. What is not known is filled in from the final
 // specification; each row says which it is.
 
@@ -51,24 +51,24 @@ public enum DraftB {
   }
 
   /// The layouts of the records that only draft B has.
-  public static let records: [Layout] = [vcpuInfo, vcpuContext, xenVersion]
+  public static let records: [RecordSchema] = [vcpuInfo, vcpuContext, xenVersion]
 
-  ///      0     1     2     3     4     5     6     7 octet
+  ///      0     1     2     3     4     5     6     7 byte
   ///     +-----------------------+-------------------------+
   ///     | max_vcpu_id           | (reserved)              |
   ///     +-----------------------+-------------------------+
-  static let vcpuInfo = Layout(
+  static let vcpuInfo = RecordSchema(
     .vcpuInfo, "VCPU_INFO", "The greatest vCPU number; a VCPU_CONTEXT follows for each online one.",
     guests: .pv, since: 1, length: .exactly(8), [.u32("max_vcpu_id"), .reserved(4)])
 
   /// The body of the final X86_PV_VCPU_BASIC.
-  static let vcpuContext = Layout(
+  static let vcpuContext = RecordSchema(
     .vcpuContext, "VCPU_CONTEXT", "Registers and tables of a vCPU.", guests: .pv, since: 1,
     phase: .endOfCheckpoint, perVCPU: true, length: .atLeast(8),
     forms: LibxcRecords.x86PVVCPUBasic.forms)
 
   /// The review asked for the saver's release in the domain header; the draft has no place for it.
-  static let xenVersion = Layout(
+  static let xenVersion = RecordSchema(
     .xenVersion, "XEN_VERSION", "The saver's release of Xen, as the final domain header has it.",
     since: 1, phase: .staticData, length: .exactly(8), [.u32("xen_major"), .u32("xen_minor")])
 

@@ -2,34 +2,34 @@
 
 public import Bytes
 
-/// A field of a record: its name, how many octets it takes and how people read it.
+/// A field of a record: its name, how many bytes it takes and how people read it.
 ///
 /// The rows of a record are the format. Reading, writing, checking, printing, comparing and
 /// documenting a record all interpret them.
 public struct Field: Sendable {
   /// How a field lies in the body.
   public indirect enum Kind: Sendable {
-    /// An unsigned integer of 1, 2, 4 or 8 octets.
+    /// An unsigned integer of 1, 2, 4 or 8 bytes.
     case unsigned(Int)
-    /// A two's complement integer of 1, 2, 4 or 8 octets.
+    /// A two's complement integer of 1, 2, 4 or 8 bytes.
     case signed(Int)
-    /// Octets that must be zero.
+    /// Bytes that must be zero.
     case reserved(Int)
-    /// A fixed number of octets that are not numbers.
-    case octets(Int)
+    /// A fixed number of bytes that are not numbers.
+    case bytes(Int)
     /// Everything to the end of the body, which belongs to another program.
     case opaque
-    /// A fixed number of octets: text, filled up with NULs.
+    /// A fixed number of bytes: text, filled up with NULs.
     case text(Int)
-    /// Fields one behind the other.
+    /// Fields one after the other.
     case group([Field])
-    /// Elements one behind the other; each has the kind of the field given.
+    /// Elements one after the other; each has the kind of the field given.
     case array(Field, Count)
     /// Entries that each say their own type and length (HVM_CONTEXT).
     case chain(Chain)
     /// NUL-terminated keys and values in turn, to the end of the body.
     case keyValues
-    /// A migration stream of QEMU to the end of the body, as `QEMUState` splits it. Octets that are
+    /// A migration stream of QEMU to the end of the body, as `QEMUState` splits it. Bytes that are
     /// none are `opaque`.
     case qemu
     /// varstored's list of UEFI variables to the end of the body, as `UEFIVariables` reads it. Bytes
@@ -93,7 +93,7 @@ public struct Field: Sendable {
   /// The byte order of another program's state, whatever the stream's is: little-endian for guests
   /// and hypervisors on x86, big-endian for QEMU. Nil for the stream's own fields.
   public var ownOrder: ByteOrder?
-  /// Whether where the field ends was guessed from its octets.
+  /// Whether where the field ends was guessed from its bytes.
   public var isGuess = false
   /// Whether the bytes are text of another program's: people read it as such.
   public var isText = false
@@ -119,7 +119,7 @@ extension Field {
   public static func reserved(_ count: Int, _ name: String = "reserved") -> Field {
     Field(name, .reserved(count))
   }
-  public static func octets(_ name: String, _ count: Int) -> Field { Field(name, .octets(count)) }
+  public static func bytes(_ name: String, _ count: Int) -> Field { Field(name, .bytes(count)) }
   public static func opaque(_ name: String) -> Field { Field(name, .opaque) }
   public static func text(_ name: String, _ count: Int) -> Field { Field(name, .text(count)) }
   public static func group(_ name: String, _ fields: [Field]) -> Field {
@@ -166,11 +166,11 @@ extension Field {
     return copy
   }
 
-  /// The octets of the field where they do not depend on the body; nil for arrays by count, chains
+  /// The bytes of the field where they do not depend on the body; nil for arrays by count, chains
   /// and opaque rests.
   public var fixedByteCount: Int? {
     switch kind {
-    case .unsigned(let n), .signed(let n), .reserved(let n), .octets(let n), .text(let n): n
+    case .unsigned(let n), .signed(let n), .reserved(let n), .bytes(let n), .text(let n): n
     case .opaque, .chain, .keyValues, .qemu, .uefiVariables: nil
     case .group(let fields): Field.fixedByteCount(of: fields)
     case .array(let element, .fixed(let n)): element.fixedByteCount.map { $0 * n }
@@ -178,7 +178,7 @@ extension Field {
     }
   }
 
-  /// The octets of `fields` together, or nil if one of them depends on the body.
+  /// The bytes of `fields` together, or nil if one of them depends on the body.
   public static func fixedByteCount(of fields: [Field]) -> Int? {
     var sum = 0
     for field in fields {
@@ -188,7 +188,7 @@ extension Field {
     return sum
   }
 
-  /// `placed` at their offsets in `byteCount` octets, with the gaps between them as octets called
+  /// `placed` at their offsets in `byteCount` bytes, with the gaps between them as bytes called
   /// `_gap_` and their offset in hexadecimal. The fields are in the order of their offsets and do
   /// not overlap.
   public static func tiled(_ byteCount: Int, _ placed: [(offset: Int, field: Field)]) -> [Field] {
@@ -196,7 +196,7 @@ extension Field {
     var end = 0
     func fill(to offset: Int) {
       precondition(offset >= end, "fields overlap at \(offset)")
-      if offset > end { out.append(.octets("_gap_" + String(end, radix: 16), offset - end)) }
+      if offset > end { out.append(.bytes("_gap_" + String(end, radix: 16), offset - end)) }
     }
     for (offset, field) in placed {
       guard let count = field.fixedByteCount else {

@@ -6,7 +6,7 @@ public import Bytes
 public enum FieldValue: Sendable, Equatable {
   case unsigned(UInt64)
   case signed(Int64)
-  case octets([UInt8])
+  case bytes([UInt8])
   case text(String)
   case list([FieldValue])
   /// Fields in their order.
@@ -16,7 +16,7 @@ public enum FieldValue: Sendable, Equatable {
     switch (a, b) {
     case (.unsigned(let x), .unsigned(let y)): x == y
     case (.signed(let x), .signed(let y)): x == y
-    case (.octets(let x), .octets(let y)): x == y
+    case (.bytes(let x), .bytes(let y)): x == y
     case (.text(let x), .text(let y)): x == y
     case (.list(let x), .list(let y)): x == y
     case (.group(let x), .group(let y)):
@@ -45,13 +45,13 @@ public struct BodyContext: Sendable, Equatable {
 }
 
 /// A place in a body: which field lies there and where.
-public struct Slot: Sendable {
+public struct FieldLocation: Sendable {
   /// "param[3].value".
   public let path: String
   public let field: Field
-  /// Octets from the start of the body.
+  /// Bytes from the start of the body.
   public let offset: Int
-  /// Octets that the field has in this body.
+  /// Bytes that the field has in this body.
   public let byteCount: Int
   /// The byte order of an integer there.
   public let order: ByteOrder
@@ -71,7 +71,7 @@ public struct Slot: Sendable {
   }
 }
 
-extension Slot {
+extension FieldLocation {
   /// Whether the field is a single value, and not one made of others.
   public var isLeaf: Bool {
     switch field.kind {
@@ -80,7 +80,7 @@ extension Slot {
     }
   }
 
-  /// The value of a leaf in `body`. Groups, arrays and chains give their octets.
+  /// The value of a leaf in `body`. Groups, arrays and chains give their bytes.
   public func value(in body: [UInt8]) -> FieldValue {
     switch field.kind {
     case .unsigned(let width):
@@ -89,7 +89,7 @@ extension Slot {
       .signed(
         signExtended(body.unsigned(at: offset, width: width, order), width: width))
     case .text: text(in: body)
-    default: .octets([UInt8](body[offset..<offset + byteCount]))
+    default: .bytes([UInt8](body[offset..<offset + byteCount]))
     }
   }
 
@@ -98,13 +98,13 @@ extension Slot {
     return word >> UInt64(bits.low) & bits.greatest
   }
 
-  /// The text up to its NULs; octets that are no such text are given as octets.
+  /// The text up to its NULs; bytes that are no such text are given as bytes.
   private func text(in body: [UInt8]) -> FieldValue {
-    let octets = body[offset..<offset + byteCount]
-    let text = octets.prefix { $0 != 0 }
-    guard octets.dropFirst(text.count).allSatisfy({ $0 == 0 }),
+    let bytes = body[offset..<offset + byteCount]
+    let text = bytes.prefix { $0 != 0 }
+    guard bytes.dropFirst(text.count).allSatisfy({ $0 == 0 }),
       let string = String(validating: text, as: UTF8.self)
-    else { return .octets([UInt8](octets)) }
+    else { return .bytes([UInt8](bytes)) }
     return .text(string)
   }
 
@@ -115,7 +115,7 @@ extension Slot {
     case (.unsigned(let width), .unsigned(let number)):
       try set(number, width, in: &body)
     case (.unsigned(let width), .signed(let number)):
-      // Lua's integers are signed: a negative one is the bit pattern of 8 octets.
+      // Lua's integers are signed: a negative one is the bit pattern of 8 bytes.
       if number < 0, width < 8 || bits != nil { throw tooLarge("\(number)", width) }
       try set(UInt64(bitPattern: number), width, in: &body)
     case (.unsigned, .text(let text)), (.signed, .text(let text)):
@@ -126,7 +126,7 @@ extension Slot {
             + didYouMean(text, among: Array(field.names.values)))
       }
       try set(.signed(number), in: &body)
-    case (.unsigned, .octets) where bits != nil:
+    case (.unsigned, .bytes) where bits != nil:
       throw FormatError(.invalid, field: path, "expected a number of \(bitCountText)")
     case (.signed(let width), .signed(let number)):
       try check(number, width)
@@ -140,10 +140,10 @@ extension Slot {
       try replace([UInt8](repeating: 0, count: byteCount), in: &body, fill: false)
     case (.text, .text(let text)):
       try replace([UInt8](text.utf8), in: &body, fill: true)
-    case (.text, .octets(let octets)):
-      try replace(octets, in: &body, fill: true)
-    case (_, .octets(let octets)):
-      try replace(octets, in: &body, fill: false)
+    case (.text, .bytes(let bytes)):
+      try replace(bytes, in: &body, fill: true)
+    case (_, .bytes(let bytes)):
+      try replace(bytes, in: &body, fill: false)
     case (_, .text(let text)):
       try replace([UInt8](text.utf8), in: &body, fill: false)
     default:
@@ -170,15 +170,15 @@ extension Slot {
   }
 
   private func replace(
-    _ octets: [UInt8], in body: inout [UInt8], fill: Bool
+    _ bytes: [UInt8], in body: inout [UInt8], fill: Bool
   ) throws(FormatError) {
-    guard octets.count == byteCount || (fill && octets.count < byteCount) else {
+    guard bytes.count == byteCount || (fill && bytes.count < byteCount) else {
       throw FormatError(
         .outOfRange, field: path,
-        "expected \(fill ? "at most " : "")\(byteCount) octets, got \(octets.count)")
+        "expected \(fill ? "at most " : "")\(byteCount) bytes, got \(bytes.count)")
     }
-    let padding = [UInt8](repeating: 0, count: byteCount - octets.count)
-    body.replaceSubrange(offset..<offset + byteCount, with: octets + padding)
+    let padding = [UInt8](repeating: 0, count: byteCount - bytes.count)
+    body.replaceSubrange(offset..<offset + byteCount, with: bytes + padding)
   }
 
   private func check(_ number: Int64, _ width: Int) throws(FormatError) {
@@ -205,21 +205,21 @@ func signExtended(_ value: UInt64, width: Int) -> Int64 {
 }
 
 extension Field {
-  /// The kind in words: "u32", "12 octets".
+  /// The kind in words: "u32", "12 bytes".
   public var kindName: String {
     switch kind {
     case .unsigned(let n): "u\(8 * n)"
     case .signed(let n): "i\(8 * n)"
-    case .reserved(let n): "\(n) octets of zero"
-    case .octets(let n): "\(n) octets"
-    case .opaque: "octets to the end of the body"
-    case .text(let n): "text of at most \(n) octets"
+    case .reserved(let n): "\(n) bytes of zero"
+    case .bytes(let n): "\(n) bytes"
+    case .opaque: "bytes to the end of the body"
+    case .text(let n): "text of at most \(n) bytes"
     case .group: "fields"
     case .array(let element, _): "array of \(element.kindName)"
     case .chain: "entries"
     case .keyValues: "keys and values"
-    case .uefiVariables: "octets to the end of the body, or UEFI variables"
-    case .qemu: "octets to the end of the body, or sections of QEMU's state"
+    case .uefiVariables: "bytes to the end of the body, or UEFI variables"
+    case .qemu: "bytes to the end of the body, or sections of QEMU's state"
     }
   }
 
@@ -241,13 +241,13 @@ extension Field {
       if let name = names[number] { return "\(isHex ? number.hex() : "\(number)") (\(name))" }
       return (isHex ? number.hex() : "\(number)") + (unit.isEmpty ? "" : " " + unit)
     case .signed(let number): return "\(number)" + (unit.isEmpty ? "" : " " + unit)
-    case .octets(let octets) where isText:
-      let shown = octets.prefix { $0 != 0 }
+    case .bytes(let bytes) where isText:
+      let shown = bytes.prefix { $0 != 0 }
       return "\"\(shown.prefix(64).printable)\""
         + (shown.count > 64 ? "... (\(shown.count) bytes)" : "")
-    case .octets(let octets):
-      let shown = octets.prefix(32).hexDigits
-      return octets.count > 32 ? "\(shown)... (\(octets.count) octets)" : shown
+    case .bytes(let bytes):
+      let shown = bytes.prefix(32).hexDigits
+      return bytes.count > 32 ? "\(shown)... (\(bytes.count) bytes)" : shown
     case .text(let text): return "\"\(Array(text.utf8).printable)\""
     case .list(let values): return "[\(values.count)]"
     case .group(let fields): return "{\(fields.map(\.name).joined(separator: ", "))}"

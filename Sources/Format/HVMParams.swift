@@ -73,9 +73,9 @@ public enum HVMParams {
   ]
 }
 
-extension BodyLayout {
+extension BodySchema {
   /// What people call the value of a parameter: "hvm_params[12] (IDENT_PT)"; nil for all other places.
-  public func paramTitle(of slot: Slot, in body: [UInt8]) -> String? {
+  public func paramTitle(of slot: FieldLocation, in body: [UInt8]) -> String? {
     guard slot.path.hasPrefix("param["), slot.path.hasSuffix("].value"),
       fields.contains(where: { $0.name == "param" && $0.key == "index" }),
       case .unsigned(let number)? = find(slot.path.dropLast(5) + "index", in: body)?.value(in: body)

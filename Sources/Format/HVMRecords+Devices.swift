@@ -3,9 +3,9 @@
 extension HVMRecords {
   // MARK: - Interrupt controllers
 
-  /// Instance 0 is the master, 1 the slave. C's bit-fields of octets 4 and 5 have no name of
+  /// Instance 0 is the master, 1 the slave. C's bit-fields of bytes 4 and 5 have no name of
   /// their own: here they are the parts of `init` and `mode`, and found beside them too.
-  static let pic = EntryLayout(
+  static let pic = EntrySchema(
     3, "PIC", lengths: [0: 8], "One of the two 8259 interrupt controllers.",
     [
       .x8("irr"), .x8("imr"), .x8("isr"), .x8("irq_base"),
@@ -20,7 +20,7 @@ extension HVMRecords {
       .x8("elcr"), .u8("int_output"),
     ])
 
-  static let ioapic = EntryLayout(
+  static let ioapic = EntrySchema(
     4, "IOAPIC", lengths: [0: 400], "The I/O APIC.",
     [
       .x64("base_address"), .x32("ioregsel"), .x32("id"),
@@ -37,19 +37,19 @@ extension HVMRecords {
   ]
 
   /// pending_esr came with 4.21 and was given to 4.18.5, 4.19.2 and 4.20.1, too.
-  static let lapic = EntryLayout(
+  static let lapic = EntrySchema(
     5, "LAPIC", lengths: [0: 24, 18: 32],
     backports: [.init(18, 5), .init(19, 2), .init(20, 1)], mayBeShorter: true,
     "What a local APIC has besides its registers.",
     [
       .x64("apic_base_msr").bits(X86Bits.apicBase),
       .x32("disabled").bits(["hw_disabled": 0, "sw_disabled": 1]), .u32("timer_divisor"),
-      .u64("tdt_msr"), .x32("pending_esr"), .octets("_pad0", 4),
+      .u64("tdt_msr"), .x32("pending_esr"), .bytes("_pad0", 4),
     ])
 
   /// The register page: a register of 32 bits at each multiple of 16. The names are the
   /// architecture's; what lies between registers belongs to none.
-  static let lapicRegs = EntryLayout(
+  static let lapicRegs = EntrySchema(
     6, "LAPIC_REGS", lengths: [0: 1024], "Registers of a local APIC.",
     Field.tiled(
       1024,
@@ -74,9 +74,9 @@ extension HVMRecords {
         (0x3E0, .x32("timer_divide")), (0x3F0, .x32("self_ipi")),
       ]))
 
-  /// 256 bits in 8 registers, which are 16 octets apart.
+  /// 256 bits in 8 registers, which are 16 bytes apart.
   private static func bank(_ name: String) -> Field {
-    Field.array(name, .fixed(8), of: [.x32("bits"), .octets("_gap", 12)])
+    Field.array(name, .fixed(8), of: [.x32("bits"), .bytes("_gap", 12)])
       .doc("One bit for each vector.")
   }
 
@@ -103,15 +103,15 @@ extension HVMRecords {
       "shorthand", 18, width: 2, names: [0: "none", 1: "self", 2: "all", 3: "all_but_self"]),
   ]
 
-  static let pciIRQ = EntryLayout(
+  static let pciIRQ = EntrySchema(
     7, "PCI_IRQ", lengths: [0: 16], "Levels of the PCI interrupt wires.",
     [Field.array("i", .fixed(2), each: .x64("")).doc("128 bits: device times 4 plus INTx.")])
 
-  static let isaIRQ = EntryLayout(
+  static let isaIRQ = EntrySchema(
     8, "ISA_IRQ", lengths: [0: 8], "Levels of the ISA interrupt wires.",
     [Field.array("i", .fixed(1), each: .x64("")).doc("16 bits, one for each IRQ.")])
 
-  static let pciLink = EntryLayout(
+  static let pciLink = EntrySchema(
     9, "PCI_LINK", lengths: [0: 8], "Router of PCI interrupts.",
     [
       Field.array("route", .fixed(4), each: .u8("")).doc("The ISA IRQ of a link; 0 for none."),
@@ -120,7 +120,7 @@ extension HVMRecords {
 
   // MARK: - Timers and clock
 
-  static let pit = EntryLayout(
+  static let pit = EntrySchema(
     10, "PIT", lengths: [0: 56], "The 8254 timer.",
     [
       .array(
@@ -133,16 +133,16 @@ extension HVMRecords {
       .u32("speaker_data_on"), .reserved(4, "pad0"),
     ])
 
-  static let rtc = EntryLayout(
+  static let rtc = EntrySchema(
     11, "RTC", lengths: [0: 16, 14: 24], mayBeShorter: true, "The real-time clock.",
     [
       Field.array("cmos_data", .fixed(14), each: .x8(""))
         .doc("Seconds, minutes and hours with their alarms, date, registers A to D."),
-      .x8("cmos_index"), .octets("pad0", 1),
+      .x8("cmos_index"), .bytes("pad0", 1),
       Field.i64("rtc_offset").unit("s").doc("From the host's time."),
     ])
 
-  static let hpet = EntryLayout(
+  static let hpet = EntrySchema(
     12, "HPET", lengths: [0: 1048], "The high-precision event timer.",
     [
       .x64("capability").bits([
@@ -167,7 +167,7 @@ extension HVMRecords {
     .init("int_route_cap", 32, width: 32),
   ]
 
-  static let pmtimer = EntryLayout(
+  static let pmtimer = EntrySchema(
     13, "PMTIMER", lengths: [0: 8], "The ACPI power-management timer.",
     [
       .u32("tmr_val"), .x16("pm1a_sts").bits(powerEvents), .x16("pm1a_en").bits(powerEvents),

@@ -1,15 +1,15 @@
-// Entries of HVM_CONTEXT: the chain, the head and the vCPU's own state.
+// Entries of HVM_CONTEXT: the chain, the header and the vCPU's own state.
 // Xen: xen/include/public/arch-x86/hvm/save.h. Devices are in HVMRecords+Devices.swift.
 
 /// The types of HVM_CONTEXT's entries, by number. To add one, add its row here.
 ///
-///      0     1     2     3     4     5     6     7 octet
+///      0     1     2     3     4     5     6     7 byte
 ///     +-----------+-----------+-------------------------+
 ///     | typecode  | instance  | length                  |
 ///     +-----------+-----------+-------------------------+
-///     | length octets; the next entry follows at once   |
+///     | length bytes; the next entry follows at once   |
 public enum HVMRecords {
-  public static let all: [EntryLayout] = [
+  public static let all: [EntrySchema] = [
     end, header, cpu, pic, ioapic, lapic, lapicRegs, pciIRQ, isaIRQ, pciLink, pit, rtc, hpet,
     pmtimer, mtrr, viridianDomain, cpuXsave, viridianVCPU, vmceVCPU, tscAdjust, cpuMSR,
   ]
@@ -25,9 +25,9 @@ public enum HVMRecords {
 
   // MARK: - Ends
 
-  static let end = EntryLayout(0, "END", lengths: [0: 0], "Ends the context.", [])
+  static let end = EntrySchema(0, "END", lengths: [0: 0], "Ends the context.", [])
 
-  static let header = EntryLayout(
+  static let header = EntrySchema(
     1, "HEADER", lengths: [0: 24], "Which Xen and processor saved the context.",
     [
       Field.x32("magic").doc("0x54381286."), Field.u32("version").doc("1."),
@@ -38,9 +38,9 @@ public enum HVMRecords {
 
   // MARK: - vCPU
 
-  /// Entries of 1016 octets are from before Xen 3.4 and lack msr_tsc_aux in the middle; those of
+  /// Entries of 1016 bytes are from before Xen 3.4 and lack msr_tsc_aux in the middle; those of
   /// 1024 are from before 4.7 and lack flags at the end.
-  static let cpu = EntryLayout(
+  static let cpu = EntrySchema(
     2, "CPU", lengths: [0: 1024, 7: 1032], mayBeShorter: true, "Registers of a vCPU.",
     cpuFields(hasTSCAux: true), forms: [1016: cpuFields(hasTSCAux: false)])
 
@@ -86,7 +86,7 @@ public enum HVMRecords {
     .init("pending_valid", 31),
   ])
 
-  static let mtrr = EntryLayout(
+  static let mtrr = EntrySchema(
     14, "MTRR", lengths: [0: 240], "Memory type registers of a vCPU.",
     [
       .x64("msr_pat_cr").bits(X86Bits.pat),
@@ -102,22 +102,22 @@ public enum HVMRecords {
       ]),
     ])
 
-  /// 24 octets and an XSAVE area: at least 600. Up to Xen 4.3 it may be longer than its area.
-  static let cpuXsave = EntryLayout(
+  /// 24 bytes and an XSAVE area: at least 600. Up to Xen 4.3 it may be longer than its area.
+  static let cpuXsave = EntrySchema(
     16, "CPU_XSAVE", "Extended state of a vCPU.", X86XState.hvmFields)
 
-  static let vmceVCPU = EntryLayout(
+  static let vmceVCPU = EntrySchema(
     18, "VMCE_VCPU", lengths: [0: 24, 10: 32], mayBeShorter: true,
     "Virtual machine-check registers of a vCPU.", X86PVState.vmce)
 
-  static let tscAdjust = EntryLayout(
+  static let tscAdjust = EntrySchema(
     19, "TSC_ADJUST", lengths: [0: 8], "TSC_ADJUST of a vCPU.", [.x64("tsc_adjust")])
 
-  /// 8 octets and 16 for each MSR.
-  static let cpuMSR = EntryLayout(
+  /// 8 bytes and 16 for each MSR.
+  static let cpuMSR = EntrySchema(
     20, "CPU_MSR", "Further model-specific registers of a vCPU.",
     [
-      Field.u32("count").doc("Elements of msr."), .octets("_pad0", 4),
+      Field.u32("count").doc("Elements of msr."), .bytes("_pad0", 4),
       Field.array(
         "msr", .field("count"),
         of: [.x32("index").names(X86MSRs.names), .reserved(4, "_rsvd"), .x64("val")]
@@ -126,7 +126,7 @@ public enum HVMRecords {
 
   // MARK: - Viridian
 
-  static let viridianDomain = EntryLayout(
+  static let viridianDomain = EntrySchema(
     15, "VIRIDIAN_DOMAIN", lengths: [0: 16, 5: 24, 6: 32], mayBeShorter: true,
     "Hyper-V interface of the domain.",
     [
@@ -134,9 +134,9 @@ public enum HVMRecords {
       .x64("reference_tsc").bits(page),
     ])
 
-  /// vp_assist_msr was apic_assist up to Xen 4.8. The octet behind it held a vector, called
+  /// vp_assist_msr was apic_assist up to Xen 4.8. The byte after it held a vector, called
   /// apic_assist_vector or vp_assist_vector, before it became apic_assist_pending.
-  static let viridianVCPU = EntryLayout(
+  static let viridianVCPU = EntrySchema(
     17, "VIRIDIAN_VCPU", lengths: [0: 8, 7: 16, 13: 216], mayBeShorter: true,
     "Hyper-V interface of a vCPU.",
     [

@@ -26,7 +26,7 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
     self == .draftDomain ? "domain header of draft B" : "\(rawValue) header"
   }
 
-  /// Octets of the fixed part.
+  /// Bytes of the fixed part.
   public var byteCount: Int {
     switch self {
     case .xl: 48
@@ -46,14 +46,14 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
     case .image: HeaderKind.imageFields
     case .domain: HeaderKind.domainFields
     case .libvirt: HeaderKind.libvirtFields
-    case .xenopsd: [.octets("signature", 15)]
+    case .xenopsd: [.bytes("signature", 15)]
     case .draftDomain: HeaderKind.draftDomainFields
     }
   }
 
-  ///      0     1     2     3     4     5     6     7 octet
+  ///      0     1     2     3     4     5     6     7 byte
   ///     +-------------------------------------------------+
-  ///     | magic, 32 octets                                |
+  ///     | magic, 32 bytes                                |
   ///     +-----------------------+-------------------------+
   ///     | byteorder             | mandatory_flags         |
   ///     +-----------------------+-------------------------+
@@ -61,10 +61,10 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
   ///     +-----------------------+-------------------------+
   ///     | config_len (of JSON and its NUL)  | config ...  |
   private static let xlFields: [Field] = [
-    .octets("magic", 32), .x32("byteorder").doc("0x01020304 as the saver's CPU writes it."),
+    .bytes("magic", 32), .x32("byteorder").doc("0x01020304 as the saver's CPU writes it."),
     .x32("mandatory_flags").bits([.init("json", 0), .init("streamv2", 1)])
       .doc("What a reader must understand."),
-    .x32("optional_flags"), .u32("optional_data_len").unit("octets"),
+    .x32("optional_flags"), .u32("optional_data_len").unit("bytes"),
     .opaque("optional_data"),
   ]
 
@@ -102,16 +102,16 @@ public enum HeaderKind: String, Sendable, Hashable, CaseIterable {
   ]
 
   ///     +-----------------------+-----------+-------------+
-  ///     | magic, 16 octets                                |
+  ///     | magic, 16 bytes                                |
   ///     +-----------------------+-------------------------+
   ///     | version               | xml_len                 |
   ///     +-----------------------+-------------------------+
-  ///     | unused, 40 octets                               |
+  ///     | unused, 40 bytes                               |
   ///     +-------------------------------------------------+
   ///     | XML and its NUL ...                             |
   private static let libvirtFields: [Field] = [
-    .octets("magic", 16), .u32("version").doc("1: a legacy stream follows; 2: a libxl stream."),
-    .u32("xml_len").unit("octets").doc("With the NUL at its end."), .reserved(40, "unused"),
+    .bytes("magic", 16), .u32("version").doc("1: a legacy stream follows; 2: a libxl stream."),
+    .u32("xml_len").unit("bytes").doc("With the NUL at its end."), .reserved(40, "unused"),
     Field.opaque("xml").asText.doc(
       "The domain as libvirt describes it; `xml` in paths and scripts."),
   ]
@@ -141,18 +141,18 @@ public enum Magic {
   public static let xenopsd: [UInt8] = Array("XenSavedDomv2-\n".utf8)
 }
 
-/// What the first octets of a file or pipe say it is.
+/// What the first bytes of a file or pipe say it is.
 public enum Container: Sendable, Equatable {
   case xl, libxl, libxc, libvirt, xenopsd
   /// A format that is recognised but not read: its name for the message.
   case other(String)
-  /// Too few octets to be anything.
+  /// Too few bytes to be anything.
   case tooShort
 
-  /// Octets that detection wants to see.
+  /// Bytes that detection wants to see.
   public static let peekByteCount = 32
 
-  /// Spec: none covers all of them; each test is the first octets that its writer puts there.
+  /// Spec: none covers all of them; each test is the first bytes that its writer puts there.
   public init(_ first: [UInt8]) {
     func begins(_ text: String) -> Bool { first.starts(with: text.utf8) }
     if first.starts(with: Magic.xl) {
@@ -218,7 +218,7 @@ public enum Container: Sendable, Equatable {
   }
 
   /// Where in `bytes` a header of a saved domain begins, and its name; nil where none does. For
-  /// images behind text that another program wrote before them.
+  /// images after text that another program wrote before them.
   public static func search(_ bytes: [UInt8]) -> (offset: Int, name: String)? {
     let image: [UInt8] = [UInt8](repeating: 0xFF, count: 8) + Array("XENF".utf8)
     let magics: [(magic: [UInt8], name: String)] = [
@@ -236,7 +236,7 @@ public enum Container: Sendable, Equatable {
   }
 
   /// A legacy libxc stream begins with p2m_size, an unsigned long of the toolstack: small, so its
-  /// upper octets are zero. Xen: RELEASE-4.5.0 tools/libxc/xc_domain_restore.c.
+  /// upper bytes are zero. Xen: RELEASE-4.5.0 tools/libxc/xc_domain_restore.c.
   private static func legacy(_ first: [UInt8]) -> String? {
     let low = first.load(0, as: UInt32.self)
     guard low != 0, low < 1 << 28 else { return nil }

@@ -2,16 +2,16 @@
 
 /// The libxc record types, in the specification's order. To add one, add its row here.
 public enum LibxcRecords {
-  public static let all: [Layout] = [
+  public static let all: [RecordSchema] = [
     end, pageData, x86PVInfo, x86PVP2MFrames, x86PVVCPUBasic, x86PVVCPUExtended, x86PVVCPUXsave,
     sharedInfo, x86TSCInfo, hvmContext, hvmParams, toolstack, x86PVVCPUMSRs, verify, checkpoint,
     checkpointDirtyPFNList, staticDataEnd, x86CPUIDPolicy, x86MSRPolicy,
   ]
 
   /// Ends the image; nothing follows at this layer.
-  static let end = Layout(.end, "END", "End of the image.", length: .exactly(0), [])
+  static let end = RecordSchema(.end, "END", "End of the image.", length: .exactly(0), [])
 
-  ///      0     1     2     3     4     5     6     7 octet
+  ///      0     1     2     3     4     5     6     7 byte
   ///     +-----------------------+-------------------------+
   ///     | count (C)             | (reserved)              |
   ///     +-----------------------+-------------------------+
@@ -20,7 +20,7 @@ public enum LibxcRecords {
   ///     | pfn[C-1]                                        |
   ///     +-------------------------------------------------+
   ///     | page_data[0] ... of the entries that have data  |
-  static let pageData = Layout(
+  static let pageData = RecordSchema(
     .pageData, "PAGE_DATA", "Page numbers, types and the contents of pages that have some.",
     length: .atLeast(16),
     [
@@ -36,11 +36,11 @@ public enum LibxcRecords {
   ///     +-----+-----+-----------+-------------------------+
   ///     | w   | ptl | (reserved)                          |
   ///     +-----+-----+-----------+-------------------------+
-  static let x86PVInfo = Layout(
+  static let x86PVInfo = RecordSchema(
     .x86PVInfo, "X86_PV_INFO", "Word size and page-table levels of a PV guest.", guests: .pv,
     phase: .staticData, length: .exactly(8),
     [
-      .u8("guest_width").unit("octets").doc("Octets of a word of the guest: 4 or 8."),
+      .u8("guest_width").unit("bytes").doc("Bytes of a word of the guest: 4 or 8."),
       .u8("pt_levels").doc("Page-table levels: 3 (guest_width 4) or 4 (guest_width 8)."),
       .reserved(6),
     ])
@@ -51,7 +51,7 @@ public enum LibxcRecords {
   ///     | p2m_pfn[p2m frame containing pfn S]             |
   ///     ...
   ///     | p2m_pfn[p2m frame containing pfn E]             |
-  static let x86PVP2MFrames = Layout(
+  static let x86PVP2MFrames = RecordSchema(
     .x86PVP2MFrames, "X86_PV_P2M_FRAMES", "The pages that hold the guest's p2m table.",
     guests: .pv, phase: .startOfStream, length: .elements(base: 8, step: 8, atLeast: 0),
     [
@@ -64,34 +64,34 @@ public enum LibxcRecords {
   ///     | vcpu_id               | (reserved)              |
   ///     +-----------------------+-------------------------+
   ///     | context: struct vcpu_guest_context              |
-  static let x86PVVCPUBasic = Layout(
+  static let x86PVVCPUBasic = RecordSchema(
     .x86PVVCPUBasic, "X86_PV_VCPU_BASIC", "Registers and tables of a PV vCPU.", guests: .pv,
     phase: .endOfCheckpoint, perVCPU: true, length: .atLeast(8), mayBeEmpty: true,
     forms: [
-      Layout.Form(.bodyByteCount(8 + 5168), vcpu(X86PVState.context64)),
-      Layout.Form(.bodyByteCount(8 + 2800), vcpu(X86PVState.context32)),
-      Layout.Form(.always, vcpu([.opaque("context")])),
+      RecordSchema.Form(.bodyByteCount(8 + 5168), vcpu(X86PVState.context64)),
+      RecordSchema.Form(.bodyByteCount(8 + 2800), vcpu(X86PVState.context32)),
+      RecordSchema.Form(.always, vcpu([.opaque("context")])),
     ])
 
-  static let x86PVVCPUExtended = Layout(
+  static let x86PVVCPUExtended = RecordSchema(
     .x86PVVCPUExtended, "X86_PV_VCPU_EXTENDED", "Callbacks and machine-check state of a PV vCPU.",
     guests: .pv, phase: .endOfCheckpoint, perVCPU: true, length: .atLeast(8), mayBeEmpty: true,
     vcpu(X86PVState.extended))
 
-  static let x86PVVCPUXsave = Layout(
+  static let x86PVVCPUXsave = RecordSchema(
     .x86PVVCPUXsave, "X86_PV_VCPU_XSAVE", "Extended processor state of a PV vCPU.", guests: .pv,
     phase: .endOfCheckpoint, perVCPU: true, length: .atLeast(8), mayBeEmpty: true,
     vcpu(X86XState.pvFields))
 
-  static let sharedInfo = Layout(
+  static let sharedInfo = RecordSchema(
     .sharedInfo, "SHARED_INFO", "The page that a PV guest shares with Xen.", guests: .pv,
     phase: .endOfCheckpoint, length: .exactly(4096),
     forms: [
-      Layout.Form(.guestWidth(4), X86PVState.sharedInfo32),
-      Layout.Form(.always, X86PVState.sharedInfo64),
+      RecordSchema.Form(.guestWidth(4), X86PVState.sharedInfo32),
+      RecordSchema.Form(.always, X86PVState.sharedInfo64),
     ])
 
-  ///      0     1     2     3     4     5     6     7 octet
+  ///      0     1     2     3     4     5     6     7 byte
   ///     +-----------------------+-------------------------+
   ///     | mode                  | khz                     |
   ///     +-----------------------+-------------------------+
@@ -99,7 +99,7 @@ public enum LibxcRecords {
   ///     +-----------------------+-------------------------+
   ///     | incarnation           | (reserved)              |
   ///     +-----------------------+-------------------------+
-  static let x86TSCInfo = Layout(
+  static let x86TSCInfo = RecordSchema(
     .x86TSCInfo, "X86_TSC_INFO", "The domain's time-stamp counter.", phase: .endOfCheckpoint,
     length: .exactly(24),
     [
@@ -111,7 +111,7 @@ public enum LibxcRecords {
       .u32("incarnation").doc("How often the counter's parameters have changed."), .reserved(4),
     ])
 
-  static let hvmContext = Layout(
+  static let hvmContext = RecordSchema(
     .hvmContext, "HVM_CONTEXT", "State of vCPUs and platform devices, as Xen saved it.",
     guests: .hvm, phase: .endOfCheckpoint, isKeyed: true, length: .atLeast(1),
     [Field("entry", .chain(HVMRecords.chain))])
@@ -123,7 +123,7 @@ public enum LibxcRecords {
   ///     +-------------------------------------------------+
   ///     | param[0].value                                  |
   ///     ...
-  static let hvmParams = Layout(
+  static let hvmParams = RecordSchema(
     .hvmParams, "HVM_PARAMS", "HVM parameters that are not zero.", guests: .hvm,
     phase: .endOfCheckpoint, isKeyed: true, length: .elements(base: 8, step: 16, atLeast: 0),
     mayBeEmpty: true,
@@ -135,11 +135,11 @@ public enum LibxcRecords {
       ).keyed(by: "index").doc("Parameters by number."),
     ])
 
-  static let toolstack = Layout(
+  static let toolstack = RecordSchema(
     .toolstack, "TOOLSTACK", "Deprecated: no release wrote it, restorers refuse it.",
     length: .atLeast(0), [.opaque("data")])
 
-  static let x86PVVCPUMSRs = Layout(
+  static let x86PVVCPUMSRs = RecordSchema(
     .x86PVVCPUMSRs, "X86_PV_VCPU_MSRS", "Model-specific registers of a PV vCPU.", guests: .pv,
     phase: .endOfCheckpoint, perVCPU: true, isKeyed: true,
     length: .elements(base: 8, step: 16, atLeast: 0), mayBeEmpty: true,
@@ -150,19 +150,19 @@ public enum LibxcRecords {
       ).keyed(by: "index").native
     ]))
 
-  static let verify = Layout(
+  static let verify = RecordSchema(
     .verify, "VERIFY", "From here on pages are compared, not loaded.", length: .exactly(0), [])
 
-  static let checkpoint = Layout(
+  static let checkpoint = RecordSchema(
     .checkpoint, "CHECKPOINT", "End of a checkpoint of a checkpointed stream.",
     length: .exactly(0), [])
 
-  static let checkpointDirtyPFNList = Layout(
+  static let checkpointDirtyPFNList = RecordSchema(
     .checkpointDirtyPFNList, "CHECKPOINT_DIRTY_PFN_LIST",
     "Pages that the secondary dirtied (COLO's back channel only).", guests: .hvm,
     length: .elements(base: 0, step: 8, atLeast: 0), [.array("pfn", .rest, each: .x64(""))])
 
-  static let staticDataEnd = Layout(
+  static let staticDataEnd = RecordSchema(
     .staticDataEnd, "STATIC_DATA_END", "End of what the saver knows before the guest runs.",
     since: 3, phase: .staticData, length: .exactly(0), [])
 
@@ -171,7 +171,7 @@ public enum LibxcRecords {
   ///     +-----------+-----------+-----------+-------------+
   ///     | c         | d         |
   ///     +-----------+-----------+
-  static let x86CPUIDPolicy = Layout(
+  static let x86CPUIDPolicy = RecordSchema(
     .x86CPUIDPolicy, "X86_CPUID_POLICY", "What CPUID tells the guest.", since: 3,
     phase: .staticData, isKeyed: true, length: .elements(base: 0, step: 24, atLeast: 1),
     [
@@ -183,7 +183,7 @@ public enum LibxcRecords {
         ])
     ])
 
-  static let x86MSRPolicy = Layout(
+  static let x86MSRPolicy = RecordSchema(
     .x86MSRPolicy, "X86_MSR_POLICY", "Read-only MSRs that the guest sees.", since: 3,
     phase: .staticData, isKeyed: true, length: .elements(base: 0, step: 16, atLeast: 1),
     [
@@ -195,7 +195,7 @@ public enum LibxcRecords {
       ).keyed(by: "index")
     ])
 
-  /// The head that all vCPU records share, and what follows it.
+  /// The header that all vCPU records share, and what follows it.
   private static func vcpu(_ fields: [Field]) -> [Field] {
     [.u32("vcpu_id"), .reserved(4)] + fields
   }

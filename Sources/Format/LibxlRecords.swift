@@ -2,14 +2,14 @@
 
 /// The libxl record types, in the specification's order. To add one, add its row here.
 public enum LibxlRecords {
-  public static let all: [Layout] = [
+  public static let all: [RecordSchema] = [
     end, libxcContext, emulatorXenstoreData, emulatorContext, checkpointEnd, checkpointState,
   ]
 
-  static let end = Layout(
+  static let end = RecordSchema(
     .libxlEnd, "END", "End of the libxl stream.", length: .exactly(0), [])
 
-  static let libxcContext = Layout(
+  static let libxcContext = RecordSchema(
     .libxcContext, "LIBXC_CONTEXT", "A libxc stream follows, without a length.",
     phase: .startOfStream, length: .exactly(0), [])
 
@@ -17,7 +17,7 @@ public enum LibxlRecords {
   ///     | emulator_id            | index                  |
   ///     +------------------------+------------------------+
   ///     | key NUL value NUL ...                           |
-  static let emulatorXenstoreData = Layout(
+  static let emulatorXenstoreData = RecordSchema(
     .emulatorXenstoreData, "EMULATOR_XENSTORE_DATA",
     "Keys that the device model needs in xenstore.", guests: .hvm, phase: .endOfCheckpoint,
     isKeyed: true, length: .atLeast(8),
@@ -27,16 +27,16 @@ public enum LibxlRecords {
   ///     | emulator_id            | index                  |
   ///     +------------------------+------------------------+
   ///     | emulator_ctx                                    |
-  static let emulatorContext = Layout(
+  static let emulatorContext = RecordSchema(
     .emulatorContext, "EMULATOR_CONTEXT", "State of the device model, as it saved it.",
     guests: .hvm, phase: .endOfCheckpoint, isKeyed: true, length: .atLeast(8),
     emulator([Field("emulator_ctx", .qemu)]))
 
-  static let checkpointEnd = Layout(
+  static let checkpointEnd = RecordSchema(
     .checkpointEnd, "CHECKPOINT_END", "End of a checkpoint: libxc records follow.",
     length: .exactly(0), [])
 
-  static let checkpointState = Layout(
+  static let checkpointState = RecordSchema(
     .checkpointState, "CHECKPOINT_STATE", "Where the two sides of COLO are.", guests: .hvm,
     length: .exactly(4),
     [

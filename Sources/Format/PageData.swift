@@ -62,7 +62,7 @@ public struct PageEntry: RawRepresentable, Sendable, Equatable {
   public var reservedBits: UInt64 { rawValue >> 52 & 0xFF }
 }
 
-/// Octets of a page: x86 pages are 4 KiB (page_shift 12).
+/// Bytes of a page: x86 pages are 4 KiB (page_shift 12).
 public let pageByteCount = 4096
 
 /// What the pfn table of one PAGE_DATA record says, from one pass over it.
@@ -78,7 +78,7 @@ public struct PageTableSummary: Sendable, Equatable {
   /// Whether every pfn is greater than the one before: then none stands twice.
   public var isAscending = true
 
-  /// Reads `count` entries of `body` from octet 8 on; the caller has checked that they are there.
+  /// Reads `count` entries of `body` from byte 8 on; the caller has checked that they are there.
   public init(_ body: [UInt8], count: Int, order: ByteOrder) {
     // Counted in a local array of fixed size and stored once: this is the hottest loop of verify.
     var counts: InlineArray<16, Int> = .init(repeating: 0)
@@ -90,7 +90,7 @@ public struct PageTableSummary: Sendable, Equatable {
     unsafe body.withUnsafeBytes { raw in
       precondition(raw.count >= 8 && (raw.count - 8) / 8 >= count)
       for index in 0..<count {
-        // Safety: the precondition holds 8 octets of each entry inside the body.
+        // Safety: the precondition holds 8 bytes of each entry inside the body.
         let word = unsafe raw.loadUnaligned(fromByteOffset: 8 + 8 * index, as: UInt64.self)
           .ordered(order)
         let pfn = word & PageEntry.pfnMask

@@ -2,13 +2,13 @@
 
 internal import Bytes
 
-extension BodyLayout {
+extension BodySchema {
   /// Magic and version, the sections, and the end of the stream in `slot`. A section is called by
   /// its device, `emulator_ctx["0000:00:01.1/ide"]`; of several of one name those whose instance is
-  /// not 0 have it behind the name: `["kbd#1"]`.
-  func sections(of slot: Slot, in body: [UInt8]) -> [Slot] {
+  /// not 0 have it after the name: `["kbd#1"]`.
+  func sections(of slot: FieldLocation, in body: [UInt8]) -> [FieldLocation] {
     guard let state = QEMUState(body, from: slot.offset) else { return [] }
-    var out: [Slot] = []
+    var out: [FieldLocation] = []
     func add(_ field: Field, _ path: String, at offset: Int, _ count: Int) {
       out.append(self.slot(field, path: path, at: offset, count: count, order: .big))
     }
@@ -18,7 +18,7 @@ extension BodyLayout {
     let first = state.sections.first?.range.lowerBound ?? state.end.lowerBound
     if first > start + 8 {
       let count = first - start - 8
-      add(.octets("configuration", count), slot.path + ".configuration", at: start + 8, count)
+      add(.bytes("configuration", count), slot.path + ".configuration", at: start + 8, count)
     }
     for section in state.sections {
       let name = section.idstr + (section.instance == 0 ? "" : "#\(section.instance)")
@@ -29,9 +29,9 @@ extension BodyLayout {
         field, "\(slot.path)[\"\(name)\"]", at: section.range.lowerBound, section.range.count)
     }
     if !state.end.isEmpty {
-      // The mark of the end, and whatever the file had behind it.
+      // The mark of the end, and whatever the file had after it.
       add(
-        .octets("end", state.end.count), slot.path + ".end", at: state.end.lowerBound,
+        .bytes("end", state.end.count), slot.path + ".end", at: state.end.lowerBound,
         state.end.count)
     }
     return out
@@ -41,7 +41,7 @@ extension BodyLayout {
 extension Field {
   /// The rows of one section. QEMU: migration/savevm.c, save_section_header and save_section_footer.
   fileprivate static func rows(of section: QEMUState.Section) -> [Field] {
-    var data = Field.octets("data", section.data.count)
+    var data = Field.bytes("data", section.data.count)
     data.isGuess = !section.isEndCertain
     return [
       .x8("section_type"), .u32("section_id"), .u8("idlen"),

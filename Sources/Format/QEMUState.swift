@@ -22,7 +22,7 @@ public struct QEMUState: Sendable, Equatable {
     public let instance: UInt32
     /// The version of the device's own format.
     public let version: UInt32
-    /// The section from its first octet to the next one's.
+    /// The section from its first byte to the next one's.
     public let range: Range<Int>
     /// The device's data.
     public let data: Range<Int>
@@ -31,19 +31,19 @@ public struct QEMUState: Sendable, Equatable {
     public let isEndCertain: Bool
   }
 
-  /// Octets of magic and version.
+  /// Bytes of magic and version.
   public static let headByteCount = 8
 
   /// The version of the stream; 3.
   public let version: UInt32
   public let sections: [Section]
-  /// The final 00 and what lies behind it: libxl does not truncate the file that it sends.
+  /// The final 00 and what lies after it: libxl does not truncate the file that it sends.
   public let end: Range<Int>
 
   /// Splits `body` from `start` on; EMULATOR_CONTEXT's blob starts at 8. Nil if it is not a stream
   /// of QEMU.
   public init?(_ body: [UInt8], from start: Int = 8) {
-    guard QEMUState.isThere(body, at: start) else { return nil }
+    guard QEMUState.exists(body, at: start) else { return nil }
     version = body.load(start + 4, as: UInt32.self, .big)
     var heads: [Head] = []
     var footers: [Bool] = []
@@ -68,7 +68,7 @@ public struct QEMUState: Sendable, Equatable {
   }
 
   /// Whether a stream of QEMU begins at `start`.
-  static func isThere(_ body: [UInt8], at start: Int) -> Bool {
+  static func exists(_ body: [UInt8], at start: Int) -> Bool {
     start >= 0 && body.count - start >= headByteCount
       && body.load(start, as: UInt32.self, .big) == 0x5145_564D
   }
@@ -79,14 +79,14 @@ public struct QEMUState: Sendable, Equatable {
   private static let configuration: UInt8 = 0x07
   private static let footer: UInt8 = 0x7E
 
-  /// Behind the machine's name, where it stands before the sections: never under Xen.
+  /// After the machine's name, where it stands before the sections: never under Xen.
   private static func behindConfiguration(_ body: [UInt8], _ offset: Int) -> Int {
     guard body.count - offset >= 5, body[offset] == configuration else { return offset }
     let count = Int(body.load(offset + 1, as: UInt32.self, .big))
     return body.count - offset - 5 >= count ? offset + 5 + count : offset
   }
 
-  /// Where the section behind `head` starts, or where the sections end.
+  /// Where the section after `header` starts, or where the sections end.
   private static func next(
     after head: Head, in body: [UInt8]
   ) -> (offset: Int, hasFooter: Bool) {
@@ -101,7 +101,7 @@ public struct QEMUState: Sendable, Equatable {
       }
       offset += 1
     }
-    // No further section: the stream's last octet is the end mark.
+    // No further section: the stream's last byte is the end mark.
     guard body.count > head.dataOffset, body.last == 0 else { return (body.count, false) }
     return (body.count - 1, hasFooter(before: body.count - 1))
   }
@@ -115,7 +115,7 @@ public struct QEMUState: Sendable, Equatable {
     let instance: UInt32
     let version: UInt32
 
-    /// The head at `offset`, if the octets there look like one: the number is a little above the
+    /// The header at `offset`, if the bytes there look like one: the number is a little above the
     /// last section's, the name is printable, instance and version are small.
     init?(_ body: [UInt8], at offset: Int, after last: Head?) {
       guard body.count - offset >= 6, body[offset] == QEMUState.full else { return nil }

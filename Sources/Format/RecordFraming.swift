@@ -1,16 +1,16 @@
 // How the records of each format begin and end, as rows.
 
-/// The octets around a body: what differs between formats whose records are otherwise read alike.
+/// The bytes around a body: what differs between formats whose records are otherwise read alike.
 ///
 ///     | type | length | options? | body ... | padding? | checksum? |
 public struct RecordFraming: Sendable, Equatable {
-  /// Octets before the body.
+  /// Bytes before the body.
   public let headByteCount: Int
-  /// Octets of the type and of the length, which lie one behind the other.
+  /// Bytes of the type and of the length, which lie one after the other.
   public let numberByteCount: Int
   /// What a body is filled up to a multiple of, with zeros.
   public let alignment: Int
-  /// Octets behind the padding: a CRC-32 of body and padding, and reserved ones.
+  /// Bytes after the padding: a CRC-32 of body and padding, and reserved ones.
   public let footerByteCount: Int
 
   /// libxc since version 2, and libxl. Spec: libxc-migration-stream, Records.
@@ -24,13 +24,13 @@ public struct RecordFraming: Sendable, Equatable {
   public static let xenopsd = RecordFraming(
     headByteCount: 16, numberByteCount: 8, alignment: 1, footerByteCount: 0)
 
-  /// Octets of padding behind a body of `length` octets.
+  /// Bytes of padding after a body of `length` bytes.
   public func paddingByteCount(_ length: UInt64) -> Int {
     let rest = Int(length % UInt64(alignment))
     return rest == 0 ? 0 : alignment - rest
   }
 
-  /// Octets of a record whose body has `length`.
+  /// Bytes of a record whose body has `length`.
   public func totalByteCount(_ length: UInt64) -> UInt64 {
     length + UInt64(headByteCount + footerByteCount + paddingByteCount(length))
   }

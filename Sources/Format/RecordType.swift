@@ -52,7 +52,7 @@ public struct RecordType: Sendable, Hashable {
   public var isOptional: Bool { number & 0x8000_0000 != 0 }
 
   /// The specification's name ("HVM_PARAMS"), or the number in hexadecimal.
-  public var name: String { Layouts.of(self)?.name ?? number.hex(8) }
+  public var name: String { RecordSchemas.of(self)?.name ?? number.hex(8) }
 }
 
 extension RecordType {

@@ -35,7 +35,7 @@ public struct UEFIVariables: Sendable {
   private static let tails = [16 + 4 + 16 + 32, 16 + 4 + 16, 16 + 4]
 
   /// Whether the bytes from `start` begin as such a list does.
-  static func isThere(_ body: [UInt8], at start: Int) -> Bool {
+  static func exists(_ body: [UInt8], at start: Int) -> Bool {
     body.count - start >= headByteCount && body[start...].starts(with: "VARS".utf8)
       && UEFIVariables(body, from: start) != nil
   }
@@ -106,11 +106,11 @@ public struct UEFIVariables: Sendable {
   }
 }
 
-extension BodyLayout {
-  /// The head of the list in `slot`, and its variables by name: `variables["SecureBoot"]`.
-  func variables(of slot: Slot, in body: [UInt8]) -> [Slot] {
+extension BodySchema {
+  /// The header of the list in `slot`, and its variables by name: `variables["SecureBoot"]`.
+  func variables(of slot: FieldLocation, in body: [UInt8]) -> [FieldLocation] {
     guard let list = UEFIVariables(body, from: slot.offset) else { return [] }
-    func place(_ field: Field, _ path: String, at offset: Int, _ count: Int) -> Slot {
+    func place(_ field: Field, _ path: String, at offset: Int, _ count: Int) -> FieldLocation {
       self.slot(field, path: path, at: offset, count: count, order: .little)
     }
     let start = slot.offset
@@ -138,18 +138,18 @@ extension Field {
     let flags: Set<String> = ["SecureBoot", "SetupMode", "AuditMode", "DeployedMode"]
     let isFlag = variable.data.count == 1 && flags.contains(variable.name)
     var rows: [Field] = [
-      .u64("name_len").unit("bytes"), .octets("name", variable.nameRange.count),
+      .u64("name_len").unit("bytes"), .bytes("name", variable.nameRange.count),
       .u64("data_len").unit("bytes"),
-      isFlag ? .u8("data").names([0: "off", 1: "on"]) : .octets("data", variable.data.count),
-      .octets("guid", 16),
+      isFlag ? .u8("data").names([0: "off", 1: "on"]) : .bytes("data", variable.data.count),
+      .bytes("guid", 16),
       .x32("attributes").bits([
         "non_volatile": 0, "bootservice_access": 1, "runtime_access": 2, "hardware_error_record": 3,
         "authenticated_write_access": 4, "time_based_authenticated_write_access": 5,
         "append_write": 6,
       ]),
     ]
-    if tail >= 36 { rows.append(.octets("timestamp", 16)) }
-    if tail >= 68 { rows.append(.octets("certificate_hash", 32)) }
+    if tail >= 36 { rows.append(.bytes("timestamp", 16)) }
+    if tail >= 68 { rows.append(.bytes("certificate_hash", 32)) }
     return rows
   }
 }

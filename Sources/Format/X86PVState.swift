@@ -3,13 +3,13 @@
 
 /// Rows of PV state, for guests of 64 and of 32 bits (X86_PV_INFO's guest_width).
 public enum X86PVState {
-  /// struct vcpu_guest_context of a 64-bit guest: 5168 octets.
+  /// struct vcpu_guest_context of a 64-bit guest: 5168 bytes.
   static let context64: [Field] = native([
     X86XState.fxsave("fpu_ctxt"), .x64("flags").bits(contextFlags),
     .group("user_regs", userRegs64),
     .array(
       "trap_ctxt", .fixed(256),
-      of: [.u8("vector"), trapFlags, .x16("cs"), .octets("_pad0", 4), .x64("address")]),
+      of: [.u8("vector"), trapFlags, .x16("cs"), .bytes("_pad0", 4), .x64("address")]),
     .x64("ldt_base"), .u64("ldt_ents"), gdtFrames(each: .x64("")), .u64("gdt_ents"),
     .x64("kernel_ss"), .x64("kernel_sp"),
     Field.array("ctrlreg", .fixed(8), each: .x64("")).doc("By number; 1 is the user page table."),
@@ -18,7 +18,7 @@ public enum X86PVState {
     .x64("fs_base"), .x64("gs_base_kernel"), .x64("gs_base_user"),
   ])
 
-  /// struct vcpu_guest_context of a 32-bit guest: 2800 octets.
+  /// struct vcpu_guest_context of a 32-bit guest: 2800 bytes.
   static let context32: [Field] = native([
     X86XState.fxsave("fpu_ctxt"), .x32("flags").bits(contextFlags),
     .group("user_regs", userRegs32),
@@ -32,28 +32,28 @@ public enum X86PVState {
     .x32("vm_assist").bits(vmAssist.filter { $0.low < 32 }),
   ])
 
-  /// struct xen_domctl_ext_vcpucontext: 64 octets; 56 from Xen 4.4 to 4.9; legacy streams fill it
+  /// struct xen_domctl_ext_vcpucontext: 64 bytes; 56 from Xen 4.4 to 4.9; legacy streams fill it
   /// up to 128. What a body lacks is zero to Xen.
   static let extended: [Field] = native([
     .u32("vcpu").doc("The vCPU that Xen sets; the record's vcpu_id says the same."),
-    .u32("size").unit("octets"), .x64("syscall32_callback_eip"), .x64("sysenter_callback_eip"),
+    .u32("size").unit("bytes"), .x64("syscall32_callback_eip"), .x64("sysenter_callback_eip"),
     .x16("syscall32_callback_cs"), .x16("sysenter_callback_cs"),
-    .u8("syscall32_disables_events"), .u8("sysenter_disables_events"), .octets("_pad0", 2),
+    .u8("syscall32_disables_events"), .u8("sysenter_disables_events"), .bytes("_pad0", 2),
     .group("vmce", vmce), .opaque("_rest"),
   ])
 
-  /// struct hvm_vmce_vcpu: 32 octets; 24 before Xen 4.10. HVM's VMCE_VCPU is the same.
+  /// struct hvm_vmce_vcpu: 32 bytes; 24 before Xen 4.10. HVM's VMCE_VCPU is the same.
   static let vmce: [Field] = [
     .x64("caps"), .x64("mci_ctl2_bank0"), .x64("mci_ctl2_bank1"), .x64("mcg_ext_ctl"),
   ]
 
-  /// struct shared_info of a 64-bit guest, 3136 octets, and the rest of its page.
+  /// struct shared_info of a 64-bit guest, 3136 bytes, and the rest of its page.
   static let sharedInfo64: [Field] = native([
     .array(
       "vcpu_info", .fixed(32),
       of: upcall + [
-        .octets("_pad0", 6), .x64("evtchn_pending_sel"),
-        .group("arch", [.x64("cr2"), .octets("pad", 8)]), .group("time", time),
+        .bytes("_pad0", 6), .x64("evtchn_pending_sel"),
+        .group("arch", [.x64("cr2"), .bytes("pad", 8)]), .group("time", time),
       ]),
     .array("evtchn_pending", .fixed(64), each: .x64("")),
     .array("evtchn_mask", .fixed(64), each: .x64("")),
@@ -69,13 +69,13 @@ public enum X86PVState {
     tail(960),
   ])
 
-  /// struct shared_info of a 32-bit guest, 2344 octets, and the rest of its page.
+  /// struct shared_info of a 32-bit guest, 2344 bytes, and the rest of its page.
   static let sharedInfo32: [Field] = native([
     .array(
       "vcpu_info", .fixed(32),
       of: upcall + [
-        .octets("_pad0", 2), .x32("evtchn_pending_sel"),
-        .group("arch", [.x32("cr2"), .octets("pad", 20)]), .group("time", time),
+        .bytes("_pad0", 2), .x32("evtchn_pending_sel"),
+        .group("arch", [.x32("cr2"), .bytes("pad", 20)]), .group("time", time),
       ]),
     .array("evtchn_pending", .fixed(32), each: .x32("")),
     .array("evtchn_mask", .fixed(32), each: .x32("")),
@@ -90,17 +90,17 @@ public enum X86PVState {
     tail(1752),
   ])
 
-  /// struct start_info of a 64-bit guest, 1168 octets: it lies in the page that rdx of vCPU 0
+  /// struct start_info of a 64-bit guest, 1168 bytes: it lies in the page that rdx of vCPU 0
   /// names. In a saved image store_mfn and the console's mfn are pfns.
   public static let startInfo64: [Field] = native([
-    .text("magic", 32), .u64("nr_pages"), .x64("shared_info"), startFlags, .octets("_pad0", 4),
-    .x64("store_mfn"), .u32("store_evtchn"), .octets("_pad1", 4),
-    console([.x64("mfn"), .u32("evtchn"), .octets("_pad0", 4)]), .x64("pt_base"),
+    .text("magic", 32), .u64("nr_pages"), .x64("shared_info"), startFlags, .bytes("_pad0", 4),
+    .x64("store_mfn"), .u32("store_evtchn"), .bytes("_pad1", 4),
+    console([.x64("mfn"), .u32("evtchn"), .bytes("_pad0", 4)]), .x64("pt_base"),
     .u64("nr_pt_frames"), .x64("mfn_list"), .x64("mod_start"), .u64("mod_len"),
     .text("cmd_line", 1024), .x64("first_p2m_pfn"), .u64("nr_p2m_frames"),
   ])
 
-  /// struct start_info of a 32-bit guest: 1112 octets.
+  /// struct start_info of a 32-bit guest: 1112 bytes.
   public static let startInfo32: [Field] = native([
     .text("magic", 32), .u32("nr_pages"), .x32("shared_info"), startFlags, .x32("store_mfn"),
     .u32("store_evtchn"), console([.x32("mfn"), .u32("evtchn")]), .x32("pt_base"),
@@ -110,32 +110,32 @@ public enum X86PVState {
 
   // MARK: - Parts
 
-  /// struct cpu_user_regs of a 64-bit guest: 200 octets.
+  /// struct cpu_user_regs of a 64-bit guest: 200 bytes.
   private static let userRegs64: [Field] =
     [
       "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx",
       "rsi", "rdi",
     ].map(Field.x64) + [
-      .x32("error_code"), .x32("entry_vector"), .x64("rip"), .x16("cs"), .octets("_pad0", 2),
-      .u8("saved_upcall_mask"), .octets("_pad1", 3), .x64("rflags").bits(X86Bits.rflags),
-      .x64("rsp"), .x16("ss"), .octets("_pad2", 6), .x16("es"), .octets("_pad3", 6), .x16("ds"),
-      .octets("_pad4", 6), .x16("fs"), .octets("_pad5", 6), .x16("gs"), .octets("_pad6", 6),
+      .x32("error_code"), .x32("entry_vector"), .x64("rip"), .x16("cs"), .bytes("_pad0", 2),
+      .u8("saved_upcall_mask"), .bytes("_pad1", 3), .x64("rflags").bits(X86Bits.rflags),
+      .x64("rsp"), .x16("ss"), .bytes("_pad2", 6), .x16("es"), .bytes("_pad3", 6), .x16("ds"),
+      .bytes("_pad4", 6), .x16("fs"), .bytes("_pad5", 6), .x16("gs"), .bytes("_pad6", 6),
     ]
 
-  /// struct cpu_user_regs of a 32-bit guest: 68 octets.
+  /// struct cpu_user_regs of a 32-bit guest: 68 bytes.
   private static let userRegs32: [Field] =
     ["ebx", "ecx", "edx", "esi", "edi", "ebp", "eax"].map(Field.x32) + [
       .x16("error_code"), .x16("entry_vector"), .x32("eip"), .x16("cs"), .u8("saved_upcall_mask"),
-      .octets("_pad0", 1), .x32("eflags").bits(X86Bits.rflags), .x32("esp"), .x16("ss"),
-      .octets("_pad1", 2), .x16("es"), .octets("_pad2", 2), .x16("ds"), .octets("_pad3", 2),
-      .x16("fs"), .octets("_pad4", 2), .x16("gs"), .octets("_pad5", 2),
+      .bytes("_pad0", 1), .x32("eflags").bits(X86Bits.rflags), .x32("esp"), .x16("ss"),
+      .bytes("_pad1", 2), .x16("es"), .bytes("_pad2", 2), .x16("ds"), .bytes("_pad3", 2),
+      .x16("fs"), .bytes("_pad4", 2), .x16("gs"), .bytes("_pad5", 2),
     ]
 
-  /// struct vcpu_time_info: 32 octets in both widths.
+  /// struct vcpu_time_info: 32 bytes in both widths.
   private static let time: [Field] = [
-    .u32("version"), .octets("pad0", 4), .x64("tsc_timestamp"), .u64("system_time").unit("ns"),
+    .u32("version"), .bytes("pad0", 4), .x64("tsc_timestamp"), .u64("system_time").unit("ns"),
     .x32("tsc_to_system_mul"), .i8("tsc_shift"),
-    .x8("flags").bits(["tsc_stable": 0, "guest_stopped": 1]), .octets("pad1", 2),
+    .x8("flags").bits(["tsc_stable": 0, "guest_stopped": 1]), .bytes("pad1", 2),
   ]
 
   private static let upcall: [Field] = [
@@ -179,7 +179,7 @@ public enum X86PVState {
   }
 
   private static func tail(_ byteCount: Int) -> Field {
-    Field.octets("_tail", byteCount).doc("The page behind struct shared_info.")
+    Field.bytes("_tail", byteCount).doc("The page after struct shared_info.")
   }
 
   private static func native(_ fields: [Field]) -> [Field] { fields.map(\.native) }

@@ -2,7 +2,7 @@
 
 /// Processor state as XSAVE stores it, in the standard form that Xen migrates (not compacted).
 ///
-///       0     512    576                      octet
+///       0     512    576                      byte
 ///     +------+------+------------- ... -+
 ///     | fpu  | hdr  | components        |
 ///     | _sse |      |                   |
@@ -10,7 +10,7 @@
 public enum X86XState {
   /// Where one state component lies. CPUID leaf 0xD, subleaf n: EBX and EAX.
   public struct Component: Sendable, Hashable {
-    /// Octets from the start of the area: at least 576.
+    /// Bytes from the start of the area: at least 576.
     public let offset: Int
     public let byteCount: Int
     public init(offset: Int, byteCount: Int) {
@@ -19,7 +19,7 @@ public enum X86XState {
     }
   }
 
-  /// Octets of the legacy region and the header; components follow.
+  /// Bytes of the legacy region and the header; components follow.
   public static let headByteCount = 576
 
   /// The largest area that any table describes: far above every processor's, to keep wrong CPUID
@@ -41,7 +41,7 @@ public enum X86XState {
     18: Component(offset: 2816, byteCount: 8192),
   ]
 
-  /// The octets of an area that has the components of `mask`, which is xcr0_accum; nil if the
+  /// The bytes of an area that has the components of `mask`, which is xcr0_accum; nil if the
   /// place of one of them is not known or none that a processor gives. Xen: xstate_uncompressed_size.
   public static func byteCount(mask: UInt64, components: [Int: Component]) -> Int? {
     var end = headByteCount
@@ -56,7 +56,7 @@ public enum X86XState {
 
   // MARK: - Rows
 
-  /// X86_PV_VCPU_XSAVE, behind the record's vcpu_id.
+  /// X86_PV_VCPU_XSAVE, after the record's vcpu_id.
   static let pvFields: [Field] = (masks + [area]).map(\.native)
 
   /// HVM CPU_XSAVE. Xen: struct hvm_hw_cpu_xsave.
@@ -74,7 +74,7 @@ public enum X86XState {
     .rows { context in context.xstate.isEmpty ? nil : fields(components: context.xstate) }
 
   /// The rows of an area whose components lie at these places. Places that no processor gives
-  /// (inside the head, over another component, too large) are left to the gaps.
+  /// (inside the header, over another component, too large) are left to the gaps.
   public static func fields(components: [Int: Component]) -> [Field] {
     let sorted = components.sorted { ($0.value.offset, $0.key) < ($1.value.offset, $1.key) }
     var placed: [(offset: Int, field: Field)] = []
@@ -89,18 +89,18 @@ public enum X86XState {
     return head + Field.tiled(end - headByteCount, placed) + [.opaque("_rest")]
   }
 
-  /// The 512 octets that FXSAVE stores. Intel SDM vol. 1, 10.5.1; the last octet is from Xen:
+  /// The 512 bytes that FXSAVE stores. Intel SDM vol. 1, 10.5.1; the last byte is from Xen:
   /// xen/arch/x86/include/asm/i387.h, FPU_WORD_SIZE_OFFSET.
   static func fxsave(_ name: String) -> Field {
     .group(
       name,
       [
-        .x16("fcw"), .x16("fsw"), .x8("ftw"), .octets("_rsvd1", 1), .x16("fop"), .x64("fpuip"),
+        .x16("fcw"), .x16("fsw"), .x8("ftw"), .bytes("_rsvd1", 1), .x16("fop"), .x64("fpuip"),
         .x64("fpudp"), .x32("mxcsr").bits(X86Bits.mxcsr), .x32("mxcsr_mask"),
-        Field.array("st", .fixed(8), each: .octets("", 16)).doc("x87 and MMX registers."),
-        .array("xmm", .fixed(16), each: .octets("", 16)), .octets("_rsvd2", 48),
-        Field.octets("_software", 47).doc("The processor leaves them to software."),
-        Field.u8("fip_width").unit("octets").doc("Xen's: which form fpuip and fpudp have."),
+        Field.array("st", .fixed(8), each: .bytes("", 16)).doc("x87 and MMX registers."),
+        .array("xmm", .fixed(16), each: .bytes("", 16)), .bytes("_rsvd2", 48),
+        Field.bytes("_software", 47).doc("The processor leaves them to software."),
+        Field.u8("fip_width").unit("bytes").doc("Xen's: which form fpuip and fpudp have."),
       ])
   }
 
@@ -122,24 +122,24 @@ public enum X86XState {
     let name = names[number] ?? "XSTATE\(number)"
     guard let inner = inside[number], let count = Field.fixedByteCount(of: inner),
       count <= byteCount
-    else { return .octets(name, byteCount) }
-    return .group(name, count == byteCount ? inner : inner + [.octets("_pad", byteCount - count)])
+    else { return .bytes(name, byteCount) }
+    return .group(name, count == byteCount ? inner : inner + [.bytes("_pad", byteCount - count)])
   }
 
   /// The registers of components. Intel SDM vol. 1, 13.5.
   private static let inside: [Int: [Field]] = [
-    2: [.array("ymm_high", .fixed(16), each: .octets("", 16))],
+    2: [.array("ymm_high", .fixed(16), each: .bytes("", 16))],
     3: [.array("bnd", .fixed(4), of: [.x64("lower"), .x64("upper")])],
     4: [.x64("bndcfgu"), .x64("bndstatus")],
     5: [.array("k", .fixed(8), each: .x64(""))],
-    6: [.array("zmm_high", .fixed(16), each: .octets("", 32))],
-    7: [.array("zmm", .fixed(16), each: .octets("", 64))],
-    9: [.x32("pkru"), .octets("_pad0", 4)],
+    6: [.array("zmm_high", .fixed(16), each: .bytes("", 32))],
+    7: [.array("zmm", .fixed(16), each: .bytes("", 64))],
+    9: [.x32("pkru"), .bytes("_pad0", 4)],
     17: [
-      .u8("palette"), .u8("start_row"), .octets("_rsvd0", 14),
-      .array("colsb", .fixed(8), each: .u16("")), .octets("_rsvd1", 16),
-      .array("rows", .fixed(8), each: .u8("")), .octets("_rsvd2", 8),
+      .u8("palette"), .u8("start_row"), .bytes("_rsvd0", 14),
+      .array("colsb", .fixed(8), each: .u16("")), .bytes("_rsvd1", 16),
+      .array("rows", .fixed(8), each: .u8("")), .bytes("_rsvd2", 8),
     ],
-    18: [.array("tmm", .fixed(8), each: .octets("", 1024))],
+    18: [.array("tmm", .fixed(8), each: .bytes("", 1024))],
   ]
 }

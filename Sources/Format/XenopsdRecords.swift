@@ -3,7 +3,7 @@
 
 /// The record types of a suspend image. To add one, add its row here.
 public enum XenopsdRecords {
-  public static let all: [Layout] = [
+  public static let all: [RecordSchema] = [
     row(
       .xenops, "Xenops",
       "What xenopsd knows of the domain, as an S-expression; `xenops` in paths and scripts.",
@@ -35,8 +35,8 @@ public enum XenopsdRecords {
 
   private static func row(
     _ type: RecordType, _ name: String, _ doc: String, _ body: Field? = nil, isKeyed: Bool = false
-  ) -> Layout {
-    Layout(
+  ) -> RecordSchema {
+    RecordSchema(
       type, name, doc, isKeyed: isKeyed, length: body == nil ? .exactly(0) : .atLeast(0),
       body.map { [$0] } ?? [])
   }

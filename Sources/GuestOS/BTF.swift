@@ -1,7 +1,8 @@
 // BTF: the descriptions of types that a Linux kernel carries. Linux: Documentation/bpf/btf.rst.
 
+internal import SystemIO
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// Types of a kernel, or of a module on top of its kernel's.
 ///
@@ -60,8 +61,8 @@ public final class BTF {
   /// Most types.
   static let countLimit = 4 << 20
 
-  public init(_ bytes: [UInt8], base: BTF? = nil) throws(PagesError) {
-    func bad(_ problem: String) -> PagesError { PagesError(.invalid, "BTF: \(problem)") }
+  public init(_ bytes: [UInt8], base: BTF? = nil) throws {
+    func bad(_ problem: String) -> XensaveError { XensaveError(.invalid, "BTF: \(problem)") }
     guard bytes.count >= 24, bytes.load(0, as: UInt16.self) == 0xEB9F else {
       throw bad("expected the magic number 0xeb9f")
     }

@@ -1,5 +1,6 @@
 // kallsyms: the table of symbols that a Linux kernel carries for its own messages.
 
+internal import SystemIO
 internal import Bytes
 internal import Pages
 
@@ -247,9 +248,9 @@ struct KallsymsFinder {
 
 extension SymbolTable {
   /// Reads kallsyms.
-  init(_ memory: KernelMemory, _ places: KallsymsPlaces) throws(PagesError) {
-    func bad(_ problem: String) -> PagesError {
-      PagesError(.invalid, "\(memory.path): kallsyms: \(problem)")
+  init(_ memory: KernelMemory, _ places: KallsymsPlaces) throws {
+    func bad(_ problem: String) -> XensaveError {
+      XensaveError(.invalid, "\(memory.path): kallsyms: \(problem)")
     }
     let count = places.count
     guard count > 0, count <= KallsymsPlaces.countLimit else {
@@ -257,7 +258,7 @@ extension SymbolTable {
     }
     let tokens = try Tokens(memory, places, bad)
     let offsets = try memory.read(places.offsets, 4 * count)
-    let base = try places.relativeBase.map { (place) throws(PagesError) in try memory.word(place) }
+    let base = try places.relativeBase.map { (place) in try memory.word(place) }
     // Where most offsets are negative those are relative to the base, and the others are the
     // addresses of per-CPU variables (CONFIG_KALLSYMS_ABSOLUTE_PERCPU, until 6.14).
     var negative = 0
@@ -292,8 +293,8 @@ private struct Tokens {
   var lengths = [Int](repeating: 0, count: 256)
 
   init(
-    _ memory: KernelMemory, _ places: KallsymsPlaces, _ bad: (String) -> PagesError
-  ) throws(PagesError) {
+    _ memory: KernelMemory, _ places: KallsymsPlaces, _ bad: (String) -> XensaveError
+  ) throws {
     let index = try memory.read(places.tokenIndex, 512)
     let last = Int(index.load(510, as: UInt16.self))
     table = try memory.read(places.tokenTable, last + 256)
@@ -309,8 +310,8 @@ private struct Tokens {
 
   /// The names of `count` symbols and where each begins.
   func expand(
-    _ memory: KernelMemory, _ start: UInt64, _ count: Int, _ bad: (String) -> PagesError
-  ) throws(PagesError) -> ([UInt8], [UInt32]) {
+    _ memory: KernelMemory, _ start: UInt64, _ count: Int, _ bad: (String) -> XensaveError
+  ) throws -> ([UInt8], [UInt32]) {
     var names: [UInt8] = []
     names.reserveCapacity(24 * count)
     var starts: [UInt32] = []
@@ -320,7 +321,7 @@ private struct Tokens {
     var place = 0
     var address = start
     var total = 0
-    func fill() throws(PagesError) {
+    func fill() throws {
       bytes.removeFirst(place)
       place = 0
       // Up to the end of a page: what is after the last name need not be there.

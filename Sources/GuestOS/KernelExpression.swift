@@ -1,6 +1,7 @@
 // Expressions over a kernel's variables, as C writes them.
 
-public import Pages
+internal import SystemIO
+internal import Pages
 
 /// Reads `init_task.comm`, `((struct list_head *)0xffff...)->next`, `per_cpu(runqueues, 0).curr->pid`,
 /// `container_of(modules.next, struct module, list).name`, `sizeof(struct page)`.
@@ -22,11 +23,11 @@ private struct ExpressionParser {
   var next = 0
   var depth = 0
 
-  init(_ guest: LinuxGuest, _ text: String) throws(PagesError) {
+  init(_ guest: LinuxGuest, _ text: String) throws {
     self.guest = guest
     let characters = Array(text)
     guard characters.count <= 4096 else {
-      throw PagesError(.usage, "expected at most 4096 characters")
+      throw XensaveError(.usage, "expected at most 4096 characters")
     }
     var place = 0
     while place < characters.count {
@@ -59,10 +60,10 @@ private struct ExpressionParser {
     }
   }
 
-  private func syntax(_ problem: String, _ column: Int? = nil) -> PagesError {
+  private func syntax(_ problem: String, _ column: Int? = nil) -> XensaveError {
     let column =
       column ?? (next < tokens.count ? tokens[next].column : (tokens.last?.column ?? 0) + 1)
-    return PagesError(.syntax(column: column), "column \(column): \(problem)")
+    return XensaveError(.syntax, "column \(column): \(problem)", offset: UInt64(column - 1))
   }
 
   private var token: Token? { next < tokens.count ? tokens[next].token : nil }
@@ -73,23 +74,23 @@ private struct ExpressionParser {
     return true
   }
 
-  private mutating func expect(_ mark: String) throws(PagesError) {
+  private mutating func expect(_ mark: String) throws {
     guard take(mark) else { throw syntax("expected \"\(mark)\"") }
   }
 
-  private mutating func name() throws(PagesError) -> String {
+  private mutating func name() throws -> String {
     guard case .name(let name) = token else { throw syntax("expected a name") }
     next += 1
     return name
   }
 
-  mutating func parse() throws(PagesError) -> KernelValue {
+  mutating func parse() throws -> KernelValue {
     let value = try expression()
     guard next == tokens.count else { throw syntax("expected the end of the expression") }
     return value
   }
 
-  private mutating func expression() throws(PagesError) -> KernelValue {
+  private mutating func expression() throws -> KernelValue {
     depth += 1
     defer { depth -= 1 }
     guard depth < 64 else { throw syntax("it is nested too deeply") }
@@ -104,7 +105,7 @@ private struct ExpressionParser {
   }
 
   /// Pointers move by what they point to.
-  private func add(_ value: KernelValue, _ amount: Int64) throws(PagesError) -> KernelValue {
+  private func add(_ value: KernelValue, _ amount: Int64) throws -> KernelValue {
     var step: Int64 = 1
     if value.type.pointers > 0 {
       let inner = KernelType(value.type.id, pointers: value.type.pointers - 1)
@@ -116,7 +117,7 @@ private struct ExpressionParser {
     return KernelValue(.computed(number &+ UInt64(bitPattern: amount &* step)), value.type)
   }
 
-  private mutating func unary() throws(PagesError) -> KernelValue {
+  private mutating func unary() throws -> KernelValue {
     depth += 1
     defer { depth -= 1 }
     guard depth < 64 else { throw syntax("it is nested too deeply") }
@@ -136,7 +137,7 @@ private struct ExpressionParser {
   }
 
   /// A type in parentheses, where one stands here.
-  private mutating func castType() throws(PagesError) -> KernelType? {
+  private mutating func castType() throws -> KernelType? {
     let start = next
     next += 1
     guard case .name(let first) = token else {
@@ -156,7 +157,7 @@ private struct ExpressionParser {
       next = start
       return nil
     }
-    do throws(PagesError) {
+    do {
       var type = try guest.type(text)
       type.pointers += stars
       return type
@@ -167,7 +168,7 @@ private struct ExpressionParser {
     }
   }
 
-  private mutating func postfix() throws(PagesError) -> KernelValue {
+  private mutating func postfix() throws -> KernelValue {
     var value = try primary()
     while true {
       if take(".") || take("->") {
@@ -183,7 +184,7 @@ private struct ExpressionParser {
   }
 
   /// A type up to a comma or a parenthesis.
-  private mutating func type() throws(PagesError) -> KernelType {
+  private mutating func type() throws -> KernelType {
     var words: [String] = []
     while case .name(let word) = token {
       words.append(word)
@@ -194,7 +195,7 @@ private struct ExpressionParser {
     return type
   }
 
-  private mutating func primary() throws(PagesError) -> KernelValue {
+  private mutating func primary() throws -> KernelValue {
     switch token {
     case .number(let number):
       next += 1
@@ -242,7 +243,7 @@ extension LinuxGuest {
   }
 
   /// The value of an expression of C over the kernel's variables; see `ExpressionParser`.
-  public func evaluate(_ text: String) throws(PagesError) -> KernelValue {
+  public func evaluate(_ text: String) throws -> KernelValue {
     var parser = try ExpressionParser(self, text)
     return try parser.parse()
   }

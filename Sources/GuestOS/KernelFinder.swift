@@ -1,5 +1,6 @@
 // Finding a Linux kernel in a guest's memory.
 
+internal import SystemIO
 internal import Bytes
 internal import Pages
 
@@ -31,15 +32,15 @@ struct KernelFinder {
     return out
   }
 
-  func find(_ note: () throws(PagesError) -> [UInt8]?) throws(PagesError) -> FoundKernel {
+  func find(_ note: () throws -> [UInt8]?) throws -> FoundKernel {
     let spaces = spaces
     guard !spaces.isEmpty else {
-      throw PagesError(
+      throw XensaveError(
         .notFound,
         "\(paged.source.path): no kernel was found: no vCPU is in 64-bit mode (expected a Linux "
           + "guest for x86-64)")
     }
-    var problem: PagesError?
+    var problem: (any Error)?
     var hasMapping = false
     let limits = KallsymsFinder.Limits()
     for space in spaces {
@@ -54,14 +55,14 @@ struct KernelFinder {
           guard let places = KallsymsFinder(memory: memory, limits: limits).find(in: range) else {
             continue
           }
-          do throws(PagesError) {
+          do {
             return FoundKernel(memory: memory, symbols: try SymbolTable(memory, places))
           } catch { problem = error }
         }
       }
     }
     guard hasMapping else {
-      throw PagesError(
+      throw XensaveError(
         .notFound,
         "\(paged.source.path): no kernel was found: no vCPU's page tables map anything at "
           + "\(KernelFinder.mapping.lowerBound.hex()) (expected a Linux guest for x86-64)")
@@ -72,12 +73,12 @@ struct KernelFinder {
       for space in spaces {
         let memory = KernelMemory(paged, space)
         guard let places = KallsymsPlaces(info, memory) else { continue }
-        do throws(PagesError) {
+        do {
           return FoundKernel(memory: memory, symbols: try SymbolTable(memory, places))
         } catch { problem = error }
       }
       throw problem
-        ?? PagesError(
+        ?? XensaveError(
           .notFound,
           "\(paged.source.path): Linux \(info.release ?? "of unknown release"): its table of "
             + "symbols (kallsyms) was not found; "
@@ -85,7 +86,7 @@ struct KernelFinder {
         )
     }
     throw problem
-      ?? PagesError(
+      ?? XensaveError(
         .notFound,
         "\(paged.source.path): no Linux kernel was found in the kernel's mapping (it has no table "
           + "of symbols, or the image lacks its pages)")

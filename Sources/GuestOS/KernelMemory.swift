@@ -1,5 +1,6 @@
 // Reading a kernel's memory by its own virtual addresses.
 
+internal import SystemIO
 public import Bytes
 public import Pages
 
@@ -62,16 +63,16 @@ public final class KernelMemory {
 
   func forgetPages() { pages.removeAll() }
 
-  private func page(at address: UInt64) throws(PagesError) -> [UInt8] {
+  private func page(at address: UInt64) throws -> [UInt8] {
     let number = address >> 12
     readsLeft -= 1
     guard readsLeft > 0 else {
-      throw PagesError(
-        .invalid, "\(path): the guest's structures lead to too much work to go on with them")
+      throw XensaveError(
+        .invalid, "\(path): the guest's structures lead to too much work to continue with them")
     }
     if let page = pages[number] { return page }
     let page: [UInt8]
-    do throws(PagesError) {
+    do {
       let physical = try paged.translate(space, address).physical
       page = try paged.page(physical >> 12)
     } catch {
@@ -84,9 +85,9 @@ public final class KernelMemory {
   }
 
   /// `count` bytes from `address` on.
-  public func read(_ address: UInt64, _ count: Int) throws(PagesError) -> [UInt8] {
+  public func read(_ address: UInt64, _ count: Int) throws -> [UInt8] {
     guard count >= 0, count <= KernelMemory.readLimit else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(path): address \(address.hex()): expected at most \(KernelMemory.readLimit) bytes to "
           + "read, got \(count)")
@@ -127,7 +128,7 @@ public final class KernelMemory {
   /// The integer at `address`.
   public func load<T: LoadableInteger>(
     _ address: UInt64, as type: T.Type
-  ) throws(PagesError) -> T {
+  ) throws -> T {
     let start = Int(address & 0xFFF)
     if start + MemoryLayout<T>.size <= 4096 {
       return try page(at: address).load(start, as: type)
@@ -135,12 +136,12 @@ public final class KernelMemory {
     return try read(address, MemoryLayout<T>.size).load(0, as: type)
   }
 
-  public func word(_ address: UInt64) throws(PagesError) -> UInt64 {
+  public func word(_ address: UInt64) throws -> UInt64 {
     try load(address, as: UInt64.self)
   }
 
   /// The bytes up to the first zero, or `limit` of them.
-  public func string(_ address: UInt64, limit: Int = 4096) throws(PagesError) -> [UInt8] {
+  public func string(_ address: UInt64, limit: Int = 4096) throws -> [UInt8] {
     var out: [UInt8] = []
     var address = address
     while out.count < limit {
@@ -158,12 +159,12 @@ public final class KernelMemory {
     return out
   }
 
-  public func text(_ address: UInt64, limit: Int = 4096) throws(PagesError) -> String {
+  public func text(_ address: UInt64, limit: Int = 4096) throws -> String {
     String(decoding: try string(address, limit: limit), as: UTF8.self)
   }
 
   /// The value of a member of the structure at `address`; bit fields and integers of up to 8 bytes.
-  public func value(_ address: UInt64, _ field: Field) throws(PagesError) -> UInt64 {
+  public func value(_ address: UInt64, _ field: Field) throws -> UInt64 {
     let place = address &+ field.offset
     guard field.bitCount == 0 else {
       let bytes = try read(place, min(8, Int(field.bitShift + field.bitCount + 7) / 8))
@@ -180,7 +181,7 @@ public final class KernelMemory {
   }
 
   /// The same of a signed member.
-  public func signed(_ address: UInt64, _ field: Field) throws(PagesError) -> Int64 {
+  public func signed(_ address: UInt64, _ field: Field) throws -> Int64 {
     let value = try value(address, field)
     let bits = field.bitCount > 0 ? Int(field.bitCount) : 8 * field.byteCount
     guard bits > 0, bits < 64 else { return Int64(bitPattern: value) }
@@ -196,8 +197,8 @@ public final class KernelMemory {
     var seen: Set<UInt64> = [head]
     var place = head
     while true {
-      do throws(PagesError) { place = try word(place) } catch {
-        out.problem = "the list at \(head.hex()) ends early: \(error.description)"
+      do { place = try word(place) } catch {
+        out.problem = "the list at \(head.hex()) ends early: \(error)"
         return out
       }
       if place == head { return out }
@@ -226,8 +227,8 @@ public final class KernelMemory {
         return out
       }
       out.items.append(place)
-      do throws(PagesError) { place = try value(place, next) } catch {
-        out.problem = "the chain from \(first.hex()) ends early: \(error.description)"
+      do { place = try value(place, next) } catch {
+        out.problem = "the chain from \(first.hex()) ends early: \(error)"
         return out
       }
     }

@@ -1,7 +1,8 @@
 // Values of a kernel's types: where they lie, what is in them, and how people read them.
 
+internal import SystemIO
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// A type of BTF, with pointers to it that BTF need not have.
 public struct KernelType: Sendable, Equatable {
@@ -40,7 +41,7 @@ public struct KernelValue: Sendable, Equatable {
 }
 
 extension LinuxGuest {
-  private func usage(_ problem: String) -> PagesError { PagesError(.usage, problem) }
+  private func usage(_ problem: String) -> XensaveError { XensaveError(.usage, problem) }
 
   /// The type as C writes it.
   public func description(of type: KernelType) -> String {
@@ -50,7 +51,7 @@ extension LinuxGuest {
   }
 
   /// What C calls by this name: "struct task_struct *", "u64".
-  public func type(_ name: String) throws(PagesError) -> KernelType {
+  public func type(_ name: String) throws -> KernelType {
     var words = name.split(separator: " ").map(String.init)
     var pointers = 0
     while let last = words.last, last.hasSuffix("*") {
@@ -67,7 +68,7 @@ extension LinuxGuest {
   }
 
   /// Bytes of a type.
-  func byteCount(of type: KernelType) throws(PagesError) -> Int {
+  func byteCount(of type: KernelType) throws -> Int {
     if type.pointers > 0 { return 8 }
     if type.id == 0 { return 1 }
     guard let size = try types.size(type.id) else {
@@ -77,7 +78,7 @@ extension LinuxGuest {
   }
 
   /// What a pointer points to; nil for other types.
-  private func target(of type: KernelType) throws(PagesError) -> KernelType? {
+  private func target(of type: KernelType) throws -> KernelType? {
     if type.pointers > 0 { return KernelType(type.id, pointers: type.pointers - 1) }
     guard try types.kind(types.resolved(type.id)) == .pointer else { return nil }
     return try types.target(type.id).map { KernelType($0) }
@@ -86,7 +87,7 @@ extension LinuxGuest {
   // MARK: - Making values of values
 
   /// A variable of the kernel, of its type where that is known; else without one.
-  public func variable(_ name: String) throws(PagesError) -> KernelValue {
+  public func variable(_ name: String) throws -> KernelValue {
     let address = try symbol(name)
     return KernelValue(.memory(address), try variableType(name))
   }
@@ -108,7 +109,7 @@ extension LinuxGuest {
     "__cpu_possible_mask": "struct cpumask", "tk_core": "struct tk_data",
   ]
 
-  private func variableType(_ name: String) throws(PagesError) -> KernelType {
+  private func variableType(_ name: String) throws -> KernelType {
     let types = try types
     if let id = types.type(named: name, [.variable]) { return KernelType(id) }
     if let known = LinuxGuest.knownTypes[name], let type = try? type(known) { return type }
@@ -116,7 +117,7 @@ extension LinuxGuest {
   }
 
   /// A member of a structure, or of what a pointer to one points to.
-  public func member(_ value: KernelValue, _ name: String) throws(PagesError) -> KernelValue {
+  public func member(_ value: KernelValue, _ name: String) throws -> KernelValue {
     var value = value
     if let inner = try target(of: value.type) {
       value = KernelValue(.memory(try integer(value)), inner)
@@ -164,7 +165,7 @@ extension LinuxGuest {
   }
 
   /// What a pointer points to.
-  public func dereference(_ value: KernelValue) throws(PagesError) -> KernelValue {
+  public func dereference(_ value: KernelValue) throws -> KernelValue {
     if let inner = try target(of: value.type) {
       return KernelValue(.memory(try integer(value)), inner)
     }
@@ -173,7 +174,7 @@ extension LinuxGuest {
   }
 
   /// An element of an array, or what lies so many elements after what a pointer points to.
-  public func element(_ value: KernelValue, _ index: Int64) throws(PagesError) -> KernelValue {
+  public func element(_ value: KernelValue, _ index: Int64) throws -> KernelValue {
     let types = try types
     var base = value.address
     var inner: KernelType
@@ -193,7 +194,7 @@ extension LinuxGuest {
   }
 
   /// A pointer to a value.
-  public func pointer(to value: KernelValue) throws(PagesError) -> KernelValue {
+  public func pointer(to value: KernelValue) throws -> KernelValue {
     guard let address = value.address else {
       throw usage("\(description(of: value.type)) has no address of its own")
     }
@@ -204,7 +205,7 @@ extension LinuxGuest {
   /// The structure that has a member at this address.
   public func container(
     of value: KernelValue, _ type: KernelType, _ path: String
-  ) throws(PagesError) -> KernelValue {
+  ) throws -> KernelValue {
     guard let field = try types.field(type.id, path) else {
       throw usage("\(description(of: type)) has no member \(path)")
     }
@@ -216,7 +217,7 @@ extension LinuxGuest {
   // MARK: - Reading values
 
   /// The number that a value is; structures and arrays are none.
-  public func integer(_ value: KernelValue) throws(PagesError) -> UInt64 {
+  public func integer(_ value: KernelValue) throws -> UInt64 {
     switch value.place {
     case .computed(let number): return number
     case .bits(let address, let shift, let count):
@@ -254,7 +255,7 @@ extension LinuxGuest {
     case compound
   }
 
-  public func shape(of value: KernelValue) throws(PagesError) -> Shape {
+  public func shape(of value: KernelValue) throws -> Shape {
     guard value.type.pointers == 0 else { return .compound }
     let types = try types
     let id = types.resolved(value.type.id)
@@ -277,7 +278,7 @@ extension LinuxGuest {
   }
 
   /// Whether a value is a pointer.
-  public func isPointer(_ value: KernelValue) throws(PagesError) -> Bool {
+  public func isPointer(_ value: KernelValue) throws -> Bool {
     try target(of: value.type) != nil
   }
 
@@ -305,7 +306,7 @@ extension LinuxGuest {
   ) -> String {
     // Types may be inside of themselves, where a guest says so.
     guard indent.utf8.count < 64 else { return "{...}" }
-    do throws(PagesError) {
+    do {
       if try target(of: value.type) != nil { return pointerText(try integer(value)) }
       let types = try types
       let id = types.resolved(value.type.id)
@@ -326,7 +327,7 @@ extension LinuxGuest {
         return pointerText(number)
       default: return "(\(description(of: value.type)))"
       }
-    } catch { return "<\(error.description)>" }
+    } catch { return "<\(error)>" }
   }
 
   private func pointerText(_ address: UInt64) -> String {
@@ -336,7 +337,7 @@ extension LinuxGuest {
 
   private func membersText(
     _ value: KernelValue, _ id: BTF.ID, _ depth: Int, _ indent: String, _ lines: inout Int
-  ) throws(PagesError) -> String {
+  ) throws -> String {
     guard let base = value.address else { return "" }
     var out = ""
     for member in try types.members(id) {
@@ -358,7 +359,7 @@ extension LinuxGuest {
 
   private func arrayText(
     _ value: KernelValue, _ depth: Int, _ indent: String, _ lines: inout Int
-  ) throws(PagesError) -> String {
+  ) throws -> String {
     let types = try types
     guard let element = types.target(value.type.id), let count = types.elementCount(value.type.id),
       let base = value.address

@@ -1,7 +1,7 @@
 // Files, mounts and paths of a Linux guest.
 
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// A file that a process has open.
 public struct LinuxFile: Sendable, Equatable {
@@ -32,7 +32,7 @@ extension LinuxGuest {
   private static let pathBytes = 4096
 
   /// The path of a `struct file`.
-  func path(ofFile file: UInt64) throws(PagesError) -> String {
+  func path(ofFile file: UInt64) throws -> String {
     let dentry = try value(file, "file", "f_path.dentry")
     let mount = try value(file, "file", "f_path.mnt")
     let type = try fileSystemType(ofDentry: dentry)
@@ -46,25 +46,25 @@ extension LinuxGuest {
     }
   }
 
-  private func name(ofDentry dentry: UInt64) throws(PagesError) -> String {
+  private func name(ofDentry dentry: UInt64) throws -> String {
     let place = try value(dentry, "dentry", "d_name.name")
     let length = min(255, Int(clamping: try value(dentry, "dentry", "d_name.len")))
     return String(decoding: try memory.string(place, limit: length), as: UTF8.self)
   }
 
-  private func fileSystemType(ofDentry dentry: UInt64) throws(PagesError) -> String {
+  private func fileSystemType(ofDentry dentry: UInt64) throws -> String {
     let block = try value(dentry, "dentry", "d_sb")
     return try fileSystemType(ofSuperblock: block)
   }
 
-  private func fileSystemType(ofSuperblock block: UInt64) throws(PagesError) -> String {
+  private func fileSystemType(ofSuperblock block: UInt64) throws -> String {
     let type = try value(block, "super_block", "s_type")
     return try memory.text(value(type, "file_system_type", "name"), limit: 64)
   }
 
   /// The path from the root of all mounts; `vfsmount` is a `struct vfsmount`, which lies inside of its
   /// `struct mount`. Linux: fs/d_path.c, prepend_path.
-  func path(_ dentry: UInt64, _ vfsmount: UInt64) throws(PagesError) -> String {
+  func path(_ dentry: UInt64, _ vfsmount: UInt64) throws -> String {
     let inside = try field("mount", "mnt")
     let parent = try field("dentry", "d_parent")
     let root = try field("vfsmount", "mnt_root")
@@ -102,8 +102,8 @@ extension LinuxGuest {
   // MARK: - Open files
 
   /// The files that a process has open.
-  public func files(of task: LinuxTask) throws(PagesError) -> Listing<LinuxFile> {
-    try memory.question { () throws(PagesError) in
+  public func files(of task: LinuxTask) throws -> Listing<LinuxFile> {
+    try memory.question {
       var out = Listing<LinuxFile>()
       let files = try value(task.address, "task_struct", "files")
       guard files != 0 else { return out }
@@ -120,7 +120,7 @@ extension LinuxGuest {
             out.problem = "there are more than \(1 << 16) files"
             return out
           }
-          do throws(PagesError) {
+          do {
             let file = try memory.word(slots &+ UInt64(8 * descriptor))
             if file == 0 { continue }
             out.items.append(
@@ -130,7 +130,7 @@ extension LinuxGuest {
                 flags: UInt32(truncatingIfNeeded: try value(file, "file", "f_flags")), address: file
               ))
           } catch {
-            out.problem = out.problem ?? "descriptor \(descriptor): \(error.description)"
+            out.problem = out.problem ?? "descriptor \(descriptor): \(error)"
           }
         }
         base += 64
@@ -142,8 +142,8 @@ extension LinuxGuest {
   // MARK: - Mounts
 
   /// What is mounted for a process; without one, for the first process.
-  public func mounts(of task: LinuxTask? = nil) throws(PagesError) -> Listing<LinuxMount> {
-    try memory.question { () throws(PagesError) in
+  public func mounts(of task: LinuxTask? = nil) throws -> Listing<LinuxMount> {
+    try memory.question {
       let first: LinuxTask
       if let task { first = task } else { first = try self.task(1) }
       let proxy = try value(first.address, "task_struct", "nsproxy")
@@ -164,7 +164,7 @@ extension LinuxGuest {
       var out = Listing<LinuxMount>()
       out.problem = list.problem
       for mount in list.items {
-        do throws(PagesError) {
+        do {
           let block = try value(mount, "mount", "mnt.mnt_sb")
           let root = try value(mount, "mount", "mnt.mnt_root")
           let name = try value(mount, "mount", "mnt_devname")
@@ -180,7 +180,7 @@ extension LinuxGuest {
               type: try fileSystemType(ofSuperblock: block), isReadOnly: isReadOnly,
               major: UInt32(truncatingIfNeeded: device >> 20),
               minor: UInt32(truncatingIfNeeded: device & 0xF_FFFF)))
-        } catch { out.problem = out.problem ?? "mount at \(mount.hex()): \(error.description)" }
+        } catch { out.problem = out.problem ?? "mount at \(mount.hex()): \(error)" }
       }
       return out
     }
@@ -191,7 +191,7 @@ extension LinuxGuest {
     UInt64
   > {
     var out = Listing<UInt64>()
-    do throws(PagesError) {
+    do {
       let left = try field("rb_node", "rb_left")
       let right = try field("rb_node", "rb_right")
       var seen: Set<UInt64> = []
@@ -210,7 +210,7 @@ extension LinuxGuest {
         out.items.append(here &- offset)
         node = try memory.value(here, right)
       }
-    } catch { out.problem = "the tree at \(root.hex()) ends early: \(error.description)" }
+    } catch { out.problem = "the tree at \(root.hex()) ends early: \(error)" }
     return out
   }
 }

@@ -1,5 +1,6 @@
 // A Linux guest, by what its kernel carries about itself: symbols, types and unwind tables.
 
+internal import SystemIO
 internal import Bytes
 public import Pages
 
@@ -15,7 +16,7 @@ public final class LinuxGuest {
   public let banner: String
 
   private var fields: [String: Field?] = [:]
-  private var loadedTypes: Result<BTF, PagesError>?
+  private var loadedTypes: Result<BTF, any Error>?
   private var loadedInfo: VMCoreInfo??
   var loadedModules: Listing<LinuxModule>?
   var moduleSymbols: [UInt64: SymbolTable] = [:]
@@ -24,15 +25,15 @@ public final class LinuxGuest {
   static let cpuLimit = 8192
 
   /// Finds the kernel of a saved guest.
-  public convenience init(_ guest: GuestMemory) throws(PagesError) {
-    try self.init(guest.paged, guest.vcpus) { () throws(PagesError) in try guest.kernelNote() }
+  public convenience init(_ guest: GuestMemory) throws {
+    try self.init(guest.paged, guest.vcpus) { try guest.kernelNote() }
   }
 
   /// Finds the kernel. `note` gives the text of VMCOREINFO for kernels whose symbols are not where they
   /// are expected: it may take a search of all memory.
   public init(
-    _ paged: PagedMemory, _ vcpus: [VCPU], note: () throws(PagesError) -> [UInt8]? = { nil }
-  ) throws(PagesError) {
+    _ paged: PagedMemory, _ vcpus: [VCPU], note: () throws -> [UInt8]? = { nil }
+  ) throws {
     let found = try KernelFinder(paged: paged, vcpus: vcpus).find(note)
     memory = found.memory
     symbols = found.symbols
@@ -66,13 +67,13 @@ public final class LinuxGuest {
     return coreInfo?.release ?? ""
   }
 
-  func invalid(_ problem: String) -> PagesError { PagesError(.invalid, "\(path): \(problem)") }
-  func missing(_ problem: String) -> PagesError { PagesError(.notFound, "\(path): \(problem)") }
+  func invalid(_ problem: String) -> XensaveError { XensaveError(.invalid, "\(path): \(problem)") }
+  func missing(_ problem: String) -> XensaveError { XensaveError(.notFound, "\(path): \(problem)") }
 
   // MARK: - Symbols and types
 
   /// The run-time address of a symbol of the kernel.
-  public func symbol(_ name: String) throws(PagesError) -> UInt64 {
+  public func symbol(_ name: String) throws -> UInt64 {
     guard let address = symbols[name] else { throw missing("the kernel has no symbol \(name)") }
     return address
   }
@@ -92,14 +93,14 @@ public final class LinuxGuest {
 
   /// The kernel's types. Throws for kernels without CONFIG_DEBUG_INFO_BTF.
   public var types: BTF {
-    get throws(PagesError) {
-      if loadedTypes == nil { loadedTypes = Result { () throws(PagesError) in try loadTypes() } }
+    get throws {
+      if loadedTypes == nil { loadedTypes = Result { try loadTypes() } }
       guard let loadedTypes else { throw missing("no types") }
       return try loadedTypes.get()
     }
   }
 
-  private func loadTypes() throws(PagesError) -> BTF {
+  private func loadTypes() throws -> BTF {
     guard let start = symbols["__start_BTF"], let stop = symbols["__stop_BTF"] else {
       throw missing(
         "the kernel carries no descriptions of its types (Linux \(release) without BTF): only its "
@@ -109,7 +110,7 @@ public final class LinuxGuest {
       throw invalid("BTF: expected at most 32 MiB, got \((stop &- start).hex()) bytes")
     }
     do { return try BTF(try memory.read(start, Int(stop - start))) } catch {
-      throw PagesError(error.kind, "\(path): \(error.description)")
+      throw XensaveError(error).prefixed(path)
     }
   }
 
@@ -134,20 +135,20 @@ public final class LinuxGuest {
   /// The same; throws where there is no such member.
   public func field(
     _ type: String, _ path: String, width: Int = 8
-  ) throws(PagesError) -> Field {
+  ) throws -> Field {
     if let field = optionalField(type, path, width: width) { return field }
     _ = try types
     throw missing("Linux \(release): struct \(type) has no member \(path)")
   }
 
   /// The first of these members that this kernel has.
-  func firstField(_ type: String, _ paths: String...) throws(PagesError) -> Field {
+  func firstField(_ type: String, _ paths: String...) throws -> Field {
     for path in paths { if let field = optionalField(type, path) { return field } }
     return try field(type, paths[0])
   }
 
   /// Bytes of a structure.
-  public func size(_ type: String) throws(PagesError) -> Int {
+  public func size(_ type: String) throws -> Int {
     if let types = try? types {
       if let size = types.type("struct \(type)").flatMap({ types.size($0) }) { return size }
     } else if let size = coreInfo?.size(type) {
@@ -157,7 +158,7 @@ public final class LinuxGuest {
   }
 
   /// The value of a member by its structure's and its own name.
-  func value(_ address: UInt64, _ type: String, _ path: String) throws(PagesError) -> UInt64 {
+  func value(_ address: UInt64, _ type: String, _ path: String) throws -> UInt64 {
     try memory.value(address, field(type, path))
   }
 
@@ -181,9 +182,9 @@ public final class LinuxGuest {
   }
 
   /// Where a CPU's copy of a per-CPU variable is.
-  public func perCPU(_ variable: UInt64, _ cpu: Int) throws(PagesError) -> UInt64 {
+  public func perCPU(_ variable: UInt64, _ cpu: Int) throws -> UInt64 {
     guard cpu >= 0, cpu < LinuxGuest.cpuLimit else {
-      throw PagesError(.usage, "expected a CPU below \(LinuxGuest.cpuLimit), got \(cpu)")
+      throw XensaveError(.usage, "expected a CPU below \(LinuxGuest.cpuLimit), got \(cpu)")
     }
     return try memory.word(symbol("__per_cpu_offset") + 8 * UInt64(cpu)) &+ variable
   }
@@ -199,7 +200,7 @@ public final class LinuxGuest {
     public let sinceBoot: UInt64
   }
 
-  public func clock() throws(PagesError) -> Clock {
+  public func clock() throws -> Clock {
     // Before 6.13 an anonymous structure: a sequence count of 4 bytes, then the timekeeper. From 6.17
     // on there is a whole array of them.
     let name = symbols["timekeeper_data"] != nil ? "timekeeper_data" : "tk_core"

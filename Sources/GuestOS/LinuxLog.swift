@@ -1,7 +1,7 @@
 // The kernel's log: what dmesg(1) prints.
 
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// A record of the kernel's log.
 public struct LogLine: Sendable, Equatable {
@@ -17,8 +17,8 @@ public struct LogLine: Sendable, Equatable {
 
 extension LinuxGuest {
   /// The log, the oldest line first.
-  public func log() throws(PagesError) -> Listing<LogLine> {
-    try memory.question { () throws(PagesError) in
+  public func log() throws -> Listing<LogLine> {
+    try memory.question {
       if symbols["prb"] != nil { return try ringLog() }
       return try bufferLog()
     }
@@ -30,17 +30,17 @@ extension LinuxGuest {
   private static let lineBitLimit: UInt64 = 20
 
   /// Linux: kernel/printk/printk_ringbuffer.c.
-  private func ringLog() throws(PagesError) -> Listing<LogLine> {
+  private func ringLog() throws -> Listing<LogLine> {
     let ring = try memory.word(symbol("prb"))
-    func ringField(_ name: String) throws(PagesError) -> UInt64 {
+    func ringField(_ name: String) throws -> UInt64 {
       try field("printk_ringbuffer", name).offset
     }
-    func descField(_ name: String, width: Int = 8) throws(PagesError) -> UInt64 {
+    func descField(_ name: String, width: Int = 8) throws -> UInt64 {
       let offset = try ringField("desc_ring")
       let field = try field("prb_desc_ring", name, width: width)
       return try memory.value(ring &+ offset, field)
     }
-    func dataField(_ name: String, width: Int = 8) throws(PagesError) -> UInt64 {
+    func dataField(_ name: String, width: Int = 8) throws -> UInt64 {
       let offset = try ringField("text_data_ring")
       return try memory.value(ring &+ offset, field("prb_data_ring", name, width: width))
     }
@@ -64,14 +64,14 @@ extension LinuxGuest {
     var id = tail & RingLayout.idMask
     // Each descriptor once, whatever the numbers say.
     for _ in 0...mask {
-      do throws(PagesError) {
+      do {
         if let line = try line(
           id, descs &+ (id & mask) &* UInt64(descSize), infos &+ (id & mask) &* UInt64(infoSize),
           data, sizeBits, layout)
         {
           out.items.append(line)
         }
-      } catch { out.problem = out.problem ?? "the kernel's log: \(error.description)" }
+      } catch { out.problem = out.problem ?? "the kernel's log: \(error)" }
       if id == head & RingLayout.idMask { break }
       id = (id &+ 1) & RingLayout.idMask
     }
@@ -84,10 +84,10 @@ extension LinuxGuest {
     /// The upper two bits of an identifier are the state.
     static let idMask = UInt64.max >> 2
 
-    init(_ guest: LinuxGuest) throws(PagesError) {
+    init(_ guest: LinuxGuest) throws {
       state = try guest.field("prb_desc", "state_var")
       let position = try guest.field("prb_desc", "text_blk_lpos").offset
-      func place(_ name: String) throws(PagesError) -> Field {
+      func place(_ name: String) throws -> Field {
         var field = try guest.field("prb_data_blk_lpos", name)
         field.offset = field.offset.addingSaturated(position)
         return field
@@ -105,7 +105,7 @@ extension LinuxGuest {
   private func line(
     _ id: UInt64, _ desc: UInt64, _ info: UInt64, _ data: UInt64, _ sizeBits: UInt64,
     _ layout: RingLayout
-  ) throws(PagesError) -> LogLine? {
+  ) throws -> LogLine? {
     let state = try memory.value(desc, layout.state)
     // 1 committed, 2 finalized; others hold nothing, or nothing yet.
     guard state & RingLayout.idMask == id, state >> 62 == 1 || state >> 62 == 2 else { return nil }
@@ -129,16 +129,16 @@ extension LinuxGuest {
     }
     return LogLine(
       sequence: try memory.value(info, layout.sequence), time: try memory.value(info, layout.time),
-      level: Int(try layout.level.map { (f) throws(PagesError) in try memory.value(info, f) } ?? 6),
+      level: Int(try layout.level.map { (f) in try memory.value(info, f) } ?? 6),
       facility: Int(
-        try layout.facility.map { (f) throws(PagesError) in try memory.value(info, f) } ?? 0),
+        try layout.facility.map { (f) in try memory.value(info, f) } ?? 0),
       text: String(decoding: text, as: UTF8.self))
   }
 
   // MARK: - Before 5.10
 
   /// Linux 3.5 to 5.9: kernel/printk/printk.c, struct printk_log (before 3.11, struct log).
-  private func bufferLog() throws(PagesError) -> Listing<LogLine> {
+  private func bufferLog() throws -> Listing<LogLine> {
     let buffer = try memory.word(symbol("log_buf"))
     let size = try memory.load(symbol("log_buf_len"), as: UInt32.self)
     var place = try memory.load(symbol("log_first_idx"), as: UInt32.self)

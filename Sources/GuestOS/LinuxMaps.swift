@@ -1,7 +1,7 @@
 // The address spaces of processes, and how the guest's memory is used.
 
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// A range of a process's address space, as /proc/PID/maps shows it.
 public struct LinuxMapping: Sendable, Equatable {
@@ -27,8 +27,8 @@ extension LinuxGuest {
   private static let mapLimit = 1 << 20
 
   /// The ranges of a process's address space, ascending.
-  public func maps(of task: LinuxTask) throws(PagesError) -> Listing<LinuxMapping> {
-    try memory.question { () throws(PagesError) in
+  public func maps(of task: LinuxTask) throws -> Listing<LinuxMapping> {
+    try memory.question {
       var out = Listing<LinuxMapping>()
       guard task.mm != 0 else { return out }
       let areas: Listing<UInt64>
@@ -40,15 +40,15 @@ extension LinuxGuest {
       }
       out.problem = areas.problem
       for area in areas.items {
-        do throws(PagesError) { out.items.append(try mapping(area, task.mm)) } catch {
-          out.problem = out.problem ?? "area at \(area.hex()): \(error.description)"
+        do { out.items.append(try mapping(area, task.mm)) } catch {
+          out.problem = out.problem ?? "area at \(area.hex()): \(error)"
         }
       }
       return out
     }
   }
 
-  private func mapping(_ area: UInt64, _ mm: UInt64) throws(PagesError) -> LinuxMapping {
+  private func mapping(_ area: UInt64, _ mm: UInt64) throws -> LinuxMapping {
     let type = "vm_area_struct"
     let start = try value(area, type, "vm_start")
     let end = try value(area, type, "vm_end")
@@ -74,7 +74,7 @@ extension LinuxGuest {
   /// Linux: fs/proc/task_mmu.c, get_vma_name.
   private func specialName(
     _ area: UInt64, _ range: Range<UInt64>, _ mm: UInt64
-  ) throws(PagesError) -> String {
+  ) throws -> String {
     if let special = symbols["special_mapping_vmops"],
       try value(area, "vm_area_struct", "vm_ops") == special
     {
@@ -92,7 +92,7 @@ extension LinuxGuest {
   // MARK: - Maple trees
 
   /// The entries of a maple tree, ascending. Linux: lib/maple_tree.c, mt_dump_node.
-  func mapleTree(_ tree: UInt64) throws(PagesError) -> Listing<UInt64> {
+  func mapleTree(_ tree: UInt64) throws -> Listing<UInt64> {
     var walk = try MapleWalk(self)
     let root = try value(tree, "maple_tree", "ma_root")
     if MapleWalk.isNode(root) {
@@ -111,7 +111,7 @@ extension LinuxGuest {
     var out = Listing<UInt64>()
     private var nodesLeft = 1 << 18
 
-    init(_ guest: LinuxGuest) throws(PagesError) {
+    init(_ guest: LinuxGuest) throws {
       memory = guest.memory
       pivots64 = try guest.field("maple_range_64", "pivot")
       slots64 = try guest.field("maple_range_64", "slot")
@@ -142,7 +142,7 @@ extension LinuxGuest {
       for index in 0..<min(count, 64) {
         let slot: UInt64
         var end = last
-        do throws(PagesError) {
+        do {
           slot = try memory.word(node &+ slots.offset &+ UInt64(8 * index))
           if index < pivotCount {
             end = try memory.word(node &+ pivots.offset &+ UInt64(8 * index))
@@ -150,7 +150,7 @@ extension LinuxGuest {
             return
           }
         } catch {
-          out.problem = out.problem ?? "a maple tree ends early: \(error.description)"
+          out.problem = out.problem ?? "a maple tree ends early: \(error)"
           return
         }
         if end == 0, index > 0 { return }
@@ -168,8 +168,8 @@ extension LinuxGuest {
   // MARK: - Memory
 
   /// How the guest uses its memory, in bytes, by the names of /proc/meminfo.
-  public func memoryUse() throws(PagesError) -> [(name: String, bytes: UInt64)] {
-    try memory.question { () throws(PagesError) in
+  public func memoryUse() throws -> [(name: String, bytes: UInt64)] {
+    try memory.question {
       let types = try types
       var out: [(name: String, bytes: UInt64)] = []
       func pages(_ table: String, _ kind: String, _ names: String...) -> UInt64? {

@@ -1,7 +1,7 @@
 // Modules of a Linux kernel.
 
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// A module that is loaded.
 public struct LinuxModule: Sendable, Equatable {
@@ -21,16 +21,16 @@ public struct LinuxModule: Sendable, Equatable {
 
 extension LinuxGuest {
   /// The loaded modules, the last one that was loaded first.
-  public func modules() throws(PagesError) -> Listing<LinuxModule> {
-    try memory.question { () throws(PagesError) in
+  public func modules() throws -> Listing<LinuxModule> {
+    try memory.question {
       if let loadedModules { return loadedModules }
       let node = try field("module", "list")
       let list = memory.list(try symbol("modules"), node.offset, limit: 1 << 14)
       var out = Listing<LinuxModule>()
       out.problem = list.problem
       for address in list.items {
-        do throws(PagesError) { out.items.append(try module(at: address)) } catch {
-          out.problem = out.problem ?? error.description
+        do { out.items.append(try module(at: address)) } catch {
+          out.problem = out.problem ?? "\(error)"
         }
       }
       loadedModules = out
@@ -38,7 +38,7 @@ extension LinuxGuest {
     }
   }
 
-  private func module(at address: UInt64) throws(PagesError) -> LinuxModule {
+  private func module(at address: UInt64) throws -> LinuxModule {
     let name = try field("module", "name")
     let state = try value(address, "module", "state")
     var size: UInt64 = 0
@@ -64,7 +64,7 @@ extension LinuxGuest {
     }
     // One reference is the module's own. Linux: kernel/module/main.c, MODULE_REF_BASE.
     let references = optionalField("module", "refcnt.counter") ?? optionalField("module", "refcnt")
-    let count = try references.map { (f) throws(PagesError) in try memory.signed(address, f) } ?? 1
+    let count = try references.map { (f) in try memory.signed(address, f) } ?? 1
     let states = ["Live", "Loading", "Unloading", "Unformed"]
     return LinuxModule(
       address: address, name: try memory.text(address &+ name.offset, limit: 64),
@@ -96,13 +96,13 @@ extension LinuxGuest {
   }
 
   /// The symbols of a module. Linux: include/linux/module.h, struct mod_kallsyms.
-  func symbols(of module: LinuxModule) throws(PagesError) -> SymbolTable {
+  func symbols(of module: LinuxModule) throws -> SymbolTable {
     if let known = moduleSymbols[module.address] { return known }
     let table = try value(module.address, "module", "kallsyms")
     let entries = try value(table, "mod_kallsyms", "symtab")
     let strings = try value(table, "mod_kallsyms", "strtab")
     let count = try memory.value(table, field("mod_kallsyms", "num_symtab"))
-    let kinds = try optionalField("mod_kallsyms", "typetab").map { (f) throws(PagesError) in
+    let kinds = try optionalField("mod_kallsyms", "typetab").map { (f) in
       try memory.value(table, f)
     }
     guard count <= 1 << 18 else {
@@ -133,7 +133,7 @@ extension LinuxGuest {
   }
 
   /// The types of a module, on top of the kernel's; nil where it has none.
-  public func types(ofModule name: String) throws(PagesError) -> BTF? {
+  public func types(ofModule name: String) throws -> BTF? {
     guard let head = symbols["btf_modules"] else { return nil }
     let node = try field("btf_module", "list")
     let label = try field("btf", "name")

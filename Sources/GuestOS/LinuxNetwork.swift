@@ -1,7 +1,7 @@
 // Network devices and sockets of a Linux guest.
 
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// A network device.
 public struct LinuxNetDevice: Sendable, Equatable {
@@ -30,8 +30,8 @@ public struct LinuxSocket: Sendable, Equatable {
 
 extension LinuxGuest {
   /// The network devices of the first namespace.
-  public func netDevices() throws(PagesError) -> Listing<LinuxNetDevice> {
-    try memory.question { () throws(PagesError) in
+  public func netDevices() throws -> Listing<LinuxNetDevice> {
+    try memory.question {
       let net = try symbol("init_net")
       let head = try field("net", "dev_base_head")
       let node = try field("net_device", "dev_list")
@@ -39,15 +39,15 @@ extension LinuxGuest {
       var out = Listing<LinuxNetDevice>()
       out.problem = list.problem
       for device in list.items {
-        do throws(PagesError) { out.items.append(try netDevice(device)) } catch {
-          out.problem = out.problem ?? "network device at \(device.hex()): \(error.description)"
+        do { out.items.append(try netDevice(device)) } catch {
+          out.problem = out.problem ?? "network device at \(device.hex()): \(error)"
         }
       }
       return out
     }
   }
 
-  private func netDevice(_ device: UInt64) throws(PagesError) -> LinuxNetDevice {
+  private func netDevice(_ device: UInt64) throws -> LinuxNetDevice {
     let type = "net_device"
     let name = try field(type, "name")
     let length = min(32, Int(clamping: try value(device, type, "addr_len")))
@@ -96,8 +96,8 @@ extension LinuxGuest {
   // MARK: - Sockets
 
   /// The sockets that processes have open, by their files.
-  public func sockets() throws(PagesError) -> Listing<LinuxSocket> {
-    try memory.question { () throws(PagesError) in
+  public func sockets() throws -> Listing<LinuxSocket> {
+    try memory.question {
       let tasks = try self.tasks()
       var out = Listing<LinuxSocket>()
       out.problem = tasks.problem
@@ -109,8 +109,8 @@ extension LinuxGuest {
             out.problem = "there are more than \(1 << 16) sockets"
             return out
           }
-          do throws(PagesError) { out.items.append(try socket(task, file)) } catch {
-            out.problem = out.problem ?? "socket at \(file.address.hex()): \(error.description)"
+          do { out.items.append(try socket(task, file)) } catch {
+            out.problem = out.problem ?? "socket at \(file.address.hex()): \(error)"
           }
         }
       }
@@ -118,7 +118,7 @@ extension LinuxGuest {
     }
   }
 
-  private func socket(_ task: LinuxTask, _ file: LinuxFile) throws(PagesError) -> LinuxSocket {
+  private func socket(_ task: LinuxTask, _ file: LinuxFile) throws -> LinuxSocket {
     let socket = try value(file.address, "file", "private_data")
     let sock = try value(socket, "socket", "sk")
     guard sock != 0 else {
@@ -133,7 +133,7 @@ extension LinuxGuest {
     var (name, local, remote) = (NetworkText.family(family), "", "")
     if family == 2 || family == 10 {
       name = NetworkText.transport(number, kind) + (family == 10 ? "6" : "")
-      func host(_ v4: String, _ v6: String) throws(PagesError) -> String {
+      func host(_ v4: String, _ v6: String) throws -> String {
         let field = try self.field("sock_common", family == 10 ? v6 : v4)
         let bytes = try memory.read(sock &+ field.offset, family == 10 ? 16 : 4)
         return family == 10 ? "[\(NetworkText.ipv6(bytes))]" : NetworkText.ipv4(bytes)

@@ -1,7 +1,7 @@
 // Stacks of a Linux guest, unwound by the kernel's own tables (ORC).
 
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// One call that a stack holds.
 public struct StackFrame: Sendable, Equatable {
@@ -14,7 +14,7 @@ public struct StackFrame: Sendable, Equatable {
 /// A stack, the innermost call first.
 public struct Stack: Sendable, Equatable {
   public var frames: [StackFrame] = []
-  /// Why it may go on; nil where its end was reached.
+  /// Why it may continue; nil where its end was reached.
   public var problem: String?
 
   public init() {}
@@ -91,9 +91,9 @@ struct UnwindTables {
   /// Where the entry is that holds at `address`.
   private func place(
     _ address: UInt64, _ table: UnwindTable, _ memory: KernelMemory
-  ) throws(PagesError) -> UInt64? {
+  ) throws -> UInt64? {
     // Each address is relative to its own place.
-    func start(_ index: Int) throws(PagesError) -> UInt64 {
+    func start(_ index: Int) throws -> UInt64 {
       let place = table.addresses &+ UInt64(4 * index)
       return place &+ UInt64(bitPattern: Int64(try memory.load(place, as: Int32.self)))
     }
@@ -108,9 +108,9 @@ struct UnwindTables {
   /// What holds at `address`.
   func entry(
     _ address: UInt64, _ table: UnwindTable, _ memory: KernelMemory
-  ) throws(PagesError) -> UnwindEntry? {
+  ) throws -> UnwindEntry? {
     guard let place = try place(address, table, memory) else { return nil }
-    func base(_ field: Field) throws(PagesError) -> UnwindEntry.Base {
+    func base(_ field: Field) throws -> UnwindEntry.Base {
       let number = try memory.value(place, field)
       return number < UInt64(bases.count) ? bases[Int(number)] : .undefined
     }
@@ -148,8 +148,8 @@ extension LinuxGuest {
 
   /// The stack of a task: of one that sleeps, from where it was put to sleep; of one that runs, from
   /// where its vCPU is.
-  public func stack(of task: LinuxTask) throws(PagesError) -> Stack {
-    try memory.question { () throws(PagesError) in
+  public func stack(of task: LinuxTask) throws -> Stack {
+    try memory.question {
       for cpu in cpus {
         if let running = try? self.running(onCPU: cpu), running.address == task.address,
           vcpus.contains(where: { $0.number == cpu })
@@ -175,8 +175,8 @@ extension LinuxGuest {
   }
 
   /// The stack of a vCPU that is in the kernel; empty, with a problem, for one in user mode.
-  public func stack(ofVCPU number: Int) throws(PagesError) -> Stack {
-    try memory.question { () throws(PagesError) in
+  public func stack(ofVCPU number: Int) throws -> Stack {
+    try memory.question {
       guard let vcpu = vcpus.first(where: { $0.number == number }) else {
         throw missing("there is no state of vCPU \(number)")
       }
@@ -210,7 +210,7 @@ extension LinuxGuest {
         stack.problem = "there are more than \(LinuxGuest.frameLimit) calls"
         return stack
       }
-      do throws(PagesError) {
+      do {
         let next: UnwindState?
         if let tables {
           next = try step(state, tables)
@@ -227,7 +227,7 @@ extension LinuxGuest {
         guard next.ip >> 63 != 0 else { return stack }
         state = next
       } catch {
-        stack.problem = error.description
+        stack.problem = "\(error)"
         return stack
       }
     }
@@ -257,7 +257,7 @@ extension LinuxGuest {
   /// Linux: arch/x86/kernel/unwind_orc.c, unwind_next_frame.
   private func step(
     _ state: UnwindState, _ tables: UnwindTables
-  ) throws(PagesError) -> UnwindState? {
+  ) throws -> UnwindState? {
     let address = state.isExact ? state.ip : state.ip &- 1
     guard let table = unwindTable(for: address, tables),
       let entry = try tables.entry(address, table, memory)
@@ -309,7 +309,7 @@ extension LinuxGuest {
   }
 
   /// Kernels without ORC keep frame pointers.
-  private func stepByFramePointer(_ state: UnwindState) throws(PagesError) -> UnwindState? {
+  private func stepByFramePointer(_ state: UnwindState) throws -> UnwindState? {
     guard state.bp >> 63 != 0, state.bp >= state.sp else { return nil }
     return UnwindState(
       ip: try memory.word(state.bp &+ 8), sp: state.bp &+ 16, bp: try memory.word(state.bp),

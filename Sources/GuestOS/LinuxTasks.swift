@@ -1,7 +1,8 @@
 // Processes and threads of a Linux guest.
 
+internal import SystemIO
 internal import Bytes
-public import Pages
+internal import Pages
 
 /// A task: a process (its first thread), or one more thread of one.
 public struct LinuxTask: Sendable, Equatable {
@@ -39,7 +40,7 @@ struct TaskFields {
   let mm, group, stack: Field
   let cpu, signal, threadHead, threadNode, totalPages, resident, savedState: Field?
 
-  init(_ guest: LinuxGuest) throws(PagesError) {
+  init(_ guest: LinuxGuest) throws {
     let task = "task_struct"
     tasks = try guest.field(task, "tasks")
     pid = try guest.field(task, "pid")
@@ -69,16 +70,16 @@ struct TaskFields {
 
 extension LinuxGuest {
   /// The processes, in the kernel's order; first the one that idles (pid 0), as `swapper/0`.
-  public func tasks() throws(PagesError) -> Listing<LinuxTask> {
-    try memory.question { () throws(PagesError) in
+  public func tasks() throws -> Listing<LinuxTask> {
+    try memory.question {
       let fields = try TaskFields(self)
       return try read(processes(fields), fields)
     }
   }
 
   /// All threads of all processes.
-  public func threads() throws(PagesError) -> Listing<LinuxTask> {
-    try memory.question { () throws(PagesError) in
+  public func threads() throws -> Listing<LinuxTask> {
+    try memory.question {
       let fields = try TaskFields(self)
       let leaders = try processes(fields)
       var all = Listing<UInt64>()
@@ -97,8 +98,8 @@ extension LinuxGuest {
   }
 
   /// The task of this number.
-  public func task(_ pid: Int) throws(PagesError) -> LinuxTask {
-    try memory.question { () throws(PagesError) in
+  public func task(_ pid: Int) throws -> LinuxTask {
+    try memory.question {
       let fields = try TaskFields(self)
       let leaders = try processes(fields)
       for leader in leaders.items {
@@ -117,7 +118,7 @@ extension LinuxGuest {
     }
   }
 
-  private func processes(_ fields: TaskFields) throws(PagesError) -> Listing<UInt64> {
+  private func processes(_ fields: TaskFields) throws -> Listing<UInt64> {
     let initial = try symbol("init_task")
     var list = memory.list(initial &+ fields.tasks.offset, fields.tasks.offset)
     list.items.insert(initial, at: 0)
@@ -137,13 +138,13 @@ extension LinuxGuest {
 
   private func read(
     _ addresses: Listing<UInt64>, _ fields: TaskFields
-  ) throws(PagesError) -> Listing<LinuxTask> {
+  ) throws -> Listing<LinuxTask> {
     var out = Listing<LinuxTask>()
     out.problem = addresses.problem
     out.items.reserveCapacity(addresses.items.count)
     for address in addresses.items {
-      do throws(PagesError) { out.items.append(try task(at: address, fields)) } catch {
-        out.problem = out.problem ?? "task at \(address.hex()): \(error.description)"
+      do { out.items.append(try task(at: address, fields)) } catch {
+        out.problem = out.problem ?? "task at \(address.hex()): \(error)"
       }
     }
     guard !out.items.isEmpty else { throw invalid(out.problem ?? "there are no tasks") }
@@ -151,11 +152,11 @@ extension LinuxGuest {
   }
 
   /// The task whose struct task_struct is at `address`.
-  public func task(at address: UInt64) throws(PagesError) -> LinuxTask {
+  public func task(at address: UInt64) throws -> LinuxTask {
     try task(at: address, TaskFields(self))
   }
 
-  private func task(at address: UInt64, _ fields: TaskFields) throws(PagesError) -> LinuxTask {
+  private func task(at address: UInt64, _ fields: TaskFields) throws -> LinuxTask {
     var task = LinuxTask(address: address)
     task.pid = Int(try memory.signed(address, fields.pid))
     task.processID = Int(try memory.signed(address, fields.tgid))
@@ -247,8 +248,8 @@ extension LinuxGuest {
 
   /// The arguments that a process was started with, or has put in their place since; empty for
   /// threads of the kernel.
-  public func arguments(of task: LinuxTask) throws(PagesError) -> [String] {
-    try memory.question { () throws(PagesError) in
+  public func arguments(of task: LinuxTask) throws -> [String] {
+    try memory.question {
       guard task.mm != 0 else { return [] }
       let start = try value(task.mm, "mm_struct", "arg_start")
       let end = try value(task.mm, "mm_struct", "arg_end")
@@ -262,8 +263,8 @@ extension LinuxGuest {
   }
 
   /// The file that a process runs; nil for threads of the kernel.
-  public func executable(of task: LinuxTask) throws(PagesError) -> String? {
-    try memory.question { () throws(PagesError) in
+  public func executable(of task: LinuxTask) throws -> String? {
+    try memory.question {
       guard task.mm != 0 else { return nil }
       let file = try value(task.mm, "mm_struct", "exe_file")
       return file == 0 ? nil : try path(ofFile: file)
@@ -271,7 +272,7 @@ extension LinuxGuest {
   }
 
   /// The address space of a process.
-  func space(of task: LinuxTask) throws(PagesError) -> AddressSpace {
+  func space(of task: LinuxTask) throws -> AddressSpace {
     guard task.mm != 0 else {
       throw missing("task \(task.pid) (\(task.name)) is a thread of the kernel: it has no memory")
     }
@@ -283,9 +284,9 @@ extension LinuxGuest {
   /// `count` bytes of a process's own memory.
   public func read(
     of task: LinuxTask, _ address: UInt64, _ count: Int
-  ) throws(PagesError) -> [UInt8] {
+  ) throws -> [UInt8] {
     guard count >= 0, count <= KernelMemory.readLimit else {
-      throw PagesError(
+      throw XensaveError(
         .usage, "expected at most \(KernelMemory.readLimit) bytes to read, got \(count)")
     }
     return try memory.paged.read(space(of: task), address, count)
@@ -297,8 +298,8 @@ extension LinuxGuest {
   /// when they last ran, by the scheduler's clock.
   public func hung(
     seconds: Double
-  ) throws(PagesError) -> Listing<(task: LinuxTask, seconds: Double)> {
-    try memory.question { () throws(PagesError) in
+  ) throws -> Listing<(task: LinuxTask, seconds: Double)> {
+    try memory.question {
       let threads = try self.threads()
       let ran = try firstField("task_struct", "sched_info.last_arrival", "se.exec_start")
       var out = Listing<(task: LinuxTask, seconds: Double)>()
@@ -325,7 +326,7 @@ extension LinuxGuest {
   }
 
   /// The task that a CPU runs.
-  public func running(onCPU cpu: Int) throws(PagesError) -> LinuxTask {
+  public func running(onCPU cpu: Int) throws -> LinuxTask {
     let queue = try perCPU(symbol("runqueues"), cpu)
     return try task(at: try value(queue, "rq", "curr"))
   }

@@ -18,34 +18,34 @@ public final class HelpedDomain: Domain {
     self.channel = channel
   }
 
-  public func suspend() throws(LiveError) {
+  public func suspend() throws {
     guard try channel.ask(.suspend, .suspend) != 0 else {
-      throw LiveError(.suspend, 0, "libxl could not suspend the domain")
+      throw XensaveError(.suspend, 0, "libxl could not suspend the domain")
     }
   }
 
-  public func switchEmulatorLogDirty(_ isOn: Bool) throws(LiveError) {
+  public func switchEmulatorLogDirty(_ isOn: Bool) throws {
     let message = HelperMessage.switchQEMULogDirty(domain: id, isOn: isOn)
     guard try channel.ask(message, .switchEmulatorLogDirty) == 0 else {
-      throw LiveError(.switchEmulatorLogDirty, 0, "libxl could not tell the device model")
+      throw XensaveError(.switchEmulatorLogDirty, 0, "libxl could not tell the device model")
     }
   }
 
   /// libxl does it when it hears that the save has failed.
-  public func resume() throws(LiveError) {}
+  public func resume() throws {}
 
-  public func info() throws(LiveError) -> DomainInfo { try base.info() }
-  public func frameCount() throws(LiveError) -> Int { try base.frameCount() }
-  public func checkUnchanged() throws(LiveError) { try base.checkUnchanged() }
-  public func enableLogDirty() throws(LiveError) { try base.enableLogDirty() }
-  public func disableLogDirty() throws(LiveError) { try base.disableLogDirty() }
-  public func map(_ frames: [UInt64]) throws(LiveError) -> PageLease { try base.map(frames) }
+  public func info() throws -> DomainInfo { try base.info() }
+  public func frameCount() throws -> Int { try base.frameCount() }
+  public func checkUnchanged() throws { try base.checkUnchanged() }
+  public func enableLogDirty() throws { try base.enableLogDirty() }
+  public func disableLogDirty() throws { try base.disableLogDirty() }
+  public func map(_ frames: [UInt64]) throws -> PageLease { try base.map(frames) }
 
-  public func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws(LiveError) {
+  public func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws {
     try base.frames(of: pfns, into: &frames)
   }
 
-  public func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws(LiveError) {
+  public func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws {
     try base.pageTypes(of: frames, into: &types)
   }
 
@@ -55,15 +55,15 @@ public final class HelpedDomain: Domain {
 
   public func cleanLogDirty(
     into bitmap: inout PageBitmap, isFinal: Bool
-  ) throws(LiveError) -> LogDirtyCounts {
+  ) throws -> LogDirtyCounts {
     try base.cleanLogDirty(into: &bitmap, isFinal: isFinal)
   }
 
-  public func peekLogDirty(into bitmap: inout PageBitmap) throws(LiveError) -> LogDirtyCounts {
+  public func peekLogDirty(into bitmap: inout PageBitmap) throws -> LogDirtyCounts {
     try base.peekLogDirty(into: &bitmap)
   }
 
-  public func state(_ type: RecordType, vcpu: Int?) throws(LiveError) -> [UInt8]? {
+  public func state(_ type: RecordType, vcpu: Int?) throws -> [UInt8]? {
     try base.state(type, vcpu: vcpu)
   }
 }
@@ -77,25 +77,23 @@ public final class HelperCheckpoints: Checkpoints {
 
   /// After CHECKPOINT the receiving libxl reads what this libxl writes. Xen: where the stream ends there,
   /// libxl_stream_read.c takes the end for records without a body, and never stops reading them.
-  public func willEnd() throws(LiveError) {
-    guard channel.isHeard else { throw LiveError(.checkpoint, 0, "libxl is gone") }
+  public func willEnd() throws {
+    guard channel.isHeard else { throw XensaveError(.checkpoint, 0, "libxl is gone") }
   }
 
-  public func postcopy() throws(LiveError) -> Bool { try channel.ask(.postcopy, .postcopy) > 0 }
+  public func postcopy() throws -> Bool { try channel.ask(.postcopy, .postcopy) > 0 }
 
-  public func checkpoint(_ count: Int) throws(LiveError) -> Bool {
+  public func checkpoint(_ count: Int) throws -> Bool {
     try channel.ask(.checkpoint, .checkpoint) > 0
   }
 }
 
 extension HelperChannel {
   /// Calls libxl; a broken pipe fails the hook.
-  fileprivate func ask(_ message: HelperMessage, _ hook: Hook) throws(LiveError) -> Int32 {
-    do throws(HelperError) { return try call(message) } catch {
-      if case .system(let error) = error.kind {
-        throw LiveError(hook, error.number, error.description)
-      }
-      throw LiveError(hook, 0, error.description)
+  fileprivate func ask(_ message: HelperMessage, _ hook: Hook) throws -> Int32 {
+    do { return try call(message) } catch {
+      let reason = XensaveError(error)
+      throw XensaveError(hook, reason.errno ?? 0, reason.description)
     }
   }
 

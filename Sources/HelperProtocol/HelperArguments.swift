@@ -1,5 +1,6 @@
 // What libxl starts its helper with.
 
+internal import SystemIO
 internal import Bytes
 
 /// The arguments of libxl-save-helper. All of them are decimal numbers in a fixed order, which
@@ -56,14 +57,14 @@ public struct HelperArguments: Sendable, Equatable {
     }
   }
 
-  /// Reads the arguments behind the program's name. Without a release it is guessed from their
+  /// Reads the arguments after the program's name. Without a release it is guessed from their
   /// number, the newest one first: 4.6 has as many as 4.10, and has to be named.
   public init(
     parsing arguments: [String], release: HelperRelease? = nil
-  ) throws(HelperError) {
+  ) throws {
     guard let first = arguments.first, let side = HelperSide(rawValue: first) else {
-      throw HelperError(
-        .arguments,
+      throw XensaveError(
+        .usage,
         "expected --save-domain or --restore-domain, got "
           + (arguments.first.map { $0.utf8.printable } ?? "nothing"))
     }
@@ -75,8 +76,8 @@ public struct HelperArguments: Sendable, Equatable {
       let counts = (release.map { [$0] } ?? HelperRelease.allCases).map {
         "\(HelperArguments.names(side, $0).count)"
       }
-      throw HelperError(
-        .arguments,
+      throw XensaveError(
+        .usage,
         "\(first): expected \(counts.joined(separator: " or ")) numbers, got \(words.count)")
     }
     self.side = side
@@ -84,8 +85,8 @@ public struct HelperArguments: Sendable, Equatable {
     values = []
     for (name, word) in zip(HelperArguments.names(side, fitting), words) {
       guard let value = Int(word) else {
-        throw HelperError(
-          .arguments, "\(name.rawValue): expected a number, got \(word.utf8.printable)")
+        throw XensaveError(
+          .usage, "\(name.rawValue): expected a number, got \(word.utf8.printable)")
       }
       values.append(value)
     }
@@ -103,7 +104,7 @@ public struct HelperArguments: Sendable, Equatable {
     }
   }
 
-  /// The arguments behind the program's name.
+  /// The arguments after the program's name.
   public var strings: [String] { [side.rawValue] + values.map { "\($0)" } }
 
   /// The callbacks that libxl answers: bit `id` of cbflags for each.

@@ -6,34 +6,6 @@ internal import Glibc
 internal import Synchronization
 public import SystemIO
 
-/// Why a helper cannot go on talking.
-public struct HelperError: Error, Sendable, CustomStringConvertible {
-  public enum Kind: Sendable, Equatable {
-    case arguments
-    /// libxl is gone: the end of standard input where an answer was due. Exit status 254.
-    case noReply
-    /// A message that cannot be sent or understood.
-    case message
-    case system(SystemError)
-  }
-
-  public let kind: Kind
-  public let problem: String
-
-  init(_ kind: Kind, _ problem: String) {
-    self.kind = kind
-    self.problem = problem
-  }
-
-  public init(_ error: SystemError) { self.init(.system(error), error.description) }
-
-  /// With what the stock helper would exit: -2 or -1.
-  public var exitStatus: Int32 { kind == .noReply ? HelperError.goneStatus : 255 }
-  /// The exit status where libxl is gone.
-  public static let goneStatus: Int32 = 254
-  public var description: String { problem }
-}
-
 /// The helper's end: messages go to standard output, answers come from standard input. Nothing else
 /// may be written there.
 public final class HelperChannel {
@@ -50,7 +22,7 @@ public final class HelperChannel {
   /// What any wait may take, however long ago the helper was asked to stop.
   private static let grace: UInt64 = 5_000_000_000
   /// Why libxl cannot be talked to any more; nil while it can. Set by `call`.
-  public private(set) var lost: HelperError?
+  public private(set) var lost: XensaveError?
 
   public init(
     output: Sink, input: Source, release: HelperRelease, callbacks: Set<HelperMessageKind>
@@ -62,38 +34,37 @@ public final class HelperChannel {
   }
 
   /// Sends a message that has no answer.
-  public func send(_ message: HelperMessage) throws(HelperError) {
+  public func send(_ message: HelperMessage) throws {
     precondition(!message.hasReply, "an answer to \(message.kind) has to be waited for")
     try put(message)
   }
 
   /// Sends a message and waits for the answer. `complete` may always be sent; other callbacks only
   /// where libxl has asked for them.
-  public func call(_ message: HelperMessage) throws(HelperError) -> Int32 {
+  public func call(_ message: HelperMessage) throws -> Int32 {
     precondition(message.hasReply, "\(message.kind) has no answer")
     // What libxl answers is what its command line says, which may be anything.
     guard message.kind == .complete || callbacks.contains(message.kind) else {
-      throw HelperError(
+      throw XensaveError(
         .message, "libxl does not answer \(message.kind.rawValue): its cbflags do not offer it")
     }
-    do throws(HelperError) {
+    do {
       try put(message)
-      if let late = wait("answer \(message.kind.rawValue)", input.waitForOctets) { throw late }
-      let reply: [UInt8]
-      do { reply = try input.read(4) } catch { throw HelperError(error) }
+      if let late = wait("answer \(message.kind.rawValue)", input.waitForBytes) { throw late }
+      let reply = try input.read(4)
       guard reply.count == 4 else {
-        throw HelperError(.noReply, "libxl did not answer \(message.kind.rawValue)")
+        throw XensaveError(.noReply, "libxl did not answer \(message.kind.rawValue)")
       }
       return Int32(bitPattern: reply.load(0, as: UInt32.self, .native))
     } catch {
-      lost = lost ?? error
+      lost = lost ?? XensaveError(error)
       throw error
     }
   }
 
   /// Whether libxl still has its end of the messages open.
   var isHeard: Bool {
-    var output = pollfd(fd: output.number, events: 0, revents: 0)
+    var output = pollfd(fd: output.fileDescriptor, events: 0, revents: 0)
     return unsafe poll(&output, 1, 0) < 1
   }
 
@@ -105,33 +76,33 @@ public final class HelperChannel {
     // A message is to go through a pipe at once: PIPE_BUF, and what stands around the text.
     let short =
       text.utf8.count <= 3584 ? text : String(decoding: text.utf8.prefix(3584), as: UTF8.self)
-    do throws(HelperError) {
+    do {
       try send(.log(level, number: number, context: context, short))
     } catch {}
   }
 
   /// Tells libxl how far something is. A failure shows at the next call that has an answer.
   public func report(context: String = "xc", _ what: String, done: Int, total: Int) {
-    do throws(HelperError) {
+    do {
       try send(.progress(context: context, what, done: done, total: total))
     } catch {}
   }
 
-  private func put(_ message: HelperMessage) throws(HelperError) {
+  private func put(_ message: HelperMessage) throws {
     guard let bytes = message.encoded(release) else {
-      throw HelperError(
+      throw XensaveError(
         .message, "\(message.kind.rawValue) cannot be said to this release of libxl")
     }
-    let problem = isSending.withLock { _ -> HelperError? in
+    let problem = isSending.withLock { _ -> XensaveError? in
       if let late = wait("read", output.waitForRoom) { return late }
-      do throws(SystemError) { try output.write(bytes) } catch { return HelperError(error) }
+      do { try output.write(bytes) } catch { return XensaveError(error) }
       return nil
     }
     if let problem { throw problem }
   }
 
   /// Waits for libxl; the error where a helper that is to stop has waited long enough.
-  private func wait(_ what: String, _ look: (Int32) -> Readiness) -> HelperError? {
+  private func wait(_ what: String, _ look: (Int32) -> Readiness) -> XensaveError? {
     let begin = monotonicNanoseconds()
     while true {
       // Threads that no signal wakes look once a second.
@@ -139,7 +110,7 @@ public final class HelperChannel {
       if let asked = HelperAbort.askedAt {
         let end = max(asked + patience, begin + min(patience, HelperChannel.grace))
         let now = monotonicNanoseconds()
-        guard now < end else { return HelperError(.noReply, "libxl did not \(what)") }
+        guard now < end else { return XensaveError(.noReply, "libxl did not \(what)") }
         milliseconds = min(milliseconds, (end - now) / 1_000_000 + 1)
       }
       if look(Int32(milliseconds)) == .ready { return nil }
@@ -147,7 +118,7 @@ public final class HelperChannel {
   }
 
   /// The descriptors that libxl has the other ends of.
-  public var descriptors: [Int32] { [input.number, output.number] }
+  public var descriptors: [Int32] { [input.fileDescriptor, output.fileDescriptor] }
 }
 
 /// libxl's end: for a program that runs another helper, and for tests.
@@ -163,28 +134,28 @@ public final class HelperPeer {
     self.release = release
   }
 
-  /// The next message, and its octets with the length; nil when the helper has ended.
-  public func next() throws(HelperError) -> (message: HelperMessage, bytes: [UInt8])? {
+  /// The next message, and its bytes with the length; nil when the helper has ended.
+  public func next() throws -> (message: HelperMessage, bytes: [UInt8])? {
     let head = try read(2)
     if head.isEmpty { return nil }
     let count = head.count == 2 ? Int(head.load(0, as: UInt16.self, .native)) : 0
     let body = try read(count)
     guard head.count == 2, body.count == count else {
-      throw HelperError(.message, "the helper's output ends inside a message")
+      throw XensaveError(.message, "the helper's output ends inside a message")
     }
     do { return (try HelperMessage(decoding: body, release), head + body) } catch {
-      throw HelperError(.message, error.description)
+      throw XensaveError(.message, "\(error)")
     }
   }
 
-  private func read(_ count: Int) throws(HelperError) -> [UInt8] {
-    do { return try input.read(count) } catch { throw HelperError(error) }
+  private func read(_ count: Int) throws -> [UInt8] {
+    return try input.read(count)
   }
 
-  public func reply(_ value: Int32) throws(HelperError) {
+  public func reply(_ value: Int32) throws {
     var bytes: [UInt8] = []
     bytes.append(integer: UInt32(bitPattern: value), .native)
-    do { try output.write(bytes) } catch { throw HelperError(error) }
+    try output.write(bytes)
   }
 }
 
@@ -195,11 +166,11 @@ public final class HelperPeer {
 public enum HelperAbort {
   /// From now on SIGTERM (and SIGINT and SIGHUP) diverts `descriptors`, at most four, and those of an
   /// earlier call no more; blocked reads and writes of the thread that takes the signal wake up.
-  public static func onSIGTERM(_ descriptors: [Int32]) throws(HelperError) {
+  public static func onSIGTERM(_ descriptors: [Int32]) throws {
     precondition(descriptors.count <= 4)
     guard unsafe csystem_divert_on_stop(descriptors, Int32(descriptors.count)) == 0 else {
-      throw HelperError(
-        .system(SystemError("sigaction", 22, "SIGTERM")), "SIGTERM cannot be caught")
+      throw XensaveError(
+        SystemError("sigaction", 22, "SIGTERM"), "SIGTERM cannot be caught")
     }
   }
 

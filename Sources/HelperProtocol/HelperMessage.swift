@@ -1,6 +1,6 @@
 // The messages of libxl-save-helper: one table, both ends. Xen: libxl_save_msgs_gen.pl.
 
-public import Bytes
+internal import Bytes
 
 /// The kinds of messages, by Xen's names.
 public enum HelperMessageKind: String, Sendable, CaseIterable {
@@ -14,11 +14,11 @@ public enum HelperMessageKind: String, Sendable, CaseIterable {
 
 /// An argument's form in the message.
 enum HelperArgument: Sendable {
-  /// int, unsigned, uint32_t: 4 octets.
+  /// int, unsigned, uint32_t: 4 bytes.
   case u32
-  /// unsigned long, xen_pfn_t: 8 octets.
+  /// unsigned long, xen_pfn_t: 8 bytes.
   case u64
-  /// A u32 that counts the octets with the NUL, then those.
+  /// A u32 that counts the bytes with the NUL, then those.
   case text
 }
 
@@ -148,7 +148,7 @@ public struct HelperMessage: Sendable, Equatable {
   /// Whether libxl answers it, and the helper has to wait for that.
   public var hasReply: Bool { HelperRow.of(kind).hasReply }
 
-  /// The octets of a message, its length first; nil where the release has no such message, or it
+  /// The bytes of a message, its length first; nil where the release has no such message, or it
   /// would be longer than the length can say.
   public func encoded(_ release: HelperRelease) -> [UInt8]? {
     let row = HelperRow.of(kind)
@@ -172,20 +172,20 @@ public struct HelperMessage: Sendable, Equatable {
     return out + body
   }
 
-  /// Reads what stands behind the length. libxl passes over what it does not understand without a
+  /// Reads what stands after the length. libxl passes over what it does not understand without a
   /// word, so that a helper that waits for an answer to it waits for ever.
-  public init(decoding body: [UInt8], _ release: HelperRelease) throws(FormatError) {
-    guard body.count >= 2 else { throw FormatError(.truncated, "expected an id of 2 octets") }
+  public init(decoding body: [UInt8], _ release: HelperRelease) throws {
+    guard body.count >= 2 else { throw FormatError(.truncated, "expected an id of 2 bytes") }
     let id = body.load(0, as: UInt16.self, .native)
     guard let row = HelperRow.all.first(where: { $0.id(release) == id }) else {
       throw FormatError(.unknownName, field: "id", offset: 0, "no message has id \(id)")
     }
     var offset = 2
-    func take(_ count: Int) throws(FormatError) -> Int {
+    func take(_ count: Int) throws -> Int {
       guard body.count - offset >= count else {
         throw FormatError(
           .truncated, field: row.kind.rawValue, offset: offset,
-          "expected \(count) octets, got \(body.count - offset)")
+          "expected \(count) bytes, got \(body.count - offset)")
       }
       defer { offset += count }
       return offset
@@ -209,7 +209,7 @@ public struct HelperMessage: Sendable, Equatable {
     guard offset == body.count else {
       throw FormatError(
         .invalid, field: row.kind.rawValue, offset: offset,
-        "\(body.count - offset) octets too many")
+        "\(body.count - offset) bytes too many")
     }
     self.init(row.kind, values)
   }

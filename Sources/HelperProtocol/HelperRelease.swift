@@ -8,7 +8,7 @@ public enum HelperRelease: Int, Sendable, CaseIterable, Comparable {
   case xen47
   /// 4.10 to 4.13.
   case xen410
-  /// 4.14 and all that came behind it.
+  /// 4.14 and all that came after it.
   case xen414
 
   /// The generation of Xen 4.`minor`; nil for releases without this helper protocol.

@@ -29,7 +29,7 @@ public struct Finding: Sendable, Equatable, CustomStringConvertible {
   /// The rule's name: "page-data.count".
   public let ruleID: String
   public let severity: Severity
-  /// Octets from the start of the source to the field.
+  /// Bytes from the start of the source to the field.
   public let offset: UInt64
   /// "record 17 (X86_TSC_INFO)", "image header", or "" for the whole image.
   public let place: String

@@ -41,7 +41,8 @@ struct HVMEntryReader {
 extension Rule.Check {
   /// A check of every entry of these types.
   static func entries(
-    _ types: UInt16..., check: @escaping @Sendable (Inspection, Record, HVMEntryReader) -> Void
+    _ types: UInt16...,
+    check: @escaping @Sendable (VerificationContext, Record, HVMEntryReader) -> Void
   ) -> Rule.Check {
     .context { look, record, entries in
       for entry in entries where types.contains(entry.type) {
@@ -51,7 +52,7 @@ extension Rule.Check {
   }
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports a field of an entry; `offset` is its place in the entry's data.
   func report(
     _ record: Record, _ entry: HVMEntryReader, _ field: String, at offset: Int,

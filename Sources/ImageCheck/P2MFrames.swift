@@ -32,7 +32,7 @@ struct P2MFrames {
   /// Listed when pages had been sent already: it may be among those.
   private static let unknown: UInt8 = 0xFE
 
-  /// Octets of the p2m in a page, divided by the guest's width.
+  /// Bytes of the p2m in a page, divided by the guest's width.
   static func pfnsPerFrame(guestWidth: Int) -> UInt64 {
     UInt64(pageByteCount / guestWidth)
   }
@@ -91,7 +91,7 @@ struct P2MFrames {
   }
 
   /// Whether it is time to look for problems at a record that ends a checkpoint: where there can be
-  /// others than before, and the stream has gone on by as much as that costs. At END it always is.
+  /// others than before, and the stream has continued by as much as that costs. At END it always is.
   func isToBeChecked(at record: Record) -> Bool {
     isChanged
       && (record.type == .end

@@ -10,7 +10,7 @@ public struct PVContext {
   let body: [UInt8]
   let isWide: Bool
 
-  /// Octets of the context in guests of this width.
+  /// Bytes of the context in guests of this width.
   static func byteCount(guestWidth: Int) -> Int? {
     switch guestWidth {
     case 8: 5168

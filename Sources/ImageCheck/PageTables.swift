@@ -34,7 +34,7 @@ extension Rule {
 /// Reads the pages of a PV guest that a restore looks into. Memory grows with the number of its page
 /// tables, about one page in 500.
 struct PageTableCheck {
-  private let inspection: Inspection
+  private let inspection: VerificationContext
   private let source: Source
   private let limit: UInt64
 
@@ -56,7 +56,7 @@ struct PageTableCheck {
   /// Tables that are mapped writable, with a table that does it.
   private var writable: [UInt64: (table: UInt64, slot: Int)] = [:]
 
-  init?(_ inspection: Inspection, _ source: Source) {
+  init?(_ inspection: VerificationContext, _ source: Source) {
     guard inspection.libxc.guest == .x86PV, let limit = inspection.libxc.maxPFN else { return nil }
     self.inspection = inspection
     self.source = source
@@ -70,7 +70,7 @@ struct PageTableCheck {
     notInPages = PageTableEntry.granted | (hasDevices ? 0 : PageTableEntry.cacheBits)
   }
 
-  mutating func run(from start: UInt64) throws(StreamError) {
+  mutating func run(from start: UInt64) throws {
     try walk(from: start) { (check: inout PageTableCheck, record) in
       guard record.type == .x86PVVCPUBasic, let id = record.vcpuID,
         let context = PVContext(record)
@@ -96,7 +96,7 @@ struct PageTableCheck {
   /// Shows each record to `visit`, without its contents.
   private mutating func walk(
     from start: UInt64, _ visit: (inout PageTableCheck, Record) -> Void
-  ) throws(StreamError) {
+  ) throws {
     source.seek(start)
     var reader = StreamReader(source)
     while let part = try reader.next() {
@@ -120,12 +120,10 @@ struct PageTableCheck {
     }
   }
 
-  private func contents(_ place: Place) throws(StreamError) -> [UInt8]? {
+  private func contents(_ place: Place) throws -> [UInt8]? {
     source.seek(place.offset)
-    do {
-      let bytes = try source.read(pageByteCount)
-      return bytes.count == pageByteCount ? bytes : nil
-    } catch { throw StreamError(error, offset: place.offset) }
+    let bytes = try source.read(pageByteCount)
+    return bytes.count == pageByteCount ? bytes : nil
   }
 
   private func report(
@@ -140,7 +138,7 @@ struct PageTableCheck {
 
   /// Every page that an entry names has to be one of the guest: once a table, its entries are
   /// translated, whether Xen will use it or not.
-  private func checkTargets(_ pfn: UInt64, _ place: Place) throws(StreamError) {
+  private func checkTargets(_ pfn: UInt64, _ place: Place) throws {
     guard let bytes = try contents(place) else { return }
     for (slot, entry) in PageTableEntry.all(in: bytes) where entry.pfn > limit {
       report(
@@ -149,7 +147,7 @@ struct PageTableCheck {
     }
   }
 
-  private func checkStartInfo(_ place: Place) throws(StreamError) {
+  private func checkStartInfo(_ place: Place) throws {
     guard let bytes = try contents(place), let context = contexts[0] else { return }
     for (name, wide, narrow) in [("store_mfn", 56, 44), ("console.domU.mfn", 72, 52)] {
       let offset = context.isWide ? wide : narrow
@@ -164,7 +162,7 @@ struct PageTableCheck {
   }
 
   /// Walks from the tables that vCPUs use and from those that are pinned.
-  private mutating func checkLevels() throws(StreamError) {
+  private mutating func checkLevels() throws {
     var open: [(pfn: UInt64, level: Int)] = []
     for (_, context) in contexts.sorted(by: { $0.key < $1.key }) {
       open += context.pageTables.map { ($0.pfn, 4) }

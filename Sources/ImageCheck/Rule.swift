@@ -21,19 +21,19 @@ public struct Rule: Sendable {
   /// What a rule looks at. A check reports to the inspection that it is given; it sees the facts
   /// gathered before the part that it looks at.
   enum Check: Sendable {
-    typealias OfHeader = @Sendable (Inspection, Header) -> Void
-    typealias OfRecord = @Sendable (Inspection, Record) -> Void
-    typealias OfPages = @Sendable (Inspection, Record, PageTableSummary) -> Void
-    typealias OfContext = @Sendable (Inspection, Record, [ChainEntry]) -> Void
-    typealias OfOctets = @Sendable (Inspection, Record, [UInt8]) -> Void
-    typealias OfTrailing = @Sendable (Inspection, Trailing) -> Void
-    typealias OfImage = @Sendable (Inspection) -> Void
+    typealias OfHeader = @Sendable (VerificationContext, Header) -> Void
+    typealias OfRecord = @Sendable (VerificationContext, Record) -> Void
+    typealias OfPages = @Sendable (VerificationContext, Record, PageTableSummary) -> Void
+    typealias OfContext = @Sendable (VerificationContext, Record, [ChainEntry]) -> Void
+    typealias OfBytes = @Sendable (VerificationContext, Record, [UInt8]) -> Void
+    typealias OfTrailing = @Sendable (VerificationContext, TrailingBytes) -> Void
+    typealias OfImage = @Sendable (VerificationContext) -> Void
 
     case header(HeaderKind, OfHeader)
     /// Records of these types.
     case record([RecordType], OfRecord)
     /// Records of the types whose rows are like that.
-    case rows(@Sendable (Layout) -> Bool, OfRecord)
+    case rows(@Sendable (RecordSchema) -> Bool, OfRecord)
     /// All records of a layer.
     case layer(Layer, OfRecord)
     /// All records.
@@ -42,10 +42,10 @@ public struct Rule: Sendable {
     case pages(OfPages)
     /// HVM_CONTEXT and its entries.
     case context(OfContext)
-    /// The padding behind any record.
-    case padding(OfOctets)
-    /// EMULATOR_CONTEXT and the first octets of what the emulator saved.
-    case emulator(OfOctets)
+    /// The padding after any record.
+    case padding(OfBytes)
+    /// EMULATOR_CONTEXT and the first bytes of what the emulator saved.
+    case emulator(OfBytes)
     /// The libxc record that ends a checkpoint or the stream: END or CHECKPOINT.
     case completion(OfRecord)
     case trailing(OfTrailing)
@@ -91,7 +91,7 @@ extension Rule {
   /// What the reader of the stream reports. Their names are "stream." and `StreamError.code`.
   static let framing: [Rule] = [
     Rule(
-      "stream.truncated", .error, "A stream has every octet that its headers and lengths promise.",
+      "stream.truncated", .error, "A stream has every byte that its headers and lengths promise.",
       "Spec: libxc-migration-stream, Records", .framing),
     Rule(
       "stream.bad_stream", .error, "A stream begins with a header that says what it is.",
@@ -106,18 +106,18 @@ extension Rule {
 }
 
 /// The rules by what they look at. Each is known by its number in `Rule.all`.
-struct RuleBook: Sendable {
-  private static let shared = RuleBook(Rule.all)
+struct RuleRegistry: Sendable {
+  private static let shared = RuleRegistry(Rule.all)
 
   /// The rules over all types that are known now.
-  static var current: RuleBook { Layouts.added.isEmpty ? shared : RuleBook(Rule.all) }
+  static var current: RuleRegistry { RecordSchemas.added.isEmpty ? shared : RuleRegistry(Rule.all) }
 
   let rules: [Rule]
   private(set) var headers: [(kind: HeaderKind, rule: Int, check: Rule.Check.OfHeader)] = []
   private(set) var pages: [(Int, Rule.Check.OfPages)] = []
   private(set) var context: [(Int, Rule.Check.OfContext)] = []
-  private(set) var padding: [(Int, Rule.Check.OfOctets)] = []
-  private(set) var emulator: [(Int, Rule.Check.OfOctets)] = []
+  private(set) var padding: [(Int, Rule.Check.OfBytes)] = []
+  private(set) var emulator: [(Int, Rule.Check.OfBytes)] = []
   private(set) var completion: [(Int, Rule.Check.OfRecord)] = []
   private(set) var trailing: [(Int, Rule.Check.OfTrailing)] = []
   private(set) var image: [(Int, Rule.Check.OfImage)] = []
@@ -127,7 +127,7 @@ struct RuleBook: Sendable {
 
   init(_ rules: [Rule]) {
     self.rules = rules
-    // Types with rules of their own have them behind the ones for all records of their layer.
+    // Types with rules of their own have them after the ones for all records of their layer.
     for (index, rule) in rules.enumerated() {
       switch rule.check {
       case .header(let kind, let check): headers.append((kind, index, check))
@@ -150,7 +150,7 @@ struct RuleBook: Sendable {
       switch rule.check {
       case .record(let listed, let of): (types, check) = (listed, of)
       case .rows(let isMeant, let of):
-        (types, check) = (Layouts.all.filter(isMeant).map(\.type), of)
+        (types, check) = (RecordSchemas.all.filter(isMeant).map(\.type), of)
       default: continue
       }
       for type in types {
@@ -170,7 +170,7 @@ struct RuleBook: Sendable {
   }
 }
 
-extension Layout {
+extension RecordSchema {
   /// Whether it is a vCPU's state in streams that Xen writes. Draft B's VCPU_CONTEXT has other rules.
   var isVCPUStateOfXen: Bool { perVCPU && type != .vcpuContext }
 }

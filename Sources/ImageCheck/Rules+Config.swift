@@ -6,7 +6,7 @@ internal import JSON
 internal import Stream
 
 extension Rule {
-  /// libxl's generated parsers stop where they cannot convert a value, and xl goes on with what they
+  /// libxl's generated parsers stop where they cannot convert a value, and xl continues with what they
   /// have read. Xen 4.20 was asked about samples of each rule.
   private static let parser =
     "Xen: tools/libs/light/gentypes.py, libxl_C_type_parse_json; xl of 4.20"
@@ -129,7 +129,7 @@ extension Rule {
   ]
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports what libxl's parser comes upon.
   fileprivate func reportConfig(_ kind: ConfigReading.Problem.Kind, _ suffix: String = "") {
     for problem in configuration?.reading.problems ?? [] where problem.kind == kind {

@@ -55,7 +55,7 @@ extension Rule {
   ]
 }
 
-extension Inspection {
+extension VerificationContext {
   fileprivate func reportShape(_ path: String, _ problem: String) {
     report(
       offset: survey.config?.offset ?? 0, place: HeaderKind.xl.title, "config.\(path)", problem)

@@ -24,7 +24,7 @@ extension Rule {
         }
         guard first.claimed == 24, first.byteCount == 24 else {
           look.report(
-            record, "HEADER[0]", at: first.offset - 4, "expected 24 octets, got \(first.claimed)")
+            record, "HEADER[0]", at: first.offset - 4, "expected 24 bytes, got \(first.claimed)")
           return
         }
         let magic = record.body.load(first.offset, as: UInt32.self)
@@ -45,7 +45,7 @@ extension Rule {
         guard let last = entries.last, Int(last.claimed) > last.byteCount else { return }
         look.report(
           record, "entry[\(entries.count - 1)]", at: last.offset - 4,
-          "expected at most \(last.byteCount) octets, got \(last.claimed)")
+          "expected at most \(last.byteCount) bytes, got \(last.claimed)")
       }),
     Rule(
       "hvm-context.end", .error, "The last entry is END.", load,
@@ -59,7 +59,7 @@ extension Rule {
         look.report(
           record, "entry[\(entries.count)]", at: end,
           "expected an entry or END, got \(min(record.body.count, RecordContents.contextLimit) - end)"
-            + " octets")
+            + " bytes")
       }),
     Rule(
       "hvm-context.excess", .warning, "END has no data and nothing follows it: Xen stops there.",
@@ -70,7 +70,7 @@ extension Rule {
         else { return }
         look.report(
           record, "entry[\(entries.count - 1)]", at: last.offset,
-          "expected the end, got \(record.body.count - last.offset) octets behind END")
+          "expected the end, got \(record.body.count - last.offset) bytes after END")
       }),
     Rule(
       "hvm-context.duplicate", .warning,
@@ -81,7 +81,7 @@ extension Rule {
         let sorted = keys.sorted()
         let twice = Set(
           sorted.indices.dropFirst().filter { sorted[$0] == sorted[$0 - 1] }
-            .prefix(Inspection.findingLimitOfRule).map { sorted[$0] })
+            .prefix(VerificationContext.findingLimitOfRule).map { sorted[$0] })
         guard !twice.isEmpty else { return }
         var seen: Set<UInt32> = []
         for (index, key) in keys.enumerated() where twice.contains(key) {
@@ -115,7 +115,7 @@ extension Rule {
           let lengths = layout.lengths.map(String.init).joined(separator: " or ")
           look.report(
             record, "\(layout.name)[\(entry.instance)]", at: entry.offset - 4,
-            "expected \(lengths) octets, got \(entry.claimed)")
+            "expected \(lengths) bytes, got \(entry.claimed)")
         }
       }),
     Rule(
@@ -143,7 +143,7 @@ extension Rule {
 
   static let hvmParams: [Rule] = [
     Rule(
-      "hvm-params.count", .error, "The body is its head and as many parameters as count says.",
+      "hvm-params.count", .error, "The body is its header and as many parameters as count says.",
       handler,
       .record([.hvmParams]) { look, record in
         guard record.body.count >= 8 else { return }
@@ -152,7 +152,7 @@ extension Rule {
         guard record.length != expected else { return }
         look.report(
           record, "count", at: 0,
-          "expected a count that fits \(record.length) octets, got \(count), which takes "
+          "expected a count that fits \(record.length) bytes, got \(count), which takes "
             + "\(expected)")
       }),
     Rule(
@@ -246,7 +246,7 @@ extension Rule {
   ]
 }
 
-extension EntryLayout {
+extension EntrySchema {
   /// Whether Xen takes an entry of this length, which is shorter than its own.
   fileprivate func isFilledUp(_ entry: ChainEntry) -> Bool {
     guard mayBeShorter, let greatest = lengths.max() else { return false }

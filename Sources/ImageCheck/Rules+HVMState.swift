@@ -1,7 +1,7 @@
 // Rules for the state in HVM_CONTEXT: what each loader of Xen checks.
 //
 // `release` is the first release whose loader makes the check: an older one takes such a state,
-// and the guest goes on with it.
+// and the guest continues with it.
 
 internal import Bytes
 internal import Format

@@ -75,7 +75,7 @@ extension Rule {
       }),
     Rule(
       "xl-header.optional-data", .error,
-      "Optional data, where there are any, begin with the 4 octets of config_len.", xlReader,
+      "Optional data, where there are any, begin with the 4 bytes of config_len.", xlReader,
       .header(.xl) { look, header in
         let count = header.bytes.count - HeaderKind.xl.byteCount
         guard (1..<4).contains(count) else { return }
@@ -102,11 +102,11 @@ extension Rule {
         else { return }
         look.report(
           header, "config", at: 52 + config.claimed - 1,
-          "expected a NUL at the end, got \(last.hex(2)): xl reads behind it")
+          "expected a NUL at the end, got \(last.hex(2)): xl reads after it")
       }),
     Rule(
       "xl-header.config-nul", .error,
-      "The configuration holds no NUL but its last octet: xl does not see what follows one.",
+      "The configuration holds no NUL but its last byte: xl does not see what follows one.",
       xlReader,
       .header(.xl) { look, header in
         guard let config = ConfigData(header),
@@ -234,7 +234,7 @@ extension Rule {
         look.report(header, "options", at: 16, "expected no bits but 0x1, got \(options.hex())")
       }),
     Rule(
-      "image-header.reserved", .warning, "Reserved octets are zero.",
+      "image-header.reserved", .warning, "Reserved bytes are zero.",
       "Spec: libxc-migration-stream, Image Header",
       .header(.image) { look, header in look.reportReserved(header) }),
     Rule(
@@ -259,7 +259,7 @@ extension Rule {
           "expected the type of config.c_info.type, \"\(type)\", got \(guest.name)")
       }),
     Rule(
-      "domain-header.page-shift", .error, "Pages have 4096 octets.",
+      "domain-header.page-shift", .error, "Pages have 4096 bytes.",
       "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
       .header(.domain) { look, header in
         let shift = header.bytes.load(4, as: UInt16.self, header.order)
@@ -267,7 +267,7 @@ extension Rule {
         look.report(header, "page_shift", at: 4, "expected 12, got \(shift)")
       }),
     Rule(
-      "domain-header.reserved", .warning, "Reserved octets are zero.",
+      "domain-header.reserved", .warning, "Reserved bytes are zero.",
       "Spec: libxc-migration-stream, Domain Header",
       .header(.domain) { look, header in look.reportReserved(header) }),
     Rule(
@@ -295,12 +295,12 @@ extension Rule {
   ]
 }
 
-extension Inspection {
-  /// Reports the reserved octets of a header that are not zero.
+extension VerificationContext {
+  /// Reports the reserved bytes of a header that are not zero.
   func reportReserved(_ header: Header) {
     guard let wrong = nonZeroReserved(header.kind.fields, in: header.bytes) else { return }
     report(
-      header, wrong.path, at: wrong.offset, "expected zero, got 0x\(wrong.octets.hexDigits)")
+      header, wrong.path, at: wrong.offset, "expected zero, got 0x\(wrong.bytes.hexDigits)")
   }
 }
 
@@ -308,7 +308,7 @@ extension Inspection {
 private struct ConfigData {
   /// config_len.
   let claimed: Int
-  /// All optional data behind config_len.
+  /// All optional data after config_len.
   let text: ArraySlice<UInt8>
 
   init?(_ header: Header) {
@@ -319,10 +319,10 @@ private struct ConfigData {
   }
 }
 
-/// Reserved octets of a table that are not zero: the first field of them. Chains are not looked into.
+/// Reserved bytes of a table that are not zero: the first field of them. Chains are not looked into.
 func nonZeroReserved(
   _ fields: some Sequence<Field>, in body: [UInt8]
-) -> (path: String, offset: Int, octets: ArraySlice<UInt8>)? {
+) -> (path: String, offset: Int, bytes: ArraySlice<UInt8>)? {
   var offset = 0
   for field in fields {
     if case .array(let element, _) = field.kind {
@@ -331,9 +331,9 @@ func nonZeroReserved(
       }
     }
     guard let count = field.fixedByteCount, body.count - offset >= count else { return nil }
-    let octets = body[offset..<offset + count]
-    if case .reserved = field.kind, octets.contains(where: { $0 != 0 }) {
-      return (field.name, offset, octets)
+    let bytes = body[offset..<offset + count]
+    if case .reserved = field.kind, bytes.contains(where: { $0 != 0 }) {
+      return (field.name, offset, bytes)
     }
     offset += count
   }
@@ -343,7 +343,7 @@ func nonZeroReserved(
 /// The same for the elements of an array from `start` to the end of the body.
 private func nonZeroReserved(
   _ element: Field, of name: String, from start: Int, in body: [UInt8]
-) -> (path: String, offset: Int, octets: ArraySlice<UInt8>)? {
+) -> (path: String, offset: Int, bytes: ArraySlice<UInt8>)? {
   guard case .group(let fields) = element.kind, let stride = element.fixedByteCount, stride > 0
   else { return nil }
   var reserved: [(name: String, offset: Int, count: Int)] = []
@@ -357,9 +357,9 @@ private func nonZeroReserved(
   var base = start
   while body.count - base >= stride {
     for row in reserved {
-      let octets = body[(base + row.offset)..<(base + row.offset + row.count)]
-      if octets.contains(where: { $0 != 0 }) {
-        return ("\(name)[\((base - start) / stride)].\(row.name)", base + row.offset, octets)
+      let bytes = body[(base + row.offset)..<(base + row.offset + row.count)]
+      if bytes.contains(where: { $0 != 0 }) {
+        return ("\(name)[\((base - start) / stride)].\(row.name)", base + row.offset, bytes)
       }
     }
     base += stride

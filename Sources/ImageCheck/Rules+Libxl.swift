@@ -24,7 +24,7 @@ extension Rule {
       reader,
       .record([.libxcContext]) { look, record in
         guard let place = look.libxl.context else { return }
-        look.report(record, "", "expected one, got a second behind \(place.text)")
+        look.report(record, "", "expected one, got a second after \(place.text)")
       }),
     Rule(
       "checkpoint-end.place", .error, "CHECKPOINT_END ends a checkpoint that CHECKPOINT announced.",
@@ -127,7 +127,7 @@ extension Rule {
           "expected none in a stream that ends with END: a plain restore refuses it")
       }),
     Rule(
-      "checkpoint.cut", .note, "A checkpointed stream ends behind a checkpoint.",
+      "checkpoint.cut", .note, "A checkpointed stream ends after a checkpoint.",
       "Xen: tools/libs/guest/xg_sr_restore.c, restore (a failover takes the last complete one)",
       .image { look in
         guard let ending = look.survey.ending, ending != .end, ending != .opaque else { return }
@@ -158,12 +158,12 @@ extension Rule {
         guard trailing.kind == .afterEnd, let name = look.secondImage(trailing) else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected nothing after END, got \(look.survey.trailingByteCount) octets that begin with \(name)"
+          "expected nothing after END, got \(look.survey.trailingByteCount) bytes that begin with \(name)"
         )
       }),
     Rule(
       "trailing.octets", .note,
-      "Nothing follows the end of an image, but for what a volume holds behind it.",
+      "Nothing follows the end of an image, but for what a volume holds after it.",
       "Spec: libxl-migration-stream, END; Xen 4.20 leaves the rest unread",
       .trailing { look, trailing in
         guard trailing.kind == .afterEnd, !look.isHandshake(trailing),
@@ -171,19 +171,19 @@ extension Rule {
         else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected nothing after END, got \(look.survey.trailingByteCount) octets: "
+          "expected nothing after END, got \(look.survey.trailingByteCount) bytes: "
             + "\"\(trailing.first.prefix(32).printable)\"")
       }),
   ]
 }
 
-extension Inspection {
-  fileprivate func isHandshake(_ trailing: Trailing) -> Bool {
+extension VerificationContext {
+  fileprivate func isHandshake(_ trailing: TrailingBytes) -> Bool {
     trailing.isHandshake(byteCount: survey.trailingByteCount)
   }
 
-  /// The name of the header that the octets begin with.
-  fileprivate func secondImage(_ trailing: Trailing) -> String? {
+  /// The name of the header that the bytes begin with.
+  fileprivate func secondImage(_ trailing: TrailingBytes) -> String? {
     switch Container(trailing.first) {
     case .xl: "an xl header"
     case .libxl: "a libxl header"

@@ -91,12 +91,12 @@ extension Rule {
           && ![.hvmParams, .vcpuContext].contains($0.type)
       }) { look, record in
         let checkpoint = look.libxc.checkpoint
-        if Layouts.of(record.type)?.perVCPU == true {
+        if RecordSchemas.of(record.type)?.perVCPU == true {
           guard let id = record.vcpuID, record.length > 8, checkpoint.has(record.type, vcpu: id)
           else { return }
           look.report(record, "vcpu_id", at: 0, "expected a vCPU that has none yet, got \(id)")
         } else if let place = checkpoint.first[record.type] {
-          look.report(record, "", "expected one, got a second behind \(place.text)")
+          look.report(record, "", "expected one, got a second after \(place.text)")
         }
       }),
   ]
@@ -171,18 +171,18 @@ extension Rule {
       id + ".missing", severity, sentence, source,
       .completion { look, record in
         guard guest == nil || look.libxc.guest == guest else { return }
-        let isThere =
+        let exists =
           eachCheckpoint ? look.libxc.checkpoint.has(type) : look.libxc.has(type)
-        guard !isThere, eachCheckpoint || look.count == 0 else { return }
+        guard !exists, eachCheckpoint || look.count == 0 else { return }
         look.report(record, "", "expected \(name) before it, got none")
       })
   }
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports a record of a type that has come already.
   func reportSecond(_ record: Record) {
     guard let place = libxc.first[record.type] else { return }
-    report(record, "", "expected one, got a second behind \(place.text)")
+    report(record, "", "expected one, got a second after \(place.text)")
   }
 }

@@ -9,7 +9,7 @@ extension Rule {
 
   static let pv: [Rule] = [
     Rule(
-      "x86-pv-info.width", .error, "A guest has words of 4 octets and 3 table levels, or 8 and 4.",
+      "x86-pv-info.width", .error, "A guest has words of 4 bytes and 3 table levels, or 8 and 4.",
       file + "valid_x86_pv_info_combination",
       .record([.x86PVInfo]) { look, record in
         guard record.body.count >= 2 else { return }
@@ -84,12 +84,15 @@ extension Rule {
         }
       }),
     Rule(
-      "vcpu.id", .error, "A vCPU's number is below \(Survey.vcpuLimit).",
+      "vcpu.id", .error, "A vCPU's number is below \(ImageSummary.vcpuLimit).",
       file + "handle_x86_pv_vcpu_blob; xen/arch/x86/include/asm/config.h, MAX_VIRT_CPUS",
       .rows({ $0.isVCPUStateOfXen }) {
         look, record in
-        guard let id = record.vcpuID, record.length > 8, id >= Survey.vcpuLimit else { return }
-        look.report(record, "vcpu_id", at: 0, "expected less than \(Survey.vcpuLimit), got \(id)")
+        guard let id = record.vcpuID, record.length > 8, id >= ImageSummary.vcpuLimit else {
+          return
+        }
+        look.report(
+          record, "vcpu_id", at: 0, "expected less than \(ImageSummary.vcpuLimit), got \(id)")
       }),
     Rule(
       "vcpu-basic.size", .error, "The context has the size of the guest's width.",
@@ -146,21 +149,21 @@ extension Rule {
           "expected a pfn of at most \(limit.hex()), got \(context.startInfo.pfn.hex())")
       }),
     Rule(
-      "vcpu-extended.size", .error, "The extended context has at most 128 octets.",
+      "vcpu-extended.size", .error, "The extended context has at most 128 bytes.",
       file + "handle_x86_pv_vcpu_blob",
       .record([.x86PVVCPUExtended]) { look, record in
         guard record.length > 8 + 128 else { return }
         look.report(record, "length", at: -4, "expected at most 136, got \(record.length)")
       }),
     Rule(
-      "vcpu-xsave.size", .error, "The extended processor state has at least 16 octets.",
+      "vcpu-xsave.size", .error, "The extended processor state has at least 16 bytes.",
       file + "handle_x86_pv_vcpu_blob",
       .record([.x86PVVCPUXsave]) { look, record in
         guard record.length > 8, record.length < 8 + 16 else { return }
         look.report(record, "length", at: -4, "expected 8 or at least 24, got \(record.length)")
       }),
     Rule(
-      "vcpu-msrs.reserved", .error, "The reserved octets of an MSR are zero: Xen refuses others.",
+      "vcpu-msrs.reserved", .error, "The reserved bytes of an MSR are zero: Xen refuses others.",
       "Xen: xen/arch/x86/domctl.c, XEN_DOMCTL_set_vcpu_msrs",
       .record([.x86PVVCPUMSRs]) { look, record in
         for offset in stride(from: 8, through: record.body.count - 16, by: 16) {
@@ -208,7 +211,7 @@ extension Record {
   }
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports the first page of the p2m that has a problem, and how many more have one.
   fileprivate func reportFrames(_ problem: (Int, UInt64) -> String?) {
     let wrong = libxc.p2m.pfns.indices.filter { problem($0, libxc.p2m.pfns[$0]) != nil }

@@ -66,7 +66,7 @@ extension Rule {
       .rows({ $0.isVCPUStateOfXen }) {
         look, record in
         guard let count = look.configuration?.vcpuCount, let id = record.vcpuID,
-          record.length > 8, id < Survey.vcpuLimit, Int(id) >= count
+          record.length > 8, id < ImageSummary.vcpuLimit, Int(id) >= count
         else { return }
         look.report(
           record, "vcpu_id", at: 0, "expected less than \(count) (b_info.max_vcpus), got \(id)")

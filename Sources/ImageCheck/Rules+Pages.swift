@@ -24,11 +24,11 @@ extension Rule {
         else { return }
         look.report(
           record, "count", at: 0,
-          "expected at most \((record.length - 8) / 8) in \(record.length) octets, got \(count)")
+          "expected at most \((record.length - 8) / 8) in \(record.length) bytes, got \(count)")
       }),
     Rule(
       "page-data.length", .error,
-      "The body is its head, the table and one page for each entry that has contents.", handler,
+      "The body is its header, the table and one page for each entry that has contents.", handler,
       .pages { look, record, pages in
         let count = pages.counts.reduce(0, +)
         let expected = UInt64(8 + 8 * count) + UInt64(pages.dataCount) * UInt64(pageByteCount)
@@ -140,7 +140,7 @@ extension Record {
   }
 }
 
-extension Inspection {
+extension VerificationContext {
   /// Reports the first entry of a table that `isWrong`.
   fileprivate func reportFirst(
     _ record: Record, _ pages: PageTableSummary, _ isWrong: (PageEntry) -> Bool,

@@ -38,7 +38,7 @@ extension Rule {
         look.report(record, "length", at: -4, "expected contents, got none: readers ignore it")
       }),
     Rule(
-      "record.reserved", .warning, "Reserved octets are zero.",
+      "record.reserved", .warning, "Reserved bytes are zero.",
       "Spec: libxc-migration-stream, Records",
       .any { look, record in
         // Of X86_MSR_POLICY they are an error: "msr-policy.flags".
@@ -48,10 +48,10 @@ extension Rule {
         guard let wrong = nonZeroReserved(record.type.streamFields(fields), in: record.body)
         else { return }
         look.report(
-          record, wrong.path, at: wrong.offset, "expected zero, got 0x\(wrong.octets.hexDigits)")
+          record, wrong.path, at: wrong.offset, "expected zero, got 0x\(wrong.bytes.hexDigits)")
       }),
     Rule(
-      "record.padding", .warning, "The padding behind a body is zero.",
+      "record.padding", .warning, "The padding after a body is zero.",
       "Spec: libxc-migration-stream, Records, padding",
       .padding { look, record, padding in
         guard padding.contains(where: { $0 != 0 }) else { return }
@@ -153,7 +153,7 @@ extension RecordType {
   fileprivate func streamFields(_ fields: [Field]) -> ArraySlice<Field> {
     switch self {
     case .sharedInfo: []
-    default: Layouts.of(self)?.isVCPUStateOfXen == true ? fields.prefix(2) : fields[...]
+    default: RecordSchemas.of(self)?.isVCPUStateOfXen == true ? fields.prefix(2) : fields[...]
     }
   }
 }

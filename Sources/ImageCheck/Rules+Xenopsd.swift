@@ -118,7 +118,7 @@ extension Rule {
         guard header.bytes.count > 64, let last = header.bytes.last, last != 0 else { return }
         look.report(
           header, "xml", at: header.bytes.count - 1,
-          "expected a NUL at the end, got \(last.hex(2)): libvirt reads behind it")
+          "expected a NUL at the end, got \(last.hex(2)): libvirt reads after it")
       }),
     Rule(
       "libvirt-header.xml-nul", .warning,

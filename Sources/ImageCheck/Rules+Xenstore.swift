@@ -61,7 +61,7 @@ extension Rule {
       }),
     Rule(
       "emulator-xenstore.many", .warning,
-      "There are at most \(XenstorePairs.limit) keys: the ones behind are not looked at.",
+      "There are at most \(XenstorePairs.limit) keys: the ones after are not looked at.",
       "Rationale: QEMU needs three for each memory region, and has few of those",
       .record(types) { look, record in
         let count = record.body.dropFirst(8).count { $0 == 0 } / 2
@@ -84,7 +84,7 @@ private struct XenstorePairs: Sequence, IteratorProtocol {
     var keyProblem: String? {
       if key.isEmpty { return "a key" }
       if key.first == 0x2F { return "a relative key" }
-      if key.count > 2048 { return "a key of at most 2048 octets" }
+      if key.count > 2048 { return "a key of at most 2048 bytes" }
       guard key.allSatisfy(XenstorePairs.isAllowed) else {
         return "letters, digits and -_@ between slashes"
       }
@@ -110,8 +110,8 @@ private struct XenstorePairs: Sequence, IteratorProtocol {
   }
 
   /// Letters, digits and -/_@. A dot is not among them, so ".." cannot stand there.
-  private static func isAllowed(_ octet: UInt8) -> Bool {
-    switch octet {
+  private static func isAllowed(_ byte: UInt8) -> Bool {
+    switch byte {
     case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2F, 0x5F, 0x40: true
     default: false
     }

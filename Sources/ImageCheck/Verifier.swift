@@ -1,4 +1,4 @@
-// Verifying an image: one walk over its heads, with all rules.
+// Verifying an image: one walk over its headers, with all rules.
 
 internal import Bytes
 internal import Format
@@ -8,8 +8,8 @@ public import SystemIO
 
 /// Says whether an image is good: whether Xen restores it, to the guest that was saved.
 ///
-/// Reads heads only; page contents are passed over. Memory is bounded whatever the image says: the
-/// longest head (`StreamReader.Limit.head`, a few times), the p2m's pages (17 MiB, for guests of
+/// Reads headers only; page contents are passed over. Memory is bounded whatever the image says: the
+/// longest header (`StreamReader.Limit.header`, a few times), the p2m's pages (17 MiB, for guests of
 /// 2 TiB), the survey (2 MiB) and 1000 findings.
 public struct Verifier {
   public struct Options: Sendable {
@@ -25,15 +25,15 @@ public struct Verifier {
 
   private let source: Source
   private let options: Options
-  private let edits: (@Sendable (Part) -> Part)?
+  private let edits: (@Sendable (StreamElement) -> StreamElement)?
   /// Sees every part after the rules have.
-  private let observe: ((Part) -> Void)?
+  private let observe: ((StreamElement) -> Void)?
 
   /// A verifier of what `source` holds from its position on; a pipe is read to its end.
   ///
   /// `observe` sees every part after the rules have: for those who need the facts of the same walk.
   public init(
-    _ source: Source, options: Options = Options(), observe: ((Part) -> Void)? = nil
+    _ source: Source, options: Options = Options(), observe: ((StreamElement) -> Void)? = nil
   ) {
     self.source = source
     self.options = options
@@ -42,7 +42,7 @@ public struct Verifier {
   }
 
   /// A verifier of an image as it will be with its edits.
-  public init(_ document: ImageDocument, options: Options = Options()) throws(SystemError) {
+  public init(_ document: ImageDocument, options: Options = Options()) throws {
     source = try document.source.duplicate()
     self.options = options
     observe = nil
@@ -50,18 +50,16 @@ public struct Verifier {
   }
 
   /// Walks over the whole image. What is wrong with it is in the report: only the system throws.
-  public func run() throws(StreamError) -> VerifyReport {
+  public func run() throws -> VerifyReport {
     let source = source
     return try Progress.phase("checking", of: source.byteCount, done: { source.position }) {
-      () throws(StreamError) in try walk()
+      try walk()
     }
   }
 
-  private func walk() throws(StreamError) -> VerifyReport {
-    let inspection = Inspection()
-    do {
-      if let problem = try source.unfinishedEdit() { inspection.findUnfinishedEdit(problem) }
-    } catch { throw StreamError(error) }
+  private func walk() throws -> VerifyReport {
+    let inspection = VerificationContext()
+    if let problem = try source.unfinishedEdit() { inspection.findUnfinishedEdit(problem) }
     let start = source.position
     try visitToEnd(StreamReader(source), inspection)
     // Where the stream cannot be read to its end, that is what is wrong with it.
@@ -74,17 +72,17 @@ public struct Verifier {
   }
 
   /// As `run`, but only up to the first record of pages, and without the rules for a whole image.
-  public func runFront() throws(StreamError) -> VerifyReport {
-    let inspection = Inspection()
+  public func runFront() throws -> VerifyReport {
+    let inspection = VerificationContext()
     var reader = StreamReader(source)
     try visit(&reader, inspection, toPages: true)
     return VerifyReport(inspection, isStrict: options.isStrict)
   }
 
-  /// As `run`, but of the pages only the first record: an index knows the records behind them. What rules miss of the
+  /// As `run`, but of the pages only the first record: an index knows the records after them. What rules miss of the
   /// pages is in the report as well; it says something only beside that of the image without edits.
-  public func runAround(_ index: RecordIndex, tail: Int) throws(StreamError) -> VerifyReport {
-    let inspection = Inspection()
+  public func runAround(_ index: RecordIndex, tail: Int) throws -> VerifyReport {
+    let inspection = VerificationContext()
     var reader = StreamReader(source)
     try visit(&reader, inspection, toPages: true)
     try visitToEnd(index.reader(at: tail, source), inspection)
@@ -92,22 +90,22 @@ public struct Verifier {
   }
 
   private func visitToEnd(
-    _ reader: StreamReader, _ inspection: Inspection
-  ) throws(StreamError) {
+    _ reader: StreamReader, _ inspection: VerificationContext
+  ) throws {
     var reader = reader
-    do throws(StreamError) {
+    do {
       try visit(&reader, inspection, toPages: false)
       inspection.finish(reader.ending, at: source.position)
-    } catch {
+    } catch let error as StreamError {
       if case .system = error.kind { throw error }
       inspection.fail(error, at: source.position)
     }
   }
 
-  /// Shows rules one part after another, to the end or past the head of the first PAGE_DATA.
+  /// Shows rules one part after another, to the end or past the header of the first PAGE_DATA.
   private func visit(
-    _ reader: inout StreamReader, _ inspection: Inspection, toPages: Bool
-  ) throws(StreamError) {
+    _ reader: inout StreamReader, _ inspection: VerificationContext, toPages: Bool
+  ) throws {
     while let read = try reader.next() {
       let part = edits?(read) ?? read
       defer { observe?(part) }
@@ -122,10 +120,10 @@ public struct Verifier {
     }
   }
 
-  /// Looks at the octets behind a record's head that rules care for, and at its padding.
+  /// Looks at the bytes after a record's header that rules care for, and at its padding.
   private func finish(
-    _ record: Record, _ reader: inout StreamReader, _ inspection: Inspection
-  ) throws(StreamError) {
+    _ record: Record, _ reader: inout StreamReader, _ inspection: VerificationContext
+  ) throws {
     guard record.payloadByteCount > 0 else {
       inspection.visit(record, padding: record.padding, head: Array(record.body.dropFirst(8)))
       return
@@ -135,7 +133,7 @@ public struct Verifier {
     guard record.type != .pageData else { return }
     let padding = Int(reader.payloadAndPadding - record.payloadByteCount)
     let headCount = Int(min(8, record.payloadByteCount))
-    let arena = Arena(capacity: 16)
+    let arena = PageAlignedBuffer(capacity: 16)
     try reader.loadPayload(headCount, into: arena)
     guard reader.ending == nil else { return }
     let head = Array(record.body.dropFirst(8)) + arena.copy(0..<headCount)
@@ -146,17 +144,15 @@ public struct Verifier {
     inspection.visit(record, padding: arena.copy(0..<padding), head: head)
   }
 
-  /// Counts what follows the image. What came in pieces is put together first.
+  /// Counts what follows the image. What came in chunks is put together first.
   private func finish(
-    _ trailing: Trailing, _ inspection: Inspection
-  ) throws(StreamError) {
-    do {
-      let first = try source.read(64)
-      let rest = try source.skip(.max)
-      inspection.visit(
-        Trailing(kind: trailing.kind, offset: trailing.offset, first: first),
-        byteCount: UInt64(first.count) + rest)
-    } catch { throw StreamError(error, offset: source.position) }
+    _ trailing: TrailingBytes, _ inspection: VerificationContext
+  ) throws {
+    let first = try source.read(64)
+    let rest = try source.skip(.max)
+    inspection.visit(
+      TrailingBytes(kind: trailing.kind, offset: trailing.offset, first: first),
+      byteCount: UInt64(first.count) + rest)
   }
 }
 
@@ -168,10 +164,10 @@ public struct VerifyReport: Sendable {
   /// How many each rule has found, those that were not kept too; in the order of `Rule.all`,
   /// without the rules that found nothing.
   public let counts: [(rule: Rule, count: Int)]
-  public let survey: Survey
+  public let survey: ImageSummary
   public let isStrict: Bool
 
-  init(_ inspection: Inspection, isStrict: Bool) {
+  init(_ inspection: VerificationContext, isStrict: Bool) {
     findings = inspection.findings
     counts = zip(inspection.book.rules, inspection.counts).filter { $0.1 > 0 }
       .map { (rule: $0.0, count: $0.1) }

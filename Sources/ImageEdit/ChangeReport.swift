@@ -12,7 +12,7 @@ public struct ChangeReport: Sendable {
     public let kind: Kind
     /// "record 17 (X86_TSC_INFO)" or "domain header".
     public let place: String
-    /// Octets from the start of the source, for what came from there.
+    /// Bytes from the start of the source, for what came from there.
     public let offset: UInt64
     /// The field's path; "" where the whole is meant.
     public let field: String
@@ -38,7 +38,7 @@ public struct ChangeReport: Sendable {
     }
   }
 
-  /// Details that are kept; the counts go on.
+  /// Details that are kept; the counts continue.
   public static let detailLimit = 1000
 
   /// The headers of the source, as they were read.
@@ -52,8 +52,8 @@ public struct ChangeReport: Sendable {
   public internal(set) var dropped = 0
   public internal(set) var inserted = 0
   public internal(set) var headersChanged = 0
-  public internal(set) var octetsRead: UInt64 = 0
-  public var octetsWritten: UInt64 = 0
+  public internal(set) var bytesRead: UInt64 = 0
+  public var bytesWritten: UInt64 = 0
   public internal(set) var changes: [Change] = []
   /// Changes beyond the limit, which are only counted.
   public internal(set) var changesLeftOut = 0
@@ -72,13 +72,13 @@ public struct ChangeReport: Sendable {
 
   /// Notes every field that differs between two bodies of the same rows.
   mutating func noteFields(
-    _ place: String, _ offset: UInt64, _ layout: BodyLayout, _ before: [UInt8], _ after: [UInt8]
+    _ place: String, _ offset: UInt64, _ layout: BodySchema, _ before: [UInt8], _ after: [UInt8]
   ) {
     if before.count != after.count {
       note(
         Change(
           kind: .changed, place: place, offset: offset, field: "",
-          before: "\(before.count) octets", after: "\(after.count) octets"))
+          before: "\(before.count) bytes", after: "\(after.count) bytes"))
       return
     }
     layout.walk(after) { slot in
@@ -123,6 +123,6 @@ public struct ChangeReport: Sendable {
       parts.append("\(headersChanged) header\(headersChanged == 1 ? "" : "s") changed")
     }
     return parts.joined(separator: ", ")
-      + "; \(octetsRead.grouped) octets in, \(octetsWritten.grouped) out"
+      + "; \(bytesRead.grouped) bytes in, \(bytesWritten.grouped) out"
   }
 }

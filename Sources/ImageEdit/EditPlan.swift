@@ -3,7 +3,7 @@
 
 internal import Bytes
 internal import Format
-public import Stream
+internal import Stream
 public import SystemIO
 
 /// How the edits of a document reach its file.
@@ -34,7 +34,7 @@ extension ImageDocument {
   /// Finds out how the edits reach the file. `unit` is in what a file can get longer at its front (0: it
   /// cannot), `room` how much of it is wanted after the configuration. Where lengths change, the room
   /// takes it up: the header has it afterwards as it will be written.
-  public func plan(unit: UInt64, room wanted: Int = 0) throws(StreamError) -> EditPlan {
+  public func plan(unit: UInt64, room wanted: Int = 0) throws -> EditPlan {
     let outer = index.headers.first.flatMap { header($0.kind) }
     let room = outer.flatMap { HeaderRoom.byteCount($0) }
     if wanted > 0, room == nil {
@@ -76,12 +76,10 @@ extension ImageDocument {
   private func frontPlan(
     _ parts: [ChangedPart], _ end: UInt64, _ outer: Header?, _ room: Int?,
     _ asked: (unit: UInt64, room: Int)
-  ) throws(StreamError) -> EditPlan {
+  ) throws -> EditPlan {
     let old: [UInt8]
-    do {
-      source.seek(0)
-      old = try source.read(Int(end))
-    } catch { throw StreamError(error, offset: 0) }
+    source.seek(0)
+    old = try source.read(Int(end))
     guard old.count == Int(end) else {
       throw StreamError(
         .truncated, path: source.path, offset: UInt64(old.count),
@@ -141,7 +139,7 @@ extension ImageDocument {
   private struct Reason: Error { let text: String }
 
   /// The edited parts in their order, with as much of each as an edit can change.
-  private func changedParts() throws(StreamError) -> Result<[ChangedPart], Reason> {
+  private func changedParts() throws -> Result<[ChangedPart], Reason> {
     var out: [ChangedPart] = []
     for (kind, bytes) in editedHeaders {
       guard let before = index.header(kind) else { continue }
@@ -177,7 +175,7 @@ extension ImageDocument {
   }
 
   /// What the edits change, field by field.
-  public func changes() throws(StreamError) -> ChangeReport {
+  public func changes() throws -> ChangeReport {
     var report = ChangeReport()
     report.headersRead = index.headers
     report.isOfFront = index.coverage != .all
@@ -196,7 +194,7 @@ extension ImageDocument {
     report.recordsRead = index.entries.count
     report.recordsWritten = report.recordsRead
     report.kept = report.recordsRead - report.changed
-    report.octetsRead = source.bytesRead
+    report.bytesRead = source.bytesRead
     return report
   }
 

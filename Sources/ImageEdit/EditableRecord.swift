@@ -7,15 +7,15 @@ public import SystemIO
 
 /// A record on its way through a rewrite, or one made from nothing.
 ///
-/// Its head can be changed at once. Its payload stays in the source until it is asked for; what is
+/// Its header can be changed at once. Its payload stays in the source until it is asked for; what is
 /// never asked for moves from source to sink without passing through memory.
 public final class EditableRecord {
   /// The record; its body is what will be written.
   public private(set) var record: Record
-  /// The head as it was read, once it has been changed; nil before.
+  /// The header as it was read, once it has been changed; nil before.
   public private(set) var original: [UInt8]?
   /// The payload in memory; nil while it is in the source, or where there is none.
-  public private(set) var loadedPayload: Arena?
+  public private(set) var loadedPayload: PageAlignedBuffer?
   /// Changes whenever places in the body may have moved: with every new body but those that are known
   /// to be of the same shape.
   public private(set) var shape = 0
@@ -28,14 +28,14 @@ public final class EditableRecord {
   /// What writes the record where its payload gets another shape; nil where it is written as it is.
   public var streamer: (any RecordStreamer)?
   /// Reads the payload while the record is the current one of its stream.
-  private var loader: ((Arena, Int) throws(StreamError) -> Void)?
+  private var loader: ((PageAlignedBuffer, Int) throws -> Void)?
   /// Whether the record is still the current one of its stream, or stands by itself.
   public private(set) var isValid = true
 
   /// A record that was read; `loader` reads its payload into memory.
   public init(
     reading record: Record, from source: Source? = nil,
-    loader: ((Arena, Int) throws(StreamError) -> Void)? = nil
+    loader: ((PageAlignedBuffer, Int) throws -> Void)? = nil
   ) {
     self.record = record
     self.source = source
@@ -52,7 +52,7 @@ public final class EditableRecord {
 
   public var type: RecordType { record.type }
   public var body: [UInt8] { record.body }
-  /// Octets of the payload, wherever it is.
+  /// Bytes of the payload, wherever it is.
   public var payloadByteCount: Int {
     Int(record.payloadByteCount)
   }
@@ -62,7 +62,7 @@ public final class EditableRecord {
     original != nil && original != record.body || isPayloadChanged || streamer?.isChanging == true
   }
 
-  /// Replaces the head's bytes. `keepsShape`: all places are where they were.
+  /// Replaces the header's bytes. `keepsShape`: all places are where they were.
   public func setBody(_ body: [UInt8], keepsShape: Bool = false) {
     if !keepsShape { shape &+= 1 }
     if original == nil { original = record.body }
@@ -74,7 +74,7 @@ public final class EditableRecord {
   }
 
   /// Sets one field.
-  public func set(_ path: String, _ value: FieldValue) throws(FormatError) {
+  public func set(_ path: String, _ value: FieldValue) throws {
     let slot = try record.layout.slot(path, in: record.body)
     var body = record.body
     try slot.set(value, in: &body)
@@ -82,27 +82,28 @@ public final class EditableRecord {
   }
 
   /// The payload in memory; loads it from the source the first time.
-  public func payload() throws(StreamError) -> Arena? {
+  public func payload() throws -> PageAlignedBuffer? {
     if let loadedPayload { return loadedPayload }
     guard payloadByteCount > 0, let loader else { return nil }
-    let arena = source?.takeSpare(payloadByteCount) ?? Arena(capacity: payloadByteCount)
+    let arena =
+      source?.takeRecycled(payloadByteCount) ?? PageAlignedBuffer(capacity: payloadByteCount)
     try loader(arena, payloadByteCount)
     loadedPayload = arena
     self.loader = nil
     return arena
   }
 
-  /// Notes that octets of the loaded payload were written to.
+  /// Notes that bytes of the loaded payload were written to.
   public func markPayloadChanged() { isPayloadChanged = true }
 
-  /// A copy that stands by itself: head and payload in memory.
-  public func copy() throws(StreamError) -> EditableRecord {
+  /// A copy that stands by itself: header and payload in memory.
+  public func copy() throws -> EditableRecord {
     var body = record.body
     if let payload = try payload() { body += payload.copy(0..<payloadByteCount) }
     return EditableRecord(making: type, body: body, record.context)
   }
 
-  /// Ends the record's time: its payload is behind the source's position now.
+  /// Ends the record's time: its payload is after the source's position now.
   public func invalidate() {
     isValid = false
     loader = nil
@@ -110,6 +111,6 @@ public final class EditableRecord {
     // The next record's payload gets the memory: new pages cost more than what is read into them.
     guard var payload = loadedPayload else { return }
     loadedPayload = nil
-    if isKnownUniquelyReferenced(&payload) { source?.keepSpare(payload) }
+    if isKnownUniquelyReferenced(&payload) { source?.recycle(payload) }
   }
 }

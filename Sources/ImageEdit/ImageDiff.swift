@@ -28,7 +28,7 @@ public struct Difference: Sendable {
   /// there is none.
   public var anchor = 0
   /// The field's place in the second image, for writing it into the first.
-  public var slot: Slot?
+  public var slot: FieldLocation?
   /// What a field holds in the second image, and in the first.
   public var value: FieldValue?
   public var valueBefore: FieldValue?
@@ -76,7 +76,7 @@ public struct ImageDiff {
       seen.insert(key)
       guard let other = numbersB[key] else {
         var difference = Difference(
-          kind: .missing, path: key.title, before: "\(try a.record(number).length) octets",
+          kind: .missing, path: key.title, before: "\(try a.record(number).length) bytes",
           after: "")
         difference.isWhole = true
         difference.recordA = number
@@ -94,7 +94,7 @@ public struct ImageDiff {
     }
     for (position, (key, number)) in keysB.enumerated() where !seen.contains(key) {
       var difference = Difference(
-        kind: .added, path: key.title, before: "", after: "\(try b.record(number).length) octets")
+        kind: .added, path: key.title, before: "", after: "\(try b.record(number).length) bytes")
       difference.isWhole = true
       difference.recordB = number
       difference.anchor = anchors[position]
@@ -143,7 +143,7 @@ public struct ImageDiff {
       return
     }
     let count = kind.byteCount
-    let layout = BodyLayout(kind.fields, BodyContext(order: one.order))
+    let layout = BodySchema(kind.fields, BodyContext(order: one.order))
     let (before, after) = (Array(one.bytes.prefix(count)), Array(other.bytes.prefix(count)))
     // The length of a configuration differs with the configuration.
     for slot in layout.slots(in: before)
@@ -153,7 +153,7 @@ public struct ImageDiff {
   }
 
   private func field(
-    _ slot: Slot, _ before: [UInt8], _ after: [UInt8], prefix: String, _ numberA: Int,
+    _ slot: FieldLocation, _ before: [UInt8], _ after: [UInt8], prefix: String, _ numberA: Int,
     _ numberB: Int, _ visit: (Difference) throws -> Void
   ) throws {
     let range = slot.offset..<slot.offset + slot.byteCount
@@ -229,7 +229,7 @@ public struct ImageDiff {
     _ key: Key, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int
   ) -> Difference {
     var difference = Difference(
-      kind: .body, path: key.title, before: "\(one.length) octets", after: "\(other.length) octets")
+      kind: .body, path: key.title, before: "\(one.length) bytes", after: "\(other.length) bytes")
     difference.recordA = numberA
     difference.recordB = numberB
     return difference
@@ -241,21 +241,21 @@ public struct ImageDiff {
     var readers = (a.reader(at: numberA), b.reader(at: numberB))
     _ = try readers.0.next()
     _ = try readers.1.next()
-    let scratch = (Arena(capacity: 1 << 18), Arena(capacity: 1 << 18))
+    let scratch = (PageAlignedBuffer(capacity: 1 << 18), PageAlignedBuffer(capacity: 1 << 18))
     var left = Int(one.payloadByteCount)
     while left > 0 {
-      let piece = min(left, 1 << 18)
-      try readers.0.loadPayload(piece, into: scratch.0)
-      try readers.1.loadPayload(piece, into: scratch.1)
-      if scratch.0.copy(0..<piece) != scratch.1.copy(0..<piece) { return false }
-      left -= piece
+      let chunk = min(left, 1 << 18)
+      try readers.0.loadPayload(chunk, into: scratch.0)
+      try readers.1.loadPayload(chunk, into: scratch.1)
+      if scratch.0.copy(0..<chunk) != scratch.1.copy(0..<chunk) { return false }
+      left -= chunk
     }
     return true
   }
 
   /// Whether the record is a list whose elements say what they are about.
   private func isKeyed(_ record: Record) -> Bool {
-    Layouts.of(record.type)?.isKeyed ?? false
+    RecordSchemas.of(record.type)?.isKeyed ?? false
   }
 
   /// Compares lists: by the names of their elements.
@@ -296,14 +296,14 @@ public struct ImageDiff {
     let path: String
     let text: String
     let value: FieldValue
-    let slot: Slot
+    let slot: FieldLocation
   }
 
   /// All single values of a record by paths that name elements by what they are about. Counts
   /// follow from the elements and are left out.
   private func leaves(_ record: Record) -> [Leaf] {
     var out: [Leaf] = []
-    func add(_ slot: Slot, _ path: String) {
+    func add(_ slot: FieldLocation, _ path: String) {
       if slot.isLeaf {
         if case .reserved = slot.field.kind { return }
         let value = slot.value(in: record.body)
@@ -327,7 +327,7 @@ public struct ImageDiff {
   }
 
   /// What an element is about: a parameter's or MSR's name, a CPUID leaf; else its number.
-  private func name(_ element: Slot, _ record: Record) -> String {
+  private func name(_ element: FieldLocation, _ record: Record) -> String {
     let children = record.layout.children(of: element, in: record.body)
     func number(_ field: String) -> (UInt64, Field)? {
       guard let slot = children.first(where: { $0.field.name == field }),
@@ -357,7 +357,8 @@ extension Field {
 
 extension Difference {
   fileprivate init(
-    _ path: String, _ slot: Slot, _ before: FieldValue, _ after: FieldValue, _ recordA: Int,
+    _ path: String, _ slot: FieldLocation, _ before: FieldValue, _ after: FieldValue,
+    _ recordA: Int,
     _ recordB: Int
   ) {
     let texts = Difference.texts(slot.field, before, after)
@@ -369,18 +370,18 @@ extension Difference {
     valueBefore = before
   }
 
-  /// What people read: of long octets that differ, the part where they begin to.
+  /// What people read: of long bytes that differ, the part where they begin to.
   private static func texts(
     _ field: Field, _ before: FieldValue, _ after: FieldValue
   ) -> (before: String, after: String) {
-    guard case .octets(let x) = before, case .octets(let y) = after, max(x.count, y.count) > 32,
+    guard case .bytes(let x) = before, case .bytes(let y) = after, max(x.count, y.count) > 32,
       let first = (0..<max(x.count, y.count)).first(where: {
         $0 >= x.count || $0 >= y.count || x[$0] != y[$0]
       })
     else { return (field.text(of: before), field.text(of: after)) }
     let guess = field.isGuess ? "; where it ends is a guess" : ""
-    func text(_ octets: [UInt8]) -> String {
-      "\(octets.dropFirst(first).prefix(16).hexDigits) at +\(first.hex()) of \(octets.count) octets"
+    func text(_ bytes: [UInt8]) -> String {
+      "\(bytes.dropFirst(first).prefix(16).hexDigits) at +\(first.hex()) of \(bytes.count) bytes"
     }
     return (text(x), text(y) + guess)
   }

@@ -1,49 +1,36 @@
 // Reading and writing an image by path.
 
-public import Bytes
+internal import Bytes
 public import Format
 public import JSON
 public import Markup
-public import Stream
+internal import Stream
 internal import SystemIO
 
 /// Where a path leads.
 public enum ImagePlace: Sendable {
   /// A field of a header; nil for all of it.
-  case header(HeaderKind, Slot?)
+  case header(HeaderKind, FieldLocation?)
   /// A field of a record; nil for all of it.
-  case record(Int, Slot?)
+  case record(Int, FieldLocation?)
   /// A place in the configuration.
   case config(JSONPath)
   /// A place in libvirt's XML or xenopsd's record.
   case text(DomainText, MarkupPath)
 }
 
-/// An image that cannot be read on, or a path that leads nowhere.
-public enum ImagePathError: Error, CustomStringConvertible {
-  case stream(StreamError)
-  case path(FormatError)
-
-  public var description: String {
-    switch self {
-    case .stream(let error): error.description
-    case .path(let error): error.description
-    }
-  }
-}
-
 extension ImageDocument {
   /// The place of a path.
-  public func resolve(_ path: ImagePath) throws(ImagePathError) -> ImagePlace {
+  public func resolve(_ path: ImagePath) throws -> ImagePlace {
     switch path.root {
     case .config:
       do { return .config(try JSONPath(parsing: path.inside)) } catch {
-        throw .path(FormatError(.invalid, field: path.text, "\(error)"))
+        throw FormatError(.invalid, field: path.text, "\(error)")
       }
     case .text(let kind):
       guard try text(kind) != nil else { throw missing(path, kind.missing) }
       do { return .text(kind, try MarkupPath(parsing: path.inside)) } catch {
-        throw .path(FormatError(.invalid, field: path.text, "\(error)"))
+        throw FormatError(.invalid, field: path.text, "\(error)")
       }
     case .header(let kind):
       guard let header = header(kind) else { throw missing(path, kind.title) }
@@ -77,7 +64,7 @@ extension ImageDocument {
   }
 
   /// Whether what is at this place concerns no part of the image but its own: to see what an edit
-  /// there does, nothing behind it has to be looked at.
+  /// there does, nothing after it has to be looked at.
   public func isSelfContained(_ place: ImagePlace) -> Bool {
     switch place {
     case .config(let path): !ImageDocument.concernsStream(path)
@@ -106,41 +93,37 @@ extension ImageDocument {
     return ![.pageData, .x86PVInfo, .x86PVP2MFrames].contains(index.entries[number - 1].type)
   }
 
-  private func missing(_ path: ImagePath, _ what: String) -> ImagePathError {
-    .path(FormatError(.unknownName, field: path.text, "the image has no \(what)"))
+  private func missing(_ path: ImagePath, _ what: String) -> FormatError {
+    FormatError(.unknownName, field: path.text, "the image has no \(what)")
   }
 
-  private func first(_ type: RecordType, _ path: ImagePath) throws(ImagePathError) -> Int {
+  private func first(_ type: RecordType, _ path: ImagePath) throws -> Int {
     guard let number = numbers(of: type).first else { throw missing(path, type.name) }
     return number
   }
 
-  private func read(_ number: Int) throws(ImagePathError) -> Record {
-    do { return try record(number) } catch { throw .stream(error) }
-  }
-
   private func place(
     _ number: Int, _ inside: String, _ path: ImagePath
-  ) throws(ImagePathError) -> ImagePlace {
-    let record = try read(number)
+  ) throws -> ImagePlace {
+    let record = try record(number)
     return .record(number, try slot(inside, record.layout, record.body, path, record.type.name))
   }
 
   private func slot(
-    _ inside: String, _ layout: BodyLayout, _ body: [UInt8], _ path: ImagePath, _ title: String
-  ) throws(ImagePathError) -> Slot? {
+    _ inside: String, _ layout: BodySchema, _ body: [UInt8], _ path: ImagePath, _ title: String
+  ) throws -> FieldLocation? {
     if inside.isEmpty { return nil }
     do { return try layout.slot(inside, in: body) } catch {
       if error.kind == .absent {
-        throw .path(FormatError(.absent, "\(title) \(error.problem)"))
+        throw FormatError(.absent, "\(title) \(error.problem)")
       }
-      throw .path(FormatError(error.kind, field: path.text, error.problem))
+      throw FormatError(error.kind, field: path.text, error.problem)
     }
   }
 
   /// A vCPU's registers: an HVM guest's in HVM_CONTEXT, a PV guest's in its BASIC record, where
   /// those that are not at the top of the context are looked for in user_regs.
-  private func vcpu(_ id: Int, _ path: ImagePath) throws(ImagePathError) -> ImagePlace {
+  private func vcpu(_ id: Int, _ path: ImagePath) throws -> ImagePlace {
     if index.end.guest == .x86HVM {
       let number = try first(.hvmContext, path)
       let inside = "CPU[\(id)]" + (path.inside.isEmpty ? "" : ".\(path.inside)")
@@ -148,7 +131,7 @@ extension ImageDocument {
     }
     // The last record of a vCPU counts: that is what a restore takes.
     for number in numbers(of: .x86PVVCPUBasic).reversed() {
-      let record = try read(number)
+      let record = try record(number)
       guard record.number("vcpu_id") == UInt64(id) else { continue }
       if path.inside.isEmpty { return .record(number, nil) }
       for prefix in ["", "user_regs."] {
@@ -165,9 +148,9 @@ extension ImageDocument {
 
   private func cpuid(
     _ leaf: UInt32, _ subleaf: UInt32?, _ path: ImagePath
-  ) throws(ImagePathError) -> ImagePlace {
+  ) throws -> ImagePlace {
     let number = try first(.x86CPUIDPolicy, path)
-    let record = try read(number)
+    let record = try record(number)
     let leaves = CPUIDLeaf.all(in: record.body, record.context)
     let position = leaves.firstIndex {
       $0.leaf == leaf && (subleaf == nil || $0.subleaf == subleaf || $0.subleaf == .max)
@@ -182,36 +165,36 @@ extension ImageDocument {
   // MARK: - Values
 
   /// The configuration as a document; nil where there is none in JSON.
-  public func config() throws(ImagePathError) -> JSONDocument? {
+  public func config() throws -> JSONDocument? {
     guard let header = header(.xl), XLConfig.isJSON(header), let text = XLConfig.text(header)
     else { return nil }
     do { return try JSONDocument(text) } catch {
-      throw .path(FormatError(.invalid, field: "config", "\(error)"))
+      throw FormatError(.invalid, field: "config", "\(error)")
     }
   }
 
   /// Libvirt's XML or xenopsd's record as text; nil where there is none.
-  public func text(_ kind: DomainText) throws(ImagePathError) -> [UInt8]? {
+  public func text(_ kind: DomainText) throws -> [UInt8]? {
     switch kind {
     case .xml: return header(.libvirt).flatMap { DomainText.text($0) }
     case .xenops:
       guard let number = numbers(of: .xenops).first else { return nil }
-      let record = try read(number)
+      let record = try record(number)
       guard let text = DomainText.text(record) else {
-        throw .path(
+        throw
           FormatError(
             .outOfRange, field: kind.rawValue,
-            "expected at most \(StreamReader.Limit.blob) bytes, got \(record.length)"))
+            "expected at most \(StreamReader.Limit.blob) bytes, got \(record.length)")
       }
       return text
     }
   }
 
   /// Libvirt's XML or xenopsd's record as a document; nil where there is none.
-  public func document(_ kind: DomainText) throws(ImagePathError) -> (any MarkupDocument)? {
+  public func document(_ kind: DomainText) throws -> (any MarkupDocument)? {
     guard let text = try text(kind) else { return nil }
     do { return try kind.document(text) } catch {
-      throw .path(FormatError(.invalid, field: kind.rawValue, "\(error)"))
+      throw FormatError(.invalid, field: kind.rawValue, "\(error)")
     }
   }
 
@@ -226,7 +209,7 @@ extension ImageDocument {
 
   private func setText(
     _ kind: DomainText, _ place: MarkupPath, _ new: String, _ path: ImagePath
-  ) throws(ImagePathError) {
+  ) throws {
     // The whole of it may be replaced even where it cannot be read.
     var text = Array(new.utf8)
     let old = try place.steps.isEmpty ? nil : self.text(kind)
@@ -235,7 +218,7 @@ extension ImageDocument {
       if !place.steps.isEmpty { try document.set(place, to: new) }
       text = document.text
     } catch {
-      throw .path(FormatError(.invalid, field: path.text, "\(error.problem)"))
+      throw FormatError(.invalid, field: path.text, "\(error.problem)")
     }
     switch kind {
     case .xml:
@@ -244,14 +227,14 @@ extension ImageDocument {
       setBytes(header.bytes, of: .libvirt)
     case .xenops:
       guard let number = numbers(of: .xenops).first else { return }
-      do { try setBody(text, ofRecord: number) } catch { throw .stream(error) }
+      try setBody(text, ofRecord: number)
     }
   }
 
   /// Sets the place of `path` to what `text` means there: a number (decimal, hexadecimal, or the
-  /// name of a value), octets as hexadecimal digits ("hex:00ff"), text, or JSON for the
+  /// name of a value), bytes as hexadecimal digits ("hex:00ff"), text, or JSON for the
   /// configuration (plain words are strings).
-  public func set(_ path: ImagePath, text: String) throws(ImagePathError) {
+  public func set(_ path: ImagePath, text: String) throws {
     switch try resolve(path) {
     case .config(let place): try setConfig(place, text, path)
     case .text(let kind, let place): try setText(kind, place, text, path)
@@ -260,33 +243,33 @@ extension ImageDocument {
       try set(slot, text, &bytes, path)
       setBytes(bytes, of: kind)
     case .record(let number, let slot?):
-      var body = try read(number).body
+      var body = try record(number).body
       try set(slot, text, &body, path)
-      do { try setBody(body, ofRecord: number) } catch { throw .stream(error) }
+      try setBody(body, ofRecord: number)
     default:
-      throw .path(FormatError(.invalid, field: path.text, "expected the path of one field"))
+      throw FormatError(.invalid, field: path.text, "expected the path of one field")
     }
   }
 
   private func set(
-    _ slot: Slot, _ text: String, _ body: inout [UInt8], _ path: ImagePath
-  ) throws(ImagePathError) {
+    _ slot: FieldLocation, _ text: String, _ body: inout [UInt8], _ path: ImagePath
+  ) throws {
     var value = FieldValue.text(text)
     if text.hasPrefix("hex:") {
-      guard let octets = [UInt8](hexDigits: text.dropFirst(4)) else {
-        throw .path(
-          FormatError(.invalid, field: path.text, "expected pairs of hexadecimal digits"))
+      guard let bytes = [UInt8](hexDigits: text.dropFirst(4)) else {
+        throw
+          FormatError(.invalid, field: path.text, "expected pairs of hexadecimal digits")
       }
-      value = .octets(octets)
+      value = .bytes(bytes)
     }
     do { try slot.set(value, in: &body) } catch {
-      throw .path(FormatError(error.kind, field: path.text, error.problem))
+      throw FormatError(error.kind, field: path.text, error.problem)
     }
   }
 
   private func setConfig(
     _ place: JSONPath, _ text: String, _ path: ImagePath
-  ) throws(ImagePathError) {
+  ) throws {
     guard var document = try config(), var header = header(.xl) else {
       throw missing(path, "configuration in JSON" + descriptionHint)
     }
@@ -298,7 +281,7 @@ extension ImageDocument {
       value = (try? JSONValue(parsing: text)) ?? .string(text)
     }
     do { try document.set(place, to: value) } catch {
-      throw .path(FormatError(.invalid, field: path.text, "\(error)"))
+      throw FormatError(.invalid, field: path.text, "\(error)")
     }
     XLConfig.setText(document.text, in: &header)
     setBytes(header.bytes, of: .xl)
@@ -306,15 +289,15 @@ extension ImageDocument {
 }
 
 extension [UInt8] {
-  /// The octets of pairs of hexadecimal digits; nil for anything else.
+  /// The bytes of pairs of hexadecimal digits; nil for anything else.
   init?(hexDigits text: some StringProtocol) {
     let digits = Array<UInt8>(text.utf8)
     guard digits.count % 2 == 0 else { return nil }
     self = []
     for index in stride(from: 0, to: digits.count, by: 2) {
       let pair = String(decoding: digits[index..<index + 2], as: UTF8.self)
-      guard let octet = UInt8(pair, radix: 16), pair.first != "+" else { return nil }
-      append(octet)
+      guard let byte = UInt8(pair, radix: 16), pair.first != "+" else { return nil }
+      append(byte)
     }
   }
 }

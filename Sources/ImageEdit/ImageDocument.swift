@@ -7,7 +7,7 @@ public import SystemIO
 
 /// An image in a file, with the edits that were made to it and not written yet.
 ///
-/// Reading goes by an index of the heads; edits are kept as whole new heads of records and headers.
+/// Reading goes by an index of the headers; edits are kept as whole new headers of records and headers.
 /// They reach a file by `edits` (a filter for `Rewriter`) or by `plan`, which says how in place.
 public final class ImageDocument {
   public let source: Source
@@ -16,8 +16,8 @@ public final class ImageDocument {
   private(set) var editedBodies: [Int: [UInt8]] = [:]
   private(set) var editedHeaders: [HeaderKind: [UInt8]] = [:]
 
-  /// Reads the heads of `source`, which must be a file; with `frontOnly` those before the pages.
-  public init(_ source: Source, frontOnly: Bool = false) throws(StreamError) {
+  /// Reads the headers of `source`, which must be a file; with `frontOnly` those before the pages.
+  public init(_ source: Source, frontOnly: Bool = false) throws {
     self.source = source
     index = try RecordIndex(source, frontOnly: frontOnly)
   }
@@ -39,9 +39,9 @@ public final class ImageDocument {
     return header
   }
 
-  /// Record `number` (from 1) with its edits. Heads that have been read are kept, except those of
+  /// Record `number` (from 1) with its edits. Headers that have been read are kept, except those of
   /// PAGE_DATA.
-  public func record(_ number: Int) throws(StreamError) -> Record {
+  public func record(_ number: Int) throws -> Record {
     var record: Record
     if let known = records[number] {
       record = known
@@ -67,13 +67,13 @@ public final class ImageDocument {
     index.entries.indices.filter { index.entries[$0].type == type }.map { $0 + 1 }
   }
 
-  /// Takes a new head for record `number`.
-  public func setBody(_ body: [UInt8], ofRecord number: Int) throws(StreamError) {
+  /// Takes a new header for record `number`.
+  public func setBody(_ body: [UInt8], ofRecord number: Int) throws {
     editedBodies[number] = nil
     if try record(number).body != body { editedBodies[number] = body }
   }
 
-  /// Takes new octets for a header.
+  /// Takes new bytes for a header.
   public func setBytes(_ bytes: [UInt8], of kind: HeaderKind) {
     editedHeaders[kind] = index.header(kind)?.bytes == bytes ? nil : bytes
   }
@@ -86,7 +86,7 @@ public final class ImageDocument {
   }
 
   /// A part as it will be with the edits.
-  package var editing: @Sendable (Part) -> Part {
+  package var editing: @Sendable (StreamElement) -> StreamElement {
     let (bodies, headers) = (editedBodies, editedHeaders)
     return { part in
       switch part {
@@ -102,14 +102,14 @@ public final class ImageDocument {
   }
 
   /// Record `number` as it is in the file.
-  func originalRecord(_ number: Int) throws(StreamError) -> Record {
+  func originalRecord(_ number: Int) throws -> Record {
     guard let body = editedBodies.removeValue(forKey: number) else { return try record(number) }
     defer { editedBodies[number] = body }
     return try record(number)
   }
 }
 
-/// Replaces heads by number.
+/// Replaces headers by number.
 private final class EditFilter: RewriteFilter {
   var isOfHeadersOnly: Bool { bodies.isEmpty }
   let bodies: [Int: [UInt8]]

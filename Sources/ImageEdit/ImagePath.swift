@@ -1,6 +1,6 @@
 // Paths of everything in an image, as people write them.
 
-public import Bytes
+internal import Bytes
 public import Format
 
 /// A path inside an image:
@@ -44,11 +44,11 @@ public struct ImagePath: Sendable, Equatable {
     ["config", "xml", "xenops", "record", "vcpu", "hvm_params", "cpuid", "msr_policy"]
     + HeaderKind.allCases.map { "\($0.rawValue)_header" }
 
-  public init(_ text: String) throws(FormatError) {
+  public init(_ text: String) throws {
     self.text = text
     let name = String(text.prefix { $0 != "." && $0 != "[" && $0 != "@" })
     var rest = text.dropFirst(name.count)
-    func index() throws(FormatError) -> String? {
+    func index() throws -> String? {
       guard rest.first == "[" else { return nil }
       guard let close = rest.firstIndex(of: "]") else {
         throw FormatError(.invalid, field: text, "expected ']'")
@@ -56,7 +56,7 @@ public struct ImagePath: Sendable, Equatable {
       defer { rest = rest[rest.index(after: close)...] }
       return String(rest[rest.index(after: rest.startIndex)..<close])
     }
-    func number(_ digits: String) throws(FormatError) -> UInt32 {
+    func number(_ digits: String) throws -> UInt32 {
       let value =
         digits.hasPrefix("0x") ? UInt32(digits.dropFirst(2), radix: 16) : UInt32(digits)
       guard let value else {
@@ -64,7 +64,7 @@ public struct ImagePath: Sendable, Equatable {
       }
       return value
     }
-    func occurrence() throws(FormatError) -> Int? {
+    func occurrence() throws -> Int? {
       guard let digits = try index() else { return nil }
       return Int(try number(digits))
     }
@@ -98,7 +98,7 @@ public struct ImagePath: Sendable, Equatable {
         (root, rest) = (.text(kind), inside)
       } else if let kind = HeaderKind.allCases.first(where: { name == "\($0.rawValue)_header" }) {
         root = .header(kind)
-      } else if let layout = Layouts.named(name) {
+      } else if let layout = RecordSchemas.named(name) {
         root = .records(layout.type, occurrence: try occurrence())
       } else if name.hasPrefix("0x"), let number = UInt32(name.dropFirst(2), radix: 16) {
         root = .records(RecordType(.libxc, number), occurrence: nil)
@@ -107,7 +107,7 @@ public struct ImagePath: Sendable, Equatable {
       } else {
         throw FormatError(
           .unknownName, field: text,
-          "no part '\(name)'" + didYouMean(name, among: ImagePath.rootNames + Layouts.names))
+          "no part '\(name)'" + didYouMean(name, among: ImagePath.rootNames + RecordSchemas.names))
       }
     }
     self.root = root
@@ -119,7 +119,7 @@ public struct ImagePath: Sendable, Equatable {
     if name == "\(HeaderKind.libvirt.rawValue)_header", rest.hasPrefix(".xml"), rest.count > 4 {
       return (.xml, rest.dropFirst(4))
     }
-    guard name == Layouts.of(.xenops)?.name, !rest.isEmpty, !rest.hasPrefix(".data") else {
+    guard name == RecordSchemas.of(.xenops)?.name, !rest.isEmpty, !rest.hasPrefix(".data") else {
       return nil
     }
     return (.xenops, rest)

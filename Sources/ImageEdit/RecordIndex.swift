@@ -4,8 +4,8 @@ public import Format
 public import Stream
 public import SystemIO
 
-/// The records of an image in a file, found by one pass over their heads. Any of them can then be
-/// read again. Costs 32 octets a record.
+/// The records of an image in a file, found by one pass over their headers. Any of them can then be
+/// read again. Costs 32 bytes a record.
 public struct RecordIndex {
   public struct Entry: Sendable {
     public let offset: UInt64
@@ -15,7 +15,7 @@ public struct RecordIndex {
   /// The records in their order; record number n is element n - 1.
   public private(set) var entries: [Entry] = []
   public private(set) var headers: [Header] = []
-  public private(set) var trailing: Trailing?
+  public private(set) var trailing: TrailingBytes?
   /// The reader at the end of the pass: what it knows of the stream.
   public let end: StreamReader
 
@@ -31,16 +31,16 @@ public struct RecordIndex {
 
   /// Walks over `source` from its start; with `frontOnly` to the first PAGE_DATA and no further,
   /// which costs the same for any size of memory.
-  public init(_ source: Source, frontOnly: Bool = false) throws(StreamError) {
+  public init(_ source: Source, frontOnly: Bool = false) throws {
     var isFront = false
-    source.isSparing = true
-    defer { source.isSparing = false }
-    var reader = StreamReader(source, leavesPageTables: true)
+    source.hasShortReadAhead = true
+    defer { source.hasShortReadAhead = false }
+    var reader = StreamReader(source, skipsPageTables: true)
     var entries: [Entry] = []
     var headers: [Header] = []
-    var trailing: Trailing?
+    var trailing: TrailingBytes?
     try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
-      () throws(StreamError) in
+
       while !isFront, let part = try reader.next() {
         switch part {
         case .header(let header): headers.append(header)
@@ -60,8 +60,8 @@ public struct RecordIndex {
     end = reader
   }
 
-  /// What is known without a walk: the records before the pages, by `front`, and those behind them,
-  /// which somebody has found who has looked whether their heads are there: the number of the first
+  /// What is known without a walk: the records before the pages, by `front`, and those after them,
+  /// which somebody has found who has looked whether their headers are there: the number of the first
   /// one, and where they lie. All that is between is PAGE_DATA.
   public init(_ front: RecordIndex, tail number: Int, _ tail: [(offset: UInt64, type: RecordType)])
   {
@@ -75,7 +75,7 @@ public struct RecordIndex {
     entries += tail.map { Entry(offset: $0.offset, type: $0.type, checkpoint: 0) }
   }
 
-  /// The number of the first record behind the pages of a plain stream: one whose pages are a chain
+  /// The number of the first record after the pages of a plain stream: one whose pages are a chain
   /// of PAGE_DATA and which ends with END. Nil for others.
   public var firstBehindPages: Int? {
     guard coverage == .all, end.ending == .end,

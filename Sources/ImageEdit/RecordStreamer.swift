@@ -8,9 +8,9 @@ public protocol RecordStreamer: AnyObject {
   var isChanging: Bool { get }
   /// One line for the report: what is written in place of what.
   var change: String { get }
-  /// Writes the whole record with its header. `reader` stands behind the record's head and need not
-  /// be left at its end; `record` is the head with the changes made to it. Called once.
+  /// Writes the whole record with its header. `reader` stands after the record's header and need not
+  /// be left at its end; `record` is the header with the changes made to it. Called once.
   func write(
     _ record: Record, from reader: inout StreamReader, to writer: inout StreamWriter
-  ) throws(RewriteError)
+  ) throws
 }

@@ -19,14 +19,14 @@ public enum FilterResult {
 /// A filter. Each call is made once for each part, in the order of the stream.
 public protocol RewriteFilter: AnyObject {
   /// Before the first part.
-  func begin() throws(RewriteError)
+  func begin() throws
   /// For each header. What `header.bytes` holds afterwards is written.
-  func header(_ header: inout Header) throws(RewriteError)
+  func header(_ header: inout Header) throws
   /// For each record but the last END.
-  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult
+  func record(_ record: EditableRecord) throws -> FilterResult
   /// Before the outermost END (or the end of a stream without one) is written: where this throws,
   /// what was written is no image that a restore would take.
-  func finish() throws(RewriteError)
+  func finish() throws
   /// Whether `record` keeps all records of an image of `container`: none has to be shown to it.
   func isOfHeadersOnly(in container: Container) -> Bool
 }
@@ -43,16 +43,16 @@ public final class Rewriter {
   private var report = ChangeReport()
   private var isFinished = false
   private let sink: Sink?
-  private let goesOn: (RecordType) -> Bool
+  private let shouldContinue: (RecordType) -> Bool
 
-  /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports. `goesOn` is
-  /// asked behind each record of the source, when all that was made of it has been written (from a
-  /// pipe): false ends the rewrite there, without another octet being read.
+  /// Rewrites `source` into `sink`; without a sink it is a dry run, which only reports. `shouldContinue` is
+  /// asked after each record of the source, when all that was made of it has been written (from a
+  /// pipe): false ends the rewrite there, without another byte being read.
   public init(
     _ source: Source, to sink: Sink?, filter: any RewriteFilter,
-    goesOn: @escaping (RecordType) -> Bool = { _ in true }
+    shouldContinue: @escaping (RecordType) -> Bool = { _ in true }
   ) {
-    self.goesOn = goesOn
+    self.shouldContinue = shouldContinue
     reader = StreamReader(source)
     self.sink = sink
     writer = sink.map { StreamWriter($0, keepingFrom: source) }
@@ -60,21 +60,21 @@ public final class Rewriter {
   }
 
   /// Runs to the end of the source.
-  public func run() throws(RewriteError) -> ChangeReport {
+  public func run() throws -> ChangeReport {
     let (source, sink) = (reader.source, sink)
     return try Progress.phase(
       sink == nil ? "reading" : "writing", of: source.byteCount,
       done: { sink?.position ?? source.position }
-    ) { () throws(RewriteError) in try rewrite() }
+    ) { try rewrite() }
   }
 
-  private func rewrite() throws(RewriteError) -> ChangeReport {
+  private func rewrite() throws -> ChangeReport {
     try filter.begin()
     while let part = try next() {
       switch part {
       case .header(let header): try rewrite(header)
       case .record(let record):
-        if try rewrite(record) || !goesOn(record.type) { return try end() }
+        if try rewrite(record) || !shouldContinue(record.type) { return try end() }
       case .trailing(let trailing):
         guard trailing.isKept(from: reader.source) else {
           report.note(
@@ -84,49 +84,48 @@ public final class Rewriter {
           return try end()
         }
         try finishOnce()
-        try write { writer throws(StreamError) in try writer.keepRest(from: &self.reader) }
+        try write { writer in try writer.keepRest(from: &self.reader) }
       }
     }
     return try end()
   }
 
-  private func end() throws(RewriteError) -> ChangeReport {
+  private func end() throws -> ChangeReport {
     try finishOnce()
-    try write { writer throws(StreamError) in try writer.finish() }
-    let isWhole: Bool
-    do { isWhole = try reader.source.isUnchanged() } catch { throw RewriteError(error) }
+    try write { writer in try writer.finish() }
+    let isWhole = try reader.source.isUnchanged()
     guard isWhole else {
-      throw RewriteError(
+      throw XensaveError(
         StreamError(
           .truncated, path: reader.source.path, offset: reader.source.position,
           "the file changed its length while it was read"))
     }
-    report.octetsRead = reader.source.position
-    if let sink { report.octetsWritten = sink.position }
+    report.bytesRead = reader.source.position
+    if let sink { report.bytesWritten = sink.position }
     return report
   }
 
-  private func finishOnce() throws(RewriteError) {
+  private func finishOnce() throws {
     guard !isFinished else { return }
     isFinished = true
     try filter.finish()
   }
 
-  private func next() throws(RewriteError) -> Part? {
-    do { return try reader.next() } catch { throw RewriteError(error) }
+  private func next() throws -> StreamElement? {
+    return try reader.next()
   }
 
   private func write(
-    _ body: (inout StreamWriter) throws(StreamError) -> Void
-  ) throws(RewriteError) {
+    _ body: (inout StreamWriter) throws -> Void
+  ) throws {
     guard var current = writer else { return }
     defer { writer = current }
-    do { try body(&current) } catch { throw RewriteError(error) }
+    try body(&current)
   }
 
   // MARK: - Headers
 
-  private func rewrite(_ header: Header) throws(RewriteError) {
+  private func rewrite(_ header: Header) throws {
     report.headersRead.append(header)
     var changed = header
     try filter.header(&changed)
@@ -134,16 +133,16 @@ public final class Rewriter {
       Rewriter.pad(&changed, like: header)
     }
     if changed.bytes == header.bytes {
-      try write { writer throws(StreamError) in try writer.keep(header) }
+      try write { writer in try writer.keep(header) }
       return
     }
     report.headersChanged += 1
     XLConfig.noteChange(in: &report, header, changed)
-    try write { writer throws(StreamError) in try writer.put(changed.bytes) }
+    try write { writer in try writer.put(changed.bytes) }
   }
 
-  /// Lengthens what readers skip behind the configuration, so that all that follows lies at the same
-  /// place of a block of 4096 octets as before and can be shared. Xen: tools/xl/xl_vmcontrol.c,
+  /// Lengthens what readers skip after the configuration, so that all that follows lies at the same
+  /// place of a block of 4096 bytes as before and can be shared. Xen: tools/xl/xl_vmcontrol.c,
   /// create_domain (of the optional data only the configuration is looked at).
   private static func pad(_ changed: inout Header, like original: Header) {
     let difference = (original.bytes.count - changed.bytes.count) % 4096
@@ -159,17 +158,17 @@ public final class Rewriter {
   // MARK: - Records
 
   /// Returns true when the filter ended the stream.
-  private func rewrite(_ record: Record) throws(RewriteError) -> Bool {
+  private func rewrite(_ record: Record) throws -> Bool {
     report.recordsRead += 1
     if isOutermostEnd(record.type) {
       try finishOnce()
       report.kept += 1
       report.recordsWritten += 1
-      try write { writer throws(StreamError) in try writer.keep(record, from: &self.reader) }
+      try write { writer in try writer.keep(record, from: &self.reader) }
       return false
     }
     let current = EditableRecord(reading: record, from: reader.source) {
-      [unowned self] (arena: Arena, count: Int) throws(StreamError) in
+      [unowned self] (arena: PageAlignedBuffer, count: Int) in
       try self.reader.loadWholePayload(count, into: arena)
     }
     defer { current.invalidate() }
@@ -192,12 +191,12 @@ public final class Rewriter {
 
   private func put(
     _ records: [EditableRecord], insteadOf current: EditableRecord
-  ) throws(RewriteError) {
+  ) throws {
     var isWritten = false
     for record in records {
       if record === current {
         guard !isWritten else {
-          throw RewriteError(
+          throw XensaveError(
             .usage, "\(current.record.place): returned twice (return rec:copy() for the second)")
         }
         isWritten = true
@@ -211,17 +210,17 @@ public final class Rewriter {
       report.note(
         ChangeReport.Change(
           kind: .dropped, place: current.record.place, offset: current.record.offset, field: "",
-          before: "\(current.record.length) octets", after: ""))
+          before: "\(current.record.length) bytes", after: ""))
     }
   }
 
   /// Writes the current record, with its changes.
-  private func keep(_ current: EditableRecord) throws(RewriteError) {
+  private func keep(_ current: EditableRecord) throws {
     let record = current.record
     report.recordsWritten += 1
     guard current.isChanged || current.loadedPayload != nil else {
       report.kept += 1
-      return try write { writer throws(StreamError) in
+      return try write { writer in
         try writer.keep(record, from: &self.reader)
       }
     }
@@ -245,40 +244,40 @@ public final class Rewriter {
       report.kept += 1
     }
     guard let payload = current.loadedPayload else {
-      return try write { writer throws(StreamError) in
+      return try write { writer in
         try writer.put(record, movingPayloadFrom: &self.reader)
       }
     }
-    try write { writer throws(StreamError) in
+    try write { writer in
       try writer.put(record, then: payload, from: &self.reader)
     }
-    do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
+    try reader.skipPayload(reader.payloadAndPadding)
   }
 
   /// Writes the current record as `streamer` does.
   private func keep(
     _ record: Record, by streamer: any RecordStreamer
-  ) throws(RewriteError) {
+  ) throws {
     report.note(
       ChangeReport.Change(
         kind: .changed, place: record.place, offset: record.offset, field: "", before: "pages",
         after: streamer.change))
     guard !record.framing.hasChecksum else {
-      throw RewriteError(
+      throw XensaveError(
         .usage,
         "\(record.place): pages of draft B are not edited (convert the image to version 3 first)")
     }
     guard var current = writer else { return }
     defer { writer = current }
     try streamer.write(record, from: &reader, to: &current)
-    do { try reader.skipPayload(reader.payloadAndPadding) } catch { throw RewriteError(error) }
+    try reader.skipPayload(reader.payloadAndPadding)
   }
 
   /// Writes a record that a script made.
-  private func insert(_ made: EditableRecord, at current: EditableRecord) throws(RewriteError) {
+  private func insert(_ made: EditableRecord, at current: EditableRecord) throws {
     var record = made.record
     guard !made.isFromStream else {
-      throw RewriteError(
+      throw XensaveError(
         .usage,
         "\(current.record.place): returned record \(record.index), which belongs to another place "
           + "(return rec:copy())")
@@ -292,17 +291,17 @@ public final class Rewriter {
     report.note(
       ChangeReport.Change(
         kind: .inserted, place: current.record.place, offset: current.record.offset, field: "",
-        before: "", after: "\(record.type.name), \(record.length) octets"))
+        before: "", after: "\(record.type.name), \(record.length) bytes"))
     let finished = record
-    try write { writer throws(StreamError) in try writer.put(finished) }
+    try write { writer in try writer.put(finished) }
   }
 
   /// Ends the stream from `layer` outwards.
-  private func writeEnds(_ layer: Layer) throws(RewriteError) {
+  private func writeEnds(_ layer: Layer) throws {
     let libxc = Record(
       .end, body: [], context: reader.libxcContext, framing: reader.framing(.libxc))
     let libxl = Record(.libxlEnd, body: [], context: reader.libxlContext)
-    try write { writer throws(StreamError) in
+    try write { writer in
       if layer == .libxc || layer == .draftB { try writer.put(libxc) }
       switch self.reader.container {
       case .libxc: break

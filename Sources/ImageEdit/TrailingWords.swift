@@ -3,14 +3,14 @@
 public import Stream
 public import SystemIO
 
-extension Trailing {
+extension TrailingBytes {
   /// What `xl migrate` sends after the image, with its NUL.
   private static let handshake = Array("domain is yours, you are cleared to unpause\0".utf8)
 
   /// Whether it is nothing but xl's word to the receiver of a migration.
   public func isHandshake(byteCount: UInt64) -> Bool {
-    kind == .afterEnd && first == Trailing.handshake
-      && byteCount == UInt64(Trailing.handshake.count)
+    kind == .afterEnd && first == TrailingBytes.handshake
+      && byteCount == UInt64(TrailingBytes.handshake.count)
   }
 
   /// Whether it belongs to what `source` holds. A file ends with its image: what follows on a volume

@@ -8,10 +8,10 @@ public import Stream
 /// The domain's configuration as xl saved it. Xen: tools/xl/xl_saverestore.c, save_domain_core_writeconfig.
 ///
 ///     +-----------------------+-------------------------------------+---------------+
-///     | config_len (L), u32   | config, L octets with its last NUL  | anything else |
+///     | config_len (L), u32   | config, L bytes with its last NUL  | anything else |
 ///     +-----------------------+-------------------------------------+---------------+
 public enum XLConfig {
-  /// The octets of the configuration without its NUL; nil where there is none.
+  /// The bytes of the configuration without its NUL; nil where there is none.
   public static func text(_ header: Header) -> [UInt8]? {
     guard let range = range(header) else { return nil }
     return [UInt8](header.bytes[range].prefix { $0 != 0 })
@@ -22,7 +22,7 @@ public enum XLConfig {
     header.kind == .xl && (header.number("mandatory_flags") ?? 0) & 1 != 0
   }
 
-  /// Replaces the configuration: its octets, a NUL behind them, and both lengths. What follows it
+  /// Replaces the configuration: its bytes, a NUL after them, and both lengths. What follows it
   /// in the optional data stays.
   public static func setText(_ text: [UInt8], in header: inout Header) {
     let old = range(header)
@@ -36,7 +36,7 @@ public enum XLConfig {
     header.bytes = bytes + rest
   }
 
-  /// The octets of the configuration with its NUL, as far as they are there.
+  /// The bytes of the configuration with its NUL, as far as they are there.
   static func range(_ header: Header) -> Range<Int>? {
     let start = HeaderKind.xl.byteCount + 4
     guard header.kind == .xl, header.bytes.count >= start else { return nil }
@@ -49,7 +49,7 @@ public enum XLConfig {
     let fixed = before.kind.byteCount
     report.noteFields(
       before.kind.title, before.offset,
-      BodyLayout(before.kind.fields, BodyContext(order: before.order)),
+      BodySchema(before.kind.fields, BodyContext(order: before.order)),
       Array(before.bytes.prefix(fixed)), Array(after.bytes.prefix(fixed)))
     if before.kind == .libvirt {
       return report.noteText(

@@ -3,19 +3,19 @@
 public import Bytes
 public import Stream
 
-/// Counts pages of zeros: reads all page contents, in pieces that fit the processor's cache.
+/// Counts pages of zeros: reads all page contents, in chunks that fit the processor's cache.
 public enum ZeroPages {
-  static let pieceByteCount = 256 << 10
+  static let chunkByteCount = 256 << 10
 
   /// Pages of zeros among those of the record that `reader` has just returned; its payload is used
   /// up by this. `scratch` is memory to read into.
   public static func count(
-    in reader: inout StreamReader, _ record: Record, scratch: Arena
-  ) throws(StreamError) -> Int {
+    in reader: inout StreamReader, _ record: Record, scratch: PageAlignedBuffer
+  ) throws -> Int {
     var left = Int(record.payloadByteCount) / 4096
     var zeros = 0
     while left > 0 {
-      let pages = min(left, pieceByteCount / 4096)
+      let pages = min(left, chunkByteCount / 4096)
       try reader.loadPayload(pages * 4096, into: scratch)
       zeros += scratch.withBytes(0..<pages * 4096) { bytes in
         var count = 0
@@ -27,7 +27,7 @@ public enum ZeroPages {
     return zeros
   }
 
-  /// Whether the 4096 octets at `offset` are all zero. Looks at 64 octets at a time, so that pages
+  /// Whether the 4096 bytes at `offset` are all zero. Looks at 64 bytes at a time, so that pages
   /// that are not zero are known by their first.
   @inline(__always)
   public static func isZero(_ bytes: RawSpan, at offset: Int) -> Bool {
@@ -37,7 +37,7 @@ public enum ZeroPages {
     while position < end {
       var sum: UInt64 = 0
       for word in 0..<8 {
-        // Safety: the precondition holds all octets of the page inside the span.
+        // Safety: the precondition holds all bytes of the page inside the span.
         sum |= unsafe bytes.unsafeLoadUnaligned(
           fromUncheckedByteOffset: position &+ 8 &* word, as: UInt64.self)
       }

@@ -1,4 +1,4 @@
-// Names for the octets that JSON gives a meaning.
+// Names for the bytes that JSON gives a meaning.
 
 enum ASCII {
   static let tab = UInt8(ascii: "\t")
@@ -17,26 +17,26 @@ enum ASCII {
   static let openBracket = UInt8(ascii: "[")
   static let closeBracket = UInt8(ascii: "]")
 
-  static func isWhiteSpace(_ octet: UInt8) -> Bool {
-    octet == space || octet == lineFeed || octet == carriageReturn || octet == tab
+  static func isWhiteSpace(_ byte: UInt8) -> Bool {
+    byte == space || byte == lineFeed || byte == carriageReturn || byte == tab
   }
 
-  static func isDigit(_ octet: UInt8) -> Bool {
-    octet >= zero && octet <= zero + 9
+  static func isDigit(_ byte: UInt8) -> Bool {
+    byte >= zero && byte <= zero + 9
   }
 
-  static func hexValue(_ octet: UInt8) -> UInt16? {
-    switch octet {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt16(octet - UInt8(ascii: "0"))
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt16(octet - UInt8(ascii: "a") + 10)
-    case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt16(octet - UInt8(ascii: "A") + 10)
+  static func hexValue(_ byte: UInt8) -> UInt16? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt16(byte - UInt8(ascii: "0"))
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt16(byte - UInt8(ascii: "a") + 10)
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt16(byte - UInt8(ascii: "A") + 10)
     default: nil
     }
   }
 }
 
-/// Strings count as equal here when their octets are: Swift's `==` also calls the composed
+/// Strings count as equal here when their bytes are: Swift's `==` also calls the composed
 /// and the decomposed form of a letter equal, which are two different names in a JSON text.
-func sameOctets(_ left: String, _ right: String) -> Bool {
+func sameBytes(_ left: String, _ right: String) -> Bool {
   left.utf8.elementsEqual(right.utf8)
 }

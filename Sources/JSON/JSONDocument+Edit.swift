@@ -1,8 +1,8 @@
-// Edits of a document: which octets go, which come.
+// Edits of a document: which bytes go, which come.
 
 extension JSONDocument {
   /// Replaces the value at `path`, or adds the last name of `path` to an object that lacks it.
-  /// Setting a value to itself changes no octet.
+  /// Setting a value to itself changes no byte.
   public mutating func set(_ path: JSONPath, to value: JSONValue) throws(JSONError) {
     switch syntax.find(path) {
     case .value(let index):
@@ -21,7 +21,7 @@ extension JSONDocument {
   }
 
   /// Adds a value. If `path` ends in a name, its object must lack it and gets it as the last
-  /// member; if it ends in an index, the value goes before the element of that index, or behind
+  /// member; if it ends in an index, the value goes before the element of that index, or after
   /// the last one.
   public mutating func insert(_ value: JSONValue, at path: JSONPath) throws(JSONError) {
     guard let key = path.keys.last, let parentPath = path.parent else {
@@ -98,7 +98,7 @@ extension JSONDocument {
     try splice(entry.range.lowerBound + 1..<entry.range.upperBound - 1, new)
   }
 
-  /// A member's name, if it has one, and what stands behind the names around it.
+  /// A member's name, if it has one, and what stands after the names around it.
   private func nameAndSeparator(_ name: [UInt8], like neighbour: Int) -> [UInt8] {
     guard let other = syntax.entries[neighbour].name else { return name }
     return name + text[other.upperBound..<syntax.entries[neighbour].range.lowerBound]

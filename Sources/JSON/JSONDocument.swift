@@ -1,6 +1,6 @@
-// A JSON text that can be edited without touching the octets of anything else.
+// A JSON text that can be edited without touching the bytes of anything else.
 
-/// A JSON text and the values in it. Reading never changes it, an edit replaces the octets of
+/// A JSON text and the values in it. Reading never changes it, an edit replaces the bytes of
 /// the edited value only; new members and elements take the layout of their neighbours.
 ///
 /// An edit checks the new text again, in time linear in its length. After an error the document
@@ -8,7 +8,7 @@
 public struct JSONDocument: Sendable {
   var syntax: JSONSyntax
   let options: JSONOptions
-  /// How this text is laid out. Kept over edits, so that undoing one gives the old octets.
+  /// How this text is laid out. Kept over edits, so that undoing one gives the old bytes.
   public let style: JSONStyle
 
   /// Reads a text of exactly one value.
@@ -23,7 +23,7 @@ public struct JSONDocument: Sendable {
     try self.init(Array(text.utf8), options: options)
   }
 
-  /// The text, octet by octet as it was read but for what was edited.
+  /// The text, byte by byte as it was read but for what was edited.
   public var text: [UInt8] { syntax.text }
 
   /// The whole value.
@@ -37,7 +37,7 @@ public struct JSONDocument: Sendable {
     }
   }
 
-  /// The octets of `text` that hold the value at this path; nil if there is none.
+  /// The bytes of `text` that hold the value at this path; nil if there is none.
   public func range(of path: JSONPath) -> Range<Int>? {
     switch syntax.find(path) {
     case .value(let index): syntax.entries[index].range
@@ -70,7 +70,7 @@ extension JSONSyntax {
   private func child(of parent: Int, _ key: JSONKey) -> Int? {
     switch (entries[parent].kind, key) {
     case (.object, .name(let name)):
-      return children(of: parent).first { sameOctets(self.name(of: $0), name) }
+      return children(of: parent).first { sameBytes(self.name(of: $0), name) }
     case (.array, .index(let index)):
       let children = children(of: parent)
       return children.indices.contains(index) ? children[index] : nil

@@ -6,8 +6,8 @@ public struct JSONError: Error, Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
     /// The text ends inside a value. The usual sign of a truncated image.
     case unexpectedEnd
-    /// An octet that cannot stand here; `expected` says what could.
-    case unexpectedOctet(UInt8, expected: String)
+    /// A byte that cannot stand here; `expected` says what could.
+    case unexpectedByte(UInt8, expected: String)
     /// A number that breaks the grammar, e.g. `01`, `1.` or `-x`.
     case invalidNumber
     /// A backslash followed by anything but `"\/bfnrtu`, or `\u` without four hex digits.
@@ -16,15 +16,15 @@ public struct JSONError: Error, Sendable, Equatable {
     case loneSurrogate
     /// A control character, U+0000 to U+001F, written literally in a string.
     case controlCharacter(UInt8)
-    /// Octets in a string that are not UTF-8.
+    /// Bytes in a string that are not UTF-8.
     case invalidUTF8
     /// A second member of an object with this name.
     case duplicateName(String)
-    /// Anything but white space behind the value.
+    /// Anything but white space after the value.
     case trailingText
     /// More open arrays and objects than `limit`.
     case tooDeep(limit: Int)
-    /// More than `limit` octets of text.
+    /// More than `limit` bytes of text.
     case tooLarge(byteCount: Int, limit: Int)
     /// The document has no value at this path.
     case noValue(JSONPath)
@@ -36,12 +36,12 @@ public struct JSONError: Error, Sendable, Equatable {
 
   /// What is wrong.
   public var kind: Kind
-  /// Where: octets from the start of the text. For an edit, where the innermost value that
+  /// Where: bytes from the start of the text. For an edit, where the innermost value that
   /// was found starts.
   public var offset: Int
   /// Line of `offset`, from 1.
   public var line: Int
-  /// Column of `offset`, in octets from 1.
+  /// Column of `offset`, in bytes from 1.
   public var column: Int
 
   init(_ kind: Kind, at offset: Int, in text: [UInt8]) {
@@ -69,16 +69,16 @@ extension JSONError.Kind: CustomStringConvertible {
   public var description: String {
     switch self {
     case .unexpectedEnd: "the text ends inside a value (truncated)"
-    case .unexpectedOctet(let octet, let expected): "expected \(expected), got \(named(octet))"
+    case .unexpectedByte(let byte, let expected): "expected \(expected), got \(named(byte))"
     case .invalidNumber: "not a JSON number"
     case .invalidEscape: "unknown escape sequence in a string"
     case .loneSurrogate: "half of a surrogate pair in a string"
-    case .controlCharacter(let octet): "control character \(named(octet)) in a string"
+    case .controlCharacter(let byte): "control character \(named(byte)) in a string"
     case .invalidUTF8: "a string is not UTF-8"
     case .duplicateName(let name): "duplicate name \(quoted(name))"
-    case .trailingText: "text behind the end of the value"
+    case .trailingText: "text after the end of the value"
     case .tooDeep(let limit): "more than \(limit) arrays and objects inside each other"
-    case .tooLarge(let byteCount, let limit): "expected at most \(limit) octets, got \(byteCount)"
+    case .tooLarge(let byteCount, let limit): "expected at most \(limit) bytes, got \(byteCount)"
     case .noValue(let path): "no value at \(path)"
     case .memberExists(let path): "\(path) exists already"
     case .rootIsFixed: "the outermost value can be replaced only"
@@ -92,8 +92,8 @@ extension JSONError.Kind: CustomStringConvertible {
     return "\(JSONValue.string(start))" + (name.unicodeScalars.count > limit ? "..." : "")
   }
 
-  private func named(_ octet: UInt8) -> String {
-    guard octet > 0x20, octet < 0x7F else { return "0x\(String(octet, radix: 16))" }
-    return "'\(Unicode.Scalar(octet))'"
+  private func named(_ byte: UInt8) -> String {
+    guard byte > 0x20, byte < 0x7F else { return "0x\(String(byte, radix: 16))" }
+    return "'\(Unicode.Scalar(byte))'"
   }
 }

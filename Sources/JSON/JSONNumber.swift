@@ -13,8 +13,8 @@ public struct JSONNumber: Sendable, Hashable {
 
   /// Takes a literal; nil if it is not a JSON number.
   public init?(_ literal: String) {
-    let octets = Array(literal.utf8)
-    guard let end = try? JSONScanner.numberEnd(in: octets, from: 0), end == octets.count else {
+    let bytes = Array(literal.utf8)
+    guard let end = try? JSONScanner.numberEnd(in: bytes, from: 0), end == bytes.count else {
       return nil
     }
     self.literal = literal

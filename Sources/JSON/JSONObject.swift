@@ -17,9 +17,9 @@ public struct JSONObject: Sendable, Equatable {
       self.value = value
     }
 
-    /// Names are equal when their UTF-8 octets are.
+    /// Names are equal when their UTF-8 bytes are.
     public static func == (left: Member, right: Member) -> Bool {
-      sameOctets(left.name, right.name) && left.value == right.value
+      sameBytes(left.name, right.name) && left.value == right.value
     }
   }
 
@@ -47,10 +47,10 @@ public struct JSONObject: Sendable, Equatable {
   /// member; setting nil removes it.
   public subscript(name: String) -> JSONValue? {
     get {
-      members.first { sameOctets($0.name, name) }?.value
+      members.first { sameBytes($0.name, name) }?.value
     }
     set {
-      let index = members.firstIndex { sameOctets($0.name, name) }
+      let index = members.firstIndex { sameBytes($0.name, name) }
       switch (index, newValue) {
       case (let index?, let value?): members[index].value = value
       case (let index?, nil): members.remove(at: index)

@@ -17,7 +17,7 @@ public struct JSONOptions: Sendable, Equatable {
 
   /// How many arrays and objects may be open at a time; 1 to `highestDepthLimit`.
   public private(set) var depthLimit: Int
-  /// How many octets a text may have.
+  /// How many bytes a text may have.
   public var byteLimit: Int
   /// What to do about duplicate names.
   public var duplicateNames: DuplicateNames

@@ -9,10 +9,10 @@ public enum JSONKey: Sendable {
 }
 
 extension JSONKey: Equatable {
-  /// Names are equal when their UTF-8 octets are.
+  /// Names are equal when their UTF-8 bytes are.
   public static func == (left: JSONKey, right: JSONKey) -> Bool {
     switch (left, right) {
-    case (.name(let left), .name(let right)): sameOctets(left, right)
+    case (.name(let left), .name(let right)): sameBytes(left, right)
     case (.index(let left), .index(let right)): left == right
     default: false
     }
@@ -45,7 +45,7 @@ public struct JSONPath: Sendable, Equatable {
 }
 
 extension JSONPath {
-  /// Reads the text form. The offset of an error counts octets of `text`.
+  /// Reads the text form. The offset of an error counts bytes of `text`.
   ///
   ///      path   = [ step *( "." name / bracket ) ]
   ///      step   = name / bracket
@@ -56,14 +56,14 @@ extension JSONPath {
   public init(parsing text: String) throws(JSONError) {
     var scanner = JSONScanner(Array(text.utf8))
     var keys: [JSONKey] = []
-    while let octet = scanner.next {
-      if octet == ASCII.openBracket {
+    while let byte = scanner.next {
+      if byte == ASCII.openBracket {
         keys.append(try Self.bracket(&scanner))
         continue
       }
       if !keys.isEmpty { try scanner.take(ASCII.dot, expected: "'.' or '['") }
       let start = scanner.position
-      while let octet = scanner.next, Self.isPlain(octet) {
+      while let byte = scanner.next, Self.isPlain(byte) {
         scanner.position += 1
       }
       guard scanner.position > start else { throw scanner.unexpected("a name") }
@@ -81,7 +81,7 @@ extension JSONPath {
       let range = start..<scanner.position
       key = .name(JSONSyntax.string(in: scanner.text, range))
     } else {
-      while let octet = scanner.next, ASCII.isDigit(octet) {
+      while let byte = scanner.next, ASCII.isDigit(byte) {
         scanner.position += 1
       }
       let digits = String(decoding: scanner.text[start..<scanner.position], as: UTF8.self)
@@ -95,8 +95,8 @@ extension JSONPath {
     return key
   }
 
-  private static func isPlain(_ octet: UInt8) -> Bool {
-    switch octet {
+  private static func isPlain(_ byte: UInt8) -> Bool {
+    switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
       UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), ASCII.minus:
       true

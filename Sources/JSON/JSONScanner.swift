@@ -10,7 +10,7 @@ struct JSONScanner {
     self.text = text
   }
 
-  /// The octet at the cursor; nil at the end.
+  /// The byte at the cursor; nil at the end.
   var next: UInt8? { position < text.count ? text[position] : nil }
 
   mutating func skipWhiteSpace() {
@@ -19,9 +19,9 @@ struct JSONScanner {
     }
   }
 
-  /// Takes one octet of punctuation.
-  mutating func take(_ octet: UInt8, expected: String) throws(JSONError) {
-    guard next == octet else { throw unexpected(expected) }
+  /// Takes one byte of punctuation.
+  mutating func take(_ byte: UInt8, expected: String) throws(JSONError) {
+    guard next == byte else { throw unexpected(expected) }
     position += 1
   }
 
@@ -42,8 +42,8 @@ struct JSONScanner {
     let start = position
     var hasOnlyASCII = true
     while true {
-      guard let octet = next else { throw error(.unexpectedEnd) }
-      switch octet {
+      guard let byte = next else { throw error(.unexpectedEnd) }
+      switch byte {
       case ASCII.quote:
         if !hasOnlyASCII { try checkUTF8(start..<position) }
         position += 1
@@ -51,9 +51,9 @@ struct JSONScanner {
       case ASCII.backslash:
         _ = try takeEscape()
       case 0..<0x20:
-        throw error(.controlCharacter(octet))
+        throw error(.controlCharacter(byte))
       default:
-        hasOnlyASCII = hasOnlyASCII && octet < 0x80
+        hasOnlyASCII = hasOnlyASCII && byte < 0x80
         position += 1
       }
     }
@@ -80,9 +80,9 @@ struct JSONScanner {
     guard UTF16.isLeadSurrogate(unit) else {
       throw JSONError(.loneSurrogate, at: start, in: text)
     }
-    for octet in [ASCII.backslash, UInt8(ascii: "u")] {
+    for byte in [ASCII.backslash, UInt8(ascii: "u")] {
       guard let found = next else { throw error(.unexpectedEnd) }
-      guard found == octet else { throw JSONError(.loneSurrogate, at: start, in: text) }
+      guard found == byte else { throw JSONError(.loneSurrogate, at: start, in: text) }
       position += 1
     }
     let trail = try takeHex(escapeStart: position - 2)
@@ -95,8 +95,8 @@ struct JSONScanner {
   private mutating func takeHex(escapeStart: Int) throws(JSONError) -> UInt16 {
     var unit: UInt16 = 0
     for _ in 0..<4 {
-      guard let octet = next else { throw error(.unexpectedEnd) }
-      guard let digit = ASCII.hexValue(octet) else {
+      guard let byte = next else { throw error(.unexpectedEnd) }
+      guard let digit = ASCII.hexValue(byte) else {
         throw JSONError(.invalidEscape, at: escapeStart, in: text)
       }
       unit = unit << 4 | digit
@@ -128,8 +128,8 @@ struct JSONScanner {
       throw JSONError(kind, at: position, in: text)
     }
 
-    func take(_ octets: UInt8...) -> Bool {
-      guard position < text.count, octets.contains(text[position]) else { return false }
+    func take(_ bytes: UInt8...) -> Bool {
+      guard position < text.count, bytes.contains(text[position]) else { return false }
       position += 1
       return true
     }
@@ -155,7 +155,7 @@ struct JSONScanner {
   }
 
   func unexpected(_ expected: String) -> JSONError {
-    guard let octet = next else { return error(.unexpectedEnd) }
-    return error(.unexpectedOctet(octet, expected: expected))
+    guard let byte = next else { return error(.unexpectedEnd) }
+    return error(.unexpectedByte(byte, expected: expected))
   }
 }

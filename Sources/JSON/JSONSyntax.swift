@@ -8,7 +8,7 @@
 ///                           2 number     7..<8          3
 ///                           3 number     10..<11        4
 ///
-/// The values inside entry `i` start at `i + 1`; `following` is the entry behind all of them.
+/// The values inside entry `i` start at `i + 1`; `following` is the entry after all of them.
 struct JSONSyntax: Sendable {
   enum Kind: Sendable {
     case null, bool, number, string, array, object
@@ -16,9 +16,9 @@ struct JSONSyntax: Sendable {
 
   struct Entry: Sendable {
     let kind: Kind
-    /// The octets of the value.
+    /// The bytes of the value.
     var range: Range<Int>
-    /// The octets of the member's name with its quotes; nil for an element and for the root.
+    /// The bytes of the member's name with its quotes; nil for an element and for the root.
     let name: Range<Int>?
     var following: Int
 
@@ -91,18 +91,18 @@ struct JSONSyntax: Sendable {
     guard text[inner].contains(ASCII.backslash) else {
       return String(decoding: text[inner], as: UTF8.self)
     }
-    var octets: [UInt8] = []
+    var bytes: [UInt8] = []
     var scanner = JSONScanner(text)
     scanner.position = inner.lowerBound
     while scanner.position < inner.upperBound {
       if text[scanner.position] == ASCII.backslash, let scalar = try? scanner.takeEscape() {
-        octets.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
+        bytes.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
       } else {
-        octets.append(text[scanner.position])
+        bytes.append(text[scanner.position])
         scanner.position += 1
       }
     }
-    return String(decoding: octets, as: UTF8.self)
+    return String(decoding: bytes, as: UTF8.self)
   }
 }
 
@@ -118,7 +118,7 @@ private struct Reader {
   let options: JSONOptions
   var entries: [JSONSyntax.Entry] = []
   var open: [Open] = []
-  /// The names read so far in each of `open`, as octets: strings are also equal when they are
+  /// The names read so far in each of `open`, as bytes: strings are also equal when they are
   /// only canonically equivalent.
   var names: [Set<[UInt8]>] = []
 
@@ -152,7 +152,7 @@ private struct Reader {
     entries[entry].following = entries.count
   }
 
-  /// Reads a name and the colon behind it; returns where the name is.
+  /// Reads a name and the colon after it; returns where the name is.
   private mutating func readName() throws(JSONError) -> Range<Int> {
     let start = scanner.position
     try scanner.takeString(expected: "a name")
@@ -183,7 +183,7 @@ private struct Reader {
     case ASCII.quote:
       kind = .string
       try scanner.takeString(expected: "a value")
-    case let octet? where octet == ASCII.minus || ASCII.isDigit(octet):
+    case let byte? where byte == ASCII.minus || ASCII.isDigit(byte):
       kind = .number
       try scanner.takeNumber()
     case UInt8(ascii: "t"):

@@ -32,7 +32,7 @@ extension JSONValue {
     try self.init(parsing: Array(text.utf8), options: options)
   }
 
-  /// The text of this value, without a line end behind it.
+  /// The text of this value, without a line end after it.
   public func text(_ style: JSONStyle = .compact) -> [UInt8] {
     var writer = JSONWriter(style: style)
     writer.value(self)
@@ -80,14 +80,14 @@ extension JSONValue {
 }
 
 extension JSONValue: Equatable {
-  /// Strings are equal when their UTF-8 octets are, numbers when their literals are, objects
+  /// Strings are equal when their UTF-8 bytes are, numbers when their literals are, objects
   /// when they have equal members in the same order.
   public static func == (left: JSONValue, right: JSONValue) -> Bool {
     switch (left, right) {
     case (.null, .null): true
     case (.bool(let left), .bool(let right)): left == right
     case (.number(let left), .number(let right)): left == right
-    case (.string(let left), .string(let right)): sameOctets(left, right)
+    case (.string(let left), .string(let right)): sameBytes(left, right)
     case (.array(let left), .array(let right)): left == right
     case (.object(let left), .object(let right)): left == right
     default: false

@@ -1,4 +1,4 @@
-// Writes JSON piece by piece: what every `--json` output goes through.
+// Writes JSON chunk by chunk: what every `--json` output goes through.
 
 /// A value that can write itself as JSON.
 public protocol JSONWritable {
@@ -15,7 +15,7 @@ public protocol JSONWritable {
 ///      writer.endObject()
 ///      descriptor.write(writer.finish())
 ///
-/// The same calls always give the same octets. A call that would make invalid JSON, such as a
+/// The same calls always give the same bytes. A call that would make invalid JSON, such as a
 /// member's value without its name, is a fault of the caller and traps.
 public struct JSONWriter: Sendable {
   private struct Open {
@@ -41,10 +41,10 @@ public struct JSONWriter: Sendable {
     self.margin = margin
   }
 
-  /// Octets in the buffer.
+  /// Bytes in the buffer.
   public var byteCount: Int { bytes.count }
 
-  /// Empties the buffer: its octets are the next part of the text. May be called at any time.
+  /// Empties the buffer: its bytes are the next part of the text. May be called at any time.
   public mutating func take() -> [UInt8] {
     defer { bytes = [] }
     return bytes
@@ -179,8 +179,8 @@ extension JSONWriter {
   private mutating func appendString(_ string: String) {
     bytes.append(ASCII.quote)
     defer { bytes.append(ASCII.quote) }
-    let isPlain = string.utf8.allSatisfy { octet in
-      octet >= 0x20 && octet < 0x7F && octet != ASCII.quote && octet != ASCII.backslash
+    let isPlain = string.utf8.allSatisfy { byte in
+      byte >= 0x20 && byte < 0x7F && byte != ASCII.quote && byte != ASCII.backslash
     }
     if isPlain { return append(string) }
     for scalar in string.unicodeScalars {

@@ -2,9 +2,9 @@
 
 internal import Bytes
 package import Convert
-package import ImageEdit
+internal import ImageEdit
 package import Legacy
-package import Reports
+internal import Reports
 internal import Stream
 package import SystemIO
 
@@ -16,7 +16,7 @@ package struct ConvertJob {
   /// Leaves out the verification of what was written.
   package var isUnchecked = false
   /// As in `OutputJob`.
-  package var check: ((Source) throws(RewriteError) -> Void)?
+  package var check: ((Source) throws -> Void)?
 
   package init(conversion: Conversion, destination: String) {
     self.conversion = conversion
@@ -29,12 +29,12 @@ package struct ConvertJob {
   ]
 
   /// Runs the conversion. Nothing half-written is seen under the destination's name.
-  package func run(_ source: Source) throws(RewriteError) -> ConversionReport {
+  package func run(_ source: Source) throws -> ConversionReport {
     let job = OutputJob(
       destination: Destination(destination), isUnchecked: isUnchecked, check: check)
     return try job.run(source, expecting: { _ in ConvertJob.expected }) {
-      sink throws(RewriteError) in
-      guard let sink else { throw RewriteError(.destination, "a conversion needs a destination") }
+      sink in
+      guard let sink else { throw XensaveError(.usage, "a conversion needs a destination") }
       var converter = Converter(source, to: sink, conversion)
       return try converter.run()
     }
@@ -46,7 +46,7 @@ package struct LegacyJob {
   package var options = LegacyConverter.Options()
   package let destination: String
   package var isUnchecked = false
-  package var check: ((Source) throws(RewriteError) -> Void)?
+  package var check: ((Source) throws -> Void)?
 
   package init(
     options: LegacyConverter.Options = LegacyConverter.Options(), destination: String
@@ -55,44 +55,28 @@ package struct LegacyJob {
     self.destination = destination
   }
 
-  package func run(_ source: Source) throws(RewriteError) -> LegacyReport {
+  package func run(_ source: Source) throws -> LegacyReport {
     let job = OutputJob(
       destination: Destination(destination), isUnchecked: isUnchecked, check: check)
-    return try job.run(source) { sink throws(RewriteError) in
-      guard let sink else { throw RewriteError(.destination, "a conversion needs a destination") }
-      do throws(StreamError) {
-        return try LegacyConverter(source, options: options).run(to: sink)
-      } catch {
-        throw RewriteError(error)
-      }
+    return try job.run(source) { sink in
+      guard let sink else { throw XensaveError(.usage, "a conversion needs a destination") }
+      return try LegacyConverter(source, options: options).run(to: sink)
     }
   }
 }
 
-/// The octets of a small file, for example a configuration.
-package func readSmallFile(_ path: String) throws(Failure) -> [UInt8] {
+/// The bytes of a small file, for example a configuration.
+package func readSmallFile(_ path: String) throws -> [UInt8] {
   let limit = StreamReader.Limit.head
-  do {
-    let octets = try Source(opening: path).read(limit)
-    guard octets.count < limit else {
-      throw Failure(ExitCode.findings, "\(path): longer than \(limit >> 20) MiB")
-    }
-    return octets
-  } catch let error as SystemError {
-    throw Failure(error)
-  } catch let error as Failure {
-    throw error
-  } catch {
-    throw Failure(any: error)
+  let bytes = try Source(opening: path).read(limit)
+  guard bytes.count < limit else {
+    throw XensaveError(.findings, "\(path): longer than \(limit >> 20) MiB")
   }
+  return bytes
 }
 
 /// Writes a small file whole; "-" is standard output.
-package func writeSmallFile(_ octets: [UInt8], to path: String) throws(Failure) {
-  if path == "-" { return try writeOut(octets) }
-  do {
-    let output = try OutputFile(path, .text)
-    try output.sink.write(octets)
-    try output.commit()
-  } catch { throw Failure(error) }
+package func writeSmallFile(_ bytes: [UInt8], to path: String) throws {
+  if path == "-" { return try writeOut(bytes) }
+  try OutputFile.write(path, .text, bytes: bytes)
 }

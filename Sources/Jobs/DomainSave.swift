@@ -20,28 +20,11 @@ package struct DomainSave {
     case command(String)
   }
 
-  /// Why it failed.
-  package enum Problem: Error {
-    case live(LiveError)
-    case rewrite(RewriteError)
-    /// The command that was to receive the domain ended with this code.
-    case receiver(Int32, String)
-
-    /// Its code, as scripts see it.
-    package var code: String {
-      switch self {
-      case .live(let error): error.code
-      case .rewrite(let error): error.code
-      case .receiver: "receiver"
-      }
-    }
-  }
-
   package var target: Target
   package var isLive = true
   package var isVerifying = false
   package var isUnchecked = false
-  /// Whether the domain runs on here behind a save that worked.
+  /// Whether the domain runs on here after a save that worked.
   package var isResuming = false
   package var policy: (any Policy)?
   package var checkpoints: (any Checkpoints)?
@@ -67,54 +50,48 @@ package struct DomainSave {
 
   /// Saves. Whatever is thrown, the domain is as it was before, and no file has appeared: one that
   /// ran runs again, one that its caller had suspended stays suspended.
-  package func run(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
-    do throws(Problem) { return try perform(domain) } catch {
+  package func run(_ domain: any ManagedDomain) throws -> Outcome {
+    do { return try perform(domain) } catch {
       // Still suspended, and by the caller: whose duty it was to resume it has it again.
       if standing.wasOwed, (try? domain.info().isSuspended) == true { domain.takeBackSuspended() }
-      recorder?.fail(error.code)
+      recorder?.fail(XensaveError(error).word)
       throw error
     }
   }
 
-  private func perform(_ domain: any ManagedDomain) throws(Problem) -> Outcome {
+  private func perform(_ domain: any ManagedDomain) throws -> Outcome {
     switch target {
     case .file(let path):
-      let output: OutputFile
-      do throws(SystemError) { output = try OutputFile(path, .memory) } catch {
-        throw .rewrite(RewriteError(error))
-      }
-      let outcome = try write(domain, output.sink, isRead: output.isStream && !isResuming)
-      do throws(RewriteError) {
-        // A stream of checkpoints has no end: on a device what was there before goes on in it.
-        let isEndless = output.isBlockDevice && checkpoints != nil
-        if !isUnchecked, !isEndless { try OutputJob(destination: .file(path)).verify(output) }
-        do throws(SystemError) { try output.commit() } catch { throw RewriteError(error) }
+      var outcome: Outcome?
+      do {
+        let done = try OutputFile.write(path, .memory) { output in
+          let done = try write(domain, output.sink, isRead: output.isStream && !isResuming)
+          outcome = done
+          // A stream of checkpoints has no end: on a device it continues with what was there before.
+          let isEndless = output.isBlockDevice && checkpoints != nil
+          if !isUnchecked, !isEndless { try OutputJob(destination: .file(path)).verify(output) }
+          return done
+        }
+        return finished(domain, done)
       } catch {
-        undo(domain, outcome.result)
-        throw .rewrite(error)
+        if let outcome { undo(domain, outcome.result) }
+        throw error
       }
-      return finished(domain, outcome)
     case .descriptor(let number):
       let name = "descriptor \(number)"
       let sink: Sink
-      do throws(SystemError) {
-        sink = Sink(try Descriptor(taking: number, path: name, isOwned: false), path: name)
-      } catch { throw .rewrite(RewriteError(error)) }
+      sink = Sink(try Descriptor(taking: number, path: name, isOwned: false), path: name)
       return finished(domain, try write(domain, sink, isRead: !isResuming))
     case .command(let text):
-      let command: ReadingCommand
-      do throws(SystemError) { command = try ReadingCommand(text) } catch {
-        throw .rewrite(RewriteError(error))
-      }
-      guard let sink = command.sink else { throw .receiver(1, text) }
+      let command = try ReadingCommand(text)
+      guard let sink = command.sink else { throw DomainSave.receiverFailed(1, text) }
       let outcome: Outcome
-      do throws(Problem) { outcome = try write(domain, sink, isRead: !isResuming) } catch {
+      do { outcome = try write(domain, sink, isRead: !isResuming) } catch {
         let code = command.wait()
         // A receiver that is gone is why the pipe broke.
-        if let code, code != 0, case .live(let live) = error, case .system(let system) = live.kind,
-          system.isBrokenPipe
-        {
-          throw .receiver(code, text)
+        let reason = XensaveError(error)
+        if let code, code != 0, reason.code == .brokenPipe, reason.stage != nil {
+          throw DomainSave.receiverFailed(code, text)
         }
         throw error
       }
@@ -123,22 +100,27 @@ package struct DomainSave {
         writeError(
           "xensave-lua: warning: stopped while the receiver had all of the domain: it stands still "
             + "here, and may run there\n")
-        throw .live(LiveError(.system(.interrupted(text)), "\(text): interrupted"))
+        throw SystemError.interrupted(text)
       }
       guard code == 0 else {
         // It took everything and refused at the end: the domain lives here.
         undo(domain, outcome.result)
-        throw .receiver(code, text)
+        throw DomainSave.receiverFailed(code, text)
       }
       return finished(domain, outcome)
     }
+  }
+
+  private static func receiverFailed(_ code: Int32, _ command: String) -> XensaveError {
+    XensaveError(
+      .receiver, "the receiver ended with exit code \(code): \(command)", childExitCode: code)
   }
 
   private func finished(_ domain: any ManagedDomain, _ outcome: Outcome) -> Outcome {
     if isResuming {
       resume(domain)
     } else if checkpoints == nil {
-      _ = domain.leaveSuspended()
+      _ = domain.keepSuspended()
     }
     return outcome
   }
@@ -150,7 +132,7 @@ package struct DomainSave {
   }
 
   private func resume(_ domain: any ManagedDomain) {
-    do throws(LiveError) {
+    do {
       if try domain.info().isSuspended { try domain.resume() }
     } catch {
       writeError("xensave-lua: warning: the domain could not be resumed: \(error)\n")
@@ -160,35 +142,29 @@ package struct DomainSave {
   /// `isRead`: somebody may run the domain once he has its END.
   private func write(
     _ domain: any ManagedDomain, _ output: Sink, isRead: Bool
-  ) throws(Problem) -> Outcome {
+  ) throws -> Outcome {
     // What Xen's library writes into a pipe, only who reads it can count.
     let isCounted = output.kind != .file && savedByLibrary(domain) != nil
     guard let passing = filter ?? (isCounted ? PassingFilter() : nil) else {
-      do throws(LiveError) {
-        return Outcome(result: try save(domain, output, policy, isRead: isRead), report: nil)
-      } catch { throw .live(error) }
+      return Outcome(result: try save(domain, output, policy, isRead: isRead), report: nil)
     }
     let lock = Lock()
-    let filtered: FilteredOutput
-    do throws(SystemError) { filtered = try FilteredOutput(to: output, passing, lock) } catch {
-      throw .rewrite(RewriteError(error))
-    }
+    let filtered = try FilteredOutput(to: output, passing, lock)
     // A policy that runs in the script shares its state with the filter.
     let asked: (any Policy)? = policy.map { LockedPolicy($0, lock) }
     var result: SaveResult
-    do throws(LiveError) {
+    do {
       result = try save(domain, filtered.sink, asked, isRead: isRead, lock)
     } catch {
-      if let why = filtered.failure() { throw .rewrite(why) }
-      throw .live(error)
+      throw filtered.failure() ?? error
     }
-    do throws(RewriteError) {
+    do {
       let report = try filtered.finish()
       if isCounted { result.byteCount = output.position }
       return Outcome(result: result, report: filter == nil ? nil : report)
     } catch {
       undo(domain, result)
-      throw .rewrite(error)
+      throw error
     }
   }
 
@@ -202,16 +178,16 @@ package struct DomainSave {
   private func save(
     _ domain: any ManagedDomain, _ sink: Sink, _ policy: (any Policy)?, isRead: Bool,
     _ lock: Lock? = nil
-  ) throws(LiveError) -> SaveResult {
-    let asked = policy ?? BuiltinPolicy()
+  ) throws -> SaveResult {
+    let asked = policy ?? XenDefaultPolicy()
     let mode: Save.Mode =
       if let checkpoints { .checkpointed(asked, checkpoints) } else {
         isLive ? .live(asked) : .nonLive
       }
-    // Behind END whoever reads the stream may run the domain: from here on only this program, and
+    // After END whoever reads the stream may run the domain: from here on only this program, and
     // nobody in its place, may resume it. A file is nobody's before it has its name.
     let progress: (Save.Progress) -> Void = { event in
-      if isRead, event.what == "End of stream" { standing.wasOwed = domain.leaveSuspended() }
+      if isRead, event.what == "End of stream" { standing.wasOwed = domain.keepSuspended() }
       if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
     }
     if let xen = savedByLibrary(domain) {
@@ -250,7 +226,9 @@ private struct LockedPolicy: Policy {
   mutating func begin(_ info: DomainInfo, frameCount: Int) {
     lock.with { policy.begin(info, frameCount: frameCount) }
   }
-  mutating func decide(_ stats: PrecopyStats) -> Verdict { lock.with { policy.decide(stats) } }
+  mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
+    lock.with { policy.decide(stats) }
+  }
   mutating func suspended(_ stats: PrecopyStats) { lock.with { policy.suspended(stats) } }
   mutating func postcopy() { lock.with { policy.postcopy() } }
   mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {

@@ -38,18 +38,16 @@ package struct EditJob {
   }
 
   /// Changes the file itself. The index beside it is made to fit again where `keepsIndex`.
-  package func inPlace(_ edit: FileEdit, keepsIndex: Bool = false) throws(RewriteError) -> Outcome {
+  package func inPlace(_ edit: FileEdit, keepsIndex: Bool = false) throws -> Outcome {
     let (patches, inserted): ([Patch], UInt64)
     switch try plan(edit.frontUnit) {
     case .newFile(let reason): return .newFile(reason)
     case .inPlace(let found, let count): (patches, inserted) = (found, count)
     }
     if !isUnchecked { try check() }
-    do throws(EditError) {
-      if case .cannotInsert(let reason) = try edit.apply(patches, inserting: inserted) {
-        return .newFile("no block can be inserted at its front: \(reason)")
-      }
-    } catch { throw RewriteError(error) }
+    if case .cannotInsert(let reason) = try edit.apply(patches, inserting: inserted) {
+      return .newFile("no block can be inserted at its front: \(reason)")
+    }
     if keepsIndex, !document.movesRecords {
       // An index that cannot be written is one that does not fit: the next edit walks.
       try? IndexCache(of: edit.path).renew(for: document.source, movedBy: inserted)
@@ -58,57 +56,51 @@ package struct EditJob {
   }
 
   /// Writes a new file; nil where it cannot share extents, and nothing is there then.
-  package func clone(to path: String) throws(RewriteError) -> Written? {
+  package func clone(to path: String) throws -> Written? {
     let source = document.source
     let unit = source.cloneUnit
     guard unit > 0, !OutputFile.isSame(path, as: [source.identity]),
       case .inPlace(let patches, let inserted) = try plan(unit)
     else { return nil }
-    let output: OutputFile
-    do {
-      output = try OutputFile(path, .memory, .replacing)
-      guard try output.clone(source, at: inserted) else { return nil }
-    } catch { throw RewriteError(error) }
+    let output = try OutputFile(path, .memory, .replacing)
+    guard try output.clone(source, at: inserted) else { return nil }
     if !isUnchecked { try check() }
-    do {
-      try output.overwrite(patches)
-      try output.commit()
-    } catch { throw RewriteError(error) }
+    try output.overwrite(patches)
+    try output.commit()
     return try written(patches, inserted)
   }
 
   /// Makes the room a part of the edits, for a rewrite.
-  package func leaveRoom() throws(RewriteError) {
+  package func leaveRoom() throws {
     guard room > 0, let kind = document.index.headers.first?.kind,
       var header = document.header(kind)
     else { return }
     let there = HeaderRoom.byteCount(header)
     guard there ?? 0 < room else { return }
     guard there != nil, HeaderRoom.set(room, in: &header) else {
-      throw RewriteError(
+      throw XensaveError(
         .usage,
         "\(document.source.path): it has no configuration that room could be left after (--pad)")
     }
     document.setBytes(header.bytes, of: kind)
   }
 
-  private func plan(_ unit: UInt64) throws(RewriteError) -> EditPlan {
-    do { return try document.plan(unit: unit, room: room) } catch { throw RewriteError(error) }
+  private func plan(_ unit: UInt64) throws -> EditPlan {
+    try document.plan(unit: unit, room: room)
   }
 
   private func written(
     _ patches: [Patch], _ inserted: UInt64
-  ) throws(RewriteError) -> Written {
-    var report: ChangeReport
-    do { report = try document.changes() } catch { throw RewriteError(error) }
+  ) throws -> Written {
+    var report = try document.changes()
     let count = patches.reduce(0) { $0 + $1.after.count }
-    report.octetsWritten = UInt64(count)
+    report.bytesWritten = UInt64(count)
     return Written(report: report, byteCount: count, inserted: inserted)
   }
 
   /// Verifies the image as it will be. Edits that have nothing to do with the pages are checked
   /// without them, and refused for what they make worse; else the whole image has to be good.
-  package func check() throws(RewriteError) {
+  package func check() throws {
     let index = document.index
     let tail: Int? =
       switch index.coverage {
@@ -116,34 +108,24 @@ package struct EditJob {
       case .around(let tail): tail
       case .all: document.areEditsApartFromPages ? index.firstBehindPages : nil
       }
-    do {
-      func report(_ verifier: Verifier) throws(StreamError) -> VerifyReport {
-        if index.coverage == .front { return try verifier.runFront() }
-        if let tail { return try verifier.runAround(index, tail: tail) }
-        return try verifier.run()
-      }
-      let expected = RewriteJob.expectedRules(index.headers)
-      var errors = try report(Verifier(document)).findings.filter {
-        $0.severity == .error && !expected.contains($0.ruleID)
-      }
-      if !errors.isEmpty, index.coverage == .front || tail != nil {
-        let before = try report(Verifier(document.source.duplicate())).findings
-        let known = Set(before.map(\.description))
-        errors.removeAll { known.contains($0.description) }
-      }
-      guard let first = errors.first else { return }
-      throw RewriteError(
-        .rejected(count: errors.count),
-        "\(document.source.path): not changed: the result would not restore: \(first.description); "
-          + "--unchecked changes it all the same")
-    } catch let error as RewriteError {
-      throw error
-    } catch let error as StreamError {
-      throw RewriteError(error)
-    } catch let error as SystemError {
-      throw RewriteError(error)
-    } catch {
-      throw RewriteError(.usage, "\(error)")
+    func report(_ verifier: Verifier) throws -> VerifyReport {
+      if index.coverage == .front { return try verifier.runFront() }
+      if let tail { return try verifier.runAround(index, tail: tail) }
+      return try verifier.run()
     }
+    let expected = RewriteJob.expectedRules(index.headers)
+    var errors = try report(Verifier(document)).findings.filter {
+      $0.severity == .error && !expected.contains($0.ruleID)
+    }
+    if !errors.isEmpty, index.coverage == .front || tail != nil {
+      let before = try report(Verifier(document.source.duplicate())).findings
+      let known = Set(before.map(\.description))
+      errors.removeAll { known.contains($0.description) }
+    }
+    guard let first = errors.first else { return }
+    throw XensaveError(
+      .rejected,
+      "\(document.source.path): not changed: the result would not restore: \(first.description); "
+        + "--unchecked changes it all the same")
   }
 }

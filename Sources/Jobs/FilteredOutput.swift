@@ -11,24 +11,24 @@ final class FilteredOutput {
   /// What the save writes to.
   let sink: Sink
   private let result = Result()
-  private let thread: BackgroundThread
+  private let thread: WorkerThread
 
   /// Written by the thread, read when it has ended.
   private final class Result {
     var report: ChangeReport?
-    var error: RewriteError?
+    var error: (any Error)?
   }
 
   /// `lock` is held while the filter runs: whoever else uses its Lua state holds it too.
-  init(to output: Sink, _ filter: any RewriteFilter, _ lock: Lock) throws(SystemError) {
+  init(to output: Sink, _ filter: any RewriteFilter, _ lock: Lock) throws {
     let pipe = try Pipe()
     let source = try Source(pipe.reading.duplicate(path: "the save"), path: "the save")
     sink = Sink(try pipe.writing.duplicate(path: "the filter"), path: "the filter")
     let result = result
     var rewriter: Rewriter? = Rewriter(source, to: output, filter: LockedFilter(filter, lock))
-    thread = try BackgroundThread()
+    thread = try WorkerThread()
     thread.start {
-      do throws(RewriteError) { result.report = try rewriter?.run() } catch { result.error = error }
+      do { result.report = try rewriter?.run() } catch { result.error = error }
       // Its end of the pipe goes now, whoever still holds the source (a record that a script keeps):
       // a save that still writes hears of it.
       rewriter = nil
@@ -36,8 +36,8 @@ final class FilteredOutput {
     }
   }
 
-  /// Ends the stream and waits for what is behind the filter. Throws the filter's error.
-  func finish() throws(RewriteError) -> ChangeReport {
+  /// Ends the stream and waits for what is after the filter. Throws the filter's error.
+  func finish() throws -> ChangeReport {
     sink.cut()
     thread.wait()
     if let error = result.error { throw error }
@@ -45,12 +45,12 @@ final class FilteredOutput {
   }
 
   /// The error that the filter has ended with, once the save has failed.
-  func failure() -> RewriteError? {
+  func failure() -> (any Error)? {
     sink.cut()
     thread.wait()
     guard let error = result.error else { return nil }
     // That the stream stops is the save's doing.
-    if case .stream = error.kind { return nil }
+    if error is StreamError || error is SystemError { return nil }
     return error
   }
 }
@@ -65,16 +65,16 @@ private final class LockedFilter: RewriteFilter {
     self.lock = lock
   }
 
-  func begin() throws(RewriteError) {
-    try lock.with { () throws(RewriteError) in try filter.begin() }
+  func begin() throws {
+    try lock.with { try filter.begin() }
   }
-  func header(_ header: inout Header) throws(RewriteError) {
-    try lock.with { () throws(RewriteError) in try filter.header(&header) }
+  func header(_ header: inout Header) throws {
+    try lock.with { try filter.header(&header) }
   }
-  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
-    try lock.with { () throws(RewriteError) in try filter.record(record) }
+  func record(_ record: EditableRecord) throws -> FilterResult {
+    try lock.with { try filter.record(record) }
   }
-  func finish() throws(RewriteError) {
-    try lock.with { () throws(RewriteError) in try filter.finish() }
+  func finish() throws {
+    try lock.with { try filter.finish() }
   }
 }

@@ -25,11 +25,11 @@ package struct OutputJob {
   /// Leaves out the verification of what was written.
   package var isUnchecked = false
   /// What else is asked of a result before it gets its name; throws where it may not.
-  package var check: ((Source) throws(RewriteError) -> Void)?
+  package var check: ((Source) throws -> Void)?
 
   package init(
     destination: Destination, isUnchecked: Bool = false,
-    check: ((Source) throws(RewriteError) -> Void)? = nil
+    check: ((Source) throws -> Void)? = nil
   ) {
     self.destination = destination
     self.isUnchecked = isUnchecked
@@ -42,103 +42,95 @@ package struct OutputJob {
     static let libxlOrder = "libxl-header.endianness"
   }
 
-  /// Runs `body` with the sink. `expecting` says which rules the result may break. A file appears under its name only once it is complete, verified and
-  /// on the disk; where anything fails it is gone, and the source is as it was.
+  /// Runs `body` with the sink; it is nil in a dry run. `expecting` says which rules the result may
+  /// break. A file appears under its name only once it is complete, verified and on the disk; where
+  /// anything fails it is gone, and the source is as it was.
   package func run<Report>(
     _ source: Source, expecting: (Report) -> Set<String> = { _ in [] },
-    _ body: (Sink?) throws(RewriteError) -> Report
-  ) throws(RewriteError) -> Report {
+    _ body: (Sink?) throws -> Report
+  ) throws -> Report {
     switch destination {
     case .none: return try body(nil)
-    case .standardOutput:
-      let sink: Sink
-      do { sink = try Sink.standardOutput() } catch { throw RewriteError(error) }
-      guard sink.kind != .file || sink.identity != source.identity else {
-        throw RewriteError(
-          .destination,
-          "\(source.path): standard output is the image itself (write to another file)")
-      }
-      return try body(sink)
     case .inPlace:
       guard source.isFile else {
-        throw RewriteError(.destination, "\(source.path): only a file can be rewritten in place")
+        throw XensaveError(.usage, "\(source.path): only a file can be rewritten in place")
       }
       let edit = try claim(source)
       return try write(edit.resolvedPath, .inPlace, replacing: edit, expecting, body)
+    case .standardOutput, .file:
+      return try run(
+        butNot: [source.identity], isTheInput: "is the image itself (use --in-place for that)",
+        expecting: expecting, body)
+    }
+  }
+
+  /// The same for what is made of several inputs, which may not be the output.
+  package func run<Report>(
+    butNot inputs: [FileIdentity], isTheInput: String = "is one of the inputs",
+    expecting: (Report) -> Set<String> = { _ in [] }, _ body: (Sink) throws -> Report
+  ) throws -> Report {
+    switch destination {
+    case .none, .inPlace: preconditionFailure("this needs a destination of its own")
+    case .standardOutput:
+      let sink = try Sink.standardOutput()
+      guard sink.kind != .file || !inputs.contains(sink.identity) else {
+        throw XensaveError(.usage, "standard output \(isTheInput)")
+      }
+      return try body(sink)
     case .file(let path):
-      guard !OutputFile.isSame(path, as: [source.identity]) else {
-        throw RewriteError(
-          .destination, "\(path): the output is the image itself (use --in-place for that)")
+      guard !OutputFile.isSame(path, as: inputs) else {
+        throw XensaveError(.usage, "\(path): the output \(isTheInput)")
       }
       return try write(path, .replacing, expecting, body)
     }
   }
 
   /// The right to put another file in the place of the source.
-  private func claim(_ source: Source) throws(RewriteError) -> FileEdit {
-    do {
-      let edit = try source.edit ?? FileEdit(source.path)
-      guard edit.isRegular else {
-        throw EditError(
-          .usage,
-          "\(source.path): a device cannot be replaced (edits that change no length can be made there)"
-        )
-      }
-      guard edit.identity == source.identity else {
-        throw EditError(.changed, "\(source.path): not edited: another file has this name now")
-      }
-      return edit
-    } catch let error as EditError {
-      throw RewriteError(error)
-    } catch {
-      throw RewriteError(.usage, "\(error)")
+  private func claim(_ source: Source) throws -> FileEdit {
+    let edit = try source.edit ?? FileEdit(source.path)
+    guard edit.isRegular else {
+      throw XensaveError(
+        .usage,
+        "\(source.path): a device cannot be replaced (edits that change no length can be made there)"
+      )
     }
+    guard edit.identity == source.identity else {
+      throw XensaveError(.changed, "\(source.path): not edited: another file has this name now")
+    }
+    return edit
   }
 
   private func write<Report>(
     _ path: String, _ rule: OutputFile.Rule, replacing edit: FileEdit? = nil,
-    _ expecting: (Report) -> Set<String>,
-    _ body: (Sink?) throws(RewriteError) -> Report
-  ) throws(RewriteError) -> Report {
-    do {
-      let output = try OutputFile(path, .memory, rule)
+    _ expecting: (Report) -> Set<String>, _ body: (Sink) throws -> Report
+  ) throws -> Report {
+    try OutputFile.write(path, .memory, rule) { output in
       guard check == nil || output.readingPath != nil else {
-        throw RewriteError(.destination, "\(path): what is written there cannot be checked")
+        throw XensaveError(.usage, "\(path): what is written there cannot be checked")
       }
       let report = try body(output.sink)
       if !isUnchecked { try verify(output, expecting(report)) }
       if let check, let readable = output.readingPath { try check(Source(opening: readable)) }
       try edit?.checkPlace()
-      try output.commit()
       return report
-    } catch let error as RewriteError {
-      throw error
-    } catch let error as EditError {
-      throw RewriteError(error)
-    } catch let error as SystemError {
-      throw RewriteError(error)
-    } catch {
-      throw RewriteError(.usage, "\(error)")
     }
   }
 
   /// Verifies what was written, where it can be read again.
   package func verify(
     _ output: OutputFile, _ expectedRules: Set<String> = []
-  ) throws(RewriteError) {
+  ) throws {
     guard let path = output.readingPath else { return }
     let expectedRules = expectedRules.union(output.expectedRules)
-    let written: Source
-    do { written = try Source(opening: path) } catch { throw RewriteError(error) }
-    let report: VerifyReport
-    do { report = try Verifier(written).run() } catch { throw RewriteError(error) }
+    let written = try Source(opening: path)
+    let report = try Verifier(written).run()
     let errors = report.findings.filter {
       $0.severity == .error && !expectedRules.contains($0.ruleID)
     }
     guard let first = errors.first else { return }
     let others = errors.count - 1
-    throw RewriteError(
-      .rejected(count: errors.count),
+    throw XensaveError(
+      .rejected,
       "\(output.path): \(output.refusal): the result would not restore: \(first.description)"
         + (others > 0 ? " (and \(others) more)" : "")
         + "; --unchecked writes it all the same")
@@ -167,10 +159,10 @@ package struct RewriteJob {
 
   package func run(
     _ source: Source, _ filter: any RewriteFilter
-  ) throws(RewriteError) -> ChangeReport {
+  ) throws -> ChangeReport {
     try OutputJob(destination: destination, isUnchecked: isUnchecked).run(
       source, expecting: { RewriteJob.expectedRules($0.headersRead) }
-    ) { sink throws(RewriteError) in
+    ) { sink in
       try Rewriter(source, to: sink, filter: filter).run()
     }
   }

@@ -30,7 +30,7 @@ package struct SyntheticImage {
   /// Pages of zeros from pfn 0 on.
   package var pageCount: UInt64 = 32
   package var config = JSONObject()
-  /// Records before END, behind the guest's state.
+  /// Records before END, after the guest's state.
   package var extra: [Record] = []
   /// Record types that are left out.
   package var omitted: Set<RecordType> = []
@@ -67,10 +67,10 @@ package struct SyntheticImage {
   private func headers() throws -> [[UInt8]] {
     var out: [[UInt8]] = []
     if layer == .xl {
-      let fixed = try BodyLayout.body(
+      let fixed = try BodySchema.body(
         of: HeaderKind.xl.fields,
         .group([
-          ("magic", .octets(Magic.xl)), ("byteorder", .unsigned(UInt64(Magic.xlByteOrder))),
+          ("magic", .bytes(Magic.xl)), ("byteorder", .unsigned(UInt64(Magic.xlByteOrder))),
           ("mandatory_flags", .unsigned(3)),
         ]))
       var header = Header(.xl, offset: 0, bytes: fixed, order: .little)
@@ -79,7 +79,7 @@ package struct SyntheticImage {
     }
     if layer != .libxc {
       out.append(
-        try BodyLayout.body(
+        try BodySchema.body(
           of: HeaderKind.libxl.fields,
           .group([("ident", .unsigned(Magic.libxl)), ("version", .unsigned(2))]),
           BodyContext(order: .big)))
@@ -88,13 +88,13 @@ package struct SyntheticImage {
   }
 
   private func imageHeader() throws -> [UInt8] {
-    let image = try BodyLayout.body(
+    let image = try BodySchema.body(
       of: HeaderKind.image.fields,
       .group([
         ("marker", .unsigned(UInt64.max)), ("id", .unsigned(UInt64(Magic.image))),
         ("version", .unsigned(UInt64(version))),
       ]), BodyContext(order: .big))
-    let domain = try BodyLayout.body(
+    let domain = try BodySchema.body(
       of: HeaderKind.domain.fields,
       .group([
         ("type", .unsigned(UInt64(guest.rawValue))), ("page_shift", .unsigned(12)),
@@ -255,7 +255,7 @@ package struct SyntheticImage {
 
   /// 32-bit protected mode with flat segments, at 1 MiB, interrupts off.
   private func set(cpu: inout [UInt8]) throws {
-    let layout = BodyLayout(
+    let layout = BodySchema(
       HVMRecords.all.first { $0.name == "CPU" }?.fields ?? [], BodyContext())
     var values: [(String, UInt64)] = [
       ("rip", 0x10_0000), ("rflags", 2), ("cr0", 0x11), ("dr6", 0xFFFF_0FF0), ("dr7", 0x400),
@@ -274,7 +274,7 @@ package struct SyntheticImage {
   private func set(
     _ type: RecordType, _ body: inout [UInt8], _ values: [(path: String, value: UInt64)]
   ) throws {
-    let layout = BodyLayout(type, body: body, context)
+    let layout = BodySchema(type, body: body, context)
     for (path, value) in values {
       try layout.slot(path, in: body).set(.unsigned(value), in: &body)
     }
@@ -284,7 +284,7 @@ package struct SyntheticImage {
     numbers([(type, 2), (UInt64(instance), 2), (UInt64(data.count), 4)]) + data
   }
 
-  /// Little-endian integers one behind the other: (value, octets).
+  /// Little-endian integers one after the other: (value, bytes).
   private func numbers(_ values: [(value: UInt64, byteCount: Int)]) -> [UInt8] {
     values.flatMap { item in
       (0..<item.byteCount).map { UInt8(truncatingIfNeeded: item.value >> UInt64(8 * $0)) }

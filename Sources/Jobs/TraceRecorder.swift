@@ -13,14 +13,14 @@ package final class TraceRecorder {
   /// the domain.
   package init(
     creating path: String, _ rule: OutputFile.Rule = .replacing
-  ) throws(SystemError) { file = try OutputFile(path, .text, rule) }
+  ) throws { file = try OutputFile(path, .text, rule) }
 
-  /// The save has failed, be it behind the last octet. `code`: why.
+  /// The save has failed, be it after the last byte. `code`: why.
   package func fail(_ code: String) { trace?.outcome = code }
 
   /// Writes what there is. A machine that crashes may lose it: nobody waits for a disk here, least of
   /// all a guest that stands still.
-  package func write() throws(SystemError) {
+  package func write() throws {
     guard let trace else { return }
     try file.sink.write(Array(trace.description.utf8))
     try file.commit(isDurable: false)

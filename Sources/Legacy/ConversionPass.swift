@@ -31,7 +31,7 @@ struct ConversionPass {
   private var params: [UInt64: UInt64] = [:]
   private var toolstack: (offset: UInt64, bytes: [UInt8])?
   var inflater: PageInflater?
-  let buffer = Arena(capacity: 4096)
+  let buffer = PageAlignedBuffer(capacity: 4096)
 
   init(_ source: Source, _ options: LegacyConverter.Options, _ sink: Sink) {
     reader = LegacyReader(
@@ -170,7 +170,7 @@ struct ConversionPass {
       guard !isVerifying else {
         throw fail(
           .unsupported, item, "checkpoint \(index + 1)",
-          "expected no checkpoint behind ENABLE_VERIFY_MODE: its pages would not count")
+          "expected no checkpoint after ENABLE_VERIFY_MODE: its pages would not count")
       }
       return
     }
@@ -331,13 +331,13 @@ struct ConversionPass {
       note(
         LegacyNote(
           offset: cut.offset,
-          text: "checkpoint \(report.checkpointCount) counts, the one behind it was left out: "
+          text: "checkpoint \(report.checkpointCount) counts, the one after it was left out: "
             + (cut.place.isEmpty ? "" : "\(cut.place): ") + cut.problem))
     } else if let byteCount = reader.source.byteCount, byteCount > reader.source.position,
       !options.skipsDeviceModel
     {
       let rest = byteCount - reader.source.position
-      note(LegacyNote(offset: reader.offset, text: "\(rest) octets follow the stream"))
+      note(LegacyNote(offset: reader.offset, text: "\(rest) bytes follow the stream"))
     }
   }
 

@@ -11,7 +11,7 @@ public import SystemIO
 /// compressed checkpoints what `PageInflater` states. Pages move without being looked at.
 ///
 /// A file is walked over twice: first for its last complete checkpoint. A pipe is read once; where
-/// a checkpoint does not say that it is the last, the rest goes through a scratch file. Behind the
+/// a checkpoint does not say that it is the last, the rest goes through a scratch file. After the
 /// end of a plain save nothing is read from a pipe. An HVM guest's libxl stream needs the device
 /// model's record; without one there is an error, unless `skipsDeviceModel`.
 public struct LegacyConverter {

@@ -5,7 +5,7 @@ public import Format
 public import Stream
 public import SystemIO
 
-/// What the first octets of a file or pipe say of a legacy save.
+/// What the first bytes of a file or pipe say of a legacy save.
 public enum LegacyForm: Sendable, Equatable {
   /// An xl header without the flag streamv2: a legacy stream follows its optional data.
   case xl
@@ -14,7 +14,7 @@ public enum LegacyForm: Sendable, Equatable {
   /// The stream itself, which libxc wrote for libxl or another toolstack.
   case bare(ToolstackWidth, GuestType)
 
-  /// Octets that recognition wants to see.
+  /// Bytes that recognition wants to see.
   public static let peekByteCount = 48
 
   /// nil where it is something else, or too short.
@@ -46,8 +46,8 @@ public enum LegacyForm: Sendable, Equatable {
 }
 
 extension ToolstackWidth {
-  /// The width that the first 8 octets speak for: p2m_size is below 2^28, so the upper half of a
-  /// 64-bit one is zero, while behind a 32-bit one stand all ones (PV) or a chunk's type (HVM).
+  /// The width that the first 8 bytes speak for: p2m_size is below 2^28, so the upper half of a
+  /// 64-bit one is zero, while after a 32-bit one stand all ones (PV) or a chunk's type (HVM).
   init?(p2mSize first: [UInt8]) {
     let low = first.load(0, as: UInt32.self)
     guard low != 0, low < LegacyLimit.p2mSize else { return nil }

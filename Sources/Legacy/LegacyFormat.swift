@@ -2,7 +2,7 @@
 
 internal import Format
 
-/// Octets of the saving toolstack's unsigned long. The guest's own width is independent of it.
+/// Bytes of the saving toolstack's unsigned long. The guest's own width is independent of it.
 public enum ToolstackWidth: Int, Sendable, CaseIterable {
   case bits32 = 4
   case bits64 = 8
@@ -53,7 +53,7 @@ public struct LegacyChunk: RawRepresentable, Sendable, Hashable {
   public var isKnown: Bool { (-20...Int32(LegacyLimit.batch)).contains(rawValue) }
 }
 
-/// Which program's state of the device model follows an HVM guest. 21 octets without a NUL.
+/// Which program's state of the device model follows an HVM guest. 21 bytes without a NUL.
 public enum LegacySignature: String, Sendable, CaseIterable {
   /// xend with qemu-traditional: data to the end of the file.
   case untilEnd = "QemuDeviceModelRecord"

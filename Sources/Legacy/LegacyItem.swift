@@ -5,7 +5,7 @@ public import Stream
 
 /// One piece of a legacy save.
 public struct LegacyItem: Sendable {
-  /// Octets from the start of the source.
+  /// Bytes from the start of the source.
   public let offset: UInt64
   public let content: Content
 
@@ -50,16 +50,16 @@ public struct LegacyItem: Sendable {
 
 /// What the blocks before the p2m say of a PV guest.
 public struct LegacyExtendedInfo: Sendable, Equatable {
-  /// Octets of the guest's pointers: 8 with 4 levels of page tables, 4 with 3.
+  /// Bytes of the guest's pointers: 8 with 4 levels of page tables, 4 with 3.
   public internal(set) var guestWidth = 0
-  /// Whether each vCPU has an extended context (128 octets).
+  /// Whether each vCPU has an extended context (128 bytes).
   public internal(set) var hasExtended = false
-  /// Octets of each vCPU's XSAVE state, without its mask and size; nil where there is none.
+  /// Bytes of each vCPU's XSAVE state, without its mask and size; nil where there is none.
   public internal(set) var xsaveByteCount: UInt64?
   /// Blocks that no known saver writes; they were passed over.
   public internal(set) var unknownBlocks: [String] = []
 
-  /// Octets of vcpu_guest_context.
+  /// Bytes of vcpu_guest_context.
   var contextByteCount: Int { guestWidth == 8 ? 5168 : 2800 }
 }
 

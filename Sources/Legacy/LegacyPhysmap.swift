@@ -7,10 +7,10 @@ public import Bytes
 ///     +-----------------------+-----------------------+
 ///     | version (1)           | count                 |
 ///     +-----------------------+-----------------------+   +-----------------------------------+
-///     | phys_offset | start_addr | size | namelen u32 |   | name, namelen octets with its NUL |
+///     | phys_offset | start_addr | size | namelen u32 |   | name, namelen bytes with its NUL |
 ///     +-----------------------------------------------+   +-----------------------------------+
 ///
-/// A 64-bit toolstack has 4 more octets behind each name: the padding of its C structure.
+/// A 64-bit toolstack has 4 more bytes after each name: the padding of its C structure.
 public struct LegacyPhysmap: Sendable, Equatable {
   public struct Entry: Sendable, Equatable {
     public let physOffset: UInt64
@@ -23,7 +23,7 @@ public struct LegacyPhysmap: Sendable, Equatable {
 
   public init(_ bytes: [UInt8], width: ToolstackWidth) throws(FormatError) {
     guard bytes.count >= 8 else {
-      throw FormatError(.truncated, offset: 0, "expected at least 8 octets, got \(bytes.count)")
+      throw FormatError(.truncated, offset: 0, "expected at least 8 bytes, got \(bytes.count)")
     }
     let version = bytes.load(0, as: UInt32.self)
     guard version == 1 else {
@@ -36,7 +36,7 @@ public struct LegacyPhysmap: Sendable, Equatable {
       guard bytes.count - here >= 28 else {
         throw FormatError(
           .truncated, field: path, offset: here,
-          "expected 28 octets, got \(bytes.count - here)")
+          "expected 28 bytes, got \(bytes.count - here)")
       }
       let count = Int(bytes.load(here + 24, as: UInt32.self))
       guard count > 0, count + padding <= bytes.count - here - 28 else {

@@ -17,7 +17,7 @@ struct LegacyPlan {
   /// The plan of a stream whose checkpoint `last` says that it is the last one.
   init(last: Int) { self.last = last }
 
-  /// Walks over all heads from where `reader` is. The reader's source is then somewhere else.
+  /// Walks over all headers from where `reader` is. The reader's source is then somewhere else.
   ///
   /// Bytes that end inside a checkpoint, or make no sense there, cost that checkpoint only, if one
   /// before it is complete: so does Xen's restorer when the primary host fails.

@@ -1,4 +1,4 @@
-// The chunks of a body, and the tails behind it.
+// The chunks of a body, and the tails after it.
 
 internal import Bytes
 internal import Format
@@ -181,7 +181,7 @@ extension LegacyReader {
     return .unmappedPFNs(count: count)
   }
 
-  /// The next part of the next vCPU, or the shared info page behind all of them.
+  /// The next part of the next vCPU, or the shared info page after all of them.
   mutating func vcpu() throws(StreamError) -> LegacyItem.Content {
     guard vcpuIndex < online.count else {
       state = .endOfCheckpoint
@@ -257,7 +257,7 @@ extension LegacyReader {
     if isLastCheckpoint, skipsDeviceModel { return nil }
     let place = "device model"
     let start = offset
-    // 4 octets tell a signature from a chunk: as a number it is far above any count of pages.
+    // 4 bytes tell a signature from a chunk: as a number it is far above any count of pages.
     let first = try peek(4)
     guard !first.isEmpty,
       LegacySignature.allCases.contains(where: { $0.rawValue.utf8.starts(with: first) })

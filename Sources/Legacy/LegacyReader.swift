@@ -1,4 +1,4 @@
-// Pulling items from a legacy save: the front, the stream's head, and what readers do with payloads.
+// Pulling items from a legacy save: the front, the stream's header, and what readers do with payloads.
 
 public import Bytes
 public import Format
@@ -13,7 +13,7 @@ public import SystemIO
 /// Everything is little-endian and packed. A plain save has one body and one tail; Remus repeats
 /// both until the bytes end. Items are small and in memory; payloads (pages, blobs, lists) stay in
 /// the source until they are moved or read, and the next call of `next()` passes over the rest.
-/// Lost framing, limits and the system throw; nothing traps, whatever the octets are.
+/// Lost framing, limits and the system throw; nothing traps, whatever the bytes are.
 public struct LegacyReader {
   public private(set) var source: Source
   /// What is taken for granted instead of being told from the stream.
@@ -41,9 +41,9 @@ public struct LegacyReader {
   enum VCPUPart { case basic, extended, xsave }
 
   var state = State.front
-  /// Octets of the stream before the source's position 0.
+  /// Bytes of the stream before the source's position 0.
   private var base: UInt64 = 0
-  /// Octets of the payload that are still in the source; nil: all to its end.
+  /// Bytes of the payload that are still in the source; nil: all to its end.
   private var waiting: UInt64? = 0
   private var place = ""
   private var compressesNext = false
@@ -96,10 +96,10 @@ public struct LegacyReader {
     LegacyItem(offset: offset, content: content)
   }
 
-  /// Octets from the start of the stream to the next one.
+  /// Bytes from the start of the stream to the next one.
   public var offset: UInt64 { base + source.position }
 
-  /// Goes on in a copy of what the source still has, so that it can be read twice.
+  /// Continues in a copy of what the source still has, so that it can be read twice.
   mutating func spool(into scratch: ScratchFile) throws(StreamError) {
     precondition(waiting == 0)
     let here = offset
@@ -118,10 +118,10 @@ public struct LegacyReader {
 
   // MARK: - Payload
 
-  /// Octets of the current item's payload that are still in the source; nil: all to its end.
+  /// Bytes of the current item's payload that are still in the source; nil: all to its end.
   public var payloadByteCount: UInt64? { waiting }
 
-  /// Moves the payload to `sink`. Returns how many octets it had.
+  /// Moves the payload to `sink`. Returns how many bytes it had.
   @discardableResult
   public mutating func movePayload(to sink: Sink) throws(StreamError) -> UInt64 {
     let count = waiting
@@ -132,8 +132,9 @@ public struct LegacyReader {
     return moved
   }
 
-  /// Reads `count` octets of the payload into `arena` at 0.
-  public mutating func readPayload(_ count: Int, into arena: Arena) throws(StreamError) {
+  /// Reads `count` bytes of the payload into `arena` at 0.
+  public mutating func readPayload(_ count: Int, into arena: PageAlignedBuffer) throws(StreamError)
+  {
     precondition(waiting.map { UInt64(count) <= $0 } ?? true)
     arena.reserve(count)
     waiting? -= UInt64(count)
@@ -159,10 +160,10 @@ public struct LegacyReader {
 
   private func check(_ got: UInt64, of count: UInt64) throws(StreamError) {
     guard got < count else { return }
-    throw fail(.truncated, at: offset, place, "the stream ends: \(count - got) octets are missing")
+    throw fail(.truncated, at: offset, place, "the stream ends: \(count - got) bytes are missing")
   }
 
-  // MARK: - The head
+  // MARK: - The header
 
   private mutating func front() throws(StreamError) -> LegacyItem? {
     let first = try peek(LegacyForm.peekByteCount)
@@ -281,7 +282,7 @@ public struct LegacyReader {
       guard total - here >= headCount else {
         throw fail(
           .malformed, at: start + UInt64(here), place,
-          "expected a block of at least \(headCount) octets, got \(total - here) octets")
+          "expected a block of at least \(headCount) bytes, got \(total - here) bytes")
       }
       let head = LegacyPart(LegacyRows.block, [UInt8](blocks[here..<here + headCount]))
       let id = head.body[..<4].printable
@@ -328,7 +329,7 @@ public struct LegacyReader {
       guard total == 16 || (32...LegacyLimit.xsave).contains(total) else {
         throw fail(
           .malformed, at: at + 4, place,
-          "expected 16, or 32 to \(LegacyLimit.xsave) octets a vCPU, got \(total)")
+          "expected 16, or 32 to \(LegacyLimit.xsave) bytes a vCPU, got \(total)")
       }
       info.xsaveByteCount = total - 16
     default:
@@ -346,7 +347,7 @@ public struct LegacyReader {
 
   // MARK: - Rounds
 
-  /// The item behind the last one of a tail.
+  /// The item after the last one of a tail.
   private mutating func endOfCheckpoint() -> LegacyItem.Content {
     let index = checkpointCount
     checkpointCount += 1
@@ -355,7 +356,7 @@ public struct LegacyReader {
     return .endOfCheckpoint(index: index)
   }
 
-  /// ENABLE_COMPRESSION speaks of the checkpoints behind the one that it comes in.
+  /// ENABLE_COMPRESSION speaks of the checkpoints after the one that it comes in.
   mutating func enableCompression() { compressesNext = true }
 
   // MARK: - Reading
@@ -381,7 +382,7 @@ public struct LegacyReader {
   ) -> StreamError {
     fail(
       .truncated, at: start + UInt64(got), place,
-      "the stream ends: expected \(count) octets from \(start.hex()), got \(got)")
+      "the stream ends: expected \(count) bytes from \(start.hex()), got \(got)")
   }
 
   func fail(

@@ -5,7 +5,7 @@ public import Format
 
 /// Something that a user should know of a conversion that went well.
 public struct LegacyNote: Sendable, Equatable, CustomStringConvertible {
-  /// Octets from the start of the source.
+  /// Bytes from the start of the source.
   public let offset: UInt64
   public let text: String
 
@@ -20,7 +20,7 @@ public struct LegacyReport: Sendable {
   public internal(set) var front = Front.none
   public internal(set) var width = ToolstackWidth.bits64
   public internal(set) var guest = GuestType.x86HVM
-  /// Octets of a PV guest's pointers; 0 for HVM.
+  /// Bytes of a PV guest's pointers; 0 for HVM.
   public internal(set) var guestWidth = 0
   public internal(set) var p2mSize: UInt64 = 0
   /// vCPUs of a PV guest whose state was written.
@@ -32,7 +32,7 @@ public struct LegacyReport: Sendable {
   /// Whether the bytes of a further checkpoint, incomplete, were left out.
   public internal(set) var isCut = false
   public internal(set) var hasDeviceModel = false
-  /// Octets of the stream that were written.
+  /// Bytes of the stream that were written.
   public internal(set) var byteCount: UInt64 = 0
   public internal(set) var notes: [LegacyNote] = []
 }

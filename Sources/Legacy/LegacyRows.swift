@@ -21,16 +21,16 @@ public enum LegacyRows {
     [long("p2m_size", width).unit("pages")]
   }
 
-  /// What follows the head of a PV guest's stream; then come `extended_length` octets of blocks.
+  /// What follows the header of a PV guest's stream; then come `extended_length` bytes of blocks.
   public static func extendedHead(_ width: ToolstackWidth) -> [Field] {
     [
       long("signature", width).hex.doc("All ones."),
-      .u32("extended_length").unit("octets"),
+      .u32("extended_length").unit("bytes"),
     ]
   }
 
-  /// The head of a block; then come `size` octets.
-  public static let block: [Field] = [.text("id", 4), .u32("size").unit("octets")]
+  /// The header of a block; then come `size` bytes.
+  public static let block: [Field] = [.text("id", 4), .u32("size").unit("bytes")]
 
   /// A word of the p2m frames and of the pages that were not mapped.
   public static func pfn(_ width: ToolstackWidth) -> Field { long("pfn", width).hex }
@@ -47,10 +47,10 @@ public enum LegacyRows {
   /// An entry that fills a place: the saver could not map a page there.
   static let filler: UInt64 = 0xF000_0000
 
-  // MARK: - Behind the number of a chunk
+  // MARK: - After the number of a chunk
 
   public static let hvmParam: [Field] = [
-    Field.octets("_pad", 4), .x64("value").doc("The octets before it are C's padding: anything."),
+    Field.bytes("_pad", 4), .x64("value").doc("The bytes before it are C's padding: anything."),
   ]
   public static let tscInfo: [Field] = [
     .u32("mode"), .u64("nsec").unit("ns"), .u32("khz").unit("kHz"), .u32("incarnation"),
@@ -59,17 +59,17 @@ public enum LegacyRows {
   public static let vcpuInfo: [Field] = [Field("max_vcpu_id", .signed(4))]
   public static let online = Field.array("online", .rest, each: .x64(""))
   public static func compressedData(_ width: ToolstackWidth) -> [Field] {
-    [long("length", width).unit("octets")]
+    [long("length", width).unit("bytes")]
   }
   /// Before libxl's record, the HVM context and the device model's state.
-  public static let length: [Field] = [.u32("length").unit("octets")]
+  public static let length: [Field] = [.u32("length").unit("bytes")]
 
   // MARK: - Tails
 
   /// Then come the pfns.
   public static let unmapped: [Field] = [.u32("count")]
   /// Before a vCPU's XSAVE state.
-  public static let xsave: [Field] = [.x64("xfeature_mask"), .u64("size").unit("octets")]
+  public static let xsave: [Field] = [.x64("xfeature_mask"), .u64("size").unit("bytes")]
   public static let magicPFNs: [Field] = [
     .x64("ioreq_pfn"), .x64("bufioreq_pfn"), .x64("store_pfn"),
   ]
@@ -79,23 +79,23 @@ public enum LegacyRows {
 extension Field {
   /// A length of xend: big-endian in every stream.
   fileprivate static func bigEndianCount(_ name: String) -> Field {
-    var field = Field(name, .signed(4)).unit("octets").doc("Big-endian.")
+    var field = Field(name, .signed(4)).unit("bytes").doc("Big-endian.")
     field.ownOrder = .big
     return field
   }
 }
 
-/// Octets that rows lie over.
+/// Bytes that rows lie over.
 struct LegacyPart {
   let body: [UInt8]
-  private let layout: BodyLayout
+  private let layout: BodySchema
 
   init(_ rows: [Field], _ body: [UInt8]) {
     self.body = body
-    layout = BodyLayout(rows, BodyContext())
+    layout = BodySchema(rows, BodyContext())
   }
 
-  /// The number in a row; negative ones as two's complement of 64 bits. The octets are all there.
+  /// The number in a row; negative ones as two's complement of 64 bits. The bytes are all there.
   subscript(_ name: String) -> UInt64 {
     switch layout.find(name, in: body)?.value(in: body) {
     case .unsigned(let number): return number
@@ -109,6 +109,6 @@ struct LegacyPart {
 }
 
 extension Array where Element == Field {
-  /// Octets of rows that have a fixed length.
+  /// Bytes of rows that have a fixed length.
   var fixedByteCount: Int { Field.fixedByteCount(of: self) ?? 0 }
 }

@@ -10,10 +10,10 @@ internal import SystemIO
 /// number of pieces. Each page is one of
 ///
 ///     00                          the page is as it was
-///     80  4096 octets             the whole page
-///     run, run, ...               1024 words of 4 octets in all; each run is
+///     80  4096 bytes             the whole page
+///     run, run, ...               1024 words of 4 bytes in all; each run is
 ///       1nnnnnnn                    n words as they were
-///       0nnnnnnn  4n octets         n new words
+///       0nnnnnnn  4n bytes         n new words
 ///
 /// The pages as they were stand in a scratch file, by pfn. In memory are at most 256 pages, the
 /// entries that wait (8 MiB) and one bit a page (32 MiB for the greatest guest).
@@ -35,21 +35,21 @@ struct PageInflater {
 
   /// The next record: its entries, and the pages of those that have data.
   private(set) var entries: [PageEntry] = []
-  let pages = Arena(capacity: pagesPerRecord * pageByteCount)
+  let pages = PageAlignedBuffer(capacity: pagesPerRecord * pageByteCount)
   private(set) var pageCount = 0
 
   private enum Step {
     case page, run
-    /// Octets that are still to be copied.
+    /// Bytes that are still to be copied.
     case data(Int)
   }
   private var step = Step.page
-  /// Octets of the current page that are done.
+  /// Bytes of the current page that are done.
   private var done = 0
 
   init() throws(SystemError) { store = try ScratchFile() }
 
-  /// Whether the next record has to be written before `inflate` can go on.
+  /// Whether the next record has to be written before `inflate` can continue.
   var isFull: Bool {
     pageCount == Self.pagesPerRecord || entries.count >= LegacyLimit.batch
   }
@@ -61,7 +61,7 @@ struct PageInflater {
   }
 
   /// Keeps pages that came whole: `pages` holds those of the entries that have data.
-  mutating func keep(_ batch: LegacyBatch, _ pages: Arena) throws(SystemError) {
+  mutating func keep(_ batch: LegacyBatch, _ pages: PageAlignedBuffer) throws(SystemError) {
     var offset = 0
     for entry in batch.entries where entry.type.hasData {
       try keep(entry.pfn, pages, offset)
@@ -70,7 +70,7 @@ struct PageInflater {
   }
 
   private mutating func keep(
-    _ pfn: UInt64, _ arena: Arena, _ offset: Int
+    _ pfn: UInt64, _ arena: PageAlignedBuffer, _ offset: Int
   ) throws(SystemError) {
     try store.write(arena, offset..<offset + pageByteCount, at: pfn * UInt64(pageByteCount))
     let word = Int(pfn / 64)
@@ -99,9 +99,9 @@ struct PageInflater {
     queue += batch.entries
   }
 
-  /// Takes octets `range` of `input` until it has them all or the record is full. Returns how many.
+  /// Takes bytes `range` of `input` until it has them all or the record is full. Returns how many.
   mutating func inflate(
-    _ input: Arena, _ range: Range<Int>
+    _ input: PageAlignedBuffer, _ range: Range<Int>
   ) throws -> Int {
     var here = range.lowerBound
     while here < range.upperBound {
@@ -115,7 +115,7 @@ struct PageInflater {
       let slot = pageCount * pageByteCount
       switch step {
       case .page:
-        let marker = octet(input, here)
+        let marker = byte(input, here)
         if marker == 0x80 {
           here += 1
           step = .data(pageByteCount)
@@ -128,7 +128,7 @@ struct PageInflater {
           }
         }
       case .run:
-        let marker = octet(input, here)
+        let marker = byte(input, here)
         let count = Int(marker & 0x7F) * 4
         guard count > 0, count <= pageByteCount - done else {
           throw Failure(
@@ -167,7 +167,7 @@ struct PageInflater {
       problem: "\(queue.count - first) entries wait for compressed pages at the checkpoint's end")
   }
 
-  private func octet(_ arena: Arena, _ offset: Int) -> UInt8 {
+  private func byte(_ arena: PageAlignedBuffer, _ offset: Int) -> UInt8 {
     arena.withBytes(offset..<offset + 1) { $0.load(0, as: UInt8.self) }
   }
 

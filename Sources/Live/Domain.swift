@@ -20,7 +20,7 @@ public struct DomainInfo: Sendable, Equatable {
   /// Release of the hypervisor, for the domain header.
   public var xenMajor: UInt32
   public var xenMinor: UInt32
-  /// PV: octets of the guest's words, 4 or 8; 0 for HVM.
+  /// PV: bytes of the guest's words, 4 or 8; 0 for HVM.
   public var guestWidth: Int
   /// PV, 32-bit: the first machine frame of Xen's compatibility M2P table, by which the L2 that
   /// maps it is known; nil where there is none.
@@ -62,25 +62,25 @@ public let invalidFrame = UInt64.max
 public protocol Domain: AnyObject {
   /// The domain as it is now. Called once at the start, after each `suspend`, and when a save
   /// fails. Throws if the domain is gone.
-  func info() throws(LiveError) -> DomainInfo
+  func info() throws -> DomainInfo
 
   /// The greatest page number of the domain, plus one. Called once, before all that counts pages.
-  func frameCount() throws(LiveError) -> Int
+  func frameCount() throws -> Int
 
-  /// The frames behind `pfns`, as many and in their order; `invalidFrame` where there is none.
+  /// The frames after `pfns`, as many and in their order; `invalidFrame` where there is none.
   /// HVM: the pfns themselves. PV: from the guest's p2m. Called once a batch (at most 1024 pages),
   /// while the guest runs or stands still. `frames` holds what the last call left.
-  func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws(LiveError)
+  func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws
 
   /// The types of `frames`, as many and in their order; XTAB where there is no page. Called once a
   /// batch, after `frames`. Xen: XEN_DOMCTL_getpageframeinfo3.
-  func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws(LiveError)
+  func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws
 
   /// Lends the memory of `frames` for reading, in their order. Called once a batch that has a page
   /// with data, with those frames only. Throws if a single one cannot be mapped: there is no retry.
   /// The domain owns the memory; it takes it back when the lease goes, which is before the next
   /// call of any hook but `machineFrame`.
-  func map(_ frames: [UInt64]) throws(LiveError) -> PageLease
+  func map(_ frames: [UInt64]) throws -> PageLease
 
   /// PV: the pfn of a machine frame of this domain, nil if it is not its (by the M2P table, and the
   /// p2m agrees). Called for each present entry of each page table that is sent. HVM: never called.
@@ -88,44 +88,44 @@ public protocol Domain: AnyObject {
 
   /// Called at the end of each pass over memory. Throws if the guest has changed what the stream
   /// depends on (PV: the generation of its p2m list); else does nothing.
-  func checkUnchanged() throws(LiveError)
+  func checkUnchanged() throws
 
   /// Tells the device model to report the pages that it writes, or to stop it. HVM only: once with
   /// true before the first record, live or not, and once with false at the end if that succeeded.
-  func switchEmulatorLogDirty(_ isOn: Bool) throws(LiveError)
+  func switchEmulatorLogDirty(_ isOn: Bool) throws
 
   /// Starts to note dirty pages. Called once, for saves with live rounds. When it throws,
   /// `disableLogDirty` and this are called once more before the save gives up.
-  func enableLogDirty() throws(LiveError)
+  func enableLogDirty() throws
 
   /// Puts the pages dirtied since the last call into `bitmap` (which holds `frameCount` bits of
   /// older content) and forgets them. Called once after each live round, and once with `isFinal`
   /// when the guest stands still. Returns how many pages the bitmap covers and how many are dirty.
   func cleanLogDirty(
     into bitmap: inout PageBitmap, isFinal: Bool
-  ) throws(LiveError) -> LogDirtyCounts
+  ) throws -> LogDirtyCounts
 
   /// As `cleanLogDirty`, but forgets nothing. Called once, after a verify round.
-  func peekLogDirty(into bitmap: inout PageBitmap) throws(LiveError) -> LogDirtyCounts
+  func peekLogDirty(into bitmap: inout PageBitmap) throws -> LogDirtyCounts
 
   /// Stops noting dirty pages. Called at the end of every save that called `enableLogDirty`, even
   /// if that failed; then nothing may be on, and it is no error.
-  func disableLogDirty() throws(LiveError)
+  func disableLogDirty() throws
 
   /// Asks the guest to stand still, and waits for it: afterwards `info` says that it is shut down
   /// with reason suspend. Called once a save, and once a checkpoint. Also called for a domain that
   /// is suspended already. Throws if the guest does not do it in time.
-  func suspend() throws(LiveError)
+  func suspend() throws
 
   /// Lets a suspended domain run on. Called once when a save fails that has suspended it, and by
   /// the standard `Checkpoints`. Does nothing where the caller of the save does it (libxl).
-  func resume() throws(LiveError)
+  func resume() throws
 
   /// The body of a record, as the stream holds it (PV: frames are pfns); nil if there is nothing to
   /// be said, and then no record is written. `vcpu` is given for the types that exist once a vCPU.
   /// Static types (X86_PV_INFO, X86_CPUID_POLICY, X86_MSR_POLICY) and X86_PV_P2M_FRAMES are asked
   /// for once before the first page, all others when the guest stands still.
-  func state(_ type: RecordType, vcpu: Int?) throws(LiveError) -> [UInt8]?
+  func state(_ type: RecordType, vcpu: Int?) throws -> [UInt8]?
 }
 
 /// What an operation on log-dirty says.

@@ -11,7 +11,7 @@ public struct Guest: Sendable {
   public let startOfStream: [RecordType]
   /// Written when all pages were sent and the guest stands still.
   public let endOfCheckpoint: [RecordType]
-  /// Written behind those, vCPU by vCPU.
+  /// Written after those, vCPU by vCPU.
   public let eachVCPU: [RecordType]
   /// Whether a device model writes to the guest's memory, so that it has to tell about it.
   public let hasEmulator: Bool
@@ -26,7 +26,7 @@ public struct Guest: Sendable {
   /// state that only this one has.
   private init(_ type: GuestType, hasEmulator: Bool, normalises: Bool) {
     let rows = LibxcRecords.all.filter { $0.guests.include(type) && $0.type != .staticDataEnd }
-    func types(_ phase: Layout.Phase) -> [RecordType] {
+    func types(_ phase: RecordSchema.Phase) -> [RecordType] {
       rows.filter { $0.phase == phase && !$0.perVCPU }.map(\.type)
     }
     self.type = type

@@ -7,36 +7,36 @@ public import Format
 public protocol ManagedDomain: Domain {
   /// Stops the vCPUs where they are; counted by nobody: a domain that is paused stays so. Xen:
   /// XEN_DOMCTL_pausedomain.
-  func pause() throws(LiveError)
+  func pause() throws
 
-  /// Lets the vCPUs go on. Does nothing for a domain that is not paused.
-  func unpause() throws(LiveError)
+  /// Lets the vCPUs continue. Does nothing for a domain that is not paused.
+  func unpause() throws
 
   /// Says that the domain, which is suspended or about to be, is to stay so if this program is killed:
   /// somebody may have the whole of it by now, and it must not run twice. Where nobody would resume it
   /// anyway, does nothing. Returns whether somebody would have.
-  func leaveSuspended() -> Bool
+  func keepSuspended() -> Bool
 
-  /// Takes `leaveSuspended` back, if that returned true: whoever was to have the domain does not.
+  /// Takes `keepSuspended` back, if that returned true: whoever was to have the domain does not.
   func takeBackSuspended()
 
   /// The value of a node of xenstore; nil where there is none. Paths that do not begin with "/" are
   /// below the domain's own, /local/domain/ID.
-  func readStore(_ path: String) throws(LiveError) -> [UInt8]?
+  func readStore(_ path: String) throws -> [UInt8]?
 
   /// Writes a node of xenstore, with those above it.
-  func writeStore(_ path: String, _ value: [UInt8]) throws(LiveError)
+  func writeStore(_ path: String, _ value: [UInt8]) throws
 
   /// The names of the nodes below one; nil where there is no such node.
-  func listStore(_ path: String) throws(LiveError) -> [String]?
+  func listStore(_ path: String) throws -> [String]?
 
   /// Waits until a node at or below `path` changes, for at most `timeout` nanoseconds: its path, or
   /// nil when nothing has. What changed before the first call does not count.
-  func watchStore(_ path: String, timeout: UInt64) throws(LiveError) -> String?
+  func watchStore(_ path: String, timeout: UInt64) throws -> String?
 }
 
 extension ManagedDomain {
-  public func leaveSuspended() -> Bool { false }
+  public func keepSuspended() -> Bool { false }
   public func takeBackSuspended() {}
 }
 
@@ -71,7 +71,7 @@ public protocol DomainBackend: AnyObject {
   var name: String { get }
   /// The domains that there are, by number. Empty where the hypervisor is not there; throws where it
   /// is and cannot be asked.
-  func list() throws(LiveError) -> [DomainSummary]
+  func list() throws -> [DomainSummary]
   /// Domain `id`; nil where there is none.
-  func open(_ id: UInt32) throws(LiveError) -> (any ManagedDomain)?
+  func open(_ id: UInt32) throws -> (any ManagedDomain)?
 }

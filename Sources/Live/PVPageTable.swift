@@ -22,10 +22,10 @@ public enum PVPageTable {
   }
 
   /// Copies a page table of `level` into `arena` at `offset` with pfns for machine frames, and
-  /// without the slots that belong to Xen. `width`: octets of the guest's words.
+  /// without the slots that belong to Xen. `width`: bytes of the guest's words.
   /// Xen: tools/libs/guest/xg_sr_save_x86_pv.c, normalise_pagetable.
   public static func normalise(
-    _ page: RawSpan, level: Int, width: Int, compatM2PFrame: UInt64?, into arena: Arena,
+    _ page: RawSpan, level: Int, width: Int, compatM2PFrame: UInt64?, into arena: PageAlignedBuffer,
     at offset: Int, pageNumber: (UInt64) -> UInt64?
   ) -> Result {
     if level == 4 && width == 4 { return .badLevel }
@@ -47,7 +47,8 @@ public enum PVPageTable {
 
   /// Puts machine frames for the pfns of a page table's present entries.
   /// Xen: tools/libs/guest/xg_sr_restore_x86_pv.c, x86_pv_localise_page.
-  public static func localise(_ arena: Arena, at offset: Int, frame: (UInt64) -> UInt64) {
+  public static func localise(_ arena: PageAlignedBuffer, at offset: Int, frame: (UInt64) -> UInt64)
+  {
     for entry in 0..<512 {
       let word = arena.withBytes(offset + entry * 8..<offset + entry * 8 + 8) {
         $0.load(0, as: UInt64.self)

@@ -48,7 +48,7 @@ public struct PageBitmap: Sendable, Equatable {
     for index in words.indices { words[index] = other.words[index] }
   }
 
-  /// Calls `body` with the words, to be filled by a hypervisor; bits behind `count` are then dropped.
+  /// Calls `body` with the words, to be filled by a hypervisor; bits after `count` are then dropped.
   @unsafe
   public mutating func withWords<R>(_ body: (UnsafeMutablePointer<UInt64>?) -> R) -> R {
     let result = unsafe words.withUnsafeMutableBufferPointer { unsafe body($0.baseAddress) }
@@ -72,7 +72,7 @@ public struct PageBitmap: Sendable, Equatable {
   }
 
   /// A hash of the words: tells whether two rounds dirtied the same pages. The same in all releases,
-  /// for it stands in traces: FNV-1a's numbers, a word at a time, folded behind each.
+  /// for it stands in traces: FNV-1a's numbers, a word at a time, folded after each.
   public var digest: UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for word in words {

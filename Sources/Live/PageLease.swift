@@ -33,7 +33,7 @@ public struct PageLease: ~Copyable {
     unsafe vectors.append(UnsafeRawPointer(addresses[index]), pageByteCount)
   }
 
-  /// The octets of page `index`, for the time of the call.
+  /// The bytes of page `index`, for the time of the call.
   public func withPage<R, E: Error>(
     _ index: Int, _ body: (RawSpan) throws(E) -> R
   ) throws(E) -> R {
@@ -42,15 +42,15 @@ public struct PageLease: ~Copyable {
     return try body(unsafe RawSpan(_unsafeBytes: buffer))
   }
 
-  /// Fills page `index` from octet `offset` of `arena`. The lease must be one for writing.
-  public func fill(_ index: Int, from arena: Arena, at offset: Int) {
+  /// Fills page `index` from byte `offset` of `arena`. The lease must be one for writing.
+  public func fill(_ index: Int, from arena: PageAlignedBuffer, at offset: Int) {
     precondition(offset >= 0 && arena.capacity - offset >= pageByteCount)
     // Safety: both are whole pages.
     unsafe addresses[index].copyMemory(from: arena.pointer(offset), byteCount: pageByteCount)
   }
 
-  /// Whether page `index` holds the octets at `offset` of `arena`.
-  public func isEqual(_ index: Int, to arena: Arena, at offset: Int) -> Bool {
+  /// Whether page `index` holds the bytes at `offset` of `arena`.
+  public func isEqual(_ index: Int, to arena: PageAlignedBuffer, at offset: Int) -> Bool {
     withPage(index) { page in
       arena.withBytes(offset..<offset + pageByteCount) { other in
         for place in stride(from: 0, to: pageByteCount, by: 8)

@@ -6,10 +6,10 @@ internal import SystemIO
 
 /// Sends sets of pages as PAGE_DATA records. Xen: xg_sr_save.c, write_batch and add_to_batch.
 ///
-///     head arena      | type, length | count, 0 | pfn[0] ... pfn[n-1] |
+///     header arena      | type, length | count, 0 | pfn[0] ... pfn[n-1] |
 ///     lease           | page | page page page |      | page |           <- mapped, not copied
 ///     copies arena    |                       | table |                 <- PV page tables only
-///                       all of it in one writev, pieces that touch as one
+///                       all of it in one writev, chunks that touch as one
 final class PageSender {
   /// Xen: MAX_BATCH_SIZE. A full pass gives records of 1024 consecutive pfns, from which restorers
   /// make superpages: a batch must not be flushed early.
@@ -20,8 +20,8 @@ final class PageSender {
   private let clock: any SaveClock
   private let guest: Guest
   private let info: DomainInfo
-  private let head = Arena(capacity: 16 + 8 * batchLimit)
-  private let copies: Arena
+  private let head = PageAlignedBuffer(capacity: 16 + 8 * batchLimit)
+  private let copies: PageAlignedBuffer
   private let vectors = WriteVectors()
   private var frames: [UInt64] = []
   private var types: [PageType] = []
@@ -45,16 +45,17 @@ final class PageSender {
     self.sink = sink
     self.clock = clock
     deferred = PageBitmap(count: frameCount)
-    copies = Arena(capacity: guest.normalises ? PageSender.batchLimit * pageByteCount : 0)
+    copies = PageAlignedBuffer(
+      capacity: guest.normalises ? PageSender.batchLimit * pageByteCount : 0)
   }
 
-  /// Sends all pages of `bitmap`, ascending. `progress` is called behind each batch with how many
+  /// Sends all pages of `bitmap`, ascending. `progress` is called after each batch with how many
   /// have been looked at.
-  func send(_ bitmap: PageBitmap, progress: (Int) -> Void) throws(LiveError) {
+  func send(_ bitmap: PageBitmap, progress: (Int) -> Void) throws {
     var done = 0
     var pfns: [UInt64] = []
     pfns.reserveCapacity(PageSender.batchLimit)
-    try bitmap.forEach { page throws(LiveError) in
+    try bitmap.forEach { page in
       pfns.append(UInt64(page))
       if pfns.count == PageSender.batchLimit {
         try flush(pfns)
@@ -67,9 +68,9 @@ final class PageSender {
     try domain.checkUnchanged()
   }
 
-  private func flush(_ pfns: [UInt64]) throws(LiveError) {
+  private func flush(_ pfns: [UInt64]) throws {
     guard !pfns.isEmpty else { return }
-    do { try Interrupt.check(sink.path) } catch { throw LiveError(error) }
+    try Interrupt.check(sink.path)
     try domain.frames(of: pfns, into: &frames)
     try domain.pageTypes(of: frames, into: &types)
     precondition(frames.count == pfns.count && types.count == pfns.count)
@@ -82,7 +83,7 @@ final class PageSender {
       if frames[index] == invalidFrame { deferred[Int(pfns[index])] = true }
       let type = types[index]
       guard !type.isReserved else {
-        throw LiveError(
+        throw XensaveError(
           .unknownPageType, "pfn \(pfns[index].hex()): the hypervisor gives type \(type.rawValue)")
       }
       if type.hasData { mapped.append(frames[index]) }
@@ -91,7 +92,7 @@ final class PageSender {
     vectors.removeAll()
     vectors.append(head, 0..<16 + 8 * pfns.count)
     if mapped.isEmpty { return try write(pfns, types, dataCount: 0) }
-    // The lease ends with this scope: behind the write, which takes the pages straight from it.
+    // The lease ends with this scope: after the write, which takes the pages straight from it.
     let lease = try domain.map(mapped)
     precondition(lease.count == mapped.count)
     if guest.normalises {
@@ -105,7 +106,7 @@ final class PageSender {
   /// PV: as above, but page tables are sent from their translated copies.
   private func write(
     _ pfns: [UInt64], _ types: [PageType], normalising lease: borrowing PageLease
-  ) throws(LiveError) {
+  ) throws {
     var types = types
     var next = 0
     var dataCount = 0
@@ -132,7 +133,7 @@ final class PageSender {
   /// Makes the stream's form of a page table; false where it has been put off.
   private func normalise(
     _ lease: borrowing PageLease, _ page: Int, _ pfn: UInt64, _ level: Int
-  ) throws(LiveError) -> Bool {
+  ) throws -> Bool {
     let result = lease.withPage(page) {
       PVPageTable.normalise(
         $0, level: level, width: info.guestWidth, compatM2PFrame: info.compatM2PFrame,
@@ -143,26 +144,26 @@ final class PageSender {
     case .done: return true
     case .foreign where !isFinal: return false
     case .foreign(let entry, let frame):
-      throw LiveError(
-        .hook(.machineFrame, number: 34),
+      throw XensaveError(
+        .machineFrame, 34,
         "pfn \(pfn.hex()), entry \(entry): machine frame \(frame.hex()) is not the domain's"
       )
     case .superpage(let entry):
-      throw LiveError(
-        .hook(.machineFrame, number: 7),
+      throw XensaveError(
+        .machineFrame, 7,
         "pfn \(pfn.hex()), entry \(entry): a PV guest's table maps a superpage")
     case .badLevel:
-      throw LiveError(
+      throw XensaveError(
         .unknownPageType,
         "pfn \(pfn.hex()): a table of level \(level) in a guest of width \(info.guestWidth)"
       )
     }
   }
 
-  /// Writes the record of the batch: `vectors` holds the head's place, and pages.
+  /// Writes the record of the batch: `vectors` holds the header's place, and pages.
   private func write(
     _ pfns: [UInt64], _ types: [PageType], dataCount: Int
-  ) throws(LiveError) {
+  ) throws {
     let body = 8 + 8 * pfns.count + pageByteCount * dataCount
     head.store(0, RecordType.pageData.number)
     head.store(4, UInt32(body))
@@ -171,7 +172,7 @@ final class PageSender {
     var words = pfns
     for index in words.indices { words[index] |= UInt64(types[index].rawValue) << 60 }
     head.store(16, words: words)
-    do { try sink.write(vectors) } catch { throw LiveError(error) }
+    try sink.write(vectors)
     recordCount += 1
     pageCount += dataCount
     clock.didWrite(8 + body)

@@ -3,9 +3,9 @@
 internal import Bytes
 
 /// What a policy says. Xen: XGS_POLICY_*.
-public enum Verdict: Sendable, Equatable {
+public enum PrecopyDecision: Sendable, Equatable {
   /// Send another round while the guest runs.
-  case proceed
+  case continuePrecopy
   /// Suspend the guest and send what is left.
   case stopAndCopy
   /// Give up: the guest runs on here. With a reason for people.
@@ -15,7 +15,7 @@ public enum Verdict: Sendable, Equatable {
   public var code: Int {
     switch self {
     case .abort: -1
-    case .proceed: 0
+    case .continuePrecopy: 0
     case .stopAndCopy: 1
     }
   }
@@ -24,7 +24,7 @@ public enum Verdict: Sendable, Equatable {
   public init?(code: Int) {
     switch code {
     case -1: self = .abort("")
-    case 0: self = .proceed
+    case 0: self = .continuePrecopy
     case 1: self = .stopAndCopy
     default: return nil
     }
@@ -78,12 +78,12 @@ public protocol Policy {
   /// Called once, before the first `decide`.
   mutating func begin(_ info: DomainInfo, frameCount: Int)
   /// Called twice a round: before it is sent, and after it (`dirtyCount` is nil then).
-  mutating func decide(_ stats: PrecopyStats) -> Verdict
+  mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision
   /// Called once, when the guest stands still after the last live round; not when a policy aborts.
   mutating func suspended(_ stats: PrecopyStats)
-  /// Called when the guest of a checkpointed save runs again, behind each checkpoint.
+  /// Called when the guest of a checkpointed save runs again, after each checkpoint.
   mutating func postcopy()
-  /// Called behind `postcopy`, before the wait for the next checkpoint; `count`: how many there are.
+  /// Called after `postcopy`, before the wait for the next checkpoint; `count`: how many there are.
   /// False ends the save; the guest runs then.
   mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool
   /// Called once at the end of every save for which `begin` was called.
@@ -100,15 +100,15 @@ extension Policy {
 
 /// What Xen does by itself. Xen: tools/libs/guest/xg_sr_save.c, simple_precopy_policy; the same
 /// limits stood in the code without a callback in 4.6 to 4.9.
-public struct BuiltinPolicy: Policy, Sendable {
+public struct XenDefaultPolicy: Policy, Sendable {
   public static let dirtyLimit = 50
   public static let roundLimit = 5
 
   public init() {}
 
-  public func decide(_ stats: PrecopyStats) -> Verdict {
-    if let dirty = stats.dirtyCount, dirty < BuiltinPolicy.dirtyLimit { return .stopAndCopy }
-    return stats.iteration >= BuiltinPolicy.roundLimit ? .stopAndCopy : .proceed
+  public func decide(_ stats: PrecopyStats) -> PrecopyDecision {
+    if let dirty = stats.dirtyCount, dirty < XenDefaultPolicy.dirtyLimit { return .stopAndCopy }
+    return stats.iteration >= XenDefaultPolicy.roundLimit ? .stopAndCopy : .continuePrecopy
   }
 }
 
@@ -132,8 +132,8 @@ public struct DowntimePolicy: Policy, Sendable {
 
   public mutating func begin(_ info: DomainInfo, frameCount: Int) { (least, stale) = (.max, 0) }
 
-  public mutating func decide(_ stats: PrecopyStats) -> Verdict {
-    guard stats.isBeforeRound else { return .proceed }
+  public mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
+    guard stats.isBeforeRound else { return .continuePrecopy }
     // Before the first round there is no bandwidth to go by.
     if let time = stats.estimatedDowntime, time <= budget { return .stopAndCopy }
     if stats.iteration >= roundLimit { return .stopAndCopy }
@@ -145,13 +145,13 @@ public struct DowntimePolicy: Policy, Sendable {
     if let patience, stale >= patience {
       return .abort("pages are dirtied faster than they are sent")
     }
-    return .proceed
+    return .continuePrecopy
   }
 }
 
 /// A policy that is a function.
-public struct FunctionPolicy: Policy {
-  private let function: (PrecopyStats) -> Verdict
-  public init(_ function: @escaping (PrecopyStats) -> Verdict) { self.function = function }
-  public func decide(_ stats: PrecopyStats) -> Verdict { function(stats) }
+public struct ClosurePolicy: Policy {
+  private let function: (PrecopyStats) -> PrecopyDecision
+  public init(_ function: @escaping (PrecopyStats) -> PrecopyDecision) { self.function = function }
+  public func decide(_ stats: PrecopyStats) -> PrecopyDecision { function(stats) }
 }

@@ -23,9 +23,9 @@ struct Precopy {
   /// is cheaper now than while the guest stands still.
   mutating func run(
     _ policy: inout any Policy, now: () -> UInt64,
-    send: (_ number: Int, _ dirtyCount: Int?) throws(LiveError) -> Int,
-    clean: () throws(LiveError) -> Int?
-  ) throws(LiveError) -> Verdict {
+    send: (_ number: Int, _ dirtyCount: Int?) throws -> Int,
+    clean: () throws -> Int?
+  ) throws -> PrecopyDecision {
     var (iteration, written) = (0, 0)
     var dirty: Int? = frameCount
     while true {
@@ -33,12 +33,12 @@ struct Precopy {
         &policy, iteration: iteration, totalWritten: written, dirtyCount: dirty, now: now)
       if case .abort = verdict { return verdict }
       let sent = dirty == 0 ? 0 : try send(iteration, dirty)
-      if verdict != .proceed { return verdict }
+      if verdict != .continuePrecopy { return verdict }
       iteration += 1
       written = written.addingSaturated(sent)
       verdict = recorder.decide(
         &policy, iteration: iteration, totalWritten: written, dirtyCount: nil, now: now)
-      if verdict != .proceed { return verdict }
+      if verdict != .continuePrecopy { return verdict }
       dirty = try clean()
     }
   }

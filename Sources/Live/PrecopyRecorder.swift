@@ -19,7 +19,7 @@ public struct PrecopyRecorder: Sendable {
   public mutating func decide(
     _ policy: inout any Policy, iteration: Int, totalWritten: Int, dirtyCount: Int?,
     now: () -> UInt64
-  ) -> Verdict {
+  ) -> PrecopyDecision {
     note(iteration: iteration, totalWritten: totalWritten, dirtyCount: dirtyCount, at: now())
     let verdict = policy.decide(stats)
     if stats.isBeforeRound { roundStart = now() }

@@ -5,26 +5,26 @@ internal import Bytes
 /// Replays a trace in virtual time against a link of another speed, with any policy.
 ///
 /// The model: the guest's time line is the trace's. In the interval of a recorded round it dirties
-/// pages at an even rate, so that at the interval's end there are as many as were found; behind the
-/// last interval its rate goes on. Pages of two intervals are taken to be different ones, up to all
-/// pages of the domain: a round longer than the recorded ones is an upper bound. Pages behind the
+/// pages at an even rate, so that at the interval's end there are as many as were found; after the
+/// last interval its rate continues. Pages of two intervals are taken to be different ones, up to all
+/// pages of the domain: a round longer than the recorded ones is an upper bound. Pages after the
 /// first round all have contents. A round of `d` pages of which `p` have contents takes
-/// 16 * ceil(d / 1024) + 8 * d + 4096 * p octets.
+/// 16 * ceil(d / 1024) + 8 * d + 4096 * p bytes.
 public struct Replay: Sendable {
   /// What came of it. Times in nanoseconds.
   public struct Result: Sendable, Equatable {
     public var outcome: SaveOutcome
     /// Rounds that were sent while the guest ran.
     public var liveRounds: Int
-    public var octets: UInt64
-    /// From the guest standing still to the last octet; 0 if the policy gave up.
+    public var bytes: UInt64
+    /// From the guest standing still to the last byte; 0 if the policy gave up.
     public var downtime: UInt64
     public var total: UInt64
     /// The rounds, the final one included.
     public var rounds: [Round]
     /// The dirty pages of each round.
     public var dirtyCounts: [Int] { rounds.map(\.dirtyCount) }
-    /// Octets sent, in relation to sending all pages with contents once.
+    /// Bytes sent, in relation to sending all pages with contents once.
     public var sentRatio: Double
   }
 
@@ -47,19 +47,19 @@ public struct Replay: Sendable {
   }
 
   private let trace: Trace
-  private let octetsPerSecond: Double
+  private let bytesPerSecond: Double
   private let firstDataCount: Int
   private let suspendTime: UInt64
   /// The guest's time line.
   public let intervals: [Interval]
 
-  /// A replay of `trace` over a link of `octetsPerSecond`. The trace must be of a save that came at
+  /// A replay of `trace` over a link of `bytesPerSecond`. The trace must be of a save that came at
   /// least to the end of its first round; nil otherwise.
-  public init?(_ trace: Trace, octetsPerSecond: UInt64) {
+  public init?(_ trace: Trace, bytesPerSecond: UInt64) {
     let rounds = trace.rounds.filter { $0.kind == .live || $0.kind == .final }
-    guard let first = rounds.first, first.kind == .live, octetsPerSecond > 0 else { return nil }
+    guard let first = rounds.first, first.kind == .live, bytesPerSecond > 0 else { return nil }
     self.trace = trace
-    self.octetsPerSecond = Double(octetsPerSecond)
+    self.bytesPerSecond = Double(bytesPerSecond)
     firstDataCount = first.sentCount
     suspendTime = trace.suspends.first.map { $0.end > $0.begin ? $0.end - $0.begin : 0 } ?? 0
     var intervals: [Interval] = []
@@ -86,8 +86,8 @@ public struct Replay: Sendable {
     return min(trace.frameCount, Int(saturating: count.rounded()))
   }
 
-  /// Octets of a round of `dirty` pages, of which `data` have contents.
-  public static func octets(dirty: Int, data: Int) -> UInt64 {
+  /// Bytes of a round of `dirty` pages, of which `data` have contents.
+  public static func bytes(dirty: Int, data: Int) -> UInt64 {
     // Of counts that no domain has, the greatest number there is.
     let heads = dirty.addingSaturated(1023) / 1024 * 16
     let tables = heads.addingSaturated(dirty.multipliedSaturated(by: 8))
@@ -109,17 +109,17 @@ public struct Replay: Sendable {
     // Over a link that is slow enough time comes to an end, which every clock can still show.
     func pass(_ time: UInt64) { now = min(now.addingSaturated(time), UInt64(Int64.max)) }
     func send(_ dirty: Int, _ data: Int, isFinal: Bool = false) {
-      let octets = Replay.octets(dirty: dirty, data: data)
+      let bytes = Replay.bytes(dirty: dirty, data: data)
       let begin = now
-      sent = sent.addingSaturated(octets)
-      pass(UInt64(saturating: (Double(octets) / octetsPerSecond * 1e9).rounded()))
+      sent = sent.addingSaturated(bytes)
+      pass(UInt64(saturating: (Double(bytes) / bytesPerSecond * 1e9).rounded()))
       sentRounds.append(Round(dirtyCount: dirty, begin: begin, end: now, isFinal: isFinal))
     }
     func result(_ outcome: SaveOutcome, _ downtime: UInt64) -> Result {
       policy.end(outcome)
-      let whole = Replay.octets(dirty: trace.frameCount, data: firstDataCount)
+      let whole = Replay.bytes(dirty: trace.frameCount, data: firstDataCount)
       return Result(
-        outcome: outcome, liveRounds: rounds, octets: sent, downtime: downtime, total: now,
+        outcome: outcome, liveRounds: rounds, bytes: sent, downtime: downtime, total: now,
         rounds: sentRounds, sentRatio: Double(sent) / Double(max(whole, 1)))
     }
     func clean() -> Int {
@@ -127,8 +127,8 @@ public struct Replay: Sendable {
       return dirtied(from: lastClean, to: now)
     }
     var precopy = Precopy(frameCount: trace.frameCount)
-    let verdict: Verdict
-    do throws(LiveError) {
+    let verdict: PrecopyDecision
+    do {
       verdict = try precopy.run(&policy, now: { now }) { number, dirty in
         let count = dirty ?? 0
         send(count, number == 0 ? firstDataCount : count)
@@ -137,7 +137,7 @@ public struct Replay: Sendable {
       } clean: {
         clean()
       }
-    } catch { return result(.failed(error.description), 0) }
+    } catch { return result(.failed("\(error)"), 0) }
     if case .abort(let reason) = verdict { return result(.aborted(reason), 0) }
     pass(suspendTime)
     let dirty = clean()
@@ -147,16 +147,16 @@ public struct Replay: Sendable {
     return result(.complete, now - stopped)
   }
 
-  /// The best that a policy could have done, knowing everything: of stopping behind 1, 2, ...
+  /// The best that a policy could have done, knowing everything: of stopping after 1, 2, ...
   /// `roundLimit` rounds, the soonest end among those whose downtime is within `downtimeLimit`; if
   /// there is none, the least downtime.
   public func hindsight(
     downtimeLimit: UInt64, roundLimit: Int = 30
   ) -> (rounds: Int, result: Result) {
     precondition(roundLimit > 0)
-    var best = (rounds: 1, result: run(StopBehind(rounds: 1)))
+    var best = (rounds: 1, result: run(StopAfter(rounds: 1)))
     for rounds in 2..<max(roundLimit + 1, 2) {
-      let result = run(StopBehind(rounds: rounds))
+      let result = run(StopAfter(rounds: rounds))
       // Rounds with nothing to send are not sent: more of them change nothing.
       guard result.liveRounds == rounds else { break }
       let isWithin = result.downtime <= downtimeLimit
@@ -173,11 +173,11 @@ public struct Replay: Sendable {
 }
 
 /// Stops when this many rounds have been sent, whatever is dirty.
-public struct StopBehind: Policy, Sendable {
+public struct StopAfter: Policy, Sendable {
   public var rounds: Int
   public init(rounds: Int) { self.rounds = rounds }
 
-  public func decide(_ stats: PrecopyStats) -> Verdict {
-    !stats.isBeforeRound && stats.iteration >= rounds ? .stopAndCopy : .proceed
+  public func decide(_ stats: PrecopyStats) -> PrecopyDecision {
+    !stats.isBeforeRound && stats.iteration >= rounds ? .stopAndCopy : .continuePrecopy
   }
 }

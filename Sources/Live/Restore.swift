@@ -5,7 +5,7 @@ public import Format
 internal import Stream
 public import SystemIO
 
-/// Whoever wants to know how a restore goes on.
+/// Whoever wants to know how a restore continues.
 public protocol RestoreObserver: AnyObject {
   /// Called once, when the stream's headers have been read.
   func begin(_ guest: GuestType, xenMajor: UInt32, xenMinor: UInt32)
@@ -26,11 +26,11 @@ public final class Restore {
   private var seen: Set<RecordType> = []
   private var hasStaticData = false
   private var isVerifying = false
-  private let pages = Arena(capacity: 1024 * pageByteCount)
+  private let pages = PageAlignedBuffer(capacity: 1024 * pageByteCount)
   private var result = RestoreResult()
 
   /// Records of a checkpoint that is not complete yet.
-  private var buffered: [(record: Record, pages: Arena?)] = []
+  private var buffered: [(record: Record, pages: PageAlignedBuffer?)] = []
 
   /// A restore that has not begun. `isCheckpointed`: the stream has no END, but checkpoints; when it
   /// stops, the last one that is complete counts.
@@ -45,30 +45,30 @@ public final class Restore {
     reader = StreamReader(source)
   }
 
-  /// Restores. Call it once. Nothing behind the libxc stream's END is read where that is the
+  /// Restores. Call it once. Nothing after the libxc stream's END is read where that is the
   /// outermost layer and the source is a pipe.
-  public func run() throws(LiveError) -> RestoreResult {
-    do throws(LiveError) {
+  public func run() throws -> RestoreResult {
+    do {
       try readAll()
       try builder.complete()
     } catch {
       builder.discard()
-      var error = error
-      error.step = error.step ?? .restore
-      observer?.end(.failed(error.description))
+      var error = XensaveError(error)
+      error.stage = error.stage ?? "\(Step.restore)"
+      observer?.end(.failed("\(error)"))
       throw error
     }
     observer?.end(.complete)
     return result
   }
 
-  private func readAll() throws(LiveError) {
+  private func readAll() throws {
     while true {
-      let part: Part?
-      do throws(StreamError) { part = try reader.next() } catch {
+      let part: StreamElement?
+      do { part = try reader.next() } catch {
         // The sender is gone: what it has completed is what there is.
         if isCheckpointed, result.checkpointCount > 0 { return failOver() }
-        throw LiveError(error)
+        throw error
       }
       switch part {
       case nil:
@@ -91,11 +91,11 @@ public final class Restore {
     result.hasFailedOver = true
   }
 
-  private func check(_ header: Header) throws(LiveError) {
+  private func check(_ header: Header) throws {
     guard header.kind == .domain else { return }
     let type = header.number("type") ?? 0
     guard type == UInt64(builder.guestType.rawValue) else {
-      throw LiveError(
+      throw XensaveError(
         .unsuitable,
         "expected a stream of an \(builder.guestType.name) guest, got one of type \(type)")
     }
@@ -105,13 +105,13 @@ public final class Restore {
   }
 
   /// Applies a record, or keeps it for the end of its checkpoint.
-  private func take(_ record: Record) throws(LiveError) {
+  private func take(_ record: Record) throws {
     // With libxl around it, a checkpoint is complete when libxl's part of it is.
     let isCheckpointEnd =
       record.type == .checkpointEnd || (record.type == .checkpoint && reader.container == .libxc)
     if isCheckpointEnd {
       guard isCheckpointed else {
-        throw LiveError(.unsuitable, "\(record.place): the stream was to have no checkpoints")
+        throw XensaveError(.unsuitable, "\(record.place): the stream was to have no checkpoints")
       }
       let records = buffered
       buffered = []
@@ -122,12 +122,12 @@ public final class Restore {
     guard record.type.layer == .libxc, record.type != .checkpoint else { return }
     // The first checkpoint is applied as it comes: there is nothing yet to fall back to.
     let isBuffering = isCheckpointed && result.checkpointCount > 0
-    let arena = isBuffering && record.type == .pageData ? Arena(capacity: 4096) : pages
+    let arena = isBuffering && record.type == .pageData ? PageAlignedBuffer(capacity: 4096) : pages
     if record.type == .pageData {
       try load(record, into: arena)
       if reader.ending != nil { return }
     } else if record.payloadByteCount > 0 {
-      throw LiveError(.unsuitable, "\(record.place): a body of \(record.length) octets")
+      throw XensaveError(.unsuitable, "\(record.place): a body of \(record.length) bytes")
     }
     if isBuffering {
       buffered.append((record, record.type == .pageData ? arena : nil))
@@ -136,22 +136,20 @@ public final class Restore {
     }
   }
 
-  private func load(_ record: Record, into arena: Arena) throws(LiveError) {
+  private func load(_ record: Record, into arena: PageAlignedBuffer) throws {
     guard let table = record.pageTable, !table.hasReservedType, table.reservedBits == 0,
       record.payloadByteCount == UInt64(table.dataCount * pageByteCount)
-    else { throw LiveError(.unsuitable, "\(record.place): table and length do not agree") }
+    else { throw XensaveError(.unsuitable, "\(record.place): table and length do not agree") }
     guard table.highestPFN < UInt64(builder.frameLimit) else {
-      throw LiveError(
+      throw XensaveError(
         .unsuitable,
         "\(record.place): expected pfns below \(UInt64(builder.frameLimit).hex()), got "
           + table.highestPFN.hex())
     }
-    do throws(StreamError) {
-      try reader.loadPayload(Int(record.payloadByteCount), into: arena)
-    } catch { throw LiveError(error) }
+    try reader.loadPayload(Int(record.payloadByteCount), into: arena)
   }
 
-  private func apply(_ record: Record, _ arena: Arena) throws(LiveError) {
+  private func apply(_ record: Record, _ arena: PageAlignedBuffer) throws {
     switch record.type {
     case .pageData:
       try endStaticData()
@@ -160,14 +158,14 @@ public final class Restore {
     case .staticDataEnd: try endStaticData()
     case .end: break
     default:
-      if record.type.isOptional, Layouts.of(record.type) == nil { return }
+      if record.type.isOptional, RecordSchemas.of(record.type) == nil { return }
       if let wrong = record.layout.wrongCount(in: record.body) {
-        throw LiveError(
+        throw XensaveError(
           .unsuitable,
           "\(record.place), \(wrong.counter): expected \(wrong.held) for a body of "
-            + "\(record.body.count) octets, got \(wrong.said)")
+            + "\(record.body.count) bytes, got \(wrong.said)")
       }
-      let row = Layouts.of(record.type)
+      let row = RecordSchemas.of(record.type)
       if row?.phase != .staticData { try endStaticData() }
       seen.insert(record.type)
       let vcpu = row?.perVCPU == true ? record.number("vcpu_id").map { Int($0) } : nil
@@ -176,7 +174,7 @@ public final class Restore {
     }
   }
 
-  private func endStaticData() throws(LiveError) {
+  private func endStaticData() throws {
     guard !hasStaticData else { return }
     hasStaticData = true
     let missing = [RecordType.x86CPUIDPolicy, .x86MSRPolicy].filter { !seen.contains($0) }
@@ -184,7 +182,7 @@ public final class Restore {
     try builder.staticDataDone(missing: missing)
   }
 
-  private func applyPages(_ record: Record, _ arena: Arena) throws(LiveError) {
+  private func applyPages(_ record: Record, _ arena: PageAlignedBuffer) throws {
     let count = record.pageEntryCount ?? 0
     var entries: [PageEntry] = []
     var missing: [UInt64] = []

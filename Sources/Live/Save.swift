@@ -50,7 +50,7 @@ public final class Save {
   private var bitmap = PageBitmap(count: 0)
   /// What has been recorded so far: when `run` has thrown, how far the save came and why it ended.
   public private(set) var trace = Trace()
-  private var policy: any Policy = BuiltinPolicy()
+  private var policy: any Policy = XenDefaultPolicy()
   private var hasBegunPolicy = false
   /// Whether it was this save that suspended the domain: only then it may resume it.
   private var hasSuspended = false
@@ -79,11 +79,11 @@ public final class Save {
   }
 
   /// Saves. Call it once.
-  public func run() throws(LiveError) -> SaveResult {
+  public func run() throws -> SaveResult {
     precondition(!isDone, "a save runs once")
     isDone = true
     start = clock.now
-    do throws(LiveError) {
+    do {
       try setup()
       try writeHeaders()
       try writeRecords(guest.staticData, .staticData)
@@ -107,10 +107,10 @@ public final class Save {
 
   // MARK: - Phases
 
-  private func setup() throws(LiveError) {
+  private func setup() throws {
     info = try domain.info()
     guard let guest = Guest.of(info.guest) else {
-      throw LiveError(.unsuitable, "a guest of \(info.guest.name) cannot be saved")
+      throw XensaveError(.unsuitable, "a guest of \(info.guest.name) cannot be saved")
     }
     self.guest = guest
     if case .checkpointed(_, let checkpoints) = mode { checkpoints.begin(info) }
@@ -130,7 +130,7 @@ public final class Save {
     hasBegunPolicy = true
   }
 
-  private func writeHeaders() throws(LiveError) {
+  private func writeHeaders() throws {
     step = .headers
     var bytes: [UInt8] = []
     bytes.append(integer: UInt64.max, .big)
@@ -146,7 +146,7 @@ public final class Save {
     progress(Progress(what: "Start of stream", done: 0, total: 0))
   }
 
-  private func sendMemory() throws(LiveError) {
+  private func sendMemory() throws {
     switch mode {
     case .nonLive: try sendStanding()
     case .live: try sendLive()
@@ -156,30 +156,30 @@ public final class Save {
   }
 
   /// Everything, while the guest stands still.
-  private func sendStanding() throws(LiveError) {
+  private func sendStanding() throws {
     try suspend()
     step = .finalRound
     bitmap.fill()
-    try send(.standing, 0, dirtyCount: bitmap.count, "Frames")
+    try send(.stopped, 0, dirtyCount: bitmap.count, "Frames")
     try verify()
   }
 
   /// Round after round while the guest runs, and then the rest.
-  private func sendLive() throws(LiveError) {
+  private func sendLive() throws {
     try enableLogDirty()
     bitmap.fill()
     var precopy = Precopy(frameCount: bitmap.count)
     let verdict = try precopy.run(&policy, now: { clock.now }) {
-      number, dirty throws(LiveError) in
+      number, dirty in
       step = .precopy(round: number)
       let count = dirty ?? bitmap.setCount
       try send(.live, number, dirtyCount: count, "Frames iteration \(number)")
       return count
-    } clean: { () throws(LiveError) in
+    } clean: {
       try clean(isFinal: false)
     }
     if case .abort(let reason) = verdict {
-      throw LiveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))
+      throw XensaveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))
     }
     stats = precopy.stats
     try sendDirty(.final, stats: stats)
@@ -187,7 +187,7 @@ public final class Save {
   }
 
   /// What is dirty when the guest stands still, and what was put off.
-  private func sendDirty(_ kind: Trace.Kind, stats: PrecopyStats? = nil) throws(LiveError) {
+  private func sendDirty(_ kind: Trace.Kind, stats: PrecopyStats? = nil) throws {
     try suspend()
     if let stats { policy.suspended(stats) }
     step = .finalRound
@@ -201,7 +201,7 @@ public final class Save {
   }
 
   /// Everything again, for the restorer to compare.
-  private func verify() throws(LiveError) {
+  private func verify() throws {
     guard isVerifying, !isCheckpointed else { return }
     step = .verify
     try write(.verify)
@@ -214,7 +214,7 @@ public final class Save {
   }
 
   /// Ends a checkpoint of a checkpointed stream; whether there is another one.
-  private func nextCheckpoint() throws(LiveError) -> Bool {
+  private func nextCheckpoint() throws -> Bool {
     guard case .checkpointed(_, let checkpoints) = mode else { return false }
     step = .checkpoint(checkpointCount)
     try checkpoints.willEnd()
@@ -231,7 +231,7 @@ public final class Save {
 
   private var isCheckpointed: Bool { if case .checkpointed = mode { true } else { false } }
 
-  private func suspend() throws(LiveError) {
+  private func suspend() throws {
     step = .suspend
     let begin = clock.now
     // Of a domain that was suspended when the save began, that is somebody else's work.
@@ -239,7 +239,7 @@ public final class Save {
     try domain.suspend()
     let info = try domain.info()
     guard info.isSuspended else {
-      throw LiveError(
+      throw XensaveError(
         .notSuspended,
         "expected the domain to be shut down with reason suspend, got "
           + (info.shutdown.map { "\($0)" } ?? "a domain that runs"))
@@ -250,20 +250,20 @@ public final class Save {
     progress(Progress(what: "Domain now suspended", done: 0, total: 0))
   }
 
-  private func enableLogDirty() throws(LiveError) {
+  private func enableLogDirty() throws {
     step = .enableLogDirty
     mustDisableLogDirty = true
-    do throws(LiveError) { try domain.enableLogDirty() } catch {
+    do { try domain.enableLogDirty() } catch {
       // Somebody may have left it on: once more, from off.
-      do throws(LiveError) { try domain.disableLogDirty() } catch {}
+      do { try domain.disableLogDirty() } catch {}
       try domain.enableLogDirty()
     }
   }
 
-  private func clean(isFinal: Bool) throws(LiveError) -> Int {
+  private func clean(isFinal: Bool) throws -> Int {
     let counts = try domain.cleanLogDirty(into: &bitmap, isFinal: isFinal)
     guard counts.frameCount == bitmap.count else {
-      throw LiveError(
+      throw XensaveError(
         .logDirtyLength, "expected dirty bits of \(bitmap.count) pages, got \(counts.frameCount)")
     }
     return counts.dirtyCount
@@ -271,8 +271,8 @@ public final class Save {
 
   private func send(
     _ kind: Trace.Kind, _ number: Int, dirtyCount: Int, _ what: String
-  ) throws(LiveError) {
-    let (begin, octets, pages) = (clock.now, sink.position, sender.pageCount)
+  ) throws {
+    let (begin, bytes, pages) = (clock.now, sink.position, sender.pageCount)
     let total = bitmap.setCount
     if total > 0 { progress(Progress(what: what, done: 0, total: total)) }
     try sender.send(bitmap) { progress(Progress(what: what, done: $0, total: total)) }
@@ -282,18 +282,18 @@ public final class Save {
     trace.rounds.append(
       Trace.Round(
         kind: kind, number: number, dirtyCount: dirtyCount, digest: bitmap.digest,
-        sentCount: sender.pageCount - pages, octets: sink.position - octets,
+        sentCount: sender.pageCount - pages, bytes: sink.position - bytes,
         begin: begin - start, end: clock.now - start))
   }
 
-  private func writeRecords(_ types: [RecordType], _ step: Step) throws(LiveError) {
+  private func writeRecords(_ types: [RecordType], _ step: Step) throws {
     self.step = step
     for type in types {
       if let body = try domain.state(type, vcpu: nil) { try write(type, body) }
     }
   }
 
-  private func writeVCPURecords() throws(LiveError) {
+  private func writeVCPURecords() throws {
     for vcpu in info.onlineVCPUs where !guest.eachVCPU.isEmpty {
       for type in guest.eachVCPU {
         if let body = try domain.state(type, vcpu: vcpu) { try write(type, body) }
@@ -301,12 +301,12 @@ public final class Save {
     }
   }
 
-  private func write(_ type: RecordType, _ body: [UInt8] = []) throws(LiveError) {
+  private func write(_ type: RecordType, _ body: [UInt8] = []) throws {
     try put(Record(type, body: body, context: BodyContext()).headBytes)
   }
 
-  private func put(_ bytes: [UInt8]) throws(LiveError) {
-    do { try sink.write(bytes) } catch { throw LiveError(error) }
+  private func put(_ bytes: [UInt8]) throws {
+    try sink.write(bytes)
     clock.didWrite(bytes.count)
   }
 
@@ -315,36 +315,36 @@ public final class Save {
   /// Puts everything back; failures are told in words.
   private func putBack(resuming: Bool) -> [String] {
     var aftermath: [String] = []
-    func attempt(_ what: String, _ body: () throws(LiveError) -> Void) {
-      do throws(LiveError) { try body() } catch { aftermath.append("\(what) failed: \(error)") }
+    func attempt(_ what: String, _ body: () throws -> Void) {
+      do { try body() } catch { aftermath.append("\(what) failed: \(error)") }
     }
     if mustDisableLogDirty {
-      attempt("switching log-dirty off") { () throws(LiveError) in try domain.disableLogDirty() }
+      attempt("switching log-dirty off") { try domain.disableLogDirty() }
     }
     if mustSwitchEmulator {
-      attempt("switching the device model's log-dirty off") { () throws(LiveError) in
+      attempt("switching the device model's log-dirty off") {
         try domain.switchEmulatorLogDirty(false)
       }
     }
     if resuming, hasSuspended {
-      attempt("resuming the domain") { () throws(LiveError) in
+      attempt("resuming the domain") {
         if try domain.info().isSuspended { try domain.resume() }
       }
     }
     return aftermath
   }
 
-  private func cleanUp(after error: LiveError) -> LiveError {
-    var error = error
-    error.step = step
+  private func cleanUp(after error: any Error) -> XensaveError {
+    var error = XensaveError(error)
+    error.stage = "\(step)"
     error.aftermath = putBack(resuming: true)
     trace.end = clock.now - start
-    trace.outcome = error.code
+    trace.outcome = error.word
     if hasBegunPolicy {
-      if case .aborted = error.kind {
-        policy.end(.aborted(error.problem))
+      if error.code == .aborted {
+        policy.end(.aborted(error.message))
       } else {
-        policy.end(.failed(error.description))
+        policy.end(.failed("\(error)"))
       }
     }
     return error
@@ -367,7 +367,7 @@ public final class Save {
 /// What a save has done.
 public struct SaveResult: Sendable {
   public let trace: Trace
-  /// Octets in the sink.
+  /// Bytes in the sink.
   public var byteCount: UInt64
   /// Pages that were sent with their contents, each as often as it was sent.
   public let pageCount: Int
@@ -375,7 +375,7 @@ public struct SaveResult: Sendable {
   public let checkpointCount: Int
   /// Whether it was the save that suspended the domain; if not, it is not the save's to resume.
   public let hasSuspended: Bool
-  /// Pages that were dirty behind a verify round of a live save.
+  /// Pages that were dirty after a verify round of a live save.
   public let verifyDirtyCount: Int?
   /// What could not be put back as it was; the image is good all the same.
   public let aftermath: [String]

@@ -6,7 +6,7 @@ internal import SystemIO
 public protocol SaveClock: AnyObject {
   /// Nanoseconds; only differences mean something.
   var now: UInt64 { get }
-  /// Told after each write that these octets went out. A simulation lets time pass by it.
+  /// Told after each write that these bytes went out. A simulation lets time pass by it.
   func didWrite(_ byteCount: Int)
 }
 

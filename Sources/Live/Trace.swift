@@ -1,20 +1,20 @@
 // What a live save did, round by round: text that can be kept and replayed.
 
-public import Bytes
+internal import Bytes
 public import Format
 
 /// The record of a save.
 ///
 ///     xensave-trace 1
 ///     domain guest=x86_hvm frames=1024 pages=1000
-///     round kind=live number=0 dirty=1024 digest=0x... sent=1000 octets=4104336 begin=0 end=34201
+///     round kind=live number=0 dirty=1024 digest=0x... sent=1000 bytes=4104336 begin=0 end=34201
 ///     suspend begin=34201 end=35201
-///     round kind=final number=1 dirty=12 digest=0x... sent=12 octets=49264 begin=35201 end=35600
+///     round kind=final number=1 dirty=12 digest=0x... sent=12 bytes=49264 begin=35201 end=35600
 ///     end outcome=complete time=35700
 ///
 /// Times are nanoseconds since the save began. The outcome is "complete", or the code of the error
 /// that ended the save ("aborted" where the policy gave up). Where Xen's own library did the work, it
-/// does not tell digests and octets, nor how many pages the final round had: digests and octets are
+/// does not tell digests and bytes, nor how many pages the final round had: digests and bytes are
 /// 0 then, and there is no final round. Readers pass over keys and lines that they do not
 /// know; a change of meaning gets a new version.
 public struct Trace: Sendable, Equatable, CustomStringConvertible {
@@ -26,8 +26,8 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     /// The last round of a live save; the guest stands still.
     case final
     /// The only round of a save that is not live.
-    case standing
-    /// A round of a checkpointed save behind its first checkpoint.
+    case stopped = "standing"
+    /// A round of a checkpointed save after its first checkpoint.
     case checkpoint
     /// Pages for the restorer to compare.
     case verify
@@ -42,12 +42,12 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     public var digest: UInt64
     /// Pages that were sent with their contents.
     public var sentCount: Int
-    public var octets: UInt64
+    public var bytes: UInt64
     public var begin: UInt64
     public var end: UInt64
 
     public init(
-      kind: Kind, number: Int, dirtyCount: Int, digest: UInt64, sentCount: Int, octets: UInt64,
+      kind: Kind, number: Int, dirtyCount: Int, digest: UInt64, sentCount: Int, bytes: UInt64,
       begin: UInt64, end: UInt64
     ) {
       self.kind = kind
@@ -55,7 +55,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       self.dirtyCount = dirtyCount
       self.digest = digest
       self.sentCount = sentCount
-      self.octets = octets
+      self.bytes = bytes
       self.begin = begin
       self.end = end
     }
@@ -95,7 +95,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     text += "domain guest=\(guest.name) frames=\(frameCount) pages=\(pageCount)\n"
     for round in rounds {
       text += "round kind=\(round.kind.rawValue) number=\(round.number) dirty=\(round.dirtyCount)"
-      text += " digest=\(round.digest.hex(16)) sent=\(round.sentCount) octets=\(round.octets)"
+      text += " digest=\(round.digest.hex(16)) sent=\(round.sentCount) bytes=\(round.bytes)"
       text += " begin=\(round.begin) end=\(round.end)\n"
     }
     for span in suspends { text += "suspend begin=\(span.begin) end=\(span.end)\n" }
@@ -103,7 +103,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// Reads the text of a trace.
-  public init(parsing text: String) throws(FormatError) {
+  public init(parsing text: String) throws {
     self.init()
     var hasEnd = false
     var number = 0
@@ -141,7 +141,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
           Round(
             kind: kind, number: try row.count("number"), dirtyCount: try row.count("dirty"),
             digest: try row.number("digest"), sentCount: try row.count("sent"),
-            octets: try row.amount("octets"), begin: span.begin, end: span.end))
+            bytes: try row.amount("octets"), begin: span.begin, end: span.end))
       case "suspend":
         suspends.append(try row.span())
       case "end":
@@ -169,14 +169,14 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       self.values = values
     }
 
-    func text(_ key: String) throws(FormatError) -> String {
+    func text(_ key: String) throws -> String {
       guard let value = values[key[...]] else {
         throw FormatError(.invalid, field: key, "line \(line): it is missing")
       }
       return String(value)
     }
 
-    func number<T: FixedWidthInteger>(_ key: String) throws(FormatError) -> T {
+    func number<T: FixedWidthInteger>(_ key: String) throws -> T {
       let text = try text(key)
       let value =
         text.hasPrefix("0x") ? T(text.dropFirst(2), radix: 16) : T(text)
@@ -187,7 +187,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// A number of pages or rounds: no domain has more than 2^40 pages.
-    func count(_ key: String) throws(FormatError) -> Int {
+    func count(_ key: String) throws -> Int {
       let value: Int = try number(key)
       guard value <= 1 << 40 else {
         throw FormatError(
@@ -197,7 +197,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// A time or a number of bytes: below 2^62, so that what is made of a few of them fits.
-    func amount(_ key: String) throws(FormatError) -> UInt64 {
+    func amount(_ key: String) throws -> UInt64 {
       let value: UInt64 = try number(key)
       guard value < 1 << 62 else {
         throw FormatError(
@@ -207,7 +207,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// From `begin` to `end`.
-    func span() throws(FormatError) -> Span {
+    func span() throws -> Span {
       let (begin, end) = (try amount("begin"), try amount("end"))
       guard begin <= end else {
         throw FormatError(

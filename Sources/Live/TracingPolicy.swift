@@ -2,7 +2,7 @@
 
 /// Passes everything on to another policy, and records the rounds that it hears of.
 public struct TracingPolicy: Policy {
-  /// Where the record is found behind the save.
+  /// Where the record is found after the save.
   public final class Record {
     public fileprivate(set) var trace = Trace()
     fileprivate let clock: any SaveClock
@@ -39,7 +39,7 @@ public struct TracingPolicy: Policy {
       trace.rounds.append(
         Trace.Round(
           kind: .live, number: round.number, dirtyCount: sent, digest: 0, sentCount: sent,
-          octets: 0,
+          bytes: 0,
           begin: round.begin, end: now))
     }
   }
@@ -57,7 +57,7 @@ public struct TracingPolicy: Policy {
     base.begin(info, frameCount: frameCount)
   }
 
-  public mutating func decide(_ stats: PrecopyStats) -> Verdict {
+  public mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     if !stats.isBeforeRound { record.close(totalWritten: stats.totalWritten) }
     let verdict = base.decide(stats)
     guard stats.isBeforeRound, stats.dirtyCount != 0 else { return verdict }

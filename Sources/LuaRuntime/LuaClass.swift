@@ -47,9 +47,9 @@ public struct LuaDeclaration: Sendable, Equatable {
 public struct LuaMember<Object: AnyObject> {
   enum Body {
     case property(
-      get: (Object, LuaFrame) throws(LuaError) -> Void,
-      set: ((Object, LuaFrame) throws(LuaError) -> Void)?)
-    case method((Object, LuaFrame) throws(LuaError) -> Int32)
+      get: (Object, LuaFrame) throws -> Void,
+      set: ((Object, LuaFrame) throws -> Void)?)
+    case method((Object, LuaFrame) throws -> Int32)
   }
   public let name: String
   let type: String
@@ -64,8 +64,8 @@ public struct LuaMember<Object: AnyObject> {
   public static func property(
     _ name: String, _ type: String, _ doc: String, unit: String = "", example: String = "",
     since: String = LuaDeclaration.firstRelease,
-    get: @escaping (Object, LuaFrame) throws(LuaError) -> Void,
-    set: ((Object, LuaFrame) throws(LuaError) -> Void)? = nil
+    get: @escaping (Object, LuaFrame) throws -> Void,
+    set: ((Object, LuaFrame) throws -> Void)? = nil
   ) -> LuaMember {
     LuaMember(
       name: name, type: type, doc: doc, unit: unit, example: example, since: since,
@@ -76,7 +76,7 @@ public struct LuaMember<Object: AnyObject> {
   public static func method(
     _ name: String, _ type: String, _ doc: String, unit: String = "", example: String = "",
     since: String = LuaDeclaration.firstRelease,
-    _ body: @escaping (Object, LuaFrame) throws(LuaError) -> Int32
+    _ body: @escaping (Object, LuaFrame) throws -> Int32
   ) -> LuaMember {
     LuaMember(
       name: name, type: type, doc: doc, unit: unit, example: example, since: since,
@@ -86,7 +86,7 @@ public struct LuaMember<Object: AnyObject> {
 
 /// A class of Swift objects that Lua can use.
 public struct LuaClass<Object: AnyObject> {
-  public typealias Function = (Object, LuaFrame) throws(LuaError) -> Int32
+  public typealias Function = (Object, LuaFrame) throws -> Int32
   public let name: String
   public let doc: String
   public var members: [LuaMember<Object>]
@@ -151,13 +151,13 @@ extension LuaState {
     metamethods.call = bind("call", table.call)
     metamethods.close = bind("close", table.close)
     if let toString = table.toString {
-      metamethods.tostring = bind("tostring") { object, frame throws(LuaError) in
+      metamethods.tostring = bind("tostring") { object, frame in
         frame.push(toString(object))
         return 1
       }
     }
     if let equal = table.equal {
-      metamethods.equal = add("==", isMethod: false) { frame throws(LuaError) in
+      metamethods.equal = add("==", isMethod: false) { frame in
         guard let a: Object = frame.objectIfAny(1), let b: Object = frame.objectIfAny(2) else {
           frame.push(false)
           return 1
@@ -179,9 +179,9 @@ extension LuaState {
     _ weight: ((Object) -> Int)?, _ body: @escaping LuaClass<Object>.Function
   ) -> LuaFunction {
     guard let weight else {
-      return { frame throws(LuaError) in try body(try frame.object(1), frame) }
+      return { frame in try body(try frame.object(1), frame) }
     }
-    return { frame throws(LuaError) in
+    return { frame in
       let object: Object = try frame.object(1)
       defer { frame.L.setWeight(1, of: object, weight(object)) }
       return try body(object, frame)
@@ -201,7 +201,7 @@ extension LuaState {
           .method, owner: owner, member.name, member.type, member.doc, unit: member.unit,
           example: member.example, since: member.since))
     case .property(let get, let set):
-      let getter = add(member.name, isMethod: true) { frame throws(LuaError) in
+      let getter = add(member.name, isMethod: true) { frame in
         try get(try frame.object(1), frame)
         return 1
       }
@@ -209,7 +209,7 @@ extension LuaState {
         set.map { set in
           add(
             member.name, isMethod: true,
-            weighed(weight) { object, frame throws(LuaError) in
+            weighed(weight) { object, frame in
               try set(object, frame)
               return 0
             })

@@ -41,6 +41,19 @@ public struct LuaError: Error, Sendable, CustomStringConvertible {
   }
 }
 
+/// An error of another layer, which says how it is raised in a script.
+public protocol LuaErrorConvertible: Error {
+  var luaError: LuaError { get }
+}
+
+extension LuaError {
+  /// What is raised in a script for any error.
+  public init(raising error: any Error) {
+    self =
+      error as? LuaError ?? (error as? any LuaErrorConvertible)?.luaError ?? LuaError("\(error)")
+  }
+}
+
 /// What `nil, err` carries: a table for the script, with the fields of the error.
 public struct LuaFailure: Sendable {
   public let message: String

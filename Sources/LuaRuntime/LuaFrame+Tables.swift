@@ -21,13 +21,13 @@ extension LuaFrame {
     guard type(table) == .table, L.reserve(8) else { return }
     L.pushNil()
     while L.next(table) {
-      let goesOn: Bool
-      do { goesOn = try visit(key(-2)) } catch {
+      let shouldContinue: Bool
+      do { shouldContinue = try visit(key(-2)) } catch {
         pop(2)
         throw error
       }
       pop()
-      guard goesOn else { return pop() }
+      guard shouldContinue else { return pop() }
     }
   }
 

@@ -95,8 +95,8 @@ public struct LuaFrame {
   }
 
   /// As much of a text of `count` bytes as is at hand, with a sign where that is not all.
-  private static func cut(_ octets: [UInt8], _ count: Int) -> String {
-    String(decoding: octets, as: UTF8.self) + (octets.count < count ? "..." : "")
+  private static func cut(_ bytes: [UInt8], _ count: Int) -> String {
+    String(decoding: bytes, as: UTF8.self) + (bytes.count < count ? "..." : "")
   }
 
   /// The object at `index`, of the class that Swift's type `Object` was registered as.
@@ -147,7 +147,7 @@ public struct LuaFrame {
     return LuaType(L.rawGet(Int32(index), position))
   }
 
-  /// The number of elements of a table used as a list, or of octets of a string.
+  /// The number of elements of a table used as a list, or of bytes of a string.
   public func length(_ index: Int) -> Int { L.length(index) }
 
   /// What tostring() gives; no more than `limit` bytes of it.

@@ -26,18 +26,18 @@ public final class LuaMemory {
 
   private var isOpen: Bool { state?.stack != nil }
 
-  /// Lends `count` octets from `base` on, which `owner` keeps in their place. What was lent before
+  /// Lends `count` bytes from `base` on, which `owner` keeps in their place. What was lent before
   /// ends.
   public func lend(_ base: UnsafeMutableRawPointer, _ count: Int, owner: AnyObject) {
     end()
     guard isOpen else { return }
     self.owner = owner
-    // Safety: the state is open, so the cell is there; the caller vouches for the octets.
+    // Safety: the state is open, so the cell is there; the caller vouches for the bytes.
     unsafe cell.pointee.base = base.assumingMemoryBound(to: UInt8.self)
     unsafe cell.pointee.length = count
     unsafe cell.pointee.is_written = false
     for word in 0..<Int(CLUA_WRITTEN_WORDS) {
-      // Safety: a cell without octets of its own has as many words.
+      // Safety: a cell without bytes of its own has as many words.
       unsafe cell.pointee.written[word] = 0
     }
   }
@@ -58,7 +58,7 @@ public final class LuaMemory {
     return unsafe cell.pointee.is_written
   }
 
-  /// The numbers of the parts of 4096 octets, among the first 32 MiB, that were written to.
+  /// The numbers of the parts of 4096 bytes, among the first 32 MiB, that were written to.
   public var writtenPages: [Int] {
     guard isWritten else { return [] }
     return (0..<64 * Int(CLUA_WRITTEN_WORDS)).filter { page in
@@ -71,9 +71,9 @@ public final class LuaMemory {
   public struct Item {
     /// The loop's first value.
     public let key: UInt64
-    /// The address that the view's first octet has for people.
+    /// The address that the view's first byte has for people.
     public let address: UInt64
-    /// Where its octets are in the lent memory, and how many.
+    /// Where its bytes are in the lent memory, and how many.
     public let range: Range<Int>
     /// The number (from 1) of the reason why it cannot be written; 0 where it can.
     public let reason: Int
@@ -95,15 +95,15 @@ public final class LuaMemory {
     pushLoop(frame, reasons)
   }
 
-  /// The same, a piece at a time: behind the last item it asks `refill`, which lends other memory,
+  /// The same, a chunk at a time: after the last item it asks `refill`, which lends other memory,
   /// for more; nil ends the loop.
   public func pushLoop(
     _ frame: LuaFrame, reasons: [String],
-    refill: @escaping () throws(LuaError) -> (count: Int, item: (Int) -> Item)?
+    refill: @escaping () throws -> (count: Int, item: (Int) -> Item)?
   ) {
-    // One list for all pieces: a loop over a million pages leaves nothing to be collected.
+    // One list for all chunks: a loop over a million pages leaves nothing to be collected.
     var list: LuaReference?
-    frame.push(function: "next") { [self] frame throws(LuaError) in
+    frame.push(function: "next") { [self] frame in
       guard let (count, item) = try refill() else {
         frame.pushNil()
         return 1
@@ -145,20 +145,20 @@ public final class LuaMemory {
 }
 
 extension LuaFrame {
-  /// Pushes a view of a copy of these octets, which nothing makes stale. It cannot be written;
+  /// Pushes a view of a copy of these bytes, which nothing makes stale. It cannot be written;
   /// `reason` says why.
-  public func push(viewOfCopy octets: [UInt8], address: UInt64, reason: String) {
+  public func push(viewOfCopy bytes: [UInt8], address: UInt64, reason: String) {
     push(reason)
-    L.pushCell(copying: octets)
-    L.pushView(cell: -1, octets.count, address, reason: -2)
+    L.pushCell(copying: bytes)
+    L.pushView(cell: -1, bytes.count, address, reason: -2)
     L.rotate(-3, 1)
     pop(2)
   }
 
-  /// The octets of the view at `index`, and the address of the first.
+  /// The bytes of the view at `index`, and the address of the first.
   public func withView<R>(
-    _ index: Int, _ body: (RawSpan, UInt64) throws(LuaError) -> R
-  ) throws(LuaError) -> R {
+    _ index: Int, _ body: (RawSpan, UInt64) throws -> R
+  ) throws -> R {
     guard let view = unsafe L.view(index) else {
       throw type(index) == .userdata && typeName(index) == LuaState.viewClassName
         ? LuaError("stale view: what it showed is gone (a view is valid until the next record)")
@@ -169,14 +169,14 @@ extension LuaFrame {
   }
 }
 
-/// A method of views that Swift has: its octets, and the address of the first.
+/// A method of views that Swift has: its bytes, and the address of the first.
 public struct LuaViewMethod {
   let declaration: LuaDeclaration
-  let body: (RawSpan, UInt64, LuaFrame) throws(LuaError) -> Int32
+  let body: (RawSpan, UInt64, LuaFrame) throws -> Int32
 
   public init(
     _ name: String, _ type: String, _ doc: String, example: String = "",
-    _ body: @escaping (RawSpan, UInt64, LuaFrame) throws(LuaError) -> Int32
+    _ body: @escaping (RawSpan, UInt64, LuaFrame) throws -> Int32
   ) {
     declaration = LuaDeclaration(
       .method, owner: LuaState.viewClassName, name, type, doc, example: example)
@@ -196,8 +196,8 @@ extension LuaState {
     for method in methods {
       L.addViewMethod(
         method.declaration.name,
-        add(method.declaration.name, isMethod: true) { frame throws(LuaError) in
-          try frame.withView(1) { bytes, address throws(LuaError) in
+        add(method.declaration.name, isMethod: true) { frame in
+          try frame.withView(1) { bytes, address in
             try method.body(bytes, address, frame)
           }
         })
@@ -223,31 +223,31 @@ extension LuaState {
       [("u", "unsigned"), ("i", "signed")].map { letter, word in
         (
           "\(letter)\(8 * width)", "(offset: integer, value?: integer): integer",
-          "The \(word) integer of \(width) octet\(width > 1 ? "s" : "") at an offset; with a value, "
+          "The \(word) integer of \(width) byte\(width > 1 ? "s" : "") at an offset; with a value, "
             + "writes it."
         )
       }
     }
     return numbers + [
-      ("be", "(): PageView", "The same octets, read as big-endian integers."),
-      ("le", "(): PageView", "The same octets, read as little-endian integers."),
+      ("be", "(): PageView", "The same bytes, read as big-endian integers."),
+      ("le", "(): PageView", "The same bytes, read as little-endian integers."),
       ("sub", "(offset: integer, count?: integer): PageView", "A part of the view."),
       (
         "bytes", "(offset?: integer, count?: integer): string",
-        "The octets as a string: the one call that copies."
+        "The bytes as a string: the one call that copies."
       ),
-      ("put", "(offset: integer, octets: string)", "Writes the octets of a string at an offset."),
-      ("fill", "(octet: integer)", "Sets every octet of the view."),
-      ("equal", "(other: PageView|string): boolean", "Whether the octets are the same."),
-      ("iszero", "(): boolean", "Whether every octet is zero."),
+      ("put", "(offset: integer, bytes: string)", "Writes the bytes of a string at an offset."),
+      ("fill", "(byte: integer)", "Sets every byte of the view."),
+      ("equal", "(other: PageView|string): boolean", "Whether the bytes are the same."),
+      ("iszero", "(): boolean", "Whether every byte is zero."),
       (
-        "find", "(octets: string, from?: integer): integer?",
+        "find", "(bytes: string, from?: integer): integer?",
         "The offset of the first occurrence of a string, or nil."
       ),
       (
         "unpack", "(format: string, offset?: integer): any",
-        "Values at an offset by a format of string.unpack, and the offset behind them. Looks at "
-          + "65,536 octets at most."
+        "Values at an offset by a format of string.unpack, and the offset after them. Looks at "
+          + "65,536 bytes at most."
       ),
     ]
   }

@@ -4,8 +4,8 @@ internal import CLua
 internal import CLuaShim
 
 /// A Swift function that Lua can call: takes its arguments from the frame, pushes results and
-/// returns how many. What it throws is raised in the script.
-public typealias LuaFunction = (LuaFrame) throws(LuaError) -> Int32
+/// returns how many. What it throws is raised in the script (`LuaError(raising:)`).
+public typealias LuaFunction = (LuaFrame) throws -> Int32
 
 /// A Lua state with its libraries. It belongs to one thread.
 public final class LuaState {
@@ -44,7 +44,7 @@ public final class LuaState {
     case sandbox
   }
 
-  /// A new state. `memoryLimit` in octets, 0 for none.
+  /// A new state. `memoryLimit` in bytes, 0 for none.
   public init(memoryLimit: Int = 0, _ libraries: Libraries = .all) throws(LuaError) {
     // Safety: the entry is called only while this object lives: `deinit` closes the state.
     let host = unsafe Unmanaged.passUnretained(self).toOpaque()
@@ -110,6 +110,7 @@ public final class LuaState {
       }
       return count
     } catch {
+      let error = LuaError(raising: error)
       if error.code.isEmpty {
         frame.push(error.message)
       } else {
@@ -272,7 +273,7 @@ public final class LuaState {
   public func hold(_ count: Int) throws(LuaError) {
     guard frame.L.hold(count) else { throw LuaError("not enough memory", kind: .memory) }
   }
-  public func letGo(_ count: Int) { stack?.letGo(count) }
+  public func release(_ count: Int) { stack?.release(count) }
 
   /// Throws where a copy of `count` bytes would pass the limit.
   func checkRoom(_ count: Int) throws(LuaError) {

@@ -1,12 +1,13 @@
 // A Lua state on a thread of its own: what runs there cannot keep its caller waiting.
 
 internal import CSystem
+internal import SystemIO
 
 /// Runs scripts that nobody trusts. The state has a memory limit and the sandbox's libraries; the
-/// thread is sealed by the kernel (no new privileges, a seccomp filter), so that even a script that
+/// thread is sandboxed by the kernel (no new privileges, a seccomp filter), so that even a script that
 /// breaks out of Lua can open no file and start no program. Each call has a deadline: when it has
 /// passed, the script is stopped; where it cannot be stopped (it is inside one long search), it is
-/// left behind and the caller goes on.
+/// left behind and the caller continues.
 ///
 /// `Resident` is what lives on the thread: it is made there, is only ever given to functions that
 /// run there, and goes there. The object itself belongs to one caller at a time.
@@ -28,22 +29,24 @@ public final class SandboxThread<Resident> {
   public static var grace: UInt64 { 50_000_000 }
 
   private let core: Core<Resident>
-  private let worker: Worker
-  /// Why the kernel did not seal the thread (an errno); 0 where it did.
+  private let worker: WorkerThread
+  /// Why the kernel did not sandbox the thread (an errno); 0 where it did.
   public private(set) var sealError: Int32 = 0
 
   /// Starts the thread. `prepare` binds what scripts find there, and may open files; then the thread
-  /// is sealed, and `make` runs with `deadline` nanoseconds. Both run on the thread. Throws what
+  /// is sandboxed, and `make` runs with `deadline` nanoseconds. Both run on the thread. Throws what
   /// they throw; code "deadline" where `make` took too long.
   public init(
     memoryLimit: Int = 32 << 20, boundary: Boundary = .compute, deadline: UInt64 = 1_000_000_000,
-    prepare: @escaping @Sendable (LuaState) throws(LuaError) -> Void,
-    make: @escaping @Sendable (LuaState) throws(LuaError) -> Resident
+    prepare: @escaping @Sendable (LuaState) throws -> Void,
+    make: @escaping @Sendable (LuaState) throws -> Resident
   ) throws(LuaError) {
     core = Core()
-    worker = try Worker()
+    do {
+      worker = try WorkerThread(endsOnRequest: false, canBeAbandoned: true)
+    } catch { throw LuaError("the system gives no thread") }
     let core = core
-    sealError = try run(60_000_000_000) { () throws(LuaError) -> Int32 in
+    sealError = try run(60_000_000_000) { () -> Int32 in
       let state = try LuaState(memoryLimit: memoryLimit, .sandbox)
       core.state = state
       state.takeThread()
@@ -54,7 +57,7 @@ public final class SandboxThread<Resident> {
       case .streams: return csystem_seal_thread(csystem_seal_streams)
       }
     }
-    try run(deadline) { () throws(LuaError) in
+    try run(deadline) {
       guard let state = core.state else { return }
       core.resident = try make(state)
     }
@@ -63,21 +66,22 @@ public final class SandboxThread<Resident> {
   deinit {
     let core = core
     // Where it is still busy, everything stays with the thread for ever.
-    _ = worker.perform(1_000_000_000) {
+    let isPosted = worker.post {
       core.resident = nil
       core.state?.close()
       core.state = nil
     }
+    if isPosted { _ = worker.wait(processorTime: 1_000_000_000) }
   }
 
   /// Runs `body` on the thread and waits for it. Throws what it throws; an error of kind interrupted
   /// with code "deadline" when it had to be stopped after `deadline` nanoseconds, and with code
-  /// "stuck" when it did not stop (and at once, as long as it goes on).
+  /// "stuck" when it did not stop (and at once, as long as it continues).
   public func call<R: Sendable>(
-    deadline: UInt64, _ body: @escaping @Sendable (Resident, LuaState) throws(LuaError) -> R
+    deadline: UInt64, _ body: @escaping @Sendable (Resident, LuaState) throws -> R
   ) throws(LuaError) -> R {
     let core = core
-    return try run(deadline) { () throws(LuaError) -> R in
+    return try run(deadline) { () -> R in
       guard let state = core.state, let resident = core.resident else {
         throw LuaError("the sandbox is closed")
       }
@@ -85,44 +89,44 @@ public final class SandboxThread<Resident> {
     }
   }
 
-  /// Starts `body` on the thread and does not wait for it: for work that goes on beside its caller.
+  /// Starts `body` on the thread and does not wait for it: for work that continues beside its caller.
   /// Until it has ended nothing else can be called. It is not stopped at a deadline.
   public func begin<R: Sendable>(
-    _ body: @escaping @Sendable (Resident, LuaState) throws(LuaError) -> R
+    _ body: @escaping @Sendable (Resident, LuaState) throws -> R
   ) throws(LuaError) -> SandboxJob<R> {
     let (core, answer) = (core, Answer<R>())
     let isPosted = worker.post {
-      do throws(LuaError) {
+      do {
         guard let state = core.state, let resident = core.resident else {
           throw LuaError("the sandbox is closed")
         }
         answer.result = .success(try body(resident, state))
-      } catch { answer.result = .failure(error) }
+      } catch { answer.result = .failure(LuaError(raising: error)) }
     }
     guard isPosted else {
       throw LuaError("an earlier call has not ended", kind: .interrupted, code: "stuck")
     }
     let worker = worker
-    return SandboxJob { worker.wait($0) ? answer.result : nil }
+    return SandboxJob { worker.wait(nanoseconds: $0) ? answer.result : nil }
   }
 
   private func run<R: Sendable>(
-    _ deadline: UInt64, _ body: @escaping @Sendable () throws(LuaError) -> R
+    _ deadline: UInt64, _ body: @escaping @Sendable () throws -> R
   ) throws(LuaError) -> R {
     let (core, answer) = (core, Answer<R>())
     let isPosted = worker.post {
       // A stop that came too late for the last call is not meant for this one.
       core.state?.endStop()
-      do throws(LuaError) { answer.result = .success(try body()) } catch {
-        answer.result = .failure(error)
+      do { answer.result = .success(try body()) } catch {
+        answer.result = .failure(LuaError(raising: error))
       }
     }
     guard isPosted else {
       throw LuaError("an earlier call has not ended", kind: .interrupted, code: "stuck")
     }
-    if !worker.wait(forTime: deadline) {
-      worker.stop()
-      guard worker.wait(forTime: worker.time + SandboxThread.grace) else {
+    if !worker.wait(processorTime: deadline) {
+      worker.send(signal: LuaState.stopSignal)
+      guard worker.wait(processorTime: worker.processorTime + SandboxThread.grace) else {
         worker.makeIdle()
         throw LuaError(
           "no answer within \(deadline / 1_000_000) ms, and it does not stop", kind: .interrupted,
@@ -137,7 +141,7 @@ public final class SandboxThread<Resident> {
   }
 }
 
-/// Work on a sandbox's thread that goes on beside its caller.
+/// Work on a sandbox's thread that continues beside its caller.
 public struct SandboxJob<R: Sendable> {
   private let look: (UInt64) -> Result<R, LuaError>?
   fileprivate init(_ look: @escaping (UInt64) -> Result<R, LuaError>?) { self.look = look }
@@ -155,67 +159,6 @@ private final class Core<Resident>: @unchecked Sendable {
 
 /// Where a job leaves its result.
 private final class Answer<R: Sendable>: @unchecked Sendable {
-  // Safe to send: written before the job ends, read behind it. Nobody reads it if it never ends.
+  // Safe to send: written before the job ends, read after it. Nobody reads it if it never ends.
   var result: Result<R, LuaError>?
-}
-
-/// The thread itself.
-@safe
-private final class Worker {
-  private final class Box: @unchecked Sendable {
-    // Safe to send: set while no job runs, called by the thread's one job.
-    var job: (@Sendable () -> Void)?
-  }
-
-  private let raw: OpaquePointer
-  private let box = Box()
-
-  init() throws(LuaError) {
-    // Safety: the thread holds this reference until `deinit` has seen it idle.
-    let context = unsafe Unmanaged.passRetained(box).toOpaque()
-    let made = unsafe csystem_worker_start(
-      { context in
-        guard let context = unsafe context else { return }
-        unsafe Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().job?()
-      }, context)
-    guard let made = unsafe made else {
-      unsafe Unmanaged<Box>.fromOpaque(context).release()
-      throw LuaError("the system gives no thread")
-    }
-    unsafe raw = made
-  }
-
-  deinit {
-    if unsafe csystem_worker_wait(raw, 0) {
-      unsafe Unmanaged.passUnretained(box).release()
-    }
-    unsafe csystem_worker_finish(raw)
-  }
-
-  func post(_ job: @escaping @Sendable () -> Void) -> Bool {
-    guard unsafe csystem_worker_wait(raw, 0) else { return false }
-    box.job = job
-    return unsafe csystem_worker_post(raw)
-  }
-
-  func wait(_ nanoseconds: UInt64) -> Bool { unsafe csystem_worker_wait(raw, nanoseconds) }
-
-  /// Nanoseconds of waiting after which a job has to end whatever it did: none here waits for anything.
-  private static let patience: UInt64 = 600_000_000_000
-
-  /// False after the job has had so many nanoseconds of the processor.
-  func wait(forTime nanoseconds: UInt64) -> Bool {
-    unsafe csystem_worker_wait_for_time(raw, nanoseconds, Worker.patience)
-  }
-
-  /// What the job has had.
-  var time: UInt64 { unsafe csystem_worker_time(raw) }
-
-  func stop() { unsafe csystem_worker_signal(raw, LuaState.stopSignal) }
-  func makeIdle() { unsafe csystem_worker_make_idle(raw) }
-
-  func perform(_ deadline: UInt64, _ job: @escaping @Sendable () -> Void) -> Bool {
-    guard post(job) else { return false }
-    return wait(forTime: deadline)
-  }
 }

@@ -42,7 +42,7 @@ struct Stack: Equatable {
   func bytes(_ index: Int, limit: Int = .max) -> [UInt8]? {
     var count = 0
     guard let start = unsafe clua_string(raw, Int32(index), &count) else { return nil }
-    // Safety: Lua holds `count` octets there as long as the value is on the stack.
+    // Safety: Lua holds `count` bytes there as long as the value is on the stack.
     return unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: min(count, limit)))
   }
 
@@ -102,9 +102,9 @@ struct Stack: Equatable {
   func pushText(of index: Int) { unsafe clua_push_text(raw, Int32(index)) }
 
   func push(_ bytes: [UInt8]) {
-    // Safety: Lua copies the octets before it returns.
-    unsafe bytes.withUnsafeBufferPointer { octets in
-      unsafe octets.withMemoryRebound(to: CChar.self) {
+    // Safety: Lua copies the bytes before it returns.
+    unsafe bytes.withUnsafeBufferPointer { buffer in
+      unsafe buffer.withMemoryRebound(to: CChar.self) {
         _ = unsafe lua_pushlstring(raw, $0.baseAddress, $0.count)
       }
     }
@@ -168,14 +168,14 @@ struct Stack: Equatable {
   func addViewMethod(_ name: String, _ number: Int) {
     unsafe clua_add_view_method(raw, name, number)
   }
-  /// Pushes a cell with `owned` octets of its own.
+  /// Pushes a cell with `owned` bytes of its own.
   @unsafe func pushCell(_ owned: Int) -> UnsafeMutablePointer<clua_cell> {
     unsafe clua_push_cell(raw, owned)
   }
-  func pushCell(copying octets: [UInt8]) {
-    let cell = unsafe pushCell(max(1, octets.count))
-    // Safety: the cell has as many octets of its own.
-    unsafe octets.withUnsafeBytes { source in
+  func pushCell(copying bytes: [UInt8]) {
+    let cell = unsafe pushCell(max(1, bytes.count))
+    // Safety: the cell has as many bytes of its own.
+    unsafe bytes.withUnsafeBytes { source in
       guard let start = source.baseAddress else { return }
       unsafe UnsafeMutableRawPointer(cell.pointee.base)
         .copyMemory(from: start, byteCount: source.count)
@@ -213,9 +213,9 @@ struct Stack: Equatable {
     unsafe clua_call(raw, Int32(arguments), Int32(results))
   }
   func load(_ text: [UInt8], _ name: String) -> Int32 {
-    // Safety: Lua reads the octets before it returns.
-    unsafe text.withUnsafeBufferPointer { octets in
-      unsafe octets.withMemoryRebound(to: CChar.self) {
+    // Safety: Lua reads the bytes before it returns.
+    unsafe text.withUnsafeBufferPointer { bytes in
+      unsafe bytes.withMemoryRebound(to: CChar.self) {
         unsafe clua_load(raw, $0.baseAddress, $0.count, name)
       }
     }
@@ -238,7 +238,7 @@ struct Stack: Equatable {
     return room == .max ? nil : Int(clamping: room)
   }
   func hold(_ count: Int) -> Bool { unsafe clua_hold(raw, count) }
-  func letGo(_ count: Int) { unsafe clua_let_go(raw, count) }
+  func release(_ count: Int) { unsafe clua_let_go(raw, count) }
   func failAllocations(after count: UInt64) { unsafe clua_fail_allocations(raw, count) }
   func collect() { unsafe clua_collect(raw) }
   func close() { unsafe clua_close(raw) }

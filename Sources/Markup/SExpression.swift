@@ -92,7 +92,7 @@ public struct SExpression: MarkupDocument {
     return values
   }
 
-  /// Where a path leads: a node, and the steps that go on inside the S-expression in its atom.
+  /// Where a path leads: a node, and the steps that continue inside the S-expression in its atom.
   private func find(_ path: MarkupPath) -> (node: Int, rest: [MarkupPath.Step])? {
     var node = 0
     var steps = path.steps[...]

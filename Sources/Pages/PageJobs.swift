@@ -16,14 +16,14 @@ public enum PageJobs {
   /// Bytes that one job looks at: handing over has its price.
   static let jobByteCount = 4 << 20
   /// Pieces of one job: where pages lie scattered.
-  static let pieceLimit = 256
+  static let chunkLimit = 256
   /// Bytes from which on a pass is worth the start of threads.
   static let least: UInt64 = 16 << 20
 
   /// From now on so many; nil for as many as this process may use cores.
   public static func set(_ count: Int?) { unsafe asked = count }
 
-  static var count: Int { unsafe asked ?? min(Surroundings.coreCount, usualLimit) }
+  static var count: Int { unsafe asked ?? min(Environment.coreCount, usualLimit) }
 
   /// Threads for a pass over so many bytes; 1 where it stays with the caller's (and one that reads ahead).
   static func count(for bytes: UInt64) -> Int { bytes < least ? 1 : count }
@@ -34,23 +34,23 @@ public enum PageJobs {
 final class OrderedJobs<Job, Result> {
   /// Touched by its thread while that has a job, and by nobody else then.
   private final class Slot {
-    let thread: BackgroundThread
-    let work: (Job) throws(PagesError) -> Result
+    let thread: WorkerThread
+    let work: (Job) throws -> Result
     var result: Result?
-    var error: PagesError?
+    var error: (any Error)?
 
-    init(_ thread: BackgroundThread, _ work: @escaping (Job) throws(PagesError) -> Result) {
+    init(_ thread: WorkerThread, _ work: @escaping (Job) throws -> Result) {
       self.thread = thread
       self.work = work
     }
 
     func start(_ job: Job) {
       thread.start {
-        do throws(PagesError) { self.result = try self.work(job) } catch { self.error = error }
+        do { self.result = try self.work(job) } catch { self.error = error }
       }
     }
 
-    func finish() throws(PagesError) -> Result? {
+    func finish() throws -> Result? {
       thread.wait()
       if let error { throw error }
       defer { result = nil }
@@ -63,10 +63,10 @@ final class OrderedJobs<Job, Result> {
   /// At most `count` threads; `make` gives each what it does, with memory of its own. Nil where there
   /// can be none.
   init?(
-    _ count: Int, _ make: () throws(PagesError) -> (Job) throws(PagesError) -> Result
-  ) throws(PagesError) {
+    _ count: Int, _ make: () throws -> (Job) throws -> Result
+  ) throws {
     for _ in 0..<count {
-      guard let thread = try? BackgroundThread() else { break }
+      guard let thread = try? WorkerThread() else { break }
       slots.append(Slot(thread, try make()))
     }
     if slots.isEmpty { return nil }
@@ -75,8 +75,8 @@ final class OrderedJobs<Job, Result> {
   /// Runs what `next` gives until that is nil. Where anything throws, no job is at work any more when
   /// this ends.
   func run(
-    _ next: () -> Job?, _ body: (Result) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ next: () -> Job?, _ body: (Result) throws -> Void
+  ) throws {
     defer { for slot in slots { slot.thread.wait() } }
     var (started, finished) = (0, 0)
     func start() {
@@ -96,50 +96,50 @@ final class OrderedJobs<Job, Result> {
 }
 
 extension PageImage {
-  /// As `forEachPiece`, but `look` works on several threads: `make` gives each thread its own. What
-  /// comes of each piece goes to `body` in order, on the caller's thread.
-  func mapPieces<R>(
+  /// As `forEachChunk`, but `look` works on several threads: `make` gives each thread its own. What
+  /// comes of each chunk goes to `body` in order, on the caller's thread.
+  func mapChunks<R>(
     in pages: PageSet? = nil,
     _ make: () -> (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) -> R,
-    _ body: (_ piece: PagePiece, _ result: R) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ body: (_ chunk: PageChunk, _ result: R) throws -> Void
+  ) throws {
     let count = PageJobs.count(for: dataByteCount)
     let jobs =
       count > 1
-      ? try OrderedJobs(count) { () throws(PagesError) in try self.pieceWorker(make()) } : nil
+      ? try OrderedJobs(count) { try self.chunkWorker(make()) } : nil
     guard let jobs else {
       let look = make()
-      return try forEachPiece(in: pages) { (pfn, bytes, count) throws(PagesError) in
+      return try forEachChunk(in: pages) { (pfn, bytes, count) in
         let offset = index.page(pfn)?.offset ?? 0
-        try body(PagePiece(pfn: pfn, offset: offset, count: count), look(pfn, bytes, count))
+        try body(PageChunk(pfn: pfn, offset: offset, count: count), look(pfn, bytes, count))
       }
     }
-    var cursor = PieceCursor(index, pages, PageImage.pieceByteCount / pageByteCount)
+    var cursor = ChunkCursor(index, pages, PageImage.chunkByteCount / pageByteCount)
     let done = ProgressCounter()
     let total = pages == nil ? dataByteCount : nil
-    try Progress.phase("reading pages", of: total, done: { done.value }) { () throws(PagesError) in
-      try jobs.run({ cursor.nextJob() }) { results throws(PagesError) in
+    try Progress.phase("reading pages", of: total, done: { done.value }) {
+      try jobs.run({ cursor.nextJob() }) { results in
         Progress.beat()
-        for (piece, result) in results {
-          done.value += UInt64(piece.byteCount)
-          try body(piece, result)
+        for (chunk, result) in results {
+          done.value += UInt64(chunk.byteCount)
+          try body(chunk, result)
         }
       }
     }
   }
 
-  /// What one thread does with pieces.
-  private func pieceWorker<R>(
+  /// What one thread does with chunks.
+  private func chunkWorker<R>(
     _ look: @escaping (UInt64, RawSpan, Int) -> R
-  ) throws(PagesError) -> ([PagePiece]) throws(PagesError) -> [(PagePiece, R)] {
+  ) throws -> ([PageChunk]) throws -> [(PageChunk, R)] {
     let reader = try PageWorker(self)
-    return { (pieces) throws(PagesError) in
-      var out: [(PagePiece, R)] = []
-      out.reserveCapacity(pieces.count)
-      for piece in pieces {
-        try reader.read(piece.offset, piece.byteCount, into: reader.arena, at: 0)
-        reader.arena.withBytes(0..<piece.byteCount) { bytes in
-          out.append((piece, look(piece.pfn, bytes, piece.count)))
+    return { (chunks) in
+      var out: [(PageChunk, R)] = []
+      out.reserveCapacity(chunks.count)
+      for chunk in chunks {
+        try reader.read(chunk.offset, chunk.byteCount, into: reader.arena, at: 0)
+        reader.arena.withBytes(0..<chunk.byteCount) { bytes in
+          out.append((chunk, look(chunk.pfn, bytes, chunk.count)))
         }
       }
       return out
@@ -150,19 +150,19 @@ extension PageImage {
   /// `body` in order. False, and nothing is done, where one thread is as good.
   func mapBatches<R>(
     of capacity: Int,
-    _ make: () -> (PageBatch) throws(PagesError) -> R,
-    _ body: (R) throws(PagesError) -> Void
-  ) throws(PagesError) -> Bool {
+    _ make: () -> (PageBatch) throws -> R,
+    _ body: (R) throws -> Void
+  ) throws -> Bool {
     let count = PageJobs.count(for: dataByteCount)
     guard count > 1,
       let jobs = try OrderedJobs(
-        count, { () throws(PagesError) in try self.batchWorker(capacity, make()) })
+        count, { try self.batchWorker(capacity, make()) })
     else { return false }
     var cursor = RunCursor(index.runs)
     let done = ProgressCounter()
     try Progress.phase("looking at pages", of: index.pageCount, unit: "pages", done: { done.value })
-    { () throws(PagesError) in
-      try jobs.run({ cursor.nextJob() }) { found throws(PagesError) in
+    {
+      try jobs.run({ cursor.nextJob() }) { found in
         Progress.beat()
         done.value += found.pageCount
         for result in found.results { try body(result) }
@@ -173,15 +173,15 @@ extension PageImage {
 
   /// What one thread does with runs.
   private func batchWorker<R>(
-    _ capacity: Int, _ look: @escaping (PageBatch) throws(PagesError) -> R
-  ) throws(PagesError) -> ([PageRun]) throws(PagesError) -> (pageCount: UInt64, results: [R]) {
+    _ capacity: Int, _ look: @escaping (PageBatch) throws -> R
+  ) throws -> ([PageExtent]) throws -> (pageCount: UInt64, results: [R]) {
     let reader = try PageWorker(self)
-    let filler = BatchFiller(capacity) { (offset, count, arena, place) throws(PagesError) in
+    let filler = BatchFiller(capacity) { (offset, count, arena, place) in
       try reader.read(offset, count, into: arena, at: place)
     }
-    return { (runs) throws(PagesError) in
+    return { (runs) in
       var results: [R] = []
-      let add = { (batch: PageBatch) throws(PagesError) in results.append(try look(batch)) }
+      let add = { (batch: PageBatch) in results.append(try look(batch)) }
       for run in runs { try filler.add(run, add) }
       try filler.flush(add)
       return (runs.reduce(0) { $0 + UInt64($1.pageCount) }, results)
@@ -192,48 +192,46 @@ extension PageImage {
 /// What one thread reads pages with.
 final class PageWorker {
   private let source: Source
-  /// A piece that fits the processor's second cache.
-  let arena = Arena(capacity: PageImage.pieceByteCount)
+  /// A chunk that fits the processor's second cache.
+  let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
 
-  init(_ image: PageImage) throws(PagesError) {
-    source = try io { () throws(SystemError) in try image.source.duplicate() }
+  init(_ image: PageImage) throws {
+    source = try image.source.duplicate()
   }
 
-  func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int) throws(PagesError) {
+  func read(_ offset: UInt64, _ count: Int, into arena: PageAlignedBuffer, at place: Int) throws {
     arena.reserve(place + count)
     source.seek(offset)
-    let got = try io { () throws(SystemError) in
-      try source.read(into: arena, place..<place + count)
-    }
+    let got = try source.read(into: arena, place..<place + count)
     guard got == count else { throw shorter(source) }
   }
 }
 
-extension PieceCursor {
-  /// The pieces of the next job; nil at the end.
-  mutating func nextJob() -> [PagePiece]? {
-    var (pieces, byteCount): ([PagePiece], Int) = ([], 0)
-    while byteCount < PageJobs.jobByteCount, pieces.count < PageJobs.pieceLimit, let piece = next()
+extension ChunkCursor {
+  /// The chunks of the next job; nil at the end.
+  mutating func nextJob() -> [PageChunk]? {
+    var (chunks, byteCount): ([PageChunk], Int) = ([], 0)
+    while byteCount < PageJobs.jobByteCount, chunks.count < PageJobs.chunkLimit, let chunk = next()
     {
-      pieces.append(piece)
-      byteCount += piece.byteCount
+      chunks.append(chunk)
+      byteCount += chunk.byteCount
     }
-    return pieces.isEmpty ? nil : pieces
+    return chunks.isEmpty ? nil : chunks
   }
 }
 
 /// Goes over runs in parts.
 private struct RunCursor {
-  private let runs: [PageRun]
+  private let runs: [PageExtent]
   private var run = 0
   private var done: UInt64 = 0
 
-  init(_ runs: [PageRun]) { self.runs = runs }
+  init(_ runs: [PageExtent]) { self.runs = runs }
 
   /// The runs of the next job; nil at the end.
-  mutating func nextJob() -> [PageRun]? {
-    var (out, left): ([PageRun], UInt64) = ([], UInt64(PageJobs.jobByteCount / pageByteCount))
-    while left > 0, out.count < PageJobs.pieceLimit, run < runs.count {
+  mutating func nextJob() -> [PageExtent]? {
+    var (out, left): ([PageExtent], UInt64) = ([], UInt64(PageJobs.jobByteCount / pageByteCount))
+    while left > 0, out.count < PageJobs.chunkLimit, run < runs.count {
       let current = runs[run]
       let first = current.pfn + done
       let part = current.part(first..<min(current.end, first + left))

@@ -1,5 +1,6 @@
 // Reading memory through page tables, wherever its pages come from.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 
@@ -8,7 +9,7 @@ public protocol PageSource: AnyObject {
   /// The name that messages use.
   var path: String { get }
   /// The contents of the guest's page `pfn`: 4096 bytes. Throws where the source does not have it.
-  func contents(of pfn: UInt64) throws(PagesError) -> [UInt8]
+  func contents(of pfn: UInt64) throws -> [UInt8]
 }
 
 extension PageImage: PageSource {}
@@ -67,11 +68,11 @@ public final class PagedMemory {
   public init(_ source: any PageSource) { self.source = source }
 
   /// The contents of a page; those that were read last are kept.
-  public func page(_ pfn: UInt64) throws(PagesError) -> [UInt8] {
+  public func page(_ pfn: UInt64) throws -> [UInt8] {
     if let page = cache[pfn] { return page }
     let page = try source.contents(of: pfn)
     guard page.count == pageByteCount else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(source.path): page \(pfn.hex()): expected \(pageByteCount) bytes, got \(page.count)")
     }
@@ -81,22 +82,22 @@ public final class PagedMemory {
   }
 
   /// `count` bytes from a physical address on.
-  public func physical(_ address: UInt64, _ count: Int) throws(PagesError) -> [UInt8] {
+  public func physical(_ address: UInt64, _ count: Int) throws -> [UInt8] {
     try read(address, count) { $0 }
   }
 
   /// `count` bytes from a virtual address on.
   public func read(
     _ space: AddressSpace, _ address: UInt64, _ count: Int
-  ) throws(PagesError) -> [UInt8] {
-    try read(address, count) { (address) throws(PagesError) in
+  ) throws -> [UInt8] {
+    try read(address, count) { (address) in
       try translate(space, address).physical
     }
   }
 
   private func read(
-    _ start: UInt64, _ count: Int, _ map: (UInt64) throws(PagesError) -> UInt64
-  ) throws(PagesError) -> [UInt8] {
+    _ start: UInt64, _ count: Int, _ map: (UInt64) throws -> UInt64
+  ) throws -> [UInt8] {
     var out: [UInt8] = []
     var address = start
     while out.count < count {
@@ -106,7 +107,7 @@ public final class PagedMemory {
       out += try page(physical >> 12)[inPage..<inPage + chunk]
       let (next, overflow) = address.addingReportingOverflow(UInt64(chunk))
       if overflow, out.count < count {
-        throw PagesError(.notFound, "address \(start.hex()): \(count) octets wrap around")
+        throw XensaveError(.notFound, "address \(start.hex()): \(count) bytes wrap around")
       }
       address = next
     }
@@ -127,9 +128,9 @@ public final class PagedMemory {
   /// The physical address of a virtual one. Intel SDM volume 3, chapter 4.
   public func translate(
     _ space: AddressSpace, _ address: UInt64
-  ) throws(PagesError) -> Translation {
-    func fail(_ problem: String) -> PagesError {
-      PagesError(
+  ) throws -> Translation {
+    func fail(_ problem: String) -> XensaveError {
+      XensaveError(
         .notFound,
         "\(space.name), virtual address \(address.hex()) (\(space.mode.rawValue)): \(problem)")
     }
@@ -169,7 +170,7 @@ public final class PagedMemory {
           ? UInt64(bytes.load(Int(place & 0xFFF), as: UInt32.self))
           : bytes.load(Int(place & 0xFFF), as: UInt64.self)
       } catch {
-        throw fail("its level \(level) table cannot be read: \(error.description)")
+        throw fail("its level \(level) table cannot be read: \(error)")
       }
       guard entry & 1 != 0 else {
         throw fail("not present: entry \(index) of the level \(level) table is \(entry.hex())")

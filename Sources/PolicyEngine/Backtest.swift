@@ -11,15 +11,15 @@ package struct Backtest {
   package let name: String
   package let trace: Trace
   package let replay: Replay
-  package let octetsPerSecond: UInt64
+  package let bytesPerSecond: UInt64
   /// Hours since midnight at which the replayed save begins; nil: now.
   package let hour: Double?
 
   /// Throws where the trace holds no round to go by.
   package init(
-    _ name: String, _ trace: Trace, octetsPerSecond: UInt64, hour: Double? = nil
+    _ name: String, _ trace: Trace, bytesPerSecond: UInt64, hour: Double? = nil
   ) throws(LuaError) {
-    guard let replay = Replay(trace, octetsPerSecond: octetsPerSecond) else {
+    guard let replay = Replay(trace, bytesPerSecond: bytesPerSecond) else {
       throw LuaError(
         "\(name): expected the trace of a live save that came to the end of its first round",
         code: "unsuitable")
@@ -27,7 +27,7 @@ package struct Backtest {
     self.name = name
     self.trace = trace
     self.replay = replay
-    self.octetsPerSecond = octetsPerSecond
+    self.bytesPerSecond = bytesPerSecond
     self.hour = hour
   }
 
@@ -35,7 +35,7 @@ package struct Backtest {
   package struct Outcome {
     package let name: String
     package let result: Replay.Result
-    package let decisions: [(stats: PrecopyStats, verdict: Verdict, isBuiltin: Bool)]
+    package let decisions: [(stats: PrecopyStats, verdict: PrecopyDecision, isBuiltin: Bool)]
     package let failureCount: Int
   }
 
@@ -54,17 +54,20 @@ package struct Backtest {
 
   /// Reads the text of a trace.
   package static func read(_ path: String) throws(LuaError) -> Trace {
-    let octets: [UInt8]
-    do throws(SystemError) {
+    let bytes: [UInt8]
+    do {
       let source = try Source(opening: path)
-      octets = try source.read(Int(min(source.byteCount ?? 64 << 20, 64 << 20)))
-    } catch { throw LuaError(error.description, code: error.symbol) }
-    do { return try Trace(parsing: String(decoding: octets, as: UTF8.self)) } catch {
+      bytes = try source.read(Int(min(source.byteCount ?? 64 << 20, 64 << 20)))
+    } catch {
+      let error = XensaveError(error)
+      throw LuaError(error.description, code: error.word)
+    }
+    do { return try Trace(parsing: String(decoding: bytes, as: UTF8.self)) } catch {
       throw LuaError("\(path): \(error)", code: "bad_trace")
     }
   }
 
-  /// Octets a second of "10G" (bits a second, as links are sold), "800M", "1.5G"; nil for others.
+  /// Bytes a second of "10G" (bits a second, as links are sold), "800M", "1.5G"; nil for others.
   package static func link(_ word: String) -> UInt64? {
     let units: [Character: Double] = ["k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12]
     var digits = word
@@ -74,8 +77,8 @@ package struct Backtest {
       digits.removeLast()
     }
     guard let number = Double(digits), number.isFinite else { return nil }
-    let octets = number * factor / 8
-    return octets >= 1 && octets < 1e18 ? UInt64(octets) : nil
+    let bytes = number * factor / 8
+    return bytes >= 1 && bytes < 1e18 ? UInt64(bytes) : nil
   }
 
   /// Hours of "23:30" or "7"; nil for others.
@@ -104,10 +107,10 @@ extension SaveOutcome {
   }
 }
 
-extension Verdict {
+extension PrecopyDecision {
   package var word: String {
     switch self {
-    case .proceed: "continue"
+    case .continuePrecopy: "continue"
     case .stopAndCopy: "stop"
     case .abort: "abort"
     }

@@ -20,7 +20,7 @@ package final class LuaPolicy: Policy, RestoreObserver {
   private let log: (LogLevel, String) -> Void
   /// Seconds since 1970 at this many nanoseconds of a save.
   private let wallTime: (UInt64) -> Double
-  private let builtin = BuiltinPolicy()
+  private let builtin = XenDefaultPolicy()
   private var strikes = 0
   private(set) var isOut = false
   /// Calls of the script, those that failed, and nanoseconds that they took, the way to its thread
@@ -29,8 +29,9 @@ package final class LuaPolicy: Policy, RestoreObserver {
   package private(set) var failureCount = 0
   package private(set) var time: UInt64 = 0
   /// What was decided and what it was decided on.
-  package private(set) var decisions: [(stats: PrecopyStats, verdict: Verdict, isBuiltin: Bool)] =
-    []
+  package private(set) var decisions:
+    [(stats: PrecopyStats, verdict: PrecopyDecision, isBuiltin: Bool)] =
+      []
   private var last = PrecopyStats()
 
   /// `wallTime` is the machine's clock, or a replay's.
@@ -52,11 +53,11 @@ package final class LuaPolicy: Policy, RestoreObserver {
     _ = ask(.start(info.luaValue(frameCount: frameCount)))
   }
 
-  package func decide(_ stats: PrecopyStats) -> Verdict {
+  package func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     last = stats
-    var verdict: Verdict?
+    var verdict: PrecopyDecision?
     if !isOut {
-      guard stats.isBeforeRound || runner.asksTwice else { return .proceed }
+      guard stats.isBeforeRound || runner.asksTwice else { return .continuePrecopy }
       guard runner.has("precopy") else { return builtin.decide(stats) }
       if case .verdict(let answer)? = ask(.decide(moment(stats))) { verdict = answer }
     }
@@ -70,7 +71,9 @@ package final class LuaPolicy: Policy, RestoreObserver {
   package func postcopy() { _ = ask(.postcopy) }
 
   package func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
-    if case .goesOn(let goesOn)? = ask(.checkpoint(moment(stats), count: count)) { return goesOn }
+    if case .shouldContinue(let shouldContinue)? = ask(.checkpoint(moment(stats), count: count)) {
+      return shouldContinue
+    }
     return true
   }
 

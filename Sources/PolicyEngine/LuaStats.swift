@@ -107,7 +107,7 @@ package final class LuaStats {
       "PrecopyStats",
       "What a policy decides on: `precopy(s)` gets it. The same object each time; s:copy() keeps "
         + "what it says.", members)
-    table.index = { _, frame throws(LuaError) in
+    table.index = { _, frame in
       let name = frame.text(2, limit: 100)
       throw LuaError("no field '\(name)' in PrecopyStats" + didYouMean(name, among: names))
     }

@@ -23,19 +23,19 @@ package enum ModulePaths {
 
   /// The folder with the definition file for editors.
   package static var definitions: String? {
-    shipped.map { $0 + "/meta" }.first { Surroundings.exists($0 + "/xensave.lua") }
+    shipped.map { $0 + "/meta" }.first { FileSystem.exists($0 + "/xensave.lua") }
   }
 
-  /// Folders of the machine's administrator and of Debian's Lua modules: before and behind what is
+  /// Folders of the machine's administrator and of Debian's Lua modules: before and after what is
   /// shipped.
   private static let site = "/etc/xen/xensave.d"
   private static let system = "/usr/share/lua/5.4"
 
   /// Folders that belong to the user: none for root, who must not run what others can write.
   package static var own: [String] {
-    guard !Surroundings.isRoot else { return [] }
-    let named = Surroundings.variable("XENSAVE_LUA_PATH")?.split(separator: ":").map(String.init)
-    let home = Surroundings.userFolder("XDG_DATA_HOME", ".local/share").map { $0 + "/xensave-lua" }
+    guard !Environment.isRoot else { return [] }
+    let named = Environment.variable("XENSAVE_LUA_PATH")?.split(separator: ":").map(String.init)
+    let home = Environment.userFolder("XDG_DATA_HOME", ".local/share").map { $0 + "/xensave-lua" }
     return ["."] + (named ?? []) + (home.map { [$0] } ?? [])
   }
 
@@ -66,10 +66,10 @@ package enum ModulePaths {
   }
 
   private static func collect(_ folder: String, _ prefix: String, _ out: inout Set<String>) {
-    for name in Surroundings.names(in: folder) ?? [] {
+    for name in FileSystem.names(in: folder) ?? [] {
       if name.hasSuffix(".lua") {
         out.insert(prefix + name.dropLast(4))
-      } else if Surroundings.isFolder(folder + "/" + name) {
+      } else if FileSystem.isFolder(folder + "/" + name) {
         collect(folder + "/" + name, prefix + name + ".", &out)
       }
     }

@@ -52,9 +52,9 @@ package enum PolicyEvent: Sendable {
 package enum PolicyAnswer: Sendable, Equatable {
   /// It has no such method, or nothing was asked.
   case nothing
-  case verdict(Verdict)
+  case verdict(PrecopyDecision)
   /// Of on_checkpoint: whether there is to be another one.
-  case goesOn(Bool)
+  case shouldContinue(Bool)
 }
 
 /// A message that a policy logged.

@@ -20,7 +20,7 @@ package struct PolicySource: Sendable {
     self.text = text
     self.field = field
   }
-  /// The first line of its comment, behind "name - ".
+  /// The first line of its comment, after "name - ".
   package var summary: String {
     let header = ScriptHeader(String(decoding: text, as: UTF8.self)).summary
     return header.firstRange(of: " - ").map { String(header[$0.upperBound...]) } ?? header
@@ -35,7 +35,7 @@ package enum PolicyLibrary {
   package static let shipped: [PolicySource] = {
     var out: [PolicySource] = []
     for base in ModulePaths.shipped {
-      for file in Surroundings.names(in: "\(base)/\(folder)") ?? [] where file.hasSuffix(".lua") {
+      for file in FileSystem.names(in: "\(base)/\(folder)") ?? [] where file.hasSuffix(".lua") {
         let name = String(file.dropLast(4))
         guard !out.contains(where: { $0.name == name }) else { continue }
         if let source = try? read("\(base)/\(folder)/\(file)", name) { out.append(source) }
@@ -54,7 +54,8 @@ package enum PolicyLibrary {
     if word.contains("/") || word.hasSuffix(".lua") {
       let file = word.split(separator: "/").last.map(String.init) ?? word
       do { return try read(word, file.hasSuffix(".lua") ? String(file.dropLast(4)) : file) } catch {
-        throw LuaError(error.description, code: error.symbol)
+        let error = XensaveError(error)
+        throw LuaError(error.description, code: error.word)
       }
     }
     let name = word.replacing("_", with: "-")
@@ -64,7 +65,7 @@ package enum PolicyLibrary {
         + " (xensave-lua policy list)", code: "enoent")
   }
 
-  private static func read(_ path: String, _ name: String) throws(SystemError) -> PolicySource {
+  private static func read(_ path: String, _ name: String) throws -> PolicySource {
     let source = try Source(opening: path)
     // One byte more than there may be shows that there are too many; a part is not run.
     var text = try source.read(Int(min(source.byteCount ?? 1 << 20, UInt64(sizeLimit) + 1)))

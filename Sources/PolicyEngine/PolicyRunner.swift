@@ -1,4 +1,4 @@
-// Where a policy runs: on a sealed thread of its own, or in the script that gave it.
+// Where a policy runs: on a sandboxed thread of its own, or in the script that gave it.
 
 package import LuaRuntime
 internal import SystemIO
@@ -18,12 +18,12 @@ package protocol PolicyRunner: AnyObject {
 /// What the state of a sandbox is given: by a target above this one, which has the module `xensave`.
 package struct SandboxSetup: Sendable {
   /// Binds what scripts find there, with the texts of these modules.
-  package let bind: @Sendable (LuaState, [String: [UInt8]]) throws(LuaError) -> Void
+  package let bind: @Sendable (LuaState, [String: [UInt8]]) throws -> Void
   /// Says where messages go from now on.
   package let setLog: @Sendable (LuaState, @escaping (PolicyMessage) -> Void) -> Void
 
   package init(
-    bind: @escaping @Sendable (LuaState, [String: [UInt8]]) throws(LuaError) -> Void,
+    bind: @escaping @Sendable (LuaState, [String: [UInt8]]) throws -> Void,
     setLog: @escaping @Sendable (LuaState, @escaping (PolicyMessage) -> Void) -> Void
   ) {
     self.bind = bind
@@ -38,7 +38,7 @@ final class ThreadRunner: PolicyRunner {
   let options: LuaValue
   private let methods: Set<String>
   private let thread: SandboxThread<PolicyScript>
-  /// Why the kernel has not sealed the thread; 0 where it has.
+  /// Why the kernel has no seccomp filter for the thread; 0 where it has.
   var sealError: Int32 { thread.sealError }
 
   private struct Facts: Sendable {
@@ -54,9 +54,9 @@ final class ThreadRunner: PolicyRunner {
     options: [String: PolicyOption],
     modules: [String: [UInt8]]
   ) throws(LuaError) {
-    thread = try SandboxThread { state throws(LuaError) in
+    thread = try SandboxThread { state in
       try sandbox.bind(state, modules)
-    } make: { state throws(LuaError) in
+    } make: { state in
       let script = try PolicyScript(running: text, chunk: chunk, field: field, options, state)
       sandbox.setLog(state) { [unowned script] in script.note($0) }
       return script
@@ -75,7 +75,7 @@ final class ThreadRunner: PolicyRunner {
   func run(
     _ event: PolicyEvent, deadline: UInt64
   ) throws(LuaError) -> (answer: PolicyAnswer, messages: [PolicyMessage]) {
-    try thread.call(deadline: deadline) { script, _ throws(LuaError) in
+    try thread.call(deadline: deadline) { script, _ in
       defer { _ = script.takeMessages() }
       let answer = try script.run(event)
       return (answer, script.takeMessages())

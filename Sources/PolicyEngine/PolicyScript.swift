@@ -16,7 +16,7 @@ final class PolicyScript {
   private let isPlain: Bool
   /// What it calls itself; "" where it does not say.
   let name: String
-  /// Whether it wants to be asked behind a round too.
+  /// Whether it wants to be asked after a round too.
   let asksTwice: Bool
   /// The values of its options.
   let options: LuaValue
@@ -196,21 +196,21 @@ final class PolicyScript {
     try frame.state.call(frame, count, results: 2)
     switch event {
     case .decide: return .verdict(try verdict(before + 1))
-    case .checkpoint: return .goesOn(try goesOn(before + 1))
+    case .checkpoint: return .shouldContinue(try shouldContinue(before + 1))
     default: return .nothing
     }
   }
 
-  private func verdict(_ index: Int) throws(LuaError) -> Verdict {
+  private func verdict(_ index: Int) throws(LuaError) -> PrecopyDecision {
     let reason = frame.beginning(index + 1, 1000) ?? ""
     if frame.type(index) == .number, frame.isInteger(index),
-      let verdict = Verdict(code: Int(clamping: frame.integerIfAny(index) ?? 2))
+      let verdict = PrecopyDecision(code: Int(clamping: frame.integerIfAny(index) ?? 2))
     {
       if case .abort = verdict { return .abort(reason) }
       return verdict
     }
     switch frame.type(index) == .string ? frame.beginning(index, 40) : nil {
-    case "continue": return .proceed
+    case "continue": return .continuePrecopy
     case "stop": return .stopAndCopy
     case "abort": return .abort(reason)
     default:
@@ -218,7 +218,7 @@ final class PolicyScript {
     }
   }
 
-  private func goesOn(_ index: Int) throws(LuaError) -> Bool {
+  private func shouldContinue(_ index: Int) throws(LuaError) -> Bool {
     switch frame.type(index) {
     case .nil, .none: return true
     case .boolean: return frame.boolean(index)

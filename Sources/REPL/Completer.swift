@@ -77,13 +77,13 @@ struct Completer {
     return word.isEmpty ? out.filter { !LuaLexer.keywords.contains($0.replacement) } : out
   }
 
-  /// The entries of the table at `index` that can stand behind a ".".
+  /// The entries of the table at `index` that can stand after a ".".
   private func entries(of index: Int, onlyFunctions: Bool) -> [Completion] {
     let frame = state.frame
     var out: [Completion] = []
     frame.forEachEntry(index) { key in
-      guard case .name(let octets) = key else { return true }
-      let name = String(decoding: octets, as: UTF8.self)
+      guard case .name(let bytes) = key else { return true }
+      let name = String(decoding: bytes, as: UTF8.self)
       guard LuaLexer.isIdentifier(name), !onlyFunctions || frame.type(-1) == .function else {
         return true
       }
@@ -137,7 +137,7 @@ struct Completer {
   /// The names that the object on the top has of its own: fields, members of the configuration or a tree.
   private func dynamicNames() -> [Completion] {
     let frame = state.frame
-    var fields: [Slot] = []
+    var fields: [FieldLocation] = []
     if let record: LuaRecord = frame.objectIfAny(-1) {
       fields = record.fieldLayout.slots(in: record.fieldBytes)
     } else if let header: LuaHeader = frame.objectIfAny(-1) {
@@ -182,7 +182,7 @@ struct Completer {
   }
 
   private var recordNames: [Completion] {
-    Layouts.all.map { Completion($0.name, note: $0.doc) }
+    RecordSchemas.all.map { Completion($0.name, note: $0.doc) }
       + HVMRecords.all.map { Completion($0.name, note: $0.doc) }
   }
 
@@ -223,9 +223,9 @@ struct Completer {
     let slash = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
     let folder = String(path[..<slash])
     let word = path[slash...]
-    let names = Surroundings.names(in: folder) ?? []
+    let names = FileSystem.names(in: folder) ?? []
     return names.filter { $0.hasPrefix(word) && (!$0.hasPrefix(".") || word.hasPrefix(".")) }.map {
-      let isFolder = Surroundings.isFolder(folder + $0)
+      let isFolder = FileSystem.isFolder(folder + $0)
       return Completion(folder + $0 + (isFolder ? "/" : ""), display: $0 + (isFolder ? "/" : ""))
     }
   }

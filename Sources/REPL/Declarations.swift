@@ -25,7 +25,7 @@ extension LuaDeclaration {
     }
   }
 
-  /// The documentation with "Unit: octets. Since 0.2.", as far as there is something to say.
+  /// The documentation with "Unit: bytes. Since 0.2.", as far as there is something to say.
   package var fullDoc: String {
     doc + (unit.isEmpty ? "" : " Unit: \(unit).")
       + (since == Self.firstRelease ? "" : " Since \(since).")
@@ -48,11 +48,11 @@ extension LuaDeclaration {
     else { return [] }
     let inside = type[type.index(after: type.startIndex)..<close]
     return inside.splitAtTopLevel(",").map { part in
-      let pieces = part.split(separator: ":", maxSplits: 1)
-      var name = pieces[0].trimmed
+      let chunks = part.split(separator: ":", maxSplits: 1)
+      var name = chunks[0].trimmed
       let isOptional = name.hasSuffix("?")
       if isOptional { name.removeLast() }
-      return (name, pieces.count > 1 ? pieces[1].trimmed : "any", isOptional)
+      return (name, chunks.count > 1 ? chunks[1].trimmed : "any", isOptional)
     }
   }
 

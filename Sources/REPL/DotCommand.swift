@@ -29,7 +29,7 @@ package enum DotCommand: String, CaseIterable {
     }
   }
 
-  /// The command of an input and what stands behind it; nil if the input is Lua.
+  /// The command of an input and what stands after it; nil if the input is Lua.
   static func parse(_ text: String) -> (name: String, rest: String)? {
     guard text.hasPrefix("."), let second = text.dropFirst().utf8.first,
       LuaLexer.isNameStart(second)

@@ -20,7 +20,7 @@ struct Help {
   private var state: LuaState { shell.state }
 
   /// `help(...)` as Lua calls it.
-  func run(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  func run(_ frame: LuaFrame) throws -> Int32 {
     if frame.count == 0 {
       try shell.write(overview)
     } else if frame.type(1) == .string {
@@ -32,7 +32,7 @@ struct Help {
   }
 
   /// `apropos(word)` as Lua calls it.
-  func apropos(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  func apropos(_ frame: LuaFrame) throws -> Int32 {
     let word = try frame.string(1).lowercased()
     var lines: [(name: String, doc: String)] = []
     func add(_ name: String, _ doc: String, _ searched: String = "") {
@@ -45,7 +45,7 @@ struct Help {
     for declaration in state.declarations {
       add(declaration.fullName, declaration.firstSentence, declaration.doc)
     }
-    for layout in Layouts.all {
+    for layout in RecordSchemas.all {
       add(layout.name, layout.doc)
       for form in layout.forms.prefix(1) { addFields(form.fields, layout.name, add) }
     }
@@ -95,7 +95,7 @@ struct Help {
     }
     out += "\nrecord types\n"
     out += wrapped(
-      Layouts.all.map(\.name).joined(separator: ", "), indent: 2, width: width)
+      RecordSchemas.all.map(\.name).joined(separator: ", "), indent: 2, width: width)
     return out
   }
 
@@ -103,7 +103,7 @@ struct Help {
   func text(_ frame: LuaFrame, _ index: Int) -> String {
     if let declaration = frame.declaration(index) { return text(declaration) }
     if let record: LuaRecord = frame.objectIfAny(index) {
-      let layout = Layouts.of(record.record.type)
+      let layout = RecordSchemas.of(record.record.type)
       return (layout.map(text) ?? "a record of an unknown type\n")
         + "\nIt is a Record (help \"Record\" lists its members):\n" + members(of: "Record")
     }
@@ -134,7 +134,7 @@ struct Help {
     }) {
       return text(found)
     }
-    if let layout = Layouts.named(name) { return text(layout) }
+    if let layout = RecordSchemas.named(name) { return text(layout) }
     if let entry = HVMRecords.all.first(where: { $0.name == name }) {
       return "HVM_CONTEXT entry \(entry.name), type \(entry.number)\n" + sentence(entry.doc)
         + rows(entry.fields)
@@ -146,7 +146,7 @@ struct Help {
     let members = state.declarations.filter { $0.name == name }
     if !members.isEmpty { return members.map(text).joined(separator: "\n") }
     let names =
-      state.declarations.map(\.fullName) + state.declarations.map(\.name) + Layouts.names
+      state.declarations.map(\.fullName) + state.declarations.map(\.name) + RecordSchemas.names
       + HVMRecords.all.map(\.name)
     return "no help for '\(topic)'\(didYouMean(name, among: names)); apropos \"word\" searches\n"
   }
@@ -156,7 +156,7 @@ struct Help {
     var words = path.split(separator: ".").map(String.init)[...]
     guard let first = words.popFirst(), !words.isEmpty else { return nil }
     var fields: [Field]
-    if let layout = Layouts.named(first) {
+    if let layout = RecordSchemas.named(first) {
       fields = layout.forms.last?.fields ?? []
     } else if let entry = HVMRecords.all.first(where: { $0.name == first }) {
       fields = entry.fields
@@ -184,7 +184,7 @@ struct Help {
     return out + rows(fields)
   }
 
-  private func text(_ layout: Layout) -> String {
+  private func text(_ layout: RecordSchema) -> String {
     var out =
       "record type \(layout.name) (\(layout.type.layer.rawValue) \(layout.type.number.hex()))\n"
     out += sentence(layout.doc)

@@ -15,7 +15,7 @@ enum LuaStep: Equatable {
   case call([LuaToken])
 }
 
-/// A name (or string) and steps behind it: `img.config["c_info"]`.
+/// A name (or string) and steps after it: `img.config["c_info"]`.
 struct LuaExpression {
   let root: LuaToken
   let steps: [LuaStep]
@@ -106,7 +106,7 @@ enum LuaMeaning {
   /// A function or method with this declaration.
   case function(LuaDeclaration)
   /// A single field of a header or record.
-  case field(any FieldOwner, Slot)
+  case field(any FieldOwner, FieldLocation)
   case unknown
 }
 
@@ -173,7 +173,7 @@ struct LuaResolver {
   private func result(of declaration: LuaDeclaration, _ arguments: [LuaToken]) -> LuaMeaning {
     guard case .type(let type, _) = typed(declaration) else { return .unknown }
     if type == "Record", let first = arguments.first, first.isString,
-      let layout = Layouts.named(first.text)
+      let layout = RecordSchemas.named(first.text)
     {
       return .type(type, layout.forms.last?.fields ?? [])
     }
@@ -293,7 +293,7 @@ struct LuaResolver {
     return meaning(of: slot, owner)
   }
 
-  private func meaning(of slot: Slot, _ owner: any FieldOwner) -> LuaMeaning {
+  private func meaning(of slot: FieldLocation, _ owner: any FieldOwner) -> LuaMeaning {
     guard !slot.isLeaf else { return .field(owner, slot) }
     state.frame.push(object: FieldNode(owner, slot))
     return .value

@@ -9,7 +9,7 @@ struct LuaToken: Equatable {
     case string(isClosed: Bool, contentStart: Int)
   }
   let kind: Kind
-  /// UTF-8 octets of the text.
+  /// UTF-8 bytes of the text.
   let range: Range<Int>
   let text: String
 
@@ -80,7 +80,7 @@ package struct LuaLexer {
       return token(.symbol, start)
     }
     place += 1
-    // A character of several octets is one token.
+    // A character of several bytes is one token.
     while place < bytes.count, bytes[place] & 0xC0 == 0x80 { place += 1 }
     return token(.symbol, start)
   }
@@ -91,16 +91,16 @@ package struct LuaLexer {
 
   private mutating func number(_ start: Int) -> LuaToken {
     while place < bytes.count {
-      let octet = bytes[place]
-      let isSign = octet == UInt8(ascii: "+") || octet == UInt8(ascii: "-")
+      let byte = bytes[place]
+      let isSign = byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-")
       let isExponent = "eEpP".utf8.contains(at(place - 1)) && place > start
       let isHexDigitE =
         text(start..<min(start + 2, bytes.count)).lowercased() == "0x"
         && "eE".utf8.contains(at(place - 1))
       guard
-        Self.isName(octet) || octet == UInt8(ascii: ".") || (isSign && isExponent && !isHexDigitE)
+        Self.isName(byte) || byte == UInt8(ascii: ".") || (isSign && isExponent && !isHexDigitE)
       else { break }
-      if octet == UInt8(ascii: "."), at(place + 1) == UInt8(ascii: ".") { break }
+      if byte == UInt8(ascii: "."), at(place + 1) == UInt8(ascii: ".") { break }
       place += 1
     }
     return token(.number, start)
@@ -128,7 +128,7 @@ package struct LuaLexer {
     return at(end) == UInt8(ascii: "[") ? end - start - 1 : nil
   }
 
-  /// Goes behind the long bracket that closes; false where the text ends before.
+  /// Goes after the long bracket that closes; false where the text ends before.
   private mutating func skipLong(_ level: Int) -> Bool {
     let close = Array(("]" + String(repeating: "=", count: level) + "]").utf8)
     while place < bytes.count {
@@ -141,13 +141,13 @@ package struct LuaLexer {
     return false
   }
 
-  static func isNameStart(_ octet: UInt8) -> Bool {
-    (octet | 0x20 >= UInt8(ascii: "a") && octet | 0x20 <= UInt8(ascii: "z")) || octet == 0x5F
+  static func isNameStart(_ byte: UInt8) -> Bool {
+    (byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z")) || byte == 0x5F
   }
-  static func isDigit(_ octet: UInt8) -> Bool { octet >= 0x30 && octet <= 0x39 }
-  package static func isName(_ octet: UInt8) -> Bool { isNameStart(octet) || isDigit(octet) }
+  static func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
+  package static func isName(_ byte: UInt8) -> Bool { isNameStart(byte) || isDigit(byte) }
 
-  /// Whether the text can stand behind a "." in Lua.
+  /// Whether the text can stand after a "." in Lua.
   package static func isIdentifier(_ text: String) -> Bool {
     guard let first = text.utf8.first, isNameStart(first), !keywords.contains(text) else {
       return false

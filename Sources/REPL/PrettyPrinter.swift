@@ -1,4 +1,4 @@
-// Values as people read them: tables in columns, records as their fields, octets as hexdumps.
+// Values as people read them: tables in columns, records as their fields, bytes as hexdumps.
 
 internal import Bytes
 package import Format
@@ -20,7 +20,7 @@ struct PrettyPrinter {
   var itemLimit = 64
   /// Lines of a hexdump that are shown.
   var lineLimit = 32
-  var usesColour = false
+  var usesColor = false
 
   /// A value, taken apart.
   private indirect enum Node {
@@ -39,22 +39,22 @@ struct PrettyPrinter {
 
   /// The text of values that take several lines of their own.
   private func block(_ frame: LuaFrame, _ index: Int) -> String? {
-    if let octets = frame.bytesIfAny(index) { return longText(octets) }
+    if let bytes = frame.bytesIfAny(index) { return longText(bytes) }
     guard frame.type(index) == .userdata else { return nil }
     if let record: LuaRecord = frame.objectIfAny(index) {
-      return TextDumper.text(.record(record.record), ink)
+      return TextDumper.text(.record(record.record), textStyle)
     }
     if let header: LuaHeader = frame.objectIfAny(index) {
-      return TextDumper.text(.header(header.header), ink)
+      return TextDumper.text(.header(header.header), textStyle)
     }
     if let node: FieldNode = frame.objectIfAny(index) {
-      return (try? node.place()).map { TextDumper.text($0, of: node.owner, ink) }
+      return (try? node.place()).map { TextDumper.text($0, of: node.owner, textStyle) }
     }
     if let view: LuaView = frame.objectIfAny(index) {
-      return (try? view.octets()).map { dump($0) }
+      return (try? view.bytes()).map { dump($0) }
     }
     if let text = pageText(frame, index) { return text }
-    if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(ink) }
+    if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(textStyle) }
     if let config: LuaConfig = frame.objectIfAny(index) { return try? config.text() }
     if let tree: LuaTree = frame.objectIfAny(index) {
       return (try? tree.text()).flatMap { longText(Array($0.utf8)) ?? escapeForDisplay($0) }
@@ -64,27 +64,27 @@ struct PrettyPrinter {
     return nil
   }
 
-  /// Text of several lines as it is, octets that are no text as a hexdump; nil for all others.
-  private func longText(_ octets: [UInt8]) -> String? {
-    guard let text = String(validating: octets, as: UTF8.self),
-      !octets.contains(where: { $0 < 0x20 && $0 != 9 && $0 != 10 })
-    else { return octets.count > 16 ? dump(octets) : nil }
-    guard octets.contains(10) else { return nil }
-    if let coloured = ink.hexdumpIfAny(text) { return coloured }
+  /// Text of several lines as it is, bytes that are no text as a hexdump; nil for all others.
+  private func longText(_ bytes: [UInt8]) -> String? {
+    guard let text = String(validating: bytes, as: UTF8.self),
+      !bytes.contains(where: { $0 < 0x20 && $0 != 9 && $0 != 10 })
+    else { return bytes.count > 16 ? dump(bytes) : nil }
+    guard bytes.contains(10) else { return nil }
+    if let colored = textStyle.hexdumpIfAny(text) { return colored }
     return text.split(separator: "\n", omittingEmptySubsequences: false)
       .map { escapeForDisplay(String($0)) }.joined(separator: "\n")
   }
 
-  private func dump(_ octets: [UInt8], base: UInt64 = 0, more: Int = 0) -> String {
-    let shown = octets.prefix(16 * lineLimit)
-    let more = more + octets.count - shown.count
-    return ink.hexdump(hexdump(Array(shown), base: base))
-      + (more > 0 ? "... \(more) more octets\n" : "")
+  private func dump(_ bytes: [UInt8], base: UInt64 = 0, more: Int = 0) -> String {
+    let shown = bytes.prefix(16 * lineLimit)
+    let more = more + bytes.count - shown.count
+    return textStyle.hexdump(hexdump(Array(shown), base: base))
+      + (more > 0 ? "... \(more) more bytes\n" : "")
   }
 
-  private var ink: Ink { Ink(isOn: usesColour) }
+  private var textStyle: TextStyle { TextStyle(isOn: usesColor) }
 
-  /// A page's or memory's octets; nil for all other values, and for views that are stale.
+  /// A page's or memory's bytes; nil for all other values, and for views that are stale.
   private func pageText(_ frame: LuaFrame, _ index: Int) -> String? {
     try? frame.withView(index) { bytes, address in
       let count = min(bytes.byteCount, 16 * lineLimit)
@@ -162,21 +162,21 @@ struct PrettyPrinter {
     return .table(list + shown, more: hidden)
   }
 
-  private func quoted(_ octets: [UInt8]) -> String {
-    let shown = octets.prefix(240)
+  private func quoted(_ bytes: [UInt8]) -> String {
+    let shown = bytes.prefix(240)
     let text = escapeForDisplay(bytes: Array(shown)).replacing("\"", with: "\\\"")
-    return "\"\(text)\"" + (shown.count < octets.count ? "... (\(octets.count) octets)" : "")
+    return "\"\(text)\"" + (shown.count < bytes.count ? "... (\(bytes.count) bytes)" : "")
   }
 
   // MARK: - Lines
 
-  private func flat(_ node: Node, colour: Bool) -> String {
+  private func flat(_ node: Node, color: Bool) -> String {
     switch node {
-    case .leaf(let text, let style): return style.applied(to: text, isEnabled: colour)
+    case .leaf(let text, let style): return style.applied(to: text, isEnabled: color)
     case .table(let items, let more):
       if items.isEmpty, more == 0 { return "{}" }
       var parts = items.map { item in
-        (item.key.isEmpty ? "" : item.key + " = ") + flat(item.value, colour: colour)
+        (item.key.isEmpty ? "" : item.key + " = ") + flat(item.value, color: color)
       }
       if more > 0 { parts.append("... \(more) more") }
       return "{ " + parts.joined(separator: ", ") + " }"
@@ -185,8 +185,8 @@ struct PrettyPrinter {
 
   private func render(_ node: Node, indent: Int, column: Int) -> String {
     guard case .table(let items, let more) = node,
-      column + displayWidth(flat(node, colour: false)) > width
-    else { return flat(node, colour: usesColour) }
+      column + displayWidth(flat(node, color: false)) > width
+    else { return flat(node, color: usesColor) }
     let margin = String(repeating: " ", count: indent + 2)
     var lines: [String] = []
     var line = ""
@@ -200,7 +200,7 @@ struct PrettyPrinter {
           lines.append(line)
           (line, lineWidth) = ("", 0)
         }
-        line += (lineWidth > 0 ? " " : margin) + flat(item.value, colour: usesColour) + ","
+        line += (lineWidth > 0 ? " " : margin) + flat(item.value, color: usesColor) + ","
         lineWidth += needed
         continue
       }
@@ -223,8 +223,8 @@ extension LuaFrame.Key {
     case .integer(let number): return "[\(number)]"
     case .boolean(let flag): return "[\(flag)]"
     case .other(let type): return "[\(type.name)]"
-    case .name(let octets):
-      let text = escapeForDisplay(bytes: octets)
+    case .name(let bytes):
+      let text = escapeForDisplay(bytes: bytes)
       return LuaLexer.isIdentifier(text) ? text : "[\"\(text)\"]"
     }
   }
@@ -237,8 +237,10 @@ extension String {
 
 extension TextDumper {
   /// One place of a header or record with all that is inside.
-  package static func text(_ slot: Slot, of owner: any FieldOwner, _ ink: Ink = .none) -> String {
-    var dumper = TextDumper(showsHex: false, showsAll: false, ink: ink)
+  package static func text(
+    _ slot: FieldLocation, of owner: any FieldOwner, _ textStyle: TextStyle = .none
+  ) -> String {
+    var dumper = TextDumper(showsHex: false, showsAll: false, textStyle: textStyle)
     dumper.add(
       DumpItem(
         title: owner.fieldTitle, bytes: owner.fieldBytes, layout: owner.fieldLayout, only: slot))

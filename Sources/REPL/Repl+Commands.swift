@@ -2,13 +2,13 @@
 
 internal import Bytes
 internal import LuaAPI
-package import Reports
+internal import Reports
 internal import SystemIO
 internal import Terminal
 
 extension Repl {
-  /// Runs a dot command; `rest` is what stands behind its name.
-  package func run(_ command: DotCommand, _ rest: String) throws(Failure) {
+  /// Runs a dot command; `rest` is what stands after its name.
+  package func run(_ command: DotCommand, _ rest: String) throws {
     switch command {
     case .quit: isDone = true
     case .help:
@@ -17,62 +17,60 @@ extension Repl {
           (DotCommand.allCases.map { $0.rawValue.count + $0.argument.count }.max() ?? 0) + 3
         for command in DotCommand.allCases {
           let name = ".\(command.rawValue)\(command.argument)"
-          try say(name + String(repeating: " ", count: width - name.count) + command.note)
+          try write(name + String(repeating: " ", count: width - name.count) + command.note)
         }
       } else {
-        try say(Help(shell).text(about: rest).droppingLineBreak)
+        try write(Help(shell).text(about: rest).droppingLineBreak)
       }
     case .time:
       if !rest.isEmpty { return try evaluate(rest, isTimed: true) }
       timesEverything.toggle()
-      try say("times are \(timesEverything ? "printed" : "not printed")")
+      try write("times are \(timesEverything ? "printed" : "not printed")")
     case .load:
-      guard !rest.isEmpty else { return try say("expected: .load FILE", Palette.error) }
+      guard !rest.isEmpty else { return try write("expected: .load FILE", Palette.error) }
       try evaluate("dofile \(luaQuoted(rest))", isTimed: timesEverything)
     case .save: try save(rest)
     case .edit: try edit(rest)
     }
   }
 
-  private func save(_ path: String) throws(Failure) {
-    guard !path.isEmpty else { return try say("expected: .save FILE", Palette.error) }
+  private func save(_ path: String) throws {
+    guard !path.isEmpty else { return try write("expected: .save FILE", Palette.error) }
     let text = (shell.sessionNames + transcript).joined(separator: "\n") + "\n"
     do {
-      try Surroundings.create(path, text)
-      try say("\(transcript.count) inputs written to \(path)")
+      try FileSystem.create(path, text)
+      try write("\(transcript.count) inputs written to \(path)")
     } catch let error as SystemError {
-      try say("\(error)", Palette.error)
-    } catch {
-      throw Failure(any: error)
+      try write("\(error)", Palette.error)
     }
   }
 
-  private func edit(_ path: String) throws(Failure) {
+  private func edit(_ path: String) throws {
     let command =
-      Surroundings.variable("VISUAL") ?? Surroundings.variable("EDITOR") ?? "vi"
+      Environment.variable("VISUAL") ?? Environment.variable("EDITOR") ?? "vi"
     let folder: String
-    do { folder = try Surroundings.temporaryFolder() } catch {
-      return try say("\(error)", Palette.error)
+    do { folder = try FileSystem.temporaryFolder() } catch {
+      return try write("\(error)", Palette.error)
     }
     let file = path.isEmpty ? folder + "/input.lua" : path
     defer {
-      if path.isEmpty { Surroundings.remove(file) }
-      Surroundings.remove(folder)
+      if path.isEmpty { FileSystem.remove(file) }
+      FileSystem.remove(folder)
     }
     do {
-      if path.isEmpty { try Surroundings.create(file, lastInput + "\n", mode: 0o600) }
-    } catch { return try say("\(error)", Palette.error) }
-    guard Surroundings.run("\(command) \(shellQuoted(file))") == 0 else {
-      return try say("\(command) failed: nothing was run", Palette.error)
+      if path.isEmpty { try FileSystem.create(file, lastInput + "\n", mode: 0o600) }
+    } catch { return try write("\(error)", Palette.error) }
+    guard Environment.run("\(command) \(shellQuoted(file))") == 0 else {
+      return try write("\(command) failed: nothing was run", Palette.error)
     }
     let text: [UInt8]
     do {
       let source = try Source(opening: file)
       text = try source.read(Int(clamping: min(source.byteCount ?? 0, 1 << 20)))
-    } catch { return try say("\(error)", Palette.error) }
+    } catch { return try write("\(error)", Palette.error) }
     let code = String(decoding: text, as: UTF8.self).droppingLineBreak
     guard !code.trimmed.isEmpty else { return }
-    try say(code, Palette.comment)
+    try write(code, Palette.comment)
     try evaluate(code, isTimed: timesEverything)
   }
 }
@@ -80,12 +78,12 @@ extension Repl {
 /// A string literal of Lua.
 package func luaQuoted(_ text: String) -> String {
   var out = "\""
-  for octet in text.utf8 {
-    switch octet {
+  for byte in text.utf8 {
+    switch byte {
     case UInt8(ascii: "\""): out += "\\\""
     case UInt8(ascii: "\\"): out += "\\\\"
-    case 0..<0x20, 0x7F...: out += "\\x" + [octet].hexDigits
-    default: out.unicodeScalars.append(Unicode.Scalar(octet))
+    case 0..<0x20, 0x7F...: out += "\\x" + [byte].hexDigits
+    default: out.unicodeScalars.append(Unicode.Scalar(byte))
     }
   }
   return out + "\""

@@ -4,7 +4,7 @@ internal import Bytes
 internal import Format
 package import LuaAPI
 package import LuaRuntime
-package import Reports
+internal import Reports
 internal import SystemIO
 package import Terminal
 
@@ -12,7 +12,7 @@ package import Terminal
 package final class Repl {
   package let shell: ShellContext
   private let editor: LineEditor
-  private let usesColour: Bool
+  private let usesColor: Bool
   /// Whether the time of every input is printed.
   var timesEverything = false
   /// Inputs that ran without an error, for .save.
@@ -23,15 +23,15 @@ package final class Repl {
 
   package init(_ shell: ShellContext) {
     self.shell = shell
-    usesColour = shell.usesColour
-    let folder = Surroundings.userFolder("XDG_STATE_HOME", ".local/state")
+    usesColor = shell.usesColor
+    let folder = Environment.userFolder("XDG_STATE_HOME", ".local/state")
     let history = folder.map { History(path: "\($0)/xensave-lua/history") } ?? History()
     var options = LineEditorOptions()
     options.prompt = Prompt("> ", Style(.blue, bold: true))
     options.continuationPrompt = Prompt(">> ", Style(.blue))
-    options.usesColour = usesColour
+    options.usesColor = usesColor
     options.isInterrupted = { Interrupt.isRequested }
-    options.colouring = LuaColouring.runs
+    options.coloring = LuaColoring.runs
     editor = LineEditor(options: options, history: history)
     let state = shell.state
     editor.options.completions = { Completer(state: state).completions($0, $1) }
@@ -44,21 +44,21 @@ package final class Repl {
 
   /// Reads and runs blocks until the user leaves. `names` are the lines of Lua that made what the
   /// session begins with.
-  package func run(_ names: [String]) throws(Failure) -> Int32 {
+  package func run(_ names: [String]) throws -> Int32 {
     if editor.isInteractive {
-      try say(
+      try write(
         "xensave-lua \(productVersion), \(LuaState.release). Tab completes, help() explains, Ctrl-D "
           + "leaves.")
-      for line in names { try say("> " + line) }
+      for line in names { try write("> " + line) }
     }
-    shell.state.setGlobal(function: "help") { [unowned shell] frame throws(LuaError) in
+    shell.state.setGlobal(function: "help") { [unowned shell] frame in
       try Help(shell).run(frame)
     }
-    shell.state.setGlobal(function: "apropos") { [unowned shell] frame throws(LuaError) in
+    shell.state.setGlobal(function: "apropos") { [unowned shell] frame in
       try Help(shell).apropos(frame)
     }
     if let error = editor.history.error, editor.isInteractive {
-      try say("history: \(error)")
+      try write("history: \(error)")
     }
     while !isDone {
       switch try read() {
@@ -70,17 +70,17 @@ package final class Repl {
     return shell.exitCode ?? ExitCode.good
   }
 
-  private func read() throws(Failure) -> LineEditor.Line {
+  private func read() throws -> LineEditor.Line {
     do { return try editor.readLine() } catch {
       // A terminal that stands still when the program is to end.
       if Interrupt.isRequested { return .interrupted }
-      throw Failure(ExitCode.system, error.description)
+      throw XensaveError(.system, "\(error)")
     }
   }
 
   /// Prints a line.
-  package func say(_ text: String, _ style: Style = .plain) throws(Failure) {
-    try writeOut(style.applied(to: text, isEnabled: usesColour) + "\n")
+  package func write(_ text: String, _ style: Style = .plain) throws {
+    try writeOut(style.applied(to: text, isEnabled: usesColor) + "\n")
   }
 
   // MARK: - Blocks
@@ -133,11 +133,11 @@ package final class Repl {
     return text
   }
 
-  private func take(_ text: String) throws(Failure) {
+  private func take(_ text: String) throws {
     if let (name, rest) = DotCommand.parse(text.trimmed) {
       guard let command = DotCommand(rawValue: name) else {
         let near = didYouMean(name, among: DotCommand.allCases.map(\.rawValue))
-        return try say("no command .\(name)\(near)", Palette.error)
+        return try write("no command .\(name)\(near)", Palette.error)
       }
       return try run(command, rest)
     }
@@ -148,15 +148,15 @@ package final class Repl {
   // MARK: - Running
 
   /// Runs an input and prints its values or its error.
-  func evaluate(_ text: String, isTimed: Bool) throws(Failure) {
+  func evaluate(_ text: String, isTimed: Bool) throws {
     lastInput = text
     let state = shell.state
     let frame = state.frame
     let base = frame.count
     let code = Repl.code(text)
-    let start = Surroundings.nanoseconds
+    let start = Environment.nanoseconds
     do throws(LuaError) {
-      // A text that compiles behind "return" is an expression.
+      // A text that compiles after "return" is an expression.
       let isExpression = problem("return " + code) == nil
       try state.load(Array((isExpression ? "return " + code : code).utf8), name: "=repl")
       state.place = nil
@@ -166,11 +166,11 @@ package final class Repl {
       if shell.exitCode != nil { isDone = true }
       return try show(error)
     }
-    let nanoseconds = Surroundings.nanoseconds - start
+    let nanoseconds = Environment.nanoseconds - start
     // A call of ours that was interrupted may have returned that as a failure.
     endInterrupt()
     try printValues(base, code)
-    if isTimed { try say("\(milliseconds(nanoseconds)) ms", Palette.comment) }
+    if isTimed { try write("\(milliseconds(nanoseconds)) ms", Palette.comment) }
     transcript.append(text)
     frame.pop(frame.count - base)
     state.place = nil
@@ -184,18 +184,18 @@ package final class Repl {
   }
 
   /// Prints the values above `base`, and makes the first one `_`.
-  private func printValues(_ base: Int, _ code: String) throws(Failure) {
+  private func printValues(_ base: Int, _ code: String) throws {
     let frame = shell.state.frame
     let count = frame.count - base
     guard count > 0 else { return }
     frame.push(copyOf: base + 1)
     shell.state.setGlobalFromTop("_")
-    if count == 1, let text = fieldText(code, base + 1) { return try say(text) }
+    if count == 1, let text = fieldText(code, base + 1) { return try write(text) }
     // No value worth a line: what assignments by function calls give.
     if count == 1, frame.isMissing(base + 1), !code.hasPrefix("return ") {
-      return try say("nil", Palette.keyword)
+      return try write("nil", Palette.keyword)
     }
-    for index in base + 1...base + count { try say(shell.printer.text(frame, index)) }
+    for index in base + 1...base + count { try write(shell.printer.text(frame, index)) }
   }
 
   /// The text of a single field, with its unit or name, where the input is just its path.
@@ -212,21 +212,21 @@ package final class Repl {
     guard case .unsigned(let number) = field, number == UInt64(bitPattern: value) else {
       return nil
     }
-    return Palette.number.applied(to: slot.field.text(of: field), isEnabled: usesColour)
+    return Palette.number.applied(to: slot.field.text(of: field), isEnabled: usesColor)
   }
 
   /// Prints an error with its traceback, and makes scripts able to run again after an interrupt.
-  package func show(_ error: LuaError) throws(Failure) {
+  package func show(_ error: LuaError) throws {
     endInterrupt()
     if error.kind == .interrupted {
       // The terminal has shown ^C where the cursor was.
-      if editor.isInteractive { try say("") }
+      if editor.isInteractive { try write("") }
     }
     if shell.exitCode != nil { return }
-    try say(escapeForDisplay(error.message).replacing("\\n", with: "\n"), Palette.error)
-    if let place = shell.state.place { try say("  while at \(place())") }
+    try write(escapeForDisplay(error.message).replacing("\\n", with: "\n"), Palette.error)
+    if let place = shell.state.place { try write("  while at \(place())") }
     if error.kind != .syntax, let traceback = shell.traceback(error) {
-      try say(traceback, Palette.comment)
+      try write(traceback, Palette.comment)
     }
   }
 

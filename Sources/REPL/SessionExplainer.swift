@@ -17,11 +17,11 @@ package struct SessionExplainer: ValueExplainer {
     return printer.text(frame, index)
   }
 
-  package func help(_ shell: ShellContext, _ frame: LuaFrame) throws(LuaError) -> Int32 {
+  package func help(_ shell: ShellContext, _ frame: LuaFrame) throws -> Int32 {
     try Help(shell).run(frame)
   }
 
-  package func apropos(_ shell: ShellContext, _ frame: LuaFrame) throws(LuaError) -> Int32 {
+  package func apropos(_ shell: ShellContext, _ frame: LuaFrame) throws -> Int32 {
     try Help(shell).apropos(frame)
   }
 }
@@ -30,6 +30,6 @@ extension ShellContext {
   /// Prints values for standard output.
   var printer: PrettyPrinter {
     let size = TerminalSize.current(of: 1) ?? .standard
-    return PrettyPrinter(width: max(20, size.columns - 1), usesColour: usesColour)
+    return PrettyPrinter(width: max(20, size.columns - 1), usesColor: usesColor)
   }
 }

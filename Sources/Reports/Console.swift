@@ -20,11 +20,11 @@ package enum LogLevel: Int, Comparable {
 }
 
 /// Writes text to standard output; a broken pipe ends the program quietly.
-package func writeOut(_ text: String) throws(Failure) { try writeOut(Array(text.utf8)) }
+package func writeOut(_ text: String) throws { try writeOut(Array(text.utf8)) }
 
-package func writeOut(_ bytes: [UInt8]) throws(Failure) {
+package func writeOut(_ bytes: [UInt8]) throws {
   ProgressDisplay.clear()
-  do { try Sink.standardOutput().write(bytes) } catch { throw Failure(error) }
+  try Sink.standardOutput().write(bytes)
 }
 
 /// Writes text to standard error; failures have nowhere to go.

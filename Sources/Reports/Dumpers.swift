@@ -16,14 +16,14 @@ package protocol Dumping {
   /// A place in libvirt's XML or xenopsd's record, and the texts inside.
   mutating func add(
     _ value: MarkupValue, _ leaves: [(path: MarkupPath, text: String)], path: String)
-  mutating func add(_ trailing: Trailing)
+  mutating func add(_ trailing: TrailingBytes)
   mutating func take() -> [UInt8]
   mutating func finish() -> [UInt8]
 }
 
 extension Dumping {
   /// A part of a stream: of PAGE_DATA only its counts.
-  package mutating func add(_ part: Part) {
+  package mutating func add(_ part: StreamElement) {
     switch part {
     case .header(let header): add(DumpItem(header))
     case .record(let record): add(DumpItem(record, isBrief: record.type == .pageData))
@@ -38,9 +38,9 @@ package struct DumpItem {
   package let offset: UInt64
   package let length: UInt64
   package let bytes: [UInt8]
-  package let layout: BodyLayout
+  package let layout: BodySchema
   /// Only this place; nil for everything.
-  package var only: Slot?
+  package var only: FieldLocation?
   /// What that place is called for people; nil for its path.
   package var label: String?
   /// PAGE_DATA that was not asked for by name: only its counts.
@@ -49,7 +49,7 @@ package struct DumpItem {
   package var header: Header?
 
   /// One place of a header or record.
-  package init(title: String, bytes: [UInt8], layout: BodyLayout, only: Slot) {
+  package init(title: String, bytes: [UInt8], layout: BodySchema, only: FieldLocation) {
     self.title = title
     offset = 0
     length = UInt64(bytes.count)
@@ -58,7 +58,7 @@ package struct DumpItem {
     self.only = only
   }
 
-  package init(_ header: Header, only: Slot? = nil) {
+  package init(_ header: Header, only: FieldLocation? = nil) {
     title = header.kind.title
     offset = header.offset
     length = UInt64(header.bytes.count)
@@ -68,7 +68,7 @@ package struct DumpItem {
     self.header = header
   }
 
-  package init(_ record: Record, only: Slot? = nil, isBrief: Bool = false) {
+  package init(_ record: Record, only: FieldLocation? = nil, isBrief: Bool = false) {
     title = record.place
     offset = record.offset
     length = record.length
@@ -84,31 +84,31 @@ package struct DumpItem {
 package struct TextDumper: Dumping {
   package let showsHex: Bool
   package let showsAll: Bool
-  private let ink: Ink
+  private let textStyle: TextStyle
   private var out = ""
   private static let arrayLimit = 16
 
-  package init(showsHex: Bool, showsAll: Bool, ink: Ink = .none) {
-    self.ink = ink
+  package init(showsHex: Bool, showsAll: Bool, textStyle: TextStyle = .none) {
+    self.textStyle = textStyle
     self.showsHex = showsHex
     self.showsAll = showsAll
   }
 
-  package mutating func add(_ trailing: Trailing) {
-    out += "trailing octets at \(trailing.offset.hex()): \(trailing.first.printable)\n"
+  package mutating func add(_ trailing: TrailingBytes) {
+    out += "trailing bytes at \(trailing.offset.hex()): \(trailing.first.printable)\n"
   }
 
   package mutating func add(_ value: JSONValue, path: String) {
-    out += "\(ink.key(path)): \(String(decoding: value.text(.pretty), as: UTF8.self))\n"
+    out += "\(textStyle.key(path)): \(String(decoding: value.text(.pretty), as: UTF8.self))\n"
   }
 
   package mutating func add(
     _ value: MarkupValue, _ leaves: [(path: MarkupPath, text: String)], path: String
   ) {
     switch value {
-    case .text(let text): out += "\(ink.key(path)): \(escapeForDisplay(text))\n"
+    case .text(let text): out += "\(textStyle.key(path)): \(escapeForDisplay(text))\n"
     case .tree(let source):
-      out += "\(ink.key(path)):\n"
+      out += "\(textStyle.key(path)):\n"
       let lines = String(decoding: source, as: UTF8.self).split(separator: "\n")
       for line in lines { out += "  \(escapeForDisplay(String(line)))\n" }
     }
@@ -122,8 +122,8 @@ package struct TextDumper: Dumping {
   package mutating func finish() -> [UInt8] { take() }
 
   /// A part with its fields, as the REPL prints it.
-  package static func text(_ part: Part, _ ink: Ink = .none) -> String {
-    var dumper = TextDumper(showsHex: false, showsAll: false, ink: ink)
+  package static func text(_ part: StreamElement, _ textStyle: TextStyle = .none) -> String {
+    var dumper = TextDumper(showsHex: false, showsAll: false, textStyle: textStyle)
     dumper.add(part)
     return dumper.out
   }
@@ -137,7 +137,7 @@ package struct TextDumper: Dumping {
       }
       return
     }
-    out += ink.title("\(item.title) at \(item.offset.hex()), \(item.length) octets") + "\n"
+    out += textStyle.title("\(item.title) at \(item.offset.hex()), \(item.length) bytes") + "\n"
     if item.isBrief, let table = item.record?.pageTable {
       let types = table.counts.enumerated().filter { $0.element > 0 }
         .map { "\(PageType(rawValue: UInt8($0.offset)).name) \($0.element)" }
@@ -151,18 +151,18 @@ package struct TextDumper: Dumping {
   }
 
   private mutating func append(
-    _ slot: Slot, _ item: DumpItem, indent: String, label: String? = nil
+    _ slot: FieldLocation, _ item: DumpItem, indent: String, label: String? = nil
   ) {
-    let name = ink.key(label ?? (slot.field.name.isEmpty ? slot.path : slot.field.name))
+    let name = textStyle.key(label ?? (slot.field.name.isEmpty ? slot.path : slot.field.name))
     if slot.isLeaf {
       let value = slot.value(in: item.bytes)
-      // Reserved octets are printed only where they are not what they should be.
-      if case .reserved = slot.field.kind, case .octets(let octets) = value,
-        octets.allSatisfy({ $0 == 0 })
+      // Reserved bytes are printed only where they are not what they should be.
+      if case .reserved = slot.field.kind, case .bytes(let bytes) = value,
+        bytes.allSatisfy({ $0 == 0 })
       {
         return
       }
-      if slot.field.isText, case .octets(let octets) = value, let lines = Self.lines(octets) {
+      if slot.field.isText, case .bytes(let bytes) = value, let lines = Self.lines(bytes) {
         out += "\(indent)\(name):\n" + lines.map { "\(indent)  \($0)\n" }.joined()
         return
       }
@@ -193,8 +193,8 @@ package struct TextDumper: Dumping {
   }
 
   /// Text of another program's, line by line; nil for what is none, or no more than a word.
-  static func lines(_ octets: [UInt8]) -> [String]? {
-    let text = octets.prefix { $0 != 0 }
+  static func lines(_ bytes: [UInt8]) -> [String]? {
+    let text = bytes.prefix { $0 != 0 }
     guard text.count > 60 || text.contains(10), let string = String(validating: text, as: UTF8.self)
     else { return nil }
     var lines = string.split(separator: "\n", omittingEmptySubsequences: false)
@@ -202,16 +202,16 @@ package struct TextDumper: Dumping {
     return lines.map { escapeForDisplay(String($0)) }
   }
 
-  private func isChain(_ slot: Slot) -> Bool {
+  private func isChain(_ slot: FieldLocation) -> Bool {
     if case .chain = slot.field.kind { true } else { false }
   }
 
-  private static func limit(_ slot: Slot) -> Int {
+  private static func limit(_ slot: FieldLocation) -> Int {
     if case .array = slot.field.kind { arrayLimit } else { Int.max }
   }
 
   private enum Style { case plain, page }
-  private static func style(_ slot: Slot, _ item: DumpItem) -> Style {
+  private static func style(_ slot: FieldLocation, _ item: DumpItem) -> Style {
     item.record?.type == .pageData && slot.path.hasPrefix("pfn[") ? .page : .plain
   }
 }
@@ -222,7 +222,7 @@ package struct JSONDumper: Dumping {
 
   package init() { writer.beginArray() }
 
-  package mutating func add(_ trailing: Trailing) {
+  package mutating func add(_ trailing: TrailingBytes) {
     writer.beginObject()
     writer.member("trailing", trailing.first.hexDigits)
     writer.member("offset", trailing.offset)
@@ -295,12 +295,12 @@ package struct JSONDumper: Dumping {
     return writer.finish() + [10]
   }
 
-  private mutating func member(_ slot: Slot, _ item: DumpItem) {
+  private mutating func member(_ slot: FieldLocation, _ item: DumpItem) {
     writer.key(slot.field.name.isEmpty ? slot.path : slot.field.name)
     write(slot, item)
   }
 
-  private mutating func write(_ slot: Slot, _ item: DumpItem) {
+  private mutating func write(_ slot: FieldLocation, _ item: DumpItem) {
     switch slot.field.kind {
     case .array:
       writer.beginArray()
@@ -324,12 +324,12 @@ package struct JSONDumper: Dumping {
         if slot.field.isHex || value > 1 << 53 { writer.hex(value) } else { writer.value(value) }
       case .signed(let value): writer.value(value)
       case .text(let text): writer.value(text)
-      case .octets(let octets):
-        let text = octets.prefix { $0 != 0 }
+      case .bytes(let bytes):
+        let text = bytes.prefix { $0 != 0 }
         if slot.field.isText, let text = String(validating: text, as: UTF8.self) {
           writer.value(text)
         } else {
-          writer.value(octets.hexDigits)
+          writer.value(bytes.hexDigits)
         }
       default: writer.null()
       }

@@ -1,9 +1,10 @@
 // What a guest's kernel says of itself, as text and as JSON.
 
+internal import SystemIO
 internal import Bytes
 package import GuestOS
 package import JSON
-package import Pages
+internal import Pages
 internal import Terminal
 
 /// A member of a row: a name for programs, and what it is.
@@ -162,7 +163,7 @@ package struct GuestReports {
     let lines = cells.map { cell in
       let text =
         ["memory", "free"].contains(cell.key)
-        ? (UInt64(cell.text) ?? 0).octetCount : cell.key == "uptime" ? cell.text + " s" : cell.text
+        ? (UInt64(cell.text) ?? 0).byteCount : cell.key == "uptime" ? cell.text + " s" : cell.text
       return cell.key + String(repeating: " ", count: max(1, 11 - cell.key.count)) + text + "\n"
     }
     var out = GuestSection("linux", rows: [cells], text: lines.joined())
@@ -170,7 +171,7 @@ package struct GuestReports {
     return [out]
   }
 
-  package func tasks(threads: Bool) throws(PagesError) -> GuestSection {
+  package func tasks(threads: Bool) throws -> GuestSection {
     let tasks = try threads ? linux.threads() : linux.tasks()
     return GuestSection("tasks", tasks) { task in
       let arguments = (try? linux.arguments(of: task)) ?? []
@@ -198,7 +199,7 @@ package struct GuestReports {
     }
   }
 
-  package func log() throws(PagesError) -> GuestSection {
+  package func log() throws -> GuestSection {
     let log = try linux.log()
     var section = GuestSection("log", log) { line in
       [
@@ -248,7 +249,7 @@ package struct GuestReports {
   }
 
   /// The stacks of the vCPUs; of a task; or, for "all", of all threads.
-  package func stacks(_ which: String?) throws(PagesError) -> GuestSection {
+  package func stacks(_ which: String?) throws -> GuestSection {
     var section = GuestSection("stacks", text: "")
     guard let which else {
       for vcpu in linux.vcpus {
@@ -270,8 +271,8 @@ package struct GuestReports {
     section.problem = tasks.problem
     for task in tasks.items {
       var stack = Stack()
-      do throws(PagesError) { stack = try linux.stack(of: task) } catch {
-        stack.problem = error.description
+      do { stack = try linux.stack(of: task) } catch {
+        stack.problem = "\(error)"
       }
       add(&section, [], task, stack, "\(task.pid) \(task.name) (\(task.state))")
     }
@@ -294,18 +295,18 @@ package struct GuestReports {
   }
 
   /// Tasks that wait without being interruptible, with their stacks.
-  package func hung(_ seconds: String?) throws(PagesError) -> GuestSection {
+  package func hung(_ seconds: String?) throws -> GuestSection {
     let limit = seconds.map { Double($0) ?? -1 } ?? 120
     guard limit >= 0 else {
-      throw PagesError(.usage, "expected seconds, got \(seconds ?? "")")
+      throw XensaveError(.usage, "expected seconds, got \(seconds ?? "")")
     }
     let found = try linux.hung(seconds: limit)
     var section = GuestSection("hung", text: "")
     section.problem = found.problem
     for (task, waited) in found.items {
       var stack = Stack()
-      do throws(PagesError) { stack = try linux.stack(of: task) } catch {
-        stack.problem = error.description
+      do { stack = try linux.stack(of: task) } catch {
+        stack.problem = "\(error)"
       }
       add(
         &section, [GuestCell("seconds", .seconds(waited))], task, stack,
@@ -317,9 +318,9 @@ package struct GuestReports {
     return section
   }
 
-  static func number(_ text: String) throws(PagesError) -> Int {
+  static func number(_ text: String) throws -> Int {
     guard let number = Int(text), number >= 0 else {
-      throw PagesError(.usage, "expected the number of a task, got \(text)")
+      throw XensaveError(.usage, "expected the number of a task, got \(text)")
     }
     return number
   }

@@ -1,12 +1,13 @@
 // The other reports over a Linux guest: modules, mounts, network, files, memory, symbols.
 
+internal import SystemIO
 internal import Bytes
 internal import GuestOS
-package import Pages
+internal import Pages
 internal import Terminal
 
 extension GuestReports {
-  package func modules() throws(PagesError) -> GuestSection {
+  package func modules() throws -> GuestSection {
     GuestSection("modules", try linux.modules()) { module in
       [
         GuestCell("name", .text(module.name)),
@@ -17,7 +18,7 @@ extension GuestReports {
     }
   }
 
-  package func mounts() throws(PagesError) -> GuestSection {
+  package func mounts() throws -> GuestSection {
     GuestSection("mounts", try linux.mounts()) { mount in
       [
         GuestCell("device", .text(mount.device)), GuestCell("type", .text(mount.type)),
@@ -28,7 +29,7 @@ extension GuestReports {
     }
   }
 
-  package func netDevices() throws(PagesError) -> GuestSection {
+  package func netDevices() throws -> GuestSection {
     GuestSection("net", try linux.netDevices()) { device in
       [
         GuestCell("index", .number(Int64(device.index))), GuestCell("name", .text(device.name)),
@@ -40,7 +41,7 @@ extension GuestReports {
     }
   }
 
-  package func sockets() throws(PagesError) -> GuestSection {
+  package func sockets() throws -> GuestSection {
     GuestSection("sockets", try linux.sockets()) { socket in
       [
         GuestCell("protocol", .text(socket.protocolName)), GuestCell("state", .text(socket.state)),
@@ -52,7 +53,7 @@ extension GuestReports {
     }
   }
 
-  package func files(_ pid: String) throws(PagesError) -> GuestSection {
+  package func files(_ pid: String) throws -> GuestSection {
     let task = try linux.task(try GuestReports.number(pid))
     return GuestSection("files", try linux.files(of: task)) { file in
       [
@@ -64,7 +65,7 @@ extension GuestReports {
   }
 
   /// As /proc/PID/maps has them.
-  package func maps(_ pid: String) throws(PagesError) -> GuestSection {
+  package func maps(_ pid: String) throws -> GuestSection {
     let task = try linux.task(try GuestReports.number(pid))
     let maps = try linux.maps(of: task)
     var section = GuestSection("maps", maps) { map in
@@ -87,7 +88,7 @@ extension GuestReports {
     return section
   }
 
-  package func memory() throws(PagesError) -> GuestSection {
+  package func memory() throws -> GuestSection {
     let use = try linux.memoryUse()
     var section = GuestSection(
       "memory",
@@ -104,10 +105,10 @@ extension GuestReports {
   }
 
   /// All symbols of a name, or the one that an address is in.
-  package func symbol(_ name: String) throws(PagesError) -> GuestSection {
+  package func symbol(_ name: String) throws -> GuestSection {
     if name.hasPrefix("0x"), let address = UInt64(name.dropFirst(2), radix: 16) {
       guard let location = linux.location(of: address) else {
-        throw PagesError(.notFound, "\(linux.path): nothing with a name is at \(address.hex())")
+        throw XensaveError(.notFound, "\(linux.path): nothing with a name is at \(address.hex())")
       }
       return GuestSection(
         "symbols",
@@ -121,7 +122,7 @@ extension GuestReports {
     }
     let found = linux.symbols.indices(of: name)
     guard !found.isEmpty else {
-      throw PagesError(.notFound, "\(linux.path): the kernel has no symbol \(name)")
+      throw XensaveError(.notFound, "\(linux.path): the kernel has no symbol \(name)")
     }
     return GuestSection(
       "symbols",
@@ -135,7 +136,7 @@ extension GuestReports {
   }
 
   /// The value of an expression of C.
-  package func value(_ expression: String) throws(PagesError) -> GuestSection {
+  package func value(_ expression: String) throws -> GuestSection {
     let value = try linux.evaluate(expression)
     let type = linux.description(of: value.type)
     let text = linux.text(of: value)

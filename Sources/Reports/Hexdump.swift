@@ -9,14 +9,14 @@ package func hexdump(_ bytes: [UInt8], base: UInt64 = 0, width: Int = 16) -> Str
     let line = bytes[start..<min(start + width, bytes.count)]
     let offset = String(base &+ UInt64(start), radix: 16)
     out += String(repeating: "0", count: max(0, 8 - offset.count)) + offset + "  "
-    for (index, octet) in line.enumerated() {
-      out += [octet].hexDigits + (index == width / 2 - 1 ? "  " : " ")
+    for (index, byte) in line.enumerated() {
+      out += [byte].hexDigits + (index == width / 2 - 1 ? "  " : " ")
     }
     out +=
       String(
         repeating: " ", count: 3 * (width - line.count) + (line.count < width / 2 ? 1 : 0)) + " |"
-    for octet in line {
-      out.unicodeScalars.append((0x20..<0x7F).contains(octet) ? Unicode.Scalar(octet) : ".")
+    for byte in line {
+      out.unicodeScalars.append((0x20..<0x7F).contains(byte) ? Unicode.Scalar(byte) : ".")
     }
     out += "|\n"
   }

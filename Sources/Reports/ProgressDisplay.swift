@@ -3,11 +3,11 @@
 internal import SystemIO
 internal import Terminal
 
-/// What looks on while work goes on, and says so on standard error.
+/// What looks on while work continues, and says so on standard error.
 package final class ProgressDisplay {
   private let style: ProgressStyle
   private var rate = ProgressRate()
-  /// When the work began that goes on without a pause, in nanoseconds.
+  /// When the work began that continues without a pause, in nanoseconds.
   private var start: UInt64 = 0
   private var lastPhaseEnd: UInt64 = 0
   private var lastLine: UInt64 = 0
@@ -24,12 +24,12 @@ package final class ProgressDisplay {
   /// where standard error is a terminal.
   package static func begin(_ wish: ProgressStyle?, isQuiet: Bool) {
     let isTerminal =
-      Surroundings.isTerminal(2) && !["", "dumb"].contains(Surroundings.variable("TERM") ?? "")
+      Environment.isTerminal(2) && !["", "dumb"].contains(Environment.variable("TERM") ?? "")
     let style = wish ?? (isTerminal && !isQuiet ? .bar : .none)
     guard style != .none, unsafe current == nil else { return }
     let display = ProgressDisplay(style)
     unsafe current = display
-    Progress.watch { display.show($0, now: Surroundings.nanoseconds) }
+    Progress.watch { display.show($0, now: Environment.nanoseconds) }
   }
 
   private init(_ style: ProgressStyle) { self.style = style }

@@ -60,7 +60,7 @@ struct ProgressText {
   private var name: String { title.isEmpty ? state.phase : title }
 
   private func amount(_ count: UInt64) -> String {
-    state.unit.isEmpty ? octets(Double(count)) : count.grouped
+    state.unit.isEmpty ? bytes(Double(count)) : count.grouped
   }
 
   /// "1.2 GiB of 2.7 GiB", "17 of 20 pages".
@@ -73,7 +73,7 @@ struct ProgressText {
   private var rate: String? {
     perSecond.map {
       state.unit.isEmpty
-        ? octets($0) + "/s" : UInt64(saturating: $0.rounded()).grouped + " \(state.unit)/s"
+        ? bytes($0) + "/s" : UInt64(saturating: $0.rounded()).grouped + " \(state.unit)/s"
     }
   }
 
@@ -136,11 +136,11 @@ struct ProgressText {
   }
 }
 
-/// Octets in the unit that leaves one to four digits: "812 KiB", "1.2 GiB".
-private func octets(_ count: Double) -> String {
+/// Bytes in the unit that leaves one to four digits: "812 KiB", "1.2 GiB".
+private func bytes(_ count: Double) -> String {
   var value = count
   var unit = 0
-  let units = ["octets", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+  let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
   while value >= 1000, unit < units.count - 1 {
     value /= 1024
     unit += 1

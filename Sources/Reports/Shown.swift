@@ -4,15 +4,15 @@ internal import Bytes
 
 /// Numbers for tables.
 package enum Shown {
-  package static func octets(_ count: UInt64) -> String {
-    let units = ["octets", "KiB", "MiB", "GiB", "TiB"]
+  package static func bytes(_ count: UInt64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
     var value = Double(count)
     var unit = 0
     while value >= 1024, unit < units.count - 1 {
       value /= 1024
       unit += 1
     }
-    return unit == 0 ? "\(count) octets" : "\(fixed(value, value < 10 ? 2 : 1)) \(units[unit])"
+    return unit == 0 ? "\(count) bytes" : "\(fixed(value, value < 10 ? 2 : 1)) \(units[unit])"
   }
 
   package static func time(_ nanoseconds: UInt64) -> String {

@@ -5,18 +5,18 @@ package import Format
 package import ImageCheck
 internal import ImageEdit
 package import JSON
-package import Stream
+internal import Stream
 package import SystemIO
 
 /// What `info` shows: the facts of one pass, and the configuration's best known values.
 package struct Summary {
-  package var survey = Survey()
+  package var survey = ImageSummary()
   package var zeroPages: Int?
   package var config: JSONValue?
 
-  package init(_ source: Source, countsZeroPages: Bool) throws(StreamError) {
+  package init(_ source: Source, countsZeroPages: Bool) throws {
     var reader = StreamReader(source)
-    let scratch = Arena(capacity: 256 << 10)
+    let scratch = PageAlignedBuffer(capacity: 256 << 10)
     var zeros = 0
     while let part = try reader.next() {
       survey.add(part)
@@ -31,8 +31,8 @@ package struct Summary {
   }
 
   /// Record types with their tallies, in the order of the tables, unknown ones last.
-  package var records: [(type: RecordType, tally: Survey.Tally)] {
-    let known = Layouts.all.map(\.type)
+  package var records: [(type: RecordType, tally: ImageSummary.Tally)] {
+    let known = RecordSchemas.all.map(\.type)
     let order = Dictionary(
       uniqueKeysWithValues: known.enumerated().map { ($0.element, $0.offset) })
     return survey.records.map { (type: $0.key, tally: $0.value) }.sorted {
@@ -58,19 +58,20 @@ package struct Summary {
   package var ending: String {
     switch survey.ending {
     case .end: "complete, ends with END"
-    case .checkpoint: "checkpointed, ends behind a complete checkpoint"
+    case .checkpoint: "checkpointed, ends after a complete checkpoint"
     case .cutCheckpoint: "checkpointed, cut inside a record: the last complete checkpoint counts"
     case .opaque: "read up to the state of a virtual GPU, which has no length"
     case nil: "incomplete"
     }
   }
 
-  package func text(path: String, _ ink: Ink = .none) -> String {
+  package func text(path: String, _ textStyle: TextStyle = .none) -> String {
     let title = name.map { " \"\(Array($0.utf8).printable)\"" } ?? ""
-    var out = ink.title("\(path): saved domain\(title)") + "\n"
+    var out = textStyle.title("\(path): saved domain\(title)") + "\n"
     func line(_ label: String, _ value: String) {
       out +=
-        "  " + ink.key(label) + String(repeating: " ", count: max(1, 12 - label.count)) + value
+        "  " + textStyle.key(label) + String(repeating: " ", count: max(1, 12 - label.count))
+        + value
         + "\n"
     }
     var layers = survey.layers.joined(separator: " > ")
@@ -87,12 +88,12 @@ package struct Summary {
     }
     if let count = vcpuCount { line("vCPUs", "\(count)") }
     var memory =
-      "\(survey.memoryByteCount.octetCount) in \(survey.firstRoundPageCount.grouped) pages"
+      "\(survey.memoryByteCount.byteCount) in \(survey.firstRoundPageCount.grouped) pages"
     // What a configuration says may be more bytes than there are.
     let most =
       config?["b_info"]?["max_memkb"]?.numberValue?.uint64?.multipliedSaturated(by: 1024)
       ?? facts?.memoryByteCount
-    if let most { memory += " (configured: \(most.octetCount))" }
+    if let most { memory += " (configured: \(most.byteCount))" }
     line("memory", memory)
     line(
       "page data",
@@ -103,11 +104,11 @@ package struct Summary {
     if !types.isEmpty { line("page types", types.joined(separator: ", ")) }
     if let zeroPages { line("zero pages", zeroPages.grouped) }
     if survey.checkpointCount > 0 { line("checkpoints", "\(survey.checkpointCount)") }
-    line("stream", "\(ending), \(survey.byteCount.grouped) octets")
+    line("stream", "\(ending), \(survey.byteCount.grouped) bytes")
     if let kind = survey.trailing?.kind {
       line(
         "trailing",
-        kind == .opaque ? "the state of a virtual GPU, and all after it" : "octets behind the end")
+        kind == .opaque ? "the state of a virtual GPU, and all after it" : "bytes after the end")
     }
     if let uefi = survey.uefi {
       let secure = uefi.secureBoot.map { $0 ? ", Secure Boot on" : ", Secure Boot off" } ?? ""
@@ -115,14 +116,14 @@ package struct Summary {
     }
     let tpm = survey.count(.swtpm) + survey.count(.swtpm0)
     if tpm > 0 { line("TPM", "\(tpm) state\(tpm == 1 ? "" : "s") of swtpm") }
-    out += "  \(ink.key("records"))\n"
+    out += "  \(textStyle.key("records"))\n"
     for (type, tally) in records {
       let name = type.layer == .libxl ? "libxl \(type.name)" : type.name
       let count = tally.count.grouped
-      let octets = tally.byteCount.grouped
+      let bytes = tally.byteCount.grouped
       out +=
         "    " + name + String(repeating: " ", count: max(1, 34 - name.count - count.count))
-        + count + String(repeating: " ", count: max(1, 16 - octets.count)) + octets + " octets\n"
+        + count + String(repeating: " ", count: max(1, 16 - bytes.count)) + bytes + " bytes\n"
     }
     return out
   }

@@ -13,32 +13,32 @@ internal import Reports
 internal import Stream
 internal import SystemIO
 
-/// The filters of a helper, on a sealed thread of their own.
+/// The filters of a helper, on a sandboxed thread of their own.
 ///
 ///     save:     Save -- pipe --> filters --> libxl's descriptor
 ///     restore:  libxl's descriptor --> filters -- pipe --> xc_domain_restore
 ///
-/// From libxl's descriptor nothing is read behind END or, before libxl has had its turn, behind
-/// CHECKPOINT: libxl goes on there itself. Where a filter fails, the stream ends: what was written
+/// From libxl's descriptor nothing is read after END or, before libxl has had its turn, after
+/// CHECKPOINT: libxl continues there itself. Where a filter fails, the stream ends: what was written
 /// is no image, the save or restore fails, and nothing that it had not passed gets through.
 final class HelperFilter {
   /// Milliseconds of the processor that a filter may take for one record.
   static let deadline: UInt64 = 10_000
 
   private let sandbox: SandboxThread<Resident>
-  private let job: SandboxJob<Ending>
+  private let job: SandboxJob<EndReason>
   private let own: FilterEnds
   private var watch: FilterWatch?
   private let isRestore: Bool
   /// The end of the pipe that the save writes to, or the restore reads from.
   private(set) var descriptor: Int32
-  /// Octets of the filter thread: one for each checkpoint that has passed, and one at a good end.
+  /// Bytes of the filter thread: one for each checkpoint that has passed, and one at a good end.
   private let progress: Int32
-  /// Restore: an octet lets the filters read on behind a checkpoint.
+  /// Restore: a byte lets the filters read on after a checkpoint.
   private var permission: Int32
 
   /// How the filters' work ended.
-  fileprivate enum Ending: Sendable {
+  fileprivate enum EndReason: Sendable {
     case good
     /// A filter failed, or its thread did.
     case filter(String)
@@ -56,7 +56,7 @@ final class HelperFilter {
     }
   }
 
-  /// What the thread opens before it is sealed.
+  /// What the thread opens before it is sandboxed.
   private final class Ends: @unchecked Sendable {
     // Safe to send: filled by the thread's first job, used by its later ones.
     var source: Source?
@@ -69,38 +69,34 @@ final class HelperFilter {
   init(
     _ scripts: [HelperScript], _ arguments: HelperArguments,
     _ channel: HelperChannel
-  ) throws(LiveError) {
+  ) throws {
     isRestore = arguments.isRestore
     let isRestore = isRestore
     let (data, steps, permissions): (PipeEnds, PipeEnds, PipeEnds)
-    do throws(SystemError) {
-      (data, steps, permissions) = (try PipeEnds(), try PipeEnds(), try PipeEnds())
-    } catch { throw LiveError(.system(error), error.description) }
+    (data, steps, permissions) = (try PipeEnds(), try PipeEnds(), try PipeEnds())
     let (reading, writing) =
       isRestore ? (arguments.descriptor, data.writing) : (data.reading, arguments.descriptor)
     descriptor = isRestore ? data.reading : data.writing
     progress = steps.reading
     permission = permissions.writing
-    let told = HelperLog(channel)
+    let log = HelperLog(channel)
     let modules = HelperModules.texts
     let ends = Ends()
     do throws(LuaError) {
       sandbox = try SandboxThread<Resident>(
         memoryLimit: 256 << 20, boundary: .streams
-      ) { state throws(LuaError) in
-        do throws(SystemError) {
-          ends.source = try Source(
-            Descriptor(taking: reading, path: "stream", isOwned: false, isStream: true),
-            path: "stream")
-          ends.sink = Sink(
-            try Descriptor(taking: writing, path: "stream", isOwned: false), path: "stream")
-        } catch { throw LuaError(error.description) }
+      ) { state in
+        ends.source = try Source(
+          Descriptor(taking: reading, path: "stream", isOwned: false, isStream: true),
+          path: "stream")
+        ends.sink = Sink(
+          try Descriptor(taking: writing, path: "stream", isOwned: false), path: "stream")
         ends.time = FilterTime()
         try SandboxModule.bind(state, modules)
         guard let shell = state.context as? ShellContext else { throw LuaError("no shell") }
-        SandboxModule.setLog(state) { told.log($0.level, $0.text) }
+        SandboxModule.setLog(state) { log.log($0.level, $0.text) }
         ends.shell = shell
-      } make: { state throws(LuaError) in
+      } make: { state in
         guard let shell = ends.shell else { throw LuaError("no shell") }
         var stages: [any RewriteFilter] = []
         for script in scripts where script.hasFilter {
@@ -113,41 +109,34 @@ final class HelperFilter {
       let (stepOut, go) = (steps.writing, permissions.reading)
       own = FilterEnds([isRestore ? writing : reading, stepOut])
       let own = own
-      job = try sandbox.begin { resident, _ throws(LuaError) -> Ending in
+      job = try sandbox.begin { resident, _ -> EndReason in
         // Closed here and not by their owners: whoever is at the other end of the pipe must hear of
         // it at once when a filter has failed.
         defer { own.close() }
         guard let source = ends.source, let sink = ends.sink else { throw LuaError("no stream") }
-        do throws(RewriteError) {
+        do {
           let filter = TimedFilter(resident.filter, ends.time)
           _ = try Rewriter(source, to: sink, filter: filter) { type in
             switch type {
             case .end: return false
             case .checkpoint:
-              guard tell(stepOut) else { return false }
-              return !isRestore || hear(go)
+              guard notify(stepOut) else { return false }
+              return !isRestore || waitForNotice(go)
             default: return true
             }
           }.run()
-          // Behind the last octet of the stream: then libxl may be told.
-          _ = tell(stepOut)
+          // After the last byte of the stream: then libxl may be told.
+          _ = notify(stepOut)
           return .good
         } catch {
-          if case .stream(let stream) = error.kind {
-            guard case .system(let system) = stream.kind else {
-              return .stream(error.description, number: 0)
-            }
-            return .stream(error.description, number: system.number)
-          }
-          return .filter(error.description)
+          guard error is StreamError || error is SystemError else { return .filter("\(error)") }
+          return .stream("\(error)", number: XensaveError(error).errno ?? 0)
         }
       }
     } catch { throw HelperFilter.failed(error.message) }
     if let time = ends.time {
       let limit = HelperFilter.deadline * 1_000_000
-      do throws(SystemError) { watch = try FilterWatch(time, limit: limit, ends: own) } catch {
-        throw LiveError(.system(error), error.description)
-      }
+      watch = try FilterWatch(time, limit: limit, ends: own)
     }
     if sandbox.sealError != 0 {
       channel.log(
@@ -155,44 +144,44 @@ final class HelperFilter {
     }
   }
 
-  private static func failed(_ message: String) -> LiveError {
-    LiveError(.unsuitable, "the filter failed, and nothing more is let through: \(message)")
+  private static func failed(_ message: String) -> XensaveError {
+    XensaveError(.unsuitable, "the filter failed, and nothing more is let through: \(message)")
   }
 
   /// What SIGTERM has to cut so that the save fails, whatever the filters are at.
   var descriptors: [Int32] { [descriptor, progress] }
 
   /// Save: waits until a checkpoint that was written has left the filters.
-  func awaitCheckpoint() throws(LiveError) {
-    guard hear(progress) else {
-      throw cause(of: LiveError(.unsuitable, "the stream was cut"), isBehindPipe: true)
+  func awaitCheckpoint() throws {
+    guard waitForNotice(progress) else {
+      throw cause(of: XensaveError(.unsuitable, "the stream was cut"), isBehindPipe: true)
     }
   }
 
-  /// Restore: lets the filters read on behind a checkpoint.
-  func goOn() { _ = tell(permission) }
+  /// Restore: lets the filters read on after a checkpoint.
+  func goOn() { _ = notify(permission) }
 
   /// Waits for the end of the stream: all is written, or this throws.
-  func finish() throws(LiveError) {
+  func finish() throws {
     closeEnds()
     // A checkpoint that nobody waited for may still be in the pipe.
-    while hear(progress) {}
+    while waitForNotice(progress) {}
     // Its last byte has come, or nobody waits for it any longer: then it may be at the network.
     switch ending(within: HelperAbort.wasAsked ? 0 : 60_000_000_000) {
     case .good?: return
     case .filter(let message)?: throw HelperFilter.failed(message)
     case .stream(let message, let number)?: throw HelperFilter.stream(message, number)
-    case nil: throw LiveError(.unsuitable, "the stream was cut")
+    case nil: throw XensaveError(.unsuitable, "the stream was cut")
     }
   }
 
   /// Why a save or restore has failed with `error`: what happened at the other end of the pipe may
   /// have been first.
-  func cause(of error: LiveError) -> LiveError {
-    cause(of: error, isBehindPipe: error.number == EPIPE || isRestore)
+  func cause(of error: any Error) -> any Error {
+    cause(of: error, isBehindPipe: XensaveError(error).errno == EPIPE || isRestore)
   }
 
-  private func cause(of error: LiveError, isBehindPipe: Bool) -> LiveError {
+  private func cause(of error: any Error, isBehindPipe: Bool) -> any Error {
     closeEnds()
     switch ending(within: 2_000_000_000) {
     case .filter(let message)?: return HelperFilter.failed(message)
@@ -202,13 +191,13 @@ final class HelperFilter {
     }
   }
 
-  private static func stream(_ message: String, _ number: Int32) -> LiveError {
-    LiveError(.system(SystemError("write", number, "stream")), message)
+  private static func stream(_ message: String, _ number: Int32) -> XensaveError {
+    XensaveError(SystemError("write", number, "stream"), message)
   }
 
-  /// How the filters have ended; nil where they go on for so many nanoseconds, because they wait for
+  /// How the filters have ended; nil where they continue for so many nanoseconds, because they wait for
   /// the stream.
-  private func ending(within nanoseconds: UInt64) -> Ending? {
+  private func ending(within nanoseconds: UInt64) -> EndReason? {
     let result = job.wait(watch?.isStuck == true ? 0 : nanoseconds)
     return switch result {
     case .success(let ending)?: ending
@@ -232,21 +221,21 @@ final class HelperFilter {
   }
 }
 
-/// Writes an octet; false where nobody reads it.
-private func tell(_ descriptor: Int32) -> Bool {
-  var octet: UInt8 = 1
+/// Writes a byte; false where nobody reads it.
+private func notify(_ descriptor: Int32) -> Bool {
+  var byte: UInt8 = 1
   while true {
-    let result = unsafe write(descriptor, &octet, 1)
+    let result = unsafe write(descriptor, &byte, 1)
     if result == 1 { return true }
     if errno != EINTR { return false }
   }
 }
 
-/// Waits for an octet; false at the end.
-private func hear(_ descriptor: Int32) -> Bool {
-  var octet: UInt8 = 0
+/// Waits for a byte; false at the end.
+private func waitForNotice(_ descriptor: Int32) -> Bool {
+  var byte: UInt8 = 0
   while true {
-    let result = unsafe read(descriptor, &octet, 1)
+    let result = unsafe read(descriptor, &byte, 1)
     if result >= 0 || errno != EINTR { return result == 1 }
   }
 }
@@ -282,24 +271,24 @@ final class TimedFilter: RewriteFilter {
     self.time = time
   }
 
-  private func timed<R>(_ body: () throws(RewriteError) -> R) throws(RewriteError) -> R {
+  private func timed<R>(_ body: () throws -> R) throws -> R {
     time?.begin()
     defer { time?.end() }
     return try body()
   }
 
-  func begin() throws(RewriteError) { try timed { () throws(RewriteError) in try base.begin() } }
-  func finish() throws(RewriteError) {
-    try timed { () throws(RewriteError) in try base.finish() }
+  func begin() throws { try timed { try base.begin() } }
+  func finish() throws {
+    try timed { try base.finish() }
   }
 
-  func header(_ header: inout Header) throws(RewriteError) {
+  func header(_ header: inout Header) throws {
     var changed = header
-    try timed { () throws(RewriteError) in try base.header(&changed) }
+    try timed { try base.header(&changed) }
     header = changed
   }
 
-  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
-    try timed { () throws(RewriteError) in try base.record(record) }
+  func record(_ record: EditableRecord) throws -> FilterResult {
+    try timed { try base.record(record) }
   }
 }

@@ -23,19 +23,19 @@ public protocol HelperHost: AnyObject {
   /// Where the native loop takes its times from.
   var clock: any SaveClock { get }
   /// The domain that a helper was started for. Called once.
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts
+  func facts(_ id: UInt32) throws -> HelperFacts
   /// The domain for the native loop; nil where `save` has to do it.
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)?
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)?
   /// Saves a domain that the native loop cannot save, blocking.
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError)
+  ) throws
   /// Restores into the domain that libxl has made, blocking; gives the frames of xenstore's ring and
-  /// of the console. Reads nothing behind END or CHECKPOINT.
+  /// of the console. Reads nothing after END or CHECKPOINT.
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64)
+  ) throws -> (store: UInt64, console: UInt64)
 }
 
 extension HelperHost {

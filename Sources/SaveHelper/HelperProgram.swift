@@ -2,11 +2,11 @@
 
 internal import Glibc
 public import HelperProtocol
-public import Live
+internal import Live
 internal import Reports
 internal import SystemIO
 
-/// The words behind the helper's name where the program was started as one; nil where it was not.
+/// The words after the helper's name where the program was started as one; nil where it was not.
 /// libxl starts what LIBXL_SAVE_HELPER names with its mode as the first word.
 public func helperWords(_ program: String, _ words: [String]) -> [String]? {
   let name = program.split(separator: "/").last.map(String.init) ?? ""
@@ -20,7 +20,7 @@ public func helperWords(_ program: String, _ words: [String]) -> [String]? {
 /// Runs as a save helper on the real Xen.
 public func runHelper(_ words: [String]) -> Int32 {
   runHelper(words, configurationFolder: HelperConfiguration.folder) {
-    channel throws(LiveError) in try XenHelperHost(channel)
+    channel in try XenHelperHost(channel)
   }
 }
 
@@ -29,13 +29,13 @@ public func runHelper(_ words: [String]) -> Int32 {
 /// started xl. `patience`: that of the channel, for tests.
 public func runHelper(
   _ words: [String], configurationFolder: String, patience: UInt64? = nil,
-  _ open: (HelperChannel) throws(LiveError) -> any HelperHost
+  _ open: (HelperChannel) throws -> any HelperHost
 ) -> Int32 {
   ignoreWriteSignals()
   let arguments: HelperArguments
   let channel: HelperChannel
   let watch: ManagerWatch
-  do throws(HelperError) {
+  do {
     arguments = try HelperArguments(parsing: words)
     channel = try helperChannel(arguments)
     channel.patience = patience ?? channel.patience
@@ -47,58 +47,65 @@ public func runHelper(
     }
     watch = try managerWatch(arguments, channel)
   } catch {
-    writeError("xensave-lua: helper: \(error.description)\n")
-    return error.kind == .arguments ? ExitCode.usage : error.exitStatus
+    writeError("xensave-lua: helper: \(error)\n")
+    return XensaveError(error).code == .usage ? ExitCode.usage : HelperExit.status(of: error)
   }
   channel.log(.debug, number: 0, "starting \(arguments.isRestore ? "restore" : "save")")
   let host: any HelperHost
-  do throws(LiveError) { host = try open(channel) } catch {
-    channel.log(.error, number: error.number ?? -1, error.description)
-    return 255
+  do { host = try open(channel) } catch {
+    channel.log(.error, number: XensaveError(error).errno ?? -1, "\(error)")
+    return HelperExit.failed
   }
   let session = HelperSession(
     arguments, channel, host, configurationFolder: configurationFolder)
   return withExtendedLifetime(watch) { session.run() }
 }
 
+/// With what the stock helper exits.
+enum HelperExit {
+  /// -1: it has failed.
+  static let failed: Int32 = 255
+  /// -2: libxl is gone where an answer was due.
+  static let withoutReply: Int32 = 254
+
+  static func status(of error: any Error) -> Int32 {
+    XensaveError(error).code == .noReply ? withoutReply : failed
+  }
+}
+
 /// What the end of libxl does to a helper: one that saves puts the domain back, as when it is asked to
 /// stop; one that restores has nothing to put back.
 private func managerWatch(
   _ arguments: HelperArguments, _ channel: HelperChannel
-) throws(HelperError) -> ManagerWatch {
+) throws -> ManagerWatch {
   let isRestore = arguments.isRestore
-  do throws(SystemError) {
-    return try ManagerWatch(channel) {
-      guard isRestore else { return HelperAbort.stopMain() }
-      writeError("xensave-lua: helper: libxl is gone\n")
-      _exit(HelperError.goneStatus)
-    }
-  } catch { throw HelperError(error) }
+  return try ManagerWatch(channel) {
+    guard isRestore else { return HelperAbort.stopMain() }
+    writeError("xensave-lua: helper: libxl is gone\n")
+    _exit(HelperExit.withoutReply)
+  }
 }
 
 /// Takes standard output and input for the channel alone: what anything else prints goes to standard
 /// error, and nothing else can take an answer.
-private func helperChannel(_ arguments: HelperArguments) throws(HelperError) -> HelperChannel {
-  do throws(SystemError) {
-    let output = try moved(1, "standard output") { dup2(2, 1) }
-    let input = try moved(0, "standard input") {
-      let empty = unsafe open("/dev/null", O_RDONLY)
-      defer { _ = close(empty) }
-      return dup2(empty, 0)
-    }
-    return HelperChannel(
-      output: Sink(try Descriptor(taking: output, path: "libxl"), path: "libxl"),
-      input: try Source(Descriptor(taking: input, path: "libxl"), path: "libxl"),
-      release: arguments.release, callbacks: arguments.callbacks)
-  } catch { throw HelperError(error) }
+private func helperChannel(_ arguments: HelperArguments) throws -> HelperChannel {
+  let output = try moved(1, "standard output") { dup2(2, 1) }
+  let input = try moved(0, "standard input") {
+    let empty = unsafe open("/dev/null", O_RDONLY)
+    defer { _ = close(empty) }
+    return dup2(empty, 0)
+  }
+  return HelperChannel(
+    output: Sink(try Descriptor(taking: output, path: "libxl"), path: "libxl"),
+    input: try Source(Descriptor(taking: input, path: "libxl"), path: "libxl"),
+    release: arguments.release, callbacks: arguments.callbacks)
 }
 
 /// A copy of descriptor `number` above the standard ones, which `replace` then puts another in.
 private func moved(
   _ number: Int32, _ name: String, _ replace: () -> Int32
-) throws(SystemError) -> Int32 {
-  let copy = fcntl(number, F_DUPFD_CLOEXEC, 3)
-  guard copy >= 0 else { throw SystemError("fcntl", errno, name) }
+) throws -> Int32 {
+  let copy = try Descriptor.duplicate(number, path: name)
   guard replace() >= 0 else { throw SystemError("dup2", errno, name) }
   return copy
 }

@@ -3,9 +3,9 @@
 internal import Format
 internal import Glibc
 package import HelperProtocol
-package import Live
+internal import Live
 internal import LuaAPI
-package import LuaRuntime
+internal import LuaRuntime
 package import PolicyEngine
 package import Reports
 internal import SystemIO
@@ -26,7 +26,7 @@ package struct HelperScript: Sendable {
   /// Makes the policy; its text is the file's, or that of a shipped one.
   package func policy(
     _ log: @escaping (LogLevel, String) -> Void
-  ) throws(LuaError) -> LuaPolicy {
+  ) throws -> LuaPolicy {
     if let policyName {
       var recipe = PolicyRecipe(source: try PolicyLibrary.find(policyName))
       recipe.options = policyOptions
@@ -39,7 +39,7 @@ package struct HelperScript: Sendable {
   }
 
   /// Runs the file in a sandbox, and leaves the table that it returns on the top of the frame.
-  func push(_ state: LuaState) throws(LuaError) {
+  func push(_ state: LuaState) throws {
     let frame = state.frame
     try state.load(text, name: "@" + path)
     try state.call(0, results: 1)
@@ -56,7 +56,7 @@ package struct HelperConfiguration: Sendable {
 
   /// Of several the first decides.
   package var policy: HelperScript? { scripts.first { $0.hasPolicy } }
-  /// All of them filter, one behind the other.
+  /// All of them filter, one after the other.
   package var filters: [HelperScript] { scripts.filter(\.hasFilter) }
 
   /// Where the trace of a live save goes: of several files the first that says it.
@@ -70,36 +70,36 @@ package struct HelperConfiguration: Sendable {
 
   /// Reads the files of `folder`; there need not be one. A file that is not to be trusted or that
   /// fails is an error, and not passed over: it might have held a filter for this domain.
-  package init(folder: String, _ facts: HelperFacts, _ side: HelperSide) throws(LiveError) {
+  package init(folder: String, _ facts: HelperFacts, _ side: HelperSide) throws {
     let files = try HelperConfiguration.files(folder)
     guard !files.isEmpty else { return }
     do throws(LuaError) {
       let modules = HelperModules.texts
       let sandbox = try SandboxThread<LuaReference>(
         deadline: HelperConfiguration.deadline * 1_000_000
-      ) { state throws(LuaError) in
+      ) { state in
         try SandboxModule.bind(state, modules)
-      } make: { state throws(LuaError) in
+      } make: { state in
         try state.load(Array(HelperConfiguration.question.utf8), name: "=xensave-lua")
         defer { state.frame.pop() }
         return state.frame.reference(-1)
       }
       for file in files {
         let found = try sandbox.call(deadline: HelperConfiguration.deadline * 1_000_000) {
-          question, state throws(LuaError) -> HelperScript? in
+          question, state throws -> HelperScript? in
           try HelperConfiguration.ask(question, state, file, facts, side)
         }
         if let found { scripts.append(found) }
       }
     } catch {
-      throw LiveError(.unsuitable, "\(folder): \(error.message)")
+      throw XensaveError(.unsuitable, "\(folder): \(error.message)")
     }
   }
 
   private static func ask(
     _ question: LuaReference, _ state: LuaState, _ file: HelperScript, _ facts: HelperFacts,
     _ side: HelperSide
-  ) throws(LuaError) -> HelperScript? {
+  ) throws -> HelperScript? {
     let frame = state.frame
     let before = frame.count
     defer { frame.pop(frame.count - before) }
@@ -114,8 +114,8 @@ package struct HelperConfiguration: Sendable {
     (script.hasPolicy, script.hasFilter) = (frame.boolean(-5), frame.boolean(-4))
     script.policyName = frame.beginning(-3, 4096)
     if let template = frame.beginning(-1, 4096) {
-      do throws(LuaError) { script.trace = try HelperTrace(template) } catch {
-        throw LuaError("\(file.path): \(error.message)")
+      do { script.trace = try HelperTrace(template) } catch {
+        throw LuaError("\(file.path): \(LuaError(raising: error).message)")
       }
     }
     let options: (value: LuaValue?, size: Int)
@@ -188,15 +188,15 @@ package struct HelperConfiguration: Sendable {
 
   /// The files of the folder, by name; none where there is no such folder. One that is there and
   /// cannot be read, or leads nowhere, is an error: it might hold a filter for this domain.
-  package static func files(_ folder: String) throws(LiveError) -> [HelperScript] {
+  package static func files(_ folder: String) throws -> [HelperScript] {
     var status = stat()
     if unsafe lstat(folder, &status) != 0 {
       guard errno == ENOENT else { throw unreadable(folder, errno) }
       return []
     }
     try checkOwner(folder, isFolder: true)
-    guard let names = Surroundings.names(in: folder) else {
-      throw LiveError(.unsuitable, "\(folder): cannot be read")
+    guard let names = FileSystem.names(in: folder) else {
+      throw XensaveError(.unsuitable, "\(folder): cannot be read")
     }
     var files: [HelperScript] = []
     for name in names where name.hasSuffix(".lua") && !name.hasPrefix(".") {
@@ -206,7 +206,7 @@ package struct HelperConfiguration: Sendable {
     return files
   }
 
-  private static func read(_ path: String) throws(LiveError) -> [UInt8] {
+  private static func read(_ path: String) throws -> [UInt8] {
     // Not to wait for the other end of a FIFO: what is no file is refused below.
     let number = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard number >= 0 else { throw unreadable(path, errno) }
@@ -215,16 +215,15 @@ package struct HelperConfiguration: Sendable {
     guard unsafe fstat(number, &status) == 0 else { throw unreadable(path, errno) }
     try check(status, path, isFolder: false)
     guard status.st_size <= 1 << 20 else {
-      throw LiveError(.unsuitable, "\(path): expected at most 1 MiB, got \(status.st_size) octets")
+      throw XensaveError(
+        .unsuitable, "\(path): expected at most 1 MiB, got \(status.st_size) bytes")
     }
-    do throws(SystemError) {
-      let source = try Source(
-        Descriptor(taking: number, path: path, isOwned: false), path: path)
-      return try source.read(Int(status.st_size))
-    } catch { throw LiveError(.system(error), error.description) }
+    let source = try Source(
+      Descriptor(taking: number, path: path, isOwned: false), path: path)
+    return try source.read(Int(status.st_size))
   }
 
-  static func checkOwner(_ path: String, isFolder: Bool) throws(LiveError) {
+  static func checkOwner(_ path: String, isFolder: Bool) throws {
     var status = stat()
     guard unsafe stat(path, &status) == 0 else { throw unreadable(path, errno) }
     try check(status, path, isFolder: isFolder)
@@ -233,25 +232,25 @@ package struct HelperConfiguration: Sendable {
   /// What somebody else could have written must not run with our rights.
   private static func check(
     _ status: stat, _ path: String, isFolder: Bool
-  ) throws(LiveError) {
+  ) throws {
     guard status.st_mode & S_IFMT == (isFolder ? S_IFDIR : S_IFREG) else {
-      throw LiveError(.unsuitable, "\(path): expected a \(isFolder ? "folder" : "file")")
+      throw XensaveError(.unsuitable, "\(path): expected a \(isFolder ? "folder" : "file")")
     }
     guard status.st_uid == 0 || status.st_uid == geteuid() else {
-      throw LiveError(
+      throw XensaveError(
         .unsuitable, "\(path): expected it to be root's, got user \(status.st_uid)'s")
     }
     guard status.st_mode & 0o022 == 0 else {
-      throw LiveError(
+      throw XensaveError(
         .unsuitable,
         "\(path): expected that only its owner may write it, got mode "
           + String(status.st_mode & 0o777, radix: 8))
     }
   }
 
-  private static func unreadable(_ path: String, _ number: Int32) -> LiveError {
+  private static func unreadable(_ path: String, _ number: Int32) -> XensaveError {
     let error = SystemError("open", number, path)
-    return LiveError(.system(error), error.description)
+    return XensaveError(error, "\(error)")
   }
 }
 
@@ -272,8 +271,8 @@ enum HelperModules {
       guard let name = file.path.split(separator: "/").last?.dropLast(4) else { continue }
       texts[prefix + name] = texts[prefix + name] ?? file.text
     }
-    for name in Surroundings.names(in: folder) ?? []
-    where Surroundings.isFolder("\(folder)/\(name)") {
+    for name in FileSystem.names(in: folder) ?? []
+    where FileSystem.isFolder("\(folder)/\(name)") {
       collect("\(folder)/\(name)", prefix + name + ".", &texts)
     }
   }

@@ -31,33 +31,34 @@ public final class HelperSession {
   /// Does it, and returns the exit status.
   public func run() -> Int32 {
     var result: (code: Int32, number: Int32) = (0, 0)
-    do throws(LiveError) {
+    do {
       if arguments.isRestore { try restore() } else { try save() }
     } catch {
-      let number = error.number ?? 0
+      let error = XensaveError(error)
+      let number = error.errno ?? 0
       channel.log(.error, number: number == 0 ? -1 : number, error.description)
       result = (-1, number)
     }
     channel.log(.debug, number: 0, "complete r=\(result.code)")
     // Things have been put back; there is nobody left to tell.
-    if let lost = channel.lost { return lost.exitStatus }
-    do throws(HelperError) {
+    if let lost = channel.lost { return HelperExit.status(of: lost) }
+    do {
       _ = try channel.call(.complete(result: result.code, number: result.number))
       return 0
-    } catch { return error.exitStatus }
+    } catch { return HelperExit.status(of: error) }
   }
 
   // MARK: - Saving
 
-  private func save() throws(LiveError) {
+  private func save() throws {
     guard let stream = arguments.stream else {
-      throw LiveError(.unsuitable, "stream type \(arguments[.streamType] ?? 0) is not known")
+      throw XensaveError(.unsuitable, "stream type \(arguments[.streamType] ?? 0) is not known")
     }
     let facts = try host.facts(arguments.domain)
     let configuration = try configuration(facts)
     let recorder = recorder(configuration, facts)
-    do throws(LiveError) { try save(stream, facts, configuration, recorder) } catch {
-      recorder?.fail(HelperAbort.wasAsked ? "stopped" : error.code)
+    do { try save(stream, facts, configuration, recorder) } catch {
+      recorder?.fail(HelperAbort.wasAsked ? "stopped" : XensaveError(error).word)
       write(recorder)
       throw error
     }
@@ -67,9 +68,9 @@ public final class HelperSession {
   private func save(
     _ stream: StreamKind, _ facts: HelperFacts, _ configuration: HelperConfiguration,
     _ recorder: TraceRecorder?
-  ) throws(LiveError) {
+  ) throws {
     let policy = policy(configuration)
-    try filtered(configuration) { descriptor, filter throws(LiveError) in
+    try filtered(configuration) { descriptor, filter in
       guard let domain = try host.domain(arguments) else {
         // Xen's own library does it: what it tells the policy is all that is known.
         let record = TracingPolicy.Record()
@@ -79,10 +80,8 @@ public final class HelperSession {
           record.recording(callbacks(facts, filter)))
       }
       let sink: Sink
-      do throws(SystemError) {
-        let path = "stream of domain \(facts.id)"
-        sink = Sink(try Descriptor(taking: descriptor, path: path, isOwned: false), path: path)
-      } catch { throw LiveError(.system(error), error.description) }
+      let path = "stream of domain \(facts.id)"
+      sink = Sink(try Descriptor(taking: descriptor, path: path, isOwned: false), path: path)
       let checkpoints = FlushingCheckpoints(HelperCheckpoints(channel), filter)
       let mode: Save.Mode =
         switch (stream, arguments.isLive) {
@@ -98,7 +97,7 @@ public final class HelperSession {
     }
   }
 
-  private func configuration(_ facts: HelperFacts) throws(LiveError) -> HelperConfiguration {
+  private func configuration(_ facts: HelperFacts) throws -> HelperConfiguration {
     guard !configurationFolder.isEmpty else { return HelperConfiguration() }
     return try HelperConfiguration(folder: configurationFolder, facts, arguments.side)
   }
@@ -107,14 +106,15 @@ public final class HelperSession {
   private func policy(_ configuration: HelperConfiguration) -> any Policy {
     if let script = configuration.policy, arguments.isLive {
       let channel = channel
-      do throws(LuaError) {
+      do {
         let policy = try script.policy { channel.log($0.ofXen, context: "xensave-lua policy", $1) }
-        return ToldPolicy(policy, name: "\(policy.name) (\(script.path))", channel)
+        return LoggingPolicy(policy, name: "\(policy.name) (\(script.path))", channel)
       } catch {
-        channel.log(.warn, "\(script.path): \(error.message); Xen's builtin policy decides")
+        let problem = LuaError(raising: error).message
+        channel.log(.warn, "\(script.path): \(problem); Xen's builtin policy decides")
       }
     }
-    return ToldPolicy(BuiltinPolicy(), name: "builtin", channel)
+    return LoggingPolicy(XenDefaultPolicy(), name: "builtin", channel)
   }
 
   /// The file for the trace, where the configuration wants one. One that cannot be had does not stop
@@ -123,32 +123,32 @@ public final class HelperSession {
     _ configuration: HelperConfiguration, _ facts: HelperFacts
   ) -> TraceRecorder? {
     guard let script = configuration.trace, arguments.isLive else { return nil }
-    do throws(LiveError) { return try script.trace?.recorder(facts) } catch {
-      channel.log(.warn, "\(script.path): \(error.description); no trace is recorded")
+    do { return try script.trace?.recorder(facts) } catch {
+      channel.log(.warn, "\(script.path): \(error); no trace is recorded")
       return nil
     }
   }
 
   private func write(_ recorder: TraceRecorder?) {
-    do throws(SystemError) { try recorder?.write() } catch {
-      channel.log(.warn, "the trace is lost: \(error.description)")
+    do { try recorder?.write() } catch {
+      channel.log(.warn, "the trace is lost: \(error)")
     }
   }
 
   /// Runs `body` with the descriptor that is its end of the stream: libxl's, or that of the filters.
   private func filtered(
     _ configuration: HelperConfiguration,
-    _ body: (Int32, HelperFilter?) throws(LiveError) -> Void
-  ) throws(LiveError) {
+    _ body: (Int32, HelperFilter?) throws -> Void
+  ) throws {
     guard !configuration.filters.isEmpty else { return try body(arguments.descriptor, nil) }
     for script in configuration.filters { channel.log(.debug, "filter \(script.path)") }
     let filter = try HelperFilter(configuration.filters, arguments, channel)
     if !arguments.isRestore {
       do { try HelperAbort.onSIGTERM([arguments.descriptor] + filter.descriptors) } catch {
-        throw LiveError(.unsuitable, error.description)
+        throw XensaveError(.unsuitable, "\(error)")
       }
     }
-    do throws(LiveError) { try body(filter.descriptor, filter) } catch {
+    do { try body(filter.descriptor, filter) } catch {
       throw HelperAbort.wasAsked ? error : filter.cause(of: error)
     }
     try filter.finish()
@@ -156,12 +156,12 @@ public final class HelperSession {
 
   // MARK: - Restoring
 
-  private func restore() throws(LiveError) {
+  private func restore() throws {
     let facts = try host.facts(arguments.domain)
-    try filtered(try configuration(facts)) { descriptor, filter throws(LiveError) in
+    try filtered(try configuration(facts)) { descriptor, filter in
       let results = try host.restore(arguments, from: descriptor, callbacks(facts, filter))
       // Nobody unpauses what has been restored before `complete` has said that all went well.
-      try tell(.restoreResults(store: results.store, console: results.console))
+      try send(.restoreResults(store: results.store, console: results.console))
     }
   }
 
@@ -175,7 +175,7 @@ public final class HelperSession {
     let isRestore = arguments.isRestore
     if asked.contains(.postcopy) {
       table.postcopy = {
-        // libxl writes behind what has left the filters.
+        // libxl writes after what has left the filters.
         if !isRestore, let filter, (try? filter.awaitCheckpoint()) == nil { return 0 }
         return self.ask(.postcopy, failure: 0)
       }
@@ -183,7 +183,7 @@ public final class HelperSession {
     if asked.contains(.checkpoint) {
       table.checkpoint = {
         let answer = self.ask(.checkpoint, failure: 0)
-        // Only where libxl has had its turn and goes on: after a failover there is no next checkpoint,
+        // Only where libxl has had its turn and continues: after a failover there is no next checkpoint,
         // and who waited for one would wait for a sender that may keep its end open for ever.
         if isRestore, answer == 1 { filter?.goOn() }
         return answer
@@ -201,18 +201,18 @@ public final class HelperSession {
       table.staticDataDone = { self.ask(.staticDataDone(missing: $0), failure: -1) }
     }
     if asked.contains(.restoreResults) {
-      table.restoreResults = { try? self.tell(.restoreResults(store: $0, console: $1)) }
+      table.restoreResults = { try? self.send(.restoreResults(store: $0, console: $1)) }
     }
     return table
   }
 
   private func ask(_ message: HelperMessage, failure: Int32) -> Int32 {
-    do throws(HelperError) { return try channel.call(message) } catch { return failure }
+    do { return try channel.call(message) } catch { return failure }
   }
 
-  private func tell(_ message: HelperMessage) throws(LiveError) {
-    do throws(HelperError) { try channel.send(message) } catch {
-      throw LiveError(.complete, 0, error.description)
+  private func send(_ message: HelperMessage) throws {
+    do { try channel.send(message) } catch {
+      throw XensaveError(.complete, 0, "\(error)")
     }
   }
 }
@@ -227,14 +227,14 @@ private final class FlushingCheckpoints: Checkpoints {
     self.filter = filter
   }
 
-  func willEnd() throws(LiveError) { try base.willEnd() }
+  func willEnd() throws { try base.willEnd() }
 
-  func postcopy() throws(LiveError) -> Bool {
+  func postcopy() throws -> Bool {
     try filter?.awaitCheckpoint()
     return try base.postcopy()
   }
 
-  func checkpoint(_ count: Int) throws(LiveError) -> Bool { try base.checkpoint(count) }
+  func checkpoint(_ count: Int) throws -> Bool { try base.checkpoint(count) }
 }
 
 extension LogLevel {

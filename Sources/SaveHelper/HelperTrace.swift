@@ -17,7 +17,7 @@ package struct HelperTrace: Sendable {
 
   private var parts: [Part] = []
 
-  init(_ template: String) throws(LuaError) {
+  init(_ template: String) throws {
     guard template.hasPrefix("/"), !template.hasSuffix("/") else {
       throw LuaError("trace: expected the path of a file from /, got '\(template)'")
     }
@@ -54,25 +54,23 @@ package struct HelperTrace: Sendable {
 
   /// A name as a part of the name of a file: letters, digits and "-+._", the first no dot.
   static func safe(_ name: String) -> String {
-    let octets = name.utf8.prefix(100).enumerated().map { index, octet in
-      switch octet {
+    let bytes = name.utf8.prefix(100).enumerated().map { index, byte in
+      switch byte {
       case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
         UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "+"):
-        octet
-      case UInt8(ascii: ".") where index > 0: octet
+        byte
+      case UInt8(ascii: ".") where index > 0: byte
       default: UInt8(ascii: "_")
       }
     }
-    return octets.isEmpty ? "_" : String(decoding: octets, as: UTF8.self)
+    return bytes.isEmpty ? "_" : String(decoding: bytes, as: UTF8.self)
   }
 
   /// The file for the save of a domain that begins now. No guest waits for who reads a FIFO.
-  func recorder(_ facts: HelperFacts) throws(LiveError) -> TraceRecorder {
+  func recorder(_ facts: HelperFacts) throws -> TraceRecorder {
     let path = path(facts, at: LocalTime.now)
     let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
     try HelperConfiguration.checkOwner(folder.isEmpty ? "/" : folder, isFolder: true)
-    do throws(SystemError) { return try TraceRecorder(creating: path, .fileOnly) } catch {
-      throw LiveError(.system(error), error.description)
-    }
+    return try TraceRecorder(creating: path, .fileOnly)
   }
 }

@@ -10,15 +10,15 @@ internal import SystemIO
 /// Notices that libxl is gone whatever the helper waits for: a receiver that keeps its end open and
 /// never reads would hold it for ever, and the domain's log-dirty mode with it.
 final class ManagerWatch {
-  private let thread: BackgroundThread
+  private let thread: WorkerThread
   private var end: Int32
 
   /// From now on `gone` is called once, on another thread, when libxl has hung up.
-  init(_ channel: HelperChannel, gone: @escaping () -> Void) throws(SystemError) {
+  init(_ channel: HelperChannel, gone: @escaping () -> Void) throws {
     let pipe = try PipeEnds()
     end = pipe.writing
     let numbers = channel.descriptors
-    do throws(SystemError) { thread = try BackgroundThread() } catch {
+    do { thread = try WorkerThread() } catch {
       pipe.close()
       throw error
     }
@@ -48,7 +48,7 @@ final class FilterTime: Sendable {
   func begin() { began.store(clock.nanoseconds + 1, ordering: .relaxed) }
   func end() { began.store(0, ordering: .relaxed) }
 
-  /// What the call that goes on has used, in nanoseconds.
+  /// What the call that continues has used, in nanoseconds.
   var used: UInt64 {
     let start = began.load(ordering: .relaxed)
     let now = clock.nanoseconds + 1
@@ -88,7 +88,7 @@ final class FilterWatch {
   /// Nanoseconds that a script may take for stopping.
   private static let grace: UInt64 = 1_000_000_000
 
-  private let thread: BackgroundThread
+  private let thread: WorkerThread
   private let end: Int32
   private let stuck: Stuck
 
@@ -97,10 +97,10 @@ final class FilterWatch {
   }
 
   /// `ends`: what the filter reads, writes or is waited for with.
-  init(_ time: FilterTime, limit: UInt64, ends: FilterEnds) throws(SystemError) {
+  init(_ time: FilterTime, limit: UInt64, ends: FilterEnds) throws {
     let pipe = try PipeEnds()
     end = pipe.writing
-    do throws(SystemError) { thread = try BackgroundThread() } catch {
+    do { thread = try WorkerThread() } catch {
       pipe.close()
       throw error
     }
@@ -138,7 +138,7 @@ struct PipeEnds {
   let reading: Int32
   let writing: Int32
 
-  init() throws(SystemError) {
+  init() throws {
     var ends: [Int32] = [-1, -1]
     guard unsafe csystem_pipe(&ends) == 0 else { throw SystemError("pipe2", errno, "pipe") }
     (reading, writing) = (ends[0], ends[1])

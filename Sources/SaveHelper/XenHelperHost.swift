@@ -1,5 +1,6 @@
 // The real Xen, as a save helper needs it.
 
+internal import SystemIO
 internal import Format
 internal import HelperProtocol
 internal import Live
@@ -10,7 +11,7 @@ internal import XenDomain
 final class XenHelperHost: HelperHost {
   private let host: XenHost
 
-  init(_ channel: HelperChannel) throws(LiveError) {
+  init(_ channel: HelperChannel) throws {
     // Libxl is of the release that runs: where its arguments are those of an older one, nothing that
     // could be opened here fits.
     guard channel.release == .xen414 else {
@@ -27,15 +28,15 @@ final class XenHelperHost: HelperHost {
       })
   }
 
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts {
+  func facts(_ id: UInt32) throws -> HelperFacts {
     guard let info = try host.info(id) else {
-      throw LiveError(.info, 3, "there is no domain \(id)")
+      throw XensaveError(.info, 3, "there is no domain \(id)")
     }
     return HelperFacts(
       id: id, name: try host.name(id) ?? "", type: info.isPVH ? "pvh" : info.isHVM ? "hvm" : "pv")
   }
 
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? {
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? {
     let domain = try host.domain(arguments.domain)
     return try domain.info().guest == .x86HVM && arguments.stream != .colo ? domain : nil
   }
@@ -43,7 +44,7 @@ final class XenHelperHost: HelperHost {
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) {
+  ) throws {
     var save = DelegatedSave(isLive: arguments.isLive)
     save.isVerifying = arguments.isDebug
     save.streamType = arguments.stream ?? .plain
@@ -53,7 +54,7 @@ final class XenHelperHost: HelperHost {
 
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) {
+  ) throws -> (store: UInt64, console: UInt64) {
     var restore = DelegatedRestore(
       storeChannel: arguments.number(.storeChannel), storeDomain: arguments.number(.storeDomain),
       consoleChannel: arguments.number(.consoleChannel),

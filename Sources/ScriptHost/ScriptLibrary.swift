@@ -3,7 +3,7 @@
 internal import Format
 internal import LuaRuntime
 internal import PolicyEngine
-package import Reports
+internal import Reports
 internal import SystemIO
 
 /// A script of the library.
@@ -25,7 +25,7 @@ package enum ScriptLibrary {
     var out: [LibraryScript] = []
     for base in ModulePaths.shipped {
       for folder in folders {
-        for name in Surroundings.names(in: "\(base)/\(folder)") ?? [] where name.hasSuffix(".lua") {
+        for name in FileSystem.names(in: "\(base)/\(folder)") ?? [] where name.hasSuffix(".lua") {
           let short = String(name.dropLast(4))
           guard !out.contains(where: { $0.name == short }) else { continue }
           let path = "\(base)/\(folder)/\(name)"
@@ -36,11 +36,11 @@ package enum ScriptLibrary {
     return out
   }
 
-  package static func script(_ name: String) throws(Failure) -> LibraryScript {
+  package static func script(_ name: String) throws -> LibraryScript {
     let all = all
     if let found = all.first(where: { $0.name == name }) { return found }
-    throw Failure(
-      ExitCode.usage,
+    throw XensaveError(
+      .usage,
       "no script '\(name)'\(didYouMean(name, among: all.map(\.name))) (xensave-lua run --list)")
   }
 
@@ -52,10 +52,10 @@ package enum ScriptLibrary {
   }
 
   private static func summary(_ path: String) -> String {
-    guard let source = try? Source(opening: path), let octets = try? source.read(4096) else {
+    guard let source = try? Source(opening: path), let bytes = try? source.read(4096) else {
       return ""
     }
-    let summary = ScriptHeader(String(decoding: octets, as: UTF8.self)).summary
+    let summary = ScriptHeader(String(decoding: bytes, as: UTF8.self)).summary
     // "name - what it does", as in a manual page.
     return summary.firstRange(of: " - ").map { String(summary[$0.upperBound...]) } ?? summary
   }

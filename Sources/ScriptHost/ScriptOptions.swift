@@ -32,7 +32,7 @@ package struct ScriptOptions {
   package var isInteractive = false
   /// -l NAME or -l GLOBAL=NAME.
   package var modules: [(name: String, global: String)] = []
-  package var colour = ColourChoice.auto
+  package var color = ColorChoice.auto
   /// --progress; nil for a bar where that can be shown.
   package var progress: ProgressStyle?
 
@@ -62,7 +62,7 @@ package struct ScriptOptions {
   /// Our options with what they take ("" for nothing), for suggestions and completions.
   package static let all: [(name: String, value: String, help: String)] = [
     ("-e", "CODE", "Run this code; may be given several times."),
-    ("-i", "", "Go on with a session."),
+    ("-i", "", "Continue with a session."),
     ("-l", "MODULE", "Load a module into a global."),
     ("-o", "OUT", "Write the filtered image here; - is standard output."),
     ("--output", "OUT", "The same as -o."),
@@ -79,13 +79,13 @@ package struct ScriptOptions {
 
   /// Reads the words. Our options may stand anywhere before "--"; words that begin with "-" and are
   /// not ours are the script's once there is a script, and mistakes before.
-  package init(_ words: [String]) throws(Failure) {
+  package init(_ words: [String]) throws {
     var rest = words[...]
     var positional: [String] = []
     var hasCode = false
-    func value(_ option: String) throws(Failure) -> String {
+    func value(_ option: String) throws -> String {
       guard let value = rest.popFirst() else {
-        throw Failure(ExitCode.usage, "\(option): expected a value")
+        throw XensaveError(.usage, "\(option): expected a value")
       }
       return value
     }
@@ -105,26 +105,26 @@ package struct ScriptOptions {
       case "-q", "--quiet": isQuiet = true
       case "-i": isInteractive = true
       case "-l": modules.append(try module(value(word)))
-      case "--color": colour = try ScriptOptions.colour(value(word))
+      case "--color": color = try ScriptOptions.color(value(word))
       case "--progress": progress = try ScriptOptions.progress(value(word))
       default:
         if word.hasPrefix("--output=") {
           output = String(word.dropFirst(9))
         } else if word.hasPrefix("--color=") {
-          colour = try ScriptOptions.colour(String(word.dropFirst(8)))
+          color = try ScriptOptions.color(String(word.dropFirst(8)))
         } else if word.hasPrefix("--progress=") {
           progress = try ScriptOptions.progress(String(word.dropFirst(11)))
         } else if word.hasPrefix("-"), word != "-", positional.isEmpty, !hasCode {
           let near = didYouMean(word, among: ScriptOptions.all.map(\.name))
-          throw Failure(
-            ExitCode.usage, "unknown option '\(word)'\(near) (xensave-lua --help lists them)")
+          throw XensaveError(
+            .usage, "unknown option '\(word)'\(near) (xensave-lua --help lists them)")
         } else {
           positional.append(word)
         }
       }
     }
     if !hasCode, !isInteractive || positional.first.map(ScriptOptions.isScript) == true {
-      guard !positional.isEmpty else { throw Failure(ExitCode.usage, "expected a script") }
+      guard !positional.isEmpty else { throw XensaveError(.usage, "expected a script") }
       let script = positional.removeFirst()
       chunks.append(script == "-" ? .standardInput : .file(script))
     }
@@ -135,46 +135,46 @@ package struct ScriptOptions {
     arguments = positional
     let places = [output != nil, isInPlace, isDryRun].filter { $0 }.count
     guard places <= 1 else {
-      throw Failure(ExitCode.usage, "-o, --in-place and --dry-run exclude each other")
+      throw XensaveError(.usage, "-o, --in-place and --dry-run exclude each other")
     }
     if isInteractive, chunks == [.standardInput] || image == "-" {
-      throw Failure(ExitCode.usage, "-i: standard input is the session's, and cannot be a file")
+      throw XensaveError(.usage, "-i: standard input is the session's, and cannot be a file")
     }
     if chunks == [.standardInput], image == "-" {
-      throw Failure(
-        ExitCode.usage, "standard input cannot be both the script and the image")
+      throw XensaveError(
+        .usage, "standard input cannot be both the script and the image")
     }
   }
 
   /// A session without a script or an image.
   package static var session: ScriptOptions {
-    get throws(Failure) { try ScriptOptions(["-i"]) }
+    get throws { try ScriptOptions(["-i"]) }
   }
 
-  private func module(_ word: String) throws(Failure) -> (name: String, global: String) {
+  private func module(_ word: String) throws -> (name: String, global: String) {
     let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
     let name = parts.last ?? ""
-    guard !name.isEmpty else { throw Failure(ExitCode.usage, "-l: expected a module's name") }
+    guard !name.isEmpty else { throw XensaveError(.usage, "-l: expected a module's name") }
     let last = name.split(separator: ".").last.map(String.init) ?? name
     return (name, parts.count > 1 ? parts[0] : last)
   }
 
-  package static func colour(_ word: String) throws(Failure) -> ColourChoice {
-    guard let choice = ColourChoice(rawValue: word) else {
-      let all = ColourChoice.allCases.map(\.rawValue)
-      throw Failure(
-        ExitCode.usage,
+  package static func color(_ word: String) throws -> ColorChoice {
+    guard let choice = ColorChoice(rawValue: word) else {
+      let all = ColorChoice.allCases.map(\.rawValue)
+      throw XensaveError(
+        .usage,
         "--color: expected \(all.joined(separator: ", ")), got '\(word)'"
           + didYouMean(word, among: all))
     }
     return choice
   }
 
-  package static func progress(_ word: String) throws(Failure) -> ProgressStyle {
+  package static func progress(_ word: String) throws -> ProgressStyle {
     guard let style = ProgressStyle(rawValue: word) else {
       let all = ProgressStyle.allCases.map(\.rawValue)
-      throw Failure(
-        ExitCode.usage,
+      throw XensaveError(
+        .usage,
         "--progress: expected \(all.joined(separator: ", ")), got '\(word)'"
           + didYouMean(word, among: all))
     }

@@ -8,7 +8,7 @@ internal import Jobs
 package import LuaAPI
 internal import LuaRuntime
 internal import REPL
-package import Reports
+internal import Reports
 internal import Stream
 internal import SystemIO
 internal import Terminal
@@ -25,14 +25,11 @@ package struct ScriptRunner {
   }
 
   /// A Lua state with our module, set up as the options say.
-  package func makeShell() throws(Failure) -> ShellContext {
-    let shell: ShellContext
-    do {
-      shell = try ShellContext(SessionExplainer())
-      try shell.bind()
-    } catch { throw Failure(error) }
+  package func makeShell() throws -> ShellContext {
+    let shell = try ShellContext(SessionExplainer())
+    try shell.bind()
     if options.isQuiet { shell.logLevel = .warning }
-    shell.colour = options.colour
+    shell.color = options.color
     shell.isJSON = options.isJSON
     shell.scriptPath = options.scriptPath
     shell.printsToStandardError = options.output == "-"
@@ -40,13 +37,13 @@ package struct ScriptRunner {
     return shell
   }
 
-  package func run() throws(Failure) -> Int32 {
+  package func run() throws -> Int32 {
     // A word without a path that is no file: a command, misspelt.
     if case .file(let word) = options.chunks.first, !word.contains("/"), !word.hasSuffix(".lua"),
-      !Surroundings.exists(word)
+      !FileSystem.exists(word)
     {
-      throw Failure(
-        ExitCode.usage,
+      throw XensaveError(
+        .usage,
         "no command and no script '\(word)'\(ScriptLibrary.hint(word, commands: commands)) (xensave-lua --help)"
       )
     }
@@ -59,13 +56,11 @@ package struct ScriptRunner {
       return try runChunks(shell, image)
     } catch let error as LuaError {
       return try end(shell, error)
-    } catch {
-      throw Failure(any: error)
     }
   }
 
   /// Runs the script, if there is one, and then a session; errors do not end it.
-  private func converse(_ shell: ShellContext, _ image: LuaImage?) throws(Failure) -> Int32 {
+  private func converse(_ shell: ShellContext, _ image: LuaImage?) throws -> Int32 {
     Interrupt.watchAtTerminal()
     let repl = Repl(shell)
     shell.sessionNames = ["local xs = require \"xensave\""]
@@ -88,29 +83,17 @@ package struct ScriptRunner {
       }
     } catch let error as LuaError {
       try repl.show(error)
-    } catch {
-      throw Failure(any: error)
     }
     return try repl.run(shell.sessionNames)
   }
 
-  private func openImage() throws(Failure) -> LuaImage? {
+  private func openImage() throws -> LuaImage? {
     guard let path = options.image else { return nil }
-    do {
-      let source = try options.isInPlace ? Source(editing: path) : Source(image: path)
-      if source.isFile {
-        do { try RecordProbe.check(source.duplicate()) } catch let error as StreamError {
-          throw Failure(error)
-        }
-      }
-      return LuaImage(source)
-    } catch let error as SystemError {
-      throw Failure(error)
-    } catch let error as EditError {
-      throw Failure(error)
-    } catch {
-      throw Failure(any: error)
+    let source = try options.isInPlace ? Source(editing: path) : Source(image: path)
+    if source.isFile {
+      try RecordProbe.check(source.duplicate())
     }
+    return LuaImage(source)
   }
 
   private func runChunks(_ shell: ShellContext, _ image: LuaImage?) throws -> Int32 {
@@ -128,8 +111,8 @@ package struct ScriptRunner {
     guard isLastFilter else {
       if let image, image.isEdited { return try apply(shell, nil, image) }
       if let place = options.destination, place != .none {
-        throw Failure(
-          ExitCode.usage,
+        throw XensaveError(
+          .usage,
           "\(options.scriptName) returned no filter, so there is nothing to write")
       }
       return ExitCode.good
@@ -137,13 +120,13 @@ package struct ScriptRunner {
     guard LuaFilter.isFilter(frame, -1) else {
       // A script may end with `return 0` or `return true`: what it means is an exit code.
       if let code = frame.integerIfAny(-1) { return Int32(truncatingIfNeeded: code & 0xFF) }
-      throw Failure(
-        ExitCode.findings,
+      throw XensaveError(
+        .findings,
         "\(options.scriptName) returned a \(frame.typeName(-1)): expected a filter or nothing")
     }
     guard let image else {
-      throw Failure(
-        ExitCode.usage, "\(options.scriptName) returned a filter: expected an image to apply it to")
+      throw XensaveError(
+        .usage, "\(options.scriptName) returned a filter: expected an image to apply it to")
     }
     shell.refusesIdleFilters = true
     return try apply(shell, try shell.filter(frame, frame.count), image)
@@ -154,8 +137,8 @@ package struct ScriptRunner {
     _ shell: ShellContext, _ returned: (any RewriteFilter)?, _ image: LuaImage
   ) throws -> Int32 {
     guard let destination = options.destination else {
-      throw Failure(
-        ExitCode.usage,
+      throw XensaveError(
+        .usage,
         "\(options.scriptName) \(returned == nil ? "changed the image" : "returned a filter"): say "
           + "where to write with -o OUT, --in-place or --dry-run")
     }
@@ -164,7 +147,7 @@ package struct ScriptRunner {
       case (let edits?, let returned?): ChainFilter([edits, returned])
       case (let edits?, nil): edits
       case (nil, let returned?): returned
-      case (nil, nil): throw Failure(ExitCode.fault, "nothing to apply")
+      case (nil, nil): throw XensaveError(.fault, "nothing to apply")
       }
     let job = RewriteJob(destination: destination, isUnchecked: options.isUnchecked)
     let source = try image.takeSource()
@@ -177,14 +160,14 @@ package struct ScriptRunner {
       }
       try show(report, destination)
       return ExitCode.good
-    } catch let error as RewriteError {
-      if case .filter(let inner as LuaError) = error.kind, inner.kind != .interrupted {
-        // The filter's own message says where in the script; the place says where in the image.
-        throw Failure(
-          inner.code == "usage" ? ExitCode.usage : ExitCode.findings,
-          "\(image.path): \(error.description)", detail: shell.traceback(inner))
+    } catch let error as XensaveError {
+      guard let inner = error.underlying as? LuaError, inner.kind != .interrupted else {
+        throw error
       }
-      throw Failure(error)
+      // The filter's own message says where in the script; the place says where in the image.
+      throw XensaveError(
+        inner.code == "usage" ? .usage : .script, "\(image.path): \(error)",
+        detail: shell.traceback(inner))
     }
   }
 
@@ -239,14 +222,14 @@ package struct ScriptRunner {
     }
   }
 
-  private func show(_ report: ChangeReport, _ destination: Destination) throws(Failure) {
+  private func show(_ report: ChangeReport, _ destination: Destination) throws {
     if options.isJSON, destination != .standardOutput {
       return try writeOut(report.json)
     }
     guard !options.isQuiet else { return }
     // The report of a dry run is its result; that of a rewrite is a message beside it.
     if destination == .none {
-      try writeOut(Ink(isOn: options.colour.isEnabled(descriptor: 1)).report(report) + "\n")
+      try writeOut(TextStyle(isOn: options.color.isEnabled(descriptor: 1)).report(report) + "\n")
     } else {
       writeError("xensave-lua: \(report.summary)\n")
     }
@@ -276,22 +259,22 @@ package struct ScriptRunner {
     try shell.state.load(text, name: name)
   }
 
-  private func opening(_ path: String) throws(Failure) -> Source {
-    do { return try Source(opening: path) } catch { throw Failure(error) }
+  private func opening(_ path: String) throws -> Source {
+    return try Source(opening: path)
   }
 
-  private func notAScript(_ path: String) -> Failure {
-    Failure(
-      ExitCode.usage,
+  private func notAScript(_ path: String) -> XensaveError {
+    XensaveError(
+      .usage,
       "\(path) is a saved domain, not a script (did you mean: xensave-lua info \(path)?)")
   }
 
   /// What a script's error means for the program.
-  private func end(_ shell: ShellContext, _ error: LuaError) throws(Failure) -> Int32 {
+  private func end(_ shell: ShellContext, _ error: LuaError) throws -> Int32 {
     if let code = shell.exitCode { return code }
-    if error.code == "usage" { throw Failure(ExitCode.usage, error.message) }
-    if error.code == "epipe" { throw Failure(ExitCode.brokenPipe, error.message) }
-    var failure = Failure(error)
+    if error.code == "usage" { throw XensaveError(.usage, error.message) }
+    if error.code == "epipe" { throw XensaveError(.brokenPipe, error.message) }
+    var failure = XensaveError(error)
     failure.detail = [shell.state.place.map { "while at \($0())" }, shell.traceback(error)]
       .compactMap { $0 }.joined(separator: "\n")
     if failure.detail == "" { failure.detail = nil }

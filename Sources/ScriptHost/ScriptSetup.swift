@@ -2,12 +2,12 @@
 
 internal import Bytes
 package import LuaAPI
-package import LuaRuntime
+internal import LuaRuntime
 internal import PolicyEngine
 
 extension ShellContext {
   /// Sets the globals of a script.
-  package func prepare(_ options: ScriptOptions, _ image: LuaImage?) throws(LuaError) {
+  package func prepare(_ options: ScriptOptions, _ image: LuaImage?) throws {
     let frame = state.frame
     frame.pushTable()
     frame.push(options.scriptName)
@@ -21,7 +21,7 @@ extension ShellContext {
       frame.push(object: image)
       state.setGlobalFromTop("img")
     }
-    state.setGlobal(function: "print") { [unowned self] frame throws(LuaError) in
+    state.setGlobal(function: "print") { [unowned self] frame in
       var line = ""
       for index in 1..<max(1, frame.count + 1) {
         line += (index > 1 ? "\t" : "") + frame.text(index)

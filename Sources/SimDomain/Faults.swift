@@ -62,7 +62,7 @@ public struct Faults: Sendable {
 
   public init() {}
 
-  /// Makes call `at` (from 1, counted from now on) of `point` fail, and the ones behind it:
+  /// Makes call `at` (from 1, counted from now on) of `point` fail, and the ones after it:
   /// `times` in all. `number`: the errno.
   public mutating func arm(_ point: FaultPoint, at: Int = 1, times: Int = 1, number: Int32 = 5) {
     armed[point] = Armed(at: at, times: times, number: number)

@@ -7,8 +7,8 @@ internal import SystemIO
 /// A clock that a simulation shares with the save that looks at it.
 public final class SimClock: SaveClock {
   public enum Kind: Sendable, Equatable {
-    /// Time passes by what is written: a link of so many octets a second. Exact and repeatable.
-    case virtual(octetsPerSecond: UInt64)
+    /// Time passes by what is written: a link of so many bytes a second. Exact and repeatable.
+    case virtual(bytesPerSecond: UInt64)
     /// The clock of this machine, from 0 at the start.
     case real
   }

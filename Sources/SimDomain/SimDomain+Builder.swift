@@ -9,23 +9,23 @@ extension SimDomain: DomainBuilder {
   public var guestType: GuestType { configuration.guest }
   public var frameLimit: Int { configuration.frameCount }
 
-  public func staticDataDone(missing: [RecordType]) throws(LiveError) {
+  public func staticDataDone(missing: [RecordType]) throws {
     try enter(.staticDataDone)
     missingStaticData = missing
   }
 
-  public func populate(_ pfns: [UInt64]) throws(LiveError) {
+  public func populate(_ pfns: [UInt64]) throws {
     try enter(.populate)
     for pfn in pfns {
       guard pfn < UInt64(frameLimit), !present[Int(pfn)] else {
-        throw LiveError(.populate, 22, "pfn \(pfn.hex()): no such page, or one that it has")
+        throw XensaveError(.populate, 22, "pfn \(pfn.hex()): no such page, or one that it has")
       }
       present[Int(pfn)] = true
       types[Int(pfn)] = .notab
     }
   }
 
-  public func setTypes(_ entries: [PageEntry]) throws(LiveError) {
+  public func setTypes(_ entries: [PageEntry]) throws {
     try enter(.setTypes)
     for entry in entries {
       guard entry.pfn < UInt64(frameLimit) else { continue }
@@ -34,18 +34,18 @@ extension SimDomain: DomainBuilder {
     }
   }
 
-  public func mapForWriting(_ pfns: [UInt64]) throws(LiveError) -> PageLease {
+  public func mapForWriting(_ pfns: [UInt64]) throws -> PageLease {
     try enter(.mapForWriting)
     return try lend(
       configuration.guest == .x86PV ? pfns.map { machineFrames[Int($0)] } : pfns, .mapForWriting)
   }
 
-  public func setState(_ type: RecordType, vcpu: Int?, _ body: [UInt8]) throws(LiveError) {
+  public func setState(_ type: RecordType, vcpu: Int?, _ body: [UInt8]) throws {
     try enter(.setState)
     states[StateKey(type: type, vcpu: vcpu)] = body
   }
 
-  public func complete() throws(LiveError) {
+  public func complete() throws {
     try enter(.complete)
     if configuration.guest == .x86PV { localise() }
     start()
@@ -58,7 +58,7 @@ extension SimDomain: DomainBuilder {
 
   /// PV: puts machine frames into the page tables. A pfn without a page gets one, as with Xen.
   private func localise() {
-    let table = Arena(capacity: pageByteCount)
+    let table = PageAlignedBuffer(capacity: pageByteCount)
     for page in 0..<configuration.frameCount where present[page] && types[page].isPageTable {
       let start = page * pageByteCount
       memory.withBytes(start..<start + pageByteCount) { table.store(0, $0) }

@@ -7,18 +7,20 @@ internal import SystemIO
 
 extension SimDomain: Domain {
   /// Counts a call, lets the guest catch up and fails where it is asked to.
-  func enter(_ hook: Hook) throws(LiveError) {
+  func enter(_ hook: Hook) throws {
     catchUp()
     callCounts[hook, default: 0] += 1
     if faults.pass(.domainDies) != nil {
       isDead = true
       runningVCPUs = []
     }
-    guard !isDead else { throw LiveError(hook, 3, "no such domain") }
-    if let number = faults.pass(.hook(hook)) { throw LiveError(hook, number, "refused on request") }
+    guard !isDead else { throw XensaveError(hook, 3, "no such domain") }
+    if let number = faults.pass(.hook(hook)) {
+      throw XensaveError(hook, number, "refused on request")
+    }
   }
 
-  public func info() throws(LiveError) -> DomainInfo {
+  public func info() throws -> DomainInfo {
     try enter(.info)
     let width = states[StateKey(type: .x86PVInfo, vcpu: nil)]?.first ?? 0
     return DomainInfo(
@@ -27,19 +29,19 @@ extension SimDomain: Domain {
       guestWidth: Int(width), isPaused: isPaused)
   }
 
-  public func frameCount() throws(LiveError) -> Int {
+  public func frameCount() throws -> Int {
     try enter(.frameCount)
     return configuration.frameCount
   }
 
-  public func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws(LiveError) {
+  public func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws {
     try enter(.frames)
     frames.removeAll(keepingCapacity: true)
     guard configuration.guest == .x86PV else { return frames += pfns }
     for pfn in pfns { frames.append(present[Int(pfn)] ? machineFrames[Int(pfn)] : invalidFrame) }
   }
 
-  public func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws(LiveError) {
+  public func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws {
     try enter(.pageTypes)
     types.removeAll(keepingCapacity: true)
     let (present, kinds) = (present, self.types)
@@ -57,15 +59,15 @@ extension SimDomain: Domain {
     if faults.pass(.unknownType) != nil, !types.isEmpty { types[0] = PageType(rawValue: 5) }
   }
 
-  public func map(_ frames: [UInt64]) throws(LiveError) -> PageLease {
+  public func map(_ frames: [UInt64]) throws -> PageLease {
     try enter(.map)
     if let number = faults.pass(.pageVanishes) {
-      throw LiveError(.map, number, "frame \(frames[0].hex()): the page is gone")
+      throw XensaveError(.map, number, "frame \(frames[0].hex()): the page is gone")
     }
     return try lend(frames, .map)
   }
 
-  func lend(_ frames: [UInt64], _ hook: Hook) throws(LiveError) -> PageLease {
+  func lend(_ frames: [UInt64], _ hook: Hook) throws -> PageLease {
     var addresses: [UnsafeMutableRawPointer] = unsafe []
     unsafe addresses.reserveCapacity(frames.count)
     let present = present
@@ -74,7 +76,7 @@ extension SimDomain: Domain {
     for frame in frames {
       let page = isPV ? pageIndex(frame) ?? .max : Int(clamping: frame)
       guard page < present.count, present[page] else {
-        throw LiveError(hook, 22, "frame \(frame.hex()): no such page")
+        throw XensaveError(hook, 22, "frame \(frame.hex()): no such page")
       }
       // Safety: the memory holds `present.count` pages.
       unsafe addresses.append(base + page * pageByteCount)
@@ -98,62 +100,64 @@ extension SimDomain: Domain {
     return UInt64(page)
   }
 
-  public func checkUnchanged() throws(LiveError) {
+  public func checkUnchanged() throws {
     try enter(.checkUnchanged)
     if faults.pass(.domainChanges) != nil {
-      throw LiveError(.checkUnchanged, 5, "the guest has changed its p2m list")
+      throw XensaveError(.checkUnchanged, 5, "the guest has changed its p2m list")
     }
   }
 
-  public func switchEmulatorLogDirty(_ isOn: Bool) throws(LiveError) {
+  public func switchEmulatorLogDirty(_ isOn: Bool) throws {
     try enter(.switchEmulatorLogDirty)
     isEmulatorLogDirtyOn = isOn
   }
 
-  public func enableLogDirty() throws(LiveError) {
+  public func enableLogDirty() throws {
     try enter(.enableLogDirty)
-    guard !isLogDirtyOn else { throw LiveError(.enableLogDirty, 22, "it is on already") }
+    guard !isLogDirtyOn else { throw XensaveError(.enableLogDirty, 22, "it is on already") }
     isLogDirtyOn = true
     dirty.clear()
   }
 
   public func cleanLogDirty(
     into bitmap: inout PageBitmap, isFinal: Bool
-  ) throws(LiveError) -> LogDirtyCounts {
+  ) throws -> LogDirtyCounts {
     try enter(.cleanLogDirty)
     let counts = try peek(into: &bitmap, .cleanLogDirty)
     dirty.clear()
     return counts
   }
 
-  public func peekLogDirty(into bitmap: inout PageBitmap) throws(LiveError) -> LogDirtyCounts {
+  public func peekLogDirty(into bitmap: inout PageBitmap) throws -> LogDirtyCounts {
     try enter(.peekLogDirty)
     return try peek(into: &bitmap, .peekLogDirty)
   }
 
   private func peek(
     into bitmap: inout PageBitmap, _ hook: Hook
-  ) throws(LiveError) -> LogDirtyCounts {
-    guard isLogDirtyOn else { throw LiveError(hook, 22, "log-dirty is off") }
-    guard bitmap.count == dirty.count else { throw LiveError(hook, 22, "a bitmap of wrong length") }
+  ) throws -> LogDirtyCounts {
+    guard isLogDirtyOn else { throw XensaveError(hook, 22, "log-dirty is off") }
+    guard bitmap.count == dirty.count else {
+      throw XensaveError(hook, 22, "a bitmap of wrong length")
+    }
     bitmap.assign(dirty)
     let missing = faults.pass(.shortBitmap) == nil ? 0 : 1
     return LogDirtyCounts(
       frameCount: dirty.count - missing, dirtyCount: dirty.setCount)
   }
 
-  public func disableLogDirty() throws(LiveError) {
+  public func disableLogDirty() throws {
     try enter(.disableLogDirty)
     isLogDirtyOn = false
     dirty.clear()
   }
 
-  public func suspend() throws(LiveError) {
+  public func suspend() throws {
     try enter(.suspend)
     guard shutdown == nil else { return }
     // Whoever is paused answers nobody.
-    guard !isPaused else { throw LiveError(.suspend, 110, "the guest is paused") }
-    // The guest goes on working until its last vCPU has come to the hypercall.
+    guard !isPaused else { throw XensaveError(.suspend, 110, "the guest is paused") }
+    // The guest continues working until its last vCPU has come to the hypercall.
     clock.advance(by: configuration.suspendTime)
     catchUp()
     if faults.pass(.silentSuspend) != nil { return }
@@ -161,19 +165,19 @@ extension SimDomain: Domain {
     shutdown = .suspend
   }
 
-  public func resume() throws(LiveError) {
+  public func resume() throws {
     try enter(.resume)
-    guard shutdown == .suspend else { throw LiveError(.resume, 22, "it is not suspended") }
+    guard shutdown == .suspend else { throw XensaveError(.resume, 22, "it is not suspended") }
     start()
   }
 
-  public func state(_ type: RecordType, vcpu: Int?) throws(LiveError) -> [UInt8]? {
+  public func state(_ type: RecordType, vcpu: Int?) throws -> [UInt8]? {
     try enter(.state)
     let isStatic = Guest.of(configuration.guest).map {
       $0.staticData.contains(type) || $0.startOfStream.contains(type)
     }
     guard isStatic == true || isPaused || shutdown == .suspend else {
-      throw LiveError(.state, 16, "\(type.name) was asked for while the guest runs")
+      throw XensaveError(.state, 16, "\(type.name) was asked for while the guest runs")
     }
     return states[StateKey(type: type, vcpu: vcpu)]
   }

@@ -5,12 +5,12 @@ internal import Format
 public import Live
 
 extension SimDomain: ManagedDomain {
-  public func pause() throws(LiveError) {
+  public func pause() throws {
     try enter(.pause)
     isPaused = true
   }
 
-  public func unpause() throws(LiveError) {
+  public func unpause() throws {
     try enter(.unpause)
     isPaused = false
   }
@@ -20,7 +20,7 @@ extension SimDomain: ManagedDomain {
     path.hasPrefix("/") ? path : "/local/domain/\(configuration.id)/\(path)"
   }
 
-  public func readStore(_ path: String) throws(LiveError) -> [UInt8]? {
+  public func readStore(_ path: String) throws -> [UInt8]? {
     try enter(.store)
     let path = storePath(path)
     if let value = store[path] { return value }
@@ -28,12 +28,12 @@ extension SimDomain: ManagedDomain {
     return store.keys.contains { $0.hasPrefix(path + "/") } ? [] : nil
   }
 
-  public func writeStore(_ path: String, _ value: [UInt8]) throws(LiveError) {
+  public func writeStore(_ path: String, _ value: [UInt8]) throws {
     try enter(.store)
     store[storePath(path)] = value
   }
 
-  public func listStore(_ path: String) throws(LiveError) -> [String]? {
+  public func listStore(_ path: String) throws -> [String]? {
     try enter(.store)
     let prefix = storePath(path) + "/"
     let below = store.keys.filter { $0.hasPrefix(prefix) }
@@ -42,7 +42,7 @@ extension SimDomain: ManagedDomain {
   }
 
   /// Nobody but the caller writes here: the time passes, and nothing has changed.
-  public func watchStore(_ path: String, timeout: UInt64) throws(LiveError) -> String? {
+  public func watchStore(_ path: String, timeout: UInt64) throws -> String? {
     try enter(.store)
     clock.advance(by: timeout)
     return nil
@@ -66,7 +66,7 @@ public final class SimBackend: DomainBackend {
   /// Ends a domain.
   public func remove(_ domain: SimDomain) { domains[domain.configuration.id] = nil }
 
-  public func list() throws(LiveError) -> [DomainSummary] {
+  public func list() throws -> [DomainSummary] {
     domains.values.sorted { $0.configuration.id < $1.configuration.id }.map { domain in
       DomainSummary(
         id: domain.configuration.id, name: domain.configuration.name, uuid: domain.uuid,
@@ -75,7 +75,7 @@ public final class SimBackend: DomainBackend {
     }
   }
 
-  public func open(_ id: UInt32) throws(LiveError) -> (any ManagedDomain)? { domains[id] }
+  public func open(_ id: UInt32) throws -> (any ManagedDomain)? { domains[id] }
 }
 
 extension SimDomain {

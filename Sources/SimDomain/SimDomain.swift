@@ -20,7 +20,7 @@ public final class SimDomain {
     public var vcpuCount = 1
     public var seed: UInt64 = 1
     public var workload = Workload.idle
-    public var clock = SimClock.Kind.virtual(octetsPerSecond: 1_000_000_000)
+    public var clock = SimClock.Kind.virtual(bytesPerSecond: 1_000_000_000)
     /// Nanoseconds that the guest takes to stand still.
     public var suspendTime: UInt64 = 1_000_000
     /// Of 100 pages, how many have contents at the start; the others are zero.
@@ -74,14 +74,10 @@ public final class SimDomain {
   var pageNumbers: [UInt64] = []
 
   /// A domain without memory, to be restored into.
-  public init(blank configuration: Configuration) throws(LiveError) {
+  public init(blank configuration: Configuration) throws {
     self.configuration = configuration
     let count = configuration.frameCount
-    do {
-      memory = try SharedMemory(byteCount: count * pageByteCount, name: "simulated domain")
-    } catch {
-      throw LiveError(.system(error), error.description)
-    }
+    memory = try SharedMemory(byteCount: count * pageByteCount, name: "simulated domain")
     clock = SimClock(configuration.clock)
     present = PageBitmap(count: count)
     types = [PageType](repeating: .xtab, count: count)
@@ -95,7 +91,7 @@ public final class SimDomain {
   }
 
   /// A running HVM domain with synthetic contents and records.
-  public convenience init(_ configuration: Configuration) throws(LiveError) {
+  public convenience init(_ configuration: Configuration) throws {
     precondition(configuration.guest == .x86HVM, "a PV domain comes from an image")
     try self.init(blank: configuration)
     present.fill()
@@ -113,12 +109,12 @@ public final class SimDomain {
   /// A running domain from an image. `configuration.guest` is the image's.
   public convenience init(
     restoring source: Source, _ configuration: Configuration
-  ) throws(LiveError) {
+  ) throws {
     try self.init(blank: configuration)
     _ = try Restore(source, into: self).run()
   }
 
-  /// Octets that no two pages share by chance.
+  /// Bytes that no two pages share by chance.
   private func fill(_ page: Int, _ word: UInt64) {
     let start = page * pageByteCount
     memory.fill(start..<start + pageByteCount, UInt8(truncatingIfNeeded: word) | 1)
@@ -228,7 +224,7 @@ public final class SimDomain {
   /// The type of a page, as a save would be told it.
   public func type(of page: Int) -> PageType { hasPage(page) ? types[page] : .xtab }
 
-  /// A copy of a page's octets.
+  /// A copy of a page's bytes.
   public func page(_ page: Int) -> [UInt8] {
     memory.withBytes(page * pageByteCount..<(page + 1) * pageByteCount) { span in
       (0..<pageByteCount).map { span.load($0, as: UInt8.self) }
@@ -241,11 +237,11 @@ public final class SimDomain {
     touch(page)
   }
 
-  /// Writes octets to a page from `offset` on, as the guest does. They end within the page.
-  public func write(_ page: Int, at offset: Int, _ octets: [UInt8]) {
-    precondition(offset >= 0 && offset + octets.count <= pageByteCount)
-    for (index, octet) in octets.enumerated() {
-      memory.store(page * pageByteCount + offset + index, octet)
+  /// Writes bytes to a page from `offset` on, as the guest does. They end within the page.
+  public func write(_ page: Int, at offset: Int, _ bytes: [UInt8]) {
+    precondition(offset >= 0 && offset + bytes.count <= pageByteCount)
+    for (index, byte) in bytes.enumerated() {
+      memory.store(page * pageByteCount + offset + index, byte)
     }
     touch(page)
   }

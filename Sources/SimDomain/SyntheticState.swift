@@ -46,11 +46,11 @@ enum SyntheticState {
 
   private static func context(_ vcpuCount: Int) -> [UInt8] {
     var body: [UInt8] = []
-    func entry(_ type: UInt16, _ instance: Int, _ octets: [UInt8]) {
+    func entry(_ type: UInt16, _ instance: Int, _ bytes: [UInt8]) {
       body.append(integer: type)
       body.append(integer: UInt16(instance))
-      body.append(integer: UInt32(octets.count))
-      body += octets
+      body.append(integer: UInt32(bytes.count))
+      body += bytes
     }
     var header = [UInt8](repeating: 0, count: 24)
     header.store(0, HVMRecords.magic)

@@ -6,7 +6,7 @@ internal import Bytes
 /// seed and the time alone, not from how often somebody looks.
 public struct Workload: Sendable, Equatable {
   public struct Phase: Sendable, Equatable {
-    /// Nanoseconds; the last phase of a workload that does not repeat goes on for ever.
+    /// Nanoseconds; the last phase of a workload that does not repeat continues for ever.
     public var duration: UInt64
     /// Writes a second, each to one page.
     public var writesPerSecond: UInt64
@@ -112,7 +112,7 @@ struct WorkloadRunner {
   private mutating func work(
     _ phase: Workload.Phase, until end: UInt64, _ pageCount: Int, _ write: (Write) -> Void
   ) {
-    // Bursts cut the time into pieces, so that all writes come in their order.
+    // Bursts cut the time into chunks, so that all writes come in their order.
     while phase.burstInterval > 0,
       (burstCount + 1).multipliedSaturated(by: phase.burstInterval) <= end
     {

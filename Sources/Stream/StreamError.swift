@@ -1,6 +1,6 @@
 // The error of the layer that frames streams.
 
-internal import Bytes
+public import Bytes
 public import SystemIO
 
 /// A stream that cannot be read on: its framing is lost, it is cut off, or the system refused.
@@ -21,7 +21,7 @@ public struct StreamError: Error, Sendable, CustomStringConvertible {
   public let kind: Kind
   /// The file, as the user named it.
   public let path: String
-  /// Octets from the start of the source.
+  /// Bytes from the start of the source.
   public let offset: UInt64
   /// "record 17 (X86_TSC_INFO)" or "image header", where it is known.
   public let place: String
@@ -42,19 +42,36 @@ public struct StreamError: Error, Sendable, CustomStringConvertible {
     self.init(.system(error), path: error.path, offset: offset, error.description)
   }
 
-  /// One word for programs: "truncated", "malformed", "enoent", ...
-  public var code: String {
-    switch kind {
-    case .truncated: "truncated"
-    case .malformed: "bad_stream"
-    case .unsupported: "unsupported"
-    case .limit: "limit"
-    case .system(let error): error.symbol
-    }
-  }
-
   public var description: String {
     if case .system = kind { return problem }
     return "\(path): offset \(offset.hex()): " + (place.isEmpty ? "" : "\(place): ") + problem
+  }
+}
+
+extension StreamError: XensaveErrorConvertible {
+  public var xensaveError: XensaveError {
+    let code: ErrorCode
+    switch kind {
+    case .truncated: code = .truncated
+    case .malformed: code = .malformed
+    case .unsupported: code = .unsupported
+    case .limit: code = .limit
+    case .system(let error): return error.xensaveError
+    }
+    return XensaveError(
+      code, description, path: path, offset: offset, record: place.isEmpty ? nil : place,
+      underlying: self)
+  }
+
+  /// Whether the user stopped the work.
+  public var isInterrupt: Bool {
+    if case .system(let error) = kind { return error.isInterrupt }
+    return false
+  }
+}
+
+extension FormatError: XensaveErrorConvertible {
+  public var xensaveError: XensaveError {
+    XensaveError(kind == .truncated ? .truncated : .invalid, description, underlying: self)
   }
 }

@@ -5,7 +5,7 @@ import Format
 import SystemIO
 
 extension StreamReader {
-  mutating func begin() throws(StreamError) -> Part? {
+  mutating func begin() throws(StreamError) -> StreamElement? {
     let first = try peek(Container.peekByteCount)
     let container = Container(first)
     self.container = container
@@ -26,7 +26,7 @@ extension StreamReader {
     case .tooShort:
       throw fail(
         .truncated, at: UInt64(first.count), "",
-        "expected a saved domain, got \(first.isEmpty ? "nothing" : "\(first.count) octets")")
+        "expected a saved domain, got \(first.isEmpty ? "nothing" : "\(first.count) bytes")")
     }
   }
 
@@ -50,7 +50,7 @@ extension StreamReader {
         + (found ?? ""))
   }
 
-  mutating func xlHeader() throws(StreamError) -> Part {
+  mutating func xlHeader() throws(StreamError) -> StreamElement {
     let kind = HeaderKind.xl
     let fixed = try head(kind)
     // The mark tells the order; a mark that is neither is for the verifier to complain about.
@@ -77,7 +77,7 @@ extension StreamReader {
     return .header(Header(kind, offset: 0, bytes: fixed + data, order: order))
   }
 
-  mutating func libvirtHeader() throws(StreamError) -> Part {
+  mutating func libvirtHeader() throws(StreamError) -> StreamElement {
     let kind = HeaderKind.libvirt
     let fixed = try head(kind)
     // There is no mark of the order: versions are small numbers.
@@ -100,7 +100,7 @@ extension StreamReader {
     return .header(Header(kind, offset: 0, bytes: fixed + xml, order: order))
   }
 
-  mutating func libxlHeader() throws(StreamError) -> Part {
+  mutating func libxlHeader() throws(StreamError) -> StreamElement {
     let kind = HeaderKind.libxl
     let offset = source.position
     let bytes = try head(kind)
@@ -121,7 +121,7 @@ extension StreamReader {
     return .header(Header(kind, offset: offset, bytes: bytes, order: .big))
   }
 
-  mutating func imageHeader() throws(StreamError) -> Part {
+  mutating func imageHeader() throws(StreamError) -> StreamElement {
     let kind = HeaderKind.image
     let offset = source.position
     let bytes = try head(kind)
@@ -151,7 +151,7 @@ extension StreamReader {
     return .header(Header(kind, offset: offset, bytes: bytes, order: .big))
   }
 
-  mutating func domainHeader() throws(StreamError) -> Part {
+  mutating func domainHeader() throws(StreamError) -> StreamElement {
     let offset = source.position
     if version == DraftB.version {
       let bytes = try head(.draftDomain)

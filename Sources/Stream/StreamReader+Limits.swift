@@ -3,7 +3,7 @@
 internal import Bytes
 
 extension StreamReader {
-  public enum Ending: Sendable, Equatable {
+  public enum EndReason: Sendable, Equatable {
     /// By the END record of the outermost layer.
     case end
     /// A checkpointed stream whose bytes ended between two records.
@@ -14,13 +14,13 @@ extension StreamReader {
     case opaque
   }
 
-  /// Limits, in octets.
+  /// Limits, in bytes.
   public enum Limit {
     /// Longest libxc body. Xen: REC_LENGTH_MAX (128 MiB since 4.10; 8 MiB before).
     public static let libxcBody: UInt64 = 128 << 20
     /// Longest libxl body that is passed on; libxl itself states none.
     public static let libxlBody: UInt64 = 1 << 30
-    /// Longest head that is read into memory: the p2m frames of a PV guest of 4 TiB.
+    /// Longest header that is read into memory: the p2m frames of a PV guest of 4 TiB.
     public static let head = 16 << 20
     /// Longest pfn table of one PAGE_DATA: 131,071 entries. Xen's savers batch 1,024, and no more
     /// than 32,704 with contents fit into a record.
@@ -34,7 +34,7 @@ extension StreamReader {
 
 /// The checksum of a record under way. Draft B, Records, checksum.
 struct RecordChecksum {
-  /// Options bit 0 of the record's head.
+  /// Options bit 0 of the record's header.
   let isValid: Bool
   var crc = CRC32()
 }

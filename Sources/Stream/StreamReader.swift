@@ -10,12 +10,12 @@ public import SystemIO
 ///       > END > libxl records > END
 ///
 /// libvirt's header may stand for xl's; xenopsd's suspend image has records of its own where libxl's
-/// are. Draft B's records (version 1) have a longer head and a checksum, which is checked.
+/// are. Draft B's records (version 1) have a longer header and a checksum, which is checked.
 ///
 /// A checkpointed stream goes back and forth: libxc CHECKPOINT > libxl records > CHECKPOINT_END >
 /// libxc records ..., and ends with its bytes, without END.
 ///
-/// Heads are read into memory; page contents and large blobs stay in the source until `movePayload`
+/// Headers are read into memory; page contents and large blobs stay in the source until `movePayload`
 /// or `loadPayload`. The next call of `next()` passes over what is left of them. Only lost framing,
 /// limits and the system throw: whether what is read makes sense is for `Verifier` to say.
 public struct StreamReader {
@@ -34,7 +34,7 @@ public struct StreamReader {
   /// Checkpoints that are complete: libxc's CHECKPOINT, and CHECKPOINT_END where there is libxl.
   public private(set) var checkpointCount = 0
   /// How the stream ended, once `next()` has returned nil.
-  public private(set) var ending: Ending?
+  public private(set) var ending: EndReason?
   /// What went wrong first: from then on nothing else can be had, however often it is asked for.
   private var failure: StreamError?
 
@@ -60,18 +60,18 @@ public struct StreamReader {
   private var waitingPlace = Place(number: 0, type: .end)
   private var waitingOffset: UInt64 = 0
 
-  /// Whether the tables of PAGE_DATA are payload and not head.
-  private let leavesPageTables: Bool
+  /// Whether the tables of PAGE_DATA are payload and not header.
+  private let skipsPageTables: Bool
 
   /// A reader from the source's position on, which is the start of a stream. With
-  /// `leavesPageTables` the body of PAGE_DATA is its count alone: for passes that only ask where
+  /// `skipsPageTables` the body of PAGE_DATA is its count alone: for passes that only ask where
   /// records lie.
-  public init(_ source: Source, leavesPageTables: Bool = false) {
+  public init(_ source: Source, skipsPageTables: Bool = false) {
     self.source = source
-    self.leavesPageTables = leavesPageTables
+    self.skipsPageTables = skipsPageTables
   }
 
-  /// A reader that goes on at a record that an earlier pass has found at `offset` (an octet of a
+  /// A reader that continues at a record that an earlier pass has found at `offset` (a byte of a
   /// file). `container`, `guest` and `version` are what that pass knew there.
   public init(
     _ source: Source, resumingAt offset: UInt64, index: Int, layer: Layer, checkpoint: Int,
@@ -99,7 +99,7 @@ public struct StreamReader {
 
   private init(replacing source: Source, in earlier: StreamReader) {
     self.source = source
-    leavesPageTables = false
+    skipsPageTables = false
     container = earlier.container
     libxcContext = earlier.libxcContext
     libxlContext = earlier.libxlContext
@@ -108,7 +108,7 @@ public struct StreamReader {
   }
 
   /// The next part, or nil at the end. Where it or a payload has failed, it fails again.
-  public mutating func next() throws(StreamError) -> Part? {
+  public mutating func next() throws(StreamError) -> StreamElement? {
     try remembering { reader throws(StreamError) in try reader.readNext() }
   }
 
@@ -123,7 +123,7 @@ public struct StreamReader {
     }
   }
 
-  private mutating func readNext() throws(StreamError) -> Part? {
+  private mutating func readNext() throws(StreamError) -> StreamElement? {
     try passOverPayload()
     if checksum != nil { try readChecksum() }
     switch state {
@@ -139,7 +139,7 @@ public struct StreamReader {
       let first: [UInt8]
       do { first = try source.peekAvailable(64) } catch { throw wrap(error) }
       if first.isEmpty { return nil }
-      return .trailing(Trailing(kind: .afterEnd, offset: source.position, first: first))
+      return .trailing(TrailingBytes(kind: .afterEnd, offset: source.position, first: first))
     case .opaque:
       state = .done
       let first: [UInt8]
@@ -150,14 +150,14 @@ public struct StreamReader {
           "the stream ends: expected the state of a virtual GPU, got nothing")
       }
       ending = .opaque
-      return .trailing(Trailing(kind: .opaque, offset: source.position, first: first))
+      return .trailing(TrailingBytes(kind: .opaque, offset: source.position, first: first))
     case .done: return nil
     }
   }
 
   // MARK: - Payload
 
-  /// Octets of the current record's body and padding that are still in the source.
+  /// Bytes of the current record's body and padding that are still in the source.
   public var payloadAndPadding: UInt64 { waiting }
 
   /// Moves what is left of the current record to `sink`.
@@ -165,7 +165,7 @@ public struct StreamReader {
     try movePayload(waiting, to: sink)
   }
 
-  /// Moves up to `count` octets of what is left of the current record to `sink`.
+  /// Moves up to `count` bytes of what is left of the current record to `sink`.
   public mutating func movePayload(_ count: UInt64, to sink: Sink) throws(StreamError) {
     try remembering { reader throws(StreamError) in try reader.move(count, to: sink) }
   }
@@ -186,13 +186,13 @@ public struct StreamReader {
     if ending == .cutCheckpoint { return false }
     throw fail(
       .malformed, at: source.position, waitingPlace.text,
-      "expected \(count) octets of it to be left, got \(waiting): the file has changed")
+      "expected \(count) bytes of it to be left, got \(waiting): the file has changed")
   }
 
   /// Reads `count` bytes of what is left of the current record into `arena` at `offset`. Where a
   /// checkpointed stream is cut in it, they are not there: `ending` says so.
   public mutating func loadPayload(
-    _ count: Int, into arena: Arena, at offset: Int = 0
+    _ count: Int, into arena: PageAlignedBuffer, at offset: Int = 0
   ) throws(StreamError) {
     try remembering { reader throws(StreamError) in
       guard try reader.hasPayload(UInt64(count)) else { return }
@@ -202,7 +202,7 @@ public struct StreamReader {
 
   /// As `loadPayload`, for who cannot use a part of it: a stream that is cut in it throws.
   public mutating func loadWholePayload(
-    _ count: Int, into arena: Arena
+    _ count: Int, into arena: PageAlignedBuffer
   ) throws(StreamError) {
     try loadPayload(count, into: arena)
     guard ending == .cutCheckpoint else { return }
@@ -212,7 +212,7 @@ public struct StreamReader {
   }
 
   private mutating func load(
-    _ count: Int, into arena: Arena, at offset: Int
+    _ count: Int, into arena: PageAlignedBuffer, at offset: Int
   ) throws(StreamError) {
     arena.reserve(offset + count)
     let got: Int
@@ -224,7 +224,7 @@ public struct StreamReader {
     try checkComplete(UInt64(got), of: UInt64(count))
   }
 
-  /// Passes over `count` octets of what is left of the current record.
+  /// Passes over `count` bytes of what is left of the current record.
   public mutating func skipPayload(_ count: UInt64) throws(StreamError) {
     try remembering { reader throws(StreamError) in try reader.skip(count) }
   }
@@ -238,29 +238,29 @@ public struct StreamReader {
     try checkComplete(skipped, of: count)
   }
 
-  /// Moves everything from here to the end of the source. Returns how many octets.
+  /// Moves everything from here to the end of the source. Returns how many bytes.
   public mutating func moveRest(to sink: Sink) throws(StreamError) -> UInt64 {
     do { return try source.move(.max, to: sink) } catch { throw wrap(error) }
   }
 
-  /// Reads octets that a checksum covers, and writes them to `sink`.
+  /// Reads bytes that a checksum covers, and writes them to `sink`.
   private mutating func readPayload(_ count: UInt64, to sink: Sink?) throws(StreamError) {
-    let arena = Arena(capacity: Int(min(count, 1 << 20)))
+    let arena = PageAlignedBuffer(capacity: Int(min(count, 1 << 20)))
     var rest = count
     while rest > 0, ending == nil {
-      let piece = Int(min(rest, UInt64(arena.capacity)))
-      try load(piece, into: arena, at: 0)
+      let chunk = Int(min(rest, UInt64(arena.capacity)))
+      try load(chunk, into: arena, at: 0)
       if ending != nil { return }
       if let sink {
-        do { try sink.write(arena, 0..<piece) } catch {
+        do { try sink.write(arena, 0..<chunk) } catch {
           throw StreamError(error, offset: sink.position)
         }
       }
-      rest -= UInt64(piece)
+      rest -= UInt64(chunk)
     }
   }
 
-  /// Reads the octets behind a record's padding and compares its checksum.
+  /// Reads the bytes after a record's padding and compares its checksum.
   private mutating func readChecksum() throws(StreamError) {
     guard let checksum else { return }
     self.checksum = nil
@@ -297,17 +297,17 @@ public struct StreamReader {
     }
     throw StreamError(
       .truncated, path: source.path, offset: source.position, place: waitingPlace.text,
-      "the stream ends inside the record: \(count - got) octets are missing")
+      "the stream ends inside the record: \(count - got) bytes are missing")
   }
 
   // MARK: - Records
 
-  private mutating func record(_ expected: Layer) throws(StreamError) -> Part? {
+  private mutating func record(_ expected: Layer) throws(StreamError) -> StreamElement? {
     let offset = source.position
     let framing = framing(expected)
     let front = framing.headByteCount
     let have = try peekCount(front)
-    if have == 0 && mayEnd(expected) {
+    if have == 0 && canEnd(expected) {
       state = .done
       ending = .checkpoint
       return nil
@@ -334,22 +334,22 @@ public struct StreamReader {
     guard UInt64(length) <= limit else {
       throw fail(
         .limit, at: offset + UInt64(framing.numberByteCount), place.text,
-        "length: \(length) octets exceed the limit of \(limit >> 20) MiB")
+        "length: \(length) bytes exceed the limit of \(limit >> 20) MiB")
     }
     let headCount = try headByteCount(type, Int(length), order, offset, front, place)
     let total = Int(length) + framing.paddingByteCount(UInt64(length))
     // The padding is loaded with a body that is loaded whole.
     let loaded = headCount == Int(length) ? total : headCount
-    // All of the head is seen before any of it is taken: a checkpoint that is cut in it stays whole
+    // All of the header is seen before any of it is taken: a checkpoint that is cut in it stays whole
     // for whoever keeps the rest, from a pipe as from a file.
     let got = try peekCount(front + loaded)
     guard got == front + loaded else {
       return try cut(offset, need: front + loaded, got, expected, place)
     }
-    let frontOctets = try read(front, place.text)
+    let frontBytes = try read(front, place.text)
     let bytes = try read(loaded, place.text)
     if framing.hasChecksum {
-      checksum = RecordChecksum(isValid: frontOctets.load(8, as: UInt16.self, order) & 1 != 0)
+      checksum = RecordChecksum(isValid: frontBytes.load(8, as: UInt16.self, order) & 1 != 0)
       checksum?.crc.update(bytes)
     }
     recordCount += 1
@@ -383,10 +383,10 @@ public struct StreamReader {
           .limit, at: offset + UInt64(front), place.text,
           "count: expected at most \(Limit.pageTable / 8 - 1) entries, got \(count)")
       }
-      return leavesPageTables ? 8 : table
+      return skipsPageTables ? 8 : table
     default:
       if length <= Limit.blob { return length }
-      let layout = Layouts.of(type)
+      let layout = RecordSchemas.of(type)
       let fields = layout?.fields(byteCount: length, guestWidth: 0) ?? [.opaque("body")]
       switch fields.last?.kind {
       case .opaque?, .qemu?, .uefiVariables?:
@@ -396,13 +396,13 @@ public struct StreamReader {
       guard length <= Limit.head else {
         throw fail(
           .limit, at: offset + 4, place.text,
-          "length: \(length) octets exceed the limit of \(Limit.head >> 20) MiB for this type")
+          "length: \(length) bytes exceed the limit of \(Limit.head >> 20) MiB for this type")
       }
       return length
     }
   }
 
-  /// Follows a record to the layer that comes behind it.
+  /// Follows a record to the layer that comes after it.
   private mutating func follow(_ record: Record) {
     isAfterCheckpointEnd = record.type == .checkpointEnd || record.type == .checkpointState
     switch record.type {
@@ -461,7 +461,7 @@ public struct StreamReader {
     }
   }
 
-  /// The head of a record of xenopsd's has 64-bit numbers, and streams where others have bodies.
+  /// The header of a record of xenopsd's has 64-bit numbers, and streams where others have bodies.
   private func checkXenopsdHead(_ offset: UInt64) throws(StreamError) {
     let number = source.integer(0, as: UInt64.self, .little)
     let length = source.integer(8, as: UInt64.self, .little)
@@ -474,7 +474,7 @@ public struct StreamReader {
     guard length <= Limit.libxlBody || StreamReader.markers.contains(type) else {
       throw fail(
         .limit, at: offset + 8, place.text,
-        "length: \(length) octets exceed the limit of \(Limit.libxlBody >> 20) MiB")
+        "length: \(length) bytes exceed the limit of \(Limit.libxlBody >> 20) MiB")
     }
     guard type != .libxcLegacy, type != .libxlOfXenopsd else {
       throw fail(.unsupported, at: offset, place.text, "a stream of this kind is not read here")
@@ -490,21 +490,22 @@ public struct StreamReader {
   }
 
   /// Whether the bytes may end before the next record of `layer`.
-  private func mayEnd(_ layer: Layer) -> Bool { checkpointCount > 0 }
+  private func canEnd(_ layer: Layer) -> Bool { checkpointCount > 0 }
 
   /// A record that the source ends in: an error, or the rest of a checkpointed stream.
   private mutating func cut(
     _ offset: UInt64, need: Int, _ have: Int, _ layer: Layer, _ place: Place? = nil
-  ) throws(StreamError) -> Part? {
+  ) throws(StreamError) -> StreamElement? {
     guard checkpointCount > 0 else {
       let place = place?.text ?? "record \(recordCount + 1)"
       throw StreamError(
         .truncated, path: source.path, offset: offset + UInt64(have), place: place,
-        "the stream ends: expected \(need) octets from \(offset.hex()), got \(have)")
+        "the stream ends: expected \(need) bytes from \(offset.hex()), got \(have)")
     }
     state = .done
     ending = .cutCheckpoint
-    return .trailing(Trailing(kind: .cutRecord, offset: offset, first: try peek(min(have, 64))))
+    return .trailing(
+      TrailingBytes(kind: .cutRecord, offset: offset, first: try peek(min(have, 64))))
   }
 
   // MARK: - Reading
@@ -524,7 +525,7 @@ public struct StreamReader {
     guard bytes.count == count else {
       throw StreamError(
         .truncated, path: source.path, offset: start + UInt64(bytes.count), place: place(),
-        "the stream ends: expected \(count) octets from \(start.hex()), got \(bytes.count)")
+        "the stream ends: expected \(count) bytes from \(start.hex()), got \(bytes.count)")
     }
     return bytes
   }

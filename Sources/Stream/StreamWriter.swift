@@ -46,7 +46,7 @@ public struct StreamWriter {
     _ = try reader.moveRest(to: sink)
   }
 
-  /// Writes octets of a header or record that is not the source's.
+  /// Writes bytes of a header or record that is not the source's.
   public mutating func put(_ bytes: [UInt8]) throws(StreamError) {
     try flush()
     do { try sink.write(bytes) } catch { throw StreamError(error, offset: sink.position) }
@@ -55,11 +55,11 @@ public struct StreamWriter {
   /// Writes a record whose whole body is in memory.
   public mutating func put(_ record: Record) throws(StreamError) {
     precondition(record.payloadByteCount == 0)
-    try put(StreamWriter.octets(record))
+    try put(StreamWriter.bytes(record))
   }
 
-  /// All octets of a record whose whole body is in memory, with its checksum where it has one.
-  public static func octets(_ record: Record) -> [UInt8] {
+  /// All bytes of a record whose whole body is in memory, with its checksum where it has one.
+  public static func bytes(_ record: Record) -> [UInt8] {
     let head = record.headBytes
     guard record.framing.hasChecksum else { return head }
     var checksum = CRC32()
@@ -73,7 +73,7 @@ public struct StreamWriter {
     return out + [0, 0, 0, 0]
   }
 
-  /// Writes a changed head and then the rest of the body as it is in the source. The payload's
+  /// Writes a changed header and then the rest of the body as it is in the source. The payload's
   /// length is the source's.
   public mutating func put(
     _ record: Record, movingPayloadFrom reader: inout StreamReader
@@ -84,7 +84,7 @@ public struct StreamWriter {
     if reader.payloadAndPadding > 0 { try reader.movePayload(to: sink) }
   }
 
-  /// Writes a record of draft B: its payload passes through memory, a piece at a time, for the
+  /// Writes a record of draft B: its payload passes through memory, a chunk at a time, for the
   /// checksum. Ends early where the source is a checkpointed stream that is cut.
   public mutating func putSummed(
     _ record: Record, from reader: inout StreamReader
@@ -93,15 +93,15 @@ public struct StreamWriter {
     var checksum = CRC32()
     checksum.update(Array(head.dropFirst(record.framing.headByteCount)))
     try put(head)
-    let arena = Arena(capacity: Int(min(record.payloadByteCount, 1 << 20)))
+    let arena = PageAlignedBuffer(capacity: Int(min(record.payloadByteCount, 1 << 20)))
     var rest = record.payloadByteCount
     while rest > 0 {
-      let piece = Int(min(rest, UInt64(arena.capacity)))
-      try reader.loadPayload(piece, into: arena)
+      let chunk = Int(min(rest, UInt64(arena.capacity)))
+      try reader.loadPayload(chunk, into: arena)
       guard reader.ending == nil else { return }
-      arena.withBytes(0..<piece) { checksum.update($0) }
-      try put([], then: arena, 0..<piece)
-      rest -= UInt64(piece)
+      arena.withBytes(0..<chunk) { checksum.update($0) }
+      try put([], then: arena, 0..<chunk)
+      rest -= UInt64(chunk)
     }
     try putEnd(of: record, checksum, from: &reader)
   }
@@ -109,7 +109,7 @@ public struct StreamWriter {
   /// Writes a record whose payload is bytes 0 to `payloadByteCount` of `payload`, which `reader` has
   /// read. The padding is the reader's, as where the payload is moved.
   public mutating func put(
-    _ record: Record, then payload: Arena, from reader: inout StreamReader
+    _ record: Record, then payload: PageAlignedBuffer, from reader: inout StreamReader
   ) throws(StreamError) {
     let range = 0..<Int(record.payloadByteCount)
     try put(record.headBytes, then: payload, range)
@@ -128,7 +128,7 @@ public struct StreamWriter {
   ) throws(StreamError) {
     var padding = [UInt8](repeating: 0, count: record.framing.paddingByteCount(record.length))
     if reader.payloadAndPadding == UInt64(padding.count), !padding.isEmpty {
-      let arena = Arena(capacity: padding.count)
+      let arena = PageAlignedBuffer(capacity: padding.count)
       try reader.loadPayload(padding.count, into: arena)
       guard reader.ending == nil else { return }
       padding = arena.copy(0..<padding.count)
@@ -142,9 +142,9 @@ public struct StreamWriter {
     try put(padding + StreamWriter.footer(checksum, record.context.order))
   }
 
-  /// Writes `head`, and then octets `range` of `arena`.
+  /// Writes `header`, and then bytes `range` of `arena`.
   public mutating func put(
-    _ head: [UInt8], then arena: Arena, _ range: Range<Int>
+    _ head: [UInt8], then arena: PageAlignedBuffer, _ range: Range<Int>
   ) throws(StreamError) {
     try flush()
     do { try sink.write(head, then: arena, range) } catch {
@@ -152,7 +152,7 @@ public struct StreamWriter {
     }
   }
 
-  /// Writes what was gathered. Call it once behind the last part.
+  /// Writes what was gathered. Call it once after the last part.
   public mutating func finish() throws(StreamError) { try flush() }
 
   private mutating func keep(_ offset: UInt64, _ count: UInt64) throws(StreamError) {

@@ -7,7 +7,7 @@ struct Cell: Equatable {
   var columns: Int
   var style: Style
 
-  /// Octet by octet: "é" as one scalar and as "e" with a mark are equal to Swift, but a terminal
+  /// Byte by byte: "é" as one scalar and as "e" with a mark are equal to Swift, but a terminal
   /// that shows one of them has to be sent the other.
   static func == (a: Cell, b: Cell) -> Bool {
     a.columns == b.columns && a.style == b.style && a.text.utf8.elementsEqual(b.text.utf8)

@@ -19,13 +19,13 @@ public struct Completion: Equatable, Sendable {
 
 /// All ways to complete the text at the cursor, in the order of the menu.
 public struct Completions: Equatable, Sendable {
-  /// The UTF-8 octets of the text that a candidate replaces; usually the word before the cursor.
+  /// The UTF-8 bytes of the text that a candidate replaces; usually the word before the cursor.
   /// Offsets outside the text or inside a character are moved to the nearest valid place.
   public var range: Range<Int>
   /// The candidates; empty when there is nothing to complete.
   public var candidates: [Completion]
 
-  /// Candidates for the UTF-8 octets `range`.
+  /// Candidates for the UTF-8 bytes `range`.
   public init(replacing range: Range<Int>, _ candidates: [Completion]) {
     self.range = range
     self.candidates = candidates

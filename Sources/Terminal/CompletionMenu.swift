@@ -3,7 +3,7 @@
 /// The open menu. The selected candidate is already in the text.
 struct CompletionMenu {
   let candidates: [Completion]
-  /// The text before the completion, and the octets of it that candidates replace.
+  /// The text before the completion, and the bytes of it that candidates replace.
   let original: EditBuffer
   let range: Range<Int>
   var selected: Int

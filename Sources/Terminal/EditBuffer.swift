@@ -1,6 +1,6 @@
 // The text being edited, the cursor in it, and its earlier states.
 
-/// A text with a cursor. All offsets are UTF-8 octets; the cursor is always on the boundary of a
+/// A text with a cursor. All offsets are UTF-8 bytes; the cursor is always on the boundary of a
 /// `Character`, between 0 and the length of the text. Lines end with "\n".
 struct EditBuffer {
   private(set) var text = ""
@@ -15,7 +15,7 @@ struct EditBuffer {
     cursor = self.text.utf8.count
   }
 
-  /// The length of the text in octets.
+  /// The length of the text in bytes.
   var count: Int { text.utf8.count }
 
   /// The text of `range`, which must be inside the text and on scalar boundaries.
@@ -34,7 +34,7 @@ struct EditBuffer {
     cursor = boundary(notBefore: range.lowerBound + inserted.utf8.count)
   }
 
-  /// Inserts `inserted` at the cursor, which moves behind it.
+  /// Inserts `inserted` at the cursor, which moves after it.
   mutating func insert(_ inserted: String) {
     replace(cursor..<cursor, with: inserted)
   }
@@ -184,26 +184,26 @@ extension Character {
 /// A stack of earlier buffers. Text typed without a pause for another command, up to the end of a
 /// word, is one step.
 struct UndoLog {
-  /// Steps kept, and octets of text kept in them.
+  /// Steps kept, and bytes of text kept in them.
   static let stepLimit = 200
-  static let octetLimit = 8 << 20
+  static let byteLimit = 8 << 20
 
   private var states: [EditBuffer] = []
-  private var octets = 0
+  private var bytes = 0
 
   /// Remembers `buffer` as it is before a change.
   mutating func record(_ buffer: EditBuffer) {
     states.append(buffer)
-    octets += buffer.count
-    while states.count > Self.stepLimit || (octets > Self.octetLimit && states.count > 1) {
-      octets -= states.removeFirst().count
+    bytes += buffer.count
+    while states.count > Self.stepLimit || (bytes > Self.byteLimit && states.count > 1) {
+      bytes -= states.removeFirst().count
     }
   }
 
   /// Takes back the last change: the buffer before it, or nil when there is none.
   mutating func undo() -> EditBuffer? {
     guard let state = states.popLast() else { return nil }
-    octets -= state.count
+    bytes -= state.count
     return state
   }
 }

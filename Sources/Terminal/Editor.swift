@@ -1,6 +1,6 @@
-// The line editor as a pure state machine: octets in, edits, octets for the screen out.
+// The line editor as a pure state machine: bytes in, edits, bytes for the screen out.
 
-/// Edits one block of text. Knows no descriptors and no clock: a driver feeds it the octets of the
+/// Edits one block of text. Knows no descriptors and no clock: a driver feeds it the bytes of the
 /// terminal, tells it the size, and writes what `draw()` returns.
 struct Editor {
   /// What the driver has to do after a key.
@@ -41,7 +41,7 @@ struct Editor {
   private var painter: Painter
   private var firstVisibleRow = 0
   private var rings = false
-  private var coloured: (text: String, runs: [StyledRun])?
+  private var colored: (text: String, runs: [StyledRun])?
 
   init(
     options: LineEditorOptions, entries: [String] = [], size: TerminalSize = .standard,
@@ -51,7 +51,7 @@ struct Editor {
     self.memory = memory
     self.size = size
     browser = HistoryBrowser(entries: entries)
-    painter = Painter(usesColour: options.usesColour)
+    painter = Painter(usesColor: options.usesColor)
     painter.beginRow(columns: layoutColumns)
   }
 
@@ -60,7 +60,7 @@ struct Editor {
 
   // MARK: Input
 
-  /// Takes octets from the front of `bytes` up to the first key that ends or suspends editing.
+  /// Takes bytes from the front of `bytes` up to the first key that ends or suspends editing.
   mutating func feed(_ bytes: inout ArraySlice<UInt8>) -> Effect? {
     while let byte = bytes.popFirst() {
       for key in decoder.decode(byte) {
@@ -85,7 +85,7 @@ struct Editor {
     self.size = size
   }
 
-  /// The octets that leave the frame on the screen and the cursor at the start of the row below it.
+  /// The bytes that leave the frame on the screen and the cursor at the start of the row below it.
   mutating func pause() -> [UInt8] {
     painter.leave()
     return painter.takeOutput()
@@ -100,7 +100,7 @@ struct Editor {
 
   // MARK: Output
 
-  /// The octets that bring the screen up to date.
+  /// The bytes that bring the screen up to date.
   mutating func draw() -> [UInt8] {
     painter.paint(frame())
     if rings { painter.emit("\u{7}") }
@@ -108,7 +108,7 @@ struct Editor {
     return painter.takeOutput()
   }
 
-  /// The octets that leave the whole text on the screen and the cursor at the start of the row
+  /// The bytes that leave the whole text on the screen and the cursor at the start of the row
   /// below it. `mark` is written after the text.
   mutating func finish(mark: String = "") -> [UInt8] {
     mode = .editing
@@ -157,14 +157,14 @@ struct Editor {
   }
 
   private mutating func styledRuns() -> [StyledRun] {
-    guard options.usesColour else { return [] }
+    guard options.usesColor else { return [] }
     var runs: [StyledRun] = []
-    if let colouring = options.colouring {
-      if let coloured, coloured.text.utf8.elementsEqual(buffer.text.utf8) {
-        runs = coloured.runs
+    if let coloring = options.coloring {
+      if let colored, colored.text.utf8.elementsEqual(buffer.text.utf8) {
+        runs = colored.runs
       } else {
-        runs = colouring(buffer.text)
-        coloured = (buffer.text, runs)
+        runs = coloring(buffer.text)
+        colored = (buffer.text, runs)
       }
     }
     if case .searching(let search) = mode, let match = search.match {

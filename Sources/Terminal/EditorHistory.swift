@@ -35,13 +35,13 @@ struct HistoryBrowser {
 struct HistorySearch {
   var query = ""
   var isBackward: Bool
-  /// The entry found last, and the octets of it that match.
+  /// The entry found last, and the bytes of it that match.
   var found: (position: Int, match: Range<Int>)?
   var fails = false
   /// The text when the search began.
   let original: EditBuffer
 
-  /// The octets of the text shown that match the query.
+  /// The bytes of the text shown that match the query.
   var match: Range<Int>? { query.isEmpty ? nil : found?.match }
 
   /// The row below the text.
@@ -68,7 +68,7 @@ struct HistorySearch {
     fails = true
   }
 
-  /// The first occurrence of `needle` in `text`, in octets.
+  /// The first occurrence of `needle` in `text`, in bytes.
   static func find(_ needle: [UInt8], in text: String, ignoresCase: Bool) -> Range<Int>? {
     let letters = text.utf8.map { ignoresCase ? $0.lowercasedASCII : $0 }
     guard needle.count <= letters.count else { return nil }

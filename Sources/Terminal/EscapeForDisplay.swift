@@ -18,7 +18,7 @@ public func escapeForDisplay(_ text: String) -> String {
   return result
 }
 
-/// `bytes` read as UTF-8 and escaped as `escapeForDisplay(_:)` does; each octet that is not part of
+/// `bytes` read as UTF-8 and escaped as `escapeForDisplay(_:)` does; each byte that is not part of
 /// valid UTF-8 becomes `\xff`.
 public func escapeForDisplay(bytes: [UInt8]) -> String {
   var result = ""
@@ -58,7 +58,7 @@ extension Unicode.Scalar {
   }
 }
 
-/// Octets in the UTF-8 sequence that `lead` starts, 1 to 4; nil when no sequence starts so.
+/// Bytes in the UTF-8 sequence that `lead` starts, 1 to 4; nil when no sequence starts so.
 func utf8Length(lead: UInt8) -> Int? {
   switch lead {
   case 0x00..<0x80: 1

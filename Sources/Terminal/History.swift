@@ -5,7 +5,7 @@
 /// Several processes may use the same file: each appends its own blocks under a lock. Problems with
 /// the file never lose the history in memory and never throw; they are told in `error`.
 public struct History: Sendable {
-  /// The blocks, oldest first, at most `limit`, no two with the same octets.
+  /// The blocks, oldest first, at most `limit`, no two with the same bytes.
   public private(set) var entries: [String] = []
   /// The number of blocks kept, in memory and in the file; 1 or more.
   public let limit: Int

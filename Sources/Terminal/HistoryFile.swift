@@ -9,9 +9,9 @@ internal import Glibc
 /// one through rename(2); a process that waited for the lock of the old file sees that and opens
 /// the new one.
 struct HistoryFile: Sendable {
-  /// Octets read from the end of a file that is larger.
+  /// Bytes read from the end of a file that is larger.
   static let readLimit = 16 << 20
-  /// Octets of a block that is still worth a line in the file.
+  /// Bytes of a block that is still worth a line in the file.
   static let blockLimit = 64 << 10
 
   let path: String
@@ -36,13 +36,13 @@ struct HistoryFile: Sendable {
     }
   }
 
-  /// Appends one block; blocks over `blockLimit` octets are left out.
+  /// Appends one block; blocks over `blockLimit` bytes are left out.
   mutating func append(_ block: String) throws(TerminalError) {
     guard block.utf8.count <= Self.blockLimit else { return }
     let file = try openLocked()
     var line = Self.encode(block)
     // A line that another process could not finish must not swallow this one.
-    if let last = try file.lastOctet(), last != 0x0A { line.insert(0x0A, at: 0) }
+    if let last = try file.lastByte(), last != 0x0A { line.insert(0x0A, at: 0) }
     try file.append(line)
     lineCount += 1
     if lineCount > limit + limit / 2 { try compact(file) }

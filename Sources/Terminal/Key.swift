@@ -5,7 +5,7 @@ enum Key: Hashable {
   case text(String)
   /// Pasted text, line breaks normalised to "\n".
   case paste(String)
-  /// A paste of more than `KeyDecoder.pasteLimit` octets, dropped.
+  /// A paste of more than `KeyDecoder.pasteLimit` bytes, dropped.
   case pasteRefused
   /// Ctrl with a lower-case letter or one of `@ \ ] ^ _`.
   case control(Character)

@@ -1,9 +1,9 @@
-// Turns the octets of a terminal into keys.
+// Turns the bytes of a terminal into keys.
 
-/// A state machine from octets to keys: UTF-8, control keys, escape sequences of the xterm, VT,
+/// A state machine from bytes to keys: UTF-8, control keys, escape sequences of the xterm, VT,
 /// rxvt and Linux console families, and bracketed paste.
 struct KeyDecoder {
-  /// Octets accepted in one paste.
+  /// Bytes accepted in one paste.
   static let pasteLimit = 1 << 20
 
   private enum State {
@@ -12,13 +12,13 @@ struct KeyDecoder {
     case escape(alt: Bool)
     case csi(alt: Bool)
     case ss3(alt: Bool)
-    /// `ESC [ [`, the function keys of the Linux console: one more octet follows.
+    /// `ESC [ [`, the function keys of the Linux console: one more byte follows.
     case linuxFunction
     case paste
   }
 
   private static let pasteEnd: [UInt8] = Array("\u{1B}[201~".utf8)
-  /// Octets kept of an escape sequence; a longer one is unknown anyway.
+  /// Bytes kept of an escape sequence; a longer one is unknown anyway.
   private static let parameterLimit = 32
 
   private var state = State.ground
@@ -41,7 +41,7 @@ struct KeyDecoder {
     return nil
   }
 
-  /// Takes one octet. Of two keys in the answer, the first is text or Escape.
+  /// Takes one byte. Of two keys in the answer, the first is text or Escape.
   mutating func decode(_ byte: UInt8) -> [Key] {
     switch state {
     case .ground: return ground(byte)

@@ -29,7 +29,7 @@ public final class LineEditor {
   let input: CInt
   let output: CInt
   private var memory = Editor.Memory()
-  /// Octets typed after the end of the last block.
+  /// Bytes typed after the end of the last block.
   private var pending: ArraySlice<UInt8> = []
 
   /// Milliseconds to wait for the rest of an escape sequence before ESC is a key by itself.

@@ -56,12 +56,12 @@ struct OpenFile: ~Copyable {
     throw .last("flock", path: path)
   }
 
-  /// The last octet of the file; nil if it is empty.
-  func lastOctet() throws(TerminalError) -> UInt8? {
+  /// The last byte of the file; nil if it is empty.
+  func lastByte() throws(TerminalError) -> UInt8? {
     try readEnd(limit: 1).last
   }
 
-  /// The last `limit` octets of the file; a cut first line is left out if there are more lines.
+  /// The last `limit` bytes of the file; a cut first line is left out if there are more lines.
   func readEnd(limit: Int) throws(TerminalError) -> [UInt8] {
     let size = Int(try status().st_size)
     var position = max(0, size - limit)
@@ -70,7 +70,7 @@ struct OpenFile: ~Copyable {
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
     // Devices and pipes have no size; nothing is read from them.
     while position < size {
-      // Safety: at most `chunk.count` octets are written, into the storage of `chunk`.
+      // Safety: at most `chunk.count` bytes are written, into the storage of `chunk`.
       let count = unsafe pread(descriptor, &chunk, min(chunk.count, size - position), position)
       if count < 0, errno == EINTR { continue }
       guard count >= 0 else { throw .last("read", path: path) }

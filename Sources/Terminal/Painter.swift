@@ -1,4 +1,4 @@
-// Brings the screen from one frame to the next with as few octets as possible.
+// Brings the screen from one frame to the next with as few bytes as possible.
 
 /// Knows what is on the screen and writes the escape sequences that change it.
 ///
@@ -8,12 +8,12 @@
 /// every move, which ends that state in all terminals.
 struct Painter {
   private(set) var output: [UInt8] = []
-  private let usesColour: Bool
+  private let usesColor: Bool
   private var shown: [Row] = []
   private var cursorRow = 0
   private var cursorColumn = 0
 
-  init(usesColour: Bool) { self.usesColour = usesColour }
+  init(usesColor: Bool) { self.usesColor = usesColor }
 
   /// Hands out what is to be written to the terminal.
   mutating func takeOutput() -> [UInt8] {
@@ -50,7 +50,7 @@ struct Painter {
     move(toRow: number, column: column)
     var style = Style.plain
     for cell in row.cells[first...] {
-      let wanted = usesColour ? cell.style : cell.style.withoutColour
+      let wanted = usesColor ? cell.style : cell.style.withoutColor
       if wanted != style {
         emit("\u{1B}[0" + (wanted == .plain ? "" : ";" + wanted.parameters) + "m")
         style = wanted

@@ -3,7 +3,7 @@
 internal import Glibc
 
 extension LineEditor {
-  /// Octets accepted in one line.
+  /// Bytes accepted in one line.
   private static let lineLimit = 64 << 20
 
   /// Reads lines until they are a complete block or the input ends.
@@ -33,13 +33,13 @@ extension LineEditor {
     case interrupted
   }
 
-  /// Appends one line without its line break to `block`. Reads octet by octet: what follows the
+  /// Appends one line without its line break to `block`. Reads byte by byte: what follows the
   /// line belongs to whoever reads the input next.
   private func readPlainLine(into block: inout [UInt8]) throws(TerminalError) -> PlainResult {
     let start = block.count
     var byte: UInt8 = 0
     while true {
-      // Safety: one octet is written, into `byte`.
+      // Safety: one byte is written, into `byte`.
       let count = unsafe read(input, &byte, 1)
       if count == 1 {
         if byte == 0x0A { return .line }

@@ -107,7 +107,7 @@ private let deadly = [
   /// What has happened since the last call, in order.
   static func wakes() -> [Wake] {
     var bytes = [UInt8](repeating: 0, count: 64)
-    // Safety: at most `bytes.count` octets are written, into the storage of `bytes`.
+    // Safety: at most `bytes.count` bytes are written, into the storage of `bytes`.
     let count = unsafe read(descriptor, &bytes, bytes.count)
     return bytes.prefix(max(0, count)).compactMap { Wake(rawValue: $0) }
   }
@@ -134,7 +134,7 @@ private let deadly = [
 private func wake(_ reason: SignalGuard.Wake) {
   let before = errno
   var byte = reason.rawValue
-  // Safety: one octet is read, from `byte`. A full pipe already wakes, so failure does not matter.
+  // Safety: one byte is read, from `byte`. A full pipe already wakes, so failure does not matter.
   _ = unsafe write(wakeInput.load(ordering: .acquiring), &byte, 1)
   errno = before
 }

@@ -1,7 +1,7 @@
 // Colours and attributes of text, and their SGR parameters.
 
 /// One of the sixteen colours that every colour terminal has; the raw value is the SGR parameter.
-public enum Colour: UInt8, Sendable, CaseIterable {
+public enum Color: UInt8, Sendable, CaseIterable {
   case black = 30
   case red, green, yellow, blue, magenta, cyan, white
   case brightBlack = 90
@@ -11,7 +11,7 @@ public enum Colour: UInt8, Sendable, CaseIterable {
 /// How a piece of text looks.
 public struct Style: Equatable, Sendable {
   /// The colour of the letters; nil leaves the terminal's own.
-  public var foreground: Colour?
+  public var foreground: Color?
   /// Bold letters.
   public var bold: Bool
   /// Faint letters.
@@ -25,7 +25,7 @@ public struct Style: Equatable, Sendable {
 
   /// A style with the given attributes; with none it is plain text.
   public init(
-    _ foreground: Colour? = nil, bold: Bool = false, dim: Bool = false, italic: Bool = false,
+    _ foreground: Color? = nil, bold: Bool = false, dim: Bool = false, italic: Bool = false,
     underline: Bool = false, inverse: Bool = false
   ) {
     self.foreground = foreground
@@ -59,18 +59,18 @@ public struct Style: Equatable, Sendable {
   }
 
   /// What remains of the style where colour is not wanted: only the mark of a selection.
-  var withoutColour: Style { Style(inverse: inverse) }
+  var withoutColor: Style { Style(inverse: inverse) }
 }
 
 /// A style for a range of a text.
 public struct StyledRun: Equatable, Sendable {
-  /// UTF-8 octet offsets into the text. Parts outside the text are ignored; where runs overlap, the
+  /// UTF-8 byte offsets into the text. Parts outside the text are ignored; where runs overlap, the
   /// later one wins.
   public var range: Range<Int>
   /// The style of the range.
   public var style: Style
 
-  /// A run of `style` over the UTF-8 octets `range`.
+  /// A run of `style` over the UTF-8 bytes `range`.
   public init(_ range: Range<Int>, _ style: Style) {
     self.range = range
     self.style = style

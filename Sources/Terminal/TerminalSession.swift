@@ -89,7 +89,7 @@ private let isInUse = Atomic<Bool>(false)
     signals = nil
   }
 
-  /// Stops this process and its group as Ctrl-Z does, and takes the terminal again when they go on.
+  /// Stops this process and its group as Ctrl-Z does, and takes the terminal again when they continue.
   /// Where nobody could continue a stopped process (no job control), it is not stopped.
   mutating func suspend() throws(TerminalError) {
     end()
@@ -121,7 +121,7 @@ private let isInUse = Atomic<Bool>(false)
   /// Reads what has been typed; empty when the terminal is gone, nil where a signal came first.
   func read() throws(TerminalError) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: 4096)
-    // Safety: at most `bytes.count` octets are written, into the storage of `bytes`.
+    // Safety: at most `bytes.count` bytes are written, into the storage of `bytes`.
     let count = unsafe Glibc.read(input, &bytes, bytes.count)
     guard count < 0 else { return Array(bytes.prefix(count)) }
     if errno == EINTR { return nil }

@@ -15,14 +15,14 @@ struct TextLayout {
 
   private init(columns: Int) { self.columns = columns }
 
-  /// The frame of `text`. `cursor` is an octet offset on the boundary of a character; the screen is
+  /// The frame of `text`. `cursor` is a byte offset on the boundary of a character; the screen is
   /// `columns` wide, 2 or more.
   static func frame(
     text: String, cursor: Int, prompt: [Cell], continuation: [Cell], runs: [StyledRun], columns: Int
   ) -> Frame {
     precondition(columns >= 2, "a wide character needs two columns")
     var layout = TextLayout(columns: columns)
-    let styles = octetStyles(runs, count: text.utf8.count)
+    let styles = byteStyles(runs, count: text.utf8.count)
     layout.place(prompt)
     var offset = 0
     var lineColumn = 0
@@ -72,8 +72,8 @@ struct TextLayout {
     }
   }
 
-  /// A style for each octet; empty when there are no runs.
-  private static func octetStyles(_ runs: [StyledRun], count: Int) -> [Style] {
+  /// A style for each byte; empty when there are no runs.
+  private static func byteStyles(_ runs: [StyledRun], count: Int) -> [Style] {
     guard !runs.isEmpty else { return [] }
     var styles = Array(repeating: Style.plain, count: count)
     for run in runs {

@@ -1,10 +1,11 @@
 // Restores that Xen's own library does.
 
+internal import SystemIO
 internal import CXen
 internal import Glibc
 public import Live
 
-/// A restore by xc_domain_restore. It reads not one octet behind END, or behind CHECKPOINT before
+/// A restore by xc_domain_restore. It reads not one byte after END, or after CHECKPOINT before
 /// the checkpoint callback.
 public struct DelegatedRestore {
   /// Event channels and domains of xenstore and the console.
@@ -34,7 +35,7 @@ public struct DelegatedRestore {
   /// Restores the stream of `descriptor` into `domain`, which libxl has made, blocking.
   public func run(
     _ host: XenHost, domain: UInt32, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> Result {
+  ) throws -> Result {
     var arguments = cxen_restore_arguments(
       domain: domain, store_channel: storeChannel, store_domain: storeDomain,
       console_channel: consoleChannel, console_domain: consoleDomain,
@@ -46,7 +47,7 @@ public struct DelegatedRestore {
     }
     guard result == 0 else {
       let number = errno
-      throw LiveError(
+      throw XensaveError(
         .complete, number, "xc_domain_restore failed: \(unsafe String(cString: strerror(number)))")
     }
     return Result(store: UInt64(store), console: UInt64(console))

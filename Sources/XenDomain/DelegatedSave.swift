@@ -1,5 +1,6 @@
 // Saves that Xen's own library does, and that only the policy is asked about.
 
+internal import SystemIO
 internal import CXen
 internal import Glibc
 public import Live
@@ -135,7 +136,7 @@ public struct DelegatedSave {
   /// Writes the stream into `descriptor`, blocking. `policy` decides on live rounds.
   public func run(
     _ domain: XenDomain, to descriptor: Int32, policy: any Policy, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) {
+  ) throws {
     let info = try domain.info()
     let count = try domain.frameCount()
     var policy: (any Policy)? = isLive ? policy : nil
@@ -151,11 +152,11 @@ public struct DelegatedSave {
     guard result == 0 || box.isEnded else {
       if let reason = box.abortReason {
         policy?.end(.aborted(reason))
-        throw LiveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))
+        throw XensaveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))
       }
-      let error = LiveError(
+      let error = XensaveError(
         .state, number, "xc_domain_save failed: \(unsafe String(cString: strerror(number)))")
-      policy?.end(.failed(error.description))
+      policy?.end(.failed("\(error)"))
       throw error
     }
     policy?.end(.complete)

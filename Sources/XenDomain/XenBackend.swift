@@ -7,31 +7,31 @@ internal import SystemIO
 /// The domains of the Xen that this machine runs under, if it does.
 public final class XenBackend: DomainBackend {
   private var opened: XenHost?
-  private let guardianWords: [String]
+  private let crashGuardWords: [String]
 
-  /// `guardianWords`: see `XenHost.guardianWords`.
-  public init(guardianWords: [String] = []) { self.guardianWords = guardianWords }
+  /// `crashGuardWords`: see `XenHost.crashGuardWords`.
+  public init(crashGuardWords: [String] = []) { self.crashGuardWords = crashGuardWords }
 
   public var name: String { "xen" }
 
   /// The hypervisor; nil where there is none. It is opened once.
-  private func host() throws(LiveError) -> XenHost? {
+  private func host() throws -> XenHost? {
     if let opened { return opened }
-    guard Surroundings.exists("/dev/xen/privcmd") || Surroundings.exists("/proc/xen/privcmd") else {
+    guard FileSystem.exists("/dev/xen/privcmd") || FileSystem.exists("/proc/xen/privcmd") else {
       return nil
     }
     let host = try XenHost()
-    host.guardianWords = guardianWords
+    host.crashGuardWords = crashGuardWords
     opened = host
     return host
   }
 
-  public func list() throws(LiveError) -> [DomainSummary] {
+  public func list() throws -> [DomainSummary] {
     guard let host = try host() else { return [] }
     return try host.list()
   }
 
-  public func open(_ id: UInt32) throws(LiveError) -> (any ManagedDomain)? {
+  public func open(_ id: UInt32) throws -> (any ManagedDomain)? {
     guard let host = try host(), try host.info(id) != nil else { return nil }
     return try host.domain(id)
   }
@@ -39,7 +39,7 @@ public final class XenBackend: DomainBackend {
 
 extension XenHost {
   /// All domains but that of the machine itself, with their names.
-  public func list() throws(LiveError) -> [DomainSummary] {
+  public func list() throws -> [DomainSummary] {
     var summaries: [DomainSummary] = []
     for info in try domains() {
       summaries.append(

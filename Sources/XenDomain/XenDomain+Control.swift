@@ -9,34 +9,34 @@ extension XenDomain: ManagedDomain {
   /// Seconds for which a guest may take its time, as with libxl.
   static let patience = 60
 
-  public func pause() throws(LiveError) {
+  public func pause() throws {
     // Xen counts: paused twice, a domain would have to be unpaused twice, by whoever paused it first.
     if try xenInfo().isPaused { return }
-    try owing(.pause) { () throws(LiveError) in
+    try withPendingUndo(.pause) {
       guard unsafe cxen_pause(host.xen, id) == 0 else { throw failure(.suspend, "pausing") }
     }
   }
 
-  public func unpause() throws(LiveError) {
-    guard try xenInfo().isPaused else { return settle(.pause) }
+  public func unpause() throws {
+    guard try xenInfo().isPaused else { return resolve(.pause) }
     guard unsafe cxen_unpause(host.xen, id) == 0 else { throw failure(.resume, "unpausing") }
-    settle(.pause)
+    resolve(.pause)
   }
 
   /// A guest with PV drivers is asked through xenstore and stands still by itself; one without is
   /// stopped by Xen. Xen: tools/libs/light/libxl_dom_suspend.c.
-  public func suspend() throws(LiveError) {
+  public func suspend() throws {
     let info = try xenInfo()
     if info.shutdown == .suspend { return }
     guard info.shutdown == nil else {
-      throw LiveError(.suspend, ENODEV, "the domain is shut down already")
+      throw XensaveError(.suspend, ENODEV, "the domain is shut down already")
     }
-    try owing(.suspension) { () throws(LiveError) in try askToSuspend(info) }
+    try withPendingUndo(.suspension) { try askToSuspend(info) }
     owesResume = true
   }
 
-  public func leaveSuspended() -> Bool {
-    settle(.suspension)
+  public func keepSuspended() -> Bool {
+    resolve(.suspension)
     defer { owesResume = false }
     return owesResume
   }
@@ -46,7 +46,7 @@ extension XenDomain: ManagedDomain {
     try? host.note(.suspension, id, isDue: true)
   }
 
-  private func askToSuspend(_ info: XenDomainInfo) throws(LiveError) {
+  private func askToSuspend(_ info: XenDomainInfo) throws {
     if info.isHVM {
       let (callback, sleeping) = (try param(0), try param(14))
       if callback == 0 || sleeping != 0 {
@@ -58,11 +58,11 @@ extension XenDomain: ManagedDomain {
     }
     let control = "control/shutdown"
     try writeStore(control, Array("suspend".utf8))
-    do throws(LiveError) {
+    do {
       try wait("the guest does not answer the request to suspend") {
-        () throws(LiveError) in try readStore(control) != Array("suspend".utf8)
+        try readStore(control) != Array("suspend".utf8)
       }
-      try wait("the guest does not stand still") { () throws(LiveError) in
+      try wait("the guest does not stand still") {
         try xenInfo().shutdown != nil
       }
     } catch {
@@ -72,32 +72,30 @@ extension XenDomain: ManagedDomain {
     }
   }
 
-  public func resume() throws(LiveError) {
+  public func resume() throws {
     guard unsafe cxen_resume(host.xen, id, true) == 0 else { throw failure(.resume, "resuming") }
     _ = unsafe cxen_store_resume(host.xen, id)
     owesResume = false
-    settle(.suspension)
+    resolve(.suspension)
   }
 
   /// PVH and PV domains have no device model that writes to memory. That of an HVM domain is libxl's
   /// to talk to: live saves of those are done as its helper.
-  public func switchEmulatorLogDirty(_ isOn: Bool) throws(LiveError) {
+  public func switchEmulatorLogDirty(_ isOn: Bool) throws {
     let info = try xenInfo()
     guard isOn, info.isHVM, !info.isPVH else { return }
-    throw LiveError(
+    throw XensaveError(
       .switchEmulatorLogDirty, ENOTSUP,
       "the domain has a device model, which only libxl can tell to note dirty pages")
   }
 
   private func wait(
-    _ problem: String, _ condition: () throws(LiveError) -> Bool
-  ) throws(LiveError) {
+    _ problem: String, _ condition: () throws -> Bool
+  ) throws {
     let end = monotonicNanoseconds() + UInt64(XenDomain.patience) * 1_000_000_000
     while try !condition() {
-      guard monotonicNanoseconds() < end else { throw LiveError(.suspend, ETIMEDOUT, problem) }
-      do throws(SystemError) { try Interrupt.check("domain \(id)") } catch {
-        throw LiveError(.system(error), error.description)
-      }
+      guard monotonicNanoseconds() < end else { throw XensaveError(.suspend, ETIMEDOUT, problem) }
+      try Interrupt.check("domain \(id)")
       sleep(nanoseconds: 5_000_000)
     }
   }

@@ -13,38 +13,35 @@ extension XenDomain {
   public func saveByLibrary(
     to sink: Sink, _ mode: Save.Mode, isVerifying: Bool, _ record: TracingPolicy.Record,
     progress: @escaping (Save.Progress) -> Void
-  ) throws(LiveError) -> SaveResult {
+  ) throws -> SaveResult {
     let run = LibrarySave(self, try info(), mode, record, progress)
     var save = DelegatedSave(isLive: run.isLive)
     save.isVerifying = isVerifying
     save.streamType = run.checkpoints == nil ? .plain : .remus
-    let output: Descriptor
-    do throws(SystemError) { output = try sink.duplicate() } catch {
-      throw LiveError(.system(error), error.description)
-    }
-    let number = output.number
+    let output = try sink.duplicate()
+    let number = output.fileDescriptor
     host.onProgress = { progress(Save.Progress(what: $0.what, done: $0.done, total: $0.total)) }
     defer { host.onProgress = nil }
-    do throws(LiveError) {
-      try owing(.logDirty) { () throws(LiveError) in
-        // The library goes on where a signal wakes it: it stops where it can no longer write.
-        try Interrupt.diverting(number) { () throws(LiveError) in
+    do {
+      try withPendingUndo(.logDirty) {
+        // The library continues where a signal wakes it: it stops where it can no longer write.
+        try Interrupt.diverting(number) {
           try save.run(
             self, to: number, policy: TracingPolicy(run.policy, record),
             record.recording(run.callbacks))
         }
       }
-      settle(.logDirty)
+      resolve(.logDirty)
     } catch {
       // The library calls it a failure when there is to be no further checkpoint.
       if run.problem == nil, run.isEnded { return run.result(sink, run.resume()) }
-      var error = run.problem ?? error
+      var error = XensaveError(run.problem ?? error)
       if run.problem == nil, Interrupt.isRequested {
         let stopped = SystemError.interrupted(sink.path)
-        error = LiveError(.system(stopped), stopped.description)
-      } else if run.problem == nil, error.number == EPIPE {
+        error = XensaveError(stopped)
+      } else if run.problem == nil, error.errno == EPIPE {
         let broken = SystemError("write", EPIPE, sink.path)
-        error = LiveError(.system(broken), broken.description)
+        error = XensaveError(broken)
       }
       for line in run.resume() { error.add(aftermath: line) }
       throw error
@@ -59,7 +56,7 @@ private final class LibrarySave {
   let isLive: Bool
   let policy: any Policy
   let checkpoints: (any Checkpoints)?
-  private(set) var problem: LiveError?
+  private(set) var problem: (any Error)?
   private(set) var isEnded = false
   private var count = 0
   private let wasSuspended: Bool
@@ -79,7 +76,7 @@ private final class LibrarySave {
     self.progress = progress
     (isLive, policy, checkpoints) =
       switch mode {
-      case .nonLive: (false, BuiltinPolicy(), nil)
+      case .nonLive: (false, XenDefaultPolicy(), nil)
       case .live(let policy): (true, policy, nil)
       case .checkpointed(let policy, let checkpoints): (true, policy, checkpoints)
       }
@@ -88,23 +85,23 @@ private final class LibrarySave {
 
   var callbacks: ManagerCallbacks {
     var table = ManagerCallbacks()
-    table.suspend = { self.asked { () throws(LiveError) in try self.suspend() } }
+    table.suspend = { self.asked { try self.suspend() } }
     guard let checkpoints else { return table }
     table.postcopy = {
       self.count += 1
-      return self.asked { () throws(LiveError) in try checkpoints.postcopy() } ? 1 : 0
+      return self.asked { try checkpoints.postcopy() } ? 1 : 0
     }
     table.checkpoint = {
-      self.asked { () throws(LiveError) in try checkpoints.checkpoint(self.count) } ? 1 : 0
+      self.asked { try checkpoints.checkpoint(self.count) } ? 1 : 0
     }
     return table
   }
 
-  private func suspend() throws(LiveError) -> Bool {
+  private func suspend() throws -> Bool {
     if !wasSuspended { hasSuspended = true }
     try domain.suspend()
     guard try domain.info().isSuspended else {
-      throw LiveError(
+      throw XensaveError(
         .notSuspended, "expected the domain to be shut down with reason suspend, got another one")
     }
     progress(Save.Progress(what: "Domain now suspended", done: 0, total: 0))
@@ -112,8 +109,8 @@ private final class LibrarySave {
   }
 
   /// What a callback says: false for an error, which is kept, and where it says so itself.
-  private func asked(_ body: () throws(LiveError) -> Bool) -> Bool {
-    do throws(LiveError) {
+  private func asked(_ body: () throws -> Bool) -> Bool {
+    do {
       let answer = try body()
       if !answer { isEnded = true }
       return answer
@@ -126,7 +123,7 @@ private final class LibrarySave {
   /// Lets the domain run on if it was this save that suspended it; says what went wrong with that.
   func resume() -> [String] {
     guard hasSuspended else { return [] }
-    do throws(LiveError) { if try domain.info().isSuspended { try domain.resume() } } catch {
+    do { if try domain.info().isSuspended { try domain.resume() } } catch {
       return ["resuming the domain failed: \(error)"]
     }
     return []

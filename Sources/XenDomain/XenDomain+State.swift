@@ -1,10 +1,11 @@
 // The records of an HVM or PVH domain that are not about pages.
 
+internal import SystemIO
 internal import Bytes
 internal import CXen
 public import Format
 internal import Glibc
-public import Live
+internal import Live
 
 extension XenDomain {
   /// The parameters that a save carries, in the order in which Xen's own save writes them; those
@@ -13,7 +14,7 @@ extension XenDomain {
     1, 5, 6, 27, 28, 29, 37, 17, 19, 9, 12, 34, 32, 33, 36, 38,
   ]
 
-  public func state(_ type: RecordType, vcpu: Int?) throws(LiveError) -> [UInt8]? {
+  public func state(_ type: RecordType, vcpu: Int?) throws -> [UInt8]? {
     switch type {
     case .x86CPUIDPolicy: return try cpuPolicy().leaves
     case .x86MSRPolicy: return try cpuPolicy().msrs
@@ -25,12 +26,12 @@ extension XenDomain {
       let width = UInt8(clamping: try info().guestWidth)
       return width == 0 ? nil : [width, width == 8 ? 4 : 3, 0, 0, 0, 0, 0, 0]
     default:
-      throw LiveError(.state, ENOTSUP, "\(type.name) of a domain is not read here")
+      throw XensaveError(.state, ENOTSUP, "\(type.name) of a domain is not read here")
     }
   }
 
   /// CPUID leaves and MSRs; nil where there is none.
-  private func cpuPolicy() throws(LiveError) -> (leaves: [UInt8]?, msrs: [UInt8]?) {
+  private func cpuPolicy() throws -> (leaves: [UInt8]?, msrs: [UInt8]?) {
     var (leaves, msrs): (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?) = (nil, nil)
     var (leafCount, msrCount): (UInt32, UInt32) = (0, 0)
     guard unsafe cxen_cpu_policy(host.xen, id, &leaves, &leafCount, &msrs, &msrCount) == 0 else {
@@ -48,7 +49,7 @@ extension XenDomain {
     return unsafe (copy(leaves, 24 * Int(leafCount)), copy(msrs, 16 * Int(msrCount)))
   }
 
-  private func tscInfo() throws(LiveError) -> [UInt8] {
+  private func tscInfo() throws -> [UInt8] {
     var (mode, khz, incarnation): (UInt32, UInt32, UInt32) = (0, 0, 0)
     var nanoseconds: UInt64 = 0
     guard unsafe cxen_tsc_info(host.xen, id, &mode, &nanoseconds, &khz, &incarnation) == 0 else {
@@ -63,7 +64,7 @@ extension XenDomain {
     return body
   }
 
-  private func hvmContext() throws(LiveError) -> [UInt8] {
+  private func hvmContext() throws -> [UInt8] {
     let needed = unsafe cxen_hvm_context(host.xen, id, nil, 0)
     guard needed > 0 else { throw failure(.state, "the length of the HVM context") }
     var body = [UInt8](repeating: 0, count: Int(needed))
@@ -73,7 +74,7 @@ extension XenDomain {
     return body
   }
 
-  private func hvmParams() throws(LiveError) -> [UInt8]? {
+  private func hvmParams() throws -> [UInt8]? {
     var entries: [(UInt32, UInt64)] = []
     for index in XenDomain.savedParams {
       let value = try param(index)
@@ -91,7 +92,7 @@ extension XenDomain {
   }
 
   /// A parameter of an HVM domain. Xen: hvm/params.h.
-  public func param(_ index: UInt32) throws(LiveError) -> UInt64 {
+  public func param(_ index: UInt32) throws -> UInt64 {
     var value: UInt64 = 0
     guard unsafe cxen_hvm_param(host.xen, id, index, &value) == 0 else {
       throw failure(.state, "HVM parameter \(index)")

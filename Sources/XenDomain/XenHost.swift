@@ -3,7 +3,7 @@
 internal import CXen
 internal import Glibc
 public import Live
-internal import SystemIO
+public import SystemIO
 
 /// A line that Xen's libraries have for the log.
 public struct XenMessage: Sendable {
@@ -36,13 +36,13 @@ public final class XenHost {
   private let log: Log
   /// The program that is started to put domains back if this one is killed (it calls `guardDomains`);
   /// none: nobody does. Set it before anything is done to a domain.
-  public var guardianWords: [String] = []
-  var guardian: XenGuardian?
+  public var crashGuardWords: [String] = []
+  var crashGuard: XenCrashGuard?
 
   /// The minor numbers of the releases of Xen 4.x whose libraries are known, ascending.
   public static var releases: [Int] {
     var out: [Int] = []
-    // Safety: rows of a static table, until NULL behind the last.
+    // Safety: rows of a static table, until NULL after the last.
     while let release = unsafe cxen_release_at(Int32(out.count)) {
       out.append(Int(unsafe release.pointee.minor))
     }
@@ -72,7 +72,7 @@ public final class XenHost {
   public init(
     message: @escaping (XenMessage) -> Void = { _ in },
     progress: @escaping (XenProgress) -> Void = { _ in }, release: Int? = nil, folder: String? = nil
-  ) throws(LiveError) {
+  ) throws {
     log = Log(message, progress)
     // Safety: the log lives as long as this object, and this object as long as the C side.
     let table = unsafe cxen_log(
@@ -111,18 +111,19 @@ public final class XenHost {
       if errno != ENOENT { break }
     }
     guard let opened = unsafe opened else {
-      throw LiveError(
-        .noHypervisor(number: number),
+      throw XensaveError(
+        .noHypervisor,
         "Xen cannot be reached: "
           + String(
-            decoding: problem.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+            decoding: problem.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
+        errno: number == 0 ? nil : number)
     }
     unsafe xen = opened
     var (major, minor): (Int32, Int32) = (0, 0)
     guard unsafe cxen_version(opened, &major, &minor) == 0 else {
       let number = errno
       unsafe cxen_close(opened)
-      throw LiveError(.noHypervisor(number: number), "Xen does not tell its release")
+      throw XensaveError(.noHypervisor, "Xen does not tell its release", errno: number)
     }
     self.minor = Int(minor)
     guard major == 4, candidates.contains(Int(minor)),
@@ -145,7 +146,7 @@ public final class XenHost {
   }
 
   /// The releases to be tried: the one that the kernel names, else all that are known, newest first.
-  private static func candidates(_ release: Int?) throws(LiveError) -> [Int] {
+  private static func candidates(_ release: Int?) throws -> [Int] {
     if let release {
       guard knownReleases.contains(release) else { throw unknown("Xen 4.\(release)") }
       return [release]
@@ -159,25 +160,26 @@ public final class XenHost {
   }
 
   /// The refusal of a release; `name` as in "Xen 4.13".
-  public static func unknown(_ name: String) -> LiveError {
+  public static func unknown(_ name: String) -> XensaveError {
     let known = knownReleases
-    return LiveError(
-      .noHypervisor(number: ENOTSUP),
-      "\(name) is not known here: expected 4.\(known.first ?? 0) to 4.\(known.last ?? 0)")
+    return XensaveError(
+      .noHypervisor,
+      "\(name) is not known here: expected 4.\(known.first ?? 0) to 4.\(known.last ?? 0)",
+      errno: ENOTSUP)
   }
 
   /// The number in a file of /sys.
   private static func number(_ path: String) -> Int? {
-    guard let source = try? Source(opening: path), let octets = try? source.read(16) else {
+    guard let source = try? Source(opening: path), let bytes = try? source.read(16) else {
       return nil
     }
-    return Int(String(decoding: octets.prefix { $0 > 32 }, as: UTF8.self))
+    return Int(String(decoding: bytes.prefix { $0 > 32 }, as: UTF8.self))
   }
 
   // MARK: - Domains
 
   /// All domains but that of the machine itself, ascending.
-  public func domains() throws(LiveError) -> [XenDomainInfo] {
+  public func domains() throws -> [XenDomainInfo] {
     var found: [XenDomainInfo] = []
     var first: UInt32 = 1
     while true {
@@ -189,20 +191,20 @@ public final class XenHost {
   }
 
   /// What Xen says of one domain; nil if there is none of that number.
-  public func info(_ id: UInt32) throws(LiveError) -> XenDomainInfo? {
+  public func info(_ id: UInt32) throws -> XenDomainInfo? {
     try rows(id, 1).first { $0.id == id }
   }
 
-  private func rows(_ first: UInt32, _ count: Int) throws(LiveError) -> [XenDomainInfo] {
+  private func rows(_ first: UInt32, _ count: Int) throws -> [XenDomainInfo] {
     var rows = [cxen_domain](repeating: cxen_domain(), count: count)
     let found = unsafe cxen_domains(xen, first, Int32(count), &rows)
-    guard found >= 0 else { throw LiveError(.info, errno, "Xen does not list its domains") }
+    guard found >= 0 else { throw XensaveError(.info, errno, "Xen does not list its domains") }
     return rows.prefix(Int(found)).map(XenDomainInfo.init)
   }
 
   /// A domain by its number.
-  public func domain(_ id: UInt32) throws(LiveError) -> XenDomain {
-    guard try info(id) != nil else { throw LiveError(.info, ESRCH, "there is no domain \(id)") }
+  public func domain(_ id: UInt32) throws -> XenDomain {
+    guard try info(id) != nil else { throw XensaveError(.info, ESRCH, "there is no domain \(id)") }
     return XenDomain(self, id)
   }
 }

@@ -1,4 +1,4 @@
-// Packing octets into one zstd frame on their way to a sink.
+// Packing bytes into one zstd frame on their way to a sink.
 
 public import Bytes
 internal import CZstd
@@ -10,13 +10,15 @@ public import SystemIO
 @safe public final class ZstdWriter {
   private let sink: Sink
   private let context: OpaquePointer
-  private let out = Arena(capacity: 128 << 10)
+  private let out = PageAlignedBuffer(capacity: 128 << 10)
 
   /// Levels go from 1, the fastest, to 19. Nothing is written yet.
-  public init(_ sink: Sink, level: Int) throws(ZstdError) {
+  public init(_ sink: Sink, level: Int) throws {
     precondition((1...19).contains(level))
     // Safety: nil is checked for; the context is freed once, in deinit.
-    guard let context = unsafe ZSTD_createCCtx() else { throw .frame("out of memory") }
+    guard let context = unsafe ZSTD_createCCtx() else {
+      throw XensaveError(.invalid, "out of memory")
+    }
     unsafe self.context = context
     self.sink = sink
     _ = try unsafe checked(
@@ -27,15 +29,15 @@ public import SystemIO
   deinit { unsafe _ = ZSTD_freeCCtx(context) }
 
   /// Takes in all of `bytes`.
-  public func write(_ bytes: [UInt8]) throws(ZstdError) {
+  public func write(_ bytes: [UInt8]) throws {
     // Safety: the buffer is used only inside the closure.
-    try unsafe bytes.withUnsafeBufferPointer { buffer throws(ZstdError) in
+    try unsafe bytes.withUnsafeBufferPointer { buffer in
       try unsafe feed(UnsafeRawBufferPointer(buffer), ZSTD_e_continue)
     }
   }
 
-  /// Takes in octets `range` of `arena`.
-  public func write(_ arena: Arena, _ range: Range<Int>) throws(ZstdError) {
+  /// Takes in bytes `range` of `arena`.
+  public func write(_ arena: PageAlignedBuffer, _ range: Range<Int>) throws {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     // Safety: the range lies inside the arena.
     try unsafe feed(
@@ -44,20 +46,20 @@ public import SystemIO
   }
 
   /// Ends the frame.
-  public func finish() throws(ZstdError) {
+  public func finish() throws {
     try unsafe feed(UnsafeRawBufferPointer(start: nil, count: 0), ZSTD_e_end)
   }
 
   private func feed(
     _ raw: UnsafeRawBufferPointer, _ directive: ZSTD_EndDirective
-  ) throws(ZstdError) {
+  ) throws {
     var input = unsafe ZSTD_inBuffer(src: raw.baseAddress, size: raw.count, pos: 0)
     while true {
       var output = unsafe ZSTD_outBuffer(dst: out.pointer(), size: out.capacity, pos: 0)
       // Safety: both buffers are as long as they say.
       let left = try unsafe checked(ZSTD_compressStream2(context, &output, &input, directive))
       let filled = unsafe output.pos
-      try system { () throws(SystemError) in try sink.write(out, 0..<filled) }
+      try sink.write(out, 0..<filled)
       if directive == ZSTD_e_end ? left == 0 : unsafe input.pos == input.size { return }
     }
   }

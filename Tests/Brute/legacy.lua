@@ -1,4 +1,4 @@
--- Small images as Xen 4.5 and older wrote them, from plain octets.
+-- Small images as Xen 4.5 and older wrote them, from plain bytes.
 local M = {}
 
 function M.hvm()

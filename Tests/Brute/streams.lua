@@ -145,7 +145,7 @@ for _, place in ipairs(places) do
       local f = assert(io.open(changed, "wb"))
       f:write(whole:sub(1, offset), value, whole:sub(offset + width + 1))
       f:close()
-      everything(("%s: %d octets at %d = %s"):format(kind, width, offset, value:gsub(".", function(c)
+      everything(("%s: %d bytes at %d = %s"):format(kind, width, offset, value:gsub(".", function(c)
         return ("%02x"):format(c:byte())
       end)))
       count = count + 1

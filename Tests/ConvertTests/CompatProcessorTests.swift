@@ -20,7 +20,7 @@ import Testing
   func image(
     _ leaves: [Leaf], msrs: [(UInt32, UInt64)] = [(0xCE, 0)], cr4: UInt64 = 0,
     saved: [(UInt32, UInt64)] = []
-  ) throws -> CompatSurvey {
+  ) throws -> CompatSummary {
     var image = TestImage()
     image.headers()
     image.record(
@@ -45,20 +45,20 @@ import Testing
     }
     image.record(9, context + [0, 0, 0, 0, 0, 0, 0, 0])
     image.record(0)
-    let file = try TemporaryFile(image.octets)
-    return try CompatSurvey(Source(opening: file.path))
+    let file = try TemporaryFile(image.bytes)
+    return try CompatSummary(Source(opening: file.path))
   }
 
-  func reasons(_ image: CompatSurvey, _ release: String) throws -> [CompatReason] {
+  func reasons(_ image: CompatSummary, _ release: String) throws -> [CompatReason] {
     Compat.check(image, for: try #require(XenRelease(release)))
   }
 
-  func errors(_ image: CompatSurvey, _ release: String) throws -> [String] {
+  func errors(_ image: CompatSummary, _ release: String) throws -> [String] {
     try reasons(image, release).filter { $0.severity == .error && $0.subject != "verify" }
       .map(\.description)
   }
 
-  func texts(_ image: CompatSurvey, _ release: String) throws -> String {
+  func texts(_ image: CompatSummary, _ release: String) throws -> String {
     try reasons(image, release).map(\.description).joined(separator: "\n")
   }
 
@@ -178,8 +178,8 @@ import Testing
     image.record(2, [4, 3, 0, 0, 0, 0, 0, 0])
     image.record(0x10)
     image.record(0)
-    let file = try TemporaryFile(image.octets)
-    let survey = try CompatSurvey(Source(opening: file.path))
+    let file = try TemporaryFile(image.bytes)
+    let survey = try CompatSummary(Source(opening: file.path))
     func severity(_ release: String) throws -> Severity? {
       try reasons(survey, release).first { $0.text.contains("CONFIG_PV32") }?.severity
     }
@@ -201,7 +201,7 @@ import Testing
       Array("Xen saved domain, xl format\n \0 \r".utf8) + le(0x0102_0304) + le(3) + le(0)
       + le(data.count) + data
     let file = try TemporaryFile(header + LayersTests.libxl)
-    let survey = try CompatSurvey(Source(opening: file.path))
+    let survey = try CompatSummary(Source(opening: file.path))
     let found = try errors(survey, release).filter { $0.contains("device_model_version") }
     #expect(found.isEmpty == isGood, "\(found)")
   }
@@ -212,8 +212,8 @@ import Testing
     image.pages([1])
     image.record(10, numbers: [(1, 4), (0, 4), (9, 8), (0x2B, 8)])
     image.record(0)
-    let file = try TemporaryFile(image.octets)
-    let survey = try CompatSurvey(Source(opening: file.path))
+    let file = try TemporaryFile(image.bytes)
+    let survey = try CompatSummary(Source(opening: file.path))
     #expect(
       try texts(survey, "4.13").contains(
         "VIRIDIAN: base_freq, no_freq, reference_tsc, apic_assist"))

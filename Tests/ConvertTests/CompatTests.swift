@@ -7,15 +7,15 @@ import SystemIO
 import Testing
 
 @Suite struct CompatTests {
-  func reasons(_ octets: [UInt8], _ release: String) throws -> [CompatReason] {
-    let file = try TemporaryFile(octets)
-    let survey = try CompatSurvey(Source(opening: file.path))
+  func reasons(_ bytes: [UInt8], _ release: String) throws -> [CompatReason] {
+    let file = try TemporaryFile(bytes)
+    let survey = try CompatSummary(Source(opening: file.path))
     return Compat.check(survey, for: try #require(XenRelease(release)))
   }
 
-  func errors(_ octets: [UInt8], _ release: String) throws -> [String] {
+  func errors(_ bytes: [UInt8], _ release: String) throws -> [String] {
     // The images are cut down to what a test is about: verify has more to say of them.
-    try reasons(octets, release).filter { $0.severity == .error && $0.subject != "verify" }
+    try reasons(bytes, release).filter { $0.severity == .error && $0.subject != "verify" }
       .map(\.subject)
   }
 
@@ -29,7 +29,7 @@ import Testing
     if version == 3 { image.record(0x10) }
     image.pages([1])
     image.record(0)
-    #expect(try errors(image.octets, release).contains("version") != isReadable)
+    #expect(try errors(image.bytes, release).contains("version") != isReadable)
   }
 
   /// The rule of the specification: V, and V - 1 where the release before wrote it.
@@ -56,11 +56,11 @@ import Testing
     image.record(0x8000_0001, [UInt8](repeating: 0, count: 8 << 20 | 8))
     image.pages([1])
     image.record(0)
-    #expect(try errors(image.octets, "4.9") == ["record 1 (0x80000001)"])
-    #expect(try errors(image.octets, "4.10").isEmpty)
+    #expect(try errors(image.bytes, "4.9") == ["record 1 (0x80000001)"])
+    #expect(try errors(image.bytes, "4.10").isEmpty)
   }
 
-  /// LAPIC has 24 octets before Xen 4.18 and 32 from then on.
+  /// LAPIC has 24 bytes before Xen 4.18 and 32 from then on.
   @Test(arguments: [
     (24, "4.17", true), (24, "4.18", true), (32, "4.17", false), (32, "4.18", true),
     (32, "4.18.4", false), (32, "4.18.5", true), (32, "4.19.1", false), (32, "4.19.2", true),
@@ -76,7 +76,7 @@ import Testing
       [5, 0, 0, 0, UInt8(byteCount), 0, 0, 0] + [UInt8](repeating: 0, count: byteCount)
         + [0, 0, 0, 0, 0, 0, 0, 0])
     image.record(0)
-    #expect(try errors(image.octets, release).isEmpty == isGood)
+    #expect(try errors(image.bytes, release).isEmpty == isGood)
   }
 
   @Test func params() throws {
@@ -85,8 +85,8 @@ import Testing
     image.pages([1])
     image.record(10, numbers: [(1, 4), (0, 4), (38, 8), (1, 8)])
     image.record(0)
-    #expect(try errors(image.octets, "4.9") == ["HVM_PARAMS"])
-    #expect(try errors(image.octets, "4.10").isEmpty)
+    #expect(try errors(image.bytes, "4.9") == ["HVM_PARAMS"])
+    #expect(try errors(image.bytes, "4.10").isEmpty)
   }
 
   @Test func byteOrder() throws {
@@ -125,7 +125,7 @@ import Testing
         (20, 2), (0, 2), (24, 4), (1, 4), (0, 4), (UInt64(index), 4), (0, 4), (0, 8), (0, 8),
       ])
     image.record(0)
-    #expect(try errors(image.octets, release).isEmpty == isGood)
+    #expect(try errors(image.bytes, release).isEmpty == isGood)
   }
 
   @Test(arguments: [
@@ -139,7 +139,7 @@ import Testing
     image.pages([1])
     image.record(10, numbers: [(1, 4), (0, 4), (9, 8), (value, 8)])
     image.record(0)
-    #expect(try errors(image.octets, release).isEmpty == isGood)
+    #expect(try errors(image.bytes, release).isEmpty == isGood)
   }
 
   /// A state that Xen refuses since 4.19 only is no reason against 4.17.
@@ -153,7 +153,7 @@ import Testing
       9, numbers: [(3, 2), (0, 2), (8, 4), (0, 8), (9, 2), (0, 2), (8, 4), (99, 8), (0, 8)])
     image.record(0)
     func rules(_ release: String) throws -> Set<String> {
-      let texts = try reasons(image.octets, release).filter { $0.subject == "verify" }.map(\.text)
+      let texts = try reasons(image.bytes, release).filter { $0.subject == "verify" }.map(\.text)
       return Set(
         ["hvm-pic.state", "hvm-pci-link.route"].filter { id in
           texts.contains { $0.contains("[\(id)]") }
@@ -189,7 +189,7 @@ import Testing
   }
 
   @Test(arguments: Fixture.names) func fixtures(name: String) throws {
-    let survey = try CompatSurvey(Source(opening: Fixture.folder + name))
+    let survey = try CompatSummary(Source(opening: Fixture.folder + name))
     #expect(Compat.isCompatible(Compat.check(survey, for: XenRelease(4, 17))))
     #expect(!Compat.isCompatible(Compat.check(survey, for: XenRelease(4, 13))))
   }

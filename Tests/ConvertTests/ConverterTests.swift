@@ -51,8 +51,8 @@ import Testing
     let image = hvmImage()
     #expect(refusal(image, asking("v2")).contains("X86_CPUID_POLICY"))
     let file = try TemporaryFile(image)
-    let (octets, report) = try convert(Source(opening: file.path), asking("v2", isLossy: true))
-    #expect(octets == hvmImage(version: 2, hasPolicies: false))
+    let (bytes, report) = try convert(Source(opening: file.path), asking("v2", isLossy: true))
+    #expect(bytes == hvmImage(version: 2, hasPolicies: false))
     #expect(report.lossCount == 2)
     #expect(
       report.notes.map(\.place) == ["record 1 (X86_CPUID_POLICY)", "record 2 (X86_MSR_POLICY)"])
@@ -69,7 +69,7 @@ import Testing
     new.record(0x10)
     new.pages([1])
     new.record(0)
-    #expect(try convert(old.octets, asking("v3")) == new.octets)
+    #expect(try convert(old.bytes, asking("v3")) == new.bytes)
   }
 
   @Test func optionalRecordsPass() throws {
@@ -80,7 +80,7 @@ import Testing
       if version == 3 { image.record(0x10) }
       image.pages([1])
       image.record(0)
-      return image.octets
+      return image.bytes
     }
     #expect(try convert(image(2), asking("v3")) == image(3))
     // What an unknown record holds cannot be turned.
@@ -88,7 +88,7 @@ import Testing
     #expect(refusal(image(3), big).contains("record 1 (0x80001234): its fields are not known"))
   }
 
-  /// Octets that no count or length of the tables covers cannot be turned.
+  /// Bytes that no count or length of the tables covers cannot be turned.
   @Test func fieldsThatAreNotDescribed() {
     for numbers in [
       [(1, 4), (0, 4), (1, 8), (2, 8), (3, 8), (4, 8)], [(1, 4), (0, 4), (1, 8), (2, 4)],
@@ -99,12 +99,12 @@ import Testing
       image.pages([1])
       image.record(10, numbers: numbers)
       image.record(0)
-      let problem = refusal(image.octets, asking { $0.order = .big })
+      let problem = refusal(image.bytes, asking { $0.order = .big })
       #expect(problem.contains("record 3 (HVM_PARAMS): its fields are not known"))
     }
   }
 
-  /// A second release, behind the first, is known nowhere else.
+  /// A second release, after the first, is known nowhere else.
   @Test func secondReleaseOfDraftB() {
     var image = TestImage(version: 1)
     image.headers()
@@ -112,7 +112,7 @@ import Testing
     image.record(0x8000_0000, numbers: [(5, 4), (0, 4)])
     image.record(0)
     #expect(
-      refusal(image.octets, asking("v3")).contains("record 3 (XEN_VERSION): version 3 has no"))
+      refusal(image.bytes, asking("v3")).contains("record 3 (XEN_VERSION): version 3 has no"))
   }
 
   @Test func releaseOfDraftB() throws {
@@ -120,9 +120,9 @@ import Testing
     draft.headers()
     draft.pages([1])
     draft.record(0)
-    // Without the inferred record: 16 octets of head, 8 of body and 8 of footer behind the headers.
-    var octets = draft.octets
-    octets.removeSubrange(32..<64)
+    // Without the inferred record: 16 bytes of header, 8 of body and 8 of footer after the headers.
+    var bytes = draft.bytes
+    bytes.removeSubrange(32..<64)
     var final = TestImage(version: 3)
     final.major = 4
     final.minor = 4
@@ -130,12 +130,12 @@ import Testing
     final.record(0x10)
     final.pages([1])
     final.record(0)
-    #expect(try convert(octets, asking("v3") { $0.xenRelease = XenRelease(4, 4) }) == final.octets)
+    #expect(try convert(bytes, asking("v3") { $0.xenRelease = XenRelease(4, 4) }) == final.bytes)
     final = TestImage(version: 3)
     final.major = 0
     final.minor = 0
     final.headers()
-    #expect(try convert(octets, asking("v3")).starts(with: final.octets))
+    #expect(try convert(bytes, asking("v3")).starts(with: final.bytes))
   }
 
   @Test func vcpuInfoThatSaysMore() throws {
@@ -149,14 +149,14 @@ import Testing
     image.headers()
     image.pages([5, 0x0010_0000_0000_0000])
     image.record(0)
-    let problem = refusal(image.octets, asking("v3", isLossy: true))
+    let problem = refusal(image.bytes, asking("v3", isLossy: true))
     #expect(problem.contains("pfn[1]: 0x10000000000000 needs more than 52 bits"))
     var final = TestImage(version: 3)
     final.headers()
     final.record(0x10)
     final.pages([0x0110_0000_0000_0000])
     final.record(0)
-    #expect(refusal(final.octets, asking("draft-b")).contains("reserved bits 0x11"))
+    #expect(refusal(final.bytes, asking("draft-b")).contains("reserved bits 0x11"))
   }
 }
 
@@ -179,17 +179,17 @@ import Testing
     var image = TestImage(version: 1)
     image.headers()
     image.pages([1])
-    let end = image.octets.count
+    let end = image.bytes.count
     image.record(0)
-    var octets = image.octets
-    octets[end + 8] = 0
-    octets[end + 16] = 0xEE
+    var bytes = image.bytes
+    bytes[end + 8] = 0
+    bytes[end + 16] = 0xEE
     var final = TestImage(version: 3)
     final.headers()
     final.record(0x10)
     final.pages([1])
     final.record(0)
-    #expect(try convert(octets, asking("v3")) == final.octets)
+    #expect(try convert(bytes, asking("v3")) == final.bytes)
   }
 
   @Test func knownValue() {
@@ -197,30 +197,30 @@ import Testing
     checksum.update(Array("12345".utf8))
     checksum.update(Array("6789".utf8))
     #expect(checksum.value == 0xCBF4_3926)
-    let octets = (0..<1000).map { UInt8(truncatingIfNeeded: $0 * 7) }
+    let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 * 7) }
     for count in [0, 1, 7, 8, 9, 63, 1000] {
       var checksum = CRC32()
-      checksum.update(Array(octets.prefix(count)))
-      #expect(checksum.value == slowCRC(Array(octets.prefix(count))))
+      checksum.update(Array(bytes.prefix(count)))
+      #expect(checksum.value == slowCRC(Array(bytes.prefix(count))))
     }
   }
 
   @Test func wrongArchitecture() {
-    var octets = hvmImage(version: 1)
-    octets[24] = 2
-    #expect(refusal(octets, asking("v3")).contains("arch: expected 1 (x86), got 2"))
-    octets[24] = 1
-    octets[26] = 9
+    var bytes = hvmImage(version: 1)
+    bytes[24] = 2
+    #expect(refusal(bytes, asking("v3")).contains("arch: expected 1 (x86), got 2"))
+    bytes[24] = 1
+    bytes[26] = 9
     #expect(
-      refusal(octets, asking("v3")).contains("type: expected 1 (x86 PV) or 2 (x86 HVM), got 9"))
+      refusal(bytes, asking("v3")).contains("type: expected 1 (x86 PV) or 2 (x86 HVM), got 9"))
   }
 
   @Test func versionsFromTheFuture() {
     for version: UInt8 in [0, 4, 200] {
-      var octets = hvmImage()
-      octets[15] = version
+      var bytes = hvmImage()
+      bytes[15] = version
       #expect(
-        refusal(octets, asking("v2")).contains(
+        refusal(bytes, asking("v2")).contains(
           "version: expected 2 or 3, or 1 (draft B), got \(version)"))
     }
   }
@@ -233,7 +233,7 @@ import Testing
         var image = TestImage(version: version, isBig: isBig)
         image.headers()
         image.record(0x10)
-        let start = image.octets.count
+        let start = image.bytes.count
         if place == 1 {
           image.record(10, numbers: [(count, 4), (0, 4), (1, 8), (2, 8)])
         } else {
@@ -243,12 +243,12 @@ import Testing
         if place == 2 {
           var length = Wire(isBig: isBig)
           length.put(count, 4)
-          image.wire.octets.replaceSubrange(start + 4..<start + 8, with: length.octets)
+          image.wire.bytes.replaceSubrange(start + 4..<start + 8, with: length.bytes)
         }
         image.record(0)
         for target in ["draft-b", "v2", "v3"] {
           for order in [ByteOrder.little, .big] {
-            let message = refusal(image.octets, asking(target) { $0.order = order })
+            let message = refusal(image.bytes, asking(target) { $0.order = order })
             #expect(!message.contains("\n"))
           }
         }

@@ -14,23 +14,23 @@ import Testing
   }
 
   @Test(arguments: Fixture.names) func draftB(name: String) throws {
-    let octets = try image(name)
-    let draft = try convert(octets, asking("draft-b"))
-    #expect(draft != octets)
-    #expect(try convert(draft, asking("v3")) == octets)
+    let bytes = try image(name)
+    let draft = try convert(bytes, asking("draft-b"))
+    #expect(draft != bytes)
+    #expect(try convert(draft, asking("v3")) == bytes)
   }
 
   @Test(arguments: Fixture.names) func byteOrder(name: String) throws {
-    let octets = try image(name)
-    let big = try convert(octets, asking { $0.order = .big })
-    #expect(big != octets)
-    #expect(try convert(big, asking { $0.order = .little }) == octets)
+    let bytes = try image(name)
+    let big = try convert(bytes, asking { $0.order = .big })
+    #expect(big != bytes)
+    #expect(try convert(big, asking { $0.order = .little }) == bytes)
   }
 
   @Test(arguments: Fixture.names) func version2(name: String) throws {
-    let octets = try image(name)
-    #expect(refusal(octets, asking("v2")).contains("X86_CPUID_POLICY"))
-    let old = try convert(octets, asking("v2", isLossy: true))
+    let bytes = try image(name)
+    #expect(refusal(bytes, asking("v2")).contains("X86_CPUID_POLICY"))
+    let old = try convert(bytes, asking("v2", isLossy: true))
     let file = try TemporaryFile(old)
     let report = try Verifier(Source(opening: file.path)).run()
     #expect(report.isGood, "\(report.findings)")
@@ -43,10 +43,10 @@ import Testing
   @Test(arguments: Fixture.names, ["libxl", "libxc"]) func layers(name: String, layer: String)
     throws
   {
-    let octets = try image(name)
-    let length = Int(octets[48]) | Int(octets[49]) << 8 | Int(octets[50]) << 16
-    let config = Array(octets[52..<52 + length - 1])
-    let bare = try convert(octets, asking(layer))
-    #expect(try convert(bare, asking("xl") { $0.config = config }) == octets)
+    let bytes = try image(name)
+    let length = Int(bytes[48]) | Int(bytes[49]) << 8 | Int(bytes[50]) << 16
+    let config = Array(bytes[52..<52 + length - 1])
+    let bare = try convert(bytes, asking(layer))
+    #expect(try convert(bare, asking("xl") { $0.config = config }) == bytes)
   }
 }

@@ -13,7 +13,7 @@ import Testing
   static let draftB = hexFixture("draft-b")
   static let xml = Array("<domain/>".utf8)
   static let expressions = Array("((time 1)(word_size 64))".utf8)
-  /// What is behind libvirt's header and XML.
+  /// What is after libvirt's header and XML.
   static let libxl = Array(libvirt.dropFirst(64 + xml.count + 1))
 
   static func hexFixture(_ name: String) -> [UInt8] {
@@ -90,20 +90,20 @@ import Testing
     #expect(refusal(Self.libxl, asking("libvirt")).contains("it holds the domain's XML"))
     // xl: JSON has its flag, text of xl.cfg has not, and without either there are no optional data.
     for (config, flags, count) in [("{}", 3, 7), ("name='a'", 2, 13), ("", 2, 0)] {
-      let octets = try convert(
+      let bytes = try convert(
         Self.libxl,
         asking("xl") {
           $0.config = config.isEmpty ? nil : Array(config.utf8)
         })
-      #expect(octets[36] == UInt8(flags) && octets[44] == UInt8(count))
-      #expect(Array(octets.dropFirst(48 + count)) == Self.libxl)
+      #expect(bytes[36] == UInt8(flags) && bytes[44] == UInt8(count))
+      #expect(Array(bytes.dropFirst(48 + count)) == Self.libxl)
     }
   }
 
   @Test func replacingAConfiguration() throws {
     let conversion = asking("libvirt") { $0.config = Array("<new/>".utf8) }
-    let octets = try convert(Self.libvirt, conversion)
-    #expect(octets[20] == 7 && Array(octets.dropFirst(64 + 7)) == Self.libxl)
+    let bytes = try convert(Self.libvirt, conversion)
+    #expect(bytes[20] == 7 && Array(bytes.dropFirst(64 + 7)) == Self.libxl)
   }
 
   /// Cut anywhere, an image is refused with one line, and nothing traps.
@@ -115,7 +115,7 @@ import Testing
     }
   }
 
-  /// Every octet changed to two others: refused or converted, but never a trap.
+  /// Every byte changed to two others: refused or converted, but never a trap.
   @Test(arguments: ["libvirt", "xenopsd", "draft-b", "libxc"]) func damage(name: String) {
     let image = Self.hexFixture(name)
     for offset in image.indices {
@@ -131,9 +131,9 @@ import Testing
   }
 
   @Test func xenopsdHeads() {
-    func changed(_ range: Range<Int>, _ octets: [UInt8]) -> String {
+    func changed(_ range: Range<Int>, _ bytes: [UInt8]) -> String {
       var image = Self.xenopsd
-      image.replaceSubrange(range, with: octets)
+      image.replaceSubrange(range, with: bytes)
       return refusal(image, asking("libxl"))
     }
     #expect(changed(15..<23, [0, 0, 0, 0, 1, 0, 0, 0]).contains("type: expected less than 2^32"))
@@ -165,7 +165,7 @@ import Testing
   func image(isNested: Bool, isBig: Bool = false) -> [UInt8] {
     var image = TestImage(isBig: isBig)
     if isNested {
-      image.wire.octets += Array("LibxlFmt".utf8) + [0, 0, 0, 2, 0, 0, 0, isBig ? 1 : 0]
+      image.wire.bytes += Array("LibxlFmt".utf8) + [0, 0, 0, 2, 0, 0, 0, isBig ? 1 : 0]
       image.record(1)
     }
     image.headers()
@@ -176,7 +176,7 @@ import Testing
     image.pages([2])
     image.record(0xE)
     if isNested { image.record(4) }
-    return image.octets
+    return image.bytes
   }
 
   @Test func layers() throws {

@@ -1,4 +1,4 @@
-// Running conversions on octets and files.
+// Running conversions on bytes and files.
 
 import Convert
 import Glibc
@@ -11,20 +11,20 @@ enum Fixture {
   static let names = ["pv-4m-1v-tiny.xlsave", "pvh-4m-1v-tiny.xlsave"]
 }
 
-/// A file with these octets, which goes with this value.
+/// A file with these bytes, which goes with this value.
 final class TemporaryFile {
   private let file: TestKit.TemporaryFile
   let sink: Sink
   var path: String { file.path }
 
-  init(_ octets: [UInt8] = []) throws {
+  init(_ bytes: [UInt8] = []) throws {
     file = TestKit.TemporaryFile()
     let descriptor = try Descriptor.open(file.path, isWritable: true)
     sink = Sink(descriptor, path: file.path)
-    try sink.write(octets)
+    try sink.write(bytes)
   }
 
-  var octets: [UInt8] {
+  var bytes: [UInt8] {
     get throws { try Source(opening: path).read(Int(sink.position)) }
   }
 }
@@ -43,28 +43,28 @@ func asking(
 /// Converts a file; gives what came out and the report.
 func convert(
   _ source: Source, _ conversion: Conversion
-) throws -> (octets: [UInt8], report: ConversionReport) {
+) throws -> (bytes: [UInt8], report: ConversionReport) {
   let out = try TemporaryFile()
   var converter = Converter(source, to: out.sink, conversion)
   let report = try converter.run()
-  return (try out.octets, report)
+  return (try out.bytes, report)
 }
 
-func convert(_ octets: [UInt8], _ conversion: Conversion) throws -> [UInt8] {
-  let file = try TemporaryFile(octets)
-  return try convert(Source(opening: file.path), conversion).octets
+func convert(_ bytes: [UInt8], _ conversion: Conversion) throws -> [UInt8] {
+  let file = try TemporaryFile(bytes)
+  return try convert(Source(opening: file.path), conversion).bytes
 }
 
 /// Converts what comes from a pipe.
-func convertPiped(_ octets: [UInt8], _ conversion: Conversion) throws -> [UInt8] {
-  let source = try Source(Descriptor(taking: pipe(feeding: octets), path: "pipe"), path: "pipe")
-  return try convert(source, conversion).octets
+func convertPiped(_ bytes: [UInt8], _ conversion: Conversion) throws -> [UInt8] {
+  let source = try Source(Descriptor(taking: pipe(feeding: bytes), path: "pipe"), path: "pipe")
+  return try convert(source, conversion).bytes
 }
 
 /// The message that a conversion is refused with.
-func refusal(_ octets: [UInt8], _ conversion: Conversion) -> String {
+func refusal(_ bytes: [UInt8], _ conversion: Conversion) -> String {
   do {
-    _ = try convert(octets, conversion)
+    _ = try convert(bytes, conversion)
     return "converted"
   } catch {
     return "\(error)"

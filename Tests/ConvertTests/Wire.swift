@@ -1,22 +1,22 @@
-// Streams built octet by octet, without the code that is tested.
+// Streams built byte by byte, without the code that is tested.
 
-/// Octets in the making, in one byte order.
+/// Bytes in the making, in one byte order.
 struct Wire {
   var isBig = false
-  var octets: [UInt8] = []
+  var bytes: [UInt8] = []
 
-  /// The low `width` octets of a number.
+  /// The low `width` bytes of a number.
   mutating func put(_ value: UInt64, _ width: Int, big: Bool? = nil) {
     let ascending = (0..<width).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) }
-    octets += (big ?? isBig) ? ascending.reversed() : ascending
+    bytes += (big ?? isBig) ? ascending.reversed() : ascending
   }
 
   mutating func pad(to multiple: Int) {
-    while octets.count % multiple != 0 { octets.append(0) }
+    while bytes.count % multiple != 0 { bytes.append(0) }
   }
 }
 
-/// "41 42" as octets; anything that is no digit is passed over, and so is the rest of a line from
+/// "41 42" as bytes; anything that is no digit is passed over, and so is the rest of a line from
 /// "#" on.
 func hex(_ text: String) -> [UInt8] {
   let digits = text.split(separator: "\n").flatMap { line in
@@ -28,10 +28,10 @@ func hex(_ text: String) -> [UInt8] {
 }
 
 /// CRC-32 a bit at a time.
-func slowCRC(_ octets: [UInt8]) -> UInt32 {
+func slowCRC(_ bytes: [UInt8]) -> UInt32 {
   var crc = UInt32.max
-  for octet in octets {
-    crc ^= UInt32(octet)
+  for byte in bytes {
+    crc ^= UInt32(byte)
     for _ in 0..<8 { crc = crc >> 1 ^ (crc & 1 == 0 ? 0 : 0xEDB8_8320) }
   }
   return ~crc
@@ -54,11 +54,11 @@ struct TestImage {
     wire.isBig = isBig
   }
 
-  var octets: [UInt8] { wire.octets }
+  var bytes: [UInt8] { wire.bytes }
 
   /// Image header and domain header; draft B's release in a record.
   mutating func headers() {
-    wire.octets += [UInt8](repeating: 0xFF, count: 8)
+    wire.bytes += [UInt8](repeating: 0xFF, count: 8)
     wire.put(0x5845_4E46, 4, big: true)
     wire.put(UInt64(version), 4, big: true)
     wire.put(isBig ? 1 : 0, 2, big: true)
@@ -85,25 +85,25 @@ struct TestImage {
       wire.put(1, 2)
       wire.put(0, 6)
     }
-    let start = wire.octets.count
-    wire.octets += body
-    while (wire.octets.count - start) % 8 != 0 { wire.octets.append(0) }
+    let start = wire.bytes.count
+    wire.bytes += body
+    while (wire.bytes.count - start) % 8 != 0 { wire.bytes.append(0) }
     if version == 1 {
-      wire.put(UInt64(slowCRC(Array(wire.octets[start...]))), 4)
+      wire.put(UInt64(slowCRC(Array(wire.bytes[start...]))), 4)
       wire.put(0, 4)
     }
   }
 
-  /// A record of numbers (value, octets), and what follows them whatever the order is.
+  /// A record of numbers (value, bytes), and what follows them whatever the order is.
   mutating func record(
     _ type: UInt64, numbers: [(UInt64, Int)], then rest: [UInt8] = []
   ) {
     var body = Wire(isBig: isBig)
     for (value, width) in numbers { body.put(value, width) }
-    record(type, body.octets + rest)
+    record(type, body.bytes + rest)
   }
 
-  /// PAGE_DATA with these entries; pages are filled with the low octet of their place.
+  /// PAGE_DATA with these entries; pages are filled with the low byte of their place.
   mutating func pages(_ entries: [UInt64]) {
     var contents: [UInt8] = []
     for (index, entry) in entries.enumerated() where entry >> 60 < 0xD {
@@ -132,7 +132,7 @@ func hvmImage(
   image.record(9, [1, 0, 0, 0, 24, 0, 0, 0] + [UInt8](repeating: 7, count: contextByteCount - 8))
   image.record(10, numbers: [(2, 4), (0, 4), (1, 8), (0xFF000, 8), (17, 8), (0xFF001, 8)])
   image.record(0)
-  return image.octets
+  return image.bytes
 }
 
 /// What a small PV image of two vCPUs holds.
@@ -154,5 +154,5 @@ func pvImage(version: Int = 3, isBig: Bool = false, maxVCPU: UInt64 = 1) -> [UIn
     image.record(12, numbers: [(id, 4), (0, 4)], then: [UInt8](repeating: 9, count: 16))
   }
   image.record(0)
-  return image.octets
+  return image.bytes
 }

@@ -53,7 +53,7 @@ import Testing
     #expect(try verified(image.bytes) == ["xenopsd.qemu-xen"])
     let file = try TemporaryFile(image.bytes)
     let reasons = Compat.check(
-      try CompatSurvey(Source(opening: file.path)), for: XenRelease(4, 17))
+      try CompatSummary(Source(opening: file.path)), for: XenRelease(4, 17))
     #expect(!Compat.isCompatible(reasons))
     #expect(reasons.contains { $0.text.contains("a restore refuses it") })
   }
@@ -64,18 +64,18 @@ import Testing
       var image = Self.image
       image.insert(StreamBuilder.xenopsd("Demu", 0xF10, [], length: length), before: "Varstored")
       image.insert(.init("gpu", (0..<100_000).map { UInt8(truncatingIfNeeded: $0) }), after: "Demu")
-      let octets = image.bytes
-      #expect(try convert(octets, asking("xenopsd")).count == octets.count)
+      let bytes = image.bytes
+      #expect(try convert(bytes, asking("xenopsd")).count == bytes.count)
       if length == 0 {
-        #expect(try convert(octets, asking("xenopsd")) == octets)
-        #expect(try convertPiped(octets, asking("xenopsd")) == octets)
+        #expect(try convert(bytes, asking("xenopsd")) == bytes)
+        #expect(try convertPiped(bytes, asking("xenopsd")) == bytes)
       }
-      #expect(try verified(octets) == ["xenopsd.demu"])
-      #expect(refusal(octets, asking("libxl")).contains("record"))
-      let lossy = try convert(octets, asking("libxl", isLossy: true))
+      #expect(try verified(bytes) == ["xenopsd.demu"])
+      #expect(refusal(bytes, asking("libxl")).contains("record"))
+      let lossy = try convert(bytes, asking("libxl", isLossy: true))
       #expect(lossy.suffix(8) == ArraySlice(zeros(8)))
-      // Cut after its head there is nothing of it.
-      let cut = Array(octets.prefix(image.offset(of: "gpu")))
+      // Cut after its header there is nothing of it.
+      let cut = Array(bytes.prefix(image.offset(of: "gpu")))
       #expect(refusal(cut, asking("xenopsd")).contains("the state of a virtual GPU"))
     }
   }
@@ -87,8 +87,8 @@ import Testing
     #expect(try verified(image.bytes) == ["xenopsd.unknown"])
   }
 
-  private func verified(_ octets: [UInt8]) throws -> [String] {
-    let file = try TemporaryFile(octets)
+  private func verified(_ bytes: [UInt8]) throws -> [String] {
+    let file = try TemporaryFile(bytes)
     let report = try Verifier(Source(opening: file.path)).run()
     return report.findings.map(\.ruleID).filter {
       $0.hasPrefix("xenopsd") || Rule.named($0)?.severity == .error

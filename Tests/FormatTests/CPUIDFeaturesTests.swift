@@ -95,7 +95,7 @@ import Testing
       CPUIDLeaf(leaf: 0xD, subleaf: 1, a: 0xF, b: 0x988),
       CPUIDLeaf(leaf: 0xD, subleaf: 2, a: 256, b: 576),
       CPUIDLeaf(leaf: 0xD, subleaf: 9, a: 8, b: 2432),
-      // Supervisor state, nothing, inside the head, another leaf, no subleaf.
+      // Supervisor state, nothing, inside the header, another leaf, no subleaf.
       CPUIDLeaf(leaf: 0xD, subleaf: 11, a: 16, b: 0, c: 1),
       CPUIDLeaf(leaf: 0xD, subleaf: 5, a: 0, b: 0),
       CPUIDLeaf(leaf: 0xD, subleaf: 6, a: 64, b: 64),

@@ -13,14 +13,14 @@ import struct TestKit.Seed
     let entries = HVMRecords.all.filter { $0.number != 0 }.map { entry in
       (
         entry.number, UInt16(0),
-        random.octets(Field.fixedByteCount(of: entry.fields) ?? 8 + 16 * 40)
+        random.bytes(Field.fixedByteCount(of: entry.fields) ?? 8 + 16 * 40)
       )
     }
-    return try chain(entries + [(77, 3, random.octets(9))])
+    return try chain(entries + [(77, 3, random.bytes(9))])
   }
 
   func read(_ body: [UInt8], _ type: RecordType) {
-    let layout = BodyLayout(type, body: body, BodyContext())
+    let layout = BodySchema(type, body: body, BodyContext())
     var end = 0
     layout.walk(body) { leaf in
       if leaf.offset < end || leaf.offset + leaf.byteCount > body.count {
@@ -35,7 +35,7 @@ import struct TestKit.Seed
   @Test func everyTypeIsReadByName() throws {
     var random = Seed()
     let body = try Self.everything(&random)
-    let layout = BodyLayout(.hvmContext, body: body, BodyContext(order: .big))
+    let layout = BodySchema(.hvmContext, body: body, BodyContext(order: .big))
     for entry in HVMRecords.all {
       let slot = try layout.slot("\(entry.name)[0]", in: body)
       #expect(slot.order == .little)
@@ -70,11 +70,11 @@ import struct TestKit.Seed
         changed[Int.random(in: 0..<body.count, using: &random)] = UInt8.random(
           in: 0...255, using: &random)
       }
-      // The heads too: types, instances and lengths that cannot be.
+      // The headers too: types, instances and lengths that cannot be.
       changed.store(8 * Int.random(in: 0..<60, using: &random), random.next())
       read(changed, .hvmContext)
     }
-    for _ in 0..<300 { read(random.octets(Int.random(in: 0..<200, using: &random)), .hvmContext) }
+    for _ in 0..<300 { read(random.bytes(Int.random(in: 0..<200, using: &random)), .hvmContext) }
   }
 
   @Test(arguments: [UInt32.max, 0x8000_0000, 1000]) func lengthsThatClaimTooMuch(_ claimed: UInt32)
@@ -84,7 +84,7 @@ import struct TestKit.Seed
     body += [UInt8](repeating: 1, count: 28)
     let found = entries(of: HVMRecords.chain, in: body, 0..<body.count)
     #expect(found.map(\.byteCount) == [28] && found.map(\.claimed) == [claimed])
-    let layout = BodyLayout(.hvmContext, body: body, BodyContext())
+    let layout = BodySchema(.hvmContext, body: body, BodyContext())
     #expect(layout.find("VMCE_VCPU[0].mci_ctl2_bank1", in: body) != nil)
     #expect(layout.find("VMCE_VCPU[0].mcg_ext_ctl", in: body)?.byteCount == 4)
   }
@@ -101,16 +101,16 @@ import struct TestKit.Seed
   ]) func olderLengths(_ name: String, _ count: Int, _ last: String, _ missing: String) throws {
     let number = try #require(HVMRecords.chain.number(name))
     let body = try chain([(number, 0, [UInt8](repeating: 7, count: count))])
-    let layout = BodyLayout(.hvmContext, body: body, BodyContext())
+    let layout = BodySchema(.hvmContext, body: body, BodyContext())
     #expect(layout.find("\(name)[0].\(last)", in: body) != nil)
     #expect(layout.find("\(name)[0].\(missing)", in: body) == nil)
     #expect(layout.find("\(name)[0].excess", in: body) == nil)
   }
 
-  /// A group that a body cuts short keeps its fields: ext_vcpucontext of 56 octets (Xen 4.4 to 4.9).
+  /// A group that a body cuts short keeps its fields: ext_vcpucontext of 56 bytes (Xen 4.4 to 4.9).
   @Test func cutGroupsKeepTheirFields() throws {
     let body = [UInt8](repeating: 0, count: 8 + 56)
-    let layout = BodyLayout(.x86PVVCPUExtended, body: body, BodyContext())
+    let layout = BodySchema(.x86PVVCPUExtended, body: body, BodyContext())
     #expect(layout.find("vmce.mci_ctl2_bank1", in: body)?.offset == 8 + 48)
     #expect(layout.find("vmce.mcg_ext_ctl", in: body) == nil)
     let long = [UInt8](repeating: 0, count: 8 + 128)
@@ -120,7 +120,7 @@ import struct TestKit.Seed
   @Test func keysAreRead() throws {
     let text = "physmap/f0000000/start_addr\0f1000000\0physmap/f0000000/size\0\u{E9}\0odd\0"
     let body = [2, 0, 0, 0, 0, 0, 0, 0] + Array(text.utf8)
-    let layout = BodyLayout(.emulatorXenstoreData, body: body, BodyContext())
+    let layout = BodySchema(.emulatorXenstoreData, body: body, BodyContext())
     let size = try layout.slot("data[\"physmap/f0000000/size\"]", in: body)
     #expect(size.value(in: body) == .text("\u{E9}"))
     for count in 0...body.count { read([UInt8](body[..<count]), .emulatorXenstoreData) }
@@ -129,7 +129,7 @@ import struct TestKit.Seed
       var changed = body
       changed[Int.random(in: 8..<body.count, using: &random)] = UInt8.random(
         in: 0...255, using: &random)
-      let layout = BodyLayout(.emulatorXenstoreData, body: changed, BodyContext())
+      let layout = BodySchema(.emulatorXenstoreData, body: changed, BodyContext())
       var copy = changed
       try layout.walk(changed) { leaf in try leaf.set(leaf.value(in: changed), in: &copy) }
       #expect(copy == changed)

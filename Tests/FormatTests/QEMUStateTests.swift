@@ -84,7 +84,7 @@ import struct TestKit.Seed
     var body = Self.emulator + Self.head()
     for id in 0..<12 {
       body += Self.section(
-        UInt32(id), "device\(id)", data: random.octets(Int.random(in: 0..<60, using: &random)),
+        UInt32(id), "device\(id)", data: random.bytes(Int.random(in: 0..<60, using: &random)),
         hasFooter: id % 3 == 0)
     }
     body.append(0)
@@ -113,14 +113,14 @@ import struct TestKit.Seed
     if state.end != offset..<body.count { Issue.record("end of \(body.count)") }
   }
 
-  /// EMULATOR_CONTEXT by path: every octet is in a named place, and what is set lands there.
+  /// EMULATOR_CONTEXT by path: every byte is in a named place, and what is set lands there.
   @Test func sectionsAreReachableByPath() throws {
     var body =
       Self.emulator + Self.head()
       + Self.section(0, "timer", 0, 2, data: [1, 2, 3])
       + Self.section(3, "0000:00:01.1/ide", 1, 3, data: [9], hasFooter: true)
       + Self.section(4, "hpet", 0, 2, data: [7, 7]) + [0]
-    let layout = BodyLayout(.emulatorContext, body: body, BodyContext())
+    let layout = BodySchema(.emulatorContext, body: body, BodyContext())
     var end = 0
     layout.walk(body) { leaf in
       #expect(leaf.offset == end, "\(leaf.path)")
@@ -138,8 +138,8 @@ import struct TestKit.Seed
     #expect(try value("emulator_ctx.version") == .unsigned(3))
     #expect(try value("emulator_ctx[\"timer\"].version_id") == .unsigned(2))
     #expect(try value("emulator_ctx[\"0000:00:01.1/ide#1\"].section_id") == .unsigned(3))
-    #expect(try value("emulator_ctx[\"0000:00:01.1/ide#1\"].data") == .octets([9]))
-    #expect(try value("emulator_ctx[hpet].data") == .octets([7, 7]))
+    #expect(try value("emulator_ctx[\"0000:00:01.1/ide#1\"].data") == .bytes([9]))
+    #expect(try value("emulator_ctx[hpet].data") == .bytes([7, 7]))
     let guessed = try layout.slot("emulator_ctx[\"hpet\"]", in: body).field.isGuess
     let certain = try layout.slot("emulator_ctx[\"0000:00:01.1/ide#1\"]", in: body).field.isGuess
     #expect(guessed && !certain)
@@ -152,22 +152,22 @@ import struct TestKit.Seed
     // A blob of another program is one place.
     let other = Self.emulator + [1, 2, 3, 4, 5, 6, 7, 8, 9]
     #expect(
-      try BodyLayout(.emulatorContext, body: other, BodyContext()).slot("emulator_ctx", in: other)
+      try BodySchema(.emulatorContext, body: other, BodyContext()).slot("emulator_ctx", in: other)
         .isLeaf)
   }
 
-  /// Any octets behind the magic: places tile, reading and writing back changes nothing.
-  @Test(arguments: 0..<40) func anyOctetsTile(_: Int) throws {
+  /// Any bytes after the magic: places tile, reading and writing back changes nothing.
+  @Test(arguments: 0..<40) func anyBytesTile(_: Int) throws {
     var random = Seed()
     var body = Self.emulator + Self.head()
     for id in 0..<UInt32.random(in: 0...5, using: &random) {
-      let data = random.octets(Int.random(in: 0...40, using: &random))
+      let data = random.bytes(Int.random(in: 0...40, using: &random))
       body += Self.section(
         id, "dev", UInt32.random(in: 0...1, using: &random), data: data,
         hasFooter: Bool.random(using: &random))
     }
-    body += random.octets(Int.random(in: 0...9, using: &random))
-    let layout = BodyLayout(.emulatorContext, body: body, BodyContext())
+    body += random.bytes(Int.random(in: 0...9, using: &random))
+    let layout = BodySchema(.emulatorContext, body: body, BodyContext())
     var end = 0
     var copy = body
     try layout.walk(body) { leaf in

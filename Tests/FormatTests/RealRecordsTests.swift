@@ -23,7 +23,7 @@ import Testing
   static let hvm = "hvm-context"
   static let basic = "pv-vcpu-basic"
 
-  /// Values read from the octets by hand.
+  /// Values read from the bytes by hand.
   static let values: [Value] = [
     Value(basic, .x86PVVCPUBasic, "vcpu_id", 0),
     Value(basic, .x86PVVCPUBasic, "fpu_ctxt.fcw", 0x37F),
@@ -86,7 +86,7 @@ import Testing
 
   @Test(arguments: values) func value(_ value: Value) throws {
     let body = try Fixture.read("records/\(value.file).bin")
-    let layout = BodyLayout(value.type, body: body, BodyContext(guestWidth: 8))
+    let layout = BodySchema(value.type, body: body, BodyContext(guestWidth: 8))
     let slot = try layout.slot(value.path, in: body)
     #expect(slot.value(in: body) == .unsigned(value.value))
   }
@@ -98,19 +98,19 @@ import Testing
     ("pvh-context", .hvmContext), ("emulator-context", .emulatorContext),
   ]
 
-  /// Every octet has a place, none is in excess, and what is reserved is zero.
+  /// Every byte has a place, none is in excess, and what is reserved is zero.
   @Test(arguments: files) func tablesFit(_ file: String, _ type: RecordType) throws {
     let body = try Fixture.read("records/\(file).bin")
-    let layout = BodyLayout(type, body: body, BodyContext(guestWidth: 8))
+    let layout = BodySchema(type, body: body, BodyContext(guestWidth: 8))
     var offset = 0
     layout.walk(body) { leaf in
-      // A chain's heads of 8 octets belong to no leaf.
+      // A chain's headers of 8 bytes belong to no leaf.
       let head = type == .hvmContext && leaf.offset == offset + 8 ? 8 : 0
       #expect(leaf.offset == offset + head, "\(leaf.path)")
       offset = leaf.offset + leaf.byteCount
       #expect(leaf.field.name != "excess", "\(leaf.path)")
       if case .reserved(let count) = leaf.field.kind {
-        #expect(leaf.value(in: body) == .octets([UInt8](repeating: 0, count: count)))
+        #expect(leaf.value(in: body) == .bytes([UInt8](repeating: 0, count: count)))
       }
     }
     #expect(offset + (type == .hvmContext ? 8 : 0) == body.count)
@@ -118,7 +118,7 @@ import Testing
 
   @Test func entriesInOrder() throws {
     let body = try Fixture.read("records/hvm-context.bin")
-    let layout = BodyLayout(.hvmContext, body: body, BodyContext())
+    let layout = BodySchema(.hvmContext, body: body, BodyContext())
     let entries = layout.children(of: try layout.slot("entry", in: body), in: body)
     #expect(
       entries.map(\.path) == [
@@ -140,9 +140,9 @@ import Testing
     let body = try Fixture.read("records/pv-vcpu-xsave.bin")
     #expect(X86XState.byteCount(mask: 7, components: components) == body.count - 8 - 16)
 
-    let unknown = BodyLayout(.x86PVVCPUXsave, body: body, BodyContext())
+    let unknown = BodySchema(.x86PVVCPUXsave, body: body, BodyContext())
     #expect(try unknown.slot("save_area.components", in: body).byteCount == 256)
-    let known = BodyLayout(.x86PVVCPUXsave, body: body, BodyContext(xstate: components))
+    let known = BodySchema(.x86PVVCPUXsave, body: body, BodyContext(xstate: components))
     let ymm = try known.slot("save_area.YMM.ymm_high[15]", in: body)
     #expect(ymm.offset == 24 + 576 + 240 && ymm.byteCount == 16)
     #expect(known.find("save_area.components", in: body) == nil)

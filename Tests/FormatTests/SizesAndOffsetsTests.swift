@@ -63,14 +63,14 @@ import Testing
     Size("hvm_msr", Array(HVMRecords.cpuMSR.fields.dropLast()), 8),
     Size("PIT channel", group(HVMRecords.pit.fields, "channels"), 16),
     Size("HPET timer", group(HVMRecords.hpet.fields, "timers"), 32),
-    Size("save_area head", Array(group(X86XState.hvmFields, "save_area").dropLast()), 576),
+    Size("save_area header", Array(group(X86XState.hvmFields, "save_area").dropLast()), 576),
   ]
 
   @Test(arguments: sizes) func size(_ size: Size) {
     #expect(Field.fixedByteCount(of: size.fields) == size.byteCount, "\(size.name)")
   }
 
-  /// Number, name and all lengths of each type, then the octets of today's table.
+  /// Number, name and all lengths of each type, then the bytes of today's table.
   static let entries: [(UInt16, String, [Int], Int?)] = [
     (0, "END", [0], 0), (1, "HEADER", [24], 24), (2, "CPU", [1016, 1024, 1032], 1032),
     (3, "PIC", [8], 8), (4, "IOAPIC", [400], 400), (5, "LAPIC", [24, 32], 32),

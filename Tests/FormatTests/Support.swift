@@ -16,11 +16,11 @@ struct Table: Sendable, CustomTestStringConvertible {
   var context = BodyContext()
 
   var testDescription: String { "\(name) of \(byteCount)" }
-  func layout() -> BodyLayout { BodyLayout(fields, context) }
+  func layout() -> BodySchema { BodySchema(fields, context) }
 
-  /// Octets that the rows describe: random, but with what steers the interpreter in place.
+  /// Bytes that the rows describe: random, but with what steers the interpreter in place.
   func body(_ random: inout Seed) -> [UInt8] {
-    var body = random.octets(byteCount)
+    var body = random.bytes(byteCount)
     if fields.contains(where: \.usesCount), let slot = layout().find("count", in: body) {
       body.set(unsigned: UInt64(byteCount / 8), at: slot.offset, width: 4, slot.order)
     }
@@ -66,7 +66,7 @@ extension Table {
     ]
 
   /// The records of both layers, without the chain and the keys, which have tests of their own.
-  static let records: [Table] = Layouts.all.flatMap { layout -> [Table] in
+  static let records: [Table] = RecordSchemas.all.flatMap { layout -> [Table] in
     let lengths: [Int] =
       switch layout.length {
       case .exactly(let count): [count]
@@ -96,17 +96,17 @@ enum Fixture {
     #filePath.split(separator: "/", omittingEmptySubsequences: false)
     .dropLast(2).joined(separator: "/") + "/Fixtures/"
 
-  /// The octets of a file, for example "records/hvm-context.bin".
+  /// The bytes of a file, for example "records/hvm-context.bin".
   static func read(_ name: String) throws -> [UInt8] {
     let path = folder + name
     guard let file = unsafe fopen(path, "r") else { throw Missing(path: path) }
     defer { unsafe fclose(file) }
-    var octets: [UInt8] = []
+    var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65536)
     while true {
       let count = unsafe fread(&buffer, 1, buffer.count, file)
-      if count == 0 { return octets }
-      octets += buffer[..<count]
+      if count == 0 { return bytes }
+      bytes += buffer[..<count]
     }
   }
 

@@ -9,17 +9,17 @@ import struct TestKit.Seed
 @Suite struct TilingTests {
   /// Whether the leaves of `slots` follow each other from `start` to `end`.
   func expectTiled(
-    _ layout: BodyLayout, _ slots: [Slot], _ start: Int, _ end: Int, _ body: [UInt8]
+    _ layout: BodySchema, _ slots: [FieldLocation], _ start: Int, _ end: Int, _ body: [UInt8]
   ) {
     var offset = start
     for slot in slots {
       layout.walk(slot, body) { leaf in
         // Not #expect: this runs millions of times.
-        if leaf.offset != offset { Issue.record("\(leaf.path) of \(body.count) octets") }
+        if leaf.offset != offset { Issue.record("\(leaf.path) of \(body.count) bytes") }
         offset = leaf.offset + leaf.byteCount
       }
     }
-    if offset != end { Issue.record("end of \(body.count) octets") }
+    if offset != end { Issue.record("end of \(body.count) bytes") }
   }
 
   @Test(arguments: Table.all) func leavesTile(_ table: Table) {
@@ -32,11 +32,11 @@ import struct TestKit.Seed
     }
   }
 
-  /// Every length from nothing to some octets more than the table has. What lies before the cut is
+  /// Every length from nothing to some bytes more than the table has. What lies before the cut is
   /// as in the whole body, so at each level only the last place is looked into.
   @Test(arguments: Table.plain) func everyLengthTiles(_ table: Table) {
     var random = Seed(2)
-    let longest = table.body(&random) + random.octets(20)
+    let longest = table.body(&random) + random.bytes(20)
     let layout = table.layout()
     for count in 0...longest.count {
       let body = [UInt8](longest[..<count])
@@ -46,10 +46,10 @@ import struct TestKit.Seed
       while let last = slots.last {
         var offset = start
         for slot in slots {
-          if slot.offset != offset { Issue.record("\(slot.path) of \(count) octets") }
+          if slot.offset != offset { Issue.record("\(slot.path) of \(count) bytes") }
           offset += slot.byteCount
         }
-        if offset != count { Issue.record("\(last.path): end of \(count) octets") }
+        if offset != count { Issue.record("\(last.path): end of \(count) bytes") }
         _ = last.value(in: body)
         start = last.offset
         slots = last.byteCount == 0 ? [] : layout.children(of: last, in: body)
@@ -97,9 +97,9 @@ import struct TestKit.Seed
     var context = BodyContext()
     context.xstate = places.mapValues { X86XState.Component(offset: $0.0, byteCount: $0.1) }
     var random = Seed(3)
-    let layout = BodyLayout(X86XState.hvmFields, context)
+    let layout = BodySchema(X86XState.hvmFields, context)
     for count in stride(from: 0, to: 3000, by: 7) {
-      let body = random.octets(count)
+      let body = random.bytes(count)
       expectTiled(layout, layout.slots(in: body), 0, count, body)
     }
   }

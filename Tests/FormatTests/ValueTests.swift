@@ -9,8 +9,8 @@ import struct TestKit.Seed
 
 @Suite struct ValueTests {
   /// All single values of `body` and all parts of integers.
-  func places(_ layout: BodyLayout, _ body: [UInt8]) -> [Slot] {
-    var places: [Slot] = []
+  func places(_ layout: BodySchema, _ body: [UInt8]) -> [FieldLocation] {
+    var places: [FieldLocation] = []
     layout.walk(body) { leaf in
       places.append(leaf)
       places += layout.parts(of: leaf)
@@ -54,13 +54,13 @@ import struct TestKit.Seed
     try edit(table.layout(), body, times: 200, &random)
   }
 
-  /// All entries of what Xen wrote, one behind the other.
+  /// All entries of what Xen wrote, one after the other.
   @Test(arguments: ["hvm-context", "pvh-context"]) func editsInAChainTouchTheirPlaceOnly(
     _ file: String
   ) throws {
     var random = Seed()
     let body = try Fixture.read("records/\(file).bin")
-    let layout = BodyLayout(.hvmContext, body: body, BodyContext())
+    let layout = BodySchema(.hvmContext, body: body, BodyContext())
     #expect(places(layout, body).count > 300)
     let edited = try edit(layout, body, times: 2000, &random)
     // No edit has moved a thing, and each is found by its path.
@@ -73,7 +73,7 @@ import struct TestKit.Seed
 
   @discardableResult
   private func edit(
-    _ layout: BodyLayout, _ original: [UInt8], times: Int, _ random: inout Seed
+    _ layout: BodySchema, _ original: [UInt8], times: Int, _ random: inout Seed
   ) throws -> [UInt8] {
     var body = original
     let places = places(layout, body)
@@ -98,7 +98,7 @@ import struct TestKit.Seed
     return body
   }
 
-  private func randomValue(for place: Slot, _ random: inout Seed) -> FieldValue? {
+  private func randomValue(for place: FieldLocation, _ random: inout Seed) -> FieldValue? {
     if let bits = place.bits {
       return .unsigned(UInt64.random(in: 0...bits.greatest, using: &random))
     }
@@ -109,7 +109,7 @@ import struct TestKit.Seed
       return .signed(Int64(bitPattern: random.next()) >> Int64(64 - 8 * width))
     case .text(let count):
       return .text(String(repeating: "x", count: Int.random(in: 0...count, using: &random)))
-    default: return .octets(random.octets(place.byteCount))
+    default: return .bytes(random.bytes(place.byteCount))
     }
   }
 
@@ -139,7 +139,7 @@ import struct TestKit.Seed
       "expected a value in 0..0x7 (3 bits), got 0x8"),
     bad(
       "IOAPIC", "redirtbl[3].vector", .signed(-1), "expected a value in 0..0xff (8 bits), got -1"),
-    bad("IOAPIC", "redirtbl[3].vector", .octets([1]), "expected a number of 8 bits"),
+    bad("IOAPIC", "redirtbl[3].vector", .bytes([1]), "expected a number of 8 bits"),
     bad(
       "IOAPIC", "redirtbl[3].delivery_mode", .text("nmj"),
       #"expected a number or a name of one, got "nmj" (did you mean 'nmi'?)"#),
@@ -155,7 +155,7 @@ import struct TestKit.Seed
     bad("IOAPIC", "redirtbl[3].mask[0]", .unsigned(0), "not an array"),
     bad("PIC", "irr", .unsigned(256), "expected a value in 0..0xff (u8), got 0x100"),
     bad("PIC", "is_mastr", .unsigned(0), "no field 'is_mastr' (did you mean 'is_master'?)"),
-    bad("CPU", "pad0", .unsigned(1), "expected 4 octets of zero"),
+    bad("CPU", "pad0", .unsigned(1), "expected 4 bytes of zero"),
     bad("CPU", "cs_sel", .signed(-1), "expected a value in 0..0xffffffff (u32), got -1"),
     bad("PV", "flags.offline", .unsigned(1), "no field 'offline' (did you mean 'online'?)"),
   ]
@@ -173,7 +173,7 @@ import struct TestKit.Seed
   // MARK: - Parts of integers
 
   @Test func partsAreReadAndWritten() throws {
-    let layout = BodyLayout(HVMRecords.ioapic.fields, BodyContext())
+    let layout = BodySchema(HVMRecords.ioapic.fields, BodyContext())
     var body = [UInt8](repeating: 0, count: 400)
     let place = 16 + 8 * 3
     try layout.slot("redirtbl[3].mask", in: body).set(.unsigned(1), in: &body)
@@ -193,7 +193,7 @@ import struct TestKit.Seed
   }
 
   @Test func membersOfUnnamedStructuresAreFoundBesideTheirInteger() throws {
-    let layout = BodyLayout(HVMRecords.pic.fields, BodyContext())
+    let layout = BodySchema(HVMRecords.pic.fields, BodyContext())
     var body = [UInt8](repeating: 0, count: 8)
     try layout.slot("is_master", in: body).set(.unsigned(1), in: &body)
     try layout.slot("mode.poll", in: body).set(.unsigned(1), in: &body)
@@ -202,7 +202,7 @@ import struct TestKit.Seed
     #expect(try layout.slot("is_master", in: body).path == "mode.is_master")
 
     let context = try chain([(2, 0, [UInt8](repeating: 0, count: 1032))])
-    let cpu = BodyLayout(.hvmContext, body: context, BodyContext())
+    let cpu = BodySchema(.hvmContext, body: context, BodyContext())
     let slot = try cpu.slot("CPU[0].pending_type", in: context)
     #expect(slot.path == "CPU[0].pending_event.pending_type" && slot.offset == 8 + 1016)
     // Parts of named integers are not beside them.
@@ -214,7 +214,7 @@ import struct TestKit.Seed
     for (fields, count, width) in [
       (X86PVState.context64, 5168, 8), (X86PVState.context32, 2800, 4),
     ] {
-      let layout = BodyLayout(fields, BodyContext(order: .big))
+      let layout = BodySchema(fields, BodyContext(order: .big))
       var body = [UInt8](repeating: 0, count: count)
       let online = try layout.slot("flags.online", in: body)
       #expect(online.offset == 512 && online.byteCount == width)
@@ -225,21 +225,21 @@ import struct TestKit.Seed
 
   // MARK: - Other values
 
-  @Test func textThatIsNoneIsGivenAsOctets() throws {
-    let layout = BodyLayout(X86PVState.startInfo64, BodyContext())
+  @Test func textThatIsNoneIsGivenAsBytes() throws {
+    let layout = BodySchema(X86PVState.startInfo64, BodyContext())
     var body = [UInt8](repeating: 0, count: 1168)
     let magic = try layout.slot("magic", in: body)
     try magic.set(.text("xen-3.0-x86_64"), in: &body)
     #expect(magic.value(in: body) == .text("xen-3.0-x86_64"))
     body[20] = 1
-    #expect(magic.value(in: body) == .octets([UInt8](body[..<32])))
+    #expect(magic.value(in: body) == .bytes([UInt8](body[..<32])))
     body[20] = 0
     body[3] = 0xFF
-    #expect(magic.value(in: body) == .octets([UInt8](body[..<32])))
+    #expect(magic.value(in: body) == .bytes([UInt8](body[..<32])))
   }
 
-  @Test func reservedOctetsCanBeCleared() throws {
-    let layout = BodyLayout(HVMRecords.cpu.fields, BodyContext())
+  @Test func reservedBytesCanBeCleared() throws {
+    let layout = BodySchema(HVMRecords.cpu.fields, BodyContext())
     var body = [UInt8](repeating: 0xFF, count: 1032)
     try layout.slot("pad0", in: body).set(.unsigned(0), in: &body)
     #expect([UInt8](body[1028...]) == [0, 0, 0, 0] && body[1027] == 0xFF)
@@ -253,7 +253,7 @@ import struct TestKit.Seed
       entry.append(integer: value)
     }
     let body = try chain([(20, 1, entry)])
-    let layout = BodyLayout(.hvmContext, body: body, BodyContext())
+    let layout = BodySchema(.hvmContext, body: body, BodyContext())
     for path in [
       "CPU_MSR[1].msr[MSR_SPEC_CTRL].val", "CPU_MSR.msr[0].val", "CPU_MSR[1].msr.72.val",
     ] {

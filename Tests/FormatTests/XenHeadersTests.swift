@@ -29,7 +29,7 @@ struct XenHeadersTests {
     ),
   ]
 
-  /// What C does not name as the tables do: FXSAVE areas, which are opaque there, octets behind a
+  /// What C does not name as the tables do: FXSAVE areas, which are opaque there, bytes after a
   /// table, bit-fields, and members that 4.17's headers do not have yet.
   static let unnamed = [
     "fpu_ctxt.", "fpu_regs.", "fpu_sse.", "save_area.components", "excess",
@@ -43,14 +43,14 @@ struct XenHeadersTests {
       if type.contains("{") { program.declarations += type + ";\n" }
       program.print("\(table) sizeof", "sizeof(\(name))")
       expected.append("\(table) sizeof \(table == "MSR" ? 8 : byteCount)")
-      let layout = BodyLayout(fields, BodyContext())
+      let layout = BodySchema(fields, BodyContext())
       let body = [UInt8](repeating: 1, count: byteCount)
       layout.walk(body) { leaf in
         guard let path = Self.path(inC: leaf.path) else { return }
         program.print("\(table) \(leaf.path)", "offsetof(\(name), \(path))")
         expected.append("\(table) \(leaf.path) \(leaf.offset)")
-        program.print("\(table) \(leaf.path) octets", "sizeof(((\(name) *)0)->\(path))")
-        expected.append("\(table) \(leaf.path) octets \(leaf.byteCount)")
+        program.print("\(table) \(leaf.path) bytes", "sizeof(((\(name) *)0)->\(path))")
+        expected.append("\(table) \(leaf.path) bytes \(leaf.byteCount)")
       }
     }
     #expect(expected.count > 4000)
@@ -65,8 +65,8 @@ struct XenHeadersTests {
       program.print("\(entry.name) code", "HVM_SAVE_CODE(\(entry.name))")
       expected.append("\(entry.name) code \(entry.number)")
       // The headers may be older than the tables.
-      program.print("\(entry.name) octets", "HVM_SAVE_LENGTH(\(entry.name))")
-      let layout = BodyLayout(entry.fields, BodyContext())
+      program.print("\(entry.name) bytes", "HVM_SAVE_LENGTH(\(entry.name))")
+      let layout = BodySchema(entry.fields, BodyContext())
       let body = [UInt8](repeating: 1, count: Field.fixedByteCount(of: entry.fields) ?? 0)
       layout.walk(body) { leaf in
         guard let path = Self.path(inC: leaf.path), leaf.path != "init", leaf.path != "mode",
@@ -78,8 +78,8 @@ struct XenHeadersTests {
       }
     }
     let lines = try program.run()
-    compare(lines.filter { !$0.contains(" octets ") }, expected)
-    for line in lines where line.contains(" octets ") {
+    compare(lines.filter { !$0.contains(" bytes ") }, expected)
+    for line in lines where line.contains(" bytes ") {
       let words = line.split(separator: " ")
       let entry = try #require(HVMRecords.all.first { $0.name == words[0] })
       #expect(entry.lengths.map(String.init).contains(String(words[2])), "\(line)")

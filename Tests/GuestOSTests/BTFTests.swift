@@ -73,7 +73,7 @@ import Testing
     #expect(part.offset == 4 && part.bitShift == 2 && part.bitCount == 3)
   }
 
-  /// A module's types go on after its kernel's, and so do its strings.
+  /// A module's types continue after its kernel's, and so do its strings.
   @Test func modules() throws {
     var kernel = BTFWriter()
     let int = kernel.integer("int", 4)

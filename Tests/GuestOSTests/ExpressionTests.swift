@@ -1,5 +1,6 @@
 // Expressions over a kernel's variables, and values as text.
 
+import SystemIO
 import Pages
 import TestKit
 import Testing
@@ -51,7 +52,7 @@ import Testing
       (String(repeating: "*", count: 500), "nested"),
       ("per_cpu(runqueues)", "expected \",\""), ("f(1)", "per_cpu, container_of or sizeof"),
     ] {
-      let error = #expect(throws: PagesError.self) {
+      let error = #expect(throws: XensaveError.self) {
         let value = try linux.evaluate(text)
         _ = try linux.integer(value)
       }

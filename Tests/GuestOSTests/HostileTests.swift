@@ -1,5 +1,6 @@
 // Guests whose memory lies.
 
+import SystemIO
 import Pages
 import TestKit
 import Testing
@@ -53,7 +54,7 @@ import Testing
     let bin = guest.value(entry + guest.layout.offset("dentry", "d_parent"))
     guest.put(bin + guest.layout.offset("dentry", "d_parent"), word(entry))
     let linux = try open(guest)
-    let error = #expect(throws: PagesError.self) { try linux.executable(of: linux.task(10)) }
+    let error = #expect(throws: XensaveError.self) { try linux.executable(of: linux.task(10)) }
     #expect(error?.description.contains("has no end") == true)
     HostileTests.askAll(linux)
   }
@@ -84,7 +85,7 @@ import Testing
       var guest = SyntheticLinux()
       guest.set(try #require(guest.places["ring"]), "printk_ringbuffer", member, value, width: 4)
       let linux = try open(guest)
-      #expect(throws: PagesError.self) { try linux.log() }
+      #expect(throws: XensaveError.self) { try linux.log() }
     }
     // Positions that lie outside of the ring: the line is left out, the others are there.
     var guest = SyntheticLinux()
@@ -114,16 +115,16 @@ import Testing
   @Test func noKernel() throws {
     let guest = SyntheticLinux()
     let pages = PageTable(guest.memory.pages)
-    let none = #expect(throws: PagesError.self) {
+    let none = #expect(throws: XensaveError.self) {
       try LinuxGuest(PagedMemory(pages), [vcpu(root: 0x10_0000)])
     }
     #expect(none?.description.contains("no kernel was found") == true)
-    let legacy = #expect(throws: PagesError.self) { try LinuxGuest(PagedMemory(pages), []) }
+    let legacy = #expect(throws: XensaveError.self) { try LinuxGuest(PagedMemory(pages), []) }
     #expect(legacy?.description.contains("no vCPU is in 64-bit mode") == true)
     // The tables are there, the symbols are not.
     let index = try #require(guest.places["kallsyms_token_index"])
     pages.pages[guest.memory.physical(index) >> 12] = nil
-    let lacking = #expect(throws: PagesError.self) {
+    let lacking = #expect(throws: XensaveError.self) {
       try LinuxGuest(PagedMemory(pages), [vcpu(root: guest.root)])
     }
     #expect(lacking?.description.contains("no Linux kernel was found") == true)

@@ -1,5 +1,6 @@
 // What is read from guests that were made by hand, of all kinds.
 
+import SystemIO
 import Pages
 import TestKit
 import Testing
@@ -22,7 +23,7 @@ import Testing
     ] {
       #expect(try linux.symbol(name) == guest.places[name], "\(name)")
     }
-    #expect(throws: PagesError.self) { try linux.symbol("func_700") }
+    #expect(throws: XensaveError.self) { try linux.symbol("func_700") }
     let clock = try linux.clock()
     #expect(clock.wall == 1_700_000_000)
     #expect(clock.monotonic == 1_000_250_000_000 && clock.sinceBoot == 1_005_250_000_000)
@@ -52,7 +53,7 @@ import Testing
       #expect(task.cpu == row.pid % 2)
       #expect(try linux.task(row.pid) == task)
     }
-    #expect(throws: PagesError.self) { try linux.task(99) }
+    #expect(throws: XensaveError.self) { try linux.task(99) }
     #expect(try linux.running(onCPU: 1).pid == 13)
     let hung = try linux.hung(seconds: 120)
     #expect(hung.items.map(\.task.pid) == [10])
@@ -71,7 +72,7 @@ import Testing
     #expect(task.virtualPages == 300)
     #expect(task.residentPages == (options.types.hasCounters ? 20 + 30 + 4 + 4 : 54))
     #expect(try linux.read(of: task, 0x7FF8, 5) == Array("hangs".utf8))
-    #expect(throws: PagesError.self) { try linux.read(of: task, 0x9000, 1) }
+    #expect(throws: XensaveError.self) { try linux.read(of: task, 0x9000, 1) }
     let maps = try linux.maps(of: task)
     #expect(maps.problem == nil)
     #expect(
@@ -113,7 +114,7 @@ import Testing
     let linux = try open(options.guest)
     #expect(!linux.hasTypes)
     #expect(try linux.log().items.map(\.text) == SyntheticLinux.log.map(\.text))
-    let error = #expect(throws: PagesError.self) { try linux.tasks() }
+    let error = #expect(throws: XensaveError.self) { try linux.tasks() }
     #expect(
       error?.description.contains("9.8.7-synthetic without BTF") == true,
       "\(String(describing: error))")

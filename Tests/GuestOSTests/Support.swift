@@ -1,3 +1,4 @@
+import SystemIO
 import Pages
 import TestKit
 
@@ -9,8 +10,8 @@ final class PageTable: PageSource {
   var pages: [UInt64: [UInt8]]
   init(_ pages: [UInt64: [UInt8]]) { self.pages = pages }
 
-  func contents(of pfn: UInt64) throws(PagesError) -> [UInt8] {
-    guard let page = pages[pfn] else { throw PagesError(.notFound, "no page \(pfn)") }
+  func contents(of pfn: UInt64) throws -> [UInt8] {
+    guard let page = pages[pfn] else { throw XensaveError(.notFound, "no page \(pfn)") }
     return page
   }
 }
@@ -29,7 +30,7 @@ func vcpu(
       data[offset + byte] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(byte)))
     }
   }
-  guard let vcpu = VCPU(hvm: data, instance: number) else { throw PagesError(.usage, "no vCPU") }
+  guard let vcpu = VCPU(hvm: data, instance: number) else { throw XensaveError(.usage, "no vCPU") }
   return vcpu
 }
 

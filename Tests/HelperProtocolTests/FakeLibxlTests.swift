@@ -36,7 +36,7 @@ final class FakeLibxl {
     for answer in answers { try peer().reply(answer) }
   }
 
-  /// All that was said up to now, behind a last word that ends it.
+  /// All that was said up to now, after a last word that ends it.
   func heard() throws -> [HelperMessage] {
     let mark = HelperMessage.log(.debug, context: "test", "end")
     try channel.send(mark)
@@ -94,10 +94,10 @@ extension Source {
       Issue.record("message \(index): expected \(pair.1), got \(pair.0)")
       break
     }
-    let octets = { (messages: [HelperMessage]) in
+    let bytes = { (messages: [HelperMessage]) in
       messages.reduce(into: [UInt8]()) { $0 += $1.encoded(.xen414) ?? [] }
     }
-    #expect(octets(heard) == octets(recorded))
+    #expect(bytes(heard) == bytes(recorded))
   }
 
   /// Remus: suspend, postcopy and checkpoint in turn, as often as libxl says yes.
@@ -116,21 +116,21 @@ extension Source {
         self.inner = inner
         self.domain = domain
       }
-      func postcopy() throws(LiveError) -> Bool {
+      func postcopy() throws -> Bool {
         try domain.resume()
         return try inner.postcopy()
       }
-      func checkpoint(_ count: Int) throws(LiveError) -> Bool {
+      func checkpoint(_ count: Int) throws -> Bool {
         let isGoingOn = try inner.checkpoint(count)
         if isGoingOn { try domain.suspend() }
         return isGoingOn
       }
     }
     let helped = HelpedDomain(domain, id: 1, channel: libxl.channel)
-    let policy = FunctionPolicy { stats in
-      // libxl suspends the domain behind the scenes, when it is asked to.
+    let policy = ClosurePolicy { stats in
+      // libxl suspends the domain after the scenes, when it is asked to.
       if !stats.isBeforeRound { try? domain.suspend() }
-      return stats.isBeforeRound ? .proceed : .stopAndCopy
+      return stats.isBeforeRound ? .continuePrecopy : .stopAndCopy
     }
     let result = try Save(
       helped, to: sink(),
@@ -150,10 +150,10 @@ extension Source {
     let domain = try SimDomain(SimDomain.Configuration(frameCount: 600))
     let libxl = try FakeLibxl(answers: answers, callbacks: FakeLibxlTests.saving)
     let helped = HelpedDomain(domain, id: 1, channel: libxl.channel)
-    let error = #expect(throws: LiveError.self) {
-      try Save(helped, to: sink(), mode: .live(BuiltinPolicy()), clock: domain.clock).run()
+    let error = #expect(throws: XensaveError.self) {
+      try Save(helped, to: sink(), mode: .live(XenDefaultPolicy()), clock: domain.clock).run()
     }
-    #expect(error?.code == code)
+    #expect(error?.word == code)
     #expect(!domain.isLogDirtyOn && domain.callCounts[.resume] == nil)
     let kinds = try libxl.heard().map(\.kind)
     #expect(
@@ -171,8 +171,8 @@ extension Source {
     close(ends[1])
     let channel = HelperChannel(
       output: try sink(), input: Source.taking(ends[0]), release: .xen414, callbacks: [.suspend])
-    let error = #expect(throws: HelperError.self) { try channel.call(.suspend) }
-    #expect(error?.kind == .noReply && error?.exitStatus == 254)
+    let error = #expect(throws: XensaveError.self) { try channel.call(.suspend) }
+    #expect(error?.code == .noReply)
   }
 
   /// What libxl is not asked for must not be called: a helper that waits would wait for ever.
@@ -190,18 +190,18 @@ extension Source {
     let domain = try SimDomain(SimDomain.Configuration(frameCount: 3000))
     let number = open("/dev/null", O_WRONLY | O_CLOEXEC)
     let sink = Sink(try Descriptor(taking: number, path: "stream"), path: "stream")
-    let policy = FunctionPolicy { stats in
+    let policy = ClosurePolicy { stats in
       if !stats.isBeforeRound {
         domain.write(5, 1)
         #expect(HelperAbort.divert(number))
       }
-      return .proceed
+      return .continuePrecopy
     }
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(domain, to: sink, mode: .live(policy), clock: domain.clock).run()
     }
-    #expect(error?.code == "ebadf")
-    #expect(error?.step == .precopy(round: 1))
+    #expect(error?.word == "ebadf")
+    #expect(error?.stage == "\(Step.precopy(round: 1))")
     #expect(!domain.isLogDirtyOn && domain.shutdown == nil)
   }
 

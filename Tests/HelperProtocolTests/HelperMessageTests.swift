@@ -41,13 +41,13 @@ struct Recording: CustomTestStringConvertible, Sendable {
 }
 
 @Suite struct HelperMessageTests {
-  /// Decoded and encoded again, every recorded message is what it was, octet for octet.
-  @Test(arguments: Recording.all) func octetForOctet(recording: Recording) throws {
+  /// Decoded and encoded again, every recorded message is what it was, byte for byte.
+  @Test(arguments: Recording.all) func byteForByte(recording: Recording) throws {
     let messages = try recording.messages()
     #expect(messages.count > 20)
     let encoded = messages.reduce(into: [UInt8]()) { $0 += $1.encoded(.xen414) ?? [] }
     #expect(encoded == (try recording.file("to_libxl")))
-    // One answer of four octets to each message that has one; libxl that dies owes the last.
+    // One answer of four bytes to each message that has one; libxl that dies owes the last.
     let replies = messages.count { $0.hasReply }
     let answered = try recording.file("from_libxl").count / 4
     #expect(replies == answered || (recording.name == "pv-remus.0" && replies == answered + 1))
@@ -107,7 +107,7 @@ struct Recording: CustomTestStringConvertible, Sendable {
     }
   }
 
-  /// Every prefix of a message, and every message with an octet too many, is refused.
+  /// Every prefix of a message, and every message with a byte too many, is refused.
   @Test(arguments: [
     HelperMessage.log(.error, number: 2, context: "xc", "no"), .progress("x", done: 1, total: 2),
     .suspend, .restoreResults(store: 1, console: 2), .complete(result: 0, number: 0),
@@ -173,14 +173,14 @@ struct Recording: CustomTestStringConvertible, Sendable {
       let guessed = try HelperArguments(parsing: words)
       #expect(guessed.release == (release == .xen46 ? .xen410 : release))
       for wrong in [Array(words.dropLast()), words + ["1"]] {
-        let error = #expect(throws: HelperError.self) {
+        let error = #expect(throws: XensaveError.self) {
           try HelperArguments(parsing: wrong, release: release)
         }
-        #expect(error?.exitStatus == 255)
+        #expect(error?.code == .usage)
       }
     }
-    #expect(throws: HelperError.self) { try HelperArguments(parsing: []) }
-    #expect(throws: HelperError.self) {
+    #expect(throws: XensaveError.self) { try HelperArguments(parsing: []) }
+    #expect(throws: XensaveError.self) {
       try HelperArguments(parsing: ["--save-domain", "x", "1", "1", "1", "1", "1"])
     }
   }

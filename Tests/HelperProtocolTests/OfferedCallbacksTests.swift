@@ -1,5 +1,6 @@
 // What libxl's command line does not offer is an error of the save, and no trap.
 
+import SystemIO
 import HelperProtocol
 import Live
 import SimDomain
@@ -12,8 +13,8 @@ import Testing
   ])
   func whatIsNotOfferedIsNotAsked(message: HelperMessage) throws {
     let libxl = try FakeLibxl(answers: [], callbacks: [])
-    let error = #expect(throws: HelperError.self) { _ = try libxl.channel.call(message) }
-    #expect(error?.problem.contains(message.kind.rawValue) == true)
+    let error = #expect(throws: XensaveError.self) { _ = try libxl.channel.call(message) }
+    #expect(error?.message.contains(message.kind.rawValue) == true)
     // libxl is still there, and is told how it ended.
     #expect(libxl.channel.lost == nil)
     #expect(try libxl.heard().isEmpty)
@@ -23,7 +24,7 @@ import Testing
     let libxl = try FakeLibxl(answers: [], callbacks: [])
     let domain = HelpedDomain(
       try SimDomain(SimDomain.Configuration(frameCount: 16)), id: 1, channel: libxl.channel)
-    #expect(throws: LiveError.self) { try domain.suspend() }
-    #expect(throws: LiveError.self) { try domain.switchEmulatorLogDirty(true) }
+    #expect(throws: XensaveError.self) { try domain.suspend() }
+    #expect(throws: XensaveError.self) { try domain.switchEmulatorLogDirty(true) }
   }
 }

@@ -22,8 +22,8 @@ final class Folder {
   init(_ files: [String: String] = [:]) throws {
     // Helpers and filters may go while a test writes to them.
     signal(SIGPIPE, SIG_IGN)
-    path = try Surroundings.temporaryFolder()
-    for (name, text) in files { try Surroundings.create("\(path)/\(name)", text) }
+    path = try FileSystem.temporaryFolder()
+    for (name, text) in files { try FileSystem.create("\(path)/\(name)", text) }
   }
 
   deinit { _ = system("rm -r '\(path)'") }
@@ -83,7 +83,7 @@ final class Folder {
     ("os.execute 'true'", "execute"), ("return { filter = require 'evil' }", "evil"),
   ])
   func broken(text: String, problem: String) throws {
-    let error = #expect(throws: LiveError.self) { try Self.load(["a.lua": text]) }
+    let error = #expect(throws: XensaveError.self) { try Self.load(["a.lua": text]) }
     #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
     #expect(error?.description.contains("\n") == false)
   }
@@ -93,7 +93,7 @@ final class Folder {
     let path = folder.path + "/a.lua"
     func problem() -> String? {
       do { _ = try HelperConfiguration(folder: folder.path, Self.facts, .save) } catch {
-        return error.description
+        return "\(error)"
       }
       return nil
     }
@@ -183,7 +183,7 @@ final class Folder {
   }
 
   /// Only where there is nothing of that name there is no configuration. Whatever else keeps it from
-  /// being read, the save must not go on without its filters.
+  /// being read, the save must not continue without its filters.
   @Test(arguments: ["dangling", "loop", "file", "below", "fifo"])
   func unreadableFoldersFailClosed(kind: String) throws {
     let folder = try Folder()
@@ -191,13 +191,13 @@ final class Folder {
     switch kind {
     case "dangling": #expect(symlink("\(folder.path)/nothing", path) == 0)
     case "loop": #expect(symlink(path, path) == 0)
-    case "file": try Surroundings.create(path, "")
+    case "file": try FileSystem.create(path, "")
     case "below":
-      try Surroundings.create(path, "")
+      try FileSystem.create(path, "")
       path += "/xensave.d"
     default: #expect(mkfifo(path, 0o600) == 0)
     }
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       _ = try HelperConfiguration(folder: path, ConfigurationTests.facts, .save)
     }
     let text = error?.description ?? ""
@@ -211,7 +211,7 @@ final class Folder {
   @Test func filesThatAreNone() throws {
     let folder = try Folder()
     #expect(mkfifo("\(folder.path)/a.lua", 0o600) == 0)
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       _ = try HelperConfiguration(folder: folder.path, ConfigurationTests.facts, .save)
     }
     #expect(error?.description.contains("expected a file") == true)
@@ -222,7 +222,7 @@ final class Folder {
     let folder = try Folder([
       "a.lua": "return { policy = { precopy = function() return 'stop' end } }\nend, function()"
     ])
-    #expect(throws: LiveError.self) {
+    #expect(throws: XensaveError.self) {
       _ = try HelperConfiguration(folder: folder.path, ConfigurationTests.facts, .save)
     }
     let good = try Folder([

@@ -1,4 +1,4 @@
-// A restore of checkpoints whose sender dies: it ends, with the last complete one, behind filters too.
+// A restore of checkpoints whose sender dies: it ends, with the last complete one, after filters too.
 
 import Format
 import Glibc
@@ -17,18 +17,18 @@ import Testing
 private final class RemusHost: HelperHost {
   private(set) var count = 0
 
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts {
+  func facts(_ id: UInt32) throws -> HelperFacts {
     HelperFacts(id: id, name: "web1", type: "pvh")
   }
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? { nil }
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? { nil }
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) { throw LiveError(.unsuitable, "not here") }
+  ) throws { throw XensaveError(.unsuitable, "not here") }
 
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) {
+  ) throws -> (store: UInt64, console: UInt64) {
     do {
       let source = try Source(
         Descriptor(taking: descriptor, path: "stream", isOwned: false, isStream: true),
@@ -40,13 +40,13 @@ private final class RemusHost: HelperHost {
         switch callbacks.checkpoint?() {
         case 1: continue
         case 2: return (1, 2)
-        default: throw LiveError(.checkpoint, 0, "libxl failed")
+        default: throw XensaveError(.checkpoint, 0, "libxl failed")
         }
       }
-    } catch let error as LiveError {
+    } catch let error as XensaveError {
       throw error
     } catch {
-      if count == 0 { throw LiveError(.unsuitable, "\(error)") }
+      if count == 0 { throw XensaveError(.unsuitable, "\(error)") }
     }
     return (1, 2)
   }
@@ -141,19 +141,19 @@ private final class RemusHost: HelperHost {
     let writing = pipe[1]
     // What is left of the stream is never written, and the end stays open until the restore is over.
     let writer = TestThread {
-      bytes[..<ends[1]].withUnsafeBytes { octets in
+      bytes[..<ends[1]].withUnsafeBytes { buffer in
         var done = 0
-        while done < octets.count {
-          let count = Glibc.write(writing, octets.baseAddress! + done, octets.count - done)
+        while done < buffer.count {
+          let count = Glibc.write(writing, buffer.baseAddress! + done, buffer.count - done)
           if count <= 0 { return }
           done += count
         }
       }
     }
     // A restore that waits for ever is let go, and seen to have been.
-    let guardian = Watchdog(seconds: 50) { close(writing) }
+    let crashGuard = Watchdog(seconds: 50) { close(writing) }
     let (manager, host) = try restore(pipe[0], filtered: filtered, failover: 2)
-    #expect(guardian.end(), "the restore waited for a sender that keeps its end open")
+    #expect(crashGuard.end(), "the restore waited for a sender that keeps its end open")
     writer.join()
     close(writing)
     close(pipe[0])

@@ -114,30 +114,27 @@ final class SimHelperHost: HelperHost {
   var name = "web1"
   init(_ domain: SimDomain) { simulated = domain }
 
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts {
+  func facts(_ id: UInt32) throws -> HelperFacts {
     HelperFacts(
       id: id, name: name, type: simulated.configuration.guest == .x86PV ? "pv" : "pvh")
   }
 
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? { simulated }
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? { simulated }
 
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) { throw LiveError(.unsuitable, "not here") }
+  ) throws { throw XensaveError(.unsuitable, "not here") }
 
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) {
-    let source: Source
-    do {
-      source = try Source(
-        Descriptor(taking: descriptor, path: "stream", isOwned: false, isStream: true),
-        path: "stream")
-    } catch { throw LiveError(.system(error), error.description) }
+  ) throws -> (store: UInt64, console: UInt64) {
+    let source = try Source(
+      Descriptor(taking: descriptor, path: "stream", isOwned: false, isStream: true),
+      path: "stream")
     let result = try Restore(source, into: simulated).run()
     if callbacks.staticDataDone?(0) ?? 0 != 0 {
-      throw LiveError(.staticDataDone, 0, "libxl could not use the static data")
+      throw XensaveError(.staticDataDone, 0, "libxl could not use the static data")
     }
     return (result.storePFN ?? 0, result.consolePFN ?? 0)
   }

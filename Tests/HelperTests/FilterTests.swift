@@ -56,7 +56,7 @@ import Testing
     #expect(try read(plain) == read(filtered))
   }
 
-  /// Remus: what libxl writes between checkpoints stands behind what the filters let through.
+  /// Remus: what libxl writes between checkpoints stands after what the filters let through.
   @Test func checkpoints() throws {
     let folder = try Folder(["f.lua": Self.scrub])
     let run = try HelperRun(.remus)
@@ -101,7 +101,7 @@ import Testing
     run.expectUntouched(text)
   }
 
-  /// The stream's end cannot be written, behind filters: the errno is that of the disk.
+  /// The stream's end cannot be written, after filters: the errno is that of the disk.
   @Test func fullDisk() throws {
     let folder = try Folder(["f.lua": Self.scrub])
     let run = try HelperRun(.save, to: open("/dev/full", O_WRONLY))
@@ -111,10 +111,10 @@ import Testing
     #expect(
       run.manager.messages.last { $0.kind == .complete }?.number(1) == UInt64(ENOSPC),
       "\(run.manager.lines(.error))")
-    run.expectUntouched("full disk behind filters")
+    run.expectUntouched("full disk after filters")
   }
 
-  /// A filter on the way to a restore: it stops behind END, where libxl goes on reading.
+  /// A filter on the way to a restore: it stops after END, where libxl continues reading.
   @Test func restores() throws {
     let saved = try HelperRun(.save)
     #expect(saved.run() == 0)

@@ -102,7 +102,7 @@ final class HelperRun {
   @Test(arguments: Saving.allCases) func eachHookAtEachCall(saving: Saving) throws {
     let whole = try HelperRun(saving)
     _ = whole.run()
-    // Called behind the end only, where a failure is told and the stream is good.
+    // Called after the end only, where a failure is told and the stream is good.
     let isCleaning: Set<Hook> = [.disableLogDirty, .resume]
     for (hook, count) in whole.domain.callCounts.sorted(by: { $0.key.rawValue < $1.key.rawValue })
     where !isCleaning.contains(hook) {
@@ -112,7 +112,7 @@ final class HelperRun {
           .hook(hook), at: call, times: hook == .enableLogDirty ? 2 : 1, number: 12)
         let comment = "\(saving): \(hook.rawValue), call \(call)"
         #expect(run.run() == 0, "\(comment)")
-        // What fails behind the last octet only: the save is good, and a line says so.
+        // What fails after the last byte only: the save is good, and a line says so.
         if run.manager.result == 0 {
           #expect(
             run.manager.lines(.warn).contains { $0.contains(hook.rawValue) }
@@ -188,7 +188,7 @@ final class HelperRun {
         continue
       }
       #expect(run.manager.result == -1)
-      run.expectUntouched("\(saving), EPIPE behind \(limit)")
+      run.expectUntouched("\(saving), EPIPE after \(limit)")
     }
   }
 
@@ -222,7 +222,7 @@ final class HelperRun {
       run.expectUntouched("\(saving), SIGTERM at call \(instant)")
       #expect(try !run.isImage)
     }
-    // The rest of the instants lie behind the last octet.
+    // The rest of the instants lie after the last byte.
     #expect(failures > 30)
   }
 
@@ -258,8 +258,8 @@ final class DivertingHost: HelperHost {
   }
 
   var clock: any SaveClock { base.clock }
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts { try base.facts(id) }
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? {
+  func facts(_ id: UInt32) throws -> HelperFacts { try base.facts(id) }
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? {
     var left = instant
     return HookedDomain(base.simulated) { [descriptor] _ in
       left -= 1
@@ -269,8 +269,8 @@ final class DivertingHost: HelperHost {
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) {}
+  ) throws {}
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) { (0, 0) }
+  ) throws -> (store: UInt64, console: UInt64) { (0, 0) }
 }

@@ -43,15 +43,15 @@ import Testing
     #expect(trace.rounds.first?.dirtyCount == 2500 && trace.rounds.first?.sentCount == 2300)
     #expect(trace.rounds.last?.kind == .final)
     #expect(trace.suspends.count == 1 && trace.downtime > 0)
-    #expect(Replay(trace, octetsPerSecond: 1_000_000_000) != nil)
-    #expect(Surroundings.names(in: traces.path) == ["web1.trace"])
+    #expect(Replay(trace, bytesPerSecond: 1_000_000_000) != nil)
+    #expect(FileSystem.names(in: traces.path) == ["web1.trace"])
   }
 
   /// A plain `xl save` has no rounds, and does not take the place of a trace that has.
   @Test func standing() throws {
     let run = try run(.save)
     #expect(run.manager.result == 0)
-    #expect(Surroundings.names(in: traces.path) == [])
+    #expect(FileSystem.names(in: traces.path) == [])
   }
 
   @Test func remus() throws {
@@ -93,7 +93,7 @@ import Testing
     #expect(run.manager.result == -1)
     let trace = try trace()
     #expect(trace.outcome == "aborted")
-    // The simulated time stands still here: nothing is dirty behind the first round.
+    // The simulated time stands still here: nothing is dirty after the first round.
     #expect(trace.rounds.map(\.number) == [0])
   }
 
@@ -126,7 +126,7 @@ import Testing
     #expect(trace.rounds.map(\.number) == [0, 1])
     #expect(zip(trace.rounds, trace.rounds.dropFirst()).allSatisfy { $0.end <= $1.begin })
     #expect(trace.suspends.count == 1)
-    #expect(Replay(trace, octetsPerSecond: 1_000_000_000) != nil)
+    #expect(Replay(trace, bytesPerSecond: 1_000_000_000) != nil)
   }
 
   /// A trace that cannot be had is a line in the log, and stops nothing.
@@ -136,7 +136,7 @@ import Testing
     #expect(run.manager.result == 0)
     #expect(run.manager.lines(.warn).count == 1)
     #expect(run.manager.lines(.warn).first?.hasSuffix("no trace is recorded") == true)
-    #expect(Surroundings.names(in: traces.path) == [])
+    #expect(FileSystem.names(in: traces.path) == [])
     chmod(traces.path, 0o755)
     rmdir(traces.path)
     run = try self.run(.migrate)
@@ -159,7 +159,7 @@ import Testing
     ("5", "trace: expected a string"),
   ])
   func badPaths(text: String, problem: String) throws {
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try ConfigurationTests.load(["a.lua": "return { trace = \(text) }"])
     }
     #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
@@ -174,36 +174,36 @@ private final class DelegatingHost: HelperHost {
   private let base: SimHelperHost
   init(_ domain: SimDomain) { base = SimHelperHost(domain) }
 
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts { try base.facts(id) }
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? { nil }
+  func facts(_ id: UInt32) throws -> HelperFacts { try base.facts(id) }
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? { nil }
 
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) {
+  ) throws {
     var policy = policy
     policy.begin(
       DomainInfo(
         id: 1, guest: .x86PV, pageCount: 900, onlineVCPUs: [0], xenMajor: 4, xenMinor: 17),
       frameCount: 1000)
     var recorder = PrecopyRecorder(frameCount: 1000)
-    func decide(_ iteration: Int, _ written: Int, _ dirty: Int?) -> Verdict {
+    func decide(_ iteration: Int, _ written: Int, _ dirty: Int?) -> PrecopyDecision {
       recorder.decide(
         &policy, iteration: iteration, totalWritten: written, dirtyCount: dirty,
         now: { monotonicNanoseconds() })
     }
-    #expect(decide(0, 0, 1000) == .proceed)
+    #expect(decide(0, 0, 1000) == .continuePrecopy)
     SystemIO.sleep(nanoseconds: 1_000_000)
-    #expect(decide(1, 1000, nil) == .proceed)
+    #expect(decide(1, 1000, nil) == .continuePrecopy)
     // Few enough for the builtin policy to stop, and sent all the same.
     #expect(decide(1, 1000, 30) == .stopAndCopy)
     SystemIO.sleep(nanoseconds: 1_000_000)
-    guard callbacks.suspend?() == true else { throw LiveError(.suspend, 5, "no") }
+    guard callbacks.suspend?() == true else { throw XensaveError(.suspend, 5, "no") }
     policy.suspended(recorder.stats)
     policy.end(.complete)
   }
 
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) { (0, 0) }
+  ) throws -> (store: UInt64, console: UInt64) { (0, 0) }
 }

@@ -116,7 +116,7 @@ private final class StalledHelper {
     return "\(words[0]) \(words[11]) \(words[12])"
   }
 
-  /// The wait status; nil where it goes on after a minute.
+  /// The wait status; nil where it continues after a minute.
   func end() -> Int32? {
     var status: Int32 = 0
     for _ in 0..<6000 {
@@ -219,12 +219,12 @@ private final class StalledHelper {
     ])
     let helper = try StalledHelper(Self.restore, folder: folder.path)
     let sender = TestThread { [stream = helper.stream] in
-      for piece in [image[..<100_000], image[100_000...]] {
-        var left = Array(piece)
+      for chunk in [image[..<100_000], image[100_000...]] {
+        var left = Array(chunk)
         while !left.isEmpty, case let count = write(stream, left, left.count), count > 0 {
           left.removeFirst(count)
         }
-        if piece.startIndex == 0 {
+        if chunk.startIndex == 0 {
           sleep(nanoseconds: (HelperFilter.deadline + 1500) * 1_000_000)
         }
       }
@@ -245,7 +245,7 @@ private final class StalledHelper {
       _ = try HelperConfiguration(
         folder: folder.path, HelperFacts(id: 7, name: "web1", type: "pvh"), .save)
       Issue.record("it was read")
-    } catch { #expect(error.description.contains("expected a file"), "\(error)") }
+    } catch { #expect("\(error)".contains("expected a file"), "\(error)") }
   }
 }
 
@@ -294,11 +294,11 @@ private final class StalledHelper {
       let time = FilterTime()
       time.begin()
       let watch = try? FilterWatch(time, limit: 50_000_000, ends: ends)
-      var octet: UInt8 = 0
+      var byte: UInt8 = 0
       var entry = pollfd(fd: other, events: Int16(POLLIN), revents: 0)
       while poll(&entry, 1, 0) == 0 {}
       // The other end of the stream has ended.
-      #expect(read(other, &octet, 1) == 0)
+      #expect(read(other, &byte, 1) == 0)
       #expect(watch?.isStuck == true)
       answer.isDone = true
     }

@@ -26,8 +26,8 @@ enum Checkout {
     #expect(go.count == 44)
     let folder = try Folder(["f.lua": "return function() end"])
     let received = TemporaryFile()
-    // The receiver says "received" behind the image, waits for 44 octets and answers.
-    try Surroundings.create(
+    // The receiver says "received" after the image, waits for 44 bytes and answers.
+    try FileSystem.create(
       folder.path + "/receiver",
       """
       #!/bin/sh
@@ -71,7 +71,7 @@ enum Checkout {
         rest = rest.dropFirst(count)
       }
     }
-    // The receiver has all of the image while the pipe is open, before anything stands behind it.
+    // The receiver has all of the image while the pipe is open, before anything stands after it.
     #expect(try reader.read(33) == Array("domain received, ready to unpause".utf8))
     sending.join()
     try writer?.write(go)
@@ -98,7 +98,7 @@ enum Checkout {
   /// here: the real one reads /etc.)
   @Test(arguments: [(0, true), (1, false)]) func libvirtCancels(code: Int, isGood: Bool) throws {
     let folder = try Folder()
-    try Surroundings.create(
+    try FileSystem.create(
       folder.path + "/xensave-lua", "#!/bin/sh\necho \"$@\" > \(folder.path)/words\nexit \(code)\n",
       mode: 0o755)
     let command =
@@ -113,7 +113,7 @@ enum Checkout {
   @Test func shippedConfiguration() throws {
     let from = Checkout.path + "/lua/hooks/xensave.d"
     var files: [String: String] = [:]
-    for name in Surroundings.names(in: from) ?? [] {
+    for name in FileSystem.names(in: from) ?? [] {
       files[name] = String(
         decoding: try Source(opening: "\(from)/\(name)").read(1 << 20), as: UTF8.self)
     }
@@ -138,6 +138,6 @@ enum Checkout {
     #expect(run.manager.result == 0)
     #expect(run.manager.lines(.warn).isEmpty, "\(run.manager.lines(.warn))")
     #expect(try run.isImage)
-    #expect(Surroundings.names(in: traces.path)?.count == 1)
+    #expect(FileSystem.names(in: traces.path)?.count == 1)
   }
 }

@@ -18,9 +18,9 @@ import Testing
 /// A file defines `attack`, or `opts`, or both; what is done with them is put after it.
 enum Hostile {
   static let folder = Checkout.path + "/Tests/Fixtures/hostile-lua"
-  static let names: [String] = (Surroundings.names(in: folder) ?? [])
+  static let names: [String] = (FileSystem.names(in: folder) ?? [])
     .filter { $0.hasSuffix(".lua") }.map { String($0.dropLast(4)) }.sorted()
-  /// Those that go on until they are stopped.
+  /// Those that continue until they are stopped.
   static let loops = names.filter { $0.hasPrefix("loop-in-") && $0 != "loop-in-c" }
   /// Those that only a deadline around the thread ends.
   static let stuck = ["search-for-ever"]
@@ -85,9 +85,9 @@ private enum Limited {
   // MARK: - In a sandbox, with all the time they want
 
   private static func sandbox() throws -> SandboxThread<LuaReference> {
-    try SandboxThread<LuaReference>(deadline: 60_000_000_000) { state throws(LuaError) in
+    try SandboxThread<LuaReference>(deadline: 60_000_000_000) { state in
       try SandboxModule.bind(state, [:])
-    } make: { state throws(LuaError) in
+    } make: { state in
       state.frame.push(true)
       defer { state.frame.pop() }
       return state.frame.reference(-1)
@@ -99,7 +99,7 @@ private enum Limited {
   ) throws -> LuaError? {
     let text = try Hostile.text(name, "if attack then attack() end return opts")
     do throws(LuaError) {
-      try sandbox.call(deadline: deadline) { _, state throws(LuaError) in
+      try sandbox.call(deadline: deadline) { _, state in
         try state.load(Array(text.utf8), name: "@\(name).lua")
         try state.call(0, results: 1)
         defer { state.frame.pop() }
@@ -111,7 +111,7 @@ private enum Limited {
     } catch { return error }
   }
 
-  /// What ends by itself ends with an error, within its memory, and its sandbox can go on.
+  /// What ends by itself ends with an error, within its memory, and its sandbox can continue.
   @Test(arguments: Hostile.others) func endsInASandbox(name: String) throws {
     let sandbox = try Self.sandbox()
     let error = try #require(try Self.attack(name, sandbox, deadline: 60_000_000_000))

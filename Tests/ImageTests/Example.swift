@@ -11,10 +11,10 @@ struct Example: Sendable, CustomTestStringConvertible {
   /// Where the rule's finding points.
   let offset: Int
 
-  /// `piece` and `delta` say where the finding points: so many octets into that piece of the bad
+  /// `chunk` and `delta` say where the finding points: so many bytes into that chunk of the bad
   /// image; of a record, 0 is its type, 4 its length and 8 its body.
   init(
-    _ rule: String, _ good: StreamBuilder, at piece: String, _ delta: Int = 0,
+    _ rule: String, _ good: StreamBuilder, at chunk: String, _ delta: Int = 0,
     _ change: (inout StreamBuilder) -> Void
   ) {
     self.rule = rule
@@ -22,7 +22,7 @@ struct Example: Sendable, CustomTestStringConvertible {
     var bad = good
     change(&bad)
     self.bad = bad
-    offset = bad.offset(of: piece) + delta
+    offset = bad.offset(of: chunk) + delta
   }
 
   var testDescription: String { rule }

@@ -3,7 +3,7 @@
 import TestKit
 
 extension Example {
-  private static func xenstore(_ strings: [String]) -> StreamBuilder.Piece {
+  private static func xenstore(_ strings: [String]) -> StreamBuilder.Chunk {
     StreamBuilder.xenstore(strings)
   }
 
@@ -67,7 +67,7 @@ extension Example {
 
   static let ending = [
     Example("libxc-context.missing", .hvm(), at: "libxl END", 8) {
-      $0.pieces.removeAll { !["xl", "libxl", "libxl END"].contains($0.name) }
+      $0.chunks.removeAll { !["xl", "libxl", "libxl END"].contains($0.name) }
     },
     Example("checkpoint.plain", .remus(guest: 1), at: "CHECKPOINT") {
       $0.add(StreamBuilder.record("END", 0))

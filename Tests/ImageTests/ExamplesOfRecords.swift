@@ -3,7 +3,7 @@
 import TestKit
 
 extension Example {
-  private static func unknown(_ type: UInt32, _ body: [UInt8] = []) -> StreamBuilder.Piece {
+  private static func unknown(_ type: UInt32, _ body: [UInt8] = []) -> StreamBuilder.Chunk {
     StreamBuilder.record("unknown", type, body)
   }
 

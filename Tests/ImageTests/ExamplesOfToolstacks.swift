@@ -3,7 +3,7 @@
 import TestKit
 
 extension Example {
-  private static func xml(_ text: String, count: UInt32? = nil) -> StreamBuilder.Piece {
+  private static func xml(_ text: String, count: UInt32? = nil) -> StreamBuilder.Chunk {
     StreamBuilder.libvirt(xml: Array(text.utf8), count: count)
   }
 
@@ -62,9 +62,9 @@ extension Example {
       $0.insert(.init("gpu", [1, 2, 3]), after: "Demu")
     },
     Example("xenopsd.no-libxc", .suspendImage(), at: "End_of_image", 16) { image in
-      for piece in image.pieces where !["signature", "Xenops", "End_of_image"].contains(piece.name)
+      for chunk in image.chunks where !["signature", "Xenops", "End_of_image"].contains(chunk.name)
       {
-        image.remove(piece.name)
+        image.remove(chunk.name)
       }
     },
   ]

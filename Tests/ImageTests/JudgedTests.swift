@@ -13,9 +13,9 @@ import Testing
     let kind: String
     /// What verify has to say.
     let isGood: Bool
-    /// What Xen said: refused, hangs, restored, lives or stands (restored, and then it did not go on).
+    /// What Xen said: refused, hangs, restored, lives or stands (restored, and then it did not continue).
     let outcome: String
-    let pieces: [Substring]
+    let chunks: [Substring]
     let changes: String
     let remark: String
 
@@ -26,7 +26,7 @@ import Testing
       kind = String(words[0])
       isGood = words[1] == "good"
       outcome = String(words[2])
-      pieces = Array(words[3...])
+      chunks = Array(words[3...])
       changes = String(parts[1])
       remark = String(parts[2])
     }
@@ -43,18 +43,18 @@ import Testing
     }
   }
 
-  /// The bytes of pieces: OFFSET+LENGTH of the base, =HEX, or COUNT*HEX, one byte again and again.
-  static func bytes(_ pieces: [Substring], of base: [UInt8]) throws -> [UInt8] {
+  /// The bytes of chunks: OFFSET+LENGTH of the base, =HEX, or COUNT*HEX, one byte again and again.
+  static func bytes(_ chunks: [Substring], of base: [UInt8]) throws -> [UInt8] {
     var out: [UInt8] = []
-    for piece in pieces {
-      if piece.first == "=" {
-        out += hex(String(piece.dropFirst()))
-      } else if let star = piece.firstIndex(of: "*") {
-        let count = try #require(Int(piece[..<star]))
-        let byte = hex(String(piece[piece.index(after: star)...]))[0]
+    for chunk in chunks {
+      if chunk.first == "=" {
+        out += hex(String(chunk.dropFirst()))
+      } else if let star = chunk.firstIndex(of: "*") {
+        let count = try #require(Int(chunk[..<star]))
+        let byte = hex(String(chunk[chunk.index(after: star)...]))[0]
         out += [UInt8](repeating: byte, count: count)
       } else {
-        let numbers = piece.split(separator: "+").compactMap { Int($0) }
+        let numbers = chunk.split(separator: "+").compactMap { Int($0) }
         try #require(numbers.count == 2)
         out += base[numbers[0]..<numbers[0] + numbers[1]]
       }
@@ -62,7 +62,7 @@ import Testing
     return out
   }
 
-  /// A list, and the image that its pieces are of: the first line says how to make that of a fixture.
+  /// A list, and the image that its chunks are of: the first line says how to make that of a fixture.
   static func list(_ name: String) throws -> (base: [UInt8], mutants: [Mutant]) {
     let text = String(
       decoding: try Source(opening: fixtures + "judged/" + name).read(64 << 20), as: UTF8.self)
@@ -80,7 +80,7 @@ import Testing
     #expect(try verify(base).isGood(isStrict: true))
     #expect(mutants.count > 50)
     for mutant in mutants {
-      let file = TemporaryFile(try Self.bytes(mutant.pieces, of: base))
+      let file = TemporaryFile(try Self.bytes(mutant.chunks, of: base))
       let report = try Verifier(
         Source(opening: file.path), options: .init(readsPages: true)
       ).run()

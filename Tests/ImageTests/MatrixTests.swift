@@ -13,27 +13,27 @@ import Testing
     StreamBuilder.hvm(), .pv(), .pv(width: 4), .hvm(version: 2), .pv().libxc,
   ]
 
-  /// The offsets in the heads of an image: everything but page contents. With `step`, of each piece
-  /// the first 48 octets, and behind them one in so many.
+  /// The offsets in the headers of an image: everything but page contents. With `step`, of each chunk
+  /// the first 48 bytes, and after them one in so many.
   private func headOffsets(_ image: StreamBuilder, step: Int = 1) -> [Int] {
     var start = 0
-    return image.pieces.flatMap { piece in
-      defer { start += piece.bytes.count }
-      return (0..<piece.headByteCount).filter { $0 < 48 || $0.isMultiple(of: step) }
+    return image.chunks.flatMap { chunk in
+      defer { start += chunk.bytes.count }
+      return (0..<chunk.headByteCount).filter { $0 < 48 || $0.isMultiple(of: step) }
         .map { start + $0 }
     }
   }
 
   @Test(arguments: images.indices)
-  func cutAtEveryOctet(index: Int) throws {
+  func cutAtEveryByte(index: Int) throws {
     let image = MatrixTests.images[index]
     let file = TemporaryFile(image.bytes)
-    // The first two are cut at every octet; the others differ from them in few places.
+    // The first two are cut at every byte; the others differ from them in few places.
     for offset in headOffsets(image, step: index < 2 ? 1 : 61).reversed() {
       file.truncate(offset)
       let report = try Verifier(Source(opening: file.path)).run()
       let last = try #require(report.findings.last)
-      // Fewer octets than a header's magic has are no format yet.
+      // Fewer bytes than a header's magic has are no format yet.
       if offset >= Container.peekByteCount {
         #expect(last.ruleID == "stream.truncated", "cut at \(offset): \(report.text)")
         #expect(last.offset == UInt64(offset), "cut at \(offset): \(last)")
@@ -58,7 +58,7 @@ import Testing
     }
   }
 
-  /// Reserved octets: piece, offset, count.
+  /// Reserved bytes: chunk, offset, count.
   static let reserved: [(StreamBuilder, String, Int, Int)] = [
     (.hvm(), "xl", 40, 4), (.hvm(), "libxl", 12, 3), (.hvm(), "image", 16, 1),
     (.hvm(), "image", 18, 6), (.hvm(), "domain", 6, 2), (.hvm(), "X86_MSR_POLICY", 12, 4),
@@ -70,15 +70,15 @@ import Testing
 
   @Test(arguments: reserved.indices)
   func everyReservedBit(row: Int) throws {
-    let (image, piece, offset, count) = MatrixTests.reserved[row]
-    let start = image.offset(of: piece)
+    let (image, chunk, offset, count) = MatrixTests.reserved[row]
+    let start = image.offset(of: chunk)
     let good = image.bytes
     for bit in 0..<8 * count {
       let place = start + offset + bit / 8
       var bytes = good
       bytes[place] ^= 1 << UInt8(bit % 8)
       let report = try verify(bytes)
-      #expect(!report.isGood(isStrict: true), "\(piece) +\(offset + bit / 8), bit \(bit % 8)")
+      #expect(!report.isGood(isStrict: true), "\(chunk) +\(offset + bit / 8), bit \(bit % 8)")
       #expect(report.findings.count == 1, "\(report.text)")
       let found = try #require(report.findings.first)
       #expect(found.offset <= UInt64(place) && found.offset + 8 > UInt64(place), "\(found)")
@@ -99,13 +99,13 @@ import Testing
     #expect(try verify(image).ids == ["page-data.type"])
   }
 
-  @Test func everyPaddingOctet() throws {
+  @Test func everyPaddingByte() throws {
     for count in 1...7 {
-      for octet in 0..<(8 - count) {
+      for byte in 0..<(8 - count) {
         var image = StreamBuilder.hvm()
-        var piece = StreamBuilder.record("EMULATOR_CONTEXT", 3, le32(1, 0) + zeros(count))
-        piece.bytes[16 + count + octet] = 0x80
-        image.replace("EMULATOR_CONTEXT", piece)
+        var chunk = StreamBuilder.record("EMULATOR_CONTEXT", 3, le32(1, 0) + zeros(count))
+        chunk.bytes[16 + count + byte] = 0x80
+        image.replace("EMULATOR_CONTEXT", chunk)
         let report = try verify(image)
         #expect(report.ids == ["record.padding"], "\(report.text)")
       }
@@ -119,22 +119,22 @@ import Testing
   func everyLength(image: StreamBuilder) throws {
     let bytes = image.bytes
     let file = TemporaryFile(bytes)
-    for piece in image.pieces where piece.name == piece.name.uppercased() {
-      let offset = image.offset(of: piece.name) + 4
+    for chunk in image.chunks where chunk.name == chunk.name.uppercased() {
+      let offset = image.offset(of: chunk.name) + 4
       let right = Array(bytes[offset..<offset + 4])
       for length in MatrixTests.extremes where le32(length) != right {
         file.poke(offset, le32(length))
         let report = try Verifier(Source(opening: file.path)).run()
-        #expect(!report.isGood, "\(piece.name) of length \(length)")
+        #expect(!report.isGood, "\(chunk.name) of length \(length)")
         #expect(
           report.findings.allSatisfy { $0.offset <= UInt64(bytes.count) },
-          "\(piece.name) of length \(length): \(report.text)")
+          "\(chunk.name) of length \(length): \(report.text)")
       }
       file.poke(offset, right)
     }
   }
 
-  /// Counts and lengths inside headers and bodies: image, piece, offset.
+  /// Counts and lengths inside headers and bodies: image, chunk, offset.
   static let counts: [(StreamBuilder, String, Int)] = [
     (.hvm(), "xl", 44), (.hvm(), "xl", 48), (.hvm(), "PAGE_DATA", 8), (.hvm(), "HVM_PARAMS", 8),
     (.hvm(), "HVM_CONTEXT", 12), (.hvm(), "HVM_CONTEXT", 44), (.pv(), "PAGE_DATA", 8),
@@ -146,8 +146,8 @@ import Testing
 
   @Test(arguments: counts.indices)
   func everyCount(row: Int) throws {
-    let (image, piece, offset) = MatrixTests.counts[row]
-    let place = image.offset(of: piece) + offset
+    let (image, chunk, offset) = MatrixTests.counts[row]
+    let place = image.offset(of: chunk) + offset
     let good = image.bytes
     for count in MatrixTests.extremes {
       var bytes = good
@@ -158,8 +158,8 @@ import Testing
         [
           // No GDT, or one of one page; a p2m that begins in its first frame all the same.
           "X86_PV_VCPU_BASIC4976", "X86_PV_P2M_FRAMES8", "X86_PV_P2M_FRAMES12",
-        ].contains("\(piece)\(offset)") && count < 512
-      #expect(!report.isGood(isStrict: true) || isHarmless, "\(piece) +\(offset): \(count)")
+        ].contains("\(chunk)\(offset)") && count < 512
+      #expect(!report.isGood(isStrict: true) || isHarmless, "\(chunk) +\(offset): \(count)")
       #expect(report.findings.allSatisfy { $0.offset <= UInt64(bytes.count) }, "\(report.text)")
     }
   }
@@ -176,7 +176,7 @@ import Testing
     }
   }
 
-  /// Every bit of every head: no trap, and every finding points into the image.
+  /// Every bit of every header: no trap, and every finding points into the image.
   @Test(arguments: [StreamBuilder.hvm(), .pv(), .remus(guest: 1)])
   func everyBit(image: StreamBuilder) throws {
     let bytes = image.bytes

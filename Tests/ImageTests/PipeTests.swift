@@ -1,4 +1,4 @@
-// A file and a pipe are the same to a verifier, however the pipe's octets come.
+// A file and a pipe are the same to a verifier, however the pipe's bytes come.
 
 import Glibc
 import ImageCheck
@@ -12,7 +12,7 @@ import Testing
   func sameFindings(_ example: Example) throws {
     let bytes = example.bad.bytes
     let expected = try verify(bytes)
-    for way in [Way.pipe, .singleOctets] where way == .pipe || bytes.count < 200_000 {
+    for way in [Way.pipe, .singleBytes] where way == .pipe || bytes.count < 200_000 {
       let report = try verify(bytes, by: way)
       #expect(report.findings == expected.findings, "\(way)")
       #expect(report.survey.byteCount == expected.survey.byteCount)
@@ -28,7 +28,7 @@ import Testing
     #expect(report.findings.isEmpty, "\(report.text)")
   }
 
-  /// Cuts inside heads, pages and large heads, of plain and of checkpointed streams.
+  /// Cuts inside headers, pages and large headers, of plain and of checkpointed streams.
   @Test func sameCuts() throws {
     let big = StreamBuilder.record("big", 0x8000_0001, zeros(20_000))
     var plain = StreamBuilder.pv()

@@ -29,13 +29,13 @@ import Testing
 
   // What follows the end, and a pfn twice, is taken by real Xen, too: we say it all the same.
 
-  @Test func octetsBehindTheLibxcEnd() throws {
+  @Test func bytesBehindTheLibxcEnd() throws {
     try expect(
       changed(.hvm().libxc) { $0.add("more", Array("garbage".utf8)) }, breaks: "trailing.octets",
       isGood: true)
   }
 
-  @Test func octetsBehindTheLibxlEnd() throws {
+  @Test func bytesBehindTheLibxlEnd() throws {
     try expect(
       changed(.hvm().libxl) { $0.add("more", Array("garbage".utf8)) }, breaks: "trailing.octets",
       isGood: true)
@@ -43,7 +43,7 @@ import Testing
 
   @Test func twoImagesInOne() throws {
     try expect(
-      changed(.hvm()) { $0.pieces += StreamBuilder.hvm().pieces }, breaks: "trailing.image",
+      changed(.hvm()) { $0.chunks += StreamBuilder.hvm().chunks }, breaks: "trailing.image",
       isGood: true)
   }
 

@@ -12,8 +12,8 @@ import Testing
     #filePath.replacing("ImageTests/StatePairsTests.swift", with: "Fixtures/pairs/")
 
   private static func lines(_ name: String) throws -> [String] {
-    let octets = try Source(opening: folder + name).read(1 << 20)
-    return String(decoding: octets, as: UTF8.self).split(separator: "\n").map(String.init)
+    let bytes = try Source(opening: folder + name).read(1 << 20)
+    return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
   }
 
   /// One entry of xen-hvmctx's output: type, instance, and its lines as words.
@@ -101,11 +101,11 @@ import Testing
         } else if first == "idtr" || first == "gdtr" {
           pairs += [("\(first)_base", words[1]), ("\(first)_limit", words[2])]
         } else if first.hasPrefix("xmm"), let index = Int(first.dropFirst(3)) {
-          // The tool prints the number, we the octets: the lowest first.
+          // The tool prints the number, we the bytes: the lowest first.
           let slot = try facts.record.layout.slot(
             "\(place).fpu_regs.xmm[\(index)]", in: facts.record.body)
-          let octets = facts.record.body[slot.offset..<slot.offset + slot.byteCount].reversed()
-          let digits = octets.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+          let bytes = facts.record.body[slot.offset..<slot.offset + slot.byteCount].reversed()
+          let digits = bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
           #expect("0x" + digits == words[1], "\(place).xmm[\(index)]")
           seen += 1
         } else {
@@ -144,8 +144,8 @@ import Testing
         for words in entry.lines.dropFirst() {
           for index in stride(from: 0, to: words.count - 1, by: 2) {
             let offset = slot.offset + Int(try #require(Self.number(words[index])))
-            let octets = facts.record.body[offset..<offset + 4].reversed()
-            let value = octets.reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            let bytes = facts.record.body[offset..<offset + 4].reversed()
+            let value = bytes.reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
             #expect(value == Self.number(words[index + 1]), "\(place) +\(words[index])")
             seen += 1
           }

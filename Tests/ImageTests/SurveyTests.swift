@@ -77,7 +77,7 @@ import Testing
     let file = TemporaryFile(StreamBuilder.hvm().bytes)
     let source = try Source(opening: file.path)
     var reader = StreamReader(source)
-    var survey = Survey()
+    var survey = ImageSummary()
     while let part = try reader.next() { survey.add(part) }
     survey.finish(reader.ending, at: source.position)
     #expect(survey.recordCount == 12)

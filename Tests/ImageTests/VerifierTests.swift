@@ -187,7 +187,7 @@ import Testing
   // MARK: - The p2m
 
   /// Pages with these pfns, and the p2m's in page 4, and what verify says.
-  private func p2m(_ pages: [StreamBuilder.Piece]) throws -> [String] {
+  private func p2m(_ pages: [StreamBuilder.Chunk]) throws -> [String] {
     try verify(
       changed(.pv()) {
         for page in pages { $0.insert(page, before: "X86_TSC_INFO") }

@@ -6,12 +6,12 @@ import SystemIO
 import TestKit
 import Testing
 
-/// How a source gets its octets.
+/// How a source gets its bytes.
 enum Way: String, CaseIterable, Sendable {
   case file
   case pipe
-  /// A pipe from which no read gives more than one octet.
-  case singleOctets
+  /// A pipe from which no read gives more than one byte.
+  case singleBytes
 }
 
 func verify(
@@ -22,8 +22,8 @@ func verify(
   case .file:
     let file = TemporaryFile(bytes)
     return try Verifier(Source(opening: file.path), options: options).run()
-  case .pipe, .singleOctets:
-    let number = pipe(feeding: bytes, inSingleOctets: way == .singleOctets)
+  case .pipe, .singleBytes:
+    let number = pipe(feeding: bytes, inSingleBytes: way == .singleBytes)
     let source = try Source(Descriptor(taking: number, path: "pipe"), path: "pipe")
     return try Verifier(source, options: options).run()
   }

@@ -42,7 +42,7 @@ import Testing
     #expect(try JSONValue(parsing: "[\(literal)]").text() == Array("[\(literal)]".utf8))
   }
 
-  /// The text, what is wrong, and at which octet.
+  /// The text, what is wrong, and at which byte.
   static let invalid: [(String, JSONError.Kind, Int)] = [
     ("", .unexpectedEnd, 0),
     ("  ", .unexpectedEnd, 2),
@@ -69,24 +69,24 @@ import Testing
     ("1 2", .trailingText, 2),
     ("{}x", .trailingText, 2),
     ("{}\0", .trailingText, 2),
-    ("NaN", .unexpectedOctet(UInt8(ascii: "N"), expected: "a value"), 0),
-    ("Infinity", .unexpectedOctet(UInt8(ascii: "I"), expected: "a value"), 0),
-    ("+1", .unexpectedOctet(UInt8(ascii: "+"), expected: "a value"), 0),
-    (".5", .unexpectedOctet(UInt8(ascii: "."), expected: "a value"), 0),
-    ("[1,]", .unexpectedOctet(UInt8(ascii: "]"), expected: "a value"), 3),
-    ("[,1]", .unexpectedOctet(UInt8(ascii: ","), expected: "a value"), 1),
-    ("[1 2]", .unexpectedOctet(UInt8(ascii: "2"), expected: "',' or ']'"), 3),
-    ("[1}", .unexpectedOctet(UInt8(ascii: "}"), expected: "',' or ']'"), 2),
-    ("{\"a\":1,}", .unexpectedOctet(UInt8(ascii: "}"), expected: "a name"), 7),
-    ("{a:1}", .unexpectedOctet(UInt8(ascii: "a"), expected: "a name"), 1),
-    ("{1:1}", .unexpectedOctet(UInt8(ascii: "1"), expected: "a name"), 1),
-    ("{\"a\" 1}", .unexpectedOctet(UInt8(ascii: "1"), expected: "':'"), 5),
-    ("]", .unexpectedOctet(UInt8(ascii: "]"), expected: "a value"), 0),
-    ("trux", .unexpectedOctet(UInt8(ascii: "x"), expected: "'true'"), 3),
-    ("// c\n1", .unexpectedOctet(UInt8(ascii: "/"), expected: "a value"), 0),
-    ("'a'", .unexpectedOctet(UInt8(ascii: "'"), expected: "a value"), 0),
-    ("\u{FEFF}1", .unexpectedOctet(0xEF, expected: "a value"), 0),
-    ("\u{A0}1", .unexpectedOctet(0xC2, expected: "a value"), 0),
+    ("NaN", .unexpectedByte(UInt8(ascii: "N"), expected: "a value"), 0),
+    ("Infinity", .unexpectedByte(UInt8(ascii: "I"), expected: "a value"), 0),
+    ("+1", .unexpectedByte(UInt8(ascii: "+"), expected: "a value"), 0),
+    (".5", .unexpectedByte(UInt8(ascii: "."), expected: "a value"), 0),
+    ("[1,]", .unexpectedByte(UInt8(ascii: "]"), expected: "a value"), 3),
+    ("[,1]", .unexpectedByte(UInt8(ascii: ","), expected: "a value"), 1),
+    ("[1 2]", .unexpectedByte(UInt8(ascii: "2"), expected: "',' or ']'"), 3),
+    ("[1}", .unexpectedByte(UInt8(ascii: "}"), expected: "',' or ']'"), 2),
+    ("{\"a\":1,}", .unexpectedByte(UInt8(ascii: "}"), expected: "a name"), 7),
+    ("{a:1}", .unexpectedByte(UInt8(ascii: "a"), expected: "a name"), 1),
+    ("{1:1}", .unexpectedByte(UInt8(ascii: "1"), expected: "a name"), 1),
+    ("{\"a\" 1}", .unexpectedByte(UInt8(ascii: "1"), expected: "':'"), 5),
+    ("]", .unexpectedByte(UInt8(ascii: "]"), expected: "a value"), 0),
+    ("trux", .unexpectedByte(UInt8(ascii: "x"), expected: "'true'"), 3),
+    ("// c\n1", .unexpectedByte(UInt8(ascii: "/"), expected: "a value"), 0),
+    ("'a'", .unexpectedByte(UInt8(ascii: "'"), expected: "a value"), 0),
+    ("\u{FEFF}1", .unexpectedByte(0xEF, expected: "a value"), 0),
+    ("\u{A0}1", .unexpectedByte(0xC2, expected: "a value"), 0),
     ("\"a\nb\"", .controlCharacter(0x0A), 2),
     ("\"\u{1B}[31m\"", .controlCharacter(0x1B), 1),
     ("\"\0\"", .controlCharacter(0), 1),
@@ -111,7 +111,7 @@ import Testing
     #expect(error?.offset == offset)
   }
 
-  /// Octets between quotes that are not UTF-8, and which of them is the first bad one.
+  /// Bytes between quotes that are not UTF-8, and which of them is the first bad one.
   static let notUTF8: [([UInt8], Int)] = [
     ([0x80], 0),  // continuation without a start
     ([0x61, 0xFF], 1),
@@ -122,14 +122,14 @@ import Testing
   ]
 
   @Test(arguments: notUTF8)
-  func refusesOctetsThatAreNotUTF8(octets: [UInt8], offset: Int) {
+  func refusesBytesThatAreNotUTF8(bytes: [UInt8], offset: Int) {
     let quote = UInt8(ascii: "\"")
     let error = #expect(throws: JSONError.self) {
-      try JSONValue(parsing: [quote] + octets + [quote])
+      try JSONValue(parsing: [quote] + bytes + [quote])
     }
     #expect(error?.kind == .invalidUTF8)
     #expect(error?.offset == 1 + offset)
-    #expect(throws: JSONError.self) { try JSONValue(parsing: octets) }
+    #expect(throws: JSONError.self) { try JSONValue(parsing: bytes) }
   }
 
   @Test func saysLineAndColumn() {
@@ -187,7 +187,7 @@ import Testing
     #expect(value.text() == Array(text.utf8))
   }
 
-  @Test func comparesOctetsNotCanonicalForms() {
+  @Test func comparesBytesNotCanonicalForms() {
     #expect(JSONValue.string("\u{E9}") != "e\u{301}")
     #expect(JSONValue.object(["\u{E9}": 1]) != ["e\u{301}": 1])
     #expect(JSONValue.object(["\u{E9}": 1])["e\u{301}"] == nil)
@@ -216,7 +216,7 @@ import Testing
   @Test func everyTruncationOfRealConfigIsAnError() throws {
     for config in RealConfigs.all {
       let text = Array(config.utf8)
-      let end = text.count - 1  // the line end behind the last brace may go
+      let end = text.count - 1  // the line end after the last brace may go
       for length in 0..<end {
         let error = #expect(throws: JSONError.self) {
           try JSONValue(parsing: Array(text[..<length]))

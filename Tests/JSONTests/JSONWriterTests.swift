@@ -4,7 +4,7 @@ import JSON
 import Testing
 
 @Suite struct JSONWriterTests {
-  private func text(_ octets: [UInt8]) -> String { String(decoding: octets, as: UTF8.self) }
+  private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
   static let sample: JSONValue = ["a": [1, [:], []], "b": ["c": nil], "d": "x"]
 
@@ -42,7 +42,7 @@ import Testing
     #expect(try JSONValue(parsing: expected) == value)
   }
 
-  @Test func writesPieceByPiece() {
+  @Test func writesChunkByChunk() {
     var writer = JSONWriter()
     writer.beginObject()
     writer.member("records", 17)

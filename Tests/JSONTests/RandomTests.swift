@@ -25,7 +25,7 @@ import Testing
     }
   }
 
-  /// Octets at both ends that two texts share, none counted twice.
+  /// Bytes at both ends that two texts share, none counted twice.
   private func shared(_ left: [UInt8], _ right: [UInt8]) -> Int {
     let limit = min(left.count, right.count)
     let prefix = (0..<limit).first { left[$0] != right[$0] } ?? limit
@@ -35,7 +35,7 @@ import Testing
     return prefix + (suffix ?? limit - prefix)
   }
 
-  @Test func settingLeavesAllOtherOctetsAlone() throws {
+  @Test func settingLeavesAllOtherBytesAlone() throws {
     var seed = Seed.fresh()
     for _ in 0..<2000 {
       var document = try JSONDocument(seed.text(of: seed.object()))
@@ -85,7 +85,7 @@ import Testing
     }
   }
 
-  @Test func removingTakesOnePieceOut() throws {
+  @Test func removingTakesOneChunkOut() throws {
     var seed = Seed.fresh()
     for _ in 0..<2000 {
       var document = try JSONDocument(seed.text(of: seed.object()))
@@ -111,15 +111,15 @@ import Testing
 
   @Test func mutatedConfigsNeverTrap() {
     var seed = Seed.fresh()
-    let octets = Array("\"\\{}[]:,0123456789-+.eEtrufalsn \n\u{0}é".utf8)
+    let bytes = Array("\"\\{}[]:,0123456789-+.eEtrufalsn \n\u{0}é".utf8)
     for round in 0..<4000 {
       var text = Array(RealConfigs.all[round % RealConfigs.all.count].utf8)
       for _ in 0...seed.below(4) {
         let at = seed.below(text.count)
         switch seed.below(4) {
         case 0: text.remove(at: at)
-        case 1: text.insert(octets[seed.below(octets.count)], at: at)
-        case 2: text[at] = octets[seed.below(octets.count)]
+        case 1: text.insert(bytes[seed.below(bytes.count)], at: at)
+        case 2: text[at] = bytes[seed.below(bytes.count)]
         default: text[at] = UInt8(truncatingIfNeeded: seed.next())
         }
       }

@@ -84,7 +84,7 @@ let realContext: [UInt8] = {
     #expect(try convertThroughPipes(LegacyBuilder.plain(kind, verify: true)).bytes == bytes)
   }
 
-  /// The wrappings of each kind: as it is, and behind an xl header.
+  /// The wrappings of each kind: as it is, and after an xl header.
   static let wrapped: [(Kind, Bool, LegacyConverter.Wrapping)] = Kind.all.flatMap { kind in
     [
       (kind, false, LegacyConverter.Wrapping.libxc), (kind, false, .libxl), (kind, true, .asInput),
@@ -237,7 +237,7 @@ let realContext: [UInt8] = {
       #expect(result.rest == Array("rest".utf8))
       let file = try convert(LegacyBuilder.plain(kind) + Array("rest".utf8))
       #expect(file.bytes == result.bytes)
-      #expect(file.report.notes.last?.text == "4 octets follow the stream")
+      #expect(file.report.notes.last?.text == "4 bytes follow the stream")
     }
   }
 

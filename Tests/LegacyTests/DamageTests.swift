@@ -11,7 +11,7 @@ import struct TestKit.Seed
 @testable import Legacy
 
 @Suite struct DamageTests {
-  /// A stream of one page and one vCPU, so that every octet can be tried.
+  /// A stream of one page and one vCPU, so that every byte can be tried.
   static func small(_ kind: Kind) -> [UInt8] {
     var builder = LegacyBuilder(kind)
     builder.head()
@@ -44,7 +44,7 @@ import struct TestKit.Seed
   }
 
   @Test(arguments: Kind.all)
-  func cutOffAtEachOctet(kind: Kind) throws {
+  func cutOffAtEachByte(kind: Kind) throws {
     let bytes = Self.small(kind)
     let folder = Folder()
     let path = folder.write(bytes)
@@ -95,7 +95,7 @@ import struct TestKit.Seed
     for turn in 0..<900 {
       var bytes = good[turn % good.count]
       for _ in 0..<Int.random(in: 1...3, using: &random) {
-        // Heads and tails are where numbers stand.
+        // Headers and tails are where numbers stand.
         let limit = Bool.random(using: &random) ? min(bytes.count, 6200) : bytes.count
         let at = Int.random(in: 0..<limit, using: &random)
         switch Int.random(in: 0..<4, using: &random) {

@@ -30,7 +30,7 @@ import Testing
     #expect(after.mapValues(\.contents) == before.mapValues(\.contents))
     // X86_PV_INFO, X86_PV_P2M_FRAMES, X86_PV_VCPU_BASIC, X86_PV_VCPU_XSAVE, X86_TSC_INFO
     for type in [UInt32(2), 3, 4, 6, 8] { #expect(new.bodies(type) == old.bodies(type)) }
-    // The extended context was filled up to 128 octets.
+    // The extended context was filled up to 128 bytes.
     let (extended, longer) = (old.bodies(5), new.bodies(5))
     #expect(longer.map { $0.prefix(extended[0].count) } == extended.map { $0[...] })
     // The old saver cleared pfn_to_mfn_frame_list_list.

@@ -1,9 +1,9 @@
-// Builds legacy streams octet by octet. Knows nothing of the code that reads them, and must not.
+// Builds legacy streams byte by byte. Knows nothing of the code that reads them, and must not.
 
 import Testing
 
-/// Octets, integers little-endian.
-struct Octets {
+/// Bytes, integers little-endian.
+struct Bytes {
   var bytes: [UInt8] = []
 
   mutating func u16(_ value: UInt16) { add(UInt64(value), 2) }
@@ -24,14 +24,14 @@ struct Octets {
 
 /// A legacy stream under construction.
 struct LegacyBuilder {
-  /// Octets of the toolstack's unsigned long.
+  /// Bytes of the toolstack's unsigned long.
   var word = 8
   var isPV = true
-  /// Octets of the guest's pointers.
+  /// Bytes of the guest's pointers.
   var guestWidth = 8
   var hasExtended = true
   var hasXsave = true
-  var out = Octets()
+  var out = Bytes()
 
   static let p2mSize: UInt64 = 16
   static let p2mPFN: UInt64 = 1
@@ -42,14 +42,14 @@ struct LegacyBuilder {
     word == 8 ? out.u64(value) : out.u32(UInt32(truncatingIfNeeded: value))
   }
 
-  // MARK: - The head
+  // MARK: - The header
 
   /// p2m_size, and for PV extended info and the p2m's frames.
   mutating func head() {
     ulong(Self.p2mSize)
     guard isPV else { return }
     ulong(.max)
-    var blocks = Octets()
+    var blocks = Bytes()
     let context = vcpuContext()
     blocks.text("vcpu")
     blocks.u32(UInt32(context.count))
@@ -100,7 +100,7 @@ struct LegacyBuilder {
 
   mutating func chunk(_ type: Int32) { out.i32(type) }
 
-  /// One of the chunks that hold an HVM parameter; the 4 octets of padding are garbage.
+  /// One of the chunks that hold an HVM parameter; the 4 bytes of padding are garbage.
   mutating func param(_ type: Int32, _ value: UInt64) {
     out.i32(type)
     out.u32(0xDEAD_BEEF)
@@ -128,7 +128,7 @@ struct LegacyBuilder {
 
   /// libxl's record: two mappings.
   mutating func toolstack() {
-    var body = Octets()
+    var body = Bytes()
     body.u32(1)
     body.u32(2)
     for (index, name) in ["vga.vram", "e1000.rom"].enumerated() {
@@ -154,7 +154,7 @@ struct LegacyBuilder {
 
   /// vcpu_guest_context of a guest that runs in its kernel on page table `tablePFN`.
   func vcpuContext(_ id: UInt64 = 0, version: UInt8 = 0) -> [UInt8] {
-    var out = Octets()
+    var out = Bytes()
     out.zero(guestWidth == 8 ? 5168 : 2800)
     out.put(0x37F, 2, at: 0)
     out.put(0x1F80, 4, at: 24)
@@ -166,7 +166,7 @@ struct LegacyBuilder {
   }
 
   func extended(_ id: UInt64) -> [UInt8] {
-    var out = Octets()
+    var out = Bytes()
     out.u32(UInt32(id))
     out.u32(64)
     out.zero(120)
@@ -174,7 +174,7 @@ struct LegacyBuilder {
   }
 
   func xsave() -> [UInt8] {
-    var out = Octets()
+    var out = Bytes()
     out.u64(3)
     out.u64(3)
     out.u16(0x37F)
@@ -187,7 +187,7 @@ struct LegacyBuilder {
   }
 
   func sharedInfo() -> [UInt8] {
-    var out = Octets()
+    var out = Bytes()
     out.zero(4096)
     out.put(Self.p2mSize, guestWidth, at: guestWidth == 8 ? 3088 : 2316)
     return out.bytes
@@ -282,7 +282,7 @@ struct Kind: Sendable, CustomTestStringConvertible {
 
 /// An xl header with this configuration.
 func xlHeader(_ config: [UInt8], flags: UInt32) -> [UInt8] {
-  var out = Octets()
+  var out = Bytes()
   out.text("Xen saved domain, xl format\n \0 \r")
   out.u32(0x0102_0304)
   out.u32(flags)

@@ -9,7 +9,7 @@ import Testing
 ///
 ///   1  it refuses every xl header, so these tests give it none
 ///   2  a batch of fillers becomes PAGE_DATA with count 0, which nothing reads: dropped here
-///   3  in libxc format it drops TOOLSTACK, and writes the device model's record behind END: we
+///   3  in libxc format it drops TOOLSTACK, and writes the device model's record after END: we
 ///      write nothing there
 ///   4  it cannot do compression: RemusTests has no oracle
 ///   5  HVM_PARAMS come in two records, with what is zero: merged and sorted here
@@ -46,7 +46,7 @@ struct OracleTests {
       }
     }
     let params = pairs.filter { $0[1] != 0 }.sorted { $0[0] < $1[0] }
-    // Octets of the pairs, as a record that is at neither place.
+    // Bytes of the pairs, as a record that is at neither place.
     let merged = params.flatMap { $0 }.flatMap { word in
       (0..<8).map { UInt8(word >> (8 * UInt64($0)) & 0xFF) }
     }
@@ -57,7 +57,7 @@ struct OracleTests {
   func agrees(kind: Kind, format: String) throws {
     for verify in [false, true] {
       var bytes = LegacyBuilder.plain(kind, context: realContext, verify: verify)
-      // A batch of fillers before the end: behind the head and the first chunk.
+      // A batch of fillers before the end: after the header and the first chunk.
       var fillers = LegacyBuilder(kind)
       fillers.batch([(0xF, 0), (0xF, 0)])
       var head = LegacyBuilder(kind)

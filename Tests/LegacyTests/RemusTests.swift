@@ -8,7 +8,7 @@ import Testing
 @testable import Legacy
 
 @Suite struct RemusTests {
-  /// Three checkpoints; those behind the first send pages 1 and 10 again.
+  /// Three checkpoints; those after the first send pages 1 and 10 again.
   static func rounds(_ kind: Kind, lastIsLast: Bool = false) -> (bytes: [UInt8], ends: [Int]) {
     var builder = LegacyBuilder(kind)
     builder.head()

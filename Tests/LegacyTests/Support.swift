@@ -1,4 +1,4 @@
-// What the tests of this target share: converting octets, reading the result, and Xen's programs.
+// What the tests of this target share: converting bytes, reading the result, and Xen's programs.
 
 import Glibc
 import Stream
@@ -68,7 +68,7 @@ enum Oracle {
   }
 }
 
-/// Converts a file's octets into a file's octets.
+/// Converts a file's bytes into a file's bytes.
 func convert(
   _ bytes: [UInt8], _ options: LegacyConverter.Options = LegacyConverter.Options()
 ) throws -> (bytes: [UInt8], report: LegacyReport) {
@@ -167,7 +167,7 @@ struct ParsedStream {
     records.filter { $0.type == type && $0.isLibxl == libxl }.map(\.body)
   }
 
-  /// What the pages are in the end: type and contents by pfn. Pages behind VERIFY do not count.
+  /// What the pages are in the end: type and contents by pfn. Pages after VERIFY do not count.
   func pages() -> [UInt64: (type: UInt8, contents: [UInt8])] {
     var out: [UInt64: (type: UInt8, contents: [UInt8])] = [:]
     for record in records where !record.isLibxl {
@@ -193,7 +193,7 @@ struct ParsedStream {
   }
 }
 
-/// The integers of 8 octets in a body, from `start` on.
+/// The integers of 8 bytes in a body, from `start` on.
 func words(_ body: [UInt8], from start: Int = 0) -> [UInt64] {
   stride(from: start, to: body.count - 7, by: 8).map { at in
     body[at..<at + 8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

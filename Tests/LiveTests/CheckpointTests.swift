@@ -24,7 +24,7 @@ import struct TestKit.Seed
       return done < count
     }
     let result = try Save(
-      domain, to: sink, mode: .checkpointed(BuiltinPolicy(), checkpoints), clock: domain.clock
+      domain, to: sink, mode: .checkpointed(XenDefaultPolicy(), checkpoints), clock: domain.clock
     ).run()
     return (domain, scratch, result, ends)
   }
@@ -73,52 +73,53 @@ import struct TestKit.Seed
     let (_, scratch, _, ends) = try save(1)
     let bytes = try scratch.bytes()
     for cut in [0, 30, 5000, Int(ends[0]) - 1] {
-      let error = #expect(throws: LiveError.self) { try restore(bytes.prefix(cut)) }
-      #expect(error?.code == "truncated")
+      let error = #expect(throws: XensaveError.self) { try restore(bytes.prefix(cut)) }
+      #expect(error?.word == "truncated")
     }
   }
 
   @Test func plainRestoreRefusesCheckpoints() throws {
     let (domain, scratch, _, _) = try save(1)
     let copy = try SimDomain(blank: domain.configuration)
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Restore(scratch.source(), into: copy).run()
     }
-    #expect(error?.code == "unsuitable")
+    #expect(error?.word == "unsuitable")
     #expect(copy.isDiscarded)
   }
 
-  /// Whoever goes on after CHECKPOINT is gone: the stream ends before it, inside the checkpoint.
+  /// Whoever continues after CHECKPOINT is gone: the stream ends before it, inside the checkpoint.
   @Test func noCheckpointForTheDead() throws {
     final class Dying: Checkpoints {
-      func willEnd() throws(LiveError) { throw LiveError(.checkpoint, 0, "libxl is gone") }
-      func postcopy() throws(LiveError) -> Bool { true }
-      func checkpoint(_ count: Int) throws(LiveError) -> Bool { true }
+      func willEnd() throws { throw XensaveError(.checkpoint, 0, "libxl is gone") }
+      func postcopy() throws -> Bool { true }
+      func checkpoint(_ count: Int) throws -> Bool { true }
     }
     let domain = try SimDomain(.small())
     let scratch = Scratch()
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
-        domain, to: scratch.sink(), mode: .checkpointed(BuiltinPolicy(), Dying()),
+        domain, to: scratch.sink(), mode: .checkpointed(XenDefaultPolicy(), Dying()),
         clock: domain.clock
       ).run()
     }
-    #expect(error?.code == "checkpoint" && domain.shutdown == nil)
-    let octets = try scratch.bytes()
-    #expect(octets.count > 100_000)
-    #expect(octets.suffix(8) != [0x0E, 0, 0, 0, 0, 0, 0, 0])
+    #expect(error?.word == "checkpoint" && domain.shutdown == nil)
+    let bytes = try scratch.bytes()
+    #expect(bytes.count > 100_000)
+    #expect(bytes.suffix(8) != [0x0E, 0, 0, 0, 0, 0, 0, 0])
     expectClean(domain)
   }
 
   /// libxl says no in `postcopy`: the guest, which still stands, is let go.
   @Test func stopInPostcopy() throws {
     final class Refusing: Checkpoints {
-      func postcopy() throws(LiveError) -> Bool { false }
-      func checkpoint(_ count: Int) throws(LiveError) -> Bool { true }
+      func postcopy() throws -> Bool { false }
+      func checkpoint(_ count: Int) throws -> Bool { true }
     }
     let domain = try SimDomain(.small())
     let result = try Save(
-      domain, to: nowhere(), mode: .checkpointed(BuiltinPolicy(), Refusing()), clock: domain.clock
+      domain, to: nowhere(), mode: .checkpointed(XenDefaultPolicy(), Refusing()),
+      clock: domain.clock
     ).run()
     #expect(result.checkpointCount == 1)
     #expect(domain.shutdown == nil)

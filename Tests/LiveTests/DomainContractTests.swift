@@ -74,14 +74,14 @@ struct Backend: Sendable, CustomTestStringConvertible {
       }
       #expect(isSame)
     }
-    #expect(throws: LiveError.self) { _ = try domain.map([1 << 50]) }
+    #expect(throws: XensaveError.self) { _ = try domain.map([1 << 50]) }
   }
 
   @Test(arguments: Backend.all) func logDirty(backend: Backend) throws {
     let domain = try backend.make()
     let count = try domain.frameCount()
     var bitmap = PageBitmap(count: count, full: true)
-    #expect(throws: LiveError.self) { try domain.cleanLogDirty(into: &bitmap, isFinal: false) }
+    #expect(throws: XensaveError.self) { try domain.cleanLogDirty(into: &bitmap, isFinal: false) }
     try domain.enableLogDirty()
     let first = try domain.cleanLogDirty(into: &bitmap, isFinal: false)
     #expect(first.frameCount == count && first.dirtyCount == bitmap.setCount)
@@ -95,7 +95,7 @@ struct Backend: Sendable, CustomTestStringConvertible {
     }
     try domain.disableLogDirty()
     try domain.disableLogDirty()
-    #expect(throws: LiveError.self) { try domain.peekLogDirty(into: &bitmap) }
+    #expect(throws: XensaveError.self) { try domain.peekLogDirty(into: &bitmap) }
   }
 
   @Test(arguments: Backend.all) func suspendAndResume(backend: Backend) throws {
@@ -116,7 +116,7 @@ struct Backend: Sendable, CustomTestStringConvertible {
     try domain.suspend()
     for type in guest.endOfCheckpoint {
       let body = try #require(try domain.state(type, vcpu: nil))
-      #expect(Layouts.of(type)?.name == type.name && !body.isEmpty)
+      #expect(RecordSchemas.of(type)?.name == type.name && !body.isEmpty)
     }
     for vcpu in try domain.info().onlineVCPUs {
       for type in guest.eachVCPU {
@@ -129,10 +129,10 @@ struct Backend: Sendable, CustomTestStringConvertible {
   @Test(arguments: Backend.all) func saveLeavesNothing(backend: Backend) throws {
     let domain = try backend.make()
     let scratch = Scratch()
-    _ = try Save(domain, to: scratch.sink(), mode: .live(BuiltinPolicy())).run()
+    _ = try Save(domain, to: scratch.sink(), mode: .live(XenDefaultPolicy())).run()
     #expect(try scratch.complaints() == "")
     var bitmap = PageBitmap(count: try domain.frameCount())
-    #expect(throws: LiveError.self, "log-dirty is off") {
+    #expect(throws: XensaveError.self, "log-dirty is off") {
       try domain.peekLogDirty(into: &bitmap)
     }
     try domain.resume()

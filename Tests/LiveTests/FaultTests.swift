@@ -13,7 +13,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   case live, nonLive, checkpointed
   var testDescription: String { rawValue }
 
-  func mode(_ domain: SimDomain, _ policy: any Policy = BuiltinPolicy()) -> Save.Mode {
+  func mode(_ domain: SimDomain, _ policy: any Policy = XenDefaultPolicy()) -> Save.Mode {
     switch self {
     case .live: .live(policy)
     case .nonLive: .nonLive
@@ -44,14 +44,14 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   /// Each hook fails, at each of its calls.
   @Test(arguments: Way.allCases) func eachHookAtEachCall(way: Way) throws {
     let all = try FaultTests.calls(way)
-    // These are called behind the end only: a failure there is told, and the image is good.
+    // These are called after the end only: a failure there is told, and the image is good.
     let cleaning: Set<Hook> = [.disableLogDirty, .resume]
     for (hook, count) in all.sorted(by: { $0.key.rawValue < $1.key.rawValue })
     where !cleaning.contains(hook) {
       for call in 1...count {
         let isLastSwitch = hook == .switchEmulatorLogDirty && call == 2
         let isRetried = hook == .enableLogDirty
-        // Behind the last checkpoint: a look at whether the domain has to be let go.
+        // After the last checkpoint: a look at whether the domain has to be let go.
         let isLastLook = way == .checkpointed && hook == .info && call == count
         if isLastSwitch || isLastLook { continue }
         let domain = try SimDomain(.small(FaultTests.busy))
@@ -59,14 +59,14 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
         let save = Save(
           domain, to: try nowhere(), mode: way.mode(domain), isVerifying: way == .live,
           clock: domain.clock)
-        let error = #expect(throws: LiveError.self, "\(hook) \(call)") { try save.run() }
+        let error = #expect(throws: XensaveError.self, "\(hook) \(call)") { try save.run() }
         expectRunsOn(domain, "\(hook) \(call) of \(count)")
         guard let error else { continue }
-        guard case .hook(hook, 12) = error.kind else {
+        guard error.operation == hook.rawValue, error.errno == 12 else {
           Issue.record("\(hook) \(call): got \(error)")
           continue
         }
-        #expect(error.step != nil && error.number == 12 && error.code == hook.rawValue)
+        #expect(error.stage != nil && error.errno == 12 && error.word == hook.rawValue)
         #expect(error.aftermath.isEmpty, "\(error)")
       }
     }
@@ -115,13 +115,13 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   func errorsNameTheStep(expected: Expectation) throws {
     let domain = try SimDomain(.small(FaultTests.busy))
     domain.faults.arm(expected.point, at: expected.call)
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
-        domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock
+        domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock
       ).run()
     }
-    #expect(error?.step?.description == expected.step)
-    #expect(error?.code == expected.code)
+    #expect(error?.stage == expected.step)
+    #expect(error?.word == expected.code)
     #expect(error?.description.hasPrefix(expected.step + ": ") == true)
     expectRunsOn(domain, "\(expected.point)")
   }
@@ -139,8 +139,8 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
           clock: domain.clock
         ).run()
         #expect(!result.aftermath.isEmpty)
-      } catch let error as LiveError {
-        #expect(error.number == 3)
+      } catch let error as XensaveError {
+        #expect(error.errno == 3)
         if domain.callCounts[.enableLogDirty] != nil { #expect(!error.aftermath.isEmpty) }
       }
       #expect(domain.openLeaseCount == 0)
@@ -151,21 +151,21 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   @Test func logDirtyIsTriedTwice() throws {
     let domain = try SimDomain(.small(FaultTests.busy))
     domain.faults.arm(.hook(.enableLogDirty), at: 1, times: 1)
-    _ = try Save(domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock).run()
+    _ = try Save(domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock).run()
     #expect(domain.callCounts[.enableLogDirty] == 2)
     #expect(domain.callCounts[.disableLogDirty] == 2)
     expectClean(domain)
   }
 
-  /// What fails while cleaning up is told, behind the reason.
+  /// What fails while cleaning up is told, after the reason.
   @Test func aftermathIsTold() throws {
     let domain = try SimDomain(.small(FaultTests.busy))
     domain.faults.arm(.hook(.state), at: 4)
     domain.faults.arm(.hook(.disableLogDirty))
     domain.faults.arm(.hook(.resume))
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
-        domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock
+        domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock
       ).run()
     }
     #expect(error?.aftermath.count == 2)
@@ -177,21 +177,21 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   }
 
   /// A reader that goes away: EPIPE at any write.
-  @Test(arguments: [0, 1, 40, 100_000, 5_000_000]) func brokenPipe(octets: Int) throws {
+  @Test(arguments: [0, 1, 40, 100_000, 5_000_000]) func brokenPipe(bytes: Int) throws {
     ignoreWriteSignals()
     let domain = try SimDomain(.small(FaultTests.busy))
     var ends: [Int32] = [-1, -1]
     #expect(pipe(&ends) == 0)
     let reader = ends[0]
-    let thread = Drain(reader, octets: octets)
+    let thread = Drain(reader, bytes: bytes)
     let sink = Sink(try Descriptor(taking: ends[1], path: "pipe"), path: "pipe")
-    let error = #expect(throws: LiveError.self) {
-      try Save(domain, to: sink, mode: .live(BuiltinPolicy()), clock: domain.clock).run()
+    let error = #expect(throws: XensaveError.self) {
+      try Save(domain, to: sink, mode: .live(XenDefaultPolicy()), clock: domain.clock).run()
     }
     thread.join()
-    #expect(error?.code == "epipe")
-    #expect(error?.step != nil)
-    expectRunsOn(domain, "\(octets)")
+    #expect(error?.word == "epipe")
+    #expect(error?.stage != nil)
+    expectRunsOn(domain, "\(bytes)")
   }
 
   /// A domain that stood still before stays so, even if the save fails.
@@ -199,7 +199,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     let domain = try SimDomain(.small())
     try domain.suspend()
     domain.faults.arm(.hook(.state), at: 4)
-    #expect(throws: LiveError.self) {
+    #expect(throws: XensaveError.self) {
       try Save(domain, to: nowhere(), mode: .nonLive, clock: domain.clock).run()
     }
     #expect(domain.shutdown == .suspend)
@@ -212,15 +212,15 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
   }
 }
 
-/// A thread that reads so many octets of a pipe and closes it.
+/// A thread that reads so many bytes of a pipe and closes it.
 final class Drain: @unchecked Sendable {
   private var thread = pthread_t()
   private let descriptor: Int32
-  private let octets: Int
+  private let bytes: Int
 
-  init(_ descriptor: Int32, octets: Int) {
+  init(_ descriptor: Int32, bytes: Int) {
     self.descriptor = descriptor
-    self.octets = octets
+    self.bytes = bytes
     let context = Unmanaged.passRetained(self).toOpaque()
     pthread_create(
       &thread, nil,
@@ -233,7 +233,7 @@ final class Drain: @unchecked Sendable {
 
   private func run() {
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    var rest = octets
+    var rest = bytes
     while rest > 0 {
       let got = read(descriptor, &buffer, min(rest, buffer.count))
       if got <= 0 { break }

@@ -1,5 +1,6 @@
 // Numbers of traces, workloads and clocks that nobody's machine has.
 
+import SystemIO
 import Bytes
 import Format
 import Live
@@ -12,7 +13,7 @@ import Testing
     """
     xensave-trace 1
     domain guest=x86_hvm frames=1000 pages=1000
-    round kind=live number=0 dirty=1000 digest=0x0 sent=1000 octets=5 begin=10 end=20
+    round kind=live number=0 dirty=1000 digest=0x0 sent=1000 bytes=5 begin=10 end=20
     \(round)
     suspend begin=30 end=40
     \(end)
@@ -36,8 +37,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "round kind=live number=1 dirty=5 digest=0x0 sent=5 octets=5 begin=9 end=30",
-    "round kind=live number=1 dirty=5 digest=0x0 sent=5 octets=5 begin=30 end=20",
+    "round kind=live number=1 dirty=5 digest=0x0 sent=5 bytes=5 begin=9 end=30",
+    "round kind=live number=1 dirty=5 digest=0x0 sent=5 bytes=5 begin=30 end=20",
     "suspend begin=30 end=20",
   ])
   func timeOnlyGoesForward(line: String) {
@@ -50,22 +51,22 @@ import Testing
     let text = """
       xensave-trace 1
       domain guest=x86_hvm frames=\(most) pages=\(most)
-      round kind=live number=0 dirty=\(most) digest=0x0 sent=\(most) octets=5 begin=0 end=1
-      round kind=final number=1 dirty=\(most) digest=0x0 sent=\(most) octets=5 begin=1 end=2
+      round kind=live number=0 dirty=\(most) digest=0x0 sent=\(most) bytes=5 begin=0 end=1
+      round kind=final number=1 dirty=\(most) digest=0x0 sent=\(most) bytes=5 begin=1 end=2
       suspend begin=1 end=1
       end outcome=complete time=\(UInt64(1) << 62 - 1)
       """
-    let replay = try #require(Replay(Trace(parsing: text), octetsPerSecond: 1))
-    for policy in [BuiltinPolicy(), StopBehind(rounds: 30)] as [any Policy] {
+    let replay = try #require(Replay(Trace(parsing: text), bytesPerSecond: 1))
+    for policy in [XenDefaultPolicy(), StopAfter(rounds: 30)] as [any Policy] {
       let result = replay.run(policy)
       #expect(result.outcome == .complete)
       #expect(result.total == UInt64(Int64.max))
     }
-    #expect(Replay.octets(dirty: .max, data: .max) == UInt64(Int64.max))
+    #expect(Replay.bytes(dirty: .max, data: .max) == UInt64(Int64.max))
   }
 
   @Test func aClockStopsAtItsEnd() {
-    let clock = SimClock(.virtual(octetsPerSecond: 1))
+    let clock = SimClock(.virtual(bytesPerSecond: 1))
     for _ in 0..<40 { clock.advance(by: 1_000_000_000_000_000_000) }
     #expect(clock.now == .max)
     clock.didWrite(.max)
@@ -77,6 +78,6 @@ import Testing
     domain.faults.arm(.hook(.info), at: .max, times: .max)
     _ = try domain.info()
     domain.faults.arm(.hook(.info), at: 1, times: .max)
-    #expect(throws: LiveError.self) { _ = try domain.info() }
+    #expect(throws: XensaveError.self) { _ = try domain.info() }
   }
 }

@@ -15,7 +15,7 @@ import struct TestKit.Seed
   func normalise(
     _ entries: [Int: UInt64], level: Int, width: Int = 8, compat: UInt64? = nil
   ) -> (PVPageTable.Result, [Int: UInt64]) {
-    let (page, out) = (Arena(capacity: 4096), Arena(capacity: 4096))
+    let (page, out) = (PageAlignedBuffer(capacity: 4096), PageAlignedBuffer(capacity: 4096))
     for entry in 0..<512 { page.store(entry * 8, entries[entry] ?? 0) }
     let result = page.withBytes(0..<4096) { span in
       PVPageTable.normalise(
@@ -60,7 +60,7 @@ import struct TestKit.Seed
 
   @Test func localiseIsTheInverse() {
     var random = Seed()
-    let (page, out) = (Arena(capacity: 4096), Arena(capacity: 4096))
+    let (page, out) = (PageAlignedBuffer(capacity: 4096), PageAlignedBuffer(capacity: 4096))
     for entry in 0..<512 {
       let isPresent = random.below(2) == 0
       let word = (random.next() & 0xFFF0_0000_0000_0F7E) | UInt64(0x1000 + random.below(16)) << 12
@@ -95,12 +95,12 @@ import struct TestKit.Seed
     let word = domain.page(table).load(0, as: UInt64.self)
     domain.write(table, 0x7_7777_7001)
     var isRepaired = false
-    let policy = FunctionPolicy { stats in
+    let policy = ClosurePolicy { stats in
       if !stats.isBeforeRound, !isRepaired {
         domain.write(table, word)
         isRepaired = true
       }
-      return .proceed
+      return .continuePrecopy
     }
     _ = try Save(
       domain, to: scratch.sink(), mode: .live(StopBehindOne(policy)), clock: domain.clock
@@ -119,14 +119,15 @@ import struct TestKit.Seed
   @Test(arguments: [true, false]) func foreignFrameAtTheEnd(isLive: Bool) throws {
     let (domain, table) = try domain()
     domain.write(table, 0x7_7777_7001)
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
-        domain, to: nowhere(), mode: isLive ? .live(BuiltinPolicy()) : .nonLive,
+        domain, to: nowhere(), mode: isLive ? .live(XenDefaultPolicy()) : .nonLive,
         clock: domain.clock
       ).run()
     }
-    #expect(error?.code == "machineFrame" && error?.step == .finalRound && error?.number == 34)
-    #expect(error?.problem.contains("entry 0: machine frame 0x77777") == true)
+    #expect(
+      error?.word == "machineFrame" && error?.stage == "\(Step.finalRound)" && error?.errno == 34)
+    #expect(error?.message.contains("entry 0: machine frame 0x77777") == true)
     #expect(domain.shutdown == nil)
     expectClean(domain)
   }
@@ -134,11 +135,11 @@ import struct TestKit.Seed
 
 /// One round, and whatever `inner` does meanwhile.
 struct StopBehindOne: Policy {
-  private let inner: FunctionPolicy
-  init(_ inner: FunctionPolicy) { self.inner = inner }
+  private let inner: ClosurePolicy
+  init(_ inner: ClosurePolicy) { self.inner = inner }
 
-  func decide(_ stats: PrecopyStats) -> Verdict {
+  func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     _ = inner.decide(stats)
-    return stats.isBeforeRound ? .proceed : .stopAndCopy
+    return stats.isBeforeRound ? .continuePrecopy : .stopAndCopy
   }
 }

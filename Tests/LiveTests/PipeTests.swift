@@ -9,10 +9,10 @@ import TestKit
 import Testing
 
 @Suite struct PipeTests {
-  /// A pipe that is read slowly, a few octets at a time, and whose writer never blocks.
+  /// A pipe that is read slowly, a few bytes at a time, and whose writer never blocks.
   @Test(arguments: [true, false]) func slowPipe(isBlocking: Bool) throws {
     var configuration = SimDomain.Configuration(frameCount: 1500)
-    // Every third page is missing: each batch is hundreds of pieces.
+    // Every third page is missing: each batch is hundreds of chunks.
     configuration.holes = stride(from: 0, to: 1500, by: 3).map { $0..<$0 + 1 }
     let domain = try SimDomain(configuration)
     let scratch = Scratch()
@@ -34,7 +34,7 @@ import Testing
 
   /// Pieces that touch become one; more than one call takes are all written.
   @Test func vectors() throws {
-    let arena = Arena(capacity: 1 << 16)
+    let arena = PageAlignedBuffer(capacity: 1 << 16)
     for place in 0..<1 << 13 { arena.store(place * 8, UInt64(place)) }
     let vectors = WriteVectors()
     vectors.append(arena, 0..<100)
@@ -58,10 +58,10 @@ import Testing
     #expect(vectors.count == 0 && vectors.byteCount == 0)
   }
 
-  /// Whole pages, parts of pages and odd octets in any order, as a pipe takes them.
+  /// Whole pages, parts of pages and odd bytes in any order, as a pipe takes them.
   @Test func vectorsIntoAPipe() throws {
     let pages = 200
-    let arena = Arena(capacity: pages * 4096)
+    let arena = PageAlignedBuffer(capacity: pages * 4096)
     for place in 0..<pages * 512 { arena.store(place * 8, UInt64(place) &* 0x9E37_79B9) }
     let vectors = WriteVectors()
     var expected: [UInt8] = []
@@ -98,7 +98,7 @@ import Testing
     let domain = try SimDomain(configuration)
     let scratch = Scratch()
     let result = try Save(
-      domain, to: scratch.sink(), mode: .live(StopBehind(rounds: 3))
+      domain, to: scratch.sink(), mode: .live(StopAfter(rounds: 3))
     ).run()
     #expect(domain.writeCount > 0)
     #expect(result.liveRoundCount >= 1 && result.downtime > 0)
@@ -109,7 +109,7 @@ import Testing
   }
 }
 
-/// A thread that reads all of a pipe in small, uneven pieces.
+/// A thread that reads all of a pipe in small, uneven chunks.
 final class Collector: @unchecked Sendable {
   private var thread = pthread_t()
   private let descriptor: Int32

@@ -10,12 +10,12 @@ import Testing
 final class Recording: Policy {
   var calls: [PrecopyStats] = []
   var events: [String] = []
-  let answer: (Int, PrecopyStats) -> Verdict
+  let answer: (Int, PrecopyStats) -> PrecopyDecision
 
-  init(_ answer: @escaping (Int, PrecopyStats) -> Verdict) { self.answer = answer }
+  init(_ answer: @escaping (Int, PrecopyStats) -> PrecopyDecision) { self.answer = answer }
 
   func begin(_ info: DomainInfo, frameCount: Int) { events.append("begin \(frameCount)") }
-  func decide(_ stats: PrecopyStats) -> Verdict {
+  func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     calls.append(stats)
     return answer(calls.count, stats)
   }
@@ -35,7 +35,7 @@ final class Recording: Policy {
   /// Five rounds while there are 50 dirty pages or more, then the final one.
   @Test func builtinStopsAfterFive() throws {
     let (domain, result) = try save(
-      BuiltinPolicy(),
+      XenDefaultPolicy(),
       Workload([.init(writesPerSecond: 100_000, burstWrites: 60, burstInterval: 1_000_000)]))
     #expect(result.trace.rounds.map(\.kind) == [.live, .live, .live, .live, .live, .final])
     #expect(result.trace.rounds.map(\.number) == [0, 1, 2, 3, 4, 5])
@@ -44,7 +44,7 @@ final class Recording: Policy {
 
   /// An idle guest: round 0, one clean that finds nothing, and an empty final round.
   @Test func builtinStopsWhenClean() throws {
-    let (_, result) = try save(BuiltinPolicy(), .idle)
+    let (_, result) = try save(XenDefaultPolicy(), .idle)
     #expect(result.trace.rounds.map(\.kind) == [.live, .final])
     #expect(result.trace.rounds.map(\.dirtyCount) == [2500, 0])
     #expect(result.pageCount == 2300)
@@ -52,22 +52,23 @@ final class Recording: Policy {
 
   @Test func builtinLimits() {
     var stats = PrecopyStats()
-    #expect(BuiltinPolicy().decide(stats) == .proceed)
+    #expect(XenDefaultPolicy().decide(stats) == .continuePrecopy)
     for (iteration, dirty, verdict) in [
-      (0, 49, Verdict.stopAndCopy), (0, 50, .proceed), (4, 50, .proceed), (5, 50, .stopAndCopy),
+      (0, 49, PrecopyDecision.stopAndCopy), (0, 50, .continuePrecopy), (4, 50, .continuePrecopy),
+      (5, 50, .stopAndCopy),
     ] {
       stats.iteration = iteration
       stats.dirtyCount = dirty
-      #expect(BuiltinPolicy().decide(stats) == verdict)
+      #expect(XenDefaultPolicy().decide(stats) == verdict)
     }
     (stats.dirtyCount, stats.isBeforeRound) = (nil, false)
     stats.iteration = 4
-    #expect(BuiltinPolicy().decide(stats) == .proceed)
+    #expect(XenDefaultPolicy().decide(stats) == .continuePrecopy)
   }
 
   /// Asked twice a round, with what Xen says each time.
   @Test func callsAreXens() throws {
-    let policy = Recording { call, _ in call == 5 ? .stopAndCopy : .proceed }
+    let policy = Recording { call, _ in call == 5 ? .stopAndCopy : .continuePrecopy }
     let (_, result) = try save(policy)
     #expect(policy.calls.map(\.iteration) == [0, 1, 1, 2, 2])
     #expect(policy.calls.map(\.isBeforeRound) == [true, false, true, false, true])
@@ -83,26 +84,26 @@ final class Recording: Policy {
     #expect(policy.calls.map(\.elapsed) == policy.calls.map(\.elapsed).sorted())
   }
 
-  /// Told to stop behind a round, no other one is sent.
+  /// Told to stop after a round, no other one is sent.
   @Test func stopBehindARound() throws {
-    let policy = Recording { call, _ in call == 4 ? .stopAndCopy : .proceed }
+    let policy = Recording { call, _ in call == 4 ? .stopAndCopy : .continuePrecopy }
     let (domain, result) = try save(policy)
     #expect(result.trace.rounds.map(\.kind) == [.live, .live, .final])
     #expect(domain.callCounts[.cleanLogDirty] == 2)
   }
 
   @Test(arguments: 1...4) func abortLeavesTheDomain(call: Int) throws {
-    let policy = Recording { number, _ in number == call ? .abort("enough") : .proceed }
+    let policy = Recording { number, _ in number == call ? .abort("enough") : .continuePrecopy }
     let domain = try SimDomain(.small(.steady(writesPerSecond: 100_000)))
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(domain, to: nowhere(), mode: .live(policy), clock: domain.clock).run()
     }
-    #expect(error?.code == "aborted")
-    #expect(error?.problem == "the policy gave up: enough")
+    #expect(error?.word == "aborted")
+    #expect(error?.message == "the policy gave up: enough")
     #expect(domain.shutdown == nil && domain.callCounts[.suspend] == nil)
     expectClean(domain)
     #expect(policy.events.last == "aborted(\"the policy gave up: enough\")")
-    // Nothing is sent before the first call; three batches for round 0, and more behind that.
+    // Nothing is sent before the first call; three batches for round 0, and more after that.
     #expect(((domain.callCounts[.map] ?? 0) > 3) == (call == 4))
     if call < 4 { #expect(domain.callCounts[.map] ?? 0 == (call == 1 ? 0 : 3)) }
   }
@@ -114,18 +115,18 @@ final class Recording: Policy {
     #expect(result.trace.rounds.last.map { $0.end - $0.begin } ?? .max < 4_000_000)
     // A guest that dirties as fast as the link can: no hope.
     let domain = try SimDomain(.small(.steady(writesPerSecond: 10_000_000)))
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try Save(
         domain, to: nowhere(), mode: .live(DowntimePolicy(budget: 1000)), clock: domain.clock
       ).run()
     }
-    #expect(error?.code == "aborted")
+    #expect(error?.word == "aborted")
   }
 
   @Test func verdictCodes() {
-    for verdict in [Verdict.proceed, .stopAndCopy, .abort("")] {
-      #expect(Verdict(code: verdict.code) == verdict)
+    for verdict in [PrecopyDecision.continuePrecopy, .stopAndCopy, .abort("")] {
+      #expect(PrecopyDecision(code: verdict.code) == verdict)
     }
-    #expect(Verdict(code: 2) == nil)
+    #expect(PrecopyDecision(code: 2) == nil)
   }
 }

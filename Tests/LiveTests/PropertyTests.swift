@@ -16,7 +16,7 @@ import struct TestKit.Seed
     configuration.filledPercent = random.below(101)
     configuration.suspendTime = UInt64(random.below(20_000_000))
     configuration.clock = .virtual(
-      octetsPerSecond: 1_000_000 << UInt64(random.below(12)))
+      bytesPerSecond: 1_000_000 << UInt64(random.below(12)))
     for _ in 0..<random.below(4) {
       let start = random.below(configuration.frameCount)
       configuration.holes.append(start..<min(configuration.frameCount, start + random.below(400)))
@@ -39,8 +39,8 @@ import struct TestKit.Seed
       let scratch = Scratch()
       let limit = random.below(8)
       let policies: [any Policy] = [
-        BuiltinPolicy(), DowntimePolicy(budget: UInt64(random.below(10_000_000)), patience: nil),
-        StopBehind(rounds: limit), FunctionPolicy { _ in .stopAndCopy },
+        XenDefaultPolicy(), DowntimePolicy(budget: UInt64(random.below(10_000_000)), patience: nil),
+        StopAfter(rounds: limit), ClosurePolicy { _ in .stopAndCopy },
       ]
       let mode: Save.Mode = random.below(5) == 0 ? .nonLive : .live(policies[random.below(4)])
       let result = try Save(
@@ -52,8 +52,8 @@ import struct TestKit.Seed
       #expect(copy.hasSameState(as: domain))
       #expect(restoreResult.differingPFNs == [])
       #expect(restoreResult.pageCount == result.pageCount)
-      let octets = result.trace.rounds.reduce(0) { $0 + $1.octets }
-      #expect(octets < result.byteCount)
+      let bytes = result.trace.rounds.reduce(0) { $0 + $1.bytes }
+      #expect(bytes < result.byteCount)
       expectClean(domain)
       #expect(try Trace(parsing: result.trace.description) == result.trace)
       // One sender of rounds: all of the first one, and no round without a reason.
@@ -97,7 +97,7 @@ import struct TestKit.Seed
       do {
         _ = try Save(domain, to: nowhere(), mode: way.mode(domain), clock: domain.clock).run()
         isSaved = way != .checkpointed
-      } catch let error as LiveError {
+      } catch let error as XensaveError {
         isSaved = false
         // A second failure may have hit the look at whether it must be resumed.
         if !error.aftermath.isEmpty { continue }

@@ -1,4 +1,4 @@
-// Restores that fail: at any hook, at any octet, for any wrong number.
+// Restores that fail: at any hook, at any byte, for any wrong number.
 
 import Bytes
 import Format
@@ -40,25 +40,25 @@ import Testing
       for call in 1...count {
         let domain = try blank()
         domain.faults.arm(.hook(hook), at: call, number: 12)
-        let error = #expect(throws: LiveError.self) { try restore(bytes, into: domain) }
-        #expect(error?.code == hook.rawValue && error?.step == .restore)
+        let error = #expect(throws: XensaveError.self) { try restore(bytes, into: domain) }
+        #expect(error?.word == hook.rawValue && error?.stage == "\(Step.restore)")
         #expect(domain.isDiscarded && !domain.isComplete && domain.openLeaseCount == 0)
       }
     }
     #expect(good.callCounts.keys.contains(.mapForWriting))
   }
 
-  /// Cut at every octet of the heads, and in the pages.
+  /// Cut at every byte of the headers, and in the pages.
   @Test func cutAnywhere() throws {
     let (_, bytes) = try stream(3)
     let isOfHead = { $0 < 280 || $0 > bytes.count - 300 }
     let cuts = bytes.indices.filter { isOfHead($0) || $0 % 301 == 0 }
     for cut in cuts {
       let domain = try blank()
-      let error = #expect(throws: LiveError.self, "cut at \(cut)") {
+      let error = #expect(throws: XensaveError.self, "cut at \(cut)") {
         try restore(Array(bytes.prefix(cut)), into: domain)
       }
-      #expect(error?.code == "truncated", "cut at \(cut): \(error.map { "\($0)" } ?? "")")
+      #expect(error?.word == "truncated", "cut at \(cut): \(error.map { "\($0)" } ?? "")")
       #expect(domain.isDiscarded && !domain.isComplete)
     }
   }
@@ -80,13 +80,13 @@ import Testing
       var changed = bytes
       changed.store(offset, value)
       let domain = try blank()
-      let error = #expect(throws: LiveError.self) { try restore(changed, into: domain) }
-      #expect(error?.code == "unsuitable" && error?.problem.contains(problem) == true)
+      let error = #expect(throws: XensaveError.self) { try restore(changed, into: domain) }
+      #expect(error?.word == "unsuitable" && error?.message.contains(problem) == true)
       #expect(domain.isDiscarded)
     }
   }
 
-  /// Behind END nothing is read: there another program goes on.
+  /// After END nothing is read: there another program continues.
   @Test func nothingBehindTheEndIsRead() throws {
     let (_, bytes) = try stream()
     let tail = Array("domain is yours".utf8)
@@ -126,7 +126,7 @@ import Testing
   /// A stream without policies says so.
   @Test func missingPolicies() throws {
     let (_, bytes) = try stream()
-    // The static records are taken out: 40 octets of headers, then up to STATIC_DATA_END.
+    // The static records are taken out: 40 bytes of headers, then up to STATIC_DATA_END.
     let end = try #require((40..<bytes.count).first { bytes.load($0, as: UInt64.self) == 0x10 })
     let domain = try blank()
     _ = try restore(Array(bytes[0..<40] + bytes[end...]), into: domain)
@@ -134,7 +134,7 @@ import Testing
   }
 }
 
-/// A thread that writes octets to a pipe and closes it.
+/// A thread that writes bytes to a pipe and closes it.
 final class Feed: @unchecked Sendable {
   private var thread = pthread_t()
   private let descriptor: Int32

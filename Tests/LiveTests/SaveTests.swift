@@ -17,7 +17,7 @@ import Testing
     let domain = try SimDomain(.small(SaveTests.busy))
     let scratch = Scratch()
     let result = try Save(
-      domain, to: scratch.sink(), mode: .live(BuiltinPolicy()), clock: domain.clock
+      domain, to: scratch.sink(), mode: .live(XenDefaultPolicy()), clock: domain.clock
     ).run()
     #expect(try scratch.complaints() == "")
     expectClean(domain)
@@ -48,7 +48,7 @@ import Testing
     #expect(copy.hasSameState(as: domain))
   }
 
-  /// Two saves of the same seed are the same octets.
+  /// Two saves of the same seed are the same bytes.
   @Test func virtualTimeIsExact() throws {
     var streams: [[UInt8]] = []
     var traces: [Trace] = []
@@ -56,7 +56,7 @@ import Testing
       let domain = try SimDomain(.small(SaveTests.busy))
       let scratch = Scratch()
       traces.append(
-        try Save(domain, to: scratch.sink(), mode: .live(BuiltinPolicy()), clock: domain.clock)
+        try Save(domain, to: scratch.sink(), mode: .live(XenDefaultPolicy()), clock: domain.clock)
           .run().trace)
       streams.append(try scratch.bytes())
     }
@@ -82,7 +82,7 @@ import Testing
     let domain = try SimDomain(.small())
     let scratch = Scratch()
     _ = try Save(
-      domain, to: scratch.sink(), mode: .live(BuiltinPolicy()), isVerifying: true,
+      domain, to: scratch.sink(), mode: .live(XenDefaultPolicy()), isVerifying: true,
       clock: domain.clock
     ).run()
     let names = try scratch.records().map(\.type.name)
@@ -98,7 +98,7 @@ import Testing
     let domain = try SimDomain(.small(SaveTests.busy))
     let scratch = Scratch()
     let result = try Save(
-      domain, to: scratch.sink(), mode: .live(BuiltinPolicy()), isVerifying: true,
+      domain, to: scratch.sink(), mode: .live(XenDefaultPolicy()), isVerifying: true,
       clock: domain.clock
     ).run()
     #expect(result.verifyDirtyCount == 0)
@@ -113,14 +113,14 @@ import Testing
     let domain = try SimDomain(.small(SaveTests.busy))
     let scratch = Scratch()
     var rounds = 0
-    let policy = FunctionPolicy { stats in
-      guard stats.isBeforeRound else { return .proceed }
+    let policy = ClosurePolicy { stats in
+      guard stats.isBeforeRound else { return .continuePrecopy }
       rounds += 1
       for page in 0..<20 {
         domain.balloon(100 + page, hasPage: rounds % 2 == 0)
         domain.balloon(700 + page, hasPage: rounds % 2 == 1)
       }
-      return rounds == 4 ? .stopAndCopy : .proceed
+      return rounds == 4 ? .stopAndCopy : .continuePrecopy
     }
     _ = try Save(domain, to: scratch.sink(), mode: .live(policy), clock: domain.clock).run()
     #expect(try scratch.complaints() == "")
@@ -131,7 +131,7 @@ import Testing
   @Test func progressIsXens() throws {
     let domain = try SimDomain(.small())
     var seen: [Save.Progress] = []
-    _ = try Save(domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock) {
+    _ = try Save(domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock) {
       seen.append($0)
     }.run()
     #expect(seen.first == .init(what: "Start of stream", done: 0, total: 0))
@@ -153,7 +153,7 @@ import Testing
     let original = try SimDomain(restoring: Source(opening: name), configuration)
     let scratch = Scratch()
     _ = try Save(
-      domain, to: scratch.sink(), mode: isLive ? .live(BuiltinPolicy()) : .nonLive,
+      domain, to: scratch.sink(), mode: isLive ? .live(XenDefaultPolicy()) : .nonLive,
       clock: domain.clock
     ).run()
     #expect(try scratch.complaints() == "")
@@ -175,11 +175,11 @@ import Testing
   @Test func pvhImageComesBack() throws {
     let name = fixtures + "pvh-4m-1v-tiny.xlsave"
     var configuration = SimDomain.Configuration(frameCount: 1 << 20)
-    configuration.clock = .virtual(octetsPerSecond: 100_000_000)
+    configuration.clock = .virtual(bytesPerSecond: 100_000_000)
     let domain = try SimDomain(restoring: Source(opening: name), configuration)
     let scratch = Scratch()
     let result = try Save(
-      domain, to: scratch.sink(), mode: .live(BuiltinPolicy()), clock: domain.clock
+      domain, to: scratch.sink(), mode: .live(XenDefaultPolicy()), clock: domain.clock
     ).run()
     #expect(try scratch.complaints() == "")
     #expect(try domain.info().pageCount == result.pageCount)

@@ -10,13 +10,13 @@ import Testing
   @Test func roundTrip() throws {
     let domain = try SimDomain(.small(.steady(writesPerSecond: 100_000)))
     let trace = try Save(
-      domain, to: nowhere(), mode: .live(BuiltinPolicy()), isVerifying: true, clock: domain.clock
+      domain, to: nowhere(), mode: .live(XenDefaultPolicy()), isVerifying: true, clock: domain.clock
     ).run().trace
     #expect(trace.rounds.count > 2)
     #expect(try Trace(parsing: trace.description) == trace)
-    // The octets of all rounds, as the table says.
+    // The bytes of all rounds, as the table says.
     for round in trace.rounds {
-      #expect(round.octets == Replay.octets(dirty: round.dirtyCount, data: round.sentCount))
+      #expect(round.bytes == Replay.bytes(dirty: round.dirtyCount, data: round.sentCount))
     }
   }
 
@@ -27,18 +27,18 @@ import Testing
       let domain = try SimDomain(.small(busy))
       if let hook { domain.faults.arm(.hook(hook), at: call) }
       let save = Save(domain, to: try nowhere(), mode: .live(policy), clock: domain.clock)
-      #expect(throws: LiveError.self) { try save.run() }
+      #expect(throws: XensaveError.self) { try save.run() }
       #expect(try Trace(parsing: save.trace.description) == save.trace)
       #expect(save.trace.end >= save.trace.rounds.last?.end ?? 0)
       return save.trace
     }
-    let failed = try trace(BuiltinPolicy(), .cleanLogDirty, 2)
+    let failed = try trace(XenDefaultPolicy(), .cleanLogDirty, 2)
     #expect(failed.outcome == "cleanLogDirty" && failed.rounds.map(\.number) == [0, 1])
-    let given = FunctionPolicy { $0.iteration < 3 ? .proceed : .abort("no more") }
+    let given = ClosurePolicy { $0.iteration < 3 ? .continuePrecopy : .abort("no more") }
     let aborted = try trace(given, nil, 0)
     #expect(aborted.outcome == "aborted" && aborted.rounds.count == 3)
-    #expect(Replay(aborted, octetsPerSecond: 1_000_000_000) != nil)
-    let early = try trace(BuiltinPolicy(), .info, 1)
+    #expect(Replay(aborted, bytesPerSecond: 1_000_000_000) != nil)
+    let early = try trace(XenDefaultPolicy(), .info, 1)
     #expect(early.outcome == "info" && early.rounds.isEmpty)
   }
 
@@ -46,7 +46,7 @@ import Testing
     var trace = Trace(guest: .x86HVM, frameCount: 1024, pageCount: 1000)
     trace.rounds = [
       .init(
-        kind: .live, number: 0, dirtyCount: 1024, digest: 0xAB, sentCount: 1000, octets: 4_104_208,
+        kind: .live, number: 0, dirtyCount: 1024, digest: 0xAB, sentCount: 1000, bytes: 4_104_208,
         begin: 0, end: 34201)
     ]
     trace.suspends = [.init(begin: 34201, end: 35201)]
@@ -56,7 +56,7 @@ import Testing
       trace.description == """
         xensave-trace 1
         domain guest=x86_hvm frames=1024 pages=1000
-        round kind=live number=0 dirty=1024 digest=0x00000000000000ab sent=1000 octets=4104208 \
+        round kind=live number=0 dirty=1024 digest=0x00000000000000ab sent=1000 bytes=4104208 \
         begin=0 end=34201
         suspend begin=34201 end=35201
         end outcome=complete time=35700
@@ -90,14 +90,14 @@ import Testing
   }
 
   /// 1000 pages. Round 0 took 1 s and 500 pages were dirtied in it; round 1 took 0.5 s, 100 pages;
-  /// then 0.1 s of suspending, in which the rate went on: 120 in all are found.
+  /// then 0.1 s of suspending, in which the rate continued: 120 in all are found.
   static var example: Trace {
     var trace = Trace(guest: .x86HVM, frameCount: 1000, pageCount: 1000)
     func round(
       _ kind: Trace.Kind, _ number: Int, _ dirty: Int, _ begin: UInt64, _ end: UInt64
     ) -> Trace.Round {
       .init(
-        kind: kind, number: number, dirtyCount: dirty, digest: 0, sentCount: dirty, octets: 0,
+        kind: kind, number: number, dirtyCount: dirty, digest: 0, sentCount: dirty, bytes: 0,
         begin: begin, end: end)
     }
     trace.rounds = [
@@ -111,9 +111,9 @@ import Testing
     return trace
   }
 
-  /// By hand: rates are 500 pages/s in [0, 1 s) and 120 / 0.6 s = 200 pages/s behind.
+  /// By hand: rates are 500 pages/s in [0, 1 s) and 120 / 0.6 s = 200 pages/s after.
   @Test func rates() throws {
-    let replay = try #require(Replay(TraceTests.example, octetsPerSecond: 1))
+    let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 1))
     #expect(replay.dirtied(from: 0, to: 1_000_000_000) == 500)
     #expect(replay.dirtied(from: 0, to: 500_000_000) == 250)
     #expect(replay.dirtied(from: 500_000_000, to: 1_500_000_000) == 250 + 100)
@@ -123,17 +123,17 @@ import Testing
 
   /// By hand, over a link that takes just a second for round 0.
   @Test func replayByHand() throws {
-    // Round 0: 16 + 8000 + 4 096 000 = 4 104 016 octets; at that many a second it takes 1 s.
-    let replay = try #require(Replay(TraceTests.example, octetsPerSecond: 4_104_016))
-    let result = replay.run(StopBehind(rounds: 2))
-    // Round 1: the 500 pages of the first second: 16 + 4000 + 2 048 000 = 2 052 016 octets,
+    // Round 0: 16 + 8000 + 4 096 000 = 4 104 016 bytes; at that many a second it takes 1 s.
+    let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 4_104_016))
+    let result = replay.run(StopAfter(rounds: 2))
+    // Round 1: the 500 pages of the first second: 16 + 4000 + 2 048 000 = 2 052 016 bytes,
     // 2 052 016 / 4 104 016 s = 0.500 001 949 s. Suspending takes 0.1 s.
     // Dirtied meanwhile: 0.600 001 949 s at 200 pages/s = 120 pages:
-    // 16 + 960 + 491 520 = 492 496 octets, 0.120 003 431 s.
+    // 16 + 960 + 491 520 = 492 496 bytes, 0.120 003 431 s.
     #expect(result.outcome == .complete)
     #expect(result.liveRounds == 2)
     #expect(result.dirtyCounts == [1000, 500, 120])
-    #expect(result.octets == 4_104_016 + 2_052_016 + 492_496)
+    #expect(result.bytes == 4_104_016 + 2_052_016 + 492_496)
     #expect(result.downtime == 120_003_431)
     #expect(result.total == 1_000_000_000 + 500_001_949 + 100_000_000 + 120_003_431)
     #expect(abs(result.sentRatio - 1.62) < 0.001)
@@ -141,9 +141,9 @@ import Testing
 
   /// By hand, ten times as fast: round 0 takes 0.1 s (50 pages), and then 50 < 50 does not hold.
   @Test func replayOfBuiltin() throws {
-    let replay = try #require(Replay(TraceTests.example, octetsPerSecond: 41_040_160))
-    let result = replay.run(BuiltinPolicy())
-    // Round 1: 50 pages, 205 216 octets, 5.000 370 ms: 2.5 pages, rounded to 3. Below 50: stop,
+    let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 41_040_160))
+    let result = replay.run(XenDefaultPolicy())
+    // Round 1: 50 pages, 205 216 bytes, 5.000 370 ms: 2.5 pages, rounded to 3. Below 50: stop,
     // but those 3 are sent first (0.3 ms); suspending takes 0.1 s at 500 pages/s: 50 pages.
     #expect(result.dirtyCounts == [1000, 50, 3, 50])
     #expect(result.liveRounds == 3)
@@ -151,8 +151,8 @@ import Testing
   }
 
   @Test func replayOfAbort() throws {
-    let replay = try #require(Replay(TraceTests.example, octetsPerSecond: 4_104_016))
-    let result = replay.run(FunctionPolicy { $0.iteration == 1 ? .abort("no") : .proceed })
+    let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 4_104_016))
+    let result = replay.run(ClosurePolicy { $0.iteration == 1 ? .abort("no") : .continuePrecopy })
     #expect(result.outcome == .aborted("no"))
     #expect(result.downtime == 0 && result.liveRounds == 1)
     #expect(result.total == 1_000_000_000)
@@ -160,9 +160,9 @@ import Testing
 
   /// Of 1, 2, ... rounds: without a limit the soonest end, with one the first that keeps it.
   @Test func hindsight() throws {
-    let replay = try #require(Replay(TraceTests.example, octetsPerSecond: 4_104_016))
-    let each = (1...4).map { replay.run(StopBehind(rounds: $0)) }
-    // Behind one round, 500 + 0.1 s * 200 = 520 pages are left.
+    let replay = try #require(Replay(TraceTests.example, bytesPerSecond: 4_104_016))
+    let each = (1...4).map { replay.run(StopAfter(rounds: $0)) }
+    // After one round, 500 + 0.1 s * 200 = 520 pages are left.
     #expect(each[0].dirtyCounts == [1000, 520])
     #expect(replay.hindsight(downtimeLimit: .max).rounds == 1)
     #expect(replay.hindsight(downtimeLimit: 130_000_000).rounds == 2)
@@ -176,17 +176,17 @@ import Testing
   @Test func replayOfItself() throws {
     let domain = try SimDomain(.small(.steady(writesPerSecond: 50_000)))
     let trace = try Save(
-      domain, to: nowhere(), mode: .live(BuiltinPolicy()), clock: domain.clock
+      domain, to: nowhere(), mode: .live(XenDefaultPolicy()), clock: domain.clock
     ).run().trace
-    let replay = try #require(Replay(trace, octetsPerSecond: 1_000_000_000))
-    let result = replay.run(BuiltinPolicy())
+    let replay = try #require(Replay(trace, bytesPerSecond: 1_000_000_000))
+    let result = replay.run(XenDefaultPolicy())
     let real = trace.rounds.map(\.dirtyCount)
     #expect(result.dirtyCounts.count == real.count)
     for (a, b) in zip(result.dirtyCounts, real) { #expect(abs(a - b) <= 2, "\(a) \(b)") }
   }
 
   @Test func nothingToReplay() {
-    #expect(Replay(Trace(), octetsPerSecond: 1) == nil)
+    #expect(Replay(Trace(), bytesPerSecond: 1) == nil)
   }
 
   @Test func digests() {

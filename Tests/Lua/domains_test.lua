@@ -61,7 +61,7 @@ contract("says what it is", function(dom)
   t.match(info.xen, "^4%.%d+$")
 end)
 
-contract("pauses and goes on", function(dom)
+contract("pauses and continues", function(dom)
   assert(dom:pause())
   t.equal(dom:info().paused, true)
   assert(dom:pause())
@@ -203,7 +203,7 @@ t.test("a save that fails leaves its trace", function()
   t.equal(tostring(xs.sim.trace(t.path "failed.trace")), tostring(result.trace))
 end)
 
-contract("is as it was found behind its scope", function(dom)
+contract("is as it was found after its scope", function(dom)
   for _, how in ipairs { "close", "error", "gc" } do
     local function work()
       local mine <close> = assert(xs.domain(dom.id))
@@ -246,14 +246,14 @@ t.test("a real image is started, saved, restored and compared page by page", fun
     local difference = dom:differences(copy)
     t.equal(difference.count, 0, name)
     t.equal(difference.same_state, true, name)
-    -- On other machine frames page tables are others; the image is the same, octet by octet.
+    -- On other machine frames page tables are others; the image is the same, byte by byte.
     local moved <close> = assert(xs.sim { from = t.path "again.img", pages = options.pages, seed = 9 })
     assert(moved:save(t.path "moved.img"))
-    local function octets(file_name)
+    local function bytes(file_name)
       local file <close> = assert(io.open(t.path(file_name), "rb"))
       return file:read "a"
     end
-    assert(octets "again.img" == octets "moved.img", name)
+    assert(bytes "again.img" == bytes "moved.img", name)
     -- Whoever changes a page sees it.
     local pfn
     for _, run in ipairs(copy:memory_map()) do
@@ -353,7 +353,7 @@ t.test("each hook fails at each of its calls: the domain runs on, and there is n
   assert(good:save(t.path "good.img", { resume = true }))
   local all, count = good:calls(), 0
   good:destroy()
-  -- Looking at it behind the save is not the save's; putting it back may fail and is told.
+  -- Looking at it after the save is not the save's; putting it back may fail and is told.
   local passed_over = { disableLogDirty = true, resume = true, peekLogDirty = true }
   for hook, calls in xs.sorted(all) do
     if not passed_over[hook] then
@@ -503,7 +503,7 @@ contract("stays suspended through checkpoints", function(dom)
   assert(dom:resume())
 end)
 
-contract("runs behind its handle though a save of the suspended domain has failed", function(dom)
+contract("runs after its handle though a save of the suspended domain has failed", function(dom)
   local id = dom.id
   do
     local other <close> = assert(xs.domain(id))

@@ -66,7 +66,7 @@ t.test("wrong selectors say what is wrong", function()
   t.raises("expected an offset from 0 to 4088, got 4089", P.u64, 4089, 1)
   t.raises("expected an offset from 0 to 4095, got %-1", P.byte, -1, 1)
   t.raises("expected a share from 0 to 1", P.sample, 2)
-  t.raises("expected 1 to 4096 octets, got 0", P.contains, "")
+  t.raises("expected 1 to 4096 bytes, got 0", P.contains, "")
   t.raises("expected 0..4503599627370495, got 4503599627370496", P.pfn, 1 << 52)
   t.raises("expected the first pfn before the last", P.pfn, 2, 1)
   t.raises("expected selectors or page sets, got Selector and number",
@@ -168,7 +168,7 @@ t.test("keep, retype and columns fix count and length", function()
   t.equal(batch.length, 8 + 8 * 13 + 4096 * 11)
 end)
 
-t.test("copies from another image and from octets", function()
+t.test("copies from another image and from bytes", function()
   local golden = t.open(assert(xs.synth { pages = { [0x20] = "golden" } }
     :save(t.path "golden.img")))
   local _, pages = edited(hvm(), function(batch)
@@ -253,11 +253,11 @@ t.test("views and loops do not outlive their record", function()
       t.raises("stale loop", loop)
       t.raises("stale record", record.select, record, P.any)
       t.raises("stale record", record.each, record, P.any)
-      t.match(tostring(kept), "^stale view of 4096 octets")
+      t.match(tostring(kept), "^stale view of 4096 bytes")
       isDone = true
     end
   end
-  -- The same of a filter, whose last record is gone behind it.
+  -- The same of a filter, whose last record is gone after it.
   local views = {}
   assert(xs.rewrite(hvm(), nil, { PAGE_DATA = function(batch)
     for pfn, view in batch:each(P.any) do views[pfn] = view end
@@ -423,10 +423,10 @@ t.test("images search their memory", function()
   t.equal(image:search("ab", { where = P.pfn(0x21) }), { 0x21002, count = 1 })
   t.raises("did you mean 'limit'", image.search, image, "a", { limt = 1 })
   t.raises("expected text in UTF%-8", image.search, image, "\xff", { encoding = "utf16" })
-  t.raises("expected 1 to 4096 octets", image.search, image, "")
+  t.raises("expected 1 to 4096 bytes", image.search, image, "")
   t.equal(image:search("b?c[[:alpha:]]", { encoding = "regex", limit = 1 }), { 0x20fff, count = 2 })
   t.raises("regular expression", image.search, image, "a[", { encoding = "regex" })
-  t.raises("octets\", \"utf16\" or \"regex", image.search, image, "a", { encoding = "latin1" })
+  t.raises("bytes\", \"utf16\" or \"regex", image.search, image, "a", { encoding = "latin1" })
   -- The vCPU's paging is off: its addresses are physical ones.
   local vcpu = image.vcpu[0]
   t.equal(vcpu:virtual(0x20ffe, 4):bytes(), "abcd")
@@ -464,7 +464,7 @@ end)
 t.test("a page table that refers to itself ends like any other", function()
   local path = assert(xs.synth { guest = "x86_pv" }:save(t.path "loop0.img"))
   local out = t.path "loop.img"
-  -- Every entry of the top table is the top table: written as octets, which no rule looks at.
+  -- Every entry of the top table is the top table: written as bytes, which no rule looks at.
   assert(xs.rewrite(path, out, { PAGE_DATA = function(batch)
     local copy = batch:copy()
     local at = 8 + 8 * batch.count + 4096

@@ -333,7 +333,7 @@ t.test("the same for a policy that runs in this script", function()
     return "continue"
   end, { deadline_ms = 20 }))
   t.equal({ result.rounds, result.policy_calls, result.policy_failures }, { 7, 7, 4 })
-  -- The script goes on as before, and what runs behind the save is not stopped.
+  -- The script continues as before, and what runs after the save is not stopped.
   local sum = 0
   for i = 1, 3000000 do sum = sum + i % 7 end
   assert(sum > 0)

@@ -158,7 +158,7 @@ private final class Keeper {
     #expect(throws: LuaError.self) { try state.hold(8 << 20) }
     try state.hold(4 << 20)
     #expect(failure(state, "return #('x'):rep(3 << 20)").contains("not enough memory"))
-    state.letGo(4 << 20)
+    state.release(4 << 20)
     #expect(failure(state, "return #('x'):rep(3 << 20)") == "returned \(3 << 20)")
     state.close()
     #expect(Keeper.living == before)
@@ -224,7 +224,7 @@ private final class Keeper {
         failures += 1
       }
       if answer == good { break }
-      // A pcall in the script has caught it: it may have gone on without.
+      // A pcall in the script has caught it: it may have continued without.
       count += 1
       guard count < 100_000 else { break }
     }

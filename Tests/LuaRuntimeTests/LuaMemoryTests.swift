@@ -74,27 +74,27 @@ import Testing
     last.end()
   }
 
-  /// A loop that is given other memory 200 times: the views of each piece are good until the next
+  /// A loop that is given other memory 200 times: the views of each chunk are good until the next
   /// one, and not again, whatever comes to lie where they were.
-  @Test func loopsOverManyPieces() throws {
+  @Test func loopsOverManyChunks() throws {
     let state = try state()
     let block = Block()
     let memory = LuaMemory(state.frame)
-    var piece = 0
+    var chunk = 0
     memory.pushLoop(state.frame, reasons: ["because"]) {
-      guard piece < 200 else {
+      guard chunk < 200 else {
         memory.end()
         return nil
       }
-      piece += 1
+      chunk += 1
       memory.lend(block.start, 8192, owner: block)
-      block.start.storeBytes(of: UInt16(piece), as: UInt16.self)
+      block.start.storeBytes(of: UInt16(chunk), as: UInt16.self)
       return (
-        1 + piece % 2,
+        1 + chunk % 2,
         { number in
           LuaMemory.Item(
-            key: UInt64(piece), address: UInt64(piece) << 12, range: 4096 * number..<8192,
-            reason: piece % 3 == 0 ? 1 : 0)
+            key: UInt64(chunk), address: UInt64(chunk) << 12, range: 4096 * number..<8192,
+            reason: chunk % 3 == 0 ? 1 : 0)
         }
       )
     }

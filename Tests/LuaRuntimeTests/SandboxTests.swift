@@ -5,7 +5,7 @@ import Glibc
 import LuaRuntime
 import Testing
 
-/// A thread that runs one piece of Lua after another.
+/// A thread that runs one chunk of Lua after another.
 private func sandbox(
   _ boundary: SandboxThread<Int>.Boundary = .compute, memoryLimit: Int = 16 << 20
 ) throws -> SandboxThread<Int> {
@@ -43,7 +43,7 @@ private func seconds() -> Double {
 }
 
 @Suite struct SandboxTests {
-  /// Loops of every kind are stopped, and the state can be used behind them.
+  /// Loops of every kind are stopped, and the state can be used after them.
   @Test(arguments: [
     "while true do end",
     "while true do pcall(function() while true do end end) end",
@@ -73,7 +73,7 @@ private func seconds() -> Double {
     // A metamethod that calls itself runs out of C stack before the deadline does.
     #expect(how == "deadline" || how.contains("overflow"), "\(how)")
     #expect(seconds() - begin < 10)
-    #expect(try thread.run("return 1 + 1") == "2", "and goes on")
+    #expect(try thread.run("return 1 + 1") == "2", "and continues")
   }
 
   /// A deadline is of the thread's own time: one that waits, or does not get a processor, has time.
@@ -96,13 +96,13 @@ private func seconds() -> Double {
     #expect(try thread.run("return 2") == "2")
   }
 
-  /// One long search cannot be stopped: the caller goes on without it.
+  /// One long search cannot be stopped: the caller continues without it.
   @Test func searchesAreLeftBehind() throws {
     let thread = try sandbox()
     let begin = seconds()
     let search = "return (('a'):rep(40)):find(('a*'):rep(20) .. 'b')"
     #expect(thread.stop(search) == "stuck")
-    #expect(thread.stop("return 1") == "stuck", "at once, as long as it goes on")
+    #expect(thread.stop("return 1") == "stuck", "at once, as long as it continues")
     #expect(seconds() - begin < 10)
   }
 
@@ -199,7 +199,7 @@ private func seconds() -> Double {
     #expect(try thread.run("return #os.date('%H:%M')") == "5")
     #expect(try thread.run("return ('a-b'):gsub('%-', '+')") == "a+b")
     #expect(try thread.run("return ('key = 5'):match('(%w+) = (%d)')") == "key")
-    #expect(thread.stop("return ('x'):rep(70000):find('y')").contains("searches 65536 octets"))
+    #expect(thread.stop("return ('x'):rep(70000):find('y')").contains("searches 65536 bytes"))
     #expect(thread.stop("return ('x'):find(('y'):rep(300))").contains("patterns of 256"))
   }
 
@@ -227,7 +227,7 @@ private func seconds() -> Double {
       note(
         "read",
         {
-          var octet: UInt8 = 0; return read(0, &octet, 1)
+          var byte: UInt8 = 0; return read(0, &byte, 1)
         }())
       note(
         "mmap exec",
@@ -255,7 +255,7 @@ private func seconds() -> Double {
       #expect(answer == (name == "memory" ? 0 : EPERM), "\(name): \(answer)")
     }
     #expect(answers.count == 11)
-    // Nobody else is sealed.
+    // Nobody else is sandboxed.
     let number = open("/etc/passwd", O_RDONLY)
     #expect(number >= 0)
     close(number)
@@ -269,11 +269,11 @@ private func seconds() -> Double {
     try #require(pipe(&ends) == 0)
     let (reading, writing) = (ends[0], ends[1])
     let answers = try thread.call(deadline: 5_000_000_000) { _, _ in
-      var octet: UInt8 = 0
+      var byte: UInt8 = 0
       let written = write(writing, "x", 1)
-      let read = Glibc.read(reading, &octet, 1)
+      let read = Glibc.read(reading, &byte, 1)
       let opened = open("/etc/passwd", O_RDONLY)
-      return [written, read, Int(octet), Int(opened), Int(errno)]
+      return [written, read, Int(byte), Int(opened), Int(errno)]
     }
     #expect(answers == [1, 1, 0x78, -1, Int(EPERM)])
     close(reading)

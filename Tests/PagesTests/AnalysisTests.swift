@@ -42,18 +42,18 @@ import Testing
         [Entry(8, second)],
       ]))
     let image = try PageImage(opening: file.path)
-    #expect(try image.search(octets("abc")).addresses == [0x1FFE, 0x7FFE])
-    #expect(try image.search(octets("ab")).addresses == [0x1FFE, 0x4FFE, 0x7FFE])
-    #expect(try image.search(octets("ab"), limit: 1).count == 3)
-    #expect(try image.search(octets("c"), in: PageSet(2..<3)).addresses == [0x2000])
-    #expect(throws: PagesError.self) { try image.search(octets("")) }
+    #expect(try image.search(bytes("abc")).addresses == [0x1FFE, 0x7FFE])
+    #expect(try image.search(bytes("ab")).addresses == [0x1FFE, 0x4FFE, 0x7FFE])
+    #expect(try image.search(bytes("ab"), limit: 1).count == 3)
+    #expect(try image.search(bytes("c"), in: PageSet(2..<3)).addresses == [0x2000])
+    #expect(throws: XensaveError.self) { try image.search(bytes("")) }
   }
 
-  private func octets(_ text: String) throws(PagesError) -> SearchPattern {
-    try SearchPattern(octets: Array(text.utf8))
+  private func bytes(_ text: String) throws -> SearchPattern {
+    try SearchPattern(bytes: Array(text.utf8))
   }
 
-  private func expression(_ text: String) throws(PagesError) -> SearchPattern {
+  private func expression(_ text: String) throws -> SearchPattern {
     try SearchPattern(expression: Array(text.utf8))
   }
 
@@ -68,26 +68,26 @@ import Testing
     let image = try PageImage(opening: file.path)
     #expect(try image.search(expression("^root:[^:]*:[0-9]+")).addresses == [0x1FFB])
     #expect(try image.search(expression("x:[0-9]:0$")).addresses == [0x2000, 0x9000])
-    // Of each line the first, the longest: and what is behind it once more.
+    // Of each line the first, the longest: and what is after it once more.
     #expect(
       try image.search(expression("[0-9]:[0-9]|:0")).addresses == [0x2001, 0x2003, 0x9001, 0x9003])
-    // 4096 octets of one match, then the octet behind no line's begin.
+    // 4096 bytes of one match, then the byte after no line's begin.
     let long = try image.search(expression("A+"))
     #expect(long.count == 1 && long.addresses == [0x3000])
     #expect(try image.search(expression("^b")).addresses.isEmpty)
     #expect(try image.search(expression("b*")).addresses == [0x2007, 0x9007])
     #expect(try image.search(expression("root"), in: PageSet(2..<10)).count == 0)
     for bad in ["", "a[", "(", "a\u{0}"] {
-      #expect(throws: PagesError.self, "\(bad)") { try expression(bad) }
+      #expect(throws: XensaveError.self, "\(bad)") { try expression(bad) }
     }
   }
 
-  /// Pages from 0 on of a few different octets, and the same as one run of octets.
+  /// Pages from 0 on of a few different bytes, and the same as one run of bytes.
   private func randomMemory(
-    pages: UInt64, of octets: Range<UInt8>, _ random: inout SeededGenerator
+    pages: UInt64, of bytes: Range<UInt8>, _ random: inout SeededGenerator
   ) -> (memory: [UInt8], entries: [Entry]) {
     let entries = (0..<pages).map { pfn in
-      Entry(pfn, (0..<4096).map { _ in UInt8.random(in: octets, using: &random) })
+      Entry(pfn, (0..<4096).map { _ in UInt8.random(in: bytes, using: &random) })
     }
     return (entries.flatMap { $0.contents ?? [] }, entries)
   }
@@ -120,12 +120,12 @@ import Testing
 
   @Test func searchFindsUTF16() throws {
     var contents = page(0xFF)
-    let octets = SearchText.utf16("Zö")
-    #expect(octets == [0x5A, 0, 0xF6, 0])
-    contents.replaceSubrange(101..<105, with: octets)
+    let bytes = SearchText.utf16("Zö")
+    #expect(bytes == [0x5A, 0, 0xF6, 0])
+    contents.replaceSubrange(101..<105, with: bytes)
     let file = TemporaryFile(hvm([[Entry(3, contents)]]))
     #expect(
-      try PageImage(opening: file.path).search(SearchPattern(octets: octets)).addresses == [
+      try PageImage(opening: file.path).search(SearchPattern(bytes: bytes)).addresses == [
         0x3000 + 101
       ])
   }
@@ -147,7 +147,7 @@ import Testing
           }
         }
       }
-      #expect(try image.search(SearchPattern(octets: needle), limit: .max).addresses == expected)
+      #expect(try image.search(SearchPattern(bytes: needle), limit: .max).addresses == expected)
     }
   }
 

@@ -1,9 +1,9 @@
-// Streams built octet by octet, without the code under test, and seeds that are printed.
+// Streams built byte by byte, without the code under test, and seeds that are printed.
 
 import Glibc
 
-/// A page with a given octet everywhere, or made from a seed.
-func page(_ octet: UInt8) -> [UInt8] { [UInt8](repeating: octet, count: 4096) }
+/// A page with a given byte everywhere, or made from a seed.
+func page(_ byte: UInt8) -> [UInt8] { [UInt8](repeating: byte, count: 4096) }
 
 func le32(_ value: Int) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
 func le64(_ value: UInt64) -> [UInt8] {
@@ -114,7 +114,7 @@ func printedSeed(_ name: String = #function) -> UInt64 {
   return seed
 }
 
-/// A page that is zero, of one octet, or random, of few kinds so that repetitions happen.
+/// A page that is zero, of one byte, or random, of few kinds so that repetitions happen.
 func randomPage(_ random: inout SeededGenerator) -> [UInt8] {
   switch Int.random(in: 0..<4, using: &random) {
   case 0: return page(0)

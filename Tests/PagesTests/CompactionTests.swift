@@ -80,7 +80,7 @@ import Testing
 
   @Test func alignedNeedsAnXLHeader() throws {
     let path = TemporaryFile(hvm([[Entry(1, page(1))]])).keptPath()
-    #expect(throws: PagesError.self) { try self.compact(path, .aligned) }
+    #expect(throws: XensaveError.self) { try self.compact(path, .aligned) }
   }
 }
 
@@ -138,7 +138,7 @@ extension CompactionTests {
         headers(1) + record(0x02, [8, 4, 0, 0, 0, 0, 0, 0]) + staticDataEnd
         + record(0x03, le32(0) + le32(511) + le64(1)) + pageData([Entry(1, page(1))]) + vcpu + end
       let core = try export(image, .elfCore)
-      // pr_pid, behind the heads of the file, of its two segments and of the note.
+      // pr_pid, after the headers of the file, of its two segments and of the note.
       let place = 64 + 2 * 56 + 20 + 32
       #expect(Array(core[place..<place + 4]) == le32(min(number + 1, 0xFFFF_FFFF)))
     }
@@ -148,7 +148,7 @@ extension CompactionTests {
   func theGreatestPageIsExportedOrRefused(format: ExportFormat) throws {
     let image = hvm([[Entry((1 << 40) - 1, page(1))]])
     if format == .raw {
-      #expect(throws: PagesError.self) { _ = try self.export(image, format) }
+      #expect(throws: XensaveError.self) { _ = try self.export(image, format) }
     } else {
       #expect(try !export(image, format).isEmpty)
     }

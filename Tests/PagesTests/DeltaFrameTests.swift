@@ -1,4 +1,4 @@
-// Deltas whose zstd frame is not what zstd wrote: built octet by octet from the format (RFC 8878).
+// Deltas whose zstd frame is not what zstd wrote: built byte by byte from the format (RFC 8878).
 
 import Bytes
 import SystemIO
@@ -16,15 +16,15 @@ import Testing
     var out = frameMagic + [descriptor, window] + extra
     var rest = contents[...]
     repeat {
-      let piece = rest.prefix(100_000)
-      rest = rest.dropFirst(piece.count)
-      let header = UInt32(piece.count) << 3 | (rest.isEmpty ? 1 : 0)
-      out += le32(Int(header)).prefix(3) + piece
+      let chunk = rest.prefix(100_000)
+      rest = rest.dropFirst(chunk.count)
+      let header = UInt32(chunk.count) << 3 | (rest.isEmpty ? 1 : 0)
+      out += le32(Int(header)).prefix(3) + chunk
     } while !rest.isEmpty
     return out
   }
 
-  /// `count` blocks of 128 KiB of zeros, 4 octets each.
+  /// `count` blocks of 128 KiB of zeros, 4 bytes each.
   static func bomb(_ count: Int) -> [UInt8] {
     let block = le32(Int(UInt32(128 << 10) << 3 | 1 << 1)).prefix(3) + [0]
     var out: [UInt8] = []
@@ -35,7 +35,7 @@ import Testing
 
   let base = TemporaryFile(hvm([[Entry(1, page(1)), Entry(2, page(2))]]))
 
-  /// A delta from `base` with a head that fits itself.
+  /// A delta from `base` with a header that fits itself.
   func delta(
     _ body: [UInt8], size: UInt64, hash: UInt64 = 1, isPacked: Bool = true
   ) throws -> TemporaryFile {
@@ -52,7 +52,7 @@ import Testing
     let file = try delta(body, size: size, hash: hash)
     let out = TemporaryFile()
     let output = try OutputFile(out.path, .memory)
-    let error = #expect(throws: PagesError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try PageDelta.apply(
         Source(opening: file.path), to: Source(opening: self.base.path), output.sink)
     }
@@ -93,14 +93,14 @@ import Testing
         "does not begin like a frame"
       ),
       ("no frame", [UInt8](repeating: 0x41, count: 64), "does not begin like a frame"),
-      ("an empty file behind the head", [], "does not begin like a frame"),
-      ("a second frame", good + good, "octets behind the last step"),
-      ("octets behind it", good + [0], "octets behind the last step"),
+      ("an empty file after the header", [], "does not begin like a frame"),
+      ("a second frame", good + good, "bytes after the last step"),
+      ("bytes after it", good + [0], "bytes after the last step"),
       (
-        "steps behind the last one", DeltaFrameTests.frame(steps + steps),
-        "octets behind the last step"
+        "steps after the last one", DeltaFrameTests.frame(steps + steps),
+        "bytes after the last step"
       ),
-      // Window descriptor: exponent 31, 2^41 octets.
+      // Window descriptor: exponent 31, 2^41 bytes.
       ("a window of 2 TiB", DeltaFrameTests.frame(steps, window: 31 << 3), "too much memory"),
       ("a window of 16 MiB", DeltaFrameTests.frame(steps, window: 14 << 3), "too much memory"),
       ("a dictionary", DeltaFrameTests.frame(steps, descriptor: 1, extra: [9]), "zstd"),
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  /// 40 KB that unpack to 1.3 GB are passed over in pieces, and end where the head's size ends.
+  /// 40 KB that unpack to 1.3 GB are passed over in chunks, and end where the header's size ends.
   @Test func aBombIsBounded() throws {
     let first = le64(1 << 63 | 1 << 50)
     let before = peakResidentKiB
@@ -136,7 +136,7 @@ import Testing
     bytes.replaceSubrange(56..<64, with: le64(PageDelta.hash(Array(bytes[0..<56]))))
     let changed = TemporaryFile(bytes)
     let output = try OutputFile(TemporaryFile().path, .memory)
-    let error = #expect(throws: PagesError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try PageDelta.apply(
         Source(opening: changed.path), to: Source(opening: self.base.path), output.sink)
     }

@@ -38,7 +38,7 @@ import Testing
       let new = TemporaryFile(xl(hvm([Array(a[..<90]), Array(a[90...])])))
       let (delta, report) = try make(base.path, new.path, level: level)
       #expect(report.changedPages == UInt64(changed.count))
-      #expect(report.octetsWritten < UInt64(changed.count) * 4096 + 8000)
+      #expect(report.bytesWritten < UInt64(changed.count) * 4096 + 8000)
       #expect(try apply(delta.path, base.path) == new.bytes)
     }
   }
@@ -54,11 +54,11 @@ import Testing
     let base = TemporaryFile(hvm([[Entry(1, page(1))]]))
     let other = TemporaryFile(hvm([[Entry(1, page(2))]]))
     let (delta, _) = try make(base.path, other.path)
-    let error = #expect(throws: PagesError.self) { try self.apply(delta.path, other.path) }
+    let error = #expect(throws: XensaveError.self) { try self.apply(delta.path, other.path) }
     #expect(error?.description.contains("is not the image that") == true)
   }
 
-  /// Every truncation and every changed octet outside the contents gives one clear line, or the
+  /// Every truncation and every changed byte outside the contents gives one clear line, or the
   /// right image.
   @Test(arguments: [0, 1]) func damagedDeltas(level: Int) throws {
     let base = TemporaryFile(hvm([[Entry(1, page(1)), Entry(2, page(2)), Entry(3, page(3))]]))
@@ -68,7 +68,7 @@ import Testing
     for count in Array(0..<min(120, good.count)) + Array(stride(from: 120, to: good.count, by: 61))
     {
       let cut = TemporaryFile(Array(good.prefix(count)))
-      let error = #expect(throws: PagesError.self) { try self.apply(cut.path, base.path) }
+      let error = #expect(throws: XensaveError.self) { try self.apply(cut.path, base.path) }
       #expect(error?.description.contains("\n") == false)
     }
     for offset in Array(0..<min(110, good.count)) + Array(stride(from: 110, to: good.count, by: 53))
@@ -76,7 +76,7 @@ import Testing
       var changed = good
       changed[offset] ^= 0x41
       let file = TemporaryFile(changed)
-      // The reserved octets of the padding are not looked at.
+      // The reserved bytes of the padding are not looked at.
       if let out = try? apply(file.path, base.path) { #expect(out == new.bytes) }
     }
   }

@@ -20,7 +20,7 @@ import Testing
       0x09, entry(1, [UInt8](repeating: 0, count: 24)) + entry(2, cpu) + entry(0, []))
   }
 
-  /// A page table with entries of 8 (or 4) octets.
+  /// A page table with entries of 8 (or 4) bytes.
   func table(_ entries: [Int: UInt64], width: Int = 8) -> [UInt8] {
     var out = page(0)
     for (index, value) in entries {
@@ -59,12 +59,12 @@ import Testing
       (0x1_0000_0000_0000, "is not canonical"), (0x7000, "0x70007"),
       (0x80_0000_0000, "not present: entry 1 of the level 4 table"),
     ] {
-      let error = #expect(throws: PagesError.self) { try memory.virtual(0, address, 1) }
+      let error = #expect(throws: XensaveError.self) { try memory.virtual(0, address, 1) }
       #expect(error?.description.contains(words) == true, "\(error?.description ?? "")")
     }
     // Entry 256 refers to the table itself: the walk ends like any other.
     #expect(try memory.virtual(0, 0xFFFF_8040_2010_0000, 8) == le64(0x2003))
-    #expect(throws: PagesError.self) { try memory.virtual(1, 0, 1) }
+    #expect(throws: XensaveError.self) { try memory.virtual(1, 0, 1) }
     let found = memory.mappings(try memory.vcpu(0), limit: 100_000, tableLimit: 1000)
     #expect(found.mappings.contains { $0.virtual == 0x20_0000 && $0.byteCount == 2 << 20 })
   }
@@ -77,7 +77,7 @@ import Testing
     let vcpu = try memory.vcpu(0)
     #expect(try memory.translate(vcpu, 0x1234_5678).physical == 0x1678)
     #expect(try memory.virtual(0, 0xFFFF_FFFF_FFFF_FFF8, 8) == le64(0x1003))
-    #expect(throws: PagesError.self) { try memory.virtual(0, 0xFFFF_FFFF_FFFF_FFF8, 9) }
+    #expect(throws: XensaveError.self) { try memory.virtual(0, 0xFFFF_FFFF_FFFF_FFF8, 9) }
     let found = memory.mappings(vcpu, limit: 1000, tableLimit: 200)
     #expect(found.isComplete)
     #expect(found.mappings.map(\.virtual) == (0..<16).map { $0 << 12 })
@@ -104,7 +104,7 @@ import Testing
     #expect(pae.vcpus.first?.mode == .pae)
     #expect(try pae.virtual(0, 0xC000_1000, 1) == [4])
     #expect(try pae.virtual(0, 0xC020_0000, 1) == [0x20])
-    #expect(throws: PagesError.self) { try pae.virtual(0, 0x1_0000_0000, 1) }
+    #expect(throws: XensaveError.self) { try pae.virtual(0, 0x1_0000_0000, 1) }
     let legacy = try memory(
       [
         Entry(1, table([1: 0x2003, 2: 0x40_0083], width: 4)),
@@ -194,7 +194,7 @@ import Testing
         == le64(0xF00F_EBED) + le64(1) + le64(1024) + le64(4096))
   }
 
-  /// The note that a Linux kernel has for crash: it begins a page and may go on in the next. What is
+  /// The note that a Linux kernel has for crash: it begins a page and may continue in the next. What is
   /// too long, or does not begin with the release, is none.
   @Test func kernelNote() throws {
     func noted(_ count: Int, _ text: String) -> [UInt8] {

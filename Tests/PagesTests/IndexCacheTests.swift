@@ -90,7 +90,7 @@ import Testing
     #expect(Kept.read(kept.cache) == kept.original)
   }
 
-  /// The records behind the pages are given where they are a chain to the end, and only there.
+  /// The records after the pages are given where they are a chain to the end, and only there.
   @Test func recordsBehindPages() throws {
     let plain = try Kept(IndexCacheTests.plain)
     let cache = IndexCache(of: plain.file.path)
@@ -126,14 +126,14 @@ import Testing
     let before = kept.file.bytes[Int(spot.offset) + 8]
     try FileEdit(kept.file.path).apply(
       [Patch(offset: spot.offset + 8, before: [before], after: [9])])
-    #expect(throws: PagesError.self) { try cache.read(for: source) }
+    #expect(throws: XensaveError.self) { try cache.read(for: source) }
     try cache.renew(for: source)
     #expect(try cache.read(for: source) != nil)
     #expect(try kept.notes() == [])
     usleep(20_000)
     try FileEdit(kept.file.path).apply(
       [Patch(offset: spot.offset + 8, before: [9], after: [8])])
-    #expect(throws: PagesError.self) { try cache.read(for: source) }
+    #expect(throws: XensaveError.self) { try cache.read(for: source) }
   }
 
   @Test func realImages() throws {
@@ -144,19 +144,19 @@ import Testing
     }
   }
 
-  /// Every octet changed, every length: ignored with one line, and made anew.
+  /// Every byte changed, every length: ignored with one line, and made anew.
   @Test func damagedCachesAreIgnored() throws {
     let kept = try Kept(IndexCacheTests.plain)
     for offset in kept.original.indices {
       var bytes = kept.original
       bytes[offset] ^= 0x20
       kept.write(bytes)
-      #expect(try kept.notes().count == 1, "octet \(offset)")
+      #expect(try kept.notes().count == 1, "byte \(offset)")
       #expect(Kept.read(kept.cache) == kept.original)
     }
     for count in stride(from: 0, to: kept.original.count, by: 5) {
       kept.write(Array(kept.original.prefix(count)))
-      #expect(try kept.notes().count == 1, "\(count) octets")
+      #expect(try kept.notes().count == 1, "\(count) bytes")
     }
     kept.write(kept.original + [UInt8](repeating: 0, count: 8))
     #expect(try kept.notes().count == 1)
@@ -190,18 +190,18 @@ import Testing
       ("pfns that go back", { $0.swapAt(runs, runs + 3) }),
       ("a giant run", { $0[runs + 2] |= 0xFFFF_FFFF << 32 }),
       ("an empty run", { $0[runs + 2] &= 0xFFFF_FFFF }),
-      ("pages behind the end", { $0[runs + 1] = 1 << 50 }),
+      ("pages after the end", { $0[runs + 1] = 1 << 50 }),
       ("pages that wrap", { $0[runs + 1] = .max - 10 }),
       ("pfn 2^52-1", { $0[records - 3] |= (1 << 52) - 1 }),
       ("a reserved type", { $0[runs] |= 5 << 60 }),
       ("another type", { $0[runs] |= 0xE << 60 }),
       ("contents of another page", { $0[runs + 1] += 4096 }),
       ("another pfn", { $0[records - 3] += 1 }),
-      ("a record behind the end", { $0[records + 1] = 1 << 60 }),
+      ("a record after the end", { $0[records + 1] = 1 << 60 }),
       ("a record of another length", { $0[records + 2] += 8 }),
       ("a record of another layer", { $0[records + 3] ^= 1 << 63 }),
       ("a record of pages elsewhere", { $0[$0.count - 1] -= 8 }),
-      ("a record of pages behind the end", { $0[$0.count - 1] = .max }),
+      ("a record of pages after the end", { $0[$0.count - 1] = .max }),
     ]
     forgeries.append(
       (
@@ -222,7 +222,7 @@ import Testing
     let kept = try Kept(IndexCacheTests.plain)
     var status = stat()
     stat(kept.file.path, &status)
-    // One octet of the last page, and the time of change put back.
+    // One byte of the last page, and the time of change put back.
     let number = open(kept.file.path, O_WRONLY)
     pwrite(number, "x", 1, 300)
     var times = [status.st_atim, status.st_mtim]

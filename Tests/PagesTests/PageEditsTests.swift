@@ -10,9 +10,9 @@ import Testing
 final class EditFilter: RewriteFilter {
   let source: Source
   let guards = PageGuard()
-  let edit: (PageEdits) throws(PagesError) -> Void
+  let edit: (PageEdits) throws -> Void
 
-  init(_ source: Source, _ edit: @escaping (PageEdits) throws(PagesError) -> Void) {
+  init(_ source: Source, _ edit: @escaping (PageEdits) throws -> Void) {
     self.source = source
     self.edit = edit
   }
@@ -20,18 +20,16 @@ final class EditFilter: RewriteFilter {
   func begin() {}
   func finish() {}
   func header(_ header: inout Header) { guards.observe(header) }
-  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
-    do throws(PagesError) { try guards.observe(record.record) } catch { throw error.rewriteError }
+  func record(_ record: EditableRecord) throws -> FilterResult {
+    try guards.observe(record.record)
     guard record.type == .pageData else { return .keep }
-    do throws(PagesError) { try edit(PageEdits(record, source, guards)) } catch {
-      throw error.rewriteError
-    }
+    try edit(PageEdits(record, source, guards))
     return .keep
   }
 }
 
 @Suite struct PageEditsTests {
-  typealias Edit = (PageEdits) throws(PagesError) -> Void
+  typealias Edit = (PageEdits) throws -> Void
 
   /// The bytes that a rewrite makes, from a file or through a pipe.
   func rewrite(_ bytes: [UInt8], pipe: Bool = false, _ edit: @escaping Edit) throws -> [UInt8] {
@@ -55,7 +53,7 @@ final class EditFilter: RewriteFilter {
     return output.bytes
   }
 
-  func program(_ text: String) throws(PagesError) -> SelectorProgram {
+  func program(_ text: String) throws -> SelectorProgram {
     SelectorProgram(try Selector(parsing: text))
   }
 
@@ -65,7 +63,7 @@ final class EditFilter: RewriteFilter {
 
   @Test(arguments: [false, true]) func fill(pipe: Bool) throws {
     nonisolated(unsafe) var counts: [Int] = []
-    let out = try rewrite(hvm([batch, batch]), pipe: pipe) { edits throws(PagesError) in
+    let out = try rewrite(hvm([batch, batch]), pipe: pipe) { edits in
       counts.append(
         try edits.fill(self.program("pfn in 2..4 and has_data and not zero"), with: 0xAA))
     }
@@ -76,22 +74,22 @@ final class EditFilter: RewriteFilter {
   }
 
   @Test(arguments: [false, true]) func dropKeepRetype(pipe: Bool) throws {
-    let dropped = try rewrite(hvm([batch]), pipe: pipe) { edits throws(PagesError) in
+    let dropped = try rewrite(hvm([batch]), pipe: pipe) { edits in
       _ = try edits.drop(self.program("zero or pfn = 1"))
     }
     #expect(dropped == hvm([[batch[1], batch[2], batch[4]]]))
-    let kept = try rewrite(hvm([batch]), pipe: pipe) { edits throws(PagesError) in
+    let kept = try rewrite(hvm([batch]), pipe: pipe) { edits in
       _ = try edits.keep(self.program("contains '\\x05'"))
     }
     #expect(kept == hvm([[batch[4]]]))
-    let retyped = try rewrite(hvm([batch]), pipe: pipe) { edits throws(PagesError) in
+    let retyped = try rewrite(hvm([batch]), pipe: pipe) { edits in
       _ = try edits.retype(self.program("pfn in 1..3"), to: .broken)
     }
     #expect(
       retyped
         == hvm([[Entry(1, type: 0xD), Entry(2, type: 0xD), Entry(3, type: 0xD)] + batch[3...]]))
     // A record without pages is none.
-    let none = try rewrite(hvm([batch]), pipe: pipe) { edits throws(PagesError) in
+    let none = try rewrite(hvm([batch]), pipe: pipe) { edits in
       _ = try edits.drop(self.program("any"))
     }
     #expect(none == hvm([]))
@@ -100,7 +98,7 @@ final class EditFilter: RewriteFilter {
   @Test func replace() throws {
     let other = TemporaryFile(hvm([[Entry(1, page(0x11)), Entry(5, page(0x55))]]))
     let image = try PageImage(opening: other.path)
-    let out = try rewrite(hvm([batch])) { edits throws(PagesError) in
+    let out = try rewrite(hvm([batch])) { edits in
       _ = try edits.replace(self.program("pfn = 1 or pfn = 5"), from: image)
       _ = try edits.replace(self.program("pfn = 4"), with: page(4))
     }
@@ -109,8 +107,8 @@ final class EditFilter: RewriteFilter {
     changed[3].contents = page(4)
     changed[4].contents = page(0x55)
     #expect(out == hvm([changed]))
-    #expect(throws: RewriteError.self) {
-      try rewrite(hvm([batch])) { edits throws(PagesError) in
+    #expect(throws: XensaveError.self) {
+      try rewrite(hvm([batch])) { edits in
         _ = try edits.replace(self.program("pfn = 2"), from: image)
       }
     }
@@ -118,7 +116,7 @@ final class EditFilter: RewriteFilter {
 
   @Test(arguments: [false, true]) func nothingSelectedIsIdentity(pipe: Bool) throws {
     let bytes = xl(hvm([batch, [Entry(7, page(7))]]))
-    let out = try rewrite(bytes, pipe: pipe) { edits throws(PagesError) in
+    let out = try rewrite(bytes, pipe: pipe) { edits in
       _ = try edits.fill(self.program("pfn = 99 and zero"), with: 0)
       _ = try edits.drop(self.program("contains 'absent'"))
     }
@@ -141,7 +139,7 @@ final class EditFilter: RewriteFilter {
       }
       let expected = batches.map { entries in
         var out: [Entry?] = entries
-        for (kind, selector, octet) in choices {
+        for (kind, selector, byte) in choices {
           for index in entries.indices {
             guard let entry = out[index] else { continue }
             let isChosen = selector.matches(
@@ -149,7 +147,7 @@ final class EditFilter: RewriteFilter {
             switch kind {
             case 0, 1:
               if isChosen, entry.contents != nil {
-                out[index]?.contents = page(octet)
+                out[index]?.contents = page(byte)
               }
             case 2: if isChosen { out[index] = nil }
             case 3: if !isChosen { out[index] = nil }
@@ -159,12 +157,12 @@ final class EditFilter: RewriteFilter {
         }
         return out.compactMap { $0 }
       }
-      let out = try rewrite(hvm(batches), pipe: round % 2 == 0) { edits throws(PagesError) in
-        for (kind, selector, octet) in choices {
+      let out = try rewrite(hvm(batches), pipe: round % 2 == 0) { edits in
+        for (kind, selector, byte) in choices {
           let program = SelectorProgram(selector)
           switch kind {
-          case 0: _ = try edits.fill(program, with: octet)
-          case 1: _ = try edits.replace(program, with: page(octet))
+          case 0: _ = try edits.fill(program, with: byte)
+          case 1: _ = try edits.replace(program, with: page(byte))
           case 2: _ = try edits.drop(program)
           case 3: _ = try edits.keep(program)
           default: _ = try edits.retype(program, to: .broken)
@@ -181,27 +179,27 @@ final class EditFilter: RewriteFilter {
     ]
     let bytes = pv([entries], p2m: 3)
     func refusal(_ edit: @escaping Edit) throws -> String {
-      let error = #expect(throws: RewriteError.self) { try self.rewrite(bytes, edit) }
+      let error = #expect(throws: XensaveError.self) { try self.rewrite(bytes, edit) }
       return error?.description ?? ""
     }
-    let table = try refusal { edits throws(PagesError) in
+    let table = try refusal { edits in
       _ = try edits.fill(self.program("has_data"), with: 0)
     }
     #expect(table.contains("page 0x1 cannot be filled: it is a page table (L1TAB_PIN)"))
-    let p2m = try refusal { edits throws(PagesError) in
+    let p2m = try refusal { edits in
       _ = try edits.drop(self.program("pfn in 2..3"))
     }
     #expect(p2m.contains("page 0x3 cannot be dropped: it is a part of the p2m table"))
-    let retype = try refusal { edits throws(PagesError) in
+    let retype = try refusal { edits in
       _ = try edits.retype(self.program("pfn = 2"), to: PageType(rawValue: 1))
     }
     #expect(retype.contains("page 0x2 cannot become L1TAB"))
-    let empty = try refusal { edits throws(PagesError) in
+    let empty = try refusal { edits in
       _ = try edits.retype(self.program("pfn = 4"), to: .notab)
     }
     #expect(empty.contains("page 0x4 cannot become NOTAB: it is XTAB and has no contents"))
     // An ordinary page may change.
-    let out = try rewrite(bytes) { edits throws(PagesError) in
+    let out = try rewrite(bytes) { edits in
       _ = try edits.fill(self.program("pfn = 2"), with: 7)
     }
     #expect(out == pv([[entries[0], Entry(2, page(7)), entries[2], entries[3]]], p2m: 3))
@@ -209,7 +207,7 @@ final class EditFilter: RewriteFilter {
 
   @Test func largeRecordsAreStreamed() throws {
     let entries = (0..<3000).map { Entry($0, page(UInt8(truncatingIfNeeded: $0))) }
-    let out = try rewrite(hvm([entries])) { edits throws(PagesError) in
+    let out = try rewrite(hvm([entries])) { edits in
       _ = try edits.fill(self.program("byte[7] = 3"), with: 0xFE)
       _ = try edits.drop(self.program("pfn in 1000..1999 or byte[9] = 4"))
     }

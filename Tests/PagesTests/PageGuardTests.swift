@@ -5,7 +5,7 @@ import Stream
 import SystemIO
 import Testing
 
-/// Records of PV guests that name pages come behind the pages: files are looked into before an edit,
+/// Records of PV guests that name pages come after the pages: files are looked into before an edit,
 /// pipes are not.
 @Suite struct PageGuardTests {
   private func guards(_ records: [Record]) throws -> PageGuard {
@@ -19,7 +19,7 @@ import Testing
     var body = [UInt8](repeating: 0, count: 8 + 5168)
     body[0] = number
     func put(_ offset: Int, _ value: UInt64) {
-      for octet in 0..<8 { body[8 + offset + octet] = UInt8(value >> UInt64(8 * octet) & 0xFF) }
+      for byte in 0..<8 { body[8 + offset + byte] = UInt8(value >> UInt64(8 * byte) & 0xFF) }
     }
     put(616, startInfo)
     for (index, pfn) in gdt.enumerated() { put(4832 + 8 * index, pfn) }

@@ -20,7 +20,7 @@ import Testing
     #expect(try image.contents(of: 1) == page(1))
     #expect(try image.contents(of: 2) == page(9))
     #expect(image.index.page(3)?.type == .xtab)
-    #expect(throws: PagesError.self) { try image.contents(of: 3) }
+    #expect(throws: XensaveError.self) { try image.contents(of: 3) }
     #expect(image.index.page(4) == nil)
     #expect(image.index.dataCountInFile - image.index.dataCount == 2)
     let history = image.index.history(of: 2)
@@ -55,7 +55,7 @@ import Testing
 
   @Test func hostilePFNIsRefused() throws {
     let bytes = hvm([[Entry(1, page(1)), Entry((1 << 52) - 1, page(2))]])
-    let error = #expect(throws: PagesError.self) { try self.image(bytes) }
+    let error = #expect(throws: XensaveError.self) { try self.image(bytes) }
     #expect(error?.description.contains("0xfffffffffffff") == true)
   }
 
@@ -104,7 +104,7 @@ import Testing
   @Test func cutStreamIsAnError() throws {
     let bytes = hvm([[Entry(1, page(1))]])
     for count in [0, 10, 30, 60, bytes.count / 2, bytes.count - 9] {
-      #expect(throws: PagesError.self) { try self.image(Array(bytes.prefix(count))) }
+      #expect(throws: XensaveError.self) { try self.image(Array(bytes.prefix(count))) }
     }
   }
 }

@@ -1,3 +1,4 @@
+import SystemIO
 import Pages
 import Testing
 
@@ -33,7 +34,7 @@ import Testing
     #expect(set.ranges == [5..<6, 16..<33])
     #expect(set.text == "0x5\n0x10..0x20\n")
     for bad in ["x", "5..3", "1..", "0x10000000000000", "1 2x"] {
-      #expect(throws: PagesError.self) { try PageSet(text: bad) }
+      #expect(throws: XensaveError.self) { try PageSet(text: bad) }
     }
   }
 

@@ -1,3 +1,4 @@
+import SystemIO
 import Format
 import Pages
 import Testing
@@ -32,13 +33,13 @@ import Testing
       .u64(offset: 4089, mask: 1, value: 1), .not(.sample(.nan, seed: 0)),
       .any & .pfn(0...PageSet.limit),
     ] {
-      #expect(throws: PagesError.self) { try wrong.checked() }
+      #expect(throws: XensaveError.self) { try wrong.checked() }
     }
     var deep = Selector.any
     for _ in 0..<1000 { deep = deep & .zero }
-    #expect(throws: PagesError.self) { try deep.checked() }
+    #expect(throws: XensaveError.self) { try deep.checked() }
     #expect(Needle([]) == nil)
-    #expect(throws: PagesError.self) {
+    #expect(throws: XensaveError.self) {
       try Selector(parsing: "any" + String(repeating: " or zero", count: 2000))
     }
   }
@@ -50,19 +51,16 @@ import Testing
     ("pfn = 0x10000000000000", 7), ("contains \"\\xg0\"", 11),
   ])
   func errorsPointAtTheColumn(text: String, column: Int) throws {
-    let error = #expect(throws: PagesError.self) { try Selector(parsing: text) }
-    guard case .syntax(let got)? = error?.kind else {
-      Issue.record("\(String(describing: error))")
-      return
-    }
-    #expect(got == column, "\(error?.description ?? "")")
+    let error = #expect(throws: XensaveError.self) { try Selector(parsing: text) }
+    #expect(error?.code == .syntax)
+    #expect(error?.offset == UInt64(column - 1), "\(error?.description ?? "")")
   }
 
   @Test func nestingIsBounded() throws {
-    #expect(throws: PagesError.self) {
+    #expect(throws: XensaveError.self) {
       try Selector(parsing: String(repeating: "(", count: 5000) + "any")
     }
-    #expect(throws: PagesError.self) {
+    #expect(throws: XensaveError.self) {
       try Selector(parsing: String(repeating: "not ", count: 5000) + "any")
     }
   }

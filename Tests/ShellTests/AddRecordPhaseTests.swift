@@ -15,14 +15,14 @@ import Testing
 
 @Suite struct AddRecordPhaseTests {
   /// Static, and a list whose elements are known by their index.
-  static let policy = Layout(
+  static let policy = RecordSchema(
     RecordType(.libxc, 0x13), "X86_CACHE_POLICY", "Caches that the guest is told of.",
     phase: .staticData, isKeyed: true, length: .elements(base: 0, step: 16, atLeast: 1),
     [
       .array("cache", .rest, of: [.u32("index"), .reserved(4), .u64("size")]).keyed(by: "index")
     ])
   /// State of a vCPU.
-  static let state = Layout(
+  static let state = RecordSchema(
     RecordType(.libxc, 0x14), "X86_PV_VCPU_CACHE", "What a vCPU has in its cache.", guests: .pv,
     phase: .endOfCheckpoint, perVCPU: true, length: .exactly(16),
     [.u32("vcpu_id"), .reserved(4), .u64("lines")])
@@ -58,7 +58,7 @@ import Testing
   private func inFolder(_ body: (String) throws -> Void) throws {
     let folder = Program.temporaryFolder()
     defer { Program.remove(folder) }
-    try Layouts.$added.withValue([Self.policy, Self.state]) { try body(folder) }
+    try RecordSchemas.$added.withValue([Self.policy, Self.state]) { try body(folder) }
   }
 
   /// An image that has both, the static one first of all.

@@ -15,7 +15,7 @@ import Testing
 
 @Suite struct AddRecordTypeTests {
   /// What somebody who adds X86_CACHE_INFO would write into `LibxcRecords`: this and no more.
-  static let row = Layout(
+  static let row = RecordSchema(
     RecordType(.libxc, 0x8000_0077), "X86_CACHE_INFO", "Caches that the guest was told of.",
     length: .elements(base: 8, step: 8, atLeast: 1),
     [
@@ -23,7 +23,7 @@ import Testing
       .array(
         "cache", .field("count"),
         of: [
-          .u32("level").enumeration([1: "L1", 2: "L2"]), .x32("size").unit("octets"),
+          .u32("level").enumeration([1: "L1", 2: "L2"]), .x32("size").unit("bytes"),
         ]),
     ])
 
@@ -40,11 +40,11 @@ import Testing
   }
 
   @Test func oneRowIsEnough() throws {
-    #expect(Layouts.named("X86_CACHE_INFO") == nil)
+    #expect(RecordSchemas.named("X86_CACHE_INFO") == nil)
     let folder = Program.temporaryFolder()
     defer { Program.remove(folder) }
     let (a, b) = (folder + "/a", folder + "/b")
-    try Layouts.$added.withValue([Self.row]) {
+    try RecordSchemas.$added.withValue([Self.row]) {
       // The builder, Lua's fields by name, and filters by the type's name.
       try run(
         """
@@ -74,18 +74,18 @@ import Testing
       #expect(
         dump.hasSuffix(
           """
-          16 octets
+          16 bytes
             count: 1
             cache:
               [0]:
                 level: 2 (L2)
-                size: 0x2000 octets
+                size: 0x2000 bytes
 
           """), "\(dump)")
       var lines: [String] = []
       let other = try ImageDocument(try Source(opening: a))
       try ImageDiff(other, document).run { lines.append($0.description) }
-      #expect(lines == ["X86_CACHE_INFO.cache[0].size: 0x1000 octets -> 0x2000 octets"])
+      #expect(lines == ["X86_CACHE_INFO.cache[0].size: 0x1000 bytes -> 0x2000 bytes"])
       try document.set(ImagePath("X86_CACHE_INFO.cache[0].level"), text: "L1")
       #expect(try document.record(number).body[8] == 1)
       #expect(throws: (any Error).self) {
@@ -93,16 +93,16 @@ import Testing
       }
       #expect(throws: (any Error).self) { try ImagePath("X86_CACHE_INF.count") }
 
-      // Checks of length and reserved octets.
+      // Checks of length and reserved bytes.
       let report = try Verifier(try Source(opening: b)).run()
       #expect(report.count(.error) == 0, "\(report.findings)")
-      for (offset, octets) in [(UInt64(4), [UInt8(12)]), (12, [1])] {
+      for (offset, bytes) in [(UInt64(4), [UInt8(12)]), (12, [1])] {
         let bad = folder + "/bad"
         var image = Program.read(b)
         let place = Int(record.offset + offset)
-        image.replaceSubrange(place..<place + octets.count, with: octets)
+        image.replaceSubrange(place..<place + bytes.count, with: bytes)
         if offset == 4 {
-          // A body of 12 octets, and its padding.
+          // A body of 12 bytes, and its padding.
           image.replaceSubrange(place + 16..<place + 20, with: [0, 0, 0, 0])
         }
         Program.write(image, to: bad)

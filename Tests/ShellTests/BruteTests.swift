@@ -79,28 +79,28 @@ import Testing
     #expect(count > 50_000, "\(count) calls")
   }
 
-  /// Each image with the places of its integers that a reader goes by: of each part the head and the
-  /// first bytes behind it.
+  /// Each image with the places of its integers that a reader goes by: of each part the header and the
+  /// first bytes after it.
   private static let streams:
-    [(kind: String, pieces: [(offset: Int, count: Int)], bytes: [UInt8])] =
+    [(kind: String, chunks: [(offset: Int, count: Int)], bytes: [UInt8])] =
       [
         ("hvm", StreamBuilder.hvm()), ("hvm v2", StreamBuilder.hvm(version: 2).libxc),
         ("pv", StreamBuilder.pv()), ("pv32", StreamBuilder.pv(width: 4).libxl),
         ("remus", StreamBuilder.remus().libxl),
       ].map { (kind: String, image: StreamBuilder) in
         var offset = 0
-        let pieces = image.pieces.map { piece in
-          defer { offset += piece.bytes.count }
-          return (offset, min(piece.headByteCount, piece.name == "xl" ? 48 : 24))
+        let chunks = image.chunks.map { chunk in
+          defer { offset += chunk.bytes.count }
+          return (offset, min(chunk.headByteCount, chunk.name == "xl" ? 48 : 24))
         }
-        return (kind, pieces, image.bytes)
+        return (kind, chunks, image.bytes)
       }
 
-  private func read(_ kind: String, _ bytes: [UInt8], _ pieces: [(offset: Int, count: Int)]) {
+  private func read(_ kind: String, _ bytes: [UInt8], _ chunks: [(offset: Int, count: Int)]) {
     let folder = Program.temporaryFolder()
     defer { Program.remove(folder) }
     var places = ""
-    for (offset, count) in pieces {
+    for (offset, count) in chunks {
       for place in stride(from: 0, to: count - 3, by: 4) {
         places += "\(offset + place) 4\n"
         if place % 8 == 0, place + 8 <= count { places += "\(offset + place) 8\n" }
@@ -123,7 +123,7 @@ import Testing
   @Test(arguments: streams.map(\.kind))
   func everyIntegerOfAStreamAtItsEdges(kind: String) throws {
     let stream = try #require(Self.streams.first { $0.kind == kind })
-    read(kind, stream.bytes, stream.pieces)
+    read(kind, stream.bytes, stream.chunks)
   }
 
   /// Formats that are made here: their integers stand in the first and last bytes.

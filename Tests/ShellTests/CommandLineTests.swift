@@ -7,30 +7,30 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
 @Suite struct CommandLineTests {
   /// Commands that colour what they print.
-  private static let coloured = [
+  private static let colored = [
     ["info", pv], ["verify", pv], ["dump", pv, "X86_TSC_INFO"], ["diff", pv, pvh],
     ["compat", pv, "--xen", "4.17"], ["set", pv, "X86_TSC_INFO.khz=1", "--dry-run"],
     ["-e", "return { X86_TSC_INFO = function(r) r.khz = 1 end }", pv, "--dry-run"],
   ]
 
-  @Test(arguments: coloured)
-  func coloursComeOnlyWhereTheyAreWanted(words: [String]) {
+  @Test(arguments: colored)
+  func colorsComeOnlyWhereTheyAreWanted(words: [String]) {
     let plain = Program.run(words).text
     #expect(!plain.contains("\u{1B}"), "a file got colours")
-    let coloured = Program.run(words + ["--color", "always"]).text
-    #expect(coloured.contains("\u{1B}["))
-    #expect(Self.withoutColours(coloured) == plain)
+    let colored = Program.run(words + ["--color", "always"]).text
+    #expect(colored.contains("\u{1B}["))
+    #expect(Self.withoutColors(colored) == plain)
     #expect(Program.run(words + ["--color=never"]).text == plain)
     let quoted = words.map { "'\($0)'" }.joined(separator: " ")
     #expect(
-      Program.shell("env -u NO_COLOR CLICOLOR_FORCE=1 xensave-lua \(quoted)").text == coloured)
+      Program.shell("env -u NO_COLOR CLICOLOR_FORCE=1 xensave-lua \(quoted)").text == colored)
     #expect(Program.shell("NO_COLOR=1 CLICOLOR_FORCE=1 xensave-lua \(quoted)").text == plain)
     let wrong = Program.run(words + ["--color", "alway"])
     #expect(wrong.exitCode == 2)
     #expect(wrong.errors.contains("did you mean 'always'?"), "\(wrong.errors)")
   }
 
-  private static func withoutColours(_ text: String) -> String {
+  private static func withoutColors(_ text: String) -> String {
     var out = ""
     var isInside = false
     for character in text {

@@ -38,7 +38,7 @@ import Testing
       let page = Program.documents(["format", name])
       #expect(
         page.output == Program.read("\(folder)/\(name).md"), "scripts/docs makes \(name) anew")
-      // Pictures are as wide as eight octets.
+      // Pictures are as wide as eight bytes.
       var isPicture = false
       for line in page.text.split(separator: "\n") {
         if line == "```" { isPicture.toggle() }
@@ -75,7 +75,7 @@ import Testing
       "FormatXenopsd",
       """
       +---------------------------------------------------------------+
-      | signature, 15 octets                                          |
+      | signature, 15 bytes                                          |
       |                                                       +-------+
       |                                                       |
       +-------------------------------------------------------+
@@ -118,7 +118,7 @@ import Testing
     let shell = try bound()
     defer { shell.state.close() }
     let units = [
-      "Octets": "octets", "Bytes": "bytes", "Seconds": "s", "Nanoseconds": "ns", "Hours": "h",
+      "Bytes": "bytes", "Seconds": "s", "Nanoseconds": "ns", "Hours": "h",
       "Pages": "pages",
       "Pages a second": "pages/s",
       "Records": "records", "Rounds": "rounds", "Headers": "headers", "Findings": "findings",
@@ -151,10 +151,10 @@ import Testing
     }
     // They are shown wherever the declarations are.
     let help = Program.run(["-i"], input: Array("help 'Record.length'\n".utf8)).text
-    #expect(help.contains("unit: octets\n") && help.contains("since: 0.1\n"), "\(help)")
+    #expect(help.contains("unit: bytes\n") && help.contains("since: 0.1\n"), "\(help)")
     for kind in ["meta", "api", "api-man"] {
       #expect(
-        Program.documents([kind]).text.contains("padding. Unit: octets."), "\(kind)")
+        Program.documents([kind]).text.contains("padding. Unit: bytes."), "\(kind)")
     }
   }
 

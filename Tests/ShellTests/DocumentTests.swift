@@ -83,7 +83,7 @@ private let docs = "Sources/DocGenerator/Documentation.docc/"
     let pvh = "Tests/Fixtures/pvh-4m-1v-tiny.xlsave"
     for (words, text) in [
       (
-        "strip.lua \(pv) X86_MSR_POLICY --dry-run", "record 4 (X86_MSR_POLICY): dropped (32 octets)"
+        "strip.lua \(pv) X86_MSR_POLICY --dry-run", "record 4 (X86_MSR_POLICY): dropped (32 bytes)"
       ),
       ("xen-version.lua \(pv) 4.18 --dry-run", "domain header: xen_minor: 17 -> 18"),
       ("mask-cpuid.lua \(pv) 7.0:b:0x20 --dry-run", "leaf[7].b: 0x880129 -> 0x880109"),

@@ -12,7 +12,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     try body(folder)
   }
 
-  @Test func anEditInPlaceWritesOnlyTheChangedOctets() {
+  @Test func anEditInPlaceWritesOnlyTheChangedBytes() {
     inFolder { folder in
       let image = folder + "/image"
       let outcome = Program.shell(
@@ -20,10 +20,10 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
           + "xensave-lua set \(image) vcpu[0].rip=0x1234 X86_TSC_INFO.khz=5 --in-place && "
           + "[ $inode = $(stat -c %i \(image)) ] && cmp -l \(pv) \(image) | wc -l")
       #expect(outcome.text == "6\n", "\(outcome.errors)")
-      #expect(outcome.errors.contains("6 octets changed in place"))
+      #expect(outcome.errors.contains("6 bytes changed in place"))
       // vcpu[0].rip: context at 4208803, user_regs at 520, rip at 128.
-      let octets = Program.read(image)
-      #expect(Array(octets[4_209_459..<4_209_467]) == [0x34, 0x12, 0, 0, 0, 0, 0, 0])
+      let bytes = Program.read(image)
+      #expect(Array(bytes[4_209_459..<4_209_467]) == [0x34, 0x12, 0, 0, 0, 0, 0, 0])
       #expect(Program.names(in: folder) == ["image"])
     }
   }
@@ -48,7 +48,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
-  /// What is before the pages is edited without a look at what is behind them.
+  /// What is before the pages is edited without a look at what is after them.
   @Test(.enabled(if: hasStrace, "strace counts the reads"))
   func editsBeforeThePagesReadNothingBehindThem() {
     inFolder { folder in
@@ -72,7 +72,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
-  /// With an index beside the image, what lies behind the pages is edited without a look at them.
+  /// With an index beside the image, what lies after the pages is edited without a look at them.
   @Test(.enabled(if: hasStrace, "strace counts the reads"))
   func withAnIndexEditsReadNothingOfThePages() {
     inFolder { folder in
@@ -82,7 +82,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
           + "xensave-lua set \(image) X86_TSC_INFO.khz=7 --in-place --cache -q && "
           + "xensave-lua set \(plain) X86_TSC_INFO.khz=7 --in-place -q")
       #expect(first.exitCode == 0, "\(first.errors)")
-      // One behind the other: each edit makes the index fit again.
+      // One after the other: each edit makes the index fit again.
       for edit in [
         "X86_TSC_INFO.khz=5", "vcpu[0].rax=5", "hvm_params.STORE_PFN=0xfeff0",
         "config.c_info.name=tpvi", "HVM_CONTEXT.LAPIC[0].apic_base_msr=0xfee00901",

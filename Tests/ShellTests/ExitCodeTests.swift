@@ -1,5 +1,7 @@
 // One table of exit codes: what the documents say of them, and what the program does.
 
+import Stream
+import SystemIO
 import Testing
 
 @testable import CommandLine
@@ -23,7 +25,7 @@ import Testing
       let text = meaning.prefix(1).uppercased() + meaning.dropFirst() + "."
       #expect(page.contains(".TP\n.B \(code)\n\(text)\n"), "\(code)")
     }
-    let section = source("README.md").components(behind: "## Exit codes\n")
+    let section = source("README.md").components(after: "## Exit codes\n")
     #expect(flat(section).hasPrefix(ExitCode.sentence + "."), "\(section)")
   }
 
@@ -43,11 +45,42 @@ import Testing
 
   /// Every constant of the program is in the table.
   @Test func theTableIsWhole() {
-    let text = source("Sources/Reports/Failure.swift")
+    let text = source("Sources/SystemIO/Errors/ErrorCode.swift")
     let codes = text.matches(of: #/static let \w+: Int32 = (\d+)/#).compactMap { Int32($0.1) }
     #expect(codes.count >= 6)
     for code in codes { #expect(ExitCode.table.contains { $0.code == code }, "\(code)") }
     #expect(Set(ExitCode.table.map(\.code)).count == ExitCode.table.count)
+  }
+
+  /// Codes are distinct words with an exit code of the table, and the documents list them all.
+  @Test func errorCodesAreDocumented() {
+    let page = Program.documents(["api-man"]).text
+    let reference = source("Sources/DocGenerator/Documentation.docc/LuaReference.md")
+    for code in ErrorCode.allCases {
+      let exit = code.exitCode
+      #expect(ExitCode.table.contains { $0.code == exit }, "\(code)")
+      #expect(code.rawValue.allSatisfy { $0.isLowercase || $0 == "_" }, "\(code)")
+      #expect(page.contains("\(code.rawValue) (\(exit))"), "\(code)")
+      #expect(reference.contains("| `\(code.rawValue)` | \(exit) |"), "\(code)")
+    }
+  }
+
+  /// An error of any layer has one code, and Lua sees its word.
+  @Test func everyLayerHasACode() {
+    let system = SystemError("open", 2, "f")
+    #expect(XensaveError(system).word == "enoent")
+    #expect(XensaveError(system).exitCode == ExitCode.system)
+    #expect(XensaveError(SystemError("write", 32, "f")).exitCode == ExitCode.brokenPipe)
+    let cut = StreamError(.truncated, path: "f", offset: 9, place: "record 1", "cut")
+    let error = XensaveError(cut)
+    #expect(error.code == .truncated && error.offset == 9 && error.record == "record 1")
+    #expect(error.path == "f" && error.description == cut.description)
+    #expect(XensaveError(StreamError(system)).word == "enoent")
+    struct Unknown: Error {}
+    #expect(XensaveError(Unknown()).exitCode == ExitCode.fault)
+    #expect(XensaveError.known(Unknown()) == nil)
+    #expect(XensaveError(.busy, "a", hint: "b").description == "a: b")
+    #expect(XensaveError(XensaveError(.busy, "a")).code == .busy)
   }
 
   /// And the program ends so.
@@ -74,7 +107,7 @@ import Testing
 
 extension String {
   /// What follows `mark`.
-  fileprivate func components(behind mark: String) -> String {
+  fileprivate func components(after mark: String) -> String {
     firstRange(of: mark).map { String(self[$0.upperBound...]) } ?? ""
   }
 }

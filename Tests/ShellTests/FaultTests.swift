@@ -15,7 +15,7 @@ private let keep = "-e 'return function() end'"
     body(folder)
   }
 
-  /// `isByHand`: the kernel copies between no files, so that their octets go through `write`.
+  /// `isByHand`: the kernel copies between no files, so that their bytes go through `write`.
   private func injecting(
     _ call: String, _ fault: String, isByHand: Bool = false, _ command: String
   ) -> String {
@@ -70,10 +70,10 @@ private let keep = "-e 'return function() end'"
     }
   }
 
-  /// A name that becomes a few octets longer moves all pages by as many: they are read ahead on a
+  /// A name that becomes a few bytes longer moves all pages by as many: they are read ahead on a
   /// second thread. What goes through a pipe is the same, and what fails there fails here.
   @Test(.enabled(if: hasStrace, "strace injects the faults"))
-  func whatMovesByAFewOctetsIsCopiedAhead() {
+  func whatMovesByAFewBytesIsCopiedAhead() {
     inFolder { folder in
       let rename = "xensave-lua set \(pvh) config.c_info.name=tpvh-longer"
       let good = Program.shell(
@@ -116,7 +116,7 @@ private let keep = "-e 'return function() end'"
     }
   }
 
-  /// The process is killed while its child puts the file in its place: the child goes on.
+  /// The process is killed while its child puts the file in its place: the child continues.
   @Test(.enabled(if: hasStrace, "strace makes the rename slow"))
   func aKillWhileTheFileIsReplaced() {
     inFolder { folder in

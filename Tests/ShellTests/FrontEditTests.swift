@@ -262,9 +262,9 @@ private let long = "a-name-that-is-much-longer-than-the-one-before"
           return
         }
         #expect(try edit.apply(patches, inserting: inserted) == .done)
-        let octets = Program.read(image)
-        #expect(octets.count == size + grown)
-        #expect(octets[64...].starts(with: Array(text.utf8) + [0]))
+        let bytes = Program.read(image)
+        #expect(bytes.count == size + grown)
+        #expect(bytes[64...].starts(with: Array(text.utf8) + [0]))
         let verify = Program.run(["verify", image])
         #expect(verify.text == "\(image): good, 14 records\n", "\(verify.text)")
         let back = Program.shell("cd \(folder); xensave-lua unwrap image bare -q; cmp bare before")

@@ -1,4 +1,4 @@
-// The gate's own tools: the watch over tests that stand still, and the look at what is left behind.
+// The tools of the checks: the watch over tests that stand still, and the look at what is left behind.
 
 import Testing
 

@@ -38,7 +38,7 @@ import Testing
     }
     #expect(number("zeros") > number("pages") / 5)
     #expect((0..<510).contains(number("unaligned")), "\(outcome.text)")
-    // 1 % for heads, and the zeros among those that are not aligned.
+    // 1 % for headers, and the zeros among those that are not aligned.
     let most = number("size") - 4096 * (number("zeros") - number("unaligned"))
     #expect(number("disk") <= most + number("size") / 100 + 65536, "\(outcome.text)")
   }

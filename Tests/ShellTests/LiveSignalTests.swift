@@ -3,7 +3,7 @@
 import Testing
 
 @Suite struct LiveSignalTests {
-  /// A save that goes on for a while. What it prints at its end is what the domain was left as.
+  /// A save that continues for a while. What it prints at its end is what the domain was left as.
   private static let script = """
     local xs = require "xensave"
     local dom = assert(xs.sim {

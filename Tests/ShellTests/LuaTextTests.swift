@@ -28,10 +28,10 @@ import Testing
   }
 
   @Test func tokensNeverOverlapOrFail() {
-    let octets = Array(Self.sample.utf8)
-    for start in 0..<octets.count {
-      for end in [start, (start + octets.count) / 2, octets.count] {
-        let text = String(decoding: octets[start..<end], as: UTF8.self)
+    let bytes = Array(Self.sample.utf8)
+    for start in 0..<bytes.count {
+      for end in [start, (start + bytes.count) / 2, bytes.count] {
+        let text = String(decoding: bytes[start..<end], as: UTF8.self)
         var place = 0
         for token in LuaLexer.tokens(text) {
           #expect(token.range.lowerBound >= place && !token.range.isEmpty)
@@ -65,7 +65,7 @@ import Testing
     frame.pushLoaded("xensave")
     shell.state.setGlobalFromTop("xs")
     let completer = Completer(state: shell.state)
-    let pieces = [
+    let chunks = [
       "xs", ".", ":", "open", "(", ")", "[", "]", "\"", "1", "log", "assert", "{", "}", " ", "=",
       "help ", "'", "string", "rep", "verify", "\n", "--", "_G", "\u{FC}", ".load ",
     ]
@@ -75,7 +75,7 @@ import Testing
       return Int(seed >> 33) % count
     }
     for _ in 0..<3000 {
-      let text = (0..<1 + random(9)).map { _ in pieces[random(pieces.count)] }.joined()
+      let text = (0..<1 + random(9)).map { _ in chunks[random(chunks.count)] }.joined()
       let found = completer.completions(text, text.utf8.count)
       #expect(found.range.upperBound <= text.utf8.count)
       #expect(frame.count == 0, "\(text)")

@@ -28,8 +28,8 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
-  @Test func identityThroughAPipeOfSingleOctets() {
-    // dd writes one octet at a time; the first 70000 octets cover every kind of head.
+  @Test func identityThroughAPipeOfSingleBytes() {
+    // dd writes one byte at a time; the first 70000 bytes cover every kind of header.
     let outcome = Program.shell(
       "(dd if=\(pv) bs=1 count=4400 status=none; dd if=\(pv) bs=1M iflag=skip_bytes skip=4400 "
         + "status=none) | xensave-lua -e 'return function() end' - -o - --quiet | cmp - \(pv)")
@@ -44,7 +44,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     #expect(outcome.exitCode == 0, "\(outcome.errors)")
     let before = Program.read(pv)
     let after = Program.read(out)
-    // "tpv" became "web-server-1": 9 octets more, and two lengths.
+    // "tpv" became "web-server-1": 9 bytes more, and two lengths.
     #expect(after.count == before.count + 9)
     #expect(after[44] == 0xFC && before[44] == 0xF3)
     #expect(after[48] == 0xF8 && before[48] == 0xEF)
@@ -155,7 +155,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       """
     let outcome = Program.run(["-e", code, pv, "--dry-run"])
     #expect(outcome.exitCode == 0, "\(outcome.errors)")
-    #expect(outcome.text.contains("inserted (X86_TSC_INFO, 24 octets)"))
+    #expect(outcome.text.contains("inserted (X86_TSC_INFO, 24 bytes)"))
     #expect(outcome.text.contains("14 records: 14 kept, 1 inserted"))
   }
 

@@ -52,7 +52,7 @@ private let noUser = hindrance("touch a && chown 1000:1001 a")
     #expect(outcome.text == "before\nall\nout\n", "\(outcome.text) \(outcome.errors)")
   }
 
-  /// A block device is written to, read back, and keeps what is behind the image; one that is too
+  /// A block device is written to, read back, and keeps what is after the image; one that is too
   /// small is an error, and so is one that is in other hands.
   @Test(
     .enabled(if: noLoop == nil, "\(noLoop ?? "")"),

@@ -329,7 +329,11 @@ import Testing
     var sites: Set<String> = []
     for name in files.split(separator: "\n").map({ String($0.dropFirst(2)) }) {
       let text = source(name)
-      if text.contains("OutputFile("), !Writers.others.contains(name) { sites.insert(name) }
+      if text.contains("OutputFile(") || text.contains("OutputFile.write("),
+        !Writers.others.contains(name)
+      {
+        sites.insert(name)
+      }
       let makes = text.contains(
         #/\bO_CREAT\b|\bO_TRUNC\b|\brename\(|csystem_create\(|\blinkat\(|\bmkfifo\(|\bcreat\(/#)
       #expect(!makes || Writers.others.contains(name), "\(name): use OutputFile")

@@ -12,7 +12,7 @@ import Testing
       "cat \(pv) | xensave-lua -e '\(script)' - -o \(folder)/out")
   }
 
-  /// The start info page (0x59 here, by edx of vCPU 0) is named behind the pages.
+  /// The start info page (0x59 here, by edx of vCPU 0) is named after the pages.
   @Test func startInfoIsRefusedLate() {
     for edit in [
       "b:fill(xs.pages.pfn(0x59), 0)", "b:drop(xs.pages.pfn(0x59))",

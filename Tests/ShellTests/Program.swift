@@ -65,13 +65,13 @@ enum Program {
     guard let file = fopen(path, "rb") else { return [] }
     defer { fclose(file) }
     var out: [UInt8] = []
-    var piece = [UInt8](repeating: 0, count: 1 << 20)
+    var chunk = [UInt8](repeating: 0, count: 1 << 20)
     while true {
-      let got = piece.withUnsafeMutableBytes { raw in
+      let got = chunk.withUnsafeMutableBytes { raw in
         fread(raw.baseAddress, 1, raw.count, file)
       }
       if got == 0 { return out }
-      out += piece.prefix(got)
+      out += chunk.prefix(got)
     }
   }
 

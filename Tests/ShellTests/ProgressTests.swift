@@ -25,7 +25,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     #expect(
       text(5, 20, "pages", rate: 2, title: "mine").plain
         == "mine: 25 %, 5 of 20 pages, 2 pages/s, 0:08 left")
-    #expect(text(999, nil).plain == "writing: 999 octets")
+    #expect(text(999, nil).plain == "writing: 999 bytes")
     #expect(text(0, nil).plain == "writing")
     #expect(text(0, 4000 << 30, rate: 1_048_576).plain.hasSuffix("99:59:59 left"))
   }
@@ -96,7 +96,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     // Not a terminal: nothing unless asked for.
     #expect(Program.run(["compact", pv, out]).errors == "")
     let plain = Program.run(["compact", pv, out, "-q", "--progress", "plain"])
-    #expect(plain.errors.hasPrefix("xensave-lua: indexing: 0 %, 0 octets of 4.0 MiB\n"))
+    #expect(plain.errors.hasPrefix("xensave-lua: indexing: 0 %, 0 bytes of 4.0 MiB\n"))
     #expect(plain.errors.contains("xensave-lua: writing: 100 %, 4.0 MiB of 4.0 MiB"))
     #expect(Program.run(["compact", pv, out, "--progress", "none"]).errors == "")
     #expect(Program.run(["compact", pv, out, "--progress", "bra"]).exitCode == 2)
@@ -178,7 +178,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
           case $code in
           130) stopped=$((stopped + 1))
             test ! -e out || echo "$call $when: an output was left"
-            # One line; behind it a script's may say where it stood. (Nothing where the signal came
+            # One line; after it a script's may say where it stood. (Nothing where the signal came
             # from the loader's calls, before main.)
             test ! -s errors || head -1 errors | grep -q '^xensave-lua: .*interrupted$' || cat errors
             grep -vE '^xensave-lua: |^stack traceback|^  |^while at' errors

@@ -31,7 +31,7 @@ private final class ReflinkDisk {
   .enabled(if: ReflinkDisk.isPossible, "no XFS can be mounted here (root, xfsprogs, loop devices)"))
 struct ReflinkTests {
   /// An edit that lengthens the configuration shifts nothing: the pages stay where they are on the
-  /// disk, and the header says how much was put behind the configuration.
+  /// disk, and the header says how much was put after the configuration.
   @Test func pagesAreShared() throws {
     let disk = ReflinkDisk()
     let isMounted = disk.start()
@@ -40,7 +40,7 @@ struct ReflinkTests {
     let made = Program.shell(
       "scripts/make-image --guest hvm --layer xl --memory 64MiB '\(there)/in' && sync")
     #expect(made.exitCode == 0, "\(made.errors)")
-    let free = "stat -f -c %a '\(there)'"  // blocks of 4096 octets
+    let free = "stat -f -c %a '\(there)'"  // blocks of 4096 bytes
     let result = Program.shell(
       """
       before=$(\(free))

@@ -25,7 +25,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   }
 
   /// The shortest of several times from Ctrl-C to the next prompt: a loaded machine makes single
-  /// ones long. `input` prints "runs" and then goes on for ever, or for long.
+  /// ones long. `input` prints "runs" and then continues for ever, or for long.
   private func interruptTime(_ session: Session, _ input: String, tries: Int = 5) -> Int {
     var best = Int.max
     for number in 1...tries {
@@ -78,7 +78,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let numbers = made.text.split(whereSeparator: { $0.isWhitespace }).compactMap { Int($0) }
     #expect(numbers.count == 2, "\(made.text)\(made.errors)")
     guard numbers.count == 2 else { return }
-    let octets = Program.read(small)
+    let bytes = Program.read(small)
     let file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
     defer { close(file) }
     var place = 0
@@ -91,7 +91,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     func words(_ value: UInt64, _ count: Int) -> [UInt8] {
       (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
     }
-    put(octets[..<numbers[0]])
+    put(bytes[..<numbers[0]])
     for batch in 0..<UInt64(2048) {
       // PAGE_DATA: type, length, count, reserved, the page numbers; the pages are a hole.
       var head = words(1, 4) + words(8 + 1024 * (8 + 4096), 4) + words(1024, 4) + words(0, 4)
@@ -100,7 +100,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       place += 1024 * 4096
     }
     // The body, its header, and padding to a multiple of 8.
-    put(octets[(numbers[0] + 8 + (numbers[1] + 7) / 8 * 8)...])
+    put(bytes[(numbers[0] + 8 + (numbers[1] + 7) / 8 * 8)...])
   }
 
   /// A native pass that never waits: Lua sees nothing of it until it ends.

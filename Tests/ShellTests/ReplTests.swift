@@ -98,11 +98,11 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
           "  rax    0x000000000050fb0c  rbx    0x0100000001000193  rcx    0x0000000000059000"),
         "\(session.screen.text)")
       session.type("img:page(0x10)\r")
-      #expect(session.ends(with: ["... 3584 more octets", ">"]), "\(session.screen.text)")
+      #expect(session.ends(with: ["... 3584 more bytes", ">"]), "\(session.screen.text)")
     }
   }
 
-  @Test func hexdumpsHaveColours() {
+  @Test func hexdumpsHaveColors() {
     let home = Program.temporaryFolder()
     defer { Program.remove(home) }
     let session = Session(["-i", "--color=always", pvh], home: home)
@@ -111,7 +111,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       session.type(input + "\r")
       #expect(session.wait { $0.text.suffix(3).first?.hasPrefix("00000000  00") == true })
       let row = session.screen.text.count - 3
-      // The address, a zero, another octet, the text.
+      // The address, a zero, another byte, the text.
       let columns = [0, 10, 25, 62]
       let attributes = columns.map { session.screen.attributes(row: row, column: $0) }
       #expect(attributes == ["90", "90", "", "32"], "\(session.screen.text)")
@@ -321,7 +321,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     expect(session, "type(filter)", ["\"function\""])
   }
 
-  @Test func coloursAreThereWhenAskedFor() {
+  @Test func colorsAreThereWhenAskedFor() {
     let home = Program.temporaryFolder()
     defer { Program.remove(home) }
     let session = Session(["-i", "--color=always"], home: home)

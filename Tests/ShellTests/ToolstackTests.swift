@@ -88,7 +88,7 @@ import Testing
       #expect(dry.contains(": \(path): \"web\" -> \"\(value)\"\n"), "\(dry)")
       // The same again in place: as short as before, it is a patch.
       let place = Program.run(["set", image, path + "=wob", "--in-place"])
-      #expect(place.exitCode == 0 && place.errors.contains("1 octets changed in place"))
+      #expect(place.exitCode == 0 && place.errors.contains("1 bytes changed in place"))
     }
   }
 

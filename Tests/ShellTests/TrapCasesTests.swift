@@ -86,7 +86,7 @@ import Testing
     }
   }
 
-  /// Places that were found before are the right ones behind edits of every kind.
+  /// Places that were found before are the right ones after edits of every kind.
   @Test func nodesFollowTheBody() {
     inFolder { folder in
       check(

@@ -1,4 +1,4 @@
-// Edits in place that are interrupted, that go on, or that only seem to have been: who says so, who
+// Edits in place that are interrupted, that continue, or that only seem to have been: who says so, who
 // refuses, and what recover may touch.
 
 import Glibc
@@ -118,7 +118,7 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
     }
   }
 
-  // MARK: - Edits that go on
+  // MARK: - Edits that continue
 
   /// While one edits, nobody else does: whichever way, and recover least of all.
   @Test func editsExcludeEachOther() throws {
@@ -133,7 +133,8 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
       ] {
         let outcome = Program.shell("timeout 20 xensave-lua \(editor)")
         #expect(outcome.exitCode == 3, "\(editor): \(outcome.errors)")
-        #expect(outcome.errors.contains("another edit is going on"), "\(editor): \(outcome.errors)")
+        #expect(
+          outcome.errors.contains("another edit is under way"), "\(editor): \(outcome.errors)")
         #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
       }
       #expect(Program.read(image) == Program.read(pv))
@@ -174,8 +175,8 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
         xensave-lua verify \(image) -q; echo $?; rm trace
         """)
       #expect(outcome.text == "3\n3\n1\n0\n0\n", "\(outcome.text) \(outcome.errors)")
-      let octets = Program.read(image)
-      #expect(octets[rip] == 0x34 && octets[khz] == 5)
+      let bytes = Program.read(image)
+      #expect(bytes[rip] == 0x34 && bytes[khz] == 5)
       #expect(Program.names(in: folder) == ["image"])
     }
   }
@@ -187,8 +188,8 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
       _ = Program.shell("cp \(pv) \(image); echo new >\(folder)/new")
       let edit = try FileEdit(image)
       _ = Program.shell("mv \(folder)/new \(image)")
-      #expect(throws: EditError.self) { try edit.checkPlace() }
-      #expect(throws: EditError.self) {
+      #expect(throws: XensaveError.self) { try edit.checkPlace() }
+      #expect(throws: XensaveError.self) {
         try edit.apply([Patch(offset: 0, before: [0x58], after: [1])])
       }
       #expect(Program.read(image) == Array("new\n".utf8))

@@ -12,7 +12,7 @@ struct Writer: Sendable, CustomTestStringConvertible {
   /// An input that must not be the output; "" for none.
   var input = ""
   var isImage = false
-  /// What is lost is told, and the rest goes on: a trace beside a save that went well.
+  /// What is lost is told, and the rest continues: a trace beside a save that went well.
   var isByTheWay = false
 
   var testDescription: String { name }
@@ -134,18 +134,19 @@ enum Writers {
 
   /// Files of the source that open outputs by `OutputFile`, and what writes there.
   static let sites: [String: Set<String>] = [
-    "Jobs/OutputJob.swift": ["set", "-e", "convert", "xs.rewrite"],
+    "Jobs/OutputJob.swift": [
+      "set", "-e", "convert", "xs.rewrite", "compact", "delta", "apply", "export raw",
+    ],
     "Jobs/EditJob.swift": ["set", "run"],
     "Jobs/ConvertJob.swift": ["unwrap --config"],
     "Jobs/DomainSave.swift": ["Domain:save", "Domain:checkpoint"],
     "Jobs/TraceRecorder.swift": ["trace", "a helper's trace"],
-    "CommandLine/PageFiles.swift": ["compact", "delta", "apply", "export raw"],
     "CommandLine/PolicyCommand.swift": ["policy test --svg"],
     "LuaAPI/Image/SynthBinding.swift": ["Synth:save"],
     "LuaAPI/Domains/PolicyBinding.swift": ["Trace:save"],
     "Pages/Select/PageSet.swift": ["PageSet:save"],
     "Pages/Index/IndexCache.swift": ["--cache"],
-    "SystemIO/Process/Surroundings.swift": ["new", "init", ".save"],
+    "SystemIO/Files/FileSystem.swift": ["new", "init", ".save"],
   ]
 
   /// Other places that make files or names: journals, scratch files, the history.

@@ -6,6 +6,7 @@
 // pages=N, before it, is the size of the domain. At the end a line on standard error says how the
 // domain was left. A restore reads its stream to the end, and makes nothing of it.
 
+import SystemIO
 import Format
 import Glibc
 import HelperProtocol
@@ -17,19 +18,19 @@ import XenDomain
 
 final class SimHost: HelperHost {
   let simulated: SimDomain
-  init(pages: Int, writesPerSecond: UInt64) throws(LiveError) {
+  init(pages: Int, writesPerSecond: UInt64) throws {
     var configuration = SimDomain.Configuration(frameCount: pages)
     configuration.workload = .steady(writesPerSecond: writesPerSecond)
     configuration.clock = .real
     simulated = try SimDomain(configuration)
   }
 
-  func facts(_ id: UInt32) throws(LiveError) -> HelperFacts {
+  func facts(_ id: UInt32) throws -> HelperFacts {
     HelperFacts(id: id, name: "web1", type: "pvh")
   }
 
   /// libxl has suspended the domain when it answers; here that is found out by the next look.
-  func domain(_ arguments: HelperArguments) throws(LiveError) -> (any Domain)? {
+  func domain(_ arguments: HelperArguments) throws -> (any Domain)? {
     var looks = 0
     return HookedDomain(simulated) { [simulated] hook in
       looks += hook == .info ? 1 : 0
@@ -40,17 +41,17 @@ final class SimHost: HelperHost {
   func save(
     _ arguments: HelperArguments, to descriptor: Int32, policy: any Policy,
     _ callbacks: ManagerCallbacks
-  ) throws(LiveError) { throw LiveError(.unsuitable, "not here") }
+  ) throws { throw XensaveError(.unsuitable, "not here") }
 
   func restore(
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
-  ) throws(LiveError) -> (store: UInt64, console: UInt64) {
+  ) throws -> (store: UInt64, console: UInt64) {
     var bytes = [UInt8](repeating: 0, count: 1 << 16)
     while true {
       let count = read(descriptor, &bytes, bytes.count)
       if count == 0 { return (0, 0) }
       guard count > 0 || errno == EINTR else {
-        throw LiveError(.unsuitable, "the stream cannot be read")
+        throw XensaveError(.unsuitable, "the stream cannot be read")
       }
     }
   }
@@ -71,9 +72,9 @@ if words[0].hasPrefix("patience="), let count = UInt64(words[0].dropFirst(9)) {
 // A release that is refused, through the channel that libxl reads.
 if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
   exit(
-    runHelper(Array(words.dropFirst()), configurationFolder: "") { _ throws(LiveError) in
+    runHelper(Array(words.dropFirst()), configurationFolder: "") { _ in
       _ = try XenHost(release: minor, folder: "/nonexistent/")
-      throw LiveError(.unsuitable, "not here")
+      throw XensaveError(.unsuitable, "not here")
     })
 }
 // A helper that is kept waiting makes up for all that its guest has written meanwhile.

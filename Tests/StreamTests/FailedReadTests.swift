@@ -1,4 +1,4 @@
-// What has failed once stays failed: nothing behind a lost place of the stream can be had.
+// What has failed once stays failed: nothing after a lost place of the stream can be had.
 
 import Bytes
 import Format
@@ -41,7 +41,7 @@ import Testing
   @Test(arguments: [1, 3] as [UInt32], [false, true])
   func aFailedLoadFailsAgain(version: UInt32, isPipe: Bool) throws {
     var (reader, record) = try reader(Self.cut(version: version, 100), isPipe: isPipe)
-    let arena = Arena(capacity: 4096)
+    let arena = PageAlignedBuffer(capacity: 4096)
     let first = #expect(throws: StreamError.self) {
       try reader.loadPayload(Int(record.payloadByteCount), into: arena)
     }
@@ -71,17 +71,17 @@ import Testing
     }
   }
 
-  /// A checkpoint that is cut ends the stream regularly: what is asked for behind it is not there.
+  /// A checkpoint that is cut ends the stream regularly: what is asked for after it is not there.
   @Test func nothingBehindACutCheckpoint() throws {
     let whole = StreamBuilder.remus().libxl.bytes
     let scratch = try ScratchFile()
     let at = StreamBuilder.remus().libxl
     // In the page contents of the second checkpoint.
-    let second = at.pieces.lastIndex { $0.name == "PAGE_DATA" } ?? 0
-    let count = at.pieces[..<second].reduce(0) { $0 + $1.bytes.count } + 100
+    let second = at.chunks.lastIndex { $0.name == "PAGE_DATA" } ?? 0
+    let count = at.chunks[..<second].reduce(0) { $0 + $1.bytes.count } + 100
     try scratch.sink(as: "cut").write(Array(whole.prefix(count)))
     var reader = StreamReader(try scratch.source(as: "cut"))
-    let arena = Arena(capacity: 4096)
+    let arena = PageAlignedBuffer(capacity: 4096)
     var seen = 0
     while let part = try reader.next() {
       guard case .record(let record) = part, record.type == .pageData else { continue }
@@ -101,7 +101,8 @@ import Testing
     let image = Self.cut(version: 3, 4096)
     var (reader, record) = try reader(image, isPipe: false)
     let error = #expect(throws: StreamError.self) {
-      try reader.loadPayload(Int(record.payloadByteCount) + 1, into: Arena(capacity: 8192))
+      try reader.loadPayload(
+        Int(record.payloadByteCount) + 1, into: PageAlignedBuffer(capacity: 8192))
     }
     #expect(error?.kind == .malformed)
   }

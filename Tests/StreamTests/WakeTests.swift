@@ -28,8 +28,8 @@ private func watch(_ signal: Int32) {
       precondition(!Interrupt.isRequested)
       raise(signal)
       // Whoever looked a moment ago blocks now, in calls of all kinds.
-      var octet: UInt8 = 0
-      precondition(read(silentPipe(), &octet, 1) == -1 && errno == EINTR)
+      var byte: UInt8 = 0
+      precondition(read(silentPipe(), &byte, 1) == -1 && errno == EINTR)
       var entry = pollfd(fd: silentPipe(), events: Int16(POLLIN), revents: 0)
       precondition(poll(&entry, 1, -1) == -1 && errno == EINTR)
       precondition(Interrupt.signal == signal)
@@ -43,10 +43,10 @@ private func watch(_ signal: Int32) {
   @Test func onAnotherThread() async {
     await #expect(processExitsWith: .success) {
       watch(SIGTERM)
-      let thread = try BackgroundThread()
+      let thread = try WorkerThread()
       thread.start {
-        var octet: UInt8 = 0
-        precondition(read(silentPipe(), &octet, 1) == -1 && errno == EINTR)
+        var byte: UInt8 = 0
+        precondition(read(silentPipe(), &byte, 1) == -1 && errno == EINTR)
       }
       raise(SIGTERM)
       thread.wait()
@@ -58,7 +58,7 @@ private func watch(_ signal: Int32) {
     await #expect(processExitsWith: .success) {
       watch(SIGTERM)
       let source = try Source(Descriptor(taking: silentPipe(), path: "pipe"), path: "pipe")
-      let thread = try BackgroundThread()
+      let thread = try WorkerThread()
       thread.start {
         do throws(SystemError) {
           _ = try source.read(8)

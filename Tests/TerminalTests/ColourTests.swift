@@ -1,7 +1,7 @@
 import Terminal
 import Testing
 
-@Suite struct ColourChoiceTests {
+@Suite struct ColorChoiceTests {
   // swift-format-ignore
   @Test(arguments: [
     (.auto,   true,  ["TERM": "xterm"],                                             true),
@@ -18,15 +18,15 @@ import Testing
     (.auto,   true,  ["TERM": "xterm", "CLICOLOR_FORCE": "1", "NO_COLOR": "1"],     false),
     (.always, false, ["NO_COLOR": "1"],                                             true),
     (.never,  true,  ["TERM": "xterm", "CLICOLOR_FORCE": "1"],                      false),
-  ] as [(ColourChoice, Bool, [String: String], Bool)])
+  ] as [(ColorChoice, Bool, [String: String], Bool)])
   func `follows option, environment and terminal`(
-    choice: ColourChoice, isTerminal: Bool, environment: [String: String], expected: Bool
+    choice: ColorChoice, isTerminal: Bool, environment: [String: String], expected: Bool
   ) {
     #expect(choice.isEnabled(isTerminal: isTerminal, environment: { environment[$0] }) == expected)
   }
 
   @Test func `has the names of the option's values`() {
-    #expect(ColourChoice.allCases.map(\.rawValue) == ["auto", "always", "never"])
+    #expect(ColorChoice.allCases.map(\.rawValue) == ["auto", "always", "never"])
   }
 }
 

@@ -27,7 +27,7 @@ import Testing
 
   // swift-format-ignore
   @Test(arguments: [
-    ([0x61, 0xFF, 0x62],                   "a\\xffb"),         // no lead octet
+    ([0x61, 0xFF, 0x62],                   "a\\xffb"),         // no lead byte
     ([0xC3, 0xA9],                         "é"),
     ([0xC3],                               "\\xc3"),           // cut off
     ([0xC0, 0x80],                         "\\xc0\\x80"),      // overlong

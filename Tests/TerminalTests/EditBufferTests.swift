@@ -35,7 +35,7 @@ import Testing
     #expect(buffer.cursor == 3)
   }
 
-  @Test func `puts the cursor behind what an inserted text joins`() {
+  @Test func `puts the cursor after what an inserted text joins`() {
     var buffer = EditBuffer("👩👧")
     buffer.move(to: 4)
     buffer.insert("\u{200D}")
@@ -88,9 +88,9 @@ import Testing
     #expect(count == UndoLog.stepLimit)
   }
 
-  @Test func `keeps a bounded number of octets but one step at least`() {
+  @Test func `keeps a bounded number of bytes but one step at least`() {
     var log = UndoLog()
-    let large = EditBuffer(String(repeating: "x", count: UndoLog.octetLimit))
+    let large = EditBuffer(String(repeating: "x", count: UndoLog.byteLimit))
     log.record(large)
     log.record(large)
     let states = [log.undo(), log.undo()]

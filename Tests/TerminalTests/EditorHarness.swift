@@ -21,7 +21,7 @@ struct EditorHarness {
     screen.write(editor.draw())
   }
 
-  /// Feeds the octets of `keys`, then draws once.
+  /// Feeds the bytes of `keys`, then draws once.
   mutating func type(_ keys: String) { type(Array(keys.utf8)) }
 
   mutating func type(_ bytes: [UInt8]) {
@@ -50,7 +50,7 @@ struct EditorHarness {
   var cursor: [Int] { [screen.row, screen.column] }
 }
 
-/// The octets of keys, by the names that tests use.
+/// The bytes of keys, by the names that tests use.
 enum Keys {
   static let enter = "\r", tab = "\t", backTab = "\u{1B}[Z", escape = "\u{1B}"
   static let up = "\u{1B}[A", down = "\u{1B}[B", right = "\u{1B}[C", left = "\u{1B}[D"

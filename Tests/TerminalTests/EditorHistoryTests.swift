@@ -78,7 +78,7 @@ import Testing
     #expect(harness.effects == [.submit("print(x)")])
   }
 
-  @Test func `goes on editing and walking from what was found`() {
+  @Test func `continues editing and walking from what was found`() {
     var harness = EditorHarness(entries: entries)
     harness.type("draft" + Keys.control("r") + "prin" + Keys.tab + Keys.end + "!")
     #expect(harness.marked == "print(x)!|")
@@ -109,7 +109,7 @@ import Testing
   }
 
   @Test(arguments: [("", 0..<0), ("b", 1..<2), ("abc", 0..<3), ("abcd", nil), ("é", nil)])
-  func `finds octets`(needle: String, expected: Range<Int>?) {
+  func `finds bytes`(needle: String, expected: Range<Int>?) {
     #expect(HistorySearch.find(Array(needle.utf8), in: "abc", ignoresCase: true) == expected)
   }
 }

@@ -107,7 +107,7 @@ import Testing
     #expect(lines(directory.path + "/h") == ["whole", "cut of", "next"])
   }
 
-  @Test func `reads any octets`() {
+  @Test func `reads any bytes`() {
     write("a\\qb\\\n\u{1B}[2J\r\nx\\\\n\n\n", to: directory.path + "/h")
     let history = History(path: directory.path + "/h")
     #expect(history.entries == ["a\\qb\\", "\u{1B}[2J\n", "x\\n"])
@@ -126,7 +126,7 @@ import Testing
     #expect(unsafe lstat(link, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
   }
 
-  @Test func `tells of a file that cannot be used and goes on`() {
+  @Test func `tells of a file that cannot be used and continues`() {
     var history = History(path: directory.path)
     history.add("block")
     #expect(history.entries == ["block"])

@@ -99,7 +99,7 @@ import Testing
     #expect(!decoder.isInsideEscape)
   }
 
-  @Test func `survives random octets`() {
+  @Test func `survives random bytes`() {
     let seed = SeededGenerator.newSeed()
     var random = SeededGenerator(seed: seed)
     var decoder = KeyDecoder()

@@ -248,7 +248,7 @@ import Testing
   }
 
   @Test(arguments: [true, false])
-  func `stops and goes on`(byKey: Bool) async {
+  func `stops and continues`(byKey: Bool) async {
     await #expect(processExitsWith: .success) { [byKey] in
       let pty = Pty(columns: 30)
       var gate: [CInt] = [-1, -1]

@@ -71,7 +71,7 @@ final class Pty {
   /// Shows the output that comes within 10 ms.
   private func drain() {
     var wanted = pollfd(fd: keyboard, events: Int16(POLLIN), revents: 0)
-    // Safety: poll is told of one `pollfd`; at most `bytes.count` octets are written.
+    // Safety: poll is told of one `pollfd`; at most `bytes.count` bytes are written.
     guard unsafe poll(&wanted, 1, 10) > 0 else { return }
     var bytes = [UInt8](repeating: 0, count: 4096)
     let count = unsafe read(keyboard, &bytes, bytes.count)

@@ -19,12 +19,12 @@ import Testing
 
   private static func options() -> LineEditorOptions {
     var options = LineEditorOptions()
-    options.usesColour = true
+    options.usesColor = true
     options.isComplete = { _ in false }
     options.indentation = { _, _ in " " }
-    options.colouring = { text in
-      text.utf8.enumerated().map { offset, octet in
-        StyledRun(offset..<offset + 1, Style(octet & 1 == 0 ? .red : nil))
+    options.coloring = { text in
+      text.utf8.enumerated().map { offset, byte in
+        StyledRun(offset..<offset + 1, Style(byte & 1 == 0 ? .red : nil))
       }
     }
     options.completions = { text, cursor in
@@ -96,7 +96,7 @@ import Testing
     return shown.map { Array($0.utf8) } == expected.map { Array($0.utf8) }
   }
 
-  @Test func `never trap whatever octets come`() {
+  @Test func `never trap whatever bytes come`() {
     let seed = SeededGenerator.newSeed()
     var random = SeededGenerator(seed: seed)
     let likely = Array("\u{1B}[O;~2001ABCDHFZ\r\t\u{7F}\u{12}\u{19}é世\u{301}".utf8)

@@ -93,29 +93,29 @@ import Testing
     #expect(harness.screen.text == ["> a line of", "twenty-eight"])
   }
 
-  @Test func `colours only when asked to`() {
+  @Test func `colors only when asked to`() {
     let configure: (inout LineEditorOptions) -> Void = {
       $0.prompt = Prompt("? ", Style(.green))
-      $0.colouring = { text in [StyledRun(0..<1, Style(.red)), StyledRun(1..<99, Style(.blue))] }
+      $0.coloring = { text in [StyledRun(0..<1, Style(.red)), StyledRun(1..<99, Style(.blue))] }
     }
     var plain = EditorHarness(configure)
     plain.type("ab")
     #expect(plain.screen.attributes(row: 0, column: 0) == "")
     #expect(plain.screen.attributes(row: 0, column: 2) == "")
-    var coloured = EditorHarness {
+    var colored = EditorHarness {
       configure(&$0)
-      $0.usesColour = true
+      $0.usesColor = true
     }
-    coloured.type("ab")
-    #expect(coloured.screen.attributes(row: 0, column: 0) == "0;32")
-    #expect(coloured.screen.attributes(row: 0, column: 2) == "0;31")
-    #expect(coloured.screen.attributes(row: 0, column: 3) == "0;34")
+    colored.type("ab")
+    #expect(colored.screen.attributes(row: 0, column: 0) == "0;32")
+    #expect(colored.screen.attributes(row: 0, column: 2) == "0;31")
+    #expect(colored.screen.attributes(row: 0, column: 3) == "0;34")
   }
 
   @Test func `ignores runs outside the text and splits none of its characters`() {
     var harness = EditorHarness {
-      $0.usesColour = true
-      $0.colouring = { _ in [StyledRun(-5 ..< -1, Style(.red)), StyledRun(1..<99, Style(.blue))] }
+      $0.usesColor = true
+      $0.coloring = { _ in [StyledRun(-5 ..< -1, Style(.red)), StyledRun(1..<99, Style(.blue))] }
     }
     harness.type("世x")
     #expect(harness.screen.attributes(row: 0, column: 2) == "")

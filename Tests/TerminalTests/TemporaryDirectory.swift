@@ -32,7 +32,7 @@ final class TemporaryDirectory: Sendable {
   }
 }
 
-/// The whole file as octets; nil if it cannot be read.
+/// The whole file as bytes; nil if it cannot be read.
 func contents(_ path: String) -> [UInt8]? {
   let descriptor = unsafe open(path, O_RDONLY)
   guard descriptor >= 0 else { return nil }
@@ -40,7 +40,7 @@ func contents(_ path: String) -> [UInt8]? {
   var bytes: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 1 << 16)
   while true {
-    // Safety: at most `chunk.count` octets are written, into the storage of `chunk`.
+    // Safety: at most `chunk.count` bytes are written, into the storage of `chunk`.
     let count = unsafe read(descriptor, &chunk, chunk.count)
     guard count > 0 else { return bytes }
     bytes += chunk[..<count]
@@ -56,7 +56,7 @@ func lines(_ path: String) -> [String] {
 func write(_ text: String, to path: String, mode: mode_t = 0o600) {
   let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC, mode)
   let bytes = Array(text.utf8)
-  // Safety: exactly the octets of the array are read.
+  // Safety: exactly the bytes of the array are read.
   precondition(unsafe Glibc.write(descriptor, bytes, bytes.count) == bytes.count)
   fchmod(descriptor, mode)
   close(descriptor)

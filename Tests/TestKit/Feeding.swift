@@ -22,9 +22,9 @@ public final class TemporaryFile {
     unsafe unlink(path)
   }
 
-  /// Overwrites octets, or appends them.
+  /// Overwrites bytes, or appends them.
   public func poke(_ offset: Int, _ bytes: [UInt8]) {
-    // Safety: pwrite reads the array's own octets.
+    // Safety: pwrite reads the array's own bytes.
     let written = unsafe bytes.withUnsafeBytes {
       unsafe pwrite(number, $0.baseAddress, $0.count, offset)
     }
@@ -36,17 +36,17 @@ public final class TemporaryFile {
 }
 
 /// The reading end of a pipe that a thread writes `bytes` to and then closes. With
-/// `inSingleOctets`, no read gives more than one octet.
-public func pipe(feeding bytes: [UInt8], inSingleOctets: Bool = false) -> Int32 {
+/// `inSingleBytes`, no read gives more than one byte.
+public func pipe(feeding bytes: [UInt8], inSingleBytes: Bool = false) -> Int32 {
   signal(SIGPIPE, SIG_IGN)
   var ends: [Int32] = [-1, -1]
   precondition(unsafe Glibc.pipe(&ends) == 0)
   shrink(ends[1])
-  if inSingleOctets {
+  if inSingleBytes {
     // O_DIRECT (not in Swift's headers): each write is a packet, and a read gives one packet.
     precondition(fcntl(ends[1], F_SETFL, 0o40000) == 0)
   }
-  let job = Job(number: ends[1], bytes: bytes, step: inSingleOctets ? 1 : 65536)
+  let job = Job(number: ends[1], bytes: bytes, step: inSingleBytes ? 1 : 65536)
   var thread = pthread_t()
   // Safety: the job is passed retained and released by the thread, once.
   let box = unsafe Unmanaged.passRetained(job).toOpaque()

@@ -13,27 +13,27 @@ public final class HookedDomain: Domain {
     self.before = before
   }
 
-  public func info() throws(LiveError) -> DomainInfo {
+  public func info() throws -> DomainInfo {
     before(.info)
     return try base.info()
   }
 
-  public func frameCount() throws(LiveError) -> Int {
+  public func frameCount() throws -> Int {
     before(.frameCount)
     return try base.frameCount()
   }
 
-  public func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws(LiveError) {
+  public func frames(of pfns: [UInt64], into frames: inout [UInt64]) throws {
     before(.frames)
     try base.frames(of: pfns, into: &frames)
   }
 
-  public func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws(LiveError) {
+  public func pageTypes(of frames: [UInt64], into types: inout [PageType]) throws {
     before(.pageTypes)
     try base.pageTypes(of: frames, into: &types)
   }
 
-  public func map(_ frames: [UInt64]) throws(LiveError) -> PageLease {
+  public func map(_ frames: [UInt64]) throws -> PageLease {
     before(.map)
     return try base.map(frames)
   }
@@ -42,49 +42,49 @@ public final class HookedDomain: Domain {
     base.pageNumber(ofMachineFrame: frame)
   }
 
-  public func checkUnchanged() throws(LiveError) {
+  public func checkUnchanged() throws {
     before(.checkUnchanged)
     try base.checkUnchanged()
   }
 
-  public func switchEmulatorLogDirty(_ isOn: Bool) throws(LiveError) {
+  public func switchEmulatorLogDirty(_ isOn: Bool) throws {
     before(.switchEmulatorLogDirty)
     try base.switchEmulatorLogDirty(isOn)
   }
 
-  public func enableLogDirty() throws(LiveError) {
+  public func enableLogDirty() throws {
     before(.enableLogDirty)
     try base.enableLogDirty()
   }
 
   public func cleanLogDirty(
     into bitmap: inout PageBitmap, isFinal: Bool
-  ) throws(LiveError) -> LogDirtyCounts {
+  ) throws -> LogDirtyCounts {
     before(.cleanLogDirty)
     return try base.cleanLogDirty(into: &bitmap, isFinal: isFinal)
   }
 
-  public func peekLogDirty(into bitmap: inout PageBitmap) throws(LiveError) -> LogDirtyCounts {
+  public func peekLogDirty(into bitmap: inout PageBitmap) throws -> LogDirtyCounts {
     before(.peekLogDirty)
     return try base.peekLogDirty(into: &bitmap)
   }
 
-  public func disableLogDirty() throws(LiveError) {
+  public func disableLogDirty() throws {
     before(.disableLogDirty)
     try base.disableLogDirty()
   }
 
-  public func suspend() throws(LiveError) {
+  public func suspend() throws {
     before(.suspend)
     try base.suspend()
   }
 
-  public func resume() throws(LiveError) {
+  public func resume() throws {
     before(.resume)
     try base.resume()
   }
 
-  public func state(_ type: RecordType, vcpu: Int?) throws(LiveError) -> [UInt8]? {
+  public func state(_ type: RecordType, vcpu: Int?) throws -> [UInt8]? {
     before(.state)
     return try base.state(type, vcpu: vcpu)
   }

@@ -12,9 +12,9 @@ extension StreamBuilder {
   public static func xl(
     config: [UInt8] = Array("\(config())\0".utf8), claimed: UInt32? = nil,
     count: UInt32? = nil
-  ) -> Piece {
+  ) -> Chunk {
     let data = le32(claimed ?? UInt32(config.count)) + config
-    return Piece(
+    return Chunk(
       "xl",
       Array("Xen saved domain, xl format\n \0 \r".utf8)
         + le32(0x0102_0304, 3, 0, count ?? UInt32(data.count)) + data)
@@ -122,7 +122,7 @@ extension StreamBuilder {
   }
 
   /// X86_PV_P2M_FRAMES.
-  public static func p2m(start: UInt32, end: UInt32, _ frames: [UInt64]) -> Piece {
+  public static func p2m(start: UInt32, end: UInt32, _ frames: [UInt64]) -> Chunk {
     record("X86_PV_P2M_FRAMES", 0x03, le32(start, end) + frames.flatMap { le64($0) })
   }
 
@@ -147,7 +147,7 @@ extension StreamBuilder {
     return bytes
   }
 
-  /// A checkpointed stream: `count` checkpoints, and then its octets end.
+  /// A checkpointed stream: `count` checkpoints, and then its bytes end.
   public static func remus(guest: UInt32 = 2, checkpoints count: Int = 2) -> StreamBuilder {
     var image = guest == 1 ? pv() : hvm()
     for name in ["END", "libxl END"] { image.remove(name) }
@@ -174,9 +174,9 @@ extension StreamBuilder {
   /// Only the libxc layer.
   public var libxc: StreamBuilder {
     var image = self
-    let first = pieces.firstIndex { $0.name == "image" } ?? 0
-    let end = pieces.firstIndex { $0.name == "END" } ?? pieces.count - 1
-    image.pieces = Array(pieces[first...end])
+    let first = chunks.firstIndex { $0.name == "image" } ?? 0
+    let end = chunks.firstIndex { $0.name == "END" } ?? chunks.count - 1
+    image.chunks = Array(chunks[first...end])
     return image
   }
 

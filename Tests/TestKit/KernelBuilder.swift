@@ -156,9 +156,9 @@ public struct KallsymsWriter: Sendable {
     (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
   }
 
-  /// Letters and digits stand for themselves, as in any real table; the rest are pieces of names.
+  /// Letters and digits stand for themselves, as in any real table; the rest are chunks of names.
   private static let tokens: [String] = {
-    var pieces = ["init", "_task", "func_", "start", "printk", "__", "_struct", "kernel", "tion"]
+    var chunks = ["init", "_task", "func_", "start", "printk", "__", "_struct", "kernel", "tion"]
     return (0..<256).map { byte in
       let scalar = Unicode.Scalar(UInt8(byte))
       if byte < 128,
@@ -167,11 +167,11 @@ public struct KallsymsWriter: Sendable {
       {
         return String(Character(scalar))
       }
-      return pieces.isEmpty ? "z\(byte)z" : pieces.removeFirst()
+      return chunks.isEmpty ? "z\(byte)z" : chunks.removeFirst()
     }
   }()
 
-  private static let pieces: [(token: UInt8, text: [UInt8])] = tokens.enumerated().compactMap {
+  private static let chunks: [(token: UInt8, text: [UInt8])] = tokens.enumerated().compactMap {
     $0.element.utf8.count > 1 ? (UInt8($0.offset), Array($0.element.utf8)) : nil
   }
 
@@ -180,7 +180,7 @@ public struct KallsymsWriter: Sendable {
     var place = 0
     var out: [UInt8] = []
     while place < name.count {
-      let found = pieces.first { $0.text[0] == name[place] && name[place...].starts(with: $0.text) }
+      let found = chunks.first { $0.text[0] == name[place] && name[place...].starts(with: $0.text) }
       out.append(found?.token ?? name[place])
       place += found?.text.count ?? 1
     }

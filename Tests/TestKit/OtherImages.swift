@@ -4,8 +4,8 @@ extension StreamBuilder {
   /// libvirt's header and XML.
   public static func libvirt(
     xml: [UInt8] = Array("\(domainXML)\0".utf8), count: UInt32? = nil
-  ) -> Piece {
-    Piece(
+  ) -> Chunk {
+    Chunk(
       "libvirt",
       Array("libvirt-xml\n \0 \r".utf8) + le32(2, count ?? UInt32(xml.count)) + zeros(40) + xml)
   }
@@ -37,11 +37,11 @@ extension StreamBuilder {
     return image
   }
 
-  /// A record of xenopsd's: its head has 16 bytes, and there is no padding.
+  /// A record of xenopsd's: its header has 16 bytes, and there is no padding.
   public static func xenopsd(
     _ name: String, _ type: UInt64, _ body: [UInt8] = [], length: UInt64? = nil
-  ) -> Piece {
-    Piece(name, le64(type, length ?? UInt64(body.count)) + body)
+  ) -> Chunk {
+    Chunk(name, le64(type, length ?? UInt64(body.count)) + body)
   }
 
   /// What xenopsd says of a domain.
@@ -69,12 +69,12 @@ extension StreamBuilder {
     image.add("signature", Array("XenSavedDomv2-\n".utf8))
     image.add(xenopsd("Xenops", 0xF, Array(xenopsRecord.utf8)))
     image.add(xenopsd("Libxc", 0xF0))
-    for piece in inside.pieces
+    for chunk in inside.chunks
     where ![
       "xl", "libxl", "LIBXC_CONTEXT", "EMULATOR_XENSTORE_DATA", "EMULATOR_CONTEXT", "libxl END",
     ]
-    .contains(piece.name) {
-      image.add(piece)
+    .contains(chunk.name) {
+      image.add(chunk)
     }
     image.add(
       xenopsd(

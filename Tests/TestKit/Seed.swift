@@ -26,7 +26,7 @@ public struct Seed: RandomNumberGenerator {
   /// A number in 0..<limit.
   public mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
 
-  public mutating func octets(_ count: Int) -> [UInt8] {
+  public mutating func bytes(_ count: Int) -> [UInt8] {
     (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) }
   }
 }

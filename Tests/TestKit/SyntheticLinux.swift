@@ -76,7 +76,7 @@ public struct SyntheticLinux: Sendable {
     return address
   }
 
-  /// Links the nodes at `places` into a list that begins and ends at `head`.
+  /// Links the nodes at `places` into a list that begins and ends at `header`.
   mutating func link(_ head: UInt64, _ nodes: [UInt64]) {
     let ring = [head] + nodes
     for (index, node) in ring.enumerated() {

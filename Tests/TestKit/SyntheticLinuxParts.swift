@@ -27,7 +27,7 @@ extension SyntheticLinux {
     set(ring, "printk_ringbuffer", "desc_ring.infos", infos)
     set(ring, "printk_ringbuffer", "text_data_ring.size_bits", sizeBits, width: 4)
     set(ring, "printk_ringbuffer", "text_data_ring.data", data)
-    // Identifiers go on past the number of descriptors; the last line is being written.
+    // Identifiers continue past the number of descriptors; the last line is being written.
     let first: UInt64 = 0x1D
     set(ring, "printk_ringbuffer", "desc_ring.tail_id", first)
     set(ring, "printk_ringbuffer", "desc_ring.head_id", first + UInt64(Self.log.count))

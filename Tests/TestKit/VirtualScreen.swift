@@ -14,7 +14,7 @@ package struct VirtualScreen {
 
   package struct Line {
     package var glyphs: [Glyph] = []
-    /// Whether the text goes on in the next line, because the terminal wrapped it.
+    /// Whether the text continues in the next line, because the terminal wrapped it.
     package var wraps = false
   }
 
@@ -87,7 +87,7 @@ package struct VirtualScreen {
         scalarBytes = []
         put(text)
       } else if scalarBytes.count == 4 {
-        unknown.append("octets \(scalarBytes)")
+        unknown.append("bytes \(scalarBytes)")
         scalarBytes = []
       }
     }

@@ -19,21 +19,21 @@ struct DescriptorTests {
   private func ends(_ reading: Int32) -> Bool {
     var wanted = pollfd(fd: reading, events: Int16(POLLIN), revents: 0)
     while poll(&wanted, 1, 60_000) == -1, errno == EINTR {}
-    var octet: UInt8 = 0
-    return wanted.revents != 0 && read(reading, &octet, 1) == 0
+    var byte: UInt8 = 0
+    return wanted.revents != 0 && read(reading, &byte, 1) == 0
   }
 
-  @Test func guardian() throws {
+  @Test func crashGuard() throws {
     let xen = try FakeXen(minor: 17, isShared: true)
     let host = try xen.host()
-    host.guardianWords = [Victim.program, xen.folder, "17", "guard"]
+    host.crashGuardWords = [Victim.program, xen.folder, "17", "guard"]
     let domain = try host.domain(5)
     let (reading, writing) = try inheritedPipe()
     try domain.pause()
     close(writing)
     #expect(ends(reading))
     close(reading)
-    // The guardian is there still.
+    // The crash guard is there still.
     try domain.unpause()
     try domain.pause()
     #expect(xen.number("paused") == 1)

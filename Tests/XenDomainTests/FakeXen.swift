@@ -86,7 +86,7 @@ final class FakeXen {
     unsafeBitCast(symbol, to: Function.self)(UInt32(frame))
   }
 
-  func octet(_ frame: Int, _ offset: Int) -> UInt8 {
+  func byte(_ frame: Int, _ offset: Int) -> UInt8 {
     typealias Function = @convention(c) (UInt32) -> UnsafeMutablePointer<UInt8>?
     guard let symbol = dlsym(handle, "fake_page") else { return 0 }
     return unsafeBitCast(symbol, to: Function.self)(UInt32(frame))?[offset] ?? 0

@@ -61,7 +61,7 @@ private final class Noting: Policy {
     lines.append("begin \(frameCount)")
     base.begin(info, frameCount: frameCount)
   }
-  func decide(_ stats: PrecopyStats) -> Verdict {
+  func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     let verdict = base.decide(stats)
     lines.append("\(verdict)")
     self.stats.append(stats)
@@ -108,8 +108,8 @@ struct PolicyContractTests {
   )] {
     var out: [(name: String, options: LuaValue, make: () throws -> any Policy)] = [
       (
-        "Xen's own", .table([("max_rounds", .integer(Int64(BuiltinPolicy.roundLimit)))]),
-        { BuiltinPolicy() }
+        "Xen's own", .table([("max_rounds", .integer(Int64(XenDefaultPolicy.roundLimit)))]),
+        { XenDefaultPolicy() }
       ),
       ("DowntimePolicy", .table([("max_rounds", .integer(12))]), { DowntimePolicy(budget: 1000) }),
     ]
@@ -145,17 +145,18 @@ struct PolicyContractTests {
   }
 
   /// A save by the rounds of Precopy, as Save and Replay run them.
-  private func native(_ policy: Noting, _ guest: RoundsGuest, _ info: DomainInfo) -> Verdict {
+  private func native(_ policy: Noting, _ guest: RoundsGuest, _ info: DomainInfo) -> PrecopyDecision
+  {
     struct Stop: Error {}
     var asked: any Policy = policy
     asked.begin(info, frameCount: RoundsGuest.frameCount)
     var precopy = Precopy(frameCount: RoundsGuest.frameCount)
     // Its last word where it would never end.
-    var verdict = Verdict.proceed
+    var verdict = PrecopyDecision.continuePrecopy
     var pages = RoundsGuest.frameCount
-    do throws(LiveError) {
-      verdict = try precopy.run(&asked, now: { guest.now }) { _, dirty throws(LiveError) in
-        guard guest.roundCount < Self.roundLimit else { throw LiveError(.unsuitable, "no end") }
+    do {
+      verdict = try precopy.run(&asked, now: { guest.now }) { _, dirty in
+        guard guest.roundCount < Self.roundLimit else { throw XensaveError(.unsuitable, "no end") }
         if let dirty { #expect(dirty == pages) }
         guest.send(pages)
         return pages
@@ -167,7 +168,7 @@ struct PolicyContractTests {
     } catch {}
     switch verdict {
     case .abort(let reason): asked.end(.aborted(reason))
-    case .proceed: asked.end(.failed("no end"))
+    case .continuePrecopy: asked.end(.failed("no end"))
     case .stopAndCopy:
       asked.suspended(precopy.stats)
       asked.end(.complete)
@@ -196,11 +197,11 @@ struct PolicyContractTests {
           save.clock = other
           var callbacks = ManagerCallbacks()
           callbacks.suspend = { true }
-          do throws(LiveError) {
+          do {
             try save.run(domain, to: -1, policy: there, callbacks)
             #expect(verdict == .stopAndCopy, what)
           } catch {
-            #expect(error.code == "aborted", what)
+            #expect(XensaveError(error).word == "aborted", what)
             guard case .abort = verdict else {
               Issue.record("\(what): \(error)")
               continue
@@ -247,9 +248,9 @@ struct PolicyContractTests {
     func policy() -> Noting {
       var count = 0
       return Noting(
-        FunctionPolicy { _ in
+        ClosurePolicy { _ in
           count += 1
-          return count == call ? .abort("enough") : .proceed
+          return count == call ? .abort("enough") : .continuePrecopy
         })
     }
     let (here, there) = (policy(), policy())
@@ -262,10 +263,10 @@ struct PolicyContractTests {
       Issue.record("it was suspended")
       return true
     }
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try save.run(domain, to: -1, policy: there, callbacks)
     }
-    #expect(error?.code == "aborted" && error?.problem == "the policy gave up: enough")
+    #expect(error?.word == "aborted" && error?.message == "the policy gave up: enough")
     #expect(here.lines == there.lines && here.stats == there.stats)
     #expect(guests.map(\.roundCount) == [call / 2, call / 2])
   }
@@ -276,7 +277,7 @@ struct PolicyContractTests {
       var lines: [String] = []
       let last: Int
       init(last: Int) { self.last = last }
-      func decide(_ stats: PrecopyStats) -> Verdict { .stopAndCopy }
+      func decide(_ stats: PrecopyStats) -> PrecopyDecision { .stopAndCopy }
       func suspended(_ stats: PrecopyStats) { lines.append("suspended \(stats.iteration)") }
       func postcopy() { lines.append("postcopy") }
       func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
@@ -298,7 +299,7 @@ struct PolicyContractTests {
     var save = DelegatedSave(isLive: true)
     save.streamType = .remus
     let pipe = try Pipe()
-    try save.run(domain, to: pipe.writing.number, policy: policy, callbacks)
+    try save.run(domain, to: pipe.writing.fileDescriptor, policy: policy, callbacks)
     #expect(
       policy.lines == ["suspended 1", "postcopy", "checkpoint 1 600", "complete"])
     #expect(asked == 0, "a policy that has enough is not overruled")

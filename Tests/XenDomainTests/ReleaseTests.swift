@@ -65,10 +65,10 @@ import XenDomain
   }
 
   @Test(arguments: [13, 21, 22]) func unknownReleases(minor: Int) throws {
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try XenHost(release: minor, folder: "/nonexistent/")
     }
-    #expect(error?.code == "no_hypervisor")
+    #expect(error?.word == "no_hypervisor")
     #expect(
       error?.description == "Xen 4.\(minor) is not known here: expected 4.14 to 4.20")
   }
@@ -82,7 +82,7 @@ import XenDomain
       system(
         "cd \(xen.folder) && ln -s fake libxenctrl.so.4.17 && "
           + "ln -s fake libxenguest.so.4.17") == 0)
-    let error = #expect(throws: LiveError.self) { try XenHost(release: 17, folder: xen.folder) }
+    let error = #expect(throws: XensaveError.self) { try XenHost(release: 17, folder: xen.folder) }
     #expect(error?.description == "Xen 4.16 is not known here: expected 4.14 to 4.20")
     #expect(xen.number("interfaces") == 0)
   }
@@ -93,7 +93,7 @@ import XenDomain
       system(
         "cd \(xen.folder) && ln -s fake libxenctrl.so.4.18 && "
           + "ln -s fake libxenguest.so.4.18 && ln -s fake libxenstore.so.4") == 0)
-    let error = #expect(throws: LiveError.self) { try XenHost(release: 18, folder: xen.folder) }
+    let error = #expect(throws: XensaveError.self) { try XenHost(release: 18, folder: xen.folder) }
     #expect(error?.description.hasSuffix("libxenctrl.so.4.18 has no xc_logdirty_control") == true)
   }
 
@@ -109,7 +109,7 @@ import XenDomain
     #expect(domains.allSatisfy { $0.isHVM && $0.pageCount == 590 && $0.maxPageCount == 700 })
     #expect(domains.map { Array($0.uuid.prefix(4)) } == [[1, 2, 3, 5], [1, 2, 3, 6]])
     #expect(try host.name(5) == "web" && host.name(6) == nil)
-    #expect(throws: LiveError.self) { try host.domain(7) }
+    #expect(throws: XensaveError.self) { try host.domain(7) }
     let domain = try host.domain(5)
     let info = try domain.info()
     #expect(info.onlineVCPUs == [0, 2] && info.xenMinor == UInt32(minor))
@@ -137,9 +137,9 @@ import XenDomain
     let host = try xen.host()
     let path = xen.folder + "image"
     // The guest writes while the first round is sent, and again at the end.
-    let policy = FunctionPolicy { stats in
+    let policy = ClosurePolicy { stats in
       if !stats.isBeforeRound { for frame in [3, 77, 599] { xen.write(frame) } }
-      return stats.iteration >= 2 ? .stopAndCopy : .proceed
+      return stats.iteration >= 2 ? .stopAndCopy : .continuePrecopy
     }
     let number = open(path, O_RDWR | O_CREAT, 0o600)
     let sink = Sink(try Descriptor(taking: number, path: path), path: path)
@@ -153,11 +153,11 @@ import XenDomain
     let copy = try SimDomain(
       restoring: Source(opening: path), SimDomain.Configuration(frameCount: 600))
     for frame in 0..<600 {
-      let isThere = !(100..<110).contains(frame)
-      #expect(copy.hasPage(frame) == isThere)
-      guard isThere else { continue }
+      let exists = !(100..<110).contains(frame)
+      #expect(copy.hasPage(frame) == exists)
+      guard exists else { continue }
       let page = copy.page(frame)
-      #expect(page[0] == xen.octet(frame, 0) && page[8] == xen.octet(frame, 8), "frame \(frame)")
+      #expect(page[0] == xen.byte(frame, 0) && page[8] == xen.byte(frame, 8), "frame \(frame)")
     }
     #expect(copy.page(3)[8] == 3 * 7 + 1 + 2)
   }
@@ -178,11 +178,11 @@ import XenDomain
     let domain = try host.domain(5)
     let sink = Sink(try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
     xen.fail(function)
-    let error = #expect(throws: LiveError.self) {
-      try Save(domain, to: sink, mode: .live(BuiltinPolicy())).run()
+    let error = #expect(throws: XensaveError.self) {
+      try Save(domain, to: sink, mode: .live(XenDefaultPolicy())).run()
     }
-    #expect(code.split(separator: " ").contains { $0 == error?.code ?? "" }, "\(error?.code ?? "")")
-    #expect(error?.number == EIO)
+    #expect(code.split(separator: " ").contains { $0 == error?.word ?? "" }, "\(error?.word ?? "")")
+    #expect(error?.errno == EIO)
     xen.fail("")
     #expect(xen.number("mappings") == 0 && xen.number("log_dirty") == 0)
     #expect(xen.number("suspended") == 0)
@@ -194,9 +194,9 @@ import XenDomain
     var progress: [String] = []
     let host = try xen.host({ _ in }) { progress.append("\($0.what) \($0.done) \($0.total)") }
     var seen: [String] = []
-    let policy = FunctionPolicy { stats in
+    let policy = ClosurePolicy { stats in
       seen.append("\(stats.iteration) \(stats.totalWritten) \(stats.dirtyCount ?? -1)")
-      return stats.isBeforeRound ? .proceed : .stopAndCopy
+      return stats.isBeforeRound ? .continuePrecopy : .stopAndCopy
     }
     var callbacks = ManagerCallbacks()
     callbacks.suspend = { true }
@@ -206,11 +206,11 @@ import XenDomain
     save.isVerifying = true
     save.streamType = .remus
     let pipe = try Pipe()
-    try save.run(host.domain(5), to: pipe.writing.number, policy: policy, callbacks)
+    try save.run(host.domain(5), to: pipe.writing.fileDescriptor, policy: policy, callbacks)
     #expect(seen == ["0 0 600", "1 600 -1"])
     #expect(progress == ["Frames 3 600"])
     var text = [UInt8](repeating: 0, count: 256)
-    let count = read(pipe.reading.number, &text, 256)
+    let count = read(pipe.reading.fileDescriptor, &text, 256)
     #expect(
       String(decoding: text.prefix(count), as: UTF8.self)
         == "flags 3 type 1 back -1 policy 0 1 suspend 1 postcopy -9 checkpoint 2 wait -9 switch 0\n"
@@ -226,7 +226,7 @@ import XenDomain
     let sink = Sink(try pipe.writing.duplicate(path: "out"), path: "out")
     var progress: [String] = []
     let record = TracingPolicy.Record()
-    let policy = FunctionPolicy { $0.isBeforeRound ? .proceed : .stopAndCopy }
+    let policy = ClosurePolicy { $0.isBeforeRound ? .continuePrecopy : .stopAndCopy }
     let result = try domain.saveByLibrary(
       to: sink, .checkpointed(policy, DomainCheckpoints(domain) { _ in false }), isVerifying: false,
       record
@@ -237,28 +237,28 @@ import XenDomain
     #expect(result.checkpointCount == 1 && result.pageCount == 600)
     #expect(progress.first == "Domain now suspended" && progress.last == "Frames")
     var text = [UInt8](repeating: 0, count: 256)
-    let count = read(pipe.reading.number, &text, 256)
+    let count = read(pipe.reading.fileDescriptor, &text, 256)
     #expect(
       String(decoding: text.prefix(count), as: UTF8.self)
         == "flags 1 type 1 back -1 policy 0 1 suspend 1 postcopy 1 checkpoint 0 wait -9 switch -9\n"
     )
     // What a callback failed with is why the save did.
-    let error = #expect(throws: LiveError.self) {
+    let error = #expect(throws: XensaveError.self) {
       try domain.saveByLibrary(
-        to: sink, .live(FunctionPolicy { _ in .abort("no hope") }), isVerifying: false, record
+        to: sink, .live(ClosurePolicy { _ in .abort("no hope") }), isVerifying: false, record
       ) { _ in }
     }
-    #expect(error?.code == "aborted")
+    #expect(error?.word == "aborted")
   }
 
   @Test(arguments: [14, 17]) func delegatedAborts(minor: Int) throws {
     let xen = try FakeXen(minor: minor)
-    let policy = FunctionPolicy { $0.isBeforeRound ? .proceed : .abort("no hope") }
-    let error = #expect(throws: LiveError.self) {
+    let policy = ClosurePolicy { $0.isBeforeRound ? .continuePrecopy : .abort("no hope") }
+    let error = #expect(throws: XensaveError.self) {
       try DelegatedSave(isLive: true).run(
         xen.host().domain(5), to: 2, policy: policy, ManagerCallbacks())
     }
-    #expect(error?.code == "aborted" && error?.problem == "the policy gave up: no hope")
+    #expect(error?.word == "aborted" && error?.message == "the policy gave up: no hope")
   }
 
   @Test(arguments: 14...20) func delegatedRestores(minor: Int) throws {

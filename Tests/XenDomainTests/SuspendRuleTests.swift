@@ -29,16 +29,16 @@ struct SuspendRuleTests {
     case live, nonLive, checkpointed, libraryLive, libraryNonLive, libraryCheckpointed
 
     /// Saves; nil where it worked.
-    func save(_ domain: XenDomain) throws -> LiveError? {
+    func save(_ domain: XenDomain) throws -> XensaveError? {
       let checkpoints = DomainCheckpoints(domain) { $0 < 2 }
       let mode: Save.Mode =
         switch self {
-        case .live, .libraryLive: .live(BuiltinPolicy())
+        case .live, .libraryLive: .live(XenDefaultPolicy())
         case .nonLive, .libraryNonLive: .nonLive
-        case .checkpointed, .libraryCheckpointed: .checkpointed(BuiltinPolicy(), checkpoints)
+        case .checkpointed, .libraryCheckpointed: .checkpointed(XenDefaultPolicy(), checkpoints)
         }
       let sink = Sink(try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
-      do throws(LiveError) {
+      do {
         switch self {
         case .live, .nonLive, .checkpointed: _ = try Save(domain, to: sink, mode: mode).run()
         default:
@@ -46,7 +46,7 @@ struct SuspendRuleTests {
             to: sink, mode, isVerifying: false, TracingPolicy.Record()
           ) { _ in }
         }
-      } catch { return error }
+      } catch { return XensaveError(error) }
       return nil
     }
 
@@ -109,7 +109,7 @@ struct SuspendRuleTests {
         try before.prepare(domain)
         var save = DomainSave(target: target)
         save.isLive = isLive
-        #expect(throws: DomainSave.Problem.self) { _ = try save.run(domain) }
+        #expect(throws: (any Error).self) { _ = try save.run(domain) }
         #expect(state() == before.state)
         if before.isSuspended { try domain.resume() }
         try domain.unpause()
@@ -118,27 +118,27 @@ struct SuspendRuleTests {
     }
   }
 
-  /// The guardian's part: a domain that a script suspended runs again when the script is gone, though a
+  /// The crash guard's part: a domain that a script suspended runs again when the script is gone, though a
   /// receiver has had all of it and then refused; and one that was suspended before does not.
   @Test(arguments: [false, true]) func guardianAfterRefusal(wasSuspended: Bool) throws {
     let xen = try FakeXen(minor: 17, isShared: true)
     if wasSuspended { try xen.host().domain(5).suspend() }
     do {
       let host = try xen.host()
-      host.guardianWords = [Victim.program, xen.folder, "17", "guard"]
+      host.crashGuardWords = [Victim.program, xen.folder, "17", "guard"]
       let domain = try host.domain(5)
       try domain.suspend()
       var save = DomainSave(target: .command("cat > /dev/null; exit 3"))
       save.isLive = false
-      #expect(throws: DomainSave.Problem.self) { _ = try save.run(domain) }
+      #expect(throws: (any Error).self) { _ = try save.run(domain) }
       #expect(xen.number("suspended") == 1)
     }
-    // The host is gone as if the program were: its guardian has done what was due.
+    // The host is gone as if the program were: its crash guard has done what was due.
     #expect(xen.number("suspended") == (wasSuspended ? 1 : 0))
     // One that was given away stays as it is.
     do {
       let host = try xen.host()
-      host.guardianWords = [Victim.program, xen.folder, "17", "guard"]
+      host.crashGuardWords = [Victim.program, xen.folder, "17", "guard"]
       let domain = try host.domain(5)
       try domain.suspend()
       var save = DomainSave(target: .command("cat > /dev/null"))

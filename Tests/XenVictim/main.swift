@@ -4,7 +4,7 @@
 //   xen-victim FOLDER MINOR guard
 //
 // The steps are pause, unpause, suspend, resume, leave, take-back, log-dirty, no-log-dirty, exit, saves
-// (again and again, without an end), failing-saves (the same, but each fails when the domain stands still). Behind the last one it says "ready" on standard output.
+// (again and again, without an end), failing-saves (the same, but each fails when the domain stands still). After the last one it says "ready" on standard output.
 
 import Glibc
 import Live
@@ -13,7 +13,7 @@ import XenDomain
 
 let words = CommandLine.arguments
 let (folder, minor) = (words[1], Int(words[2]) ?? 0)
-func open() throws(LiveError) -> XenHost { try XenHost(release: minor, folder: folder) }
+func open() throws -> XenHost { try XenHost(release: minor, folder: folder) }
 
 func say(_ text: String, to number: Int32 = 1) { _ = write(number, text, text.utf8.count) }
 
@@ -21,7 +21,7 @@ func saves(_ domain: XenDomain) throws {
   while true {
     let sink = Sink(
       try Descriptor.open("/dev/null", isWritable: true), path: "/dev/null")
-    _ = try Save(domain, to: sink, mode: .live(BuiltinPolicy())).run()
+    _ = try Save(domain, to: sink, mode: .live(XenDefaultPolicy())).run()
     try domain.resume()
   }
 }
@@ -45,14 +45,14 @@ func failingSaves(_ domain: XenDomain) throws {
 
 if words[3] == "guard" {
   exit(
-    guardDomains { () throws(LiveError) in
+    guardDomains {
       try open()
     } report: {
       say($0, to: 2)
     })
 }
 let host = try open()
-host.guardianWords = ["/proc/self/exe", folder, words[2], "guard"]
+host.crashGuardWords = ["/proc/self/exe", folder, words[2], "guard"]
 let domain = try host.domain(5)
 for step in words[3...] {
   switch step {
@@ -60,7 +60,7 @@ for step in words[3...] {
   case "unpause": try domain.unpause()
   case "suspend": try domain.suspend()
   case "resume": try domain.resume()
-  case "leave": _ = domain.leaveSuspended()
+  case "leave": _ = domain.keepSuspended()
   case "take-back": domain.takeBackSuspended()
   case "log-dirty": try domain.enableLogDirty()
   case "no-log-dirty": try domain.disableLogDirty()

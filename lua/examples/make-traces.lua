@@ -4,7 +4,7 @@
 -- usage: xensave-lua run make-traces [--to=FOLDER] [--pages=N] [--link=1G]
 --
 -- Each domain works as one kind of guest does: the same seed, the same trace. They are saved in
--- virtual time by a policy that goes on for twelve rounds, so that a replay knows what would have
+-- virtual time by a policy that continues for twelve rounds, so that a replay knows what would have
 -- come later. `xensave-lua policy test give-up --trace FOLDER/*.trace --link 1G` tries a policy.
 local xs = require "xensave"
 

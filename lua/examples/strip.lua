@@ -12,7 +12,7 @@ return {
   name = "strip",
   record = function(rec)
     if rec.layer == "libxc" and unwanted[rec.type_id] then
-      xs.log.info("dropping %s at %#x (%d octets)", rec.type, rec.offset, rec.length)
+      xs.log.info("dropping %s at %#x (%d bytes)", rec.type, rec.offset, rec.length)
       return false
     end
   end,

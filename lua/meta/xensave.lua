@@ -123,8 +123,8 @@ function Image:count(selectors) end
 ---@return xensave.PageView
 function Image:each(selector) end
 
----Finds pages with the same contents; every match is compared octet by octet. Options: with (a
----list of further images to count in). 64 to 128 octets of memory a distinct page.
+---Finds pages with the same contents; every match is compared byte by byte. Options: with (a
+---list of further images to count in). 64 to 128 bytes of memory a distinct page.
 ---
 ---```lua
 ---print(img:dedupe().distinct)
@@ -165,8 +165,8 @@ function Image:page(pfn, options) end
 ---@return table
 function Image:history(pfn) end
 
----Where octets stand in the guest's physical memory: a list of addresses (at most limit,
----1000), and in count how many there are. Options: encoding ("octets", "utf16" for UTF-8 text
+---Where bytes stand in the guest's physical memory: a list of addresses (at most limit,
+---1000), and in count how many there are. Options: encoding ("bytes", "utf16" for UTF-8 text
 ---as Windows keeps it, or "regex" for a POSIX extended regular expression), where (a
 ---selector), limit.
 ---
@@ -178,7 +178,7 @@ function Image:history(pfn) end
 ---@return table
 function Image:search(text, options) end
 
----The entropy of the selected pages that have contents, in bits an octet: count, mean, least,
+---The entropy of the selected pages that have contents, in bits a byte: count, mean, least,
 ---most, and histogram (nine numbers: how many pages have 0 to 1 bits, 1 to 2, ... and 8).
 ---
 ---```lua
@@ -201,7 +201,7 @@ function Image:entropy(selector) end
 function Image:physical(address, count) end
 
 ---Writes an image with each page once: what a restore ends up with. Options: aligned = true
----begins contents at multiples of 4096 octets and makes zeros holes, unchecked = true leaves
+---begins contents at multiples of 4096 bytes and makes zeros holes, unchecked = true leaves
 ---out the verification. Gives pages, dropped, holes, octets_read, octets_written.
 ---
 ---```lua
@@ -258,11 +258,11 @@ function Image:export(path, format) end
 ---@field layer string "libxc" or "libxl": whose record it is.
 ---@field xenops xensave.Tree? What xenopsd's Xenops record says, as a tree that writes back; nil for other records.
 ---@field index integer Position in the stream, from 1; 0 for a new one.
----@field offset integer Octets from the start of the image to the record's header. Unit: octets.
----@field length integer Octets of the body, without padding. Unit: octets.
+---@field offset integer Bytes from the start of the image to the record's header. Unit: bytes.
+---@field length integer Bytes of the body, without padding. Unit: bytes.
 ---@field optional boolean Whether a reader that does not know it may ignore it.
 ---@field checkpoint integer Number of the checkpoint, from 0; 0 in plain streams.
----@field body xensave.View The body's octets: all of it, or (PAGE_DATA, large blobs) the head before the bulk.
+---@field body xensave.View The body's bytes: all of it, or (PAGE_DATA, large blobs) the header before the bulk.
 local Record = {}
 
 ---The field at a path such as "param[0].value": for names that are also members.
@@ -315,12 +315,12 @@ function Record:find(fields) end
 ---@return xensave.Record
 function Record:copy(selector, image) end
 
----The octets behind the head (pages of PAGE_DATA, the rest of a large blob) as a string: the
+---The bytes after the header (pages of PAGE_DATA, the rest of a large blob) as a string: the
 ---one call that copies them all. Nil where there are none.
 ---@return string?
 function Record:payload() end
 
----The head as lines of hexadecimal octets and text.
+---The header as lines of hexadecimal bytes and text.
 ---@return string
 function Record:hexdump() end
 
@@ -333,16 +333,16 @@ function Record:hexdump() end
 ---@return xensave.PageSet
 function Record:select(selector) end
 
----PAGE_DATA, in a filter: fills the selected pages that have contents with an octet, and says
+---PAGE_DATA, in a filter: fills the selected pages that have contents with a byte, and says
 ---how many. Page tables and other pages that a PV guest's restore needs raise.
 ---
 ---```lua
 ---rec:fill(xs.pages.pfn(0x100, 0x1ff), 0)
 ---```
 ---@param selector xensave.Selector|xensave.PageSet|string
----@param octet integer
+---@param byte integer
 ---@return integer
-function Record:fill(selector, octet) end
+function Record:fill(selector, byte) end
 
 ---PAGE_DATA, in a filter: leaves the selected pages out, and says how many. Count and length
 ---follow.
@@ -376,7 +376,7 @@ function Record:keep(selector) end
 function Record:retype(selector, type) end
 
 ---PAGE_DATA, in a filter: gives the selected pages that have contents those of the same pages
----in another image (or these 4096 octets), and says how many. rec:copy(selector, image) is the
+---in another image (or these 4096 bytes), and says how many. rec:copy(selector, image) is the
 ---same.
 ---
 ---```lua
@@ -391,12 +391,12 @@ function Record:copy_pages(selector, source) end
 ---specification; assigning to one writes it.
 ---@class xensave.Header
 ---@field kind string "xl", "libxl", "image" or "domain".
----@field offset integer Octets from the start of the image. Unit: octets.
+---@field offset integer Bytes from the start of the image. Unit: bytes.
 ---@field config xensave.Config? The domain's configuration in the xl header, as a table that writes back. Nil for other headers, and where the configuration is not JSON.
 ---@field config_text string? The configuration's text, without its NUL.
 ---@field xml xensave.Tree? The domain's XML in libvirt's header, as a tree that writes back; nil for other headers.
 ---@field xml_text string? The text of libvirt's XML, without its NUL.
----@field body xensave.View The header's octets.
+---@field body xensave.View The header's bytes.
 ---@field magic string Of the xl header.
 ---@field byteorder integer Of the xl header. 0x01020304 as the saver's CPU writes it.
 ---@field mandatory_flags integer Of the xl header. What a reader must understand.
@@ -491,7 +491,7 @@ local Fields = {}
 ---@return fun(): any
 function Fields:each() end
 
----The octets of all the fields together.
+---The bytes of all the fields together.
 ---@return string
 function Fields:bytes() end
 
@@ -508,59 +508,59 @@ local PageColumn = {}
 ---@class xensave.View
 local View = {}
 
----The unsigned integer of 1 octet at an offset; with a value, writes it.
+---The unsigned integer of 1 byte at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function View:u8(offset, value) end
 
----The signed integer of 1 octet at an offset; with a value, writes it.
+---The signed integer of 1 byte at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function View:i8(offset, value) end
 
----The unsigned integer of 2 octets at an offset; with a value, writes it.
+---The unsigned integer of 2 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function View:u16(offset, value) end
 
----The signed integer of 2 octets at an offset; with a value, writes it.
+---The signed integer of 2 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function View:i16(offset, value) end
 
----The unsigned integer of 4 octets at an offset; with a value, writes it.
+---The unsigned integer of 4 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function View:u32(offset, value) end
 
----The signed integer of 4 octets at an offset; with a value, writes it.
+---The signed integer of 4 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function View:i32(offset, value) end
 
----The unsigned integer of 8 octets at an offset; with a value, writes it.
+---The unsigned integer of 8 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function View:u64(offset, value) end
 
----The signed integer of 8 octets at an offset; with a value, writes it.
+---The signed integer of 8 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function View:i64(offset, value) end
 
----The same octets, read as big-endian integers.
+---The same bytes, read as big-endian integers.
 ---@return xensave.View
 function View:be() end
 
----The same octets, read as little-endian integers.
+---The same bytes, read as little-endian integers.
 ---@return xensave.View
 function View:le() end
 
@@ -570,37 +570,37 @@ function View:le() end
 ---@return xensave.View
 function View:sub(offset, count) end
 
----The octets as a string: the one call that copies.
+---The bytes as a string: the one call that copies.
 ---@param offset? integer
 ---@param count? integer
 ---@return string
 function View:bytes(offset, count) end
 
----Writes the octets of a string at an offset.
+---Writes the bytes of a string at an offset.
 ---@param offset integer
----@param octets string
-function View:put(offset, octets) end
+---@param bytes string
+function View:put(offset, bytes) end
 
----Sets every octet of the view.
----@param octet integer
-function View:fill(octet) end
+---Sets every byte of the view.
+---@param byte integer
+function View:fill(byte) end
 
----Whether the octets are the same.
+---Whether the bytes are the same.
 ---@param other xensave.View|string
 ---@return boolean
 function View:equal(other) end
 
----Whether every octet is zero.
+---Whether every byte is zero.
 ---@return boolean
 function View:iszero() end
 
 ---The offset of the first occurrence of a string, or nil.
----@param octets string
+---@param bytes string
 ---@param from? integer
 ---@return integer?
-function View:find(octets, from) end
+function View:find(bytes, from) end
 
----Lines of hexadecimal octets and text.
+---Lines of hexadecimal bytes and text.
 ---@return string
 function View:hexdump() end
 
@@ -613,8 +613,8 @@ function View:hexdump() end
 ---@field dropped integer Records left out. Unit: records.
 ---@field inserted integer Records that the filter made. Unit: records.
 ---@field headers_changed integer Headers written with changes. Unit: headers.
----@field octets_in integer Octets read. Unit: octets.
----@field octets_out integer Octets written. Unit: octets.
+---@field octets_in integer Bytes read. Unit: bytes.
+---@field octets_out integer Bytes written. Unit: bytes.
 ---@field changes table[] Every change: kind, place, offset, field, before, after (at most 1000).
 local Report = {}
 
@@ -632,7 +632,7 @@ local Verification = {}
 ---@field place string The record or header.
 ---@field field string The field, or "".
 ---@field problem string What was expected and what was found.
----@field offset integer Octets from the start of the image. Unit: octets.
+---@field offset integer Bytes from the start of the image. Unit: bytes.
 local Finding = {}
 
 ---The vCPUs of an image, by number from 0; # counts them.
@@ -664,7 +664,7 @@ local VCPU = {}
 ---@return xensave.Error?
 function VCPU:virtual(address, count) end
 
----Where a virtual address is: physical, page_size (octets of the page that maps it), writable
+---Where a virtual address is: physical, page_size (bytes of the page that maps it), writable
 ---and user. Nil and an error where nothing is mapped.
 ---
 ---```lua
@@ -685,7 +685,7 @@ function VCPU:translate(address) end
 ---@return fun(): table?
 function VCPU:mappings(limit) end
 
----Where octets stand in what the vCPU's page tables map: as img:search, with virtual
+---Where bytes stand in what the vCPU's page tables map: as img:search, with virtual
 ---addresses. Options: encoding, limit, first and last (addresses between which to look). Its
 ---field complete is false where the page tables map too much to look at all of it.
 ---
@@ -957,15 +957,15 @@ function CPUID:features() end
 ---@class xensave.Conversion
 ---@field records_in integer Records read. Unit: records.
 ---@field records_out integer Records written. Unit: records.
----@field octets_in integer Octets read. Unit: octets.
----@field octets_out integer Octets written. Unit: octets.
+---@field octets_in integer Bytes read. Unit: bytes.
+---@field octets_out integer Bytes written. Unit: bytes.
 ---@field losses integer What the result does not hold. Unit: losses.
 ---@field notes table[] What was left out: place, text, loss (at most 100).
 ---@field reasons table[] What there is to say of a restore by the release of the option suits, as from compat.
 ---@field config string? The configuration of an outer header that was left out.
 local Conversion = {}
 
----Filters one behind the other, as xs.chain makes them. It is a filter itself.
+---Filters one after the other, as xs.chain makes them. It is a filter itself.
 ---@class xensave.Chain
 local Chain = {}
 
@@ -973,7 +973,7 @@ local Chain = {}
 ---@class xensave.Synth
 local Synth = {}
 
----Puts a record before END, behind the guest's state. Gives the image again.
+---Puts a record before END, after the guest's state. Gives the image again.
 ---
 ---```lua
 ---xs.synth { }:add(xs.record("VERIFY")):save(path)
@@ -1030,7 +1030,7 @@ function Domain:close() end
 ---@return xensave.Error?
 function Domain:pause() end
 
----Lets its vCPUs go on.
+---Lets its vCPUs continue.
 ---@return boolean?
 ---@return xensave.Error?
 function Domain:unpause() end
@@ -1093,7 +1093,7 @@ function Domain:memory_map() end
 ---@return xensave.Error?
 function Domain:page_types(first, count) end
 
----A page's octets, mapped: what the guest writes shows. Valid until the next call of a method
+---A page's bytes, mapped: what the guest writes shows. Valid until the next call of a method
 ---of this domain.
 ---
 ---```lua
@@ -1170,7 +1170,7 @@ function Domain:store_watch(path, seconds) end
 
 ---Saves it to a path (the file appears when it is complete and verified) or to an open file.
 ---Options, which may stand alone with `to` among them: live (true), resume (whether it runs on
----here; else it stands still behind the save), policy (a Policy, name, table or function;
+---here; else it stands still after the save), policy (a Policy, name, table or function;
 ---Xen's builtin as a rule), deadline_ms (for each of its calls, 100), filter (as for
 ---xs.rewrite), trace (a path: what was done is recorded, also where it fails), progress (a
 ---title, a Progress, or a function of what, done and total), verify (sends everything twice,
@@ -1246,8 +1246,8 @@ function Domain:run(seconds) end
 ---Simulated domains: writes to a page as the guest would.
 ---@param pfn integer
 ---@param offset integer
----@param octets string
-function Domain:write(pfn, offset, octets) end
+---@param bytes string
+function Domain:write(pfn, offset, bytes) end
 
 ---Simulated domains: takes a page away, or gives it one.
 ---@param pfn integer
@@ -1297,7 +1297,7 @@ function Domain:destroy() end
 ---What a save of a domain has done.
 ---@class xensave.SaveResult
 ---@field rounds integer Rounds that were sent while the guest ran. Unit: rounds.
----@field octets integer Octets that the save wrote, before a filter. Unit: octets.
+---@field bytes integer Bytes that the save wrote, before a filter. Unit: bytes.
 ---@field pages integer Pages sent with their contents, each as often as it was sent. Unit: pages.
 ---@field checkpoints integer Checkpoints that are complete. Unit: checkpoints.
 ---@field downtime number Seconds from the guest standing still to the end. Unit: s.
@@ -1307,7 +1307,7 @@ function Domain:destroy() end
 ---@field policy_time number Seconds that the calls took, the way to the policy's thread included. Unit: s.
 ---@field trace xensave.Trace What was done, round by round.
 ---@field report xensave.Report? What the filter did; nil where there was none.
----@field warnings string[] What could not be put back behind the save.
+---@field warnings string[] What could not be put back after the save.
 local SaveResult = {}
 
 ---What a live save did, round by round. tostring() gives its text.
@@ -1318,7 +1318,7 @@ local SaveResult = {}
 ---@field outcome string How it ended: "complete", or what went wrong.
 ---@field downtime number Seconds for which the guest stood still. Unit: s.
 ---@field total number Seconds that all of it took. Unit: s.
----@field rounds table[] Each round: kind ("live", "final", "standing", "checkpoint", "verify"), number, dirty_count, sent (pages with contents), octets, begin_s and end_s (in seconds), digest (of the dirty bitmap).
+---@field rounds table[] Each round: kind ("live", "final", "standing", "checkpoint", "verify"), number, dirty_count, sent (pages with contents), bytes, begin_s and end_s (in seconds), digest (of the dirty bitmap).
 local Trace = {}
 
 ---Writes it to a file; gives the path.
@@ -1462,59 +1462,59 @@ function Duplicates:top(count) end
 ---@class xensave.PageView
 local PageView = {}
 
----The unsigned integer of 1 octet at an offset; with a value, writes it.
+---The unsigned integer of 1 byte at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function PageView:u8(offset, value) end
 
----The signed integer of 1 octet at an offset; with a value, writes it.
+---The signed integer of 1 byte at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function PageView:i8(offset, value) end
 
----The unsigned integer of 2 octets at an offset; with a value, writes it.
+---The unsigned integer of 2 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function PageView:u16(offset, value) end
 
----The signed integer of 2 octets at an offset; with a value, writes it.
+---The signed integer of 2 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function PageView:i16(offset, value) end
 
----The unsigned integer of 4 octets at an offset; with a value, writes it.
+---The unsigned integer of 4 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function PageView:u32(offset, value) end
 
----The signed integer of 4 octets at an offset; with a value, writes it.
+---The signed integer of 4 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function PageView:i32(offset, value) end
 
----The unsigned integer of 8 octets at an offset; with a value, writes it.
+---The unsigned integer of 8 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function PageView:u64(offset, value) end
 
----The signed integer of 8 octets at an offset; with a value, writes it.
+---The signed integer of 8 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
 function PageView:i64(offset, value) end
 
----The same octets, read as big-endian integers.
+---The same bytes, read as big-endian integers.
 ---@return xensave.PageView
 function PageView:be() end
 
----The same octets, read as little-endian integers.
+---The same bytes, read as little-endian integers.
 ---@return xensave.PageView
 function PageView:le() end
 
@@ -1524,49 +1524,49 @@ function PageView:le() end
 ---@return xensave.PageView
 function PageView:sub(offset, count) end
 
----The octets as a string: the one call that copies.
+---The bytes as a string: the one call that copies.
 ---@param offset? integer
 ---@param count? integer
 ---@return string
 function PageView:bytes(offset, count) end
 
----Writes the octets of a string at an offset.
+---Writes the bytes of a string at an offset.
 ---@param offset integer
----@param octets string
-function PageView:put(offset, octets) end
+---@param bytes string
+function PageView:put(offset, bytes) end
 
----Sets every octet of the view.
----@param octet integer
-function PageView:fill(octet) end
+---Sets every byte of the view.
+---@param byte integer
+function PageView:fill(byte) end
 
----Whether the octets are the same.
+---Whether the bytes are the same.
 ---@param other xensave.PageView|string
 ---@return boolean
 function PageView:equal(other) end
 
----Whether every octet is zero.
+---Whether every byte is zero.
 ---@return boolean
 function PageView:iszero() end
 
 ---The offset of the first occurrence of a string, or nil.
----@param octets string
+---@param bytes string
 ---@param from? integer
 ---@return integer?
-function PageView:find(octets, from) end
+function PageView:find(bytes, from) end
 
----Values at an offset by a format of string.unpack, and the offset behind them. Looks at
----65,536 octets at most.
+---Values at an offset by a format of string.unpack, and the offset after them. Looks at
+---65,536 bytes at most.
 ---@param format string
 ---@param offset? integer
 ---@return any
 function PageView:unpack(format, offset) end
 
----The guest's address of the first octet.
+---The guest's address of the first byte.
 ---@return integer
 function PageView:address() end
 
----Lines of addresses, hexadecimal octets and text. Options: width (octets a line, 16), base
----(the address of the first octet; the guest's).
+---Lines of addresses, hexadecimal bytes and text. Options: width (bytes a line, 16), base
+---(the address of the first byte; the guest's).
 ---
 ---```lua
 ---print(view:sub(0, 64):hexdump())
@@ -1575,11 +1575,11 @@ function PageView:address() end
 ---@return string
 function PageView:hexdump(options) end
 
----A hash of a page's 4096 octets, as P.hash_in takes it. Not cryptographic.
+---A hash of a page's 4096 bytes, as P.hash_in takes it. Not cryptographic.
 ---@return integer
 function PageView:hash() end
 
----Bits of entropy an octet of a whole page: 0 of one value only, near 8 of what is compressed
+---Bits of entropy a byte of a whole page: 0 of one value only, near 8 of what is compressed
 ---or encrypted.
 ---@return number
 function PageView:entropy() end
@@ -1595,7 +1595,7 @@ function PageView:entropy() end
 
 ---Word size and page-table levels of a PV guest.
 ---@class xensave.X86_PV_INFO: xensave.Record
----@field guest_width integer In octets. Octets of a word of the guest: 4 or 8.
+---@field guest_width integer In bytes. Bytes of a word of the guest: 4 or 8.
 ---@field pt_levels integer Page-table levels: 3 (guest_width 4) or 4 (guest_width 8).
 
 ---The pages that hold the guest's p2m table.
@@ -1634,7 +1634,7 @@ function PageView:entropy() end
 ---@class xensave.X86_PV_VCPU_EXTENDED: xensave.Record
 ---@field vcpu_id integer
 ---@field vcpu integer The vCPU that Xen sets; the record's vcpu_id says the same.
----@field size integer In octets.
+---@field size integer In bytes.
 ---@field syscall32_callback_eip integer
 ---@field sysenter_callback_eip integer
 ---@field syscall32_callback_cs integer
@@ -1661,7 +1661,7 @@ function PageView:entropy() end
 ---@field wc_sec integer In s.
 ---@field wc_nsec integer In ns.
 ---@field arch xensave.Fields
----@field _tail string The page behind struct shared_info.
+---@field _tail string The page after struct shared_info.
 ---@field wc_sec_hi integer Bits 63 to 32 of wc_sec.
 
 ---The domain's time-stamp counter.
@@ -1894,7 +1894,7 @@ function xs.open(path, options) end
 ---@return xensave.Error?
 function xs.rewrite(source, destination, filter, options) end
 
----Checks an image as Xen would on a restore, and more. Reads heads only; the option pages =
+---Checks an image as Xen would on a restore, and more. Reads headers only; the option pages =
 ---true also looks into the page tables of a PV guest.
 ---
 ---```lua
@@ -1907,7 +1907,7 @@ function xs.rewrite(source, destination, filter, options) end
 function xs.verify(source, options) end
 
 ---Makes a record from a table of fields by their names in the specification (what is not given
----is zero, counts follow from lists), or from the octets of its body.
+---is zero, counts follow from lists), or from the bytes of its body.
 ---
 ---```lua
 ---xs.record("HVM_PARAMS", { param = { { index = "STORE_PFN", value = 0xff000 } } })
@@ -2045,7 +2045,7 @@ function xs.sorted(t) end
 function xs.options(options) end
 
 ---A small valid image for tests. Options: guest ("x86_hvm" or "x86_pv"), pages (how many, or a
----table of contents by pfn: a string, or an octet to fill the page with), name, vcpus, layer
+---table of contents by pfn: a string, or a byte to fill the page with), name, vcpus, layer
 ---("xl", "libxl" or "libxc"), version (3 or 2), xen ("4.17"), config (parts of the
 ---configuration).
 ---
@@ -2056,8 +2056,8 @@ function xs.options(options) end
 ---@return xensave.Synth
 function xs.synth(options) end
 
----Long work that is shown as it goes on: a bar on a terminal, or what --progress says. The
----total is in octets, or in what `unit` names. Functions that take long are shown anyway;
+---Long work that is shown as it continues: a bar on a terminal, or what --progress says. The
+---total is in bytes, or in what `unit` names. Functions that take long are shown anyway;
 ---those with an option `progress` are called by its title.
 ---
 ---```lua
@@ -2326,7 +2326,7 @@ function xs.pages.sample(share, seed) end
 ---@return xensave.Selector
 function xs.pages.parse(text) end
 
----Pages whose octet at an offset has this value.
+---Pages whose byte at an offset has this value.
 ---
 ---```lua
 ---P.byte(0, 0x7f)
@@ -2336,7 +2336,7 @@ function xs.pages.parse(text) end
 ---@return xensave.Selector
 function xs.pages.byte(offset, value) end
 
----Pages whose 8 octets at an offset, little-endian and masked, have this value. With two
+---Pages whose 8 bytes at an offset, little-endian and masked, have this value. With two
 ---arguments the second is the value, and nothing is masked.
 ---
 ---```lua
@@ -2348,17 +2348,17 @@ function xs.pages.byte(offset, value) end
 ---@return xensave.Selector
 function xs.pages.u64(offset, mask, value) end
 
----Pages in which these octets stand, from 1 to 4096 of them.
+---Pages in which these bytes stand, from 1 to 4096 of them.
 ---
 ---```lua
 ---P.contains "password="
 ---```
----@param octets string
+---@param bytes string
 ---@return xensave.Selector
-function xs.pages.contains(octets) end
+function xs.pages.contains(bytes) end
 
 ---Pages whose contents have one of these hashes (view:hash() gives one), or, with an image,
----those of any of its pages: 8 octets of memory for each.
+---those of any of its pages: 8 bytes of memory for each.
 ---
 ---```lua
 ---img:count(P.hash_in(golden) & ~P.zero)
@@ -2405,7 +2405,7 @@ function xs.sim.trace(path) end
 
 ---What a policy would have done in a save that was recorded, in virtual time. Options:
 ---link_mbps (megabits a second, 10000 as a rule) or link ("10G"), hour (at which the save
----begins). The result has outcome, reason, rounds, octets, sent_ratio (of the memory, 1.0 is
+---begins). The result has outcome, reason, rounds, bytes, sent_ratio (of the memory, 1.0 is
 ---once), downtime_ms, total_s, dirty_counts, decisions and failures.
 ---
 ---```lua

@@ -536,7 +536,7 @@ end
 
 --- A filter that masks an image's policies down to a level and logs what the guest loses. What a
 --- vCPU has turned on cannot be taken away (bits of CR4 and EFER, states of XCR0, MSRs): the filter
---- refuses such an image, because Xen would. With `force` it goes on and logs what Xen will refuse.
+--- refuses such an image, because Xen would. With `force` it continues and logs what Xen will refuse.
 function M.filter(level, force)
   -- The policies as they are now: they come before the vCPUs.
   local policy, msrs, lost

@@ -23,7 +23,7 @@ configuration.suspendTime = 0
 let domain = try SimDomain(configuration)
 let isLive = arguments.count > 2 && arguments[2] == "live"
 let save = Save(
-  domain, to: try Sink.standardOutput(), mode: isLive ? .live(BuiltinPolicy()) : .nonLive)
+  domain, to: try Sink.standardOutput(), mode: isLive ? .live(XenDefaultPolicy()) : .nonLive)
 let (wall, processor) = (monotonicNanoseconds(), processorNanoseconds())
 _ = try save.run()
 let line =

@@ -11,7 +11,7 @@ public func runLoops() {
   guard arguments.count > 2, let times = Int(arguments[2]) else { exit(2) }
   let pages = 4096
   let (a, b) = (
-    Arena(capacity: pages * pageByteCount), Arena(capacity: pages * pageByteCount)
+    PageAlignedBuffer(capacity: pages * pageByteCount), PageAlignedBuffer(capacity: pages * pageByteCount)
   )
   var state: UInt64 = 1
   for offset in stride(from: 0, to: pages * pageByteCount, by: 8) {
@@ -37,12 +37,12 @@ public func runLoops() {
   case "hash": run { x, _, place in PageLoops.hash(x, at: place) }
   case "equal": run { x, y, place in PageLoops.isEqual(x, at: place, y, at: place) ? 1 : 0 }
   case "histogram":
-    let counts = OctetCounts()
+    let counts = ByteCounts()
     run { x, _, place in
       counts.count(x, at: place)
       var squares: UInt64 = 0
-      for octet in UInt8.min...UInt8.max {
-        squares += UInt64(counts[octet]) * UInt64(counts[octet])
+      for byte in UInt8.min...UInt8.max {
+        squares += UInt64(counts[byte]) * UInt64(counts[byte])
       }
       return squares
     }

@@ -7,7 +7,7 @@ import xenwire as wire
 
 @dataclasses.dataclass(frozen=True)
 class Sparse:
-    """A file that is mostly holes: `pieces` are pairs of offset and octets, ascending."""
+    """A file that is mostly holes: `pieces` are pairs of offset and content, ascending."""
 
     size: int
     pieces: object
@@ -50,20 +50,20 @@ class Image:
     def __bytes__(self):
         return b"".join(map(bytes, self.pieces.values()))
 
-    def put(self, name, octets):
+    def put(self, name, content):
         """Replaces a piece."""
         assert name in self.pieces, name
-        return Image({**self.pieces, name: octets})
+        return Image({**self.pieces, name: content})
 
     def drop(self, name):
         assert name in self.pieces, name
         return Image((key, piece) for key, piece in self.pieces.items() if key != name)
 
-    def before(self, name, octets):
-        return self.put(name, bytes(octets) + bytes(self.pieces[name]))
+    def before(self, name, content):
+        return self.put(name, bytes(content) + bytes(self.pieces[name]))
 
-    def after(self, name, octets):
-        return self.put(name, bytes(self.pieces[name]) + bytes(octets))
+    def after(self, name, content):
+        return self.put(name, bytes(self.pieces[name]) + bytes(content))
 
     def move(self, name, before):
         return self.drop(name).before(before, self.pieces[name])

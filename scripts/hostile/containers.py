@@ -62,9 +62,9 @@ def config_cases():
     }
     # These a real xl restores: it reads the first of two keys, and nothing after the text.
     restored = ("trailing-text", "duplicate-name", "duplicate-escaped-name")
-    for name, octets in wrong.items():
+    for name, content in wrong.items():
         verdict = warn if name in restored else bad
-        yield verdict(f"13-config-{name}.xl", "config", xl(config=octets + b"\0"))
+        yield verdict(f"13-config-{name}.xl", "config", xl(config=content + b"\0"))
     # Without a configuration, restore asks for one.
     yield warn("13-config-empty.xl", "config", xl(config=b"\0"))
     # Legal JSON; whoever prints the name must escape it.

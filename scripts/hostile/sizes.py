@@ -29,7 +29,7 @@ def page_data_cases():
         return hvm().record("PAGE_DATA", body)
 
     yield bad("06-count-0-no-entries.libxc", "PAGE_DATA", image(wire.page_data(b"")))
-    # 0x20000004 entries of 8 octets are 32 octets to whoever multiplies in 32 bits.
+    # 0x20000004 entries of 8 bytes are 32 bytes to whoever multiplies in 32 bits.
     for count in (0, 1, 3, 5, 0x20000000, 0x20000004, 0x80000000, 0xFFFFFFFF):
         body = wire.page_data(entries, HVM_PAGES, count=count)
         yield bad(f"06-count-{count:08x}.libxc", "PAGE_DATA", image(body))
@@ -47,7 +47,7 @@ def page_data_cases():
 
 def hvm_cases():
     params = wire.hvm_params(PARAMS)
-    # 0x10000004 pairs of 16 octets are 64 octets to whoever multiplies in 32 bits.
+    # 0x10000004 pairs of 16 bytes are 64 bytes to whoever multiplies in 32 bits.
     for count in (0, 3, 5, 0x10000004, 0xFFFFFFFF):
         image = hvm().record("HVM_PARAMS", wire.hvm_params(PARAMS, count=count))
         yield bad(f"06-params-count-{count:08x}.libxc", "HVM_PARAMS", image)

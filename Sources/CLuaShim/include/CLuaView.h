@@ -19,11 +19,11 @@ typedef struct {
     size_t length;
     uint64_t generation;
     bool is_written; /* a script has written through a view */
-    /* Of lent memory: a bit for each 4096 octets of its first 32 MiB that were written to. */
+    /* Of lent memory: a bit for each 4096 bytes of its first 32 MiB that were written to. */
     uint64_t *written;
 } clua_cell;
 
-/* A view in a pairs-like loop over pages: what the loop's first value is, and where its octets
+/* A view in a pairs-like loop over pages: what the loop's first value is, and where its bytes
    are. `reason` is the element of the loop's table that says why it cannot be written, or 0. */
 typedef struct {
     uint64_t key, address;
@@ -51,7 +51,7 @@ clua_item *clua_renew_items(lua_State *L, int index, size_t count);
    itself where there are no more), and pushes the function of a loop over the cell at `cell`, whose
    values are (key, view). */
 void clua_push_loop(lua_State *L, int cell);
-/* The octets of the view at `index`, or NULL where it is none or is stale. */
+/* The bytes of the view at `index`, or NULL where it is none or is stale. */
 uint8_t *clua_view(lua_State *L, int index, size_t *length, uint64_t *address);
 
 #endif

@@ -32,7 +32,7 @@ int csystem_set_pipe_capacity(int descriptor, int byte_count);
    bcachefs, NFS, SMB, OCFS2). False where it copies, and when it cannot be told. */
 bool csystem_shares_extents(int descriptor);
 
-/* sync_file_range(2) with SYNC_FILE_RANGE_WRITE: begins to bring octets of a file to its disk, and
+/* sync_file_range(2) with SYNC_FILE_RANGE_WRITE: begins to bring bytes of a file to its disk, and
    does not wait until they are there. */
 void csystem_begin_synchronizing(int descriptor, uint64_t offset, uint64_t count);
 
@@ -85,7 +85,7 @@ int csystem_spawn_shell(const char *command, int input, pid_t *process);
 int csystem_spawn_companion(char *const words[], int input, int output, pid_t *process);
 
 /* Requests to stop: the number of SIGINT, SIGTERM or SIGHUP once csystem_watch_interrupts() ran,
-   0 for none. A second one while one is pending (and not at once behind it) ends the process, as
+   0 for none. A second one while one is pending (and not at once after it) ends the process, as
    the default action would. Signals that were ignored when the program began stay so, unless
    ignored_too: somebody sits at a terminal and presses Ctrl-C. */
 void csystem_watch_interrupts(bool ignored_too);

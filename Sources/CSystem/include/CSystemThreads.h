@@ -1,4 +1,4 @@
-/* Threads that run what is not trusted, and the wall around them. Included by CSystem.h. */
+/* Threads that run what is not trusted, and their seccomp filter. Included by CSystem.h. */
 #ifndef XENSAVE_CSYSTEM_THREADS_H
 #define XENSAVE_CSYSTEM_THREADS_H
 
@@ -30,13 +30,13 @@ void csystem_worker_finish(csystem_worker *worker);
 /* Leaves a running job what the machine has over. */
 void csystem_worker_make_idle(csystem_worker *worker);
 
-/* What a sealed thread may still do. */
+/* What a sandboxed thread may still do. */
 typedef enum {
     csystem_seal_compute, /* memory that is not executable, locks, clocks, its own end */
     csystem_seal_streams, /* the same, and to read and write descriptors that are open */
 } csystem_seal;
 
-/* Seals the calling thread for good: no new privileges, and a seccomp filter under which every other
+/* Sandboxes the calling thread for good: no new privileges, and a seccomp filter under which every other
    system call fails with EPERM. 0, or the errno where the kernel has no such thing (then the thread
    is as before). Other threads are not touched. */
 int csystem_seal_thread(csystem_seal seal);

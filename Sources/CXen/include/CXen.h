@@ -11,15 +11,15 @@
 struct cxen_release {
     int minor;                     /* of Xen 4.x */
     const char *store;             /* file of libxenstore */
-    int domain_info_size;          /* octets of xc_domaininfo_t */
+    int domain_info_size;          /* bytes of xc_domaininfo_t */
     int arch_config;               /* where emulation flags stand in it */
 };
 
-/* The releases that are known, oldest first: number `index`, NULL behind the last; and by number. */
+/* The releases that are known, oldest first: number `index`, NULL after the last; and by number. */
 const struct cxen_release *cxen_release_at(int index);
 const struct cxen_release *cxen_release(int minor);
 
-/* The functions that a release must have, for tests: row `index` of the table; false behind the
+/* The functions that a release must have, for tests: row `index` of the table; false after the
    last. Files are numbered: libxenctrl, libxenguest, libxenforeignmemory, libxenstore. */
 struct cxen_row {
     int library;
@@ -67,7 +67,7 @@ int cxen_resume(struct cxen *, uint32_t domain, bool fast);
 
 /* Replaces frame numbers by page types (in bits 28 to 31). At most 1024. */
 int cxen_page_types(struct cxen *, uint32_t domain, unsigned count, uint64_t *frames);
-/* Maps frames one behind the other; NULL on failure. `errors` has an errno for each. */
+/* Maps frames one after the other; NULL on failure. `errors` has an errno for each. */
 void *cxen_map(struct cxen *, uint32_t domain, bool writable, size_t count, const uint64_t *frames,
                int *errors);
 int cxen_unmap(struct cxen *, void *start, size_t count);
@@ -79,13 +79,13 @@ int cxen_log_dirty_off(struct cxen *, uint32_t domain);
 long long cxen_log_dirty(struct cxen *, uint32_t domain, bool peek, bool final, uint64_t count,
                          uint64_t *words, uint32_t *dirty_count);
 
-/* Octets of the domain's CPUID leaves (24 each) and MSRs (16 each), as the stream has them. Both
+/* Bytes of the domain's CPUID leaves (24 each) and MSRs (16 each), as the stream has them. Both
    are allocated; the caller frees them. */
 int cxen_cpu_policy(struct cxen *, uint32_t domain, void **leaves, uint32_t *leaf_count,
                     void **msrs, uint32_t *msr_count);
 int cxen_tsc_info(struct cxen *, uint32_t domain, uint32_t *mode, uint64_t *nanoseconds,
                   uint32_t *khz, uint32_t *incarnation);
-/* Without a buffer: the octets that it needs. */
+/* Without a buffer: the bytes that it needs. */
 int cxen_hvm_context(struct cxen *, uint32_t domain, uint8_t *buffer, uint32_t byte_count);
 int cxen_hvm_param(struct cxen *, uint32_t domain, uint32_t index, uint64_t *value);
 
@@ -112,7 +112,7 @@ int cxen_restore(struct cxen *, int descriptor, const struct cxen_restore_argume
 
 /* Xenstore; the connection is opened at the first call. Results are allocated. */
 char *cxen_store_read(struct cxen *, const char *path, unsigned *byte_count);
-int cxen_store_write(struct cxen *, const char *path, const void *octets, unsigned byte_count);
+int cxen_store_write(struct cxen *, const char *path, const void *bytes, unsigned byte_count);
 char **cxen_store_directory(struct cxen *, const char *path, unsigned *count);
 int cxen_store_watch(struct cxen *, const char *path);
 int cxen_store_unwatch(struct cxen *, const char *path);

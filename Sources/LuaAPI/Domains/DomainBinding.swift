@@ -32,8 +32,8 @@ final class LuaDomain {
 
   deinit { close() }
 
-  /// The simulated domain behind it.
-  func simulated() throws(LuaError) -> SimDomain {
+  /// The simulated domain after it.
+  func simulated() throws -> SimDomain {
     let domain = try open()
     guard let simulated = domain as? SimDomain else {
       throw LuaError("domain \(summary.id) is not a simulated one")
@@ -42,7 +42,7 @@ final class LuaDomain {
   }
 
   /// The domain, for one call: views of its pages end here.
-  func open() throws(LuaError) -> any ManagedDomain {
+  func open() throws -> any ManagedDomain {
     guard !isClosed else { throw LuaError("the domain's handle is closed") }
     mapping?.end()
     mapping = nil
@@ -55,52 +55,52 @@ final class LuaDomain {
     isClosed = true
     mapping?.end()
     mapping = nil
-    func attempt(_ what: String, _ body: () throws(LiveError) -> Void) {
-      do throws(LiveError) { try body() } catch {
+    func attempt(_ what: String, _ body: () throws -> Void) {
+      do { try body() } catch {
         shell?.log(.warning, "domain \(summary.id): \(what): \(error)")
       }
     }
     if hasLogDirty {
-      attempt("switching log-dirty off") { () throws(LiveError) in try domain.disableLogDirty() }
+      attempt("switching log-dirty off") { try domain.disableLogDirty() }
     }
     if hasSuspended {
-      attempt("resuming") { () throws(LiveError) in
+      attempt("resuming") {
         if try domain.info().isSuspended { try domain.resume() }
       }
     }
-    if hasPaused { attempt("unpausing") { () throws(LiveError) in try domain.unpause() } }
+    if hasPaused { attempt("unpausing") { try domain.unpause() } }
   }
 
   // MARK: - What has to be undone
 
-  func pause() throws(LiveError) {
+  func pause() throws {
     let wasPaused = try domain.info().isPaused
     try domain.pause()
     if !wasPaused { hasPaused = true }
   }
 
-  func unpause() throws(LiveError) {
+  func unpause() throws {
     try domain.unpause()
     hasPaused = false
   }
 
-  func suspend() throws(LiveError) {
+  func suspend() throws {
     let wasSuspended = try domain.info().isSuspended
     try domain.suspend()
     if !wasSuspended { hasSuspended = true }
   }
 
-  func resume() throws(LiveError) {
+  func resume() throws {
     try domain.resume()
     hasSuspended = false
   }
 
-  func enableLogDirty() throws(LiveError) {
+  func enableLogDirty() throws {
     try domain.enableLogDirty()
     hasLogDirty = true
   }
 
-  func disableLogDirty() throws(LiveError) {
+  func disableLogDirty() throws {
     try domain.disableLogDirty()
     hasLogDirty = false
   }
@@ -110,7 +110,7 @@ final class LuaDomain {
 
   // MARK: - Memory
 
-  func frameCount() throws(LiveError) -> Int {
+  func frameCount() throws -> Int {
     if let frameCountKnown { return frameCountKnown }
     let count = try domain.frameCount()
     frameCountKnown = count
@@ -120,7 +120,7 @@ final class LuaDomain {
   /// Calls `body` with the types of pages `range`, a batch at a time.
   func forEachType(
     _ range: Range<Int>, _ body: (Int, PageType) -> Void
-  ) throws(LiveError) {
+  ) throws {
     var frames: [UInt64] = []
     var types: [PageType] = []
     for start in stride(from: range.lowerBound, to: range.upperBound, by: 1024) {
@@ -132,13 +132,13 @@ final class LuaDomain {
   }
 
   /// Maps pages, which must have contents.
-  func map(_ pfns: [UInt64]) throws(LiveError) -> MappedPages {
+  func map(_ pfns: [UInt64]) throws -> MappedPages {
     var frames: [UInt64] = []
     var types: [PageType] = []
     try domain.frames(of: pfns, into: &frames)
     try domain.pageTypes(of: frames, into: &types)
     for (pfn, type) in zip(pfns, types) where !type.hasData {
-      throw LiveError(.map, 22, "pfn \(pfn.hex()): a page of type \(type.name) has no contents")
+      throw XensaveError(.map, 22, "pfn \(pfn.hex()): a page of type \(type.name) has no contents")
     }
     let pages = MappedPages(try domain.map(frames), pfns)
     mapping = pages
@@ -146,12 +146,12 @@ final class LuaDomain {
   }
 
   /// A record of the domain's state; nil where it has none.
-  func record(_ type: RecordType, _ vcpu: Int?) throws(LiveError) -> LuaRecord? {
+  func record(_ type: RecordType, _ vcpu: Int?) throws -> LuaRecord? {
     guard let body = try domain.state(type, vcpu: vcpu) else { return nil }
     let width = try domain.info().guestWidth
     let record = LuaRecord(
       EditableRecord(making: type, body: body, BodyContext(guestWidth: width)))
-    record.onChange = { () throws(LuaError) in
+    record.onChange = {
       throw LuaError("the state of a domain is read-only (change it in a save's filter)")
     }
     return record
@@ -177,10 +177,10 @@ final class MappedPages {
   func end() { lease = nil }
   var isValid: Bool { lease != nil }
 
-  func octets(_ index: Int) -> [UInt8] {
+  func bytes(_ index: Int) -> [UInt8] {
     guard let lease else { return [] }
     return lease.lease.withPage(index) { page in
-      // Safety: the octets are copied inside the closure.
+      // Safety: the bytes are copied inside the closure.
       unsafe page.withUnsafeBytes { unsafe [UInt8]($0) }
     }
   }
@@ -196,19 +196,19 @@ final class MappedPage: FieldOwner {
     self.index = index
   }
 
-  var fieldBytes: [UInt8] { pages.octets(index) }
-  var fieldLayout: BodyLayout { BodyLayout([], BodyContext()) }
+  var fieldBytes: [UInt8] { pages.bytes(index) }
+  var fieldLayout: BodySchema { BodySchema([], BodyContext()) }
   var fieldTitle: String { "page" }
   let fieldShape = 0
 
-  func checkValid() throws(LuaError) {
+  func checkValid() throws {
     guard pages.isValid else {
       throw LuaError(
         "stale view: page \(pages.pfns[index].hex()) was lent until the domain's next call")
     }
   }
 
-  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError) {
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws {
     throw LuaError("the pages of a domain are read-only")
   }
 }

@@ -1,5 +1,6 @@
 // The members of Domain: looking at it, and stopping and starting it.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import Jobs
@@ -9,9 +10,9 @@ internal import SimDomain
 
 /// Runs `body`; what the hypervisor refuses is returned to the script as nil and an error.
 func returning(
-  _ frame: LuaFrame, _ body: () throws(LiveError) -> Int32
-) -> Int32 {
-  do throws(LiveError) { return try body() } catch { return frame.fail(LuaFailure(error)) }
+  _ frame: LuaFrame, _ body: () throws -> Int32
+) throws -> Int32 {
+  do { return try body() } catch { return try frame.fail(error) }
 }
 
 extension LuaDomain {
@@ -23,7 +24,7 @@ extension LuaDomain {
         + "on Xen a second process sees to that even where the program is killed (SIGKILL). "
         + "What the hypervisor refuses is returned as nil and an error.",
       facts + control + memory + state + store + saving + simulation)
-    table.index = { _, frame throws(LuaError) in
+    table.index = { _, frame in
       let name = frame.text(2)
       let names = [facts, control, memory, state, store, saving, simulation].joined().map(\.name)
       throw LuaError("no member '\(name)' in Domain" + didYouMean(name, among: Array(names)))
@@ -55,9 +56,9 @@ extension LuaDomain {
         "What it is now: id, name, uuid, guest, max_pages, pages, vcpus (numbers of those online), "
           + "paused, suspended, shutdown (\"suspend\", \"crash\", ... or nil), xen, guest_width.",
         example: "print(dom:info().pages)"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let hypervisor = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           let info = try hypervisor.info()
           var fields: [(name: String, value: LuaValue)] = [
             ("id", .integer(Int64(info.id))), ("guest", .text(info.guest.name)),
@@ -83,11 +84,11 @@ extension LuaDomain {
   }
 
   private static func simple(
-    _ name: String, _ doc: String, _ body: @escaping (LuaDomain) throws(LiveError) -> Void
+    _ name: String, _ doc: String, _ body: @escaping (LuaDomain) throws -> Void
   ) -> LuaMember<LuaDomain> {
-    .method(name, "(): boolean?, Error?", doc) { domain, frame throws(LuaError) in
+    .method(name, "(): boolean?, Error?", doc) { domain, frame in
       _ = try domain.open()
-      return returning(frame) { () throws(LiveError) in
+      return try returning(frame) {
         try body(domain)
         frame.push(true)
         return 1
@@ -97,22 +98,22 @@ extension LuaDomain {
 
   private static var control: [LuaMember<LuaDomain>] {
     [
-      simple("pause", "Stops its vCPUs where they are.") { domain throws(LiveError) in
+      simple("pause", "Stops its vCPUs where they are.") { domain in
         try domain.pause()
       },
-      simple("unpause", "Lets its vCPUs go on.") { domain throws(LiveError) in
+      simple("unpause", "Lets its vCPUs continue.") { domain in
         try domain.unpause()
       },
       simple("suspend", "Asks the guest to stand still, and waits for it.") {
-        domain throws(LiveError) in try domain.suspend()
+        domain in try domain.suspend()
       },
-      simple("resume", "Lets a suspended domain run on.") { domain throws(LiveError) in
+      simple("resume", "Lets a suspended domain run on.") { domain in
         try domain.resume()
       },
       simple("enable_log_dirty", "Begins to note which pages are written to.") {
-        domain throws(LiveError) in try domain.enableLogDirty()
+        domain in try domain.enableLogDirty()
       },
-      simple("disable_log_dirty", "Stops noting them.") { domain throws(LiveError) in
+      simple("disable_log_dirty", "Stops noting them.") { domain in
         try domain.disableLogDirty()
       },
       dirty(
@@ -120,25 +121,25 @@ extension LuaDomain {
         "The pages written to since the last call, which are forgotten (where nobody has them noted: none "
           + "on Xen, an error from a simulated domain)",
         "local dirty = assert(dom:clean_log_dirty())"
-      ) { domain, bitmap throws(LiveError) in
+      ) { domain, bitmap in
         try domain.cleanLogDirty(into: &bitmap, isFinal: false)
       },
       dirty("peek_log_dirty", "The same pages, which are not forgotten", "") {
-        domain, bitmap throws(LiveError) in try domain.peekLogDirty(into: &bitmap)
+        domain, bitmap in try domain.peekLogDirty(into: &bitmap)
       },
     ]
   }
 
   private static func dirty(
     _ name: String, _ doc: String, _ example: String,
-    _ read: @escaping (any ManagedDomain, inout PageBitmap) throws(LiveError) -> LogDirtyCounts
+    _ read: @escaping (any ManagedDomain, inout PageBitmap) throws -> LogDirtyCounts
   ) -> LuaMember<LuaDomain> {
     .method(
       name, "(): table?, Error?",
       doc + ": a table of count, and ranges, a list of { first, last } of pfns.", example: example
-    ) { domain, frame throws(LuaError) in
+    ) { domain, frame in
       let hypervisor = try domain.open()
-      return returning(frame) { () throws(LiveError) in
+      return try returning(frame) {
         var bitmap = PageBitmap(count: try domain.frameCount())
         let counts = try read(hypervisor, &bitmap)
         var ranges: [ClosedRange<Int>] = []
@@ -173,9 +174,9 @@ extension LuaDomain {
           + "type (\"NOTAB\", \"L1TAB\", \"XTAB\" where there is none, ...).",
         example:
           "for _, run in ipairs(dom:memory_map()) do print(run.first, run.last, run.type) end"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         _ = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           var runs: [(range: ClosedRange<Int>, type: PageType)] = []
           try domain.forEachType(0..<(try domain.frameCount())) { page, type in
             if let last = runs.last, last.type == type {
@@ -200,11 +201,11 @@ extension LuaDomain {
         "page_types", "(first: integer, count?: integer): string[]?, Error?",
         "The types of pages, from a pfn on.",
         example: "print(dom:page_types(0x10)[1])"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let first = try frame.integer(2, in: 0...1 << 40)
         let count = frame.isMissing(3) ? 1 : try frame.integer(3, in: 0...1 << 20)
         _ = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           let limit = try domain.frameCount()
           var names: [LuaValue] = []
           try domain.forEachType(min(first, limit)..<min(first + count, limit)) { _, type in
@@ -216,15 +217,15 @@ extension LuaDomain {
       },
       .method(
         "page", "(pfn: integer): View?, Error?",
-        "A page's octets, mapped: what the guest writes shows. Valid until the next call of a method "
+        "A page's bytes, mapped: what the guest writes shows. Valid until the next call of a method "
           + "of this domain.",
         example: "print(dom:page(0x10):u32(0))"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let pfn = UInt64(try frame.integer(2, in: 0...1 << 40))
         _ = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           guard pfn < UInt64(try domain.frameCount()) else {
-            throw LiveError(.map, 22, "pfn \(pfn.hex()): no such page")
+            throw XensaveError(.map, 22, "pfn \(pfn.hex()): no such page")
           }
           let pages = try domain.map([pfn])
           frame.push(object: LuaView(MappedPage(pages, 0), 0..<pageByteCount))
@@ -242,11 +243,11 @@ extension LuaDomain {
           + "while the domain is paused or suspended. PV guests have X86_PV_VCPU_BASIC and its like "
           + "once a vCPU.",
         example: "local context = assert(dom:record \"HVM_CONTEXT\")"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let type = try recordTypes(frame, 2)[0]
         let vcpu = frame.isMissing(3) ? nil : try frame.integer(3, in: 0...65535)
         _ = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           if let record = try domain.record(type, vcpu) {
             frame.push(object: record)
           } else {
@@ -259,10 +260,10 @@ extension LuaDomain {
         "vcpu", "(id: integer): VCPU?, Error?",
         "The registers of a vCPU; nil where it is offline. The domain must be paused or suspended.",
         example: "print(xs.hex(dom:vcpu(0).rip))"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let id = try frame.integer(2, in: 0...65535)
         let hypervisor = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           guard let vcpu = try domain.vcpu(id, hypervisor) else {
             frame.pushNil()
             return 1
@@ -275,9 +276,9 @@ extension LuaDomain {
         "hvm_params", "(): HVMParams?, Error?",
         "The HVM parameters by name. The domain must be paused or suspended.",
         example: "print(xs.hex(dom:hvm_params().STORE_PFN))"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         _ = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           guard let record = try domain.record(.hvmParams, nil) else {
             frame.pushNil()
             return 1
@@ -290,7 +291,7 @@ extension LuaDomain {
   }
 
   /// The registers of a vCPU.
-  private func vcpu(_ id: Int, _ hypervisor: any ManagedDomain) throws(LiveError) -> LuaVCPU? {
+  private func vcpu(_ id: Int, _ hypervisor: any ManagedDomain) throws -> LuaVCPU? {
     if summary.guest == .x86HVM {
       guard let context = try record(.hvmContext, nil) else { return nil }
       return LuaVCPUs.vcpu(nil, id, context)
@@ -308,10 +309,10 @@ extension LuaDomain {
         "The value of a node of xenstore, or nil. Paths that do not begin with \"/\" are below the "
           + "domain's own.",
         example: "print(dom:store_read \"memory/target\")"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let path = try frame.string(2)
         let hypervisor = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           let value = try hypervisor.readStore(path)
           frame.push(value.map { LuaValue.string($0) } ?? .none)
           return 1
@@ -320,10 +321,10 @@ extension LuaDomain {
       .method(
         "store_write", "(path: string, value: string): boolean?, Error?",
         "Writes a node of xenstore."
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let (path, value) = (try frame.string(2), try frame.bytes(3))
         let hypervisor = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           try hypervisor.writeStore(path, value)
           frame.push(true)
           return 1
@@ -332,10 +333,10 @@ extension LuaDomain {
       .method(
         "store_list", "(path: string): string[]?, Error?",
         "The names of the nodes below one, or nil where there is none."
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let path = try frame.string(2)
         let hypervisor = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           let names = try hypervisor.listStore(path)
           frame.push(names.map { LuaValue.list($0.map { .text($0) }) } ?? .none)
           return 1
@@ -345,14 +346,14 @@ extension LuaDomain {
         "store_watch", "(path: string, seconds: number): string?, Error?",
         "Waits until a node at or below a path changes, for at most so long: the path of the node, "
           + "or nil."
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let path = try frame.string(2)
         guard frame.type(3) == .number, frame.number(3) >= 0, frame.number(3) < 1e9 else {
           throw frame.argumentError(3, "expected seconds")
         }
         let timeout = UInt64(frame.number(3) * 1e9)
         let hypervisor = try domain.open()
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           let found = try hypervisor.watchStore(path, timeout: timeout)
           frame.push(found.map { LuaValue.text($0) } ?? .none)
           return 1
@@ -371,7 +372,7 @@ extension ShellContext {
           + "pages, vcpus and backend.",
         example: "for _, d in ipairs(xs.domains()) do print(d.id, d.name) end"
       ) { [unowned self] frame in
-        returning(frame) { () throws(LiveError) in
+        try returning(frame) {
           let all = try self.backends.list()
           frame.push(
             LuaValue.list(
@@ -392,12 +393,12 @@ extension ShellContext {
         "xs", "domain", "(which: integer|string): Domain?, Error?",
         "A domain by its number, name or UUID.",
         example: "local dom <close> = assert(xs.domain \"web1\")"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         guard frame.type(1) == .string || frame.type(1) == .number else {
           throw frame.argumentError(1, "expected a number, name or UUID")
         }
         let word = frame.text(1)
-        return returning(frame) { () throws(LiveError) in
+        return try returning(frame) {
           guard let (summary, domain) = try self.backends.open(word) else {
             return frame.fail(LuaFailure("no domain '\(word)'", code: "enoent"))
           }

@@ -40,7 +40,7 @@ final class LuaSaveResult {
         integer("rounds", "Rounds that were sent while the guest ran.", unit: "rounds") {
           $0.outcome.result.liveRoundCount
         },
-        integer("octets", "Octets that the save wrote, before a filter.", unit: "octets") {
+        integer("octets", "Bytes that the save wrote, before a filter.", unit: "bytes") {
           Int(clamping: $0.outcome.result.byteCount)
         },
         integer(
@@ -80,14 +80,14 @@ final class LuaSaveResult {
             frame.pushNil()
           }
         },
-        .property("warnings", "string[]", "What could not be put back behind the save.") {
+        .property("warnings", "string[]", "What could not be put back after the save.") {
           result, frame in
           frame.push(LuaValue.list(result.outcome.result.aftermath.map { .text($0) }))
         },
       ])
     table.toString = { result in
       let done = result.outcome.result
-      return "\(Shown.octets(done.byteCount)) in \(done.liveRoundCount) live rounds, "
+      return "\(Shown.bytes(done.byteCount)) in \(done.liveRoundCount) live rounds, "
         + "downtime \(Shown.time(done.downtime)), total \(Shown.time(done.trace.end))"
     }
     return table
@@ -111,11 +111,11 @@ extension LuaDomain {
         "save", "(to: string|table|any, options?: table): SaveResult?, Error?",
         "Saves it to a path (the file appears when it is complete and verified) or to an open file. "
           + "Options, which may stand alone with `to` among them: live (true), resume (whether it "
-          + "runs on here; else it stands still behind the save), \(shared). Where anything fails "
+          + "runs on here; else it stands still after the save), \(shared). Where anything fails "
           + "the domain is as it was: it runs on, or stays suspended if it was suspended before; "
           + "err.stage says where it was, err.code is \"aborted\" where the policy gave up.",
         example: "assert(dom:save(\"web.img\", { policy = \"downtime-budget\" }))"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let options = try domain.options(frame, "save", ["to", "live"])
         var save = DomainSave(target: try domain.target(frame, options))
         save.isLive = try options.flag("live", true)
@@ -129,13 +129,13 @@ extension LuaDomain {
           + "interval_ms (between two, 200), "
           + "\(shared). The policy's on_checkpoint can end it.",
         example: "assert(dom:checkpoint(\"web.img\", { count = 5, interval_ms = 100 }))"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let options = try domain.options(frame, "checkpoint", ["to", "count", "interval_ms"])
         var save = DomainSave(target: try domain.target(frame, options))
         let count = try options.integer("count", 1...1_000_000_000) ?? 2
         let interval = try options.milliseconds("interval_ms") ?? 200_000_000
         let hypervisor = try domain.open()
-        save.checkpoints = DomainCheckpoints(hypervisor) { done throws(LiveError) in
+        save.checkpoints = DomainCheckpoints(hypervisor) { done in
           guard done < count, !Interrupt.isRequested else { return false }
           if let simulated = hypervisor as? SimDomain {
             simulated.clock.advance(by: interval)
@@ -153,7 +153,7 @@ extension LuaDomain {
           + "the domain is here as it was before, and err.code is \"receiver\". Options: command, "
           + "\(shared).",
         example: "assert(dom:migrate \"ssh host2 xensave-receive\")"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let options = try domain.options(frame, "migrate", ["command"])
         let command =
           frame.type(2) == .string ? frame.stringIfAny(2) : try options.string("command")
@@ -168,14 +168,14 @@ extension LuaDomain {
           + "and on_static_data are called). The result has pages, checkpoints, failed_over, "
           + "differing (pfns that a VERIFY round found different).",
         example: "assert(dom:restore \"web.img\")"
-      ) { domain, frame throws(LuaError) in try domain.restore(frame) },
+      ) { domain, frame in try domain.restore(frame) },
     ]
   }
 
   /// The table of options: at 3, or at 2 where it stands alone.
   private func options(
     _ frame: LuaFrame, _ owner: String, _ names: [String]
-  ) throws(LuaError) -> OptionTable {
+  ) throws -> OptionTable {
     let index = frame.type(2) == .table && frame.isMissing(3) ? 2 : 3
     return try OptionTable(frame, index, owner, names + common)
   }
@@ -183,8 +183,8 @@ extension LuaDomain {
   /// Where a save goes: the first argument, or the option `to`.
   private func target(
     _ frame: LuaFrame, _ options: OptionTable
-  ) throws(LuaError) -> DomainSave.Target {
-    func target(_ index: Int) throws(LuaError) -> DomainSave.Target {
+  ) throws -> DomainSave.Target {
+    func target(_ index: Int) throws -> DomainSave.Target {
       if frame.type(index) == .string, let path = frame.stringIfAny(index) {
         if path == "-" {
           shell?.printsToStandardError = true
@@ -197,7 +197,7 @@ extension LuaDomain {
         "\(options.owner): expected a path or an open file, got \(frame.typeName(index))")
     }
     if options.index == 2 {
-      guard let found = try options.with("to", { () throws(LuaError) in try target(frame.count) })
+      guard let found = try options.with("to", { try target(frame.count) })
       else { throw LuaError("\(options.owner): expected where to save, in `to`") }
       return found
     }
@@ -206,16 +206,16 @@ extension LuaDomain {
 
   private func run(
     _ save: inout DomainSave, _ options: OptionTable, _ frame: LuaFrame
-  ) throws(LuaError) -> Int32 {
+  ) throws -> Int32 {
     guard let shell else { throw LuaError("the domain's handle is closed") }
     save.isVerifying = try options.flag("verify", false)
     save.isUnchecked = try options.flag("unchecked", false)
     let deadline = try options.milliseconds("deadline_ms") ?? LuaPolicy.defaultDeadline
-    let policy = try options.with("policy") { () throws(LuaError) in
+    let policy = try options.with("policy") {
       try shell.policy(frame, frame.count, deadline: max(deadline, 1))
     }
     save.policy = policy
-    save.filter = try options.with("filter") { () throws(LuaError) in
+    save.filter = try options.with("filter") {
       try shell.filter(frame, frame.count)
     }
     if let progress = try progress(options, frame, shell) { save.progress = progress }
@@ -224,23 +224,21 @@ extension LuaDomain {
       if case .file(let image) = save.target, OutputFile.isSame(path, as: image) {
         throw LuaError("trace: '\(path)' is where the domain goes")
       }
-      do throws(SystemError) { save.recorder = try TraceRecorder(creating: path) } catch {
-        return frame.fail(LuaFailure(error))
+      do { save.recorder = try TraceRecorder(creating: path) } catch {
+        return try frame.fail(error)
       }
     }
     defer {
-      do throws(SystemError) { try save.recorder?.write() } catch {
+      do { try save.recorder?.write() } catch {
         // The domain is what matters, and that is where it should be.
         shell.log(.warning, "domain \(summary.id): the trace is lost: \(error)")
       }
     }
     let outcome: DomainSave.Outcome
-    do throws(DomainSave.Problem) { outcome = try save.run(hypervisor) } catch {
+    do { outcome = try save.run(hypervisor) } catch {
       // What the filter raised is raised, as in xs.rewrite.
-      if case .rewrite(let rewrite) = error, case .filter(let inner as LuaError) = rewrite.kind {
-        throw inner
-      }
-      return frame.fail(LuaFailure(error))
+      if let inner = (error as? XensaveError)?.underlying as? LuaError { throw inner }
+      return try frame.fail(error)
     }
     if save.checkpoints == nil { forgetSuspension() }
     let result = LuaSaveResult(outcome, policy, name: summary.name ?? "\(summary.id)")
@@ -250,9 +248,9 @@ extension LuaDomain {
 
   private func progress(
     _ options: OptionTable, _ frame: LuaFrame, _ shell: ShellContext
-  ) throws(LuaError) -> ((Save.Progress) -> Void)? {
+  ) throws -> ((Save.Progress) -> Void)? {
     let result: (((Save.Progress) -> Void)?)? = try options.with("progress") {
-      () throws(LuaError) -> ((Save.Progress) -> Void)? in
+      () throws -> ((Save.Progress) -> Void)? in
       switch frame.type(-1) {
       case .function:
         let function = frame.reference(-1)
@@ -294,7 +292,7 @@ extension LuaDomain {
     return result ?? nil
   }
 
-  private func restore(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  private func restore(_ frame: LuaFrame) throws -> Int32 {
     let options = try OptionTable(frame, 3, "restore", ["checkpointed", "policy", "deadline_ms"])
     let domain = try simulated()
     guard !domain.isComplete else {
@@ -306,15 +304,15 @@ extension LuaDomain {
       source = try image.takeSource()
     } else {
       let path = try frame.string(2)
-      do throws(SystemError) { source = try Source(image: path) } catch {
-        return frame.fail(LuaFailure(error))
+      do { source = try Source(image: path) } catch {
+        return try frame.fail(error)
       }
     }
-    let policy = try options.with("policy") { () throws(LuaError) in
+    let policy = try options.with("policy") {
       try self.shell?.policy(frame, frame.count)
     }
     let isCheckpointed = try options.flag("checkpointed", false)
-    return returning(frame) { () throws(LiveError) in
+    return try returning(frame) {
       let result = try Restore(
         source, into: domain, isCheckpointed: isCheckpointed, observer: policy ?? nil
       ).run()

@@ -13,7 +13,7 @@ final class LuaPolicyRecipe {
   let options: LuaValue
 
   /// Throws where the policy cannot be loaded, or does not take these options.
-  init(_ recipe: PolicyRecipe) throws(LuaError) {
+  init(_ recipe: PolicyRecipe) throws {
     self.recipe = recipe
     options = try recipe.make(log: { _, _ in }).runner.options
   }
@@ -37,7 +37,7 @@ final class LuaPolicyRecipe {
           frame.push(policy.options)
         },
       ])
-    table.call = { policy, frame throws(LuaError) in
+    table.call = { policy, frame in
       var recipe = policy.recipe
       if !frame.isMissing(2) {
         guard frame.type(2) == .table else {
@@ -97,7 +97,7 @@ final class LuaTrace {
         .property(
           "rounds", "table[]",
           "Each round: kind (\"live\", \"final\", \"standing\", \"checkpoint\", \"verify\"), "
-            + "number, dirty_count, sent (pages with contents), octets, begin_s and end_s (in seconds), "
+            + "number, dirty_count, sent (pages with contents), bytes, begin_s and end_s (in seconds), "
             + "digest (of the dirty bitmap).",
           example: "for _, round in ipairs(trace.rounds) do print(round.dirty_count) end"
         ) { trace, frame in
@@ -107,17 +107,17 @@ final class LuaTrace {
                 .table([
                   ("kind", .text(round.kind.rawValue)), ("number", .integer(Int64(round.number))),
                   ("dirty_count", .integer(Int64(round.dirtyCount))),
-                  ("sent", .integer(Int64(round.sentCount))), ("octets", .unsigned(round.octets)),
+                  ("sent", .integer(Int64(round.sentCount))), ("octets", .unsigned(round.bytes)),
                   ("begin_s", seconds(round.begin)), ("end_s", seconds(round.end)),
                   ("digest", .unsigned(round.digest)),
                 ])
               }))
         },
         .method("save", "(path: string): string?, Error?", "Writes it to a file; gives the path.") {
-          trace, frame throws(LuaError) in
+          trace, frame in
           let path = try frame.string(2)
-          do throws(SystemError) { try trace.write(path) } catch {
-            return frame.fail(LuaFailure(error))
+          do { try trace.write(path) } catch {
+            return try frame.fail(error)
           }
           frame.push(path)
           return 1
@@ -127,10 +127,8 @@ final class LuaTrace {
     return table
   }
 
-  func write(_ path: String) throws(SystemError) {
-    let output = try OutputFile(path, .text)
-    try output.sink.write(Array(trace.description.utf8))
-    try output.commit()
+  func write(_ path: String) throws {
+    try OutputFile.write(path, .text, bytes: Array(trace.description.utf8))
   }
 }
 
@@ -142,7 +140,7 @@ extension ShellContext {
         "A policy by its name (xensave-lua policy list) or by the path of its file. Raises where "
           + "there is none, or where it is no policy.",
         example: "local policy = xs.load_policy \"downtime-budget\" { downtime_ms = 200 }"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let source = try PolicyLibrary.find(try frame.string(1))
         frame.push(object: try LuaPolicyRecipe(PolicyRecipe(source: source)))
         return 1
@@ -154,7 +152,7 @@ extension ShellContext {
   package func policy(
     _ frame: LuaFrame, _ index: Int, deadline: UInt64 = LuaPolicy.defaultDeadline,
     wallTime: ((UInt64) -> Double)? = nil
-  ) throws(LuaError) -> LuaPolicy {
+  ) throws -> LuaPolicy {
     let log: (LogLevel, String) -> Void = { [unowned self] in self.log($0, $1) }
     if let loaded = frame.objectIfAny(index, as: LuaPolicyRecipe.self) {
       return try loaded.recipe.make(deadline: deadline, wallTime: wallTime, log: log)
@@ -174,7 +172,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs.sim", "trace", "(path: string): Trace?, Error?", "Reads a trace that a save recorded.",
         example: "local trace = assert(xs.sim.trace \"web.trace\")"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let path = try frame.string(1)
         do throws(LuaError) {
           frame.push(object: LuaTrace(try Backtest.read(path), name: path))
@@ -187,10 +185,10 @@ extension ShellContext {
           + "options?: table): table?, Error?",
         "What a policy would have done in a save that was recorded, in virtual time. Options: "
           + "link_mbps (megabits a second, 10000 as a rule) or link (\"10G\"), hour (at which the "
-          + "save begins). The result has outcome, reason, rounds, octets, sent_ratio (of the memory, "
+          + "save begins). The result has outcome, reason, rounds, bytes, sent_ratio (of the memory, "
           + "1.0 is once), downtime_ms, total_s, dirty_counts, decisions and failures.",
         example: "local r = assert(xs.sim.replay(\"web.trace\", \"builtin\", { link = \"1G\" }))"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         let options = try OptionTable(frame, 3, "replay", ["link_mbps", "link", "hour"])
         var speed = UInt64(1_250_000_000)
         if let mbps = try options.number("link_mbps", upTo: 1e9) {
@@ -206,11 +204,11 @@ extension ShellContext {
         let test: Backtest
         do throws(LuaError) {
           if let trace: LuaTrace = frame.objectIfAny(1) {
-            test = try Backtest(trace.name, trace.trace, octetsPerSecond: speed, hour: hour)
+            test = try Backtest(trace.name, trace.trace, bytesPerSecond: speed, hour: hour)
           } else {
             let path = try frame.string(1)
             test = try Backtest(
-              path, try Backtest.read(path), octetsPerSecond: speed, hour: hour)
+              path, try Backtest.read(path), bytesPerSecond: speed, hour: hour)
           }
         } catch {
           // What the file is like is the world's; what the arguments are is the script's.
@@ -230,7 +228,7 @@ extension Backtest.Outcome {
     .table([
       ("policy", .text(name)), ("outcome", .text(result.outcome.word)),
       ("reason", .text(result.outcome.reason)), ("rounds", .integer(Int64(result.liveRounds))),
-      ("octets", .unsigned(result.octets)), ("sent_ratio", .number(result.sentRatio)),
+      ("octets", .unsigned(result.bytes)), ("sent_ratio", .number(result.sentRatio)),
       ("downtime_ms", .number(Double(result.downtime) / 1e6)),
       ("total_s", .number(Double(result.total) / 1e9)),
       ("dirty_counts", .list(result.dirtyCounts.map { .integer(Int64($0)) })),

@@ -27,7 +27,7 @@ extension ShellContext {
           + "short for xs.sim.domain { ... }."))
     state.addFunctions(replayFunctions + simFunctions)
     frame.pushTable()
-    frame.push(function: "xs.sim") { [unowned self] frame throws(LuaError) in
+    frame.push(function: "xs.sim") { [unowned self] frame in
       try self.makeSimulated(frame, 2)
     }
     frame.setField("__call")
@@ -47,11 +47,11 @@ extension ShellContext {
           + "writes_per_s, hot_pages, hot_percent, zero_percent, burst_writes, burst_ms) and "
           + "repeating (true: the first phase follows the last).",
         example: "local dom <close> = xs.sim.domain { workload = { { writes_per_s = 50000 } } }"
-      ) { [unowned self] frame throws(LuaError) in try self.makeSimulated(frame, 1) }
+      ) { [unowned self] frame in try self.makeSimulated(frame, 1) }
     ]
   }
 
-  private func makeSimulated(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Int32 {
+  private func makeSimulated(_ frame: LuaFrame, _ index: Int) throws -> Int32 {
     let options = try OptionTable(frame, index, "sim", ShellContext.optionNames)
     var configuration = SimDomain.Configuration(frameCount: 4096)
     if let pages = try options.integer("pages", 1...1 << 28) { configuration.frameCount = pages }
@@ -70,7 +70,7 @@ extension ShellContext {
       guard let speed = Backtest.link(word) else {
         throw LuaError("sim: link: expected bits a second such as \"10G\", got '\(word)'")
       }
-      configuration.clock = .virtual(octetsPerSecond: speed)
+      configuration.clock = .virtual(bytesPerSecond: speed)
     }
     if try options.flag("real_time", false) { configuration.clock = .real }
     configuration.holes = try holes(options, configuration.frameCount)
@@ -87,12 +87,12 @@ extension ShellContext {
     if path == nil, !isBlank, configuration.guest == .x86PV {
       throw LuaError("sim: a PV domain comes from an image: give one in `from`")
     }
-    return returning(frame) { () throws(LiveError) in
+    return try returning(frame) {
       let domain: SimDomain
       if let path {
         let image: Source
-        do throws(SystemError) { image = try Source(image: path) } catch {
-          return frame.fail(LuaFailure(error))
+        do { image = try Source(image: path) } catch {
+          return try frame.fail(error)
         }
         if guest == nil, let found = image.guestType() { configuration.guest = found }
         domain = try SimDomain(restoring: image, configuration)
@@ -103,7 +103,7 @@ extension ShellContext {
       }
       backends.simulated.add(domain)
       let summary = try backends.simulated.list().first { $0.id == configuration.id }
-      guard let summary else { throw LiveError(.info, 3, "no such domain") }
+      guard let summary else { throw XensaveError(.info, 3, "no such domain") }
       frame.push(object: LuaDomain(summary, domain, self))
       return 1
     }
@@ -111,8 +111,8 @@ extension ShellContext {
 
   private func holes(
     _ options: OptionTable, _ frameCount: Int
-  ) throws(LuaError) -> [Range<Int>] {
-    try options.with("holes") { () throws(LuaError) in
+  ) throws -> [Range<Int>] {
+    try options.with("holes") {
       guard case .list(let list)? = try options.frame.value(-1) else {
         throw LuaError("sim: holes: expected a list of { first, last }")
       }
@@ -132,9 +132,9 @@ extension ShellContext {
     "burst_ms",
   ]
 
-  private func workload(_ options: OptionTable) throws(LuaError) -> Workload {
+  private func workload(_ options: OptionTable) throws -> Workload {
     let isRepeating = try options.flag("repeating", true)
-    let phases = try options.with("workload") { () throws(LuaError) -> [Workload.Phase] in
+    let phases = try options.with("workload") { () -> [Workload.Phase] in
       let value = try options.frame.value(-1)
       if value == .table([]) { return [] }
       guard case .list(let list)? = value else {
@@ -147,7 +147,7 @@ extension ShellContext {
     return Workload(phases ?? [], isRepeating: isRepeating)
   }
 
-  private func phase(_ value: LuaValue) throws(LuaError) -> Workload.Phase {
+  private func phase(_ value: LuaValue) throws -> Workload.Phase {
     guard case .table(let fields) = value else {
       throw LuaError("sim: workload: expected a phase such as { writes_per_s = 1000 }")
     }
@@ -202,7 +202,7 @@ extension LuaDomain {
       .method(
         "run", "(seconds: number)", "Simulated domains: lets time pass; the guest works.",
         example: "dom:run(0.5)"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let simulated = try domain.simulated()
         guard frame.type(2) == .number, frame.number(2) >= 0, frame.number(2) < 1e9 else {
           throw frame.argumentError(2, "expected seconds")
@@ -212,24 +212,24 @@ extension LuaDomain {
         return 0
       },
       .method(
-        "write", "(pfn: integer, offset: integer, octets: string)",
+        "write", "(pfn: integer, offset: integer, bytes: string)",
         "Simulated domains: writes to a page as the guest would."
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let simulated = try domain.simulated()
         let limit = Int64(simulated.configuration.frameCount) - 1
         let pfn = try frame.integer(2, in: 0...limit)
         let offset = try frame.integer(3, in: 0...Int64(pageByteCount))
-        let octets = try frame.bytes(4)
-        guard simulated.hasPage(pfn), offset + octets.count <= pageByteCount else {
+        let bytes = try frame.bytes(4)
+        guard simulated.hasPage(pfn), offset + bytes.count <= pageByteCount else {
           throw LuaError("pfn \(UInt64(pfn).hex()): no such page, or it is too short for that")
         }
-        simulated.write(pfn, at: offset, octets)
+        simulated.write(pfn, at: offset, bytes)
         return 0
       },
       .method(
         "balloon", "(pfn: integer, has_page: boolean)",
         "Simulated domains: takes a page away, or gives it one."
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let simulated = try domain.simulated()
         let limit = Int64(simulated.configuration.frameCount) - 1
         simulated.balloon(try frame.integer(2, in: 0...limit), hasPage: frame.boolean(3))
@@ -242,7 +242,7 @@ extension LuaDomain {
           + "\"short-bitmap\", \"domain-changes\", \"domain-dies\") at its `at`-th call from now (1), "
           + "`times` times (1), with an errno (5). \"none\" takes all of them back.",
         example: "dom:fault(\"map\", 3)"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let simulated = try domain.simulated()
         let name = try frame.string(2)
         if name == "none" {
@@ -263,7 +263,7 @@ extension LuaDomain {
       .method(
         "calls", "(): table", "Simulated domains: how often each hook was called, by name.",
         example: "print(dom:calls().map)"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let calls = try domain.simulated().callCounts
         frame.push(
           LuaValue.table(
@@ -274,7 +274,7 @@ extension LuaDomain {
         "state", "(): table",
         "Simulated domains: log_dirty, emulator_log_dirty, paused, running (whether vCPUs run), "
           + "leases (pages lent), writes (of the guest), time (seconds)."
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let simulated = try domain.simulated()
         frame.push(
           LuaValue.table([
@@ -293,7 +293,7 @@ extension LuaDomain {
         "Simulated domains: the pfns of pages that differ in contents, or that only one has (at most "
           + "1000), with count, and same_state, whether all records are the same.",
         example: "assert(dom:differences(copy).count == 0)"
-      ) { domain, frame throws(LuaError) in
+      ) { domain, frame in
         let other = try frame.object(2, as: LuaDomain.self)
         let (mine, theirs) = (try domain.simulated(), try other.simulated())
         let pages = mine.differences(from: theirs)
@@ -306,7 +306,7 @@ extension LuaDomain {
         return 1
       },
       .method("destroy", "()", "Simulated domains: ends it, and the handle.") {
-        domain, _ throws(LuaError) in
+        domain, _ in
         let simulated = try domain.simulated()
         domain.close()
         domain.shell?.backends.simulated.remove(simulated)

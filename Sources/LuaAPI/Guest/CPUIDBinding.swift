@@ -40,11 +40,11 @@ func cpuidLevelFunctions() -> [LuaModuleFunction] {
       "xs.cpuid", "with_dependents", "(names: string[]): string[]",
       "Features with all that are nothing without one of them, as Xen takes them out of a policy.",
       example: "xs.cpuid.with_dependents { \"avx512bw\" }[2]  --> avx512_vbmi"
-    ) { frame throws(LuaError) in
+    ) { frame in
       let names = try namesArgument(frame, 1)
       var bits: [CPUIDFeatures.Bit] = []
       for name in names {
-        bits.append(try checking { () throws(FormatError) in try CPUIDFeatures.require(name) })
+        bits.append(try CPUIDFeatures.require(name))
       }
       frame.push(names: CPUIDFeatures.withDependents(bits))
       return 1
@@ -82,7 +82,7 @@ func cpuidLevelFunctions() -> [LuaModuleFunction] {
         + "source, features, optional (those that microcode or settings decide) and partial "
         + "(whether it says nothing of what it does not list); nil for other names.",
       example: "#xs.cpuid.level(\"haswell\").features"
-    ) { frame throws(LuaError) in
+    ) { frame in
       guard let level = CPUIDFeatures.level(named: try frame.string(1)) else {
         frame.pushNil()
         return 1
@@ -105,7 +105,7 @@ func cpuidLevelFunctions() -> [LuaModuleFunction] {
       "What a release of Xen refuses of a policy: vendor (another than the host's), subleaf (leaf 7 "
         + "goes further than the host's), leaf (leaves 0 or 0x80000000 do).",
       example: "xs.cpuid.checks(\"4.17.4\").subleaf  --> true"
-    ) { frame throws(LuaError) in
+    ) { frame in
       let text = try frame.string(1)
       guard let release = XenRelease(text), release.isKnown else {
         throw LuaError("expected a release of Xen such as 4.17 or 4.18.3, got '\(text)'")
@@ -124,7 +124,7 @@ func cpuidLevelFunctions() -> [LuaModuleFunction] {
         + "tables with vcpu, what (\"CR4.SMEP\") and features (one of them is needed). Xen refuses "
         + "such a state. `state` is HVM_CONTEXT, X86_PV_VCPU_XSAVE or X86_PV_VCPU_MSRS; others have "
         + "none. `msrs` is the policy of MSRs."
-    ) { frame throws(LuaError) in
+    ) { frame in
       let state = try frame.object(1, as: LuaRecord.self)
       let policy = try frame.object(2, as: LuaRecord.self)
       let msrs = frame.isMissing(3) ? nil : try frame.object(3, as: LuaRecord.self)
@@ -146,7 +146,7 @@ func cpuidLevelFunctions() -> [LuaModuleFunction] {
 }
 
 /// The strings of a list.
-private func namesArgument(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> [String] {
+private func namesArgument(_ frame: LuaFrame, _ index: Int) throws -> [String] {
   guard case .list(let values) = try frame.value(index) else {
     if case .table(let fields) = try frame.value(index), fields.isEmpty { return [] }
     throw frame.argumentError(index, "expected a list of names")

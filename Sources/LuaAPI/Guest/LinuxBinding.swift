@@ -48,12 +48,8 @@ package final class LuaLinux {
     .method(
       name, "\(parameters): table?, (string|Error)?",
       doc + " Where there may be more of them, the second result says why.", example: example
-    ) { linux, frame throws(LuaError) in
-      do { return push(try body(linux, frame), frame) } catch let error as PagesError {
-        return frame.fail(LuaFailure(error))
-      } catch let error as LuaError { throw error } catch {
-        throw LuaError("\(error)")
-      }
+    ) { linux, frame in
+      do { return push(try body(linux, frame), frame) } catch { return try frame.fail(error) }
     }
   }
 
@@ -90,8 +86,8 @@ package final class LuaLinux {
       },
       .property("uptime", "number", "Seconds since the start, by the guest's own clock.", unit: "s")
       {
-        linux, frame throws(LuaError) in
-        let clock = try paging { () throws(PagesError) in try linux.linux.clock() }
+        linux, frame in
+        let clock = try linux.linux.clock()
         frame.push(Double(clock.sinceBoot) / 1e9)
       },
       .property(
@@ -107,24 +103,24 @@ package final class LuaLinux {
         "tasks", "(): Task[]?, (string|Error)?",
         "The processes. Where there may be more of them, the second result says why.",
         example: "for _, task in ipairs(img.linux:tasks()) do print(task.pid, task.comm) end"
-      ) { linux, frame throws(LuaError) in
-        do throws(PagesError) { return linux.push(try linux.linux.tasks(), frame) } catch {
-          return frame.fail(LuaFailure(error))
+      ) { linux, frame in
+        do { return linux.push(try linux.linux.tasks(), frame) } catch {
+          return try frame.fail(error)
         }
       },
       .method("threads", "(): Task[]?, (string|Error)?", "All threads of all processes.") {
-        linux, frame throws(LuaError) in
-        do throws(PagesError) { return linux.push(try linux.linux.threads(), frame) } catch {
-          return frame.fail(LuaFailure(error))
+        linux, frame in
+        do { return linux.push(try linux.linux.threads(), frame) } catch {
+          return try frame.fail(error)
         }
       },
       .method("task", "(pid: integer): Task?, Error?", "The task of this number.") {
-        linux, frame throws(LuaError) in
+        linux, frame in
         let pid = Int(try frame.integer(2, in: 0...Int64(Int32.max)))
-        do throws(PagesError) {
+        do {
           frame.push(object: LuaTask(linux, try linux.linux.task(pid)))
           return 1
-        } catch { return frame.fail(LuaFailure(error)) }
+        } catch { return try frame.fail(error) }
       },
       rows(
         "dmesg", "The kernel's log: tables of sequence, time (s), level, facility and text.",
@@ -146,12 +142,12 @@ package final class LuaLinux {
         "meminfo", "(): table?, Error?",
         "How memory is used, in bytes, by the names of /proc/meminfo.",
         example: "print(img.linux:meminfo().MemFree)"
-      ) { linux, frame throws(LuaError) in
-        do throws(PagesError) {
+      ) { linux, frame in
+        do {
           let use = try linux.linux.memoryUse()
           frame.push(LuaValue.table(use.map { ($0.name, .unsigned($0.bytes)) }))
           return 1
-        } catch { return frame.fail(LuaFailure(error)) }
+        } catch { return try frame.fail(error) }
       },
       rows(
         "hung", "Tasks that wait without being interruptible for so long (120), with their stacks.",
@@ -172,32 +168,30 @@ package final class LuaLinux {
         "The value of an expression of C over the kernel's variables, as `xensave-lua guest IMAGE "
           + "print` takes it: a number, a string, a boolean, or a KernelValue.",
         example: "print(img.linux:eval \"per_cpu(runqueues, 0).curr->comm\")"
-      ) { linux, frame throws(LuaError) in
+      ) { linux, frame in
         let text = try frame.string(2)
-        do throws(PagesError) {
+        do {
           try LuaKernelValue.push(linux, try linux.linux.evaluate(text), frame)
           return 1
-        } catch { return frame.fail(LuaFailure(error)) }
+        } catch { return try frame.fail(error) }
       },
       .method(
         "cast", "(type: string, address: integer): any",
         "What is at an address, as a type of the kernel.",
         example: "local task = img.linux:cast(\"struct task_struct\", address)"
-      ) { linux, frame throws(LuaError) in
+      ) { linux, frame in
         let name = try frame.string(2)
         let address = UInt64(bitPattern: try frame.integer(3))
-        try paging { () throws(PagesError) in
-          let type = try linux.linux.type(name)
-          let place: KernelValue.Place = type.pointers > 0 ? .computed(address) : .memory(address)
-          try LuaKernelValue.push(linux, KernelValue(place, type), frame)
-        }
+        let type = try linux.linux.type(name)
+        let place: KernelValue.Place = type.pointers > 0 ? .computed(address) : .memory(address)
+        try LuaKernelValue.push(linux, KernelValue(place, type), frame)
         return 1
       },
       .method(
         "location", "(address: integer): string?",
         "The function or variable that an address is in, as \"schedule+0x1f/0x40\".",
         example: "print(img.linux:location(img.vcpu[0].rip))"
-      ) { linux, frame throws(LuaError) in
+      ) { linux, frame in
         let address = UInt64(bitPattern: try frame.integer(2))
         if let location = linux.linux.location(of: address) {
           frame.push(location.description)
@@ -209,13 +203,13 @@ package final class LuaLinux {
       .method(
         "read", "(address: integer, count: integer): string?, Error?",
         "Bytes of the kernel's memory, by the kernel's own addresses; at most 64 MiB."
-      ) { linux, frame throws(LuaError) in
+      ) { linux, frame in
         let address = UInt64(bitPattern: try frame.integer(2))
         let count = Int(try frame.integer(3, in: 0...Int64(KernelMemory.readLimit)))
-        do throws(PagesError) {
+        do {
           frame.push(LuaValue.string(try linux.linux.memory.read(address, count)))
           return 1
-        } catch { return frame.fail(LuaFailure(error)) }
+        } catch { return try frame.fail(error) }
       },
     ]
   }
@@ -231,7 +225,7 @@ final class LuaSymbols {
       "Symbols",
       "The kernel's variables and functions by name: a variable whose type is known is a value of it, "
         + "others are addresses; nil where there is no such name.", [])
-    table.index = { symbols, frame throws(LuaError) in
+    table.index = { symbols, frame in
       let name = try frame.string(2)
       let linux = symbols.linux
       guard let address = linux.linux.symbols[name] else {
@@ -242,7 +236,7 @@ final class LuaSymbols {
         frame.push(LuaValue.unsigned(address))
         return 1
       }
-      try paging { () throws(PagesError) in try LuaKernelValue.push(linux, value, frame) }
+      try LuaKernelValue.push(linux, value, frame)
       return 1
     }
     table.length = { symbols, frame in
@@ -306,70 +300,64 @@ package final class LuaTask {
         frame.push(task.task.isKernelThread)
       },
       .property("cmdline", "string[]", "Its arguments; none for threads of the kernel.") {
-        task, frame throws(LuaError) in
-        let arguments = try paging { () throws(PagesError) in
-          try task.linux.linux.arguments(of: task.task)
-        }
+        task, frame in
+        let arguments = try task.linux.linux.arguments(of: task.task)
         frame.push(LuaValue.list(arguments.map { .text($0) }))
       },
       .property("exe", "string?", "The file that it runs; nil for threads of the kernel.") {
-        task, frame throws(LuaError) in
-        let path = try paging { () throws(PagesError) in
-          try task.linux.linux.executable(of: task.task)
-        }
+        task, frame in
+        let path = try task.linux.linux.executable(of: task.task)
         if let path { frame.push(path) } else { frame.pushNil() }
       },
       .property("struct", "KernelValue", "Its struct task_struct.") {
-        task, frame throws(LuaError) in
-        try paging { () throws(PagesError) in
-          let type = try task.linux.linux.type("struct task_struct")
-          try LuaKernelValue.push(
-            task.linux, KernelValue(.memory(task.task.address), type), frame)
-        }
+        task, frame in
+        let type = try task.linux.linux.type("struct task_struct")
+        try LuaKernelValue.push(
+          task.linux, KernelValue(.memory(task.task.address), type), frame)
       },
       .method(
         "stack", "(): table?, (string|Error)?",
         "Its calls in the kernel, the innermost first: tables of address, symbol, offset and module.",
         example: "for _, call in ipairs(img.linux:task(1):stack()) do print(call.symbol) end"
-      ) { task, frame throws(LuaError) in
-        do throws(PagesError) {
+      ) { task, frame in
+        do {
           let stack = try task.linux.linux.stack(of: task.task)
           frame.push(LuaValue.list(GuestReports.frames(stack).map(GuestCell.table)))
           if let problem = stack.problem { frame.push(problem) } else { frame.pushNil() }
           return 2
-        } catch { return frame.fail(LuaFailure(error)) }
+        } catch { return try frame.fail(error) }
       },
       rows("maps", "Its address space: start, end, rights, offset, device, inode and name.") {
-        task throws(PagesError) in try task.linux.reports.maps("\(task.task.pid)")
+        task in try task.linux.reports.maps("\(task.task.pid)")
       },
       rows("files", "Its open files: fd, position, flags and path.") {
-        task throws(PagesError) in try task.linux.reports.files("\(task.task.pid)")
+        task in try task.linux.reports.files("\(task.task.pid)")
       },
       .method(
         "read", "(address: integer, count: integer): string?, Error?",
         "Bytes of its own memory, at most 64 MiB. Nil and an error where nothing is mapped."
-      ) { task, frame throws(LuaError) in
+      ) { task, frame in
         let address = UInt64(bitPattern: try frame.integer(2))
         let count = Int(try frame.integer(3, in: 0...Int64(KernelMemory.readLimit)))
-        do throws(PagesError) {
+        do {
           frame.push(
             LuaValue.string(try task.linux.linux.read(of: task.task, address, count)))
           return 1
-        } catch { return frame.fail(LuaFailure(error)) }
+        } catch { return try frame.fail(error) }
       },
     ]
   }
 
   private static func rows(
     _ name: String, _ doc: String,
-    _ body: @escaping (LuaTask) throws(PagesError) -> GuestSection
+    _ body: @escaping (LuaTask) throws -> GuestSection
   ) -> LuaMember<LuaTask> {
     .method(
       name, "(): table?, (string|Error)?",
       doc + " Where there may be more of them, the second result says why."
-    ) { task, frame throws(LuaError) in
-      do throws(PagesError) { return LuaLinux.push(try body(task), frame) } catch {
-        return frame.fail(LuaFailure(error))
+    ) { task, frame in
+      do { return LuaLinux.push(try body(task), frame) } catch {
+        return try frame.fail(error)
       }
     }
   }

@@ -1,5 +1,6 @@
 // The state of a saved domain by name: img.vcpu, img.hvm_params, img.cpuid.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import ImageCheck
@@ -15,7 +16,7 @@ final class LuaVCPUs {
   init(_ image: LuaImage) { self.image = image }
 
   /// Numbers of the vCPUs that have a state, ascending.
-  func ids() throws(LuaError) -> [Int] {
+  func ids() throws -> [Int] {
     let document = try image.document()
     var found: Set<Int> = []
     if document.index.end.guest == .x86HVM {
@@ -40,7 +41,7 @@ final class LuaVCPUs {
     return LuaVCPU(image, id, [(context, FieldNode(context, slot))])
   }
 
-  func vcpu(_ id: Int) throws(LuaError) -> LuaVCPU? {
+  func vcpu(_ id: Int) throws -> LuaVCPU? {
     let document = try image.document()
     if document.index.end.guest == .x86HVM {
       guard let context = try image.first(.hvmContext) else { return nil }
@@ -56,14 +57,14 @@ final class LuaVCPUs {
       "VCPUs", "The vCPUs of an image, by number from 0; # counts them.",
       [
         .method("each", "(): fun(): integer, VCPU", "Iterates over numbers and vCPUs.") {
-          vcpus, frame throws(LuaError) in
+          vcpus, frame in
           let ids = try vcpus.ids()
           // Of an HVM guest all of them are in one record.
           let context =
             try vcpus.image.document().index.end.guest == .x86HVM
             ? vcpus.image.first(.hvmContext) : nil
           var next = 0
-          frame.push(function: "each") { frame throws(LuaError) in
+          frame.push(function: "each") { frame in
             var found: LuaVCPU?
             if next < ids.count {
               found =
@@ -85,7 +86,7 @@ final class LuaVCPUs {
           return 1
         }
       ])
-    table.index = { vcpus, frame throws(LuaError) in
+    table.index = { vcpus, frame in
       if let vcpu = try vcpus.vcpu(try frame.integer(2, in: 0...65535)) {
         frame.push(object: vcpu)
       } else {
@@ -93,7 +94,7 @@ final class LuaVCPUs {
       }
       return 1
     }
-    table.length = { vcpus, frame throws(LuaError) in
+    table.length = { vcpus, frame in
       frame.push(try vcpus.ids().count)
       return 1
     }
@@ -122,17 +123,17 @@ package final class LuaVCPU {
   }
 
   /// The guest's memory as the image holds it.
-  package func memory() throws(PagesError) -> GuestMemory {
+  package func memory() throws -> GuestMemory {
     guard let image else {
-      throw PagesError(.usage, "virtual addresses are read in saved domains only")
+      throw XensaveError(.usage, "virtual addresses are read in saved domains only")
     }
     return try image.memory()
   }
 
-  private func find(_ name: String) throws(LuaError) -> (LuaRecord, Slot) {
-    var problem = LuaError("vCPU \(id) has no state")
+  private func find(_ name: String) throws -> (LuaRecord, FieldLocation) {
+    var problem: any Error = LuaError("vCPU \(id) has no state")
     for (owner, inside) in places {
-      do throws(LuaError) {
+      do {
         guard let inside else { return (owner, try owner.slot(name)) }
         return (owner, try owner.slot(name, inside: try inside.place()))
       } catch { problem = error }
@@ -141,7 +142,7 @@ package final class LuaVCPU {
   }
 
   /// The general and control registers, three a line.
-  package func overview(_ ink: Ink) -> String {
+  package func overview(_ textStyle: TextStyle) -> String {
     let names =
       ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"] + (8...15).map { "r\($0)" }
       + ["rip", "rflags", "cr0", "cr2", "cr3", "cr4"]
@@ -151,7 +152,7 @@ package final class LuaVCPU {
         case .unsigned(let number) = slot.value(in: owner.fieldBytes)
       else { return nil }
       let gap = String(repeating: " ", count: max(1, 7 - name.count))
-      return ink.key(name) + gap + number.hex(2 * slot.byteCount)
+      return textStyle.key(name) + gap + number.hex(2 * slot.byteCount)
     }
     let lines = stride(from: 0, to: cells.count, by: 3).map { start in
       "  " + cells[start..<min(start + 3, cells.count)].joined(separator: "  ")
@@ -166,12 +167,12 @@ package final class LuaVCPU {
         + "struct hvm_hw_cpu, of PV guests those of vcpu_guest_context and its user_regs.",
       [.property("id", "integer", "The vCPU's number.") { vcpu, frame in frame.push(vcpu.id) }]
         + memoryMethods)
-    table.index = { vcpu, frame throws(LuaError) in
+    table.index = { vcpu, frame in
       let (owner, slot) = try vcpu.find(try frame.string(2))
       owner.push(slot, frame)
       return 1
     }
-    table.newIndex = { vcpu, frame throws(LuaError) in
+    table.newIndex = { vcpu, frame in
       let (owner, slot) = try vcpu.find(try frame.string(2))
       try owner.assign(slot, frame, 3)
       return 0
@@ -186,7 +187,7 @@ final class LuaParams {
   let record: LuaRecord
   init(_ record: LuaRecord) { self.record = record }
 
-  private func number(_ frame: LuaFrame) throws(LuaError) -> UInt64 {
+  private func number(_ frame: LuaFrame) throws -> UInt64 {
     if frame.type(2) == .number { return UInt64(bitPattern: try frame.integer(2)) }
     let name = try frame.string(2)
     guard let number = HVMParams.number(name) else {
@@ -216,7 +217,7 @@ final class LuaParams {
       "HVMParams",
       "HVM parameters by name (STORE_PFN or HVM_PARAM_STORE_PFN) or number. What is not in the image "
         + "is nil; assigning adds it, nil removes it.", [])
-    table.index = { params, frame throws(LuaError) in
+    table.index = { params, frame in
       try params.record.checkValid()
       if let position = params.position(try params.number(frame)) {
         frame.push(
@@ -227,13 +228,13 @@ final class LuaParams {
       }
       return 1
     }
-    table.newIndex = { params, frame throws(LuaError) in
+    table.newIndex = { params, frame in
       let number = try params.number(frame)
       let order = params.record.record.context.order
       var bytes = params.record.fieldBytes
       let count = params.count
       guard bytes.count >= 8 else {
-        throw LuaError("HVM_PARAMS: expected at least 8 octets, got \(bytes.count)")
+        throw LuaError("HVM_PARAMS: expected at least 8 bytes, got \(bytes.count)")
       }
       switch (params.position(number), frame.isMissing(3)) {
       case (let position?, true):
@@ -283,9 +284,9 @@ final class LuaCPUID {
     return "leaf[\(position)].\(register.rawValue)"
   }
 
-  private static func bit(_ frame: LuaFrame) throws(LuaError) -> CPUIDFeatures.Bit {
+  private static func bit(_ frame: LuaFrame) throws -> CPUIDFeatures.Bit {
     let name = try frame.string(2)
-    return try checking { () throws(FormatError) in try CPUIDFeatures.require(name) }
+    return try CPUIDFeatures.require(name)
   }
 
   static var table: LuaClass<LuaCPUID> {
@@ -296,7 +297,7 @@ final class LuaCPUID {
           "leaf", "(leaf: integer, subleaf?: integer): Fields?",
           "A leaf with its registers a, b, c, d (eax, ebx, ecx, edx are the same), or nil.",
           example: "print(xs.hex(img.cpuid:leaf(7, 0).ebx))"
-        ) { cpuid, frame throws(LuaError) in
+        ) { cpuid, frame in
           try cpuid.record.checkValid()
           let leaf = UInt32(try frame.integer(2, in: 0...0xFFFF_FFFF))
           let subleaf = frame.isMissing(3) ? nil : UInt32(try frame.integer(3, in: 0...0xFFFF_FFFF))
@@ -310,7 +311,7 @@ final class LuaCPUID {
         .method(
           "has", "(name: string): boolean", "Whether a feature is there.",
           example: "if img.cpuid:has \"avx512f\" then print \"needs AVX-512\" end"
-        ) { cpuid, frame throws(LuaError) in
+        ) { cpuid, frame in
           let bit = try bit(frame)
           let word = cpuid.place(bit).flatMap { cpuid.record.record.number($0) } ?? 0
           frame.push(word & bit.mask != 0)
@@ -320,7 +321,7 @@ final class LuaCPUID {
           "set", "(name: string, on: boolean): boolean",
           "Gives the guest a feature or takes it away. False where the policy has no such leaf.",
           example: "img.cpuid:set(\"avx2\", false)"
-        ) { cpuid, frame throws(LuaError) in
+        ) { cpuid, frame in
           let bit = try bit(frame)
           guard let place = cpuid.place(bit), let word = cpuid.record.record.number(place) else {
             frame.push(false)
@@ -329,7 +330,7 @@ final class LuaCPUID {
           let changed = frame.boolean(3) ? word | bit.mask : word & ~bit.mask
           var bytes = cpuid.record.fieldBytes
           let slot = try cpuid.record.slot(place)
-          try checking { () throws(FormatError) in try slot.set(.unsigned(changed), in: &bytes) }
+          try slot.set(.unsigned(changed), in: &bytes)
           try cpuid.record.setFieldBytes(bytes)
           frame.push(true)
           return 1
@@ -364,9 +365,9 @@ func cpuidFunctions() -> [LuaModuleFunction] {
       "Where a feature is: leaf, subleaf (nil where there are none), register \"a\" to \"d\", bit, "
         + "mask; or msr, bit, mask.",
       example: "xs.cpuid.bit(\"avx2\").leaf  --> 7"
-    ) { frame throws(LuaError) in
+    ) { frame in
       let name = try frame.string(1)
-      let bit = try checking { () throws(FormatError) in try CPUIDFeatures.require(name) }
+      let bit = try CPUIDFeatures.require(name)
       var fields: [(name: String, value: LuaValue)] = [
         ("bit", .integer(Int64(bit.bit))), ("mask", .unsigned(bit.mask)),
       ]
@@ -384,7 +385,7 @@ func cpuidFunctions() -> [LuaModuleFunction] {
       "xs.cpuid", "names", "(leaf: integer, subleaf: integer?, register: string): table",
       "The names of the features in a register, by bit number.",
       example: "xs.cpuid.names(7, 0, \"b\")[5]  --> avx2"
-    ) { frame throws(LuaError) in
+    ) { frame in
       guard let register = CPUIDFeatures.Register(rawValue: try frame.string(3)) else {
         throw LuaError("expected a register \"a\", \"b\", \"c\" or \"d\"")
       }
@@ -402,7 +403,7 @@ func cpuidFunctions() -> [LuaModuleFunction] {
     LuaModuleFunction(
       "xs.cpuid", "msr_names", "(msr: integer): table",
       "The names of the features in an MSR, by bit number."
-    ) { frame throws(LuaError) in
+    ) { frame in
       frame.pushTable()
       for (bit, name) in CPUIDFeatures.names(msr: UInt32(try frame.integer(1, in: 0...0xFFFF_FFFF)))
       {

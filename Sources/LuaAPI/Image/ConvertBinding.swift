@@ -25,7 +25,7 @@ extension LuaImage {
           + "\"x86_pv\" or \"x86_hvm\", refused where the image has another; suits = a release of Xen, "
           + "refused where it would not restore the result; progress = xs.progress(title).",
         example: "assert(img:convert(\"new.img\", { version = 3, layer = \"xl\" }))"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let destination = try frame.string(2)
         let (conversion, isUnchecked) = try LuaConversion.options(frame, 3)
         var job = ConvertJob(conversion: conversion, destination: destination)
@@ -38,8 +38,8 @@ extension LuaImage {
         }
         let direct = image.legacy.flatMap { conversion.asImport($0) }
         let source = try direct == nil ? image.takeSource() : image.takeLegacy()
-        return try titled(frame, 3) { () throws(LuaError) in
-          do throws(RewriteError) {
+        return try titled(frame, 3) {
+          do {
             if let direct {
               var job = LegacyJob(options: direct, destination: destination)
               job.isUnchecked = isUnchecked
@@ -52,7 +52,7 @@ extension LuaImage {
             frame.push(object: LuaConversion(report, suiting?.reasons ?? []))
             return 1
           } catch {
-            return frame.fail(LuaFailure(error))
+            return try frame.fail(error)
           }
         }
       },
@@ -61,14 +61,14 @@ extension LuaImage {
         "Whether a release of Xen restores the image, and why: a list of tables with severity "
           + "(\"error\" speaks against it), subject and text.",
         example: "local ok, reasons = img:compat(\"4.17\")"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         guard let release = XenRelease(try frame.string(2)) else {
           throw frame.argumentError(2, "expected a release such as \"4.17\"")
         }
         let source = try image.takeSource()
-        let survey: CompatSurvey
-        do throws(StreamError) { survey = try CompatSurvey(source) } catch {
-          return frame.fail(LuaFailure(error))
+        let survey: CompatSummary
+        do { survey = try CompatSummary(source) } catch {
+          return try frame.fail(error)
         }
         let reasons = Compat.check(survey, for: release)
         frame.push(Compat.isCompatible(reasons))
@@ -104,7 +104,7 @@ extension Conversion {
 extension ConversionReport {
   fileprivate init(importing report: LegacyReport) {
     self.init(
-      octetsWritten: report.byteCount,
+      bytesWritten: report.byteCount,
       notes: report.notes.map {
         Note(place: "offset \($0.offset.hex())", text: $0.text, isLoss: false)
       })
@@ -113,7 +113,7 @@ extension ConversionReport {
 
 extension LuaImage {
   /// What the guest is called, without an import where that can be told.
-  func guestName() throws(LuaError) -> String {
+  func guestName() throws -> String {
     if legacy != nil, source?.isFile == true, let guest = legacyGuest(try takeLegacy()) {
       return guest.name
     }
@@ -121,7 +121,7 @@ extension LuaImage {
   }
 
   /// Holds the option `guest` of `convert` against the image.
-  fileprivate func checkGuest(_ frame: LuaFrame, _ index: Int) throws(LuaError) {
+  fileprivate func checkGuest(_ frame: LuaFrame, _ index: Int) throws {
     frame.pushField(index, "guest")
     defer { frame.pop() }
     guard frame.type(-1) != .nil else { return }
@@ -151,7 +151,7 @@ private final class Suiting {
   private let release: XenRelease
   private(set) var reasons: [CompatReason] = []
 
-  init?(_ frame: LuaFrame, _ index: Int) throws(LuaError) {
+  init?(_ frame: LuaFrame, _ index: Int) throws {
     frame.pushField(index, "suits")
     defer { frame.pop() }
     guard frame.type(-1) != .nil else { return nil }
@@ -161,12 +161,10 @@ private final class Suiting {
     self.release = release
   }
 
-  func check(_ written: Source) throws(RewriteError) {
-    do throws(StreamError) {
-      reasons = Compat.check(try CompatSurvey(written), for: release)
-    } catch { throw RewriteError(error) }
+  func check(_ written: Source) throws {
+    reasons = Compat.check(try CompatSummary(written), for: release)
     guard let first = reasons.first(where: { $0.severity == .error }) else { return }
-    throw RewriteError(.refused, "\(first.subject): \(first.text)")
+    throw XensaveError(.refused, "\(first.subject): \(first.text)")
   }
 }
 
@@ -193,8 +191,8 @@ final class LuaConversion {
       [
         count("records_in", "Records read.", unit: "records") { $0.recordsRead },
         count("records_out", "Records written.", unit: "records") { $0.recordsWritten },
-        count("octets_in", "Octets read.", unit: "octets") { Int(clamping: $0.octetsRead) },
-        count("octets_out", "Octets written.", unit: "octets") { Int(clamping: $0.octetsWritten) },
+        count("octets_in", "Bytes read.", unit: "bytes") { Int(clamping: $0.bytesRead) },
+        count("octets_out", "Bytes written.", unit: "bytes") { Int(clamping: $0.bytesWritten) },
         count("losses", "What the result does not hold.", unit: "losses") { $0.lossCount },
         .property(
           "notes", "table[]", "What was left out: place, text, loss (at most 100)."
@@ -226,24 +224,24 @@ final class LuaConversion {
     return table
   }
 
-  private typealias Option = @Sendable (LuaFrame, inout Conversion) throws(LuaError) -> Void
+  private typealias Option = @Sendable (LuaFrame, inout Conversion) throws -> Void
 
   /// The options of `img:convert`; their value is on the top of the frame. To add one, add its row
   /// here.
   private static let rows: [(name: String, read: Option)] = [
     ("version", version), ("order", order), ("layer", layer), ("xen", xen),
-    ("config", { frame, it throws(LuaError) in it.config = Array(try text(frame, "config").utf8) }),
+    ("config", { frame, it in it.config = Array(try text(frame, "config").utf8) }),
     ("lossy", { frame, it in it.isLossy = frame.boolean(-1) }),
   ]
 
-  private static let version: Option = { frame, it throws(LuaError) in
+  private static let version: Option = { frame, it in
     guard let number = frame.integerIfAny(-1), (1...3).contains(number) else {
       throw LuaError("version: expected 1, 2 or 3, got \(frame.text(-1))")
     }
     it.version = Int(number)
   }
 
-  private static let order: Option = { frame, it throws(LuaError) in
+  private static let order: Option = { frame, it in
     let name = try text(frame, "order")
     guard let order = ByteOrder(named: name) else {
       throw LuaError("byte order: expected little or big, got '\(name)'")
@@ -251,7 +249,7 @@ final class LuaConversion {
     it.order = order
   }
 
-  private static let layer: Option = { frame, it throws(LuaError) in
+  private static let layer: Option = { frame, it in
     let name = try text(frame, "layer")
     guard let wrapping = Wrapping(rawValue: name) else {
       throw LuaError(
@@ -260,14 +258,14 @@ final class LuaConversion {
     it.wrapping = wrapping
   }
 
-  private static let xen: Option = { frame, it throws(LuaError) in
+  private static let xen: Option = { frame, it in
     guard let release = XenRelease(try text(frame, "xen")) else {
       throw LuaError("xen: expected a release such as \"4.17\", got \(frame.text(-1))")
     }
     it.xenRelease = release
   }
 
-  private static func text(_ frame: LuaFrame, _ name: String) throws(LuaError) -> String {
+  private static func text(_ frame: LuaFrame, _ name: String) throws -> String {
     guard frame.type(-1) == .string, let text = frame.stringIfAny(-1) else {
       throw LuaError("\(name): expected a string, got \(frame.typeName(-1))")
     }
@@ -276,7 +274,7 @@ final class LuaConversion {
 
   static func options(
     _ frame: LuaFrame, _ index: Int
-  ) throws(LuaError) -> (conversion: Conversion, isUnchecked: Bool) {
+  ) throws -> (conversion: Conversion, isUnchecked: Bool) {
     var conversion = Conversion()
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")

@@ -22,7 +22,7 @@ extension ShellContext {
           + "\"only_in_first\", \"only_in_second\"). Options: pages = true compares pages too; "
           + "context = N adds a list, context, of N records of the first image around the place.",
         example: "for d in xs.diff(a, b, { pages = true }) do print(d.kind, d.path) end"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let (one, other) = (try image(frame, 1), try image(frame, 2))
         let options = try DiffOptions(frame, 3)
         let found = try differences(one, other, options)
@@ -46,7 +46,7 @@ private struct DiffOptions {
   var comparesPages = false
   var context = 0
 
-  init(_ frame: LuaFrame, _ index: Int) throws(LuaError) {
+  init(_ frame: LuaFrame, _ index: Int) throws {
     guard !frame.isMissing(index) else { return }
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
@@ -66,17 +66,16 @@ private struct DiffOptions {
 }
 
 /// The image of an argument: one that is open, or a path.
-private func image(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> ImageDocument {
+private func image(_ frame: LuaFrame, _ index: Int) throws -> ImageDocument {
   if let open: LuaImage = frame.objectIfAny(index) { return try open.document() }
   let path = try frame.string(index)
-  let source: Source
-  do { source = try Source(image: path) } catch { throw LuaError(StreamError(error)) }
+  let source = try Source(image: path)
   return try LuaImage(source).document()
 }
 
 private func differences(
   _ one: ImageDocument, _ other: ImageDocument, _ options: DiffOptions
-) throws(LuaError) -> [LuaValue] {
+) throws -> [LuaValue] {
   var out: [LuaValue] = []
   do {
     try ImageDiff(one, other).run { difference in
@@ -90,10 +89,8 @@ private func differences(
     for run in try pageDifferences(one.source, other.source) {
       out.append(.table(members(of: run)))
     }
-  } catch let error as StreamError {
-    throw LuaError(error)
-  } catch let error as PagesError {
-    throw LuaError(error.description, code: error.code)
+  } catch let error as XensaveError {
+    throw LuaError(error.description, code: error.word)
   } catch {
     throw error as? LuaError ?? LuaError("\(error)")
   }

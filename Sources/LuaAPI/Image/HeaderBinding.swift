@@ -18,17 +18,17 @@ package final class LuaHeader: FieldOwner {
   package init(_ header: Header) { self.header = header }
 
   package var fieldBytes: [UInt8] { header.bytes }
-  package var fieldLayout: BodyLayout { header.layout }
+  package var fieldLayout: BodySchema { header.layout }
   package var fieldTitle: String { "\(header.kind.rawValue)_header" }
   /// Rows of headers lie where they lie.
   package let fieldShape = 0
 
   func invalidate() { isValid = false }
-  package func checkValid() throws(LuaError) {
+  package func checkValid() throws {
     guard isValid else { throw LuaError("stale header: \(header.kind.title) has passed") }
   }
 
-  package func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError) {
+  package func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws {
     try checkValid()
     header.bytes = bytes
     parsedConfig = nil
@@ -36,7 +36,7 @@ package final class LuaHeader: FieldOwner {
   }
 
   /// The configuration as a document; nil where there is none, or none in JSON.
-  package func config() throws(LuaError) -> JSONDocument? {
+  package func config() throws -> JSONDocument? {
     if let parsedConfig { return parsedConfig }
     guard XLConfig.isJSON(header), let text = XLConfig.text(header) else { return nil }
     do {
@@ -49,7 +49,7 @@ package final class LuaHeader: FieldOwner {
   /// More than any configuration has, and little enough for a sandbox.
   static let configLimit = 4 << 20
 
-  func setConfig(_ document: JSONDocument) throws(LuaError) {
+  func setConfig(_ document: JSONDocument) throws {
     try checkValid()
     guard document.text.count <= LuaHeader.configLimit else {
       throw LuaError(
@@ -60,7 +60,7 @@ package final class LuaHeader: FieldOwner {
     onChange?(header)
   }
 
-  func setXML(_ text: [UInt8]) throws(LuaError) {
+  func setXML(_ text: [UInt8]) throws {
     try checkValid()
     guard text.count <= LuaHeader.configLimit, !text.contains(0) else {
       throw LuaError(
@@ -82,7 +82,7 @@ package final class LuaHeader: FieldOwner {
         .property("kind", "string", "\"xl\", \"libxl\", \"image\" or \"domain\".") {
           header, frame in frame.push(header.header.kind.rawValue)
         },
-        .property("offset", "integer", "Octets from the start of the image.", unit: "octets") {
+        .property("offset", "integer", "Bytes from the start of the image.", unit: "bytes") {
           header, frame in
           frame.push(header.header.offset)
         },
@@ -91,7 +91,7 @@ package final class LuaHeader: FieldOwner {
           "The domain's configuration in the xl header, as a table that writes back. Nil for other "
             + "headers, and where the configuration is not JSON.",
           example: "h.config.c_info.name = \"web1\""
-        ) { header, frame throws(LuaError) in
+        ) { header, frame in
           if try header.config() == nil {
             frame.pushNil()
           } else {
@@ -103,7 +103,7 @@ package final class LuaHeader: FieldOwner {
           get: { header, frame in
             if let text = XLConfig.text(header.header) { frame.push(text) } else { frame.pushNil() }
           },
-          set: { header, frame throws(LuaError) in
+          set: { header, frame in
             let text = try frame.bytes(3)
             guard header.header.kind == .xl else {
               throw LuaError(
@@ -116,7 +116,7 @@ package final class LuaHeader: FieldOwner {
             // What readers take: the length of the optional data has only 32 bits.
             guard text.count < StreamReader.Limit.head else {
               throw LuaError(
-                "config_text: expected less than \(StreamReader.Limit.head) octets, got "
+                "config_text: expected less than \(StreamReader.Limit.head) bytes, got "
                   + "\(text.count)")
             }
             try header.checkValid()
@@ -140,16 +140,16 @@ package final class LuaHeader: FieldOwner {
               frame.pushNil()
             }
           },
-          set: { header, frame throws(LuaError) in try header.setXML(try frame.bytes(3)) }),
-        .property("body", "View", "The header's octets.") { header, frame in
+          set: { header, frame in try header.setXML(try frame.bytes(3)) }),
+        .property("body", "View", "The header's bytes.") { header, frame in
           frame.push(object: LuaView(header, 0..<header.fieldBytes.count))
         },
       ])
-    table.index = { header, frame throws(LuaError) in
+    table.index = { header, frame in
       header.push(try header.slot(try frame.string(2)), frame)
       return 1
     }
-    table.newIndex = { header, frame throws(LuaError) in
+    table.newIndex = { header, frame in
       try header.assign(try frame.string(2), frame, 3)
       return 0
     }
@@ -169,19 +169,19 @@ package final class LuaConfig {
   }
 
   /// The part as JSON text.
-  package func text() throws(LuaError) -> String {
+  package func text() throws -> String {
     String(decoding: (try document()[path] ?? .null).text(.libxl), as: UTF8.self)
   }
 
   /// The names of an object's members, and how many elements an array has; neither for others.
-  package func members() throws(LuaError) -> (names: [String], count: Int) {
+  package func members() throws -> (names: [String], count: Int) {
     let all = try children()
     let names = all.compactMap { if case .name(let name) = $0.key { name } else { nil } }
     return (names, all.count)
   }
 
   /// The part under a name or number (from 1), if that is an object or array too.
-  package func child(_ key: JSONKey) throws(LuaError) -> LuaConfig? {
+  package func child(_ key: JSONKey) throws -> LuaConfig? {
     let place = path.appending(key)
     switch try document()[place] {
     case .object, .array: return LuaConfig(header, place)
@@ -189,13 +189,13 @@ package final class LuaConfig {
     }
   }
 
-  private func document() throws(LuaError) -> JSONDocument {
+  private func document() throws -> JSONDocument {
     guard let document = try header.config() else { throw LuaError("there is no configuration") }
     return document
   }
 
   /// The path of a member; elements of arrays count from 1 in Lua.
-  private func key(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> JSONPath {
+  private func key(_ frame: LuaFrame, _ index: Int) throws -> JSONPath {
     if frame.type(index) == .number {
       return path.appending(.index(try frame.integer(index, in: 1...1_000_000) - 1))
     }
@@ -219,7 +219,7 @@ package final class LuaConfig {
     }
   }
 
-  private func children() throws(LuaError) -> [(key: JSONKey, value: JSONValue)] {
+  private func children() throws -> [(key: JSONKey, value: JSONValue)] {
     switch try document()[path] {
     case .object(let object): object.members.map { (.name($0.name), $0.value) }
     case .array(let items): items.enumerated().map { (.index($0.offset), $0.element) }
@@ -229,7 +229,7 @@ package final class LuaConfig {
 
   private func change(
     _ body: (inout JSONDocument) throws(JSONError) -> Void
-  ) throws(LuaError) {
+  ) throws {
     var document = try document()
     do { try body(&document) } catch { throw LuaError("config: \(error)") }
     try header.setConfig(document)
@@ -243,7 +243,7 @@ package final class LuaConfig {
       [
         .method(
           "json", "(): string", "The part as JSON text."
-        ) { config, frame throws(LuaError) in
+        ) { config, frame in
           frame.push(try config.text())
           return 1
         },
@@ -251,7 +251,7 @@ package final class LuaConfig {
           "each", "(): fun(): string|integer, any",
           "Iterates over names (or numbers from 1) and values, in the order of the text.",
           example: "for name, value in h.config.c_info:each() do print(name, value) end"
-        ) { config, frame throws(LuaError) in
+        ) { config, frame in
           let items = try config.children()
           var next = 0
           frame.push(function: "each") { frame in
@@ -271,12 +271,12 @@ package final class LuaConfig {
           return 1
         },
       ])
-    table.index = { config, frame throws(LuaError) in
+    table.index = { config, frame in
       let path = try config.key(frame, 2)
       config.push(try config.document()[path], path, frame)
       return 1
     }
-    table.newIndex = { config, frame throws(LuaError) in
+    table.newIndex = { config, frame in
       let path = try config.key(frame, 2)
       if frame.isMissing(3) {
         try config.change { document throws(JSONError) in
@@ -302,7 +302,7 @@ package final class LuaConfig {
       }
       return 0
     }
-    table.length = { config, frame throws(LuaError) in
+    table.length = { config, frame in
       frame.push(try config.children().count)
       return 1
     }

@@ -21,7 +21,7 @@ package final class LuaImage {
   private var cachedMemory: GuestMemory?
   private var cachedLinux: LuaLinux?
   private var vcpuRecords: [Int: Int] = [:]
-  /// Whether a pipe's octets have been taken already.
+  /// Whether a pipe's bytes have been taken already.
   private(set) var isConsumed = false
 
   /// How a legacy image is read, until it is seen as the image that it becomes; nil for others.
@@ -34,7 +34,7 @@ package final class LuaImage {
   }
 
   /// Puts the version 3 image in the place of a legacy one.
-  package func importLegacy() throws(LuaError) {
+  package func importLegacy() throws {
     guard let legacy, source != nil else { return }
     let imported = try importedLegacy(try takeLegacy(), legacy)
     self.legacy = nil
@@ -42,8 +42,8 @@ package final class LuaImage {
     source = imported
   }
 
-  /// The legacy image's own octets, for one pass.
-  func takeLegacy() throws(LuaError) -> Source {
+  /// The legacy image's own bytes, for one pass.
+  func takeLegacy() throws -> Source {
     let options = legacy
     legacy = nil
     defer { legacy = options }
@@ -59,7 +59,7 @@ package final class LuaImage {
   }
 
   /// The guest's memory; only for files.
-  package func memory() throws(PagesError) -> GuestMemory {
+  package func memory() throws -> GuestMemory {
     if let cachedMemory { return cachedMemory }
     let memory = try GuestMemory(asPages())
     cachedMemory = memory
@@ -67,7 +67,7 @@ package final class LuaImage {
   }
 
   /// The Linux guest in it; only for files.
-  func linux() throws(PagesError) -> LuaLinux {
+  func linux() throws -> LuaLinux {
     if let cachedLinux { return cachedLinux }
     let linux = LuaLinux(try LinuxGuest(memory()))
     cachedLinux = linux
@@ -75,33 +75,35 @@ package final class LuaImage {
   }
 
   /// The index of all occurrences of its pages; only for files.
-  func historyIndex() throws(PagesError) -> PageIndex {
+  func historyIndex() throws -> PageIndex {
     if let cachedHistory { return cachedHistory }
     let pass: Source
-    do { pass = try takeSource() } catch { throw PagesError(.usage, error.message) }
+    do { pass = try takeSource() } catch {
+      throw XensaveError(.usage, LuaError(raising: error).message)
+    }
     let index = try PageIndex(pass, options: PageIndex.Options(keepsHistory: true))
     cachedHistory = index
     return index
   }
 
   /// The image by its pages; only for files.
-  package func pages() throws(LuaError) -> PageImage {
+  package func pages() throws -> PageImage {
     if let cachedPages { return cachedPages }
     guard source?.isFile == true else {
       throw LuaError("\(path): only an image in a file has an index of its pages")
     }
     let pass = try takeSource()
-    let pages = try paging { () throws(PagesError) in try PageImage(pass) }
+    let pages = try PageImage(pass)
     cachedPages = pages
     return pages
   }
 
   /// The source, for one pass from its start.
-  package func takeSource() throws(LuaError) -> Source {
+  package func takeSource() throws -> Source {
     if legacy != nil { try importLegacy() }
     guard let source else { throw LuaError("the image is closed") }
     if source.isFile {
-      do { return try source.duplicate() } catch { throw LuaError(StreamError(error)) }
+      return try source.duplicate()
     }
     guard !isConsumed else {
       throw LuaError("\(path): a pipe can be read only once")
@@ -111,19 +113,19 @@ package final class LuaImage {
   }
 
   /// The image with its index and the edits made to it; only for files.
-  package func document() throws(LuaError) -> ImageDocument {
+  package func document() throws -> ImageDocument {
     if let cachedDocument { return cachedDocument }
     if legacy != nil { try importLegacy() }
     guard source?.isFile == true else {
       throw LuaError("\(path): only an image in a file has an index (use img:records() on a pipe)")
     }
     let pass = try takeSource()
-    let document = try raising { () throws(StreamError) in try ImageDocument(pass) }
+    let document = try ImageDocument(pass)
     cachedDocument = document
     return document
   }
 
-  package func index() throws(LuaError) -> RecordIndex { try document().index }
+  package func index() throws -> RecordIndex { try document().index }
 
   /// Whether the script changed the image itself.
   package var isEdited: Bool { cachedDocument?.isEdited == true }
@@ -131,35 +133,31 @@ package final class LuaImage {
   package var edits: (any RewriteFilter)? { isEdited ? cachedDocument?.edits : nil }
 
   /// Record `number` (from 1), read again; changes to it are the image's.
-  package func record(_ number: Int) throws(LuaError) -> LuaRecord {
+  package func record(_ number: Int) throws -> LuaRecord {
     let document = try document()
-    let record = try raising { () throws(StreamError) in try document.record(number) }
+    let record = try document.record(number)
     let source = try takeSource()
     let object = LuaRecord(
       EditableRecord(reading: record, from: source) {
-        (arena: Arena, count: Int) throws(StreamError) in
+        (arena: PageAlignedBuffer, count: Int) in
         var reader = document.index.reader(at: number, source)
         _ = try reader.next()
         try reader.loadWholePayload(count, into: arena)
       })
-    object.onChange = { [unowned object] () throws(LuaError) in
-      try raising { () throws(StreamError) in
-        try document.setBody(object.editable.body, ofRecord: number)
-      }
+    object.onChange = { [unowned object] () in
+      try document.setBody(object.editable.body, ofRecord: number)
     }
     return object
   }
 
   /// The number in a record of a PV vCPU.
-  func vcpuID(_ number: Int) throws(LuaError) -> Int? {
+  func vcpuID(_ number: Int) throws -> Int? {
     let document = try document()
-    return try raising { () throws(StreamError) in
-      try document.record(number).number("vcpu_id").map { Int($0) }
-    }
+    return try document.record(number).number("vcpu_id").map { Int($0) }
   }
 
   /// The last record with a PV vCPU's registers, which is the one that a restore takes.
-  func vcpuRecord(_ id: Int) throws(LuaError) -> Int? {
+  func vcpuRecord(_ id: Int) throws -> Int? {
     if let number = vcpuRecords[id], try vcpuID(number) == id { return number }
     // Not known yet, or a script has changed numbers since.
     vcpuRecords = [:]
@@ -170,12 +168,12 @@ package final class LuaImage {
   }
 
   /// The first record of a type, or nil.
-  package func first(_ type: RecordType) throws(LuaError) -> LuaRecord? {
+  package func first(_ type: RecordType) throws -> LuaRecord? {
     guard let number = try document().numbers(of: type).first else { return nil }
     return try record(number)
   }
 
-  package func header(_ kind: HeaderKind) throws(LuaError) -> LuaHeader? {
+  package func header(_ kind: HeaderKind) throws -> LuaHeader? {
     let document = try document()
     return document.header(kind).map { header in
       let object = LuaHeader(header)
@@ -197,7 +195,7 @@ package final class LuaImage {
   }
 
   /// The number of a record type given by name or number, for searches.
-  package static func types(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> [RecordType]? {
+  package static func types(_ frame: LuaFrame, _ index: Int) throws -> [RecordType]? {
     if frame.isMissing(index) { return nil }
     return try recordTypes(frame, index)
   }
@@ -206,7 +204,7 @@ package final class LuaImage {
     var table = LuaClass<LuaImage>(
       "Image", "A saved domain that is open for reading. `local img <close> = xs.open(path)`.",
       allMembers)
-    table.index = { image, frame throws(LuaError) in
+    table.index = { image, frame in
       guard frame.type(2) == .number else {
         let names = LuaImage.allMembers.map(\.name)
         let name = frame.text(2)
@@ -220,7 +218,7 @@ package final class LuaImage {
       frame.push(object: try image.record(Int(number)))
       return 1
     }
-    table.length = { image, frame throws(LuaError) in
+    table.length = { image, frame in
       frame.push(try image.index().entries.count)
       return 1
     }
@@ -242,18 +240,18 @@ package final class LuaImage {
         frame.push(image.path)
       },
       .property("guest", "string", "\"x86_pv\", or \"x86_hvm\" for HVM and PVH guests.") {
-        image, frame throws(LuaError) in
+        image, frame in
         frame.push(try image.guestName())
       },
       .property("version", "integer", "Version of the libxc stream: 2 or 3.") {
-        image, frame throws(LuaError) in frame.push(try image.index().end.version ?? 0)
+        image, frame in frame.push(try image.index().end.version ?? 0)
       },
       .property(
         "layer", "string",
         "The outermost layer: \"xl\", \"libvirt\", \"xenopsd\", \"libxl\" or \"libxc\"; \"legacy\" "
           + "before anything else was asked of such an image."
       ) {
-        image, frame throws(LuaError) in
+        image, frame in
         if image.legacy != nil { return frame.push("legacy") }
         switch try image.index().end.container {
         case .xl: frame.push("xl")
@@ -272,13 +270,13 @@ package final class LuaImage {
         "What its Linux guest was doing. Raises an error where there is none, or the image lacks its "
           + "pages.",
         example: "for _, task in ipairs(img.linux:tasks()) do print(task) end"
-      ) { image, frame throws(LuaError) in
-        frame.push(object: try paging { () throws(PagesError) in try image.linux() })
+      ) { image, frame in
+        frame.push(object: try image.linux())
       },
       .property(
         "hvm_params", "HVMParams?", "The HVM parameters by name; nil for PV guests.",
         example: "print(xs.hex(img.hvm_params.STORE_PFN))"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         if let record = try image.first(.hvmParams) {
           frame.push(object: LuaParams(record))
         } else {
@@ -287,7 +285,7 @@ package final class LuaImage {
       },
       .property(
         "cpuid", "CPUID?", "What CPUID tells the guest; nil where the image has no policy."
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         if let record = try image.first(.x86CPUIDPolicy) {
           frame.push(object: LuaCPUID(record))
         } else {
@@ -304,7 +302,7 @@ package final class LuaImage {
         "config", "Config?",
         "The domain's configuration in the xl header, as a table that writes back.",
         example: "img.config.c_info.name = \"web1\""
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         guard let header = try image.header(.xl), try header.config() != nil else {
           frame.pushNil()
           return
@@ -314,7 +312,7 @@ package final class LuaImage {
       .property(
         "xml", "Tree?", "The domain's XML in libvirt's header, as a tree that writes back.",
         example: "img.xml.name = \"web1\""
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         if let tree = try image.header(.libvirt)?.tree() {
           frame.push(object: tree)
         } else {
@@ -323,7 +321,7 @@ package final class LuaImage {
       },
       .property(
         "xenops", "Tree?", "What xenopsd's Xenops record says, as a tree that writes back."
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         if let tree = try image.first(.xenops)?.tree() {
           frame.push(object: tree)
         } else {
@@ -336,7 +334,7 @@ package final class LuaImage {
   private static func header(
     _ name: String, _ kind: HeaderKind, _ doc: String
   ) -> LuaMember<LuaImage> {
-    .property(name, "Header?", doc) { image, frame throws(LuaError) in
+    .property(name, "Header?", doc) { image, frame in
       if let header = try image.header(kind) { frame.push(object: header) } else { frame.pushNil() }
     }
   }
@@ -348,20 +346,20 @@ package final class LuaImage {
         "Iterates over the records (of one type) in the order of the stream. Each is valid until the "
           + "next.",
         example: "for rec in img:records() do print(rec) end"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let wanted = try LuaImage.types(frame, 2)
         var reader = StreamReader(try image.takeSource())
         var current: LuaRecord?
         let reading = PageGuard()
-        frame.push(function: "records") { frame throws(LuaError) in
+        frame.push(function: "records") { frame in
           current?.pages.end()
           current?.editable.invalidate()
-          while let part = try raising({ () throws(StreamError) in try reader.next() }) {
+          while let part = try reader.next() {
             guard case .record(let record) = part else { continue }
             if let wanted, !wanted.contains(record.type) { continue }
             let next = LuaRecord(
               EditableRecord(reading: record, from: reader.source) {
-                (arena: Arena, count: Int) throws(StreamError) in
+                (arena: PageAlignedBuffer, count: Int) in
                 try reader.loadWholePayload(count, into: arena)
               }, reading: reading)
             current = next
@@ -378,7 +376,7 @@ package final class LuaImage {
       .method(
         "first", "(type: string|integer): Record?", "The first record of a type, or nil.",
         example: "local params = img:first \"HVM_PARAMS\""
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let wanted = try recordTypes(frame, 2)
         guard let number = try image.index().entries.firstIndex(where: { wanted.contains($0.type) })
         else {
@@ -389,7 +387,7 @@ package final class LuaImage {
         return 1
       },
       .method("verify", "(): Verification", "Checks the image; see xs.verify.") {
-        image, frame throws(LuaError) in
+        image, frame in
         try pushVerification(of: try image.takeSource(), frame)
       },
       .method("close", "()", "Closes the file. Later use of the image raises.") { image, _ in
@@ -401,12 +399,12 @@ package final class LuaImage {
 }
 
 /// The record types that a script means by a name or a number. A number means both layers.
-func recordTypes(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> [RecordType] {
+func recordTypes(_ frame: LuaFrame, _ index: Int) throws -> [RecordType] {
   if frame.type(index) == .string, let name = frame.stringIfAny(index) {
-    let found = Layouts.all.filter { $0.name == name }.map(\.type)
+    let found = RecordSchemas.all.filter { $0.name == name }.map(\.type)
     if !found.isEmpty { return found }
     if !name.hasPrefix("0x"), UInt32(name) == nil {
-      throw LuaError("no record type '\(name)'" + didYouMean(name, among: Layouts.names))
+      throw LuaError("no record type '\(name)'" + didYouMean(name, among: RecordSchemas.names))
     }
   }
   let number = UInt32(truncatingIfNeeded: try frame.integer(index, in: 0...0xFFFF_FFFF))

@@ -12,7 +12,7 @@ struct LegacyOptions {
   var options = LegacyConverter.Options()
 
   /// Nil where the table at `index` is none, or does not ask for a legacy image.
-  init?(_ frame: LuaFrame, _ index: Int) throws(LuaError) {
+  init?(_ frame: LuaFrame, _ index: Int) throws {
     guard !frame.isMissing(index) else { return nil }
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
@@ -50,21 +50,13 @@ struct LegacyOptions {
 /// The version 3 image that a legacy one becomes, in a file without a name.
 func importedLegacy(
   _ source: Source, _ options: LegacyConverter.Options
-) throws(LuaError) -> Source {
-  do {
-    let scratch = try ScratchFile()
-    _ = try LegacyConverter(source, options: options).run(to: try scratch.sink(as: source.path))
-    return try scratch.source(as: source.path)
-  } catch let error as StreamError {
-    throw LuaError(error)
-  } catch let error as SystemError {
-    throw LuaError(StreamError(error))
-  } catch {
-    throw LuaError("\(error)")
-  }
+) throws -> Source {
+  let scratch = try ScratchFile()
+  _ = try LegacyConverter(source, options: options).run(to: try scratch.sink(as: source.path))
+  return try scratch.source(as: source.path)
 }
 
-/// The guest of a legacy image in a file, as far as its first octets tell; nil where they do not.
+/// The guest of a legacy image in a file, as far as its first bytes tell; nil where they do not.
 func legacyGuest(_ source: Source) -> GuestType? {
   switch try? LegacyForm.detect(source) {
   case .bare(_, let guest)?: return guest

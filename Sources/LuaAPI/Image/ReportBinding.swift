@@ -31,8 +31,8 @@ final class LuaReport {
         count("headers_changed", "Headers written with changes.", unit: "headers") {
           $0.headersChanged
         },
-        count("octets_in", "Octets read.", unit: "octets") { Int(clamping: $0.octetsRead) },
-        count("octets_out", "Octets written.", unit: "octets") { Int(clamping: $0.octetsWritten) },
+        count("octets_in", "Bytes read.", unit: "bytes") { Int(clamping: $0.bytesRead) },
+        count("octets_out", "Bytes written.", unit: "bytes") { Int(clamping: $0.bytesWritten) },
         .property(
           "changes", "table[]",
           "Every change: kind, place, offset, field, before, after (at most 1000)."
@@ -72,7 +72,7 @@ final class LuaFinding {
         text("place", "The record or header.") { $0.place },
         text("field", "The field, or \"\".") { $0.field },
         text("problem", "What was expected and what was found.") { $0.problem },
-        .property("offset", "integer", "Octets from the start of the image.", unit: "octets") {
+        .property("offset", "integer", "Bytes from the start of the image.", unit: "bytes") {
           finding, frame in
           frame.push(finding.finding.offset)
         },
@@ -103,7 +103,7 @@ final class LuaVerification {
           frame.push(verification.report.count(.warning))
         },
       ])
-    table.index = { verification, frame throws(LuaError) in
+    table.index = { verification, frame in
       guard frame.type(2) == .number else {
         throw LuaError("no member '\(frame.text(2))' in Verification")
       }
@@ -127,11 +127,11 @@ final class LuaVerification {
 /// Verifies `source` and pushes the result: 1, or `nil, err` as 2.
 func pushVerification(
   of source: Source, _ frame: LuaFrame, options: Verifier.Options = Verifier.Options()
-) throws(LuaError) -> Int32 {
+) throws -> Int32 {
   do {
     frame.push(object: LuaVerification(try Verifier(source, options: options).run()))
     return 1
   } catch {
-    return frame.fail(LuaFailure(error))
+    return try frame.fail(error)
   }
 }

@@ -19,11 +19,11 @@ final class LuaSynth {
       [
         .method(
           "add", "(record: Record): Synth",
-          "Puts a record before END, behind the guest's state. Gives the image again.",
+          "Puts a record before END, after the guest's state. Gives the image again.",
           example: "xs.synth { }:add(xs.record(\"VERIFY\")):save(path)"
-        ) { synth, frame throws(LuaError) in
+        ) { synth, frame in
           let record = try frame.object(2, as: LuaRecord.self)
-          let copy = try raising { () throws(StreamError) in try record.editable.copy() }
+          let copy = try record.editable.copy()
           synth.image.extra.append(copy.record)
           frame.push(copyOf: 1)
           return 1
@@ -32,7 +32,7 @@ final class LuaSynth {
           "omit", "(type: string|integer): Synth",
           "Leaves all records of a type out: for images that are wrong on purpose.",
           example: "xs.synth { }:omit \"HVM_PARAMS\":save(path)"
-        ) { synth, frame throws(LuaError) in
+        ) { synth, frame in
           synth.image.omitted.formUnion(try recordTypes(frame, 2))
           frame.push(copyOf: 1)
           return 1
@@ -41,18 +41,12 @@ final class LuaSynth {
           "save", "(path: string): string?, Error?",
           "Writes the image to a file, and gives its path. Nil and an error where that fails.",
           example: "local path = assert(xs.synth { guest = \"x86_pv\" }:save \"pv.img\")"
-        ) { synth, frame throws(LuaError) in
+        ) { synth, frame in
           let path = try frame.string(2)
           do {
-            let output = try OutputFile(path, .memory)
-            try synth.image.write(to: output.sink)
-            try output.commit()
-          } catch let error as SystemError {
-            return frame.fail(LuaFailure(error))
-          } catch let error as StreamError {
-            return frame.fail(LuaFailure(error))
+            try OutputFile.write(path, .memory) { try synth.image.write(to: $0.sink) }
           } catch {
-            throw LuaError("\(error)")
+            return try frame.fail(error)
           }
           frame.push(path)
           return 1
@@ -69,11 +63,11 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "synth", "(options?: table): Synth",
         "A small valid image for tests. Options: guest (\"x86_hvm\" or \"x86_pv\"), pages (how "
-          + "many, or a table of contents by pfn: a string, or an octet to fill the page with), "
+          + "many, or a table of contents by pfn: a string, or a byte to fill the page with), "
           + "name, vcpus, layer (\"xl\", \"libxl\" or \"libxc\"), version (3 or 2), xen "
           + "(\"4.17\"), config (parts of the configuration).",
         example: "xs.synth { guest = \"x86_hvm\", pages = { [0x10] = \"secret\" } }:save(path)"
-      ) { frame throws(LuaError) in
+      ) { frame in
         var image = SyntheticImage()
         if !frame.isMissing(1) {
           guard frame.type(1) == .table else {
@@ -99,7 +93,7 @@ extension SyntheticImage {
   ]
 
   /// Sets the option `name` to the value on the top.
-  fileprivate mutating func set(_ name: String, _ frame: LuaFrame) throws(LuaError) {
+  fileprivate mutating func set(_ name: String, _ frame: LuaFrame) throws {
     func wrong(_ expected: String) -> LuaError {
       LuaError("synth: \(name): expected \(expected), got \(frame.text(-1))")
     }
@@ -131,7 +125,7 @@ extension SyntheticImage {
     }
   }
 
-  private mutating func setPages(_ frame: LuaFrame) throws(LuaError) {
+  private mutating func setPages(_ frame: LuaFrame) throws {
     let top = frame.count
     guard frame.type(top) == .table else {
       pageCount = UInt64(try frame.integer(top, in: 1...Int64(Self.pageLimit)))
@@ -148,17 +142,17 @@ extension SyntheticImage {
         return false
       }
       var page: [UInt8]
-      if frame.type(-1) == .string, let octets = frame.bytesIfAny(-1),
-        octets.count <= Self.pageByteCount
+      if frame.type(-1) == .string, let bytes = frame.bytesIfAny(-1),
+        bytes.count <= Self.pageByteCount
       {
-        page = octets
-      } else if let octet = frame.type(-1) == .number ? frame.integerIfAny(-1) : nil,
-        (0...255).contains(octet)
+        page = bytes
+      } else if let byte = frame.type(-1) == .number ? frame.integerIfAny(-1) : nil,
+        (0...255).contains(byte)
       {
-        page = [UInt8](repeating: UInt8(octet), count: Self.pageByteCount)
+        page = [UInt8](repeating: UInt8(byte), count: Self.pageByteCount)
       } else {
         failure = LuaError(
-          "synth: page \(pfn): expected a string of at most 4096 octets, or an octet")
+          "synth: page \(pfn): expected a string of at most 4096 bytes, or a byte")
         return false
       }
       page += [UInt8](repeating: 0, count: Self.pageByteCount - page.count)
@@ -168,7 +162,7 @@ extension SyntheticImage {
     if let failure { throw failure }
   }
 
-  fileprivate func checkPages() throws(LuaError) {
+  fileprivate func checkPages() throws {
     guard pages.count <= Self.pageLimit else {
       throw LuaError("synth: expected at most \(Self.pageLimit) pages")
     }

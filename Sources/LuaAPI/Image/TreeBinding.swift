@@ -10,13 +10,13 @@ internal import Stream
 package final class TreeSource {
   let kind: DomainText
   /// The text as it is now; nil where there is none.
-  private let read: () throws(LuaError) -> [UInt8]?
-  private let write: ([UInt8]) throws(LuaError) -> Void
+  private let read: () throws -> [UInt8]?
+  private let write: ([UInt8]) throws -> Void
   private var parsed: (any MarkupDocument)?
 
   init(
-    _ kind: DomainText, read: @escaping () throws(LuaError) -> [UInt8]?,
-    write: @escaping ([UInt8]) throws(LuaError) -> Void
+    _ kind: DomainText, read: @escaping () throws -> [UInt8]?,
+    write: @escaping ([UInt8]) throws -> Void
   ) {
     self.kind = kind
     self.read = read
@@ -26,7 +26,7 @@ package final class TreeSource {
   /// The text of the document that was read last, for who counts memory.
   var byteCount: Int { parsed?.text.count ?? 0 }
 
-  func document() throws(LuaError) -> any MarkupDocument {
+  func document() throws -> any MarkupDocument {
     guard let text = try read() else { throw LuaError("\(kind.title) is gone") }
     if let parsed, parsed.text == text { return parsed }
     do {
@@ -38,7 +38,7 @@ package final class TreeSource {
 
   func change(
     _ body: (inout any MarkupDocument) throws(MarkupError) -> Void
-  ) throws(LuaError) {
+  ) throws {
     var document = try document()
     do { try body(&document) } catch { throw LuaError("\(kind.title): \(error.problem)") }
     try write(document.text)
@@ -57,7 +57,7 @@ package final class LuaTree {
   }
 
   /// The text, or the source of what has others inside.
-  package func text() throws(LuaError) -> String {
+  package func text() throws -> String {
     switch try source.document().value(at: path) {
     case .text(let text): text
     case .tree(let text): String(decoding: text, as: UTF8.self)
@@ -78,16 +78,16 @@ package final class LuaTree {
   }
 
   /// The part under a name or number, if it has others inside.
-  package func child(_ name: String?, _ number: Int?) throws(LuaError) -> LuaTree? {
+  package func child(_ name: String?, _ number: Int?) throws -> LuaTree? {
     let place =
-      try name.map { name throws(LuaError) in try self.place(name) }
+      try name.map { name in try self.place(name) }
       ?? self.place(number ?? 1)
     guard case .tree? = try source.document().value(at: place) else { return nil }
     return LuaTree(source, place)
   }
 
   /// A name may be a whole path: "devices.disk[0].source@file".
-  private func place(_ name: String) throws(LuaError) -> MarkupPath {
+  private func place(_ name: String) throws -> MarkupPath {
     let plain = path.appending(.name(name))
     if try source.document().value(at: plain) != nil { return plain }
     do { return path.appending(try MarkupPath(parsing: name)) } catch {
@@ -98,12 +98,12 @@ package final class LuaTree {
   /// A number, from 1: of an element of XML the one of its name, of a list its element.
   private func place(_ number: Int) -> MarkupPath { path.appending(.index(number - 1)) }
 
-  private func key(_ frame: LuaFrame) throws(LuaError) -> MarkupPath {
+  private func key(_ frame: LuaFrame) throws -> MarkupPath {
     if frame.type(2) == .number { return place(try frame.integer(2, in: 1...1_000_000)) }
     return try place(try frame.string(2))
   }
 
-  private func push(_ place: MarkupPath, _ frame: LuaFrame) throws(LuaError) {
+  private func push(_ place: MarkupPath, _ frame: LuaFrame) throws {
     switch try source.document().value(at: place) {
     case .text(let text): frame.push(text)
     case .tree: frame.push(object: LuaTree(source, place))
@@ -115,13 +115,13 @@ package final class LuaTree {
     var table = LuaClass<LuaTree>(
       "Tree",
       "A part of libvirt's XML or of xenopsd's Xenops record. Parts by name give their text, or a tree "
-        + "where others are inside; a name may be a path as `dump` has it, with the attribute behind "
+        + "where others are inside; a name may be a path as `dump` has it, with the attribute after "
         + "\"@\" and places from 0: tree[\"devices.disk[0].source@file\"]. Assigning writes the text "
         + "back with everything else as it was; nil removes.",
       [
         .method(
           "text", "(): string", "The text of the part; of one with others inside, its source."
-        ) { tree, frame throws(LuaError) in
+        ) { tree, frame in
           frame.push(try tree.text())
           return 1
         },
@@ -130,10 +130,10 @@ package final class LuaTree {
           "Iterates over what is inside: names (attributes with \"@\") or numbers from 1, and texts or "
             + "trees, in the order of the text.",
           example: "for name, value in img.xml:each() do print(name, value) end"
-        ) { tree, frame throws(LuaError) in
+        ) { tree, frame in
           let places = try tree.source.document().children(of: tree.path)
           var next = 0
-          frame.push(function: "each") { frame throws(LuaError) in
+          frame.push(function: "each") { frame in
             guard next < places.count else {
               frame.pushNil()
               return 1
@@ -155,7 +155,7 @@ package final class LuaTree {
           "values", "(): table<string, string>",
           "All texts inside by their paths, of attributes too.",
           example: "for path, text in xs.sorted(img.xml:values()) do print(path, text) end"
-        ) { tree, frame throws(LuaError) in
+        ) { tree, frame in
           let count = tree.path.steps.count
           let inside = try tree.source.document().leaves(limit: 10_000).filter {
             $0.path.steps.starts(with: tree.path.steps)
@@ -174,10 +174,10 @@ package final class LuaTree {
           "all", "(name: string): fun(): integer, Tree",
           "Iterates over the parts of one name, as trees: numbers from 1, and the parts.",
           example: "for _, disk in img.xml.devices:all \"disk\" do print(disk[\"target@dev\"]) end"
-        ) { tree, frame throws(LuaError) in
+        ) { tree, frame in
           let name = try frame.string(2)
           var next = 0
-          frame.push(function: "all") { frame throws(LuaError) in
+          frame.push(function: "all") { frame in
             let place = tree.path.appending(.name(name)).appending(.index(next))
             guard try tree.source.document().value(at: place) != nil else {
               frame.pushNil()
@@ -191,11 +191,11 @@ package final class LuaTree {
           return 1
         },
       ])
-    table.index = { tree, frame throws(LuaError) in
+    table.index = { tree, frame in
       try tree.push(try tree.key(frame), frame)
       return 1
     }
-    table.newIndex = { tree, frame throws(LuaError) in
+    table.newIndex = { tree, frame in
       let place = try tree.key(frame)
       if frame.isMissing(3) {
         guard try tree.source.document().value(at: place) != nil else { return 0 }
@@ -214,7 +214,7 @@ package final class LuaTree {
       try tree.source.change { document throws(MarkupError) in try document.set(place, to: text) }
       return 0
     }
-    table.length = { tree, frame throws(LuaError) in
+    table.length = { tree, frame in
       frame.push(try tree.source.document().children(of: tree.path).count)
       return 1
     }
@@ -229,10 +229,10 @@ extension LuaHeader {
   package func tree() -> LuaTree? {
     guard DomainText.text(header) != nil else { return nil }
     return LuaTree(
-      TreeSource(.xml) { () throws(LuaError) in
+      TreeSource(.xml) {
         DomainText.text(self.header)
       } write: {
-        text throws(LuaError) in
+        text in
         try self.setXML(text)
       })
   }
@@ -240,15 +240,15 @@ extension LuaHeader {
 
 extension LuaRecord {
   /// What a Xenops record says; nil for other records.
-  package func tree() throws(LuaError) -> LuaTree? {
+  package func tree() throws -> LuaTree? {
     guard record.type == .xenops else { return nil }
     return LuaTree(
-      TreeSource(.xenops) { () throws(LuaError) in
+      TreeSource(.xenops) {
         guard let text = DomainText.text(self.record) else {
           throw LuaError("\(self.record.place): longer than what is read into memory")
         }
         return text
-      } write: { text throws(LuaError) in
+      } write: { text in
         try self.setFieldBytes(text, keepsShape: false)
       })
   }

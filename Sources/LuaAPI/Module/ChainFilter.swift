@@ -1,5 +1,6 @@
-// Filters one behind the other: each sees what the one before it has written.
+// Filters one after the other: each sees what the one before it has written.
 
+internal import SystemIO
 package import Format
 package import ImageEdit
 package import LuaRuntime
@@ -16,7 +17,7 @@ final class LuaChain {
   static let sizeLimit = 1000
 
   /// A chain of the arguments of `frame`.
-  init(_ filters: [LuaReference], _ frame: LuaFrame) throws(LuaError) {
+  init(_ filters: [LuaReference], _ frame: LuaFrame) throws {
     var (depth, size) = (1, 0)
     for index in 0..<filters.count {
       let inner: LuaChain? = frame.objectIfAny(index + 1)
@@ -35,7 +36,7 @@ final class LuaChain {
 
   static var table: LuaClass<LuaChain> {
     var table = LuaClass<LuaChain>(
-      "Chain", "Filters one behind the other, as xs.chain makes them. It is a filter itself.", [])
+      "Chain", "Filters one after the other, as xs.chain makes them. It is a filter itself.", [])
     table.length = { chain, frame in
       frame.push(chain.filters.count)
       return 1
@@ -55,19 +56,19 @@ package final class ChainFilter: RewriteFilter {
     stages.allSatisfy { $0.isOfHeadersOnly(in: container) }
   }
 
-  package func begin() throws(RewriteError) {
+  package func begin() throws {
     for stage in stages { try stage.begin() }
   }
 
-  package func finish() throws(RewriteError) {
+  package func finish() throws {
     for stage in stages { try stage.finish() }
   }
 
-  package func header(_ header: inout Header) throws(RewriteError) {
+  package func header(_ header: inout Header) throws {
     for stage in stages { try stage.header(&header) }
   }
 
-  package func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
+  package func record(_ record: EditableRecord) throws -> FilterResult {
     var records = [record]
     for stage in stages {
       var next: [EditableRecord] = []
@@ -78,8 +79,8 @@ package final class ChainFilter: RewriteFilter {
         case .replace(let list):
           next += list
           guard next.count <= LuaFilter.resultLimit else {
-            throw RewriteError(
-              .filter(LuaError("")),
+            throw XensaveError(
+              .script,
               "\(record.record.place): the filters of a chain make more than "
                 + "\(LuaFilter.resultLimit) records of it")
           }
@@ -95,7 +96,7 @@ package final class ChainFilter: RewriteFilter {
 
 extension ShellContext {
   /// The filter at `index`: a function, a table, or a chain of them.
-  package func filter(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> any RewriteFilter {
+  package func filter(_ frame: LuaFrame, _ index: Int) throws -> any RewriteFilter {
     guard let chain: LuaChain = frame.objectIfAny(index) else {
       return try LuaFilter(frame, index, self)
     }

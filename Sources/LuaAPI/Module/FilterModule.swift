@@ -5,7 +5,7 @@ internal import LuaRuntime
 extension ShellContext {
   /// Registers records and headers with all that hangs on them, and adds to `xensave` what makes
   /// records and selects pages. Nothing of it opens anything.
-  func bindRecords() throws(LuaError) {
+  func bindRecords() throws {
     state.register(LuaRecord.table)
     state.register(LuaHeader.table)
     state.register(LuaConfig.table)

@@ -10,7 +10,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "json", "(value: any): string", "A plain Lua value as JSON text.",
         example: "print(xs.json { a = 1 })"
-      ) { frame throws(LuaError) in
+      ) { frame in
         guard let value = try frame.value(1) else {
           throw frame.argumentError(1, "expected plain data")
         }
@@ -22,7 +22,7 @@ extension ShellContext {
         "The value of a JSON text: objects and arrays as tables, integers up to 64 bits as integers "
           + "(unsigned ones by bit pattern), null as nil. Nil and an error for what is no JSON.",
         example: "local t = assert(xs.from_json(io.open(\"level.json\"):read \"a\"))"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let text = try frame.bytes(1)
         do throws(JSONError) { frame.push(luaValue(try JSONDocument(text).root)) } catch {
           return frame.fail(LuaFailure("\(error)", code: "bad_json"))
@@ -33,8 +33,8 @@ extension ShellContext {
   }
 }
 
-/// Plain Lua data as JSON. Octets that are not UTF-8 are refused.
-func jsonValue(_ value: LuaValue) throws(LuaError) -> JSONValue {
+/// Plain Lua data as JSON. Bytes that are not UTF-8 are refused.
+func jsonValue(_ value: LuaValue) throws -> JSONValue {
   switch value {
   case .none: return .null
   case .boolean(let flag): return .bool(flag)
@@ -42,9 +42,9 @@ func jsonValue(_ value: LuaValue) throws(LuaError) -> JSONValue {
   case .number(let number):
     guard let json = JSONNumber(number) else { throw LuaError("JSON has no number \(number)") }
     return .number(json)
-  case .string(let octets):
-    guard let text = String(validating: octets, as: UTF8.self) else {
-      throw LuaError("expected UTF-8 text, got octets \(octets.prefix(16).hexDigits)")
+  case .string(let bytes):
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw LuaError("expected UTF-8 text, got bytes \(bytes.prefix(16).hexDigits)")
     }
     return .string(text)
   case .list(let values):

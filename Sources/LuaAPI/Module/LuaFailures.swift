@@ -1,93 +1,63 @@
 // Errors of the layers below as Lua sees them, and a script's error as an end of the program.
 
-package import Bytes
-internal import Format
-package import ImageEdit
-package import Jobs
-package import Live
-package import LuaRuntime
-package import Reports
-package import Stream
-package import SystemIO
+public import Bytes
+public import LuaRuntime
+public import Stream
+public import SystemIO
 
-extension LuaError: EndsProgram {
-  package var failure: Failure {
-    Failure(
-      kind == .interrupted ? ExitCode.interrupted : ExitCode.findings, message, detail: traceback)
+extension LuaError: XensaveErrorConvertible {
+  public var xensaveError: XensaveError {
+    XensaveError(
+      kind == .interrupted ? .interrupted : .script, message, underlying: self, detail: traceback)
   }
 }
 
-extension Failure {
-  package init(_ error: LuaError) { self = error.failure }
+// What cannot be returned as nil and an error, because the script reads a property, is raised.
+extension SystemError: LuaErrorConvertible {}
+extension StreamError: LuaErrorConvertible {}
+extension FormatError: LuaErrorConvertible {
+  /// A wrong field name or value is the script's mistake.
+  public var luaError: LuaError { LuaError(description) }
+}
+extension XensaveError: LuaErrorConvertible {}
+
+extension XensaveErrorConvertible {
+  public var luaError: LuaError {
+    let error = xensaveError
+    switch error.code {
+    case .interrupted:
+      return LuaError(error.description, kind: .interrupted, code: error.word)
+    case .system, .brokenPipe, .truncated, .malformed, .unsupported, .limit:
+      return LuaError(error.description, code: error.word)
+    // The script's mistake, which is raised with the place in the script.
+    default: return LuaError(error.description)
+    }
+  }
 }
 
 extension LuaFailure {
-  /// `nil, err` of a stream that could not be read on.
-  package init(_ error: StreamError) {
-    var fields: [(name: String, value: LuaValue)] = [("path", .text(error.path))]
-    if case .system(let system) = error.kind {
-      fields.append(("errno", .integer(Int64(system.number))))
-    } else {
-      fields.append(("offset", .unsigned(error.offset)))
-      if !error.place.isEmpty { fields.append(("record", .text(error.place))) }
-    }
-    self.init(error.description, code: error.code, fields)
-  }
-
-  package init(_ error: SystemError) { self.init(StreamError(error)) }
-
-  /// `nil, err` of a domain that could not be saved, restored or asked.
-  package init(_ error: LiveError) {
+  /// `nil, err` of what the world did: a table with the fields of the error.
+  package init(_ error: any Error) {
+    let error = XensaveError(error)
     var fields: [(name: String, value: LuaValue)] = []
-    if let step = error.step { fields.append(("stage", .text("\(step)"))) }
-    if let number = error.number { fields.append(("errno", .integer(Int64(number)))) }
+    if let path = error.path { fields.append(("path", .text(path))) }
+    if let offset = error.offset { fields.append(("offset", .unsigned(offset))) }
+    if let record = error.record { fields.append(("record", .text(record))) }
+    if let errno = error.errno { fields.append(("errno", .integer(Int64(errno)))) }
+    if let stage = error.stage { fields.append(("stage", .text(stage))) }
+    if let hint = error.hint { fields.append(("hint", .text(hint))) }
+    if let code = error.childExitCode { fields.append(("exit_code", .integer(Int64(code)))) }
     if !error.aftermath.isEmpty {
       fields.append(("aftermath", .list(error.aftermath.map { .text($0) })))
     }
-    self.init(error.description, code: error.code, fields)
-  }
-
-  package init(_ error: RewriteError) {
-    if case .stream(let stream) = error.kind {
-      self.init(stream)
-    } else {
-      self.init(error.description, code: error.code)
-    }
+    self.init(error.description, code: error.word, fields)
   }
 }
 
-extension LuaError {
-  /// A wrong field name or value is the script's mistake.
-  package init(_ error: FormatError) { self.init(error.description) }
-
-  /// What goes wrong with the stream while a record is being looked at cannot be returned from a
-  /// property: it is raised, with the code for pcall.
-  package init(_ error: StreamError) {
-    self.init(
-      error.description,
-      kind: error.code == "interrupted" ? .interrupted : .script, code: error.code)
-  }
-}
-
-/// Runs `body`; what the stream throws is raised in the script.
-func raising<R>(_ body: () throws(StreamError) -> R) throws(LuaError) -> R {
-  do { return try body() } catch { throw LuaError(error) }
-}
-
-/// Runs `body`; a wrong name or value is raised in the script.
-package func checking<R>(_ body: () throws(FormatError) -> R) throws(LuaError) -> R {
-  do { return try body() } catch { throw LuaError(error) }
-}
-
-extension LuaFailure {
-  package init(_ problem: DomainSave.Problem) {
-    switch problem {
-    case .live(let error): self.init(error)
-    case .rewrite(let error): self.init(error)
-    case .receiver(let code, let command):
-      self.init(
-        "the receiver ended with exit code \(code): \(command)", code: problem.code,
-        [("exit_code", .integer(Int64(code)))])
-    }
+extension LuaFrame {
+  /// Returns nil and the error to the script; what is the script's own mistake is raised.
+  package func fail(_ error: any Error) throws -> Int32 {
+    if error is LuaError || error is FormatError { throw error }
+    return fail(LuaFailure(error))
   }
 }

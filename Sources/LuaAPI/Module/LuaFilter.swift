@@ -1,5 +1,6 @@
 // A Lua function or table as the filter of a rewrite.
 
+internal import SystemIO
 internal import Bytes
 package import Format
 package import ImageEdit
@@ -33,7 +34,7 @@ package final class LuaFilter: RewriteFilter {
   static let plainNames = ["name", "description", "opts", "on_error"]
 
   /// The filter at `index`; anything that is no filter is a mistake of the script.
-  package init(_ frame: LuaFrame, _ index: Int, _ shell: ShellContext) throws(LuaError) {
+  package init(_ frame: LuaFrame, _ index: Int, _ shell: ShellContext) throws {
     self.frame = frame
     self.shell = shell
     switch frame.type(index) {
@@ -50,7 +51,7 @@ package final class LuaFilter: RewriteFilter {
       || frame.objectIfAny(index, as: LuaChain.self) != nil
   }
 
-  private func readTable(_ index: Int) throws(LuaError) {
+  private func readTable(_ index: Int) throws {
     for (key, type) in try frame.fieldNames(index) {
       if LuaFilter.plainNames.contains(key) {
         if key == "name", frame.pushField(index, key) == .string {
@@ -61,9 +62,9 @@ package final class LuaFilter: RewriteFilter {
         }
         continue
       }
-      let isType = Layouts.named(key) != nil || UInt32(hexadecimal: key) != nil
+      let isType = RecordSchemas.named(key) != nil || UInt32(hexadecimal: key) != nil
       guard isType || key == "record" || LuaFilter.hookNames.contains(key) else {
-        let names = Layouts.names + LuaFilter.hookNames + ["record"] + LuaFilter.plainNames
+        let names = RecordSchemas.names + LuaFilter.hookNames + ["record"] + LuaFilter.plainNames
         throw LuaError("a filter has no hook '\(key)'" + didYouMean(key, among: names))
       }
       guard type == .function else {
@@ -88,19 +89,19 @@ package final class LuaFilter: RewriteFilter {
     // xenopsd's records are in no other image than its own.
     record == nil
       && byType.keys.allSatisfy {
-        container != .xenopsd && Layouts.named($0)?.type.layer == .xenopsd
+        container != .xenopsd && RecordSchemas.named($0)?.type.layer == .xenopsd
       }
   }
 
-  package func begin() throws(RewriteError) { try callHook("begin") }
-  package func finish() throws(RewriteError) {
+  package func begin() throws { try callHook("begin") }
+  package func finish() throws {
     try callHook("finish")
     if shell.refusesIdleFilters { try checkCalls() }
   }
 
   /// A filter that has found nothing of what it is for has not done its work: for headers, which only
   /// some images have, that is an error. Which records there are depends on the guest.
-  private func checkCalls() throws(RewriteError) {
+  private func checkCalls() throws {
     guard calls == 0, record == nil, hooks["header"] == nil else { return }
     let wanted = (hooks.keys.filter { $0.hasSuffix("_header") } + byType.keys).sorted()
     guard !wanted.isEmpty else { return }
@@ -109,13 +110,13 @@ package final class LuaFilter: RewriteFilter {
       "the image has nothing that the filter is for (\(wanted.joined(separator: ", ")); its headers: "
       + "\(seen)), so nothing would change"
     let isOfContainer = wanted.contains {
-      $0.hasSuffix("_header") || $0 == Layouts.of(.xenops)?.name
+      $0.hasSuffix("_header") || $0 == RecordSchemas.of(.xenops)?.name
     }
     guard isOfContainer else { return shell.log(.warning, "\(name): \(problem)") }
-    throw RewriteError(.filter(LuaError(problem)), "\(name): \(problem)")
+    throw XensaveError(.script, "\(name): \(problem)", underlying: LuaError(problem))
   }
 
-  package func header(_ header: inout Header) throws(RewriteError) {
+  package func header(_ header: inout Header) throws {
     if headersSeen.count < HeaderKind.allCases.count {
       headersSeen.append("\(header.kind.rawValue)_header")
     }
@@ -124,7 +125,7 @@ package final class LuaFilter: RewriteFilter {
       calls += 1
       let object = LuaHeader(header)
       defer { object.invalidate() }
-      try calling(header.kind.title) { () throws(LuaError) in
+      try calling(header.kind.title) {
         frame.push(function)
         frame.push(object: object)
         try frame.state.call(frame, 1, results: 1)
@@ -140,14 +141,14 @@ package final class LuaFilter: RewriteFilter {
     guards.observe(header)
   }
 
-  package func record(_ editable: EditableRecord) throws(RewriteError) -> FilterResult {
-    do { try guards.observe(editable.record) } catch { throw error.rewriteError }
+  package func record(_ editable: EditableRecord) throws -> FilterResult {
+    try guards.observe(editable.record)
     guard let function = byType[editable.type.name] ?? record else { return .keep }
     calls += 1
     let object = LuaRecord(editable, guards)
     defer { object.pages.end() }
     return try calling("\(editable.record.place) at \(editable.record.offset.hex())") {
-      () throws(LuaError) in
+
       let before = frame.count
       shell.made.removeAll()
       shell.makingOrder = editable.record.context.order
@@ -161,7 +162,7 @@ package final class LuaFilter: RewriteFilter {
   }
 
   /// The rule of returns: nothing keeps, false drops, records replace.
-  private func result(from first: Int, for object: LuaRecord) throws(LuaError) -> FilterResult {
+  private func result(from first: Int, for object: LuaRecord) throws -> FilterResult {
     let count = frame.count - first + 1
     if count == 0 || (count == 1 && frame.isMissing(first)) {
       if let forgotten = shell.made.first {
@@ -201,20 +202,22 @@ package final class LuaFilter: RewriteFilter {
     return .replace(records)
   }
 
-  private func callHook(_ name: String) throws(RewriteError) {
+  private func callHook(_ name: String) throws {
     guard let function = hooks[name] else { return }
-    try calling(name) { () throws(LuaError) in
+    try calling(name) {
       frame.push(function)
       try frame.state.call(frame, 0)
     }
   }
 
   private func calling<R>(
-    _ place: @autoclosure () -> String, _ body: () throws(LuaError) -> R
-  ) throws(RewriteError) -> R {
+    _ place: @autoclosure () -> String, _ body: () throws -> R
+  ) throws -> R {
     do { return try body() } catch {
-      throw RewriteError(
-        .filter(error), error.kind == .interrupted ? "interrupted" : "\(place()): \(error.message)")
+      let error = LuaError(raising: error)
+      throw error.kind == .interrupted
+        ? XensaveError(.interrupted, "interrupted", underlying: error)
+        : XensaveError(.script, "\(place()): \(error.message)", underlying: error)
     }
   }
 }

@@ -6,15 +6,15 @@ internal import ImageCheck
 internal import ImageEdit
 internal import Jobs
 internal import Legacy
-package import LuaRuntime
+internal import LuaRuntime
 internal import PolicyEngine
 internal import Reports
-package import Stream
+internal import Stream
 package import SystemIO
 
 extension ShellContext {
   /// Registers every class, and makes `require "xensave"` give the module.
-  package func bind() throws(LuaError) {
+  package func bind() throws {
     state.register(LuaImage.table)
     state.register(LuaRecord.table)
     state.register(LuaHeader.table)
@@ -110,33 +110,27 @@ extension ShellContext {
           + "first needed; img:convert to version 3 needs none). width = 32, 64 or \"auto\" is the "
           + "word size of its toolstack.",
         example: "local img <close> = assert(xs.open \"vm.img\")"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let source: Source
-        do { source = try Source(image: try frame.string(1)) } catch let error as SystemError {
-          return frame.fail(LuaFailure(error))
-        } catch {
-          throw error as? LuaError ?? LuaError("\(error)")
+        do { source = try Source(image: try frame.string(1)) } catch {
+          return try frame.fail(error)
         }
         if let legacy = try LegacyOptions(frame, 2) {
           let image = LuaImage(source, legacy: legacy.options)
-          do throws(StreamError) {
+          do {
             if legacy.options.width == nil, try LegacyForm.detect(source) == nil {
               return frame.fail(
                 LuaFailure("\(source.path): this is no legacy image", code: "malformed"))
             }
-          } catch { return frame.fail(LuaFailure(error)) }
+          } catch { return try frame.fail(error) }
           frame.push(object: image)
           return 1
         }
         let image = LuaImage(source)
         if source.isFile {
           // What is no image is said here, and not at the first use.
-          do { _ = try RecordProbe.check(source.duplicate()) } catch let error as StreamError {
-            return frame.fail(LuaFailure(error))
-          } catch let error as SystemError {
-            return frame.fail(LuaFailure(error))
-          } catch {
-            throw LuaError("\(error)")
+          do { _ = try RecordProbe.check(source.duplicate()) } catch {
+            return try frame.fail(error)
           }
         }
         frame.push(object: image)
@@ -149,15 +143,15 @@ extension ShellContext {
           + "verified and renamed, or not at all), \"-\" for standard output, or nil for a dry run. "
           + "Options: unchecked = true leaves out the verification, progress = xs.progress(title). What the filter raises is raised.",
         example: "assert(xs.rewrite(\"in\", \"out\", { TOOLSTACK = function() return false end }))"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         try self.rewrite(frame)
       },
       LuaModuleFunction(
         "xs", "verify", "(source: string|Image, options?: table): Verification?, Error?",
-        "Checks an image as Xen would on a restore, and more. Reads heads only; the option pages = true "
+        "Checks an image as Xen would on a restore, and more. Reads headers only; the option pages = true "
           + "also looks into the page tables of a PV guest.",
         example: "for _, finding in ipairs(xs.verify \"vm.img\") do print(finding) end"
-      ) { frame throws(LuaError) in
+      ) { frame in
         var options = Verifier.Options()
         if frame.type(2) == .table {
           for (name, _) in try frame.fieldNames(2) where name != "pages" {
@@ -173,23 +167,18 @@ extension ShellContext {
         let path = try frame.string(1)
         do {
           return try pushVerification(of: try Source(opening: path), frame, options: options)
-        } catch let
-          error
-          as SystemError
-        { return frame.fail(LuaFailure(error)) } catch {
-          throw error as? LuaError ?? LuaError("\(error)")
-        }
+        } catch { return try frame.fail(error) }
       },
     ]
   }
 
-  private func rewrite(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  private func rewrite(_ frame: LuaFrame) throws -> Int32 {
     let source: Source
     if let image: LuaImage = frame.objectIfAny(1) {
       source = try image.takeSource()
     } else {
       let path = try frame.string(1)
-      do { source = try Source(image: path) } catch { return frame.fail(LuaFailure(error)) }
+      do { source = try Source(image: path) } catch { return try frame.fail(error) }
     }
     var job = RewriteJob(destination: .none)
     if !frame.isMissing(2) {
@@ -207,13 +196,13 @@ extension ShellContext {
       job.isUnchecked = frame.boolean(-1)
       frame.pop()
     }
-    return try titled(frame, 4) { () throws(LuaError) in
-      do throws(RewriteError) {
+    return try titled(frame, 4) {
+      do {
         frame.push(object: LuaReport(try job.run(source, filter)))
         return 1
       } catch {
-        if case .filter(let inner as LuaError) = error.kind { throw inner }
-        return frame.fail(LuaFailure(error))
+        if let inner = (error as? XensaveError)?.underlying as? LuaError { throw inner }
+        return try frame.fail(error)
       }
     }
   }
@@ -223,10 +212,10 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "record", "(type: string|integer, fields?: table|string, layer?: string): Record",
         "Makes a record from a table of fields by their names in the specification (what is not given "
-          + "is zero, counts follow from lists), or from the octets of its body.",
+          + "is zero, counts follow from lists), or from the bytes of its body.",
         example:
           "xs.record(\"HVM_PARAMS\", { param = { { index = \"STORE_PFN\", value = 0xff000 } } })"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         let type = try madeType(frame)
         let context = BodyContext(order: self.makingOrder)
         let body: [UInt8]
@@ -236,7 +225,7 @@ extension ShellContext {
           body = try frame.bytes(2)
         } else {
           guard frame.type(2) == .table, let value = try frame.value(2) else {
-            throw frame.argumentError(2, "expected a table of fields or a string of octets")
+            throw frame.argumentError(2, "expected a table of fields or a string of bytes")
           }
           body = try makeBody(type, try fieldValue(value, path: type.name), context)
         }
@@ -249,7 +238,7 @@ extension ShellContext {
         "xs", "record_type", "(name: string|integer): integer",
         "The number of a record type: \"TOOLSTACK\", \"0xb\" and 11 are all accepted.",
         example: "xs.record_type \"HVM_PARAMS\"  --> 10"
-      ) { frame throws(LuaError) in
+      ) { frame in
         frame.push(Int(try recordTypes(frame, 1)[0].number))
         return 1
       },
@@ -262,7 +251,7 @@ extension ShellContext {
         "xs", "hex", "(value: integer, digits?: integer): string",
         "An unsigned value in hexadecimal with 0x, with at least so many digits.",
         example: "xs.hex(-1)  --> 0xffffffffffffffff"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let digits = frame.isMissing(2) ? 1 : try frame.integer(2, in: 1...16)
         frame.push(UInt64(bitPattern: try frame.integer(1)).hex(digits))
         return 1
@@ -270,7 +259,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs", "u64", "(value: integer): string", "The decimal digits of an unsigned value.",
         example: "xs.u64(-1)  --> 18446744073709551615"
-      ) { frame throws(LuaError) in
+      ) { frame in
         frame.push(String(UInt64(bitPattern: try frame.integer(1))))
         return 1
       },
@@ -278,7 +267,7 @@ extension ShellContext {
         "xs", "usage", "(format: string, ...)",
         "Ends the script with a message about its arguments and exit code 2.",
         example: "if #arg < 1 then xs.usage \"expected a name\" end"
-      ) { frame throws(LuaError) in
+      ) { frame in
         throw LuaError(try formatted(frame), code: "usage")
       },
     ]
@@ -291,7 +280,7 @@ extension ShellContext {
         "xs.log", name, "(format: string, ...)",
         "Writes a message to standard error, formatted as string.format does.",
         example: "xs.log.\(name)(\"%s at %#x\", rec.type, rec.offset)"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         self.log(level, try formatted(frame))
         return 0
       }
@@ -300,11 +289,11 @@ extension ShellContext {
 }
 
 /// The text of string.format(...) over all arguments.
-func formatted(_ frame: LuaFrame) throws(LuaError) -> String {
+func formatted(_ frame: LuaFrame) throws -> String {
   if frame.count <= 1 { return frame.text(1, limit: messageLimit) }
   let count = frame.count
   frame.pushGlobal("string")
-  // In a sandbox the library stands behind a table that only reads it.
+  // In a sandbox the library stands after a table that only reads it.
   frame.pushRaw(-1, .text("format"))
   try frame.reserve(count + 8)
   for index in 1...count { frame.push(copyOf: index) }
@@ -317,7 +306,7 @@ func formatted(_ frame: LuaFrame) throws(LuaError) -> String {
 private let messageLimit = 64 << 10
 
 /// The type that xs.record is to make: by name, or by number and layer.
-private func madeType(_ frame: LuaFrame) throws(LuaError) -> RecordType {
+private func madeType(_ frame: LuaFrame) throws -> RecordType {
   let types = try recordTypes(frame, 1)
   guard let layer = frame.stringIfAny(3) else { return types[0] }
   guard let found = types.first(where: { $0.layer.rawValue == layer }) else {
@@ -328,20 +317,20 @@ private func madeType(_ frame: LuaFrame) throws(LuaError) -> RecordType {
 
 private func makeBody(
   _ type: RecordType, _ value: FieldValue, _ context: BodyContext
-) throws(LuaError) -> [UInt8] {
-  guard let layout = Layouts.of(type) else {
+) throws -> [UInt8] {
+  guard let layout = RecordSchemas.of(type) else {
     throw LuaError("record type \(type.name) has no known fields: give its body as a string")
   }
   var last: FormatError?
   for form in layout.forms {
-    do { return try BodyLayout.body(of: form.fields, value, context) } catch { last = error }
+    do { return try BodySchema.body(of: form.fields, value, context) } catch { last = error }
   }
-  throw LuaError(last ?? FormatError(.invalid, "\(type.name): no rows"))
+  throw last ?? FormatError(.invalid, "\(type.name): no rows")
 }
 
 /// Whether a source begins like an image that can be read.
 package enum RecordProbe {
-  package static func check(_ source: Source) throws(StreamError) {
+  package static func check(_ source: Source) throws {
     var reader = StreamReader(source)
     _ = try reader.next()
   }

@@ -11,7 +11,7 @@ struct OptionTable {
   let owner: String
 
   /// `index` may hold nothing. `names`: all that there are.
-  init(_ frame: LuaFrame, _ index: Int, _ owner: String, _ names: [String]) throws(LuaError) {
+  init(_ frame: LuaFrame, _ index: Int, _ owner: String, _ names: [String]) throws {
     self.frame = frame
     self.index = index
     self.owner = owner
@@ -25,7 +25,7 @@ struct OptionTable {
   }
 
   /// Runs `body` with the value on the top of the frame; nil where there is none.
-  func with<R>(_ name: String, _ body: () throws(LuaError) -> R) throws(LuaError) -> R? {
+  func with<R>(_ name: String, _ body: () throws -> R) throws -> R? {
     guard frame.type(index) == .table else { return nil }
     defer { frame.pop() }
     if frame.pushField(index, name) == .nil { return nil }
@@ -36,8 +36,8 @@ struct OptionTable {
     LuaError("\(owner): \(name): expected \(expected), got \(frame.typeName(-1))")
   }
 
-  func string(_ name: String) throws(LuaError) -> String? {
-    try with(name) { () throws(LuaError) in
+  func string(_ name: String) throws -> String? {
+    try with(name) {
       guard frame.type(-1) == .string, let text = frame.stringIfAny(-1) else {
         throw wrong(name, "a string")
       }
@@ -45,15 +45,15 @@ struct OptionTable {
     }
   }
 
-  func flag(_ name: String, _ fallback: Bool) throws(LuaError) -> Bool {
-    try with(name) { () throws(LuaError) in
+  func flag(_ name: String, _ fallback: Bool) throws -> Bool {
+    try with(name) {
       guard frame.type(-1) == .boolean else { throw wrong(name, "a boolean") }
       return frame.boolean(-1)
     } ?? fallback
   }
 
-  func integer(_ name: String, _ range: ClosedRange<Int64>) throws(LuaError) -> Int? {
-    try with(name) { () throws(LuaError) in
+  func integer(_ name: String, _ range: ClosedRange<Int64>) throws -> Int? {
+    try with(name) {
       guard let value = frame.integerIfAny(-1) else { throw wrong(name, "an integer") }
       guard range.contains(value) else {
         throw LuaError(
@@ -64,8 +64,8 @@ struct OptionTable {
   }
 
   /// A number from 0 to `limit`.
-  func number(_ name: String, upTo limit: Double) throws(LuaError) -> Double? {
-    try with(name) { () throws(LuaError) in
+  func number(_ name: String, upTo limit: Double) throws -> Double? {
+    try with(name) {
       guard frame.type(-1) == .number else { throw wrong(name, "a number") }
       let value = frame.number(-1)
       guard value >= 0, value <= limit else {
@@ -77,7 +77,7 @@ struct OptionTable {
   }
 
   /// Milliseconds as nanoseconds: at most 10^12 (31 years), which a sum of some still holds.
-  func milliseconds(_ name: String) throws(LuaError) -> UInt64? {
+  func milliseconds(_ name: String) throws -> UInt64? {
     try number(name, upTo: 1e12).map { UInt64($0 * 1e6) }
   }
 }

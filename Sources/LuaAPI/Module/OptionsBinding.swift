@@ -15,13 +15,13 @@ extension ShellContext {
           + "times), short, placeholder, choices, default, required. --help prints the script's "
           + "first comment and the options, and ends it.",
         example: "xs.options { { name = \"json\", type = \"flag\", help = \"Print JSON.\" } }"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         try self.readOptions(frame)
       }
     ]
   }
 
-  private func readOptions(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  private func readOptions(_ frame: LuaFrame) throws -> Int32 {
     var options: [ScriptOption] = []
     switch try frame.value(1) {
     case .list(let list): for item in list { options.append(try ScriptOption(item)) }
@@ -56,7 +56,7 @@ extension ShellContext {
     return 1
   }
 
-  /// Sets arg[1], arg[2], ... and takes away what is behind.
+  /// Sets arg[1], arg[2], ... and takes away what is after.
   func setArguments(_ words: [String]) {
     let frame = state.frame
     if frame.pushGlobal("arg") == .table {
@@ -72,8 +72,8 @@ extension ShellContext {
   /// The comment at the start of the script, without its dashes.
   private var scriptHeader: String {
     guard let source = try? Source(opening: scriptPath), source.isFile,
-      let octets = try? source.read(Int(clamping: min(source.byteCount ?? 0, 64 << 10)))
+      let bytes = try? source.read(Int(clamping: min(source.byteCount ?? 0, 64 << 10)))
     else { return "" }
-    return ScriptHeader(String(decoding: octets, as: UTF8.self)).text
+    return ScriptHeader(String(decoding: bytes, as: UTF8.self)).text
   }
 }

@@ -5,7 +5,7 @@ internal import LuaRuntime
 internal import Reports
 internal import SystemIO
 
-/// Work of a script that is shown as it goes on.
+/// Work of a script that is shown as it continues.
 final class LuaProgress {
   let title: String
   private let total: UInt64?
@@ -48,14 +48,14 @@ final class LuaProgress {
         .method(
           "update", "(done: integer)", "Says how much is done in all.",
           example: "p:update(rec.offset)"
-        ) { progress, frame throws(LuaError) in
+        ) { progress, frame in
           progress.update(UInt64(try frame.integer(2, in: 0...Int64.max)))
           return 0
         },
         .method(
           "add", "(count?: integer)", "Says that so much more is done; 1 where it is not said.",
           example: "for rec in img:records() do p:add() end"
-        ) { progress, frame throws(LuaError) in
+        ) { progress, frame in
           let count = frame.isMissing(2) ? 1 : UInt64(try frame.integer(2, in: 0...Int64.max))
           progress.update(progress.done &+ count)
           return 0
@@ -86,11 +86,11 @@ extension ShellContext {
     [
       LuaModuleFunction(
         "xs", "progress", "(title: string, total?: integer, unit?: string): Progress",
-        "Long work that is shown as it goes on: a bar on a terminal, or what --progress says. The "
-          + "total is in octets, or in what `unit` names. Functions that take long are shown anyway; "
+        "Long work that is shown as it continues: a bar on a terminal, or what --progress says. The "
+          + "total is in bytes, or in what `unit` names. Functions that take long are shown anyway; "
           + "those with an option `progress` are called by its title.",
         example: "local p <close> = xs.progress(\"counting\", #img, \"records\")"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let total = frame.isMissing(2) ? nil : UInt64(try frame.integer(2, in: 0...Int64.max))
         let unit = frame.isMissing(3) ? "" : try frame.string(3)
         frame.push(object: LuaProgress(try frame.string(1), of: total, unit: unit))
@@ -102,8 +102,8 @@ extension ShellContext {
 
 /// Runs `body` with the title of the option `progress` in the table at `index`, if it has one.
 func titled<R>(
-  _ frame: LuaFrame, _ index: Int, _ body: () throws(LuaError) -> R
-) throws(LuaError) -> R {
+  _ frame: LuaFrame, _ index: Int, _ body: () throws -> R
+) throws -> R {
   var title = ""
   if frame.type(index) == .table {
     if frame.pushField(index, "progress") != .none, !frame.isMissing(-1) {

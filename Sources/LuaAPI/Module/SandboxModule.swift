@@ -9,11 +9,11 @@ internal import Terminal
 package enum SandboxModule {
   /// The sandbox of a policy.
   static let setup = SandboxSetup(
-    bind: { state, modules throws(LuaError) in try bind(state, modules) },
+    bind: { state, modules in try bind(state, modules) },
     setLog: { state, sink in setLog(state, sink) })
 
   /// Binds it to the state of a sandbox, on its thread. `modules`: texts that `require` finds.
-  package static func bind(_ state: LuaState, _ modules: [String: [UInt8]]) throws(LuaError) {
+  package static func bind(_ state: LuaState, _ modules: [String: [UInt8]]) throws {
     let shell = ShellContext(sandbox: state)
     state.register(LuaStats.table)
     shell.bindSandbox()
@@ -26,7 +26,7 @@ package enum SandboxModule {
       shell.log(.info, line)
       return 0
     }
-    state.setGlobal(function: "require") { frame throws(LuaError) in
+    state.setGlobal(function: "require") { frame in
       let name = try frame.string(1)
       if frame.pushLoaded(name) != .nil, name == "xensave" || modules[name] != nil { return 1 }
       guard let text = modules[name] else {
@@ -65,7 +65,7 @@ extension PolicyRecipe {
   package func make(
     deadline: UInt64 = LuaPolicy.defaultDeadline, wallTime: ((UInt64) -> Double)? = nil,
     log: @escaping (LogLevel, String) -> Void
-  ) throws(LuaError) -> LuaPolicy {
+  ) throws -> LuaPolicy {
     try make(in: SandboxModule.setup, deadline: deadline, wallTime: wallTime, log: log)
   }
 }

@@ -13,7 +13,7 @@ extension ShellContext {
         "One filter out of several: each sees what the one before it has written, records that it "
           + "inserted too.",
         example: "return xs.chain(strip { \"TOOLSTACK\" }, rename \"web1\")"
-      ) { frame throws(LuaError) in
+      ) { frame in
         guard frame.count > 0 else { throw frame.argumentError(1, "expected a filter") }
         var filters: [LuaReference] = []
         for index in 1...frame.count {
@@ -30,7 +30,7 @@ extension ShellContext {
         "Whether the file that calls it is the script that was started, and not a module that "
           + "`require` loads: a file can then be both.",
         example: "if not xs.is_main() then return M end"
-      ) { frame throws(LuaError) in
+      ) { frame in
         frame.push(try isMain(frame))
         return 1
       },
@@ -38,8 +38,8 @@ extension ShellContext {
         "xs", "glob", "(pattern: string): string[]",
         "The paths that match a pattern of the shell, sorted; folders end in \"/\".",
         example: "for _, path in ipairs(xs.glob \"/var/lib/xen/*.save\") do print(path) end"
-      ) { frame throws(LuaError) in
-        frame.push(LuaValue.list(Surroundings.matches(try frame.string(1)).map { .text($0) }))
+      ) { frame in
+        frame.push(LuaValue.list(FileSystem.matches(try frame.string(1)).map { .text($0) }))
         return 1
       },
       LuaModuleFunction(
@@ -47,14 +47,14 @@ extension ShellContext {
         "Explains a value, or what is called so: a function, class, record type or field. The "
           + "same as help in a session.",
         example: "xs.help \"HVM_PARAMS\""
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         try explainer?.help(self, frame) ?? 0
       },
       LuaModuleFunction(
         "xs", "apropos", "(word: string)",
         "Lists functions, record types and fields whose name or description has the word in it.",
         example: "xs.apropos \"tsc\""
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         try explainer?.apropos(self, frame) ?? 0
       },
     ] + printingFunctions
@@ -67,7 +67,7 @@ extension ShellContext {
         "A value as a session prints it: tables with their entries, records as their fields. "
           + "Options: depth, width, items.",
         example: "print(xs.repr(rec:fields()))"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         var limits = ValueLimits()
         if frame.type(2) == .table {
           for (name, _) in try frame.fieldNames(2) {
@@ -93,7 +93,7 @@ extension ShellContext {
         "Prints rows in columns; numbers stand on the right. Options: header, a row of titles.",
         example:
           "xs.table({ { \"kept\", 14 }, { \"dropped\", 1 } }, { header = { \"what\", \"n\" } })"
-      ) { [unowned self] frame throws(LuaError) in
+      ) { [unowned self] frame in
         try self.write(try columns(frame))
         return 0
       },
@@ -101,7 +101,7 @@ extension ShellContext {
         "xs", "sorted", "(t: table): fun(): any, any",
         "Iterates over a table in the order of its keys: numbers, then names.",
         example: "for name, value in xs.sorted(params) do print(name, value) end"
-      ) { frame throws(LuaError) in
+      ) { frame in
         guard frame.type(1) == .table else { throw frame.argumentError(1, "expected a table") }
         var keys: [LuaFrame.Key] = []
         frame.forEachEntry(1) { key in
@@ -136,7 +136,7 @@ extension LuaFrame.Key {
   package var value: LuaValue {
     switch self {
     case .integer(let number): .integer(number)
-    case .name(let octets): .string(octets)
+    case .name(let bytes): .string(bytes)
     case .boolean(let flag): .boolean(flag)
     case .other: .none
     }
@@ -161,7 +161,7 @@ extension LuaFrame.Key {
 }
 
 /// Whether the chunk that called the function of `frame` is the script: arg[0].
-private func isMain(_ frame: LuaFrame) throws(LuaError) -> Bool {
+private func isMain(_ frame: LuaFrame) throws -> Bool {
   let base = frame.count
   defer { frame.pop(frame.count - base) }
   frame.pushGlobal("arg")
@@ -180,10 +180,10 @@ private func isMain(_ frame: LuaFrame) throws(LuaError) -> Bool {
 }
 
 /// Rows as columns.
-private func columns(_ frame: LuaFrame) throws(LuaError) -> String {
+private func columns(_ frame: LuaFrame) throws -> String {
   guard frame.type(1) == .table else { throw frame.argumentError(1, "expected a table of rows") }
   var rows: [[(text: String, isNumber: Bool)]] = []
-  func add(_ index: Int) throws(LuaError) {
+  func add(_ index: Int) throws {
     var row: [(text: String, isNumber: Bool)] = []
     for position in 1..<(try listCount(frame, index)) + 1 {
       frame.pushElement(index, position)

@@ -23,7 +23,7 @@ package struct ScriptOption {
     "name", "type", "help", "short", "placeholder", "choices", "default", "required",
   ]
 
-  package init(_ value: LuaValue) throws(LuaError) {
+  package init(_ value: LuaValue) throws {
     guard case .table(let fields) = value else {
       throw LuaError(
         "options: expected a list of tables such as { name = \"json\", help = \"...\" }")
@@ -63,7 +63,7 @@ package struct ScriptOption {
   }
 
   /// The value that a word of the command line means.
-  package func value(_ word: String) throws(LuaError) -> LuaValue {
+  package func value(_ word: String) throws -> LuaValue {
     func wrong(_ expected: String) -> LuaError {
       LuaError("--\(name): expected \(expected), got '\(word)'", code: "usage")
     }
@@ -105,7 +105,7 @@ struct ScriptOptionParser {
   private(set) var rest: [String] = []
   private(set) var wantsHelp = false
 
-  init(_ options: [ScriptOption], _ words: [String]) throws(LuaError) {
+  init(_ options: [ScriptOption], _ words: [String]) throws {
     self.options = options
     var words = words[...]
     while let word = words.popFirst() {
@@ -133,7 +133,7 @@ struct ScriptOptionParser {
     }
   }
 
-  private mutating func take(_ word: String, _ words: inout ArraySlice<String>) throws(LuaError) {
+  private mutating func take(_ word: String, _ words: inout ArraySlice<String>) throws {
     let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
     let given = String(parts[0])
     guard let option = options.first(where: { given == "--\($0.name)" || given == "-\($0.short)" })

@@ -38,12 +38,12 @@ package final class ShellContext {
   /// The script's file, or "".
   package var scriptPath = ""
   /// --color.
-  package var colour = ColourChoice.auto
+  package var color = ColorChoice.auto
   /// The Lua that made the names which a session begins with.
   package var sessionNames: [String] = []
 
   /// A context whose scripts SIGINT stops.
-  package init(_ explainer: any ValueExplainer) throws(LuaError) {
+  package init(_ explainer: any ValueExplainer) throws {
     self.explainer = explainer
     state = try LuaState()
     state.makeActive()
@@ -59,7 +59,7 @@ package final class ShellContext {
   }
 
   /// Whether standard output gets colours.
-  package var usesColour: Bool { colour.isEnabled(descriptor: 1) }
+  package var usesColor: Bool { color.isEnabled(descriptor: 1) }
 
   /// An error's traceback without the parts that are not the script's; nil where nothing is left. A
   /// message that a script raised without its own position (level 0) is for the user: it has none.
@@ -79,17 +79,18 @@ package final class ShellContext {
   }
 
   /// Writes a script's output.
-  package func write(_ text: String) throws(LuaError) {
+  package func write(_ text: String) throws {
     if printsToStandardError { return writeError(text) }
     do { try writeOut(text) } catch {
-      throw LuaError(error.message, code: error.exitCode == ExitCode.brokenPipe ? "epipe" : "eio")
+      let error = XensaveError(error)
+      throw LuaError(error.description, code: error.code == .brokenPipe ? error.word : "eio")
     }
   }
 
   /// Runs our own Lua, with arguments.
   package func run(
     _ text: String, named name: String, _ arguments: [String]
-  ) throws(LuaError) {
+  ) throws {
     try state.load(Array(text.utf8), name: name)
     for argument in arguments { state.frame.push(argument) }
     try state.call(arguments.count)

@@ -14,7 +14,7 @@ package protocol ValueExplainer {
   /// The value at `index` as a session prints it.
   func text(_ frame: LuaFrame, _ index: Int, _ limits: ValueLimits) -> String
   /// `help(...)`, with its arguments in `frame`.
-  func help(_ shell: ShellContext, _ frame: LuaFrame) throws(LuaError) -> Int32
+  func help(_ shell: ShellContext, _ frame: LuaFrame) throws -> Int32
   /// `apropos(word)`, with its argument in `frame`.
-  func apropos(_ shell: ShellContext, _ frame: LuaFrame) throws(LuaError) -> Int32
+  func apropos(_ shell: ShellContext, _ frame: LuaFrame) throws -> Int32
 }

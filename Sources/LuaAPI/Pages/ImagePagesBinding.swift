@@ -1,5 +1,6 @@
 // An image by its pages: counting, selecting, searching, looking at them.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import LuaRuntime
@@ -16,10 +17,10 @@ extension LuaImage {
         "The pages that a selector is true of, as a restore would see them: the last occurrence of "
           + "each. One native pass.",
         example: "local zeros = img:select(xs.pages.zero)"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let program = try LuaSelector.at(frame, 2).program
         let pages = try image.pages()
-        let set = try paging { () throws(PagesError) in try pages.select(program) }
+        let set = try pages.select(program)
         frame.push(object: LuaPageSet(set))
         return 1
       },
@@ -28,12 +29,12 @@ extension LuaImage {
         "How many pages a selector is true of (all without one); with a table of selectors by name, a "
           + "table of numbers by the same names. One native pass for all.",
         example: "local n = img:count { data = xs.pages.has_data, zero = xs.pages.zero }"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let pages = try image.pages()
         guard frame.type(2) == .table else {
           let selector = frame.isMissing(2) ? try LuaSelector(.any) : try LuaSelector.at(frame, 2)
           frame.push(
-            try paging { () throws(PagesError) in try pages.count([selector.program])[0] })
+            try pages.count([selector.program])[0])
           return 1
         }
         let names = try frame.fieldNames(2).map(\.name)
@@ -46,7 +47,7 @@ extension LuaImage {
           }
           programs.append(selector.program)
         }
-        let counts = try paging { () throws(PagesError) in try pages.count(programs) }
+        let counts = try pages.count(programs)
         frame.push(LuaValue.table(zip(names, counts).map { ($0, .unsigned($1)) }))
         return 1
       },
@@ -55,17 +56,17 @@ extension LuaImage {
         "Iterates over the selected pages that have contents, ascending: pfn and a view, which is valid "
           + "until the loop has gone 64 pages further. Cannot be written.",
         example: "for pfn, view in img:each(xs.pages.pfn(0, 0xff)) do print(pfn, view:u8(0)) end"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let selector = frame.isMissing(2) ? try LuaSelector(.any) : try LuaSelector.at(frame, 2)
         try image.pushPageLoop(frame, selector.program)
         return 1
       },
       .method(
         "dedupe", "(options?: table): Duplicates",
-        "Finds pages with the same contents; every match is compared octet by octet. Options: with (a "
-          + "list of further images to count in). 64 to 128 octets of memory a distinct page.",
+        "Finds pages with the same contents; every match is compared byte by byte. Options: with (a "
+          + "list of further images to count in). 64 to 128 bytes of memory a distinct page.",
         example: "print(img:dedupe().distinct)"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         frame.push(object: try LuaDuplicates(image, frame))
         return 1
       },
@@ -75,11 +76,11 @@ extension LuaImage {
           + "kind (\"contents\", \"type\", \"only_in_first\", \"only_in_second\"), and types where "
           + "these differ.",
         example: "for d in a:diff_pages(b) do print(xs.hex(d.first), d.count, d.kind) end"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let other = try frame.object(2, as: LuaImage.self)
         var walk = PageDifferences(try image.pages(), try other.pages())
-        frame.push(function: "diff_pages") { frame throws(LuaError) in
-          guard let next = try paging({ () throws(PagesError) in try walk.next() }) else {
+        frame.push(function: "diff_pages") { frame in
+          guard let next = try walk.next() else {
             frame.pushNil()
             return 1
           }
@@ -106,7 +107,7 @@ extension LuaImage {
           + "in the stream, from 1; see history). Nil and an error where the image has no such "
           + "contents.",
         example: "print(img:page(0x10):hexdump())"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let pfn = UInt64(bitPattern: try frame.integer(2))
         var version: Int?
         if !frame.isMissing(3) {
@@ -122,16 +123,16 @@ extension LuaImage {
             frame.pop()
           }
         }
-        let octets: [UInt8]
-        do throws(PagesError) {
-          octets =
+        let bytes: [UInt8]
+        do {
+          bytes =
             if let version {
               try image.contents(of: pfn, version: version)
             } else {
               try image.asPages().contents(of: pfn)
             }
-        } catch { return frame.fail(LuaFailure(error)) }
-        frame.push(viewOfCopy: octets, address: pfn << 12, reason: readOnly)
+        } catch { return try frame.fail(error) }
+        frame.push(viewOfCopy: bytes, address: pfn << 12, reason: readOnly)
         return 1
       },
       .method(
@@ -139,9 +140,9 @@ extension LuaImage {
         "Every occurrence of a page in the stream, as a list: type, offset (of its contents in the "
           + "file), round, checkpoint, and last (whether a restore ends up with it).",
         example: "for n, h in ipairs(img:history(0x10)) do print(n, h.type, h.round) end"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let pfn = UInt64(bitPattern: try frame.integer(2))
-        let index = try paging { () throws(PagesError) in try image.historyIndex() }
+        let index = try image.historyIndex()
         let values = index.history(of: pfn).map { occurrence -> LuaValue in
           .table([
             ("type", .text(occurrence.type.name)), ("round", .integer(Int64(occurrence.round))),
@@ -155,44 +156,38 @@ extension LuaImage {
       },
       .method(
         "search", "(text: string, options?: table): table",
-        "Where octets stand in the guest's physical memory: a list of addresses (at most limit, 1000), "
-          + "and in count how many there are. Options: encoding (\"octets\", \"utf16\" for "
+        "Where bytes stand in the guest's physical memory: a list of addresses (at most limit, 1000), "
+          + "and in count how many there are. Options: encoding (\"bytes\", \"utf16\" for "
           + "UTF-8 text as Windows keeps it, or \"regex\" for a POSIX extended regular expression), "
           + "where (a selector), limit.",
         example: "for _, address in ipairs(img:search \"root:\") do print(xs.hex(address)) end"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let options = try SearchOptions(frame, 3)
         let pattern = try options.pattern(try frame.bytes(2))
         let pages = try image.pages()
-        let found = try paging { () throws(PagesError) in
-          let set = try options.program.map { program throws(PagesError) in
-            try pages.select(program)
-          }
-          return try pages.search(pattern, limit: options.limit, in: set)
-        }
+        let set = try options.program.map { program in try pages.select(program) }
+        let found = try pages.search(pattern, limit: options.limit, in: set)
         frame.push(found)
         return 1
       },
       .method(
         "entropy", "(selector?: Selector|PageSet|string): table",
-        "The entropy of the selected pages that have contents, in bits an octet: count, mean, least, "
+        "The entropy of the selected pages that have contents, in bits a byte: count, mean, least, "
           + "most, and histogram (nine numbers: how many pages have 0 to 1 bits, 1 to 2, ... and "
           + "8).",
         example: "print(img:entropy(xs.pages.has_data).mean)"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let program = frame.isMissing(2) ? nil : try LuaSelector.at(frame, 2).program
         let pages = try image.pages()
         var (count, sum, least, most) = (0, 0.0, 8.0, 0.0)
         var bins = [Int64](repeating: 0, count: 9)
-        try paging { () throws(PagesError) in
-          let set = try program.map { program throws(PagesError) in try pages.select(program) }
-          try pages.forEachEntropy(in: set) { _, bits in
-            count += 1
-            sum += bits
-            least = min(least, bits)
-            most = max(most, bits)
-            bins[Int(bits)] += 1
-          }
+        let set = try program.map { program in try pages.select(program) }
+        try pages.forEachEntropy(in: set) { _, bits in
+          count += 1
+          sum += bits
+          least = min(least, bits)
+          most = max(most, bits)
+          bins[Int(bits)] += 1
         }
         frame.push(
           LuaValue.table([
@@ -210,20 +205,20 @@ extension LuaImage {
   static let readOnly = "it is a copy of what is in the image (edit pages in a filter)"
 
   /// `pages()` for who returns what goes wrong.
-  func asPages() throws(PagesError) -> PageImage {
-    do { return try pages() } catch { throw PagesError(.usage, error.message) }
+  func asPages() throws -> PageImage {
+    do { return try pages() } catch { throw XensaveError(.usage, LuaError(raising: error).message) }
   }
 
   /// The contents of one occurrence of a page.
-  fileprivate func contents(of pfn: UInt64, version: Int) throws(PagesError) -> [UInt8] {
+  fileprivate func contents(of pfn: UInt64, version: Int) throws -> [UInt8] {
     let all = try historyIndex().history(of: pfn)
     guard version <= all.count else {
-      throw PagesError(
+      throw XensaveError(
         .notFound,
         "\(path): page \(pfn.hex()) is \(all.count) times in the stream, not \(version)")
     }
     guard let offset = all[version - 1].offset else {
-      throw PagesError(
+      throw XensaveError(
         .notFound,
         "\(path): occurrence \(version) of page \(pfn.hex()) is \(all[version - 1].type.name): it has "
           + "no contents")
@@ -234,21 +229,21 @@ extension LuaImage {
   /// Pushes a loop over the selected pages, a batch of 64 at a time.
   fileprivate func pushPageLoop(
     _ frame: LuaFrame, _ program: SelectorProgram
-  ) throws(LuaError) {
+  ) throws {
     var walk = PageWalk(try pages(), program)
     let memory = LuaMemory(frame)
-    memory.pushLoop(frame, reasons: [LuaImage.readOnly]) { () throws(LuaError) in
-      guard let piece = try paging({ () throws(PagesError) in try walk.next() }) else {
+    memory.pushLoop(frame, reasons: [LuaImage.readOnly]) {
+      guard let chunk = try walk.next() else {
         memory.end()
         return nil
       }
-      // Safety: the walk's arena keeps its octets in their place until its next piece, and `lend`
+      // Safety: the walk's arena keeps its bytes in their place until its next chunk, and `lend`
       // ends the views of the one before.
-      unsafe memory.lend(piece.arena.pointer(), piece.byteCount, owner: piece.arena)
+      unsafe memory.lend(chunk.arena.pointer(), chunk.byteCount, owner: chunk.arena)
       return (
-        piece.pages.count,
+        chunk.pages.count,
         { number in
-          let page = piece.pages[number]
+          let page = chunk.pages[number]
           return LuaMemory.Item(
             key: page.pfn, address: page.pfn << 12,
             range: page.offset..<page.offset + pageByteCount, reason: 1)

@@ -10,17 +10,17 @@ extension LuaImage {
     [
       .method(
         "physical", "(address: integer, count: integer): PageView?, Error?",
-        "Octets of the guest's memory by their physical address, at most 64 MiB. Nil and an error "
+        "Bytes of the guest's memory by their physical address, at most 64 MiB. Nil and an error "
           + "where the image does not have them.",
         example: "print(img:physical(0x1000, 64):hexdump())"
-      ) { image, frame throws(LuaError) in
+      ) { image, frame in
         let address = UInt64(bitPattern: try frame.integer(2))
         let count = try frame.integer(3, in: 1...Int64(GuestMemory.readLimit))
-        let octets: [UInt8]
-        do throws(PagesError) {
-          octets = try image.memory().physical(address, count)
-        } catch { return frame.fail(LuaFailure(error)) }
-        frame.push(viewOfCopy: octets, address: address, reason: LuaImage.readOnly)
+        let bytes: [UInt8]
+        do {
+          bytes = try image.memory().physical(address, count)
+        } catch { return try frame.fail(error) }
+        frame.push(viewOfCopy: bytes, address: address, reason: LuaImage.readOnly)
         return 1
       }
     ]
@@ -32,31 +32,31 @@ extension LuaVCPU {
     [
       .method(
         "virtual", "(address: integer, count: integer): PageView?, Error?",
-        "Octets of memory by the address that the vCPU uses: its page tables are walked (4-level, "
+        "Bytes of memory by the address that the vCPU uses: its page tables are walked (4-level, "
           + "5-level, PAE and 32-bit, with large pages). Nil and an error where nothing is mapped.",
         example: "print(img.vcpu[0]:virtual(img.vcpu[0].rip, 16):hexdump())"
-      ) { vcpu, frame throws(LuaError) in
+      ) { vcpu, frame in
         let address = UInt64(bitPattern: try frame.integer(2))
         let count = try frame.integer(3, in: 1...Int64(GuestMemory.readLimit))
-        let octets: [UInt8]
-        do throws(PagesError) {
-          octets = try vcpu.memory().virtual(vcpu.id, address, count)
-        } catch { return frame.fail(LuaFailure(error)) }
-        frame.push(viewOfCopy: octets, address: address, reason: LuaImage.readOnly)
+        let bytes: [UInt8]
+        do {
+          bytes = try vcpu.memory().virtual(vcpu.id, address, count)
+        } catch { return try frame.fail(error) }
+        frame.push(viewOfCopy: bytes, address: address, reason: LuaImage.readOnly)
         return 1
       },
       .method(
         "translate", "(address: integer): table?, Error?",
-        "Where a virtual address is: physical, page_size (octets of the page that maps it), writable "
+        "Where a virtual address is: physical, page_size (bytes of the page that maps it), writable "
           + "and user. Nil and an error where nothing is mapped.",
         example: "print(xs.hex(img.vcpu[0]:translate(img.vcpu[0].rip).physical))"
-      ) { vcpu, frame throws(LuaError) in
+      ) { vcpu, frame in
         let address = UInt64(bitPattern: try frame.integer(2))
         let found: GuestMemory.Translation
-        do throws(PagesError) {
+        do {
           let memory = try vcpu.memory()
           found = try memory.translate(memory.vcpu(vcpu.id), address)
-        } catch { return frame.fail(LuaFailure(error)) }
+        } catch { return try frame.fail(error) }
         frame.push(
           LuaValue.table([
             ("physical", .unsigned(found.physical)), ("page_size", .unsigned(found.pageByteCount)),
@@ -67,14 +67,12 @@ extension LuaVCPU {
       .method(
         "mappings", "(limit?: integer): fun(): table?",
         "Iterates over what the vCPU's page tables map, ascending: address, physical and count of "
-          + "octets; at most limit (65,536) of them.",
+          + "bytes; at most limit (65,536) of them.",
         example: "for m in img.vcpu[0]:mappings() do print(xs.hex(m.address), m.count) end"
-      ) { vcpu, frame throws(LuaError) in
+      ) { vcpu, frame in
         let limit = frame.isMissing(2) ? 65536 : try frame.integer(2, in: 1...(1 << 20))
-        let all = try paging { () throws(PagesError) in
-          let memory = try vcpu.memory()
-          return memory.mappings(try memory.vcpu(vcpu.id), limit: limit).mappings
-        }
+        let memory = try vcpu.memory()
+        let all = memory.mappings(try memory.vcpu(vcpu.id), limit: limit).mappings
         var next = 0
         frame.push(function: "mappings") { frame in
           guard next < all.count else {
@@ -94,18 +92,16 @@ extension LuaVCPU {
       },
       .method(
         "search", "(text: string, options?: table): table",
-        "Where octets stand in what the vCPU's page tables map: as img:search, with virtual addresses. "
+        "Where bytes stand in what the vCPU's page tables map: as img:search, with virtual addresses. "
           + "Options: encoding, limit, first and last (addresses between which to look). Its field "
           + "complete is false where the page tables map too much to look at all of it.",
         example: "print(#img.vcpu[0]:search(\"root:\"))"
-      ) { vcpu, frame throws(LuaError) in
+      ) { vcpu, frame in
         let options = try SearchOptions(frame, 3, isVirtual: true)
         let pattern = try options.pattern(try frame.bytes(2))
-        let (found, isComplete) = try paging { () throws(PagesError) in
-          let memory = try vcpu.memory()
-          return try memory.search(
-            memory.vcpu(vcpu.id), pattern, limit: options.limit, in: options.range)
-        }
+        let memory = try vcpu.memory()
+        let (found, isComplete) = try memory.search(
+          memory.vcpu(vcpu.id), pattern, limit: options.limit, in: options.range)
         frame.push(found)
         frame.push(isComplete)
         frame.setField("complete")

@@ -16,16 +16,14 @@ package final class PageColumn {
     self.isType = isType
   }
 
-  /// Changes entry `position` (from 0): as an edit of a filter's record, else in the record's head.
-  private func set(_ entry: PageEntry, _ position: Int) throws(LuaError) {
+  /// Changes entry `position` (from 0): as an edit of a filter's record, else in the record's header.
+  private func set(_ entry: PageEntry, _ position: Int) throws {
     if record.pages.guards != nil {
       let edits = try record.pages.editing(record.editable)
-      return try paging { () throws(PagesError) in
-        if isType {
-          try edits.retype(position, to: entry.type)
-        } else {
-          try edits.renumber(position, to: entry.pfn)
-        }
+      if isType {
+        try edits.retype(position, to: entry.type)
+      } else {
+        try edits.renumber(position, to: entry.pfn)
       }
     }
     let old = record.record.pageEntry(position)
@@ -43,7 +41,7 @@ package final class PageColumn {
     var table = LuaClass<PageColumn>(
       "PageColumn",
       "The page numbers (batch.pfn) or page types (batch.pftype) of PAGE_DATA, from 1.", [])
-    table.index = { column, frame throws(LuaError) in
+    table.index = { column, frame in
       guard frame.type(2) == .number else {
         throw LuaError("expected a number from 1 to \(column.record.pageCount ?? 0)")
       }
@@ -57,7 +55,7 @@ package final class PageColumn {
       if column.isType { frame.push(entry.type.name) } else { frame.push(entry.pfn) }
       return 1
     }
-    table.newIndex = { column, frame throws(LuaError) in
+    table.newIndex = { column, frame in
       try column.record.checkValid()
       let count = column.record.pageCount ?? 0
       let position = try frame.integer(2, in: 1...Int64(max(count, 1))) - 1

@@ -26,7 +26,7 @@ final class LuaPageSet {
         + "is expected, a set may stand.",
       [
         .method("has", "(pfn: integer): boolean", "Whether a page is in it.") {
-          set, frame throws(LuaError) in
+          set, frame in
           let pfn = try frame.integer(2)
           frame.push(pfn >= 0 && set.set.contains(UInt64(pfn)))
           return 1
@@ -93,10 +93,10 @@ final class LuaPageSet {
         .method(
           "save", "(path: string): string?, Error?",
           "Writes a file of lines \"0x100\" or \"0x100..0x1ff\", which P.load reads. Gives the path."
-        ) { set, frame throws(LuaError) in
+        ) { set, frame in
           let path = try frame.string(2)
-          do throws(PagesError) { try set.set.save(to: path) } catch {
-            return frame.fail(LuaFailure(error))
+          do { try set.set.save(to: path) } catch {
+            return try frame.fail(error)
           }
           frame.push(path)
           return 1
@@ -115,7 +115,7 @@ final class LuaPageSet {
       ("__sub", operation("__sub") { a, b in a.subtracting(b) }),
       (
         "__bnot",
-        { frame throws(LuaError) in
+        { frame in
           let set = try frame.object(1, as: LuaPageSet.self)
           frame.push(
             object: LuaPageSet(PageSet(0..<PageSet.limit).subtracting(set.set)))
@@ -130,7 +130,7 @@ final class LuaPageSet {
   private static func operation(
     _ name: String, _ join: @escaping (PageSet, PageSet) -> PageSet
   ) -> LuaFunction {
-    { frame throws(LuaError) in
+    { frame in
       if let a: LuaPageSet = frame.objectIfAny(1), let b: LuaPageSet = frame.objectIfAny(2) {
         frame.push(object: LuaPageSet(join(a.set, b.set)))
         return 1
@@ -152,7 +152,7 @@ extension ShellContext {
         "A set: of one page, of those from first to last, of a list of numbers, or of a text of lines "
           + "as set:save writes them. Without arguments it is empty.",
         example: "P.set(0x100, 0x1ff) | P.set { 0x300, 0x302 }"
-      ) { frame throws(LuaError) in
+      ) { frame in
         if frame.isMissing(1) {
           frame.push(object: LuaPageSet(PageSet()))
         } else if frame.type(1) == .number {
@@ -166,11 +166,11 @@ extension ShellContext {
         "xs.pages", "load", "(path: string): PageSet?, Error?",
         "Reads a set from a file that set:save or a person wrote.",
         example: "local free = assert(P.load \"free-pages.txt\")"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let path = try frame.string(1)
         let set: PageSet
-        do throws(PagesError) { set = try PageSet(loading: path) } catch {
-          return frame.fail(LuaFailure(error))
+        do { set = try PageSet(loading: path) } catch {
+          return try frame.fail(error)
         }
         frame.push(object: LuaPageSet(set))
         return 1
@@ -180,10 +180,10 @@ extension ShellContext {
 }
 
 /// The set at `index`: a PageSet, a list of pfns, or text.
-func pageSet(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> PageSet {
+func pageSet(_ frame: LuaFrame, _ index: Int) throws -> PageSet {
   if let set: LuaPageSet = frame.objectIfAny(index) { return set.set }
   if frame.type(index) == .string, let text = frame.stringIfAny(index) {
-    return try paging { () throws(PagesError) in try PageSet(text: text) }
+    return try PageSet(text: text)
   }
   guard frame.type(index) == .table else {
     throw frame.argumentError(index, "expected a PageSet or a list of pfns")

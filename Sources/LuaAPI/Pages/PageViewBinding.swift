@@ -9,21 +9,21 @@ internal import Reports
 extension ShellContext {
   func bindPageViews() {
     state.registerViews(
-      "Octets of a page or of the guest's memory, without a copy. Offsets count from 0. A view of a "
+      "Bytes of a page or of the guest's memory, without a copy. Offsets count from 0. A view of a "
         + "record's page is valid until the next record; in a filter it may be written to, where the "
         + "page may change.",
       [
-        LuaViewMethod("address", "(): integer", "The guest's address of the first octet.") {
+        LuaViewMethod("address", "(): integer", "The guest's address of the first byte.") {
           _, address, frame in
           frame.push(address)
           return 1
         },
         LuaViewMethod(
           "hexdump", "(options?: table): string",
-          "Lines of addresses, hexadecimal octets and text. Options: width (octets a line, 16), base "
-            + "(the address of the first octet; the guest's).",
+          "Lines of addresses, hexadecimal bytes and text. Options: width (bytes a line, 16), base "
+            + "(the address of the first byte; the guest's).",
           example: "print(view:sub(0, 64):hexdump())"
-        ) { bytes, address, frame throws(LuaError) in
+        ) { bytes, address, frame in
           var base = address
           var width = 16
           if !frame.isMissing(2) {
@@ -43,28 +43,28 @@ extension ShellContext {
             }
           }
           guard bytes.byteCount <= 1 << 20 else {
-            throw LuaError("hexdump: at most 1 MiB, got \(bytes.byteCount) octets")
+            throw LuaError("hexdump: at most 1 MiB, got \(bytes.byteCount) bytes")
           }
-          frame.push(hexdump(octets(bytes), base: base, width: width))
+          frame.push(hexdump(array(bytes), base: base, width: width))
           return 1
         },
         LuaViewMethod(
           "hash", "(): integer",
-          "A hash of a page's 4096 octets, as P.hash_in takes it. Not cryptographic."
-        ) { bytes, _, frame throws(LuaError) in
+          "A hash of a page's 4096 bytes, as P.hash_in takes it. Not cryptographic."
+        ) { bytes, _, frame in
           guard bytes.byteCount == pageByteCount else {
-            throw LuaError("hash: expected a whole page, got \(bytes.byteCount) octets")
+            throw LuaError("hash: expected a whole page, got \(bytes.byteCount) bytes")
           }
           frame.push(PageLoops.hash(bytes, at: 0))
           return 1
         },
         LuaViewMethod(
           "entropy", "(): number",
-          "Bits of entropy an octet of a whole page: 0 of one value only, near 8 of what is compressed "
+          "Bits of entropy a byte of a whole page: 0 of one value only, near 8 of what is compressed "
             + "or encrypted."
-        ) { bytes, _, frame throws(LuaError) in
+        ) { bytes, _, frame in
           guard bytes.byteCount == pageByteCount else {
-            throw LuaError("entropy: expected a whole page, got \(bytes.byteCount) octets")
+            throw LuaError("entropy: expected a whole page, got \(bytes.byteCount) bytes")
           }
           frame.push(Entropy().bits(bytes, at: 0))
           return 1
@@ -73,6 +73,6 @@ extension ShellContext {
   }
 }
 
-private func octets(_ bytes: RawSpan) -> [UInt8] {
+private func array(_ bytes: RawSpan) -> [UInt8] {
   (0..<bytes.byteCount).map { bytes.load($0, as: UInt8.self) }
 }

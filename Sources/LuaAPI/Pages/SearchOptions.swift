@@ -1,5 +1,6 @@
 // Searches and duplicates: what scripts say, and what they get.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import LuaRuntime
@@ -11,12 +12,12 @@ struct SearchOptions {
   var program: SelectorProgram?
   /// Addresses to look between.
   var range: ClosedRange<UInt64>?
-  private var encoding = Encoding.octets
+  private var encoding = Encoding.bytes
 
-  private enum Encoding: String { case octets, utf16, regex }
+  private enum Encoding: String { case bytes = "octets", utf16, regex }
 
   /// Those at `index`. With `isVirtual` they choose addresses, else pages.
-  init(_ frame: LuaFrame, _ index: Int, isVirtual: Bool = false) throws(LuaError) {
+  init(_ frame: LuaFrame, _ index: Int, isVirtual: Bool = false) throws {
     if frame.isMissing(index) { return }
     guard frame.type(index) == .table else {
       throw frame.argumentError(index, "expected a table of options")
@@ -36,7 +37,7 @@ struct SearchOptions {
       default:
         guard let found = Encoding(rawValue: frame.text(-1)) else {
           throw LuaError(
-            "encoding: expected \"octets\", \"utf16\" or \"regex\", got \"\(frame.text(-1))\"")
+            "encoding: expected \"bytes\", \"utf16\" or \"regex\", got \"\(frame.text(-1))\"")
         }
         encoding = found
       }
@@ -48,17 +49,15 @@ struct SearchOptions {
   }
 
   /// What to look for.
-  func pattern(_ text: [UInt8]) throws(LuaError) -> SearchPattern {
-    try paging { () throws(PagesError) in
-      switch encoding {
-      case .octets: return try SearchPattern(octets: text)
-      case .regex: return try SearchPattern(expression: text)
-      case .utf16:
-        guard let text = String(validating: text, as: UTF8.self) else {
-          throw PagesError(.usage, "utf16: expected text in UTF-8")
-        }
-        return try SearchPattern(octets: SearchText.utf16(text))
+  func pattern(_ text: [UInt8]) throws -> SearchPattern {
+    switch encoding {
+    case .bytes: return try SearchPattern(bytes: text)
+    case .regex: return try SearchPattern(expression: text)
+    case .utf16:
+      guard let text = String(validating: text, as: UTF8.self) else {
+        throw XensaveError(.usage, "utf16: expected text in UTF-8")
       }
+      return try SearchPattern(bytes: SearchText.utf16(text))
     }
   }
 }
@@ -77,7 +76,7 @@ final class LuaDuplicates {
   let found = PageDuplicates()
   private let images: [LuaImage]
 
-  init(_ image: LuaImage, _ frame: LuaFrame) throws(LuaError) {
+  init(_ image: LuaImage, _ frame: LuaFrame) throws {
     var images = [image]
     if !frame.isMissing(2) {
       guard frame.type(2) == .table else {
@@ -110,7 +109,7 @@ final class LuaDuplicates {
     self.images = images
     for image in images {
       let pages = try image.pages()
-      try paging { () throws(PagesError) in try found.add(pages) }
+      try found.add(pages)
     }
   }
 
@@ -133,7 +132,7 @@ final class LuaDuplicates {
           "The contents that most pages have (10 of them), most first, as a list: count, first_pfn, "
             + "zero, and image (its number, where further images were counted in).",
           example: "for _, d in ipairs(img:dedupe():top(3)) do print(d.count, d.first_pfn) end"
-        ) { object, frame throws(LuaError) in
+        ) { object, frame in
           let count = frame.isMissing(2) ? 10 : try frame.integer(2, in: 0...100_000)
           frame.push(
             LuaValue.list(

@@ -3,7 +3,7 @@
 internal import Bytes
 internal import Format
 package import LuaRuntime
-package import Pages
+internal import Pages
 
 /// A selector in a script's hands. Immutable; it counts what its runs did.
 final class LuaSelector {
@@ -25,8 +25,8 @@ final class LuaSelector {
   }
 
   /// A single test, or what was parsed.
-  convenience init(_ selector: Selector) throws(LuaError) {
-    let checked = try paging { () throws(PagesError) in try selector.checked() }
+  convenience init(_ selector: Selector) throws {
+    let checked = try selector.checked()
     self.init(
       checked, depth: checked.depth, size: checked.testCount, weight: checked.weight)
   }
@@ -34,7 +34,7 @@ final class LuaSelector {
   /// A selector made of others.
   static func joined(
     _ parts: [LuaSelector], _ join: ([Selector]) -> Selector
-  ) throws(LuaError) -> LuaSelector {
+  ) throws -> LuaSelector {
     let depth = 1 + (parts.map(\.depth).max() ?? 0)
     let size = parts.reduce(0) { $0 + $1.size }
     guard depth < Selector.depthLimit, size <= sizeLimit else {
@@ -47,19 +47,19 @@ final class LuaSelector {
   }
 
   /// The selector at `index`: a selector, a set of pages, or the text form.
-  static func at(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> LuaSelector {
+  static func at(_ frame: LuaFrame, _ index: Int) throws -> LuaSelector {
     guard let found = try ifAny(frame, index) else {
       throw frame.argumentError(index, "expected a Selector, a PageSet or the text of a selector")
     }
     return found
   }
 
-  static func ifAny(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> LuaSelector? {
+  static func ifAny(_ frame: LuaFrame, _ index: Int) throws -> LuaSelector? {
     if let selector: LuaSelector = frame.objectIfAny(index) { return selector }
     if let set: LuaPageSet = frame.objectIfAny(index) { return try LuaSelector(.pfns(set.set)) }
     if frame.type(index) == .string, let text = frame.stringIfAny(index) {
       return try LuaSelector(
-        try paging { () throws(PagesError) in try Selector(parsing: text) })
+        try Selector(parsing: text))
     }
     return nil
   }
@@ -88,7 +88,7 @@ final class LuaSelector {
     ) -> (String, LuaFunction) {
       (
         name,
-        { frame throws(LuaError) in
+        { frame in
           guard let a = try ifAny(frame, 1), let b = try ifAny(frame, 2) else {
             throw LuaError(
               "expected selectors or page sets, got \(frame.typeName(1)) and \(frame.typeName(2))")
@@ -102,7 +102,7 @@ final class LuaSelector {
       binary("__band", &), binary("__bor", |), binary("__sub", -),
       (
         "__bnot",
-        { frame throws(LuaError) in
+        { frame in
           frame.push(object: try joined([try at(frame, 1)]) { ~$0[0] })
           return 1
         }
@@ -126,7 +126,7 @@ extension Selector {
     case .not(let a): 64 + a.weight
     case .pfns(let set): 64 + set.ranges.count * MemoryLayout<Range<UInt64>>.stride
     case .hashIn(let set): 64 + set.hashes.count * 8
-    case .contains(let needle): 64 + needle.octets.count
+    case .contains(let needle): 64 + needle.bytes.count
     default: 64
     }
   }
@@ -143,7 +143,7 @@ extension Selector {
 
 extension ShellContext {
   /// Pushes the module and sets it as a field of the table on the top.
-  func bindPages() throws(LuaError) {
+  func bindPages() throws {
     let frame = state.frame
     frame.pushTable()
     state.declareTop(
@@ -172,7 +172,7 @@ extension ShellContext {
         "xs.pages", "pfn", "(first: integer, last?: integer): Selector",
         "The page with this number, or those from the first to the last number.",
         example: "P.pfn(0x100, 0x1ff)"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let range = try pfnRange(frame, 1)
         frame.push(object: try LuaSelector(.pfn(range.lowerBound...range.upperBound - 1)))
         return 1
@@ -180,7 +180,7 @@ extension ShellContext {
       LuaModuleFunction(
         "xs.pages", "pfns", "(set: PageSet|table): Selector",
         "The pages of a set, or of a list of numbers.", example: "P.pfns { 0x10, 0x12 }"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let set = try pageSet(frame, 1)
         frame.push(object: try LuaSelector(.pfns(set)))
         return 1
@@ -189,7 +189,7 @@ extension ShellContext {
         "xs.pages", "type", "(name: string, ...): Selector",
         "Pages of one of these types (\"NOTAB\", \"L1TAB\", ...).",
         example: "P.type(\"L1TAB\", \"L1TAB_PIN\")"
-      ) { frame throws(LuaError) in
+      ) { frame in
         var types: [PageType] = []
         for index in 1...max(1, frame.count) { types.append(try pageType(frame, index)) }
         frame.push(object: try LuaSelector(.type(types)))
@@ -199,7 +199,7 @@ extension ShellContext {
         "xs.pages", "sample", "(share: number, seed?: integer): Selector",
         "A share of all pages from 0 to 1, chosen by their numbers and the seed: always the same ones.",
         example: "P.sample(1 / 64)"
-      ) { frame throws(LuaError) in
+      ) { frame in
         guard frame.type(1) == .number else {
           throw frame.argumentError(1, "expected a share from 0 to 1")
         }
@@ -212,11 +212,11 @@ extension ShellContext {
         "xs.pages", "parse", "(text: string): Selector",
         "The selector of a text, as --where of the command pages takes it. A wrong text raises.",
         example: "P.parse \"pfn in 0x100..0x1ff and not zero\""
-      ) { frame throws(LuaError) in
+      ) { frame in
         let text = try frame.string(1)
         frame.push(
           object: try LuaSelector(
-            try paging { () throws(PagesError) in try Selector(parsing: text) }))
+            try Selector(parsing: text)))
         return 1
       },
     ]
@@ -226,8 +226,8 @@ extension ShellContext {
     [
       LuaModuleFunction(
         "xs.pages", "byte", "(offset: integer, value: integer): Selector",
-        "Pages whose octet at an offset has this value.", example: "P.byte(0, 0x7f)"
-      ) { frame throws(LuaError) in
+        "Pages whose byte at an offset has this value.", example: "P.byte(0, 0x7f)"
+      ) { frame in
         frame.push(
           object: try LuaSelector(
             .byte(
@@ -237,10 +237,10 @@ extension ShellContext {
       },
       LuaModuleFunction(
         "xs.pages", "u64", "(offset: integer, mask: integer, value?: integer): Selector",
-        "Pages whose 8 octets at an offset, little-endian and masked, have this value. With two "
+        "Pages whose 8 bytes at an offset, little-endian and masked, have this value. With two "
           + "arguments the second is the value, and nothing is masked.",
         example: "P.u64(0, 0xffff, 0x457f)"
-      ) { frame throws(LuaError) in
+      ) { frame in
         let second = UInt64(bitPattern: try frame.integer(2))
         let isMasked = !frame.isMissing(3)
         frame.push(
@@ -251,13 +251,13 @@ extension ShellContext {
         return 1
       },
       LuaModuleFunction(
-        "xs.pages", "contains", "(octets: string): Selector",
-        "Pages in which these octets stand, from 1 to 4096 of them.",
+        "xs.pages", "contains", "(bytes: string): Selector",
+        "Pages in which these bytes stand, from 1 to 4096 of them.",
         example: "P.contains \"password=\""
-      ) { frame throws(LuaError) in
-        let octets = try frame.bytes(1)
-        guard let needle = Needle(octets) else {
-          throw LuaError("contains: expected 1 to 4096 octets, got \(octets.count)")
+      ) { frame in
+        let bytes = try frame.bytes(1)
+        guard let needle = Needle(bytes) else {
+          throw LuaError("contains: expected 1 to 4096 bytes, got \(bytes.count)")
         }
         frame.push(object: try LuaSelector(.contains(needle)))
         return 1
@@ -265,12 +265,12 @@ extension ShellContext {
       LuaModuleFunction(
         "xs.pages", "hash_in", "(hashes: table|Image): Selector",
         "Pages whose contents have one of these hashes (view:hash() gives one), or, with an image, "
-          + "those of any of its pages: 8 octets of memory for each.",
+          + "those of any of its pages: 8 bytes of memory for each.",
         example: "img:count(P.hash_in(golden) & ~P.zero)"
-      ) { frame throws(LuaError) in
+      ) { frame in
         if let image: LuaImage = frame.objectIfAny(1) {
           let pages = try image.pages()
-          let hashes = try paging { () throws(PagesError) in try pages.hashes() }
+          let hashes = try pages.hashes()
           frame.push(object: try LuaSelector(.hashIn(hashes)))
           return 1
         }
@@ -287,7 +287,7 @@ extension ShellContext {
 
 /// How many elements a list has. A table with holes may say any length: a list longer than these is a
 /// mistake, and nothing is computed from its length.
-func listCount(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Int {
+func listCount(_ frame: LuaFrame, _ index: Int) throws -> Int {
   guard frame.type(index) == .table else {
     throw LuaError("expected a list, got \(frame.typeName(index))")
   }
@@ -299,7 +299,7 @@ func listCount(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Int {
 }
 
 /// The integers of a list.
-package func integers(_ frame: LuaFrame, _ index: Int, _ what: String) throws(LuaError) -> [Int64] {
+package func integers(_ frame: LuaFrame, _ index: Int, _ what: String) throws -> [Int64] {
   var out: [Int64] = []
   let count = try listCount(frame, index)
   out.reserveCapacity(count)
@@ -314,8 +314,8 @@ package func integers(_ frame: LuaFrame, _ index: Int, _ what: String) throws(Lu
   return out
 }
 
-/// First and last pfn at `index` and behind it, as a range; one pfn where there is no last.
-func pfnRange(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Range<UInt64> {
+/// First and last pfn at `index` and after it, as a range; one pfn where there is no last.
+func pfnRange(_ frame: LuaFrame, _ index: Int) throws -> Range<UInt64> {
   let limit = Int64(PageSet.limit) - 1
   let first = UInt64(try frame.integer(index, in: 0...limit))
   let last =
@@ -327,37 +327,11 @@ func pfnRange(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Range<UInt64>
 }
 
 /// A page type by its name.
-func pageType(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> PageType {
+func pageType(_ frame: LuaFrame, _ index: Int) throws -> PageType {
   let name = try frame.string(index)
   guard let type = PageType(name: name) else {
     throw LuaError(
       "no page type '\(name)'" + didYouMean(name, among: PageType.names.filter { !$0.isEmpty }))
   }
   return type
-}
-
-/// Runs `body`; what cannot be done with pages is raised in the script.
-func paging<R>(_ body: () throws(PagesError) -> R) throws(LuaError) -> R {
-  do { return try body() } catch { throw LuaError(error) }
-}
-
-extension LuaError {
-  /// What the stream lacks keeps its code; what the script did wrong gets the script's place.
-  package init(_ error: PagesError) {
-    if case .stream(let stream) = error.kind {
-      self.init(stream)
-    } else {
-      self.init(error.description)
-    }
-  }
-}
-
-extension LuaFailure {
-  package init(_ error: PagesError) {
-    if case .stream(let stream) = error.kind {
-      self.init(stream)
-    } else {
-      self.init(error.description, code: error.code)
-    }
-  }
 }

@@ -33,7 +33,7 @@ package final class RecordPages {
     edits ?? record.streamer as? PageEdits
   }
 
-  func edits(_ record: EditableRecord) throws(LuaError) -> PageEdits {
+  func edits(_ record: EditableRecord) throws -> PageEdits {
     if let begun = begun(record) { return begun }
     guard record.type == .pageData else {
       throw LuaError("\(record.record.place) has no pages: only PAGE_DATA has")
@@ -42,15 +42,13 @@ package final class RecordPages {
       throw LuaError(
         "a copy of PAGE_DATA holds its pages as a string: edit the record itself, in a filter")
     }
-    let made = try paging { () throws(PagesError) in
-      try PageEdits.of(record, source, guards ?? reading ?? PageGuard())
-    }
+    let made = try PageEdits.of(record, source, guards ?? reading ?? PageGuard())
     edits = made
     return made
   }
 
   /// The same for changing pages: only where what comes of it is written.
-  func editing(_ record: EditableRecord) throws(LuaError) -> PageEdits {
+  func editing(_ record: EditableRecord) throws -> PageEdits {
     let edits = try edits(record)
     guard guards != nil else {
       throw LuaError(
@@ -71,10 +69,10 @@ package final class RecordPages {
   /// Pushes a loop over the selected pages with their contents.
   func pushLoop(
     _ frame: LuaFrame, _ record: EditableRecord, _ program: SelectorProgram
-  ) throws(LuaError) {
+  ) throws {
     if guards == nil, let walk = try walk(record, program) { return pushWalk(frame, walk) }
     let edits = try edits(record)
-    guard let lent = try paging({ () throws(PagesError) in try edits.lend(program) }) else {
+    guard let lent = try edits.lend(program) else {
       return frame.push(function: "each") { frame in
         frame.pushNil()
         return 1
@@ -86,7 +84,7 @@ package final class RecordPages {
     } else {
       memory = LuaMemory(frame)
       self.memory = memory
-      // Safety: the arena keeps its octets in their place until it goes; nothing lets it grow.
+      // Safety: the arena keeps its bytes in their place until it goes; nothing lets it grow.
       unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
     }
     var reasons: [String] = []
@@ -110,31 +108,29 @@ package final class RecordPages {
   /// The pages of a record that is only read, where it is in a file.
   private func walk(
     _ record: EditableRecord, _ program: SelectorProgram
-  ) throws(LuaError) -> RecordWalk? {
+  ) throws -> RecordIterator? {
     if begun(record) == nil, record.isFromStream, record.type == .pageData,
       let source = record.source,
-      let walk = try paging({ () throws(PagesError) in
-        try RecordWalk(whole: record, source, program)
-      })
+      let walk = try RecordIterator(whole: record, source, program)
     {
       return walk
     }
     let edits = try edits(record)
-    return try paging { () throws(PagesError) in try edits.walk(program) }
+    return try edits.walk(program)
   }
 
   /// A loop over a record in a file: what it reads is in memory 64 pages at a time.
-  private func pushWalk(_ frame: LuaFrame, _ walk: RecordWalk) {
+  private func pushWalk(_ frame: LuaFrame, _ walk: RecordIterator) {
     var walk = walk
     let memory = LuaMemory(frame)
     walks.removeAll { $0.memory == nil }
     walks.append(Walk(memory: memory))
-    memory.pushLoop(frame, reasons: [RecordPages.onlyRead]) { () throws(LuaError) in
-      guard let lent = try paging({ () throws(PagesError) in try walk.nextPiece() }) else {
+    memory.pushLoop(frame, reasons: [RecordPages.onlyRead]) {
+      guard let lent = try walk.nextChunk() else {
         memory.end()
         return nil
       }
-      // Safety: the walk's arena keeps its octets in their place until its next piece, and `lend`
+      // Safety: the walk's arena keeps its bytes in their place until its next chunk, and `lend`
       // ends the views of the one before.
       unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
       return (lent.pages.count, { lent.item($0, reason: 1) })
@@ -163,9 +159,9 @@ extension LuaRecord {
 
   private static func edit(
     _ name: String, _ type: String, _ doc: String, example: String,
-    _ body: @escaping (PageEdits, SelectorProgram, LuaFrame) throws(LuaError) -> Int
+    _ body: @escaping (PageEdits, SelectorProgram, LuaFrame) throws -> Int
   ) -> LuaMember<LuaRecord> {
-    .method(name, type, doc, example: example) { record, frame throws(LuaError) in
+    .method(name, type, doc, example: example) { record, frame in
       try record.checkValid()
       let edits = try record.pages.editing(record.editable)
       let selector = try LuaSelector.at(frame, 2)
@@ -181,69 +177,69 @@ extension LuaRecord {
         "select", "(selector: Selector|PageSet|string): PageSet",
         "PAGE_DATA: the pages that a selector is true of, as a set.",
         example: "local set = rec:select(xs.pages.zero)"
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         try record.checkValid()
         let edits = try record.pages.edits(record.editable)
         let program = try LuaSelector.at(frame, 2).program
-        let chosen = try paging { () throws(PagesError) in try edits.select(program) }
+        let chosen = try edits.select(program)
         frame.push(object: LuaPageSet(PageSet(chosen.map { edits.pfn($0) })))
         return 1
       },
       edit(
-        "fill", "(selector: Selector|PageSet|string, octet: integer): integer",
-        "PAGE_DATA, in a filter: fills the selected pages that have contents with an octet, and says "
+        "fill", "(selector: Selector|PageSet|string, byte: integer): integer",
+        "PAGE_DATA, in a filter: fills the selected pages that have contents with a byte, and says "
           + "how many. Page tables and other pages that a PV guest's restore needs raise.",
         example: "rec:fill(xs.pages.pfn(0x100, 0x1ff), 0)"
-      ) { edits, program, frame throws(LuaError) in
-        let octet = UInt8(try frame.integer(3, in: 0...255))
-        return try paging { () throws(PagesError) in try edits.fill(program, with: octet) }
+      ) { edits, program, frame in
+        let byte = UInt8(try frame.integer(3, in: 0...255))
+        return try edits.fill(program, with: byte)
       },
       edit(
         "drop", "(selector: Selector|PageSet|string): integer",
         "PAGE_DATA, in a filter: leaves the selected pages out, and says how many. Count and length "
           + "follow.",
         example: "rec:drop(xs.pages.pfn(0x100, 0x1ff))"
-      ) { edits, program, _ throws(LuaError) in
-        try paging { () throws(PagesError) in try edits.drop(program) }
+      ) { edits, program, _ in
+        try edits.drop(program)
       },
       edit(
         "keep", "(selector: Selector|PageSet|string): integer",
         "PAGE_DATA, in a filter: leaves all but the selected pages out, and says how many it left out.",
         example: "rec:keep(xs.pages.pfn(0, 0xff))"
-      ) { edits, program, _ throws(LuaError) in
-        try paging { () throws(PagesError) in try edits.keep(program) }
+      ) { edits, program, _ in
+        try edits.keep(program)
       },
       edit(
         "retype", "(selector: Selector|PageSet|string, type: string): integer",
         "PAGE_DATA, in a filter: gives the selected pages another type, and says how many had another. "
           + "A type without contents takes them away.",
         example: "rec:retype(xs.pages.type \"BROKEN\", \"XTAB\")"
-      ) { edits, program, frame throws(LuaError) in
+      ) { edits, program, frame in
         let type = try pageType(frame, 3)
-        return try paging { () throws(PagesError) in try edits.retype(program, to: type) }
+        return try edits.retype(program, to: type)
       },
       .method(
         "copy_pages", "(selector: Selector|PageSet|string, source: Image|string): integer",
         "PAGE_DATA, in a filter: gives the selected pages that have contents those of the same pages in "
-          + "another image (or these 4096 octets), and says how many. rec:copy(selector, image) is the "
+          + "another image (or these 4096 bytes), and says how many. rec:copy(selector, image) is the "
           + "same.",
         example: "rec:copy_pages(xs.pages.pfn(0x100), golden)"
-      ) { record, frame throws(LuaError) in try record.copyPages(frame) },
+      ) { record, frame in try record.copyPages(frame) },
     ]
   }
 
-  func copyPages(_ frame: LuaFrame) throws(LuaError) -> Int32 {
+  func copyPages(_ frame: LuaFrame) throws -> Int32 {
     try checkValid()
     let edits = try pages.editing(editable)
     let program = try LuaSelector.at(frame, 2).program
-    if frame.type(3) == .string, let octets = frame.bytesIfAny(3) {
+    if frame.type(3) == .string, let bytes = frame.bytesIfAny(3) {
       frame.push(
-        try paging { () throws(PagesError) in try edits.replace(program, with: octets) })
+        try edits.replace(program, with: bytes))
       return 1
     }
     let image = try frame.object(3, as: LuaImage.self)
     let source = try image.pages()
-    frame.push(try paging { () throws(PagesError) in try edits.replace(program, from: source) })
+    frame.push(try edits.replace(program, from: source))
     return 1
   }
 }

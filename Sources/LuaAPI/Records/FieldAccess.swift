@@ -7,30 +7,30 @@ package import LuaRuntime
 /// Something with a body and rows over it: a header or a record.
 package protocol FieldOwner: AnyObject {
   var fieldBytes: [UInt8] { get }
-  var fieldLayout: BodyLayout { get }
+  var fieldLayout: BodySchema { get }
   /// What messages call it: "domain_header", "HVM_PARAMS".
   var fieldTitle: String { get }
   /// Changes whenever places in the body may have moved.
   var fieldShape: Int { get }
   /// Throws where the owner is no longer valid.
-  func checkValid() throws(LuaError)
+  func checkValid() throws
   /// Takes the changed body. `keepsShape`: all places are where they were.
-  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError)
+  func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws
 }
 
 extension FieldOwner {
-  func setFieldBytes(_ bytes: [UInt8]) throws(LuaError) {
+  func setFieldBytes(_ bytes: [UInt8]) throws {
     try setFieldBytes(bytes, keepsShape: false)
   }
 
   /// The place of `path`; unknown names are a mistake of the script.
-  package func slot(_ path: String) throws(LuaError) -> Slot {
+  package func slot(_ path: String) throws -> FieldLocation {
     try checkValid()
     do { return try fieldLayout.slot(path, in: fieldBytes) } catch { throw mistake(error) }
   }
 
   /// The place of `path` inside another one.
-  package func slot(_ path: String, inside outer: Slot) throws(LuaError) -> Slot {
+  package func slot(_ path: String, inside outer: FieldLocation) throws -> FieldLocation {
     try checkValid()
     do { return try fieldLayout.slot(path, inside: outer, in: fieldBytes) } catch {
       throw mistake(error)
@@ -41,16 +41,18 @@ extension FieldOwner {
     switch error.kind {
     case .unknownName: LuaError("\(fieldTitle): \(error.problem)")
     case .absent: LuaError("\(fieldTitle) \(error.problem)")
-    default: LuaError(error.description)
+    default: LuaError("\(error)")
     }
   }
 
   /// Whether a place that was found before can still be one: bodies may have become shorter.
-  package func holds(_ slot: Slot) -> Bool { slot.offset + slot.byteCount <= fieldBytes.count }
+  package func holds(_ slot: FieldLocation) -> Bool {
+    slot.offset + slot.byteCount <= fieldBytes.count
+  }
 
   /// Pushes the value of a single field, or a node that stands for several; nil for a place that is
   /// gone.
-  package func push(_ slot: Slot, _ frame: LuaFrame) {
+  package func push(_ slot: FieldLocation, _ frame: LuaFrame) {
     guard slot.isLeaf else {
       frame.push(object: FieldNode(self, slot))
       return
@@ -65,28 +67,28 @@ extension FieldOwner {
       }
     case .signed(let value): frame.push(value)
     case .text(let text): frame.push(text)
-    case .octets(let octets): frame.push(octets)
+    case .bytes(let bytes): frame.push(bytes)
     case .list, .group: frame.pushNil()
     }
   }
 
   /// Sets the field at `path` to the Lua value at `index`.
-  func assign(_ path: String, _ frame: LuaFrame, _ index: Int) throws(LuaError) {
+  func assign(_ path: String, _ frame: LuaFrame, _ index: Int) throws {
     try assign(try slot(path), frame, index)
   }
 
-  func assign(_ slot: Slot, _ frame: LuaFrame, _ index: Int) throws(LuaError) {
+  func assign(_ slot: FieldLocation, _ frame: LuaFrame, _ index: Int) throws {
     let value = try fieldValue(frame, index, for: slot.field, path: slot.path)
     var bytes = fieldBytes
-    try checking { () throws(FormatError) in try slot.set(value, in: &bytes) }
+    try slot.set(value, in: &bytes)
     try setFieldBytes(bytes, keepsShape: fieldLayout.keepsShape(slot))
   }
 }
 
-extension BodyLayout {
+extension BodySchema {
   /// Whether all places of a body stay where they are when this one gets another value: an integer
   /// that counts nothing.
-  fileprivate func keepsShape(_ slot: Slot) -> Bool {
+  fileprivate func keepsShape(_ slot: FieldLocation) -> Bool {
     switch slot.field.kind {
     case .unsigned, .signed: break
     default: return false
@@ -98,7 +100,7 @@ extension BodyLayout {
       default: false
       }
     }
-    return !isFound && !BodyLayout.counters.contains(slot.field.name)
+    return !isFound && !BodySchema.counters.contains(slot.field.name)
   }
 
   /// The names of all fields that count the elements of an array beside them.
@@ -113,7 +115,7 @@ extension BodyLayout {
       default: break
       }
     }
-    for layout in Layouts.all { for form in layout.forms { form.fields.forEach(add) } }
+    for layout in RecordSchemas.all { for form in layout.forms { form.fields.forEach(add) } }
     for entry in HVMRecords.all {
       entry.fields.forEach(add)
       for form in entry.forms.values { form.forEach(add) }
@@ -126,7 +128,7 @@ extension BodyLayout {
 /// A Lua value as a field takes it. Floats are refused unless they are whole numbers.
 func fieldValue(
   _ frame: LuaFrame, _ index: Int, for field: Field, path: String
-) throws(LuaError) -> FieldValue {
+) throws -> FieldValue {
   guard let value = try frame.value(index) else {
     throw LuaError("\(path): expected \(field.kindName), got \(frame.typeName(index))")
   }
@@ -134,7 +136,7 @@ func fieldValue(
 }
 
 /// A plain Lua value as a field value.
-func fieldValue(_ value: LuaValue, path: String) throws(LuaError) -> FieldValue {
+func fieldValue(_ value: LuaValue, path: String) throws -> FieldValue {
   switch value {
   case .integer(let number): return .signed(number)
   case .number(let number):
@@ -143,10 +145,10 @@ func fieldValue(_ value: LuaValue, path: String) throws(LuaError) -> FieldValue 
     }
     return .signed(exact)
   case .boolean(let flag): return .signed(flag ? 1 : 0)
-  case .string(let octets):
-    // Text where it is UTF-8, octets where it is not: the field's kind decides what it means.
-    if let text = String(validating: octets, as: UTF8.self) { return .text(text) }
-    return .octets(octets)
+  case .string(let bytes):
+    // Text where it is UTF-8, bytes where it is not: the field's kind decides what it means.
+    if let text = String(validating: bytes, as: UTF8.self) { return .text(text) }
+    return .bytes(bytes)
   case .list(let values):
     var list: [FieldValue] = []
     for (index, value) in values.enumerated() {
@@ -169,10 +171,10 @@ package final class FieldNode {
   package let owner: any FieldOwner
   package let path: String
   private let field: Field
-  private var known: Slot
+  private var known: FieldLocation
   private var shape: Int
 
-  package init(_ owner: any FieldOwner, _ slot: Slot) {
+  package init(_ owner: any FieldOwner, _ slot: FieldLocation) {
     self.owner = owner
     path = slot.path
     field = slot.field
@@ -181,7 +183,7 @@ package final class FieldNode {
   }
 
   /// The place of the node in the body as it is now.
-  package func place() throws(LuaError) -> Slot {
+  package func place() throws -> FieldLocation {
     if shape == owner.fieldShape, owner.holds(known) {
       try owner.checkValid()
       return known
@@ -192,19 +194,19 @@ package final class FieldNode {
   }
 
   /// How many elements or fields there are.
-  package func count() throws(LuaError) -> Int {
+  package func count() throws -> Int {
     let place = try place()
     if let count = owner.fieldLayout.elementCount(of: place) { return count }
     return try children().count
   }
 
-  package func children() throws(LuaError) -> [Slot] {
+  package func children() throws -> [FieldLocation] {
     owner.fieldLayout.children(of: try place(), in: owner.fieldBytes)
   }
 
   /// What `each` of a record gives: the children; of QEMU's state only the sections, of varstored's
   /// only the variables.
-  func elements() throws(LuaError) -> [Slot] {
+  func elements() throws -> [FieldLocation] {
     switch field.kind {
     case .qemu, .uefiVariables: return try children().filter { !$0.isLeaf }
     default: return try children()
@@ -215,7 +217,7 @@ package final class FieldNode {
   package var isKeyed: Bool { field.key != nil }
 
   /// The place of a member by name, or of an element by number (from 1) or key.
-  package func member(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> Slot? {
+  package func member(_ frame: LuaFrame, _ index: Int) throws -> FieldLocation? {
     if frame.type(index) == .number {
       let number = try frame.integer(index)
       if isArray {
@@ -244,7 +246,7 @@ package final class FieldNode {
   private var isKeyValues: Bool { if case .keyValues = field.kind { true } else { false } }
 
   /// The name that the value of the key field has: `p.name` of HVM_PARAMS.
-  package func keyName() throws(LuaError) -> String? {
+  package func keyName() throws -> String? {
     for child in try children() where !child.field.names.isEmpty {
       if case .unsigned(let value) = child.value(in: owner.fieldBytes) {
         return child.field.names[value]
@@ -269,7 +271,7 @@ package final class FieldNode {
         .method(
           "each", "(): fun(): any", "Iterates over the elements or fields, in their order.",
           example: "for p in rec.param:each() do print(p.name, p.value) end"
-        ) { node, frame throws(LuaError) in
+        ) { node, frame in
           let slots = try node.children()
           var next = 0
           frame.push(function: "each") { frame in
@@ -284,20 +286,20 @@ package final class FieldNode {
           return 1
         },
         .method(
-          "bytes", "(): string", "The octets of all the fields together."
-        ) { node, frame throws(LuaError) in
+          "bytes", "(): string", "The bytes of all the fields together."
+        ) { node, frame in
           let slot = try node.place()
           frame.push([UInt8](node.owner.fieldBytes[slot.offset..<slot.offset + slot.byteCount]))
           return 1
         },
         .method(
           "names", "(): string[]", "The names of the fields, in their order."
-        ) { node, frame throws(LuaError) in
+        ) { node, frame in
           frame.push(LuaValue.list(try node.children().map { .text($0.field.name) }))
           return 1
         },
       ])
-    table.index = { node, frame throws(LuaError) in
+    table.index = { node, frame in
       if frame.type(2) == .string, let name = frame.stringIfAny(2), !node.isArray {
         let slots = try node.children()
         if let slot = slots.first(where: { $0.field.name == name }) {
@@ -327,7 +329,7 @@ package final class FieldNode {
       node.owner.push(slot, frame)
       return 1
     }
-    table.newIndex = { node, frame throws(LuaError) in
+    table.newIndex = { node, frame in
       guard let slot = try node.member(frame, 2) else {
         throw LuaError(
           "\(node.owner.fieldTitle).\(node.path): no element \(frame.text(2)) "
@@ -336,7 +338,7 @@ package final class FieldNode {
       try node.owner.assign(slot, frame, 3)
       return 0
     }
-    table.length = { node, frame throws(LuaError) in
+    table.length = { node, frame in
       frame.push(try node.count())
       return 1
     }

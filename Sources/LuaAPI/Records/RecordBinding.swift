@@ -14,7 +14,7 @@ package final class LuaRecord: FieldOwner {
   /// Its pages, where it is PAGE_DATA.
   package let pages: RecordPages
   /// Called when a script changes the record: an image notes what to write.
-  var onChange: (() throws(LuaError) -> Void)?
+  var onChange: (() throws -> Void)?
 
   /// `guards`: those of the filter that the record passes; `reading`: what the records of a loop that
   /// only reads share.
@@ -25,25 +25,25 @@ package final class LuaRecord: FieldOwner {
 
   package var record: Record { editable.record }
   package var fieldBytes: [UInt8] { editable.body }
-  package var fieldLayout: BodyLayout { record.layout }
+  package var fieldLayout: BodySchema { record.layout }
   package var fieldTitle: String { record.type.name }
   package var fieldShape: Int { editable.shape }
 
-  package func checkValid() throws(LuaError) {
+  package func checkValid() throws {
     guard editable.isValid else {
       throw LuaError(
         "stale record: \(record.place) has passed (rec:copy() keeps one beyond its turn)")
     }
   }
 
-  package func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws(LuaError) {
+  package func setFieldBytes(_ bytes: [UInt8], keepsShape: Bool) throws {
     try checkValid()
     editable.setBody(bytes, keepsShape: keepsShape)
     try onChange?()
   }
 
   /// The array or chain that `each` and `find` mean: the only one of the top level.
-  func collection() throws(LuaError) -> FieldNode {
+  func collection() throws -> FieldNode {
     for slot in fieldLayout.slots(in: fieldBytes) where !slot.isLeaf {
       return FieldNode(self, slot)
     }
@@ -61,7 +61,7 @@ package final class LuaRecord: FieldOwner {
       // What is read from a stream goes when the record has passed.
       record.editable.body.count + (record.editable.original?.count ?? 0)
     }
-    table.index = { record, frame throws(LuaError) in
+    table.index = { record, frame in
       try record.checkValid()
       let name = try frame.string(2)
       if record.record.type == .pageData, name == "pfn" || name == "pftype" {
@@ -80,15 +80,15 @@ package final class LuaRecord: FieldOwner {
       record.push(try record.slot(name), frame)
       return 1
     }
-    table.newIndex = { record, frame throws(LuaError) in
+    table.newIndex = { record, frame in
       try record.assign(try frame.string(2), frame, 3)
       return 0
     }
     table.toString = { record in
       let r = record.record
       return r.index > 0
-        ? "\(r.place) at \(r.offset.hex()), \(r.length) octets"
-        : "new record (\(r.type.name)), \(r.length) octets"
+        ? "\(r.place) at \(r.offset.hex()), \(r.length) bytes"
+        : "new record (\(r.type.name)), \(r.length) bytes"
     }
     table.equal = { $0.editable === $1.editable }
     return table
@@ -111,19 +111,19 @@ package final class LuaRecord: FieldOwner {
         "xenops", "Tree?",
         "What xenopsd's Xenops record says, as a tree that writes back; nil for other records.",
         example: "print(rec.xenops.vm_str.name)"
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         if let tree = try record.tree() { frame.push(object: tree) } else { frame.pushNil() }
       },
       .property("index", "integer", "Position in the stream, from 1; 0 for a new one.") {
         record, frame in frame.push(record.record.index)
       },
       .property(
-        "offset", "integer", "Octets from the start of the image to the record's header.",
-        unit: "octets"
+        "offset", "integer", "Bytes from the start of the image to the record's header.",
+        unit: "bytes"
       ) {
         record, frame in frame.push(record.record.offset)
       },
-      .property("length", "integer", "Octets of the body, without padding.", unit: "octets") {
+      .property("length", "integer", "Bytes of the body, without padding.", unit: "bytes") {
         record, frame in
         frame.push(record.pages.begun(record.editable)?.byteCount ?? record.record.length)
       },
@@ -135,8 +135,8 @@ package final class LuaRecord: FieldOwner {
       },
       .property(
         "body", "View",
-        "The body's octets: all of it, or (PAGE_DATA, large blobs) the head before the bulk."
-      ) { record, frame throws(LuaError) in
+        "The body's bytes: all of it, or (PAGE_DATA, large blobs) the header before the bulk."
+      ) { record, frame in
         try record.checkValid()
         frame.push(object: LuaView(record, 0..<record.fieldBytes.count))
       },
@@ -149,7 +149,7 @@ package final class LuaRecord: FieldOwner {
         "get", "(path: string): any",
         "The field at a path such as \"param[0].value\": for names that are also members.",
         example: "rec:get(\"index\")"
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         record.push(try record.slot(try frame.string(2)), frame)
         return 1
       },
@@ -157,13 +157,13 @@ package final class LuaRecord: FieldOwner {
         "set", "(path: string, value: any)",
         "Writes the field at a path. Values that do not fit raise.",
         example: "rec:set(\"param[0].value\", 0xff000)"
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         try record.assign(try frame.string(2), frame, 3)
         return 0
       },
       .method(
         "fields", "(): table", "All fields of the body with their values, as a table."
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         try record.checkValid()
         let slots = record.fieldLayout.slots(in: record.fieldBytes)
         frame.push(
@@ -180,7 +180,7 @@ package final class LuaRecord: FieldOwner {
           + "over the selected pages that have contents: pfn and a view, which in a filter may be "
           + "written to. Outside of a filter a view is valid until the loop has gone 64 pages further.",
         example: "for cpu in rec:each \"CPU\" do print(cpu.instance, cpu.rip) end"
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         if record.record.type == .pageData {
           try record.checkValid()
           let selector =
@@ -208,7 +208,7 @@ package final class LuaRecord: FieldOwner {
         "find", "(fields: table): Fields?",
         "The first element whose fields have these values, or nil.",
         example: "local leaf7 = rec:find { leaf = 7, subleaf = 0 }"
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         guard case .table(let wanted)? = try frame.value(2) else {
           throw frame.argumentError(2, "expected a table of fields")
         }
@@ -235,32 +235,32 @@ package final class LuaRecord: FieldOwner {
       .method(
         "copy", "(selector?: Selector|PageSet|string, image?: Image): Record",
         "A new record with the same body, which can be kept, changed and returned. Loads the pages."
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         try record.checkValid()
         if !frame.isMissing(2) { return try record.copyPages(frame) }
         if let edits = record.pages.begun(record.editable) {
-          let body = try paging { () throws(PagesError) in try edits.wholeBody() }
+          let body = try edits.wholeBody()
           frame.push(
             object: LuaRecord(
               EditableRecord(making: record.record.type, body: body, record.record.context)))
           return 1
         }
-        let copy = try raising { () throws(StreamError) in try record.editable.copy() }
+        let copy = try record.editable.copy()
         frame.push(object: LuaRecord(copy))
         return 1
       },
       .method(
         "payload", "(): string?",
-        "The octets behind the head (pages of PAGE_DATA, the rest of a large blob) as a string: the "
+        "The bytes after the header (pages of PAGE_DATA, the rest of a large blob) as a string: the "
           + "one call that copies them all. Nil where there are none."
-      ) { record, frame throws(LuaError) in
+      ) { record, frame in
         try record.checkValid()
         if let edits = record.pages.begun(record.editable) {
-          let body = try paging { () throws(PagesError) in try edits.wholeBody() }
+          let body = try edits.wholeBody()
           frame.push(Array(body.dropFirst(8 + 8 * edits.kept.count)))
           return 1
         }
-        let arena = try raising { () throws(StreamError) in try record.editable.payload() }
+        let arena = try record.editable.payload()
         guard let arena else {
           frame.pushNil()
           return 1
@@ -268,8 +268,8 @@ package final class LuaRecord: FieldOwner {
         frame.push(arena.copy(0..<record.editable.payloadByteCount))
         return 1
       },
-      .method("hexdump", "(): string", "The head as lines of hexadecimal octets and text.") {
-        record, frame throws(LuaError) in
+      .method("hexdump", "(): string", "The header as lines of hexadecimal bytes and text.") {
+        record, frame in
         try record.checkValid()
         frame.push(hexdump(record.fieldBytes))
         return 1
@@ -283,7 +283,7 @@ func luaValue(_ value: FieldValue) -> LuaValue {
   switch value {
   case .unsigned(let number): .unsigned(number)
   case .signed(let number): .integer(number)
-  case .octets(let octets): .string(octets)
+  case .bytes(let bytes): .string(bytes)
   case .text(let text): .text(text)
   case .list(let values): .list(values.map(luaValue))
   case .group(let fields): .table(fields.map { ($0.name, luaValue($0.value)) })

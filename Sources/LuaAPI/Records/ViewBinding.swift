@@ -1,10 +1,10 @@
-// Octets of a record as Lua reads and writes them.
+// Bytes of a record as Lua reads and writes them.
 
 package import Bytes
 package import LuaRuntime
 internal import Reports
 
-/// A range of a record's octets. Offsets count from 0, as in the specification.
+/// A range of a record's bytes. Offsets count from 0, as in the specification.
 package final class LuaView {
   package let owner: any FieldOwner
   package let range: Range<Int>
@@ -16,21 +16,21 @@ package final class LuaView {
     self.order = order
   }
 
-  private func check() throws(LuaError) {
+  private func check() throws {
     try owner.checkValid()
     guard range.upperBound <= owner.fieldBytes.count else {
       throw LuaError("stale view: the body has become shorter")
     }
   }
 
-  /// The octets `offset ..< offset + count` of the view, in the owner's terms.
-  private func place(_ offset: Int64, _ count: Int64) throws(LuaError) -> Range<Int> {
+  /// The bytes `offset ..< offset + count` of the view, in the owner's terms.
+  private func place(_ offset: Int64, _ count: Int64) throws -> Range<Int> {
     try check()
     guard offset >= 0, count >= 0, offset <= Int64(range.count),
       count <= Int64(range.count) - offset
     else {
       throw LuaError(
-        "octets \(offset)..\(offset &+ count) are outside this view of \(range.count) octets")
+        "bytes \(offset)..\(offset &+ count) are outside this view of \(range.count) bytes")
     }
     let start = range.lowerBound + Int(offset)
     return start..<start + Int(count)
@@ -41,8 +41,8 @@ package final class LuaView {
     (0...Int64(range.count)).contains(offset) ? Int64(range.count) - offset : 0
   }
 
-  /// A copy of the view's octets.
-  package func octets() throws(LuaError) -> [UInt8] {
+  /// A copy of the view's bytes.
+  package func bytes() throws -> [UInt8] {
     Array(owner.fieldBytes[try place(0, Int64(range.count))])
   }
 
@@ -50,9 +50,9 @@ package final class LuaView {
     let name = (isSigned ? "i" : "u") + "\(8 * width)"
     return .method(
       name, "(offset: integer, value?: integer): integer",
-      "The \(isSigned ? "signed" : "unsigned") integer of \(width) octet\(width > 1 ? "s" : "") at "
+      "The \(isSigned ? "signed" : "unsigned") integer of \(width) byte\(width > 1 ? "s" : "") at "
         + "an offset; with a value, writes it."
-    ) { view, frame throws(LuaError) in
+    ) { view, frame in
       let place = try view.place(try frame.integer(2), Int64(width))
       var bytes = view.owner.fieldBytes
       if !frame.isMissing(3) {
@@ -81,17 +81,17 @@ package final class LuaView {
       [number($0, isSigned: false), number($0, isSigned: true)]
     }
     members += [
-      .method("be", "(): View", "The same octets, read as big-endian integers.") { view, frame in
+      .method("be", "(): View", "The same bytes, read as big-endian integers.") { view, frame in
         frame.push(object: LuaView(view.owner, view.range, .big))
         return 1
       },
-      .method("le", "(): View", "The same octets, read as little-endian integers.") {
+      .method("le", "(): View", "The same bytes, read as little-endian integers.") {
         view, frame in
         frame.push(object: LuaView(view.owner, view.range, .little))
         return 1
       },
       .method("sub", "(offset: integer, count?: integer): View", "A part of the view.") {
-        view, frame throws(LuaError) in
+        view, frame in
         let offset = try frame.integer(2)
         let count = frame.isMissing(3) ? view.rest(offset) : try frame.integer(3)
         frame.push(object: LuaView(view.owner, try view.place(offset, count), view.order))
@@ -99,34 +99,34 @@ package final class LuaView {
       },
       .method(
         "bytes", "(offset?: integer, count?: integer): string",
-        "The octets as a string: the one call that copies."
-      ) { view, frame throws(LuaError) in
+        "The bytes as a string: the one call that copies."
+      ) { view, frame in
         let offset = frame.isMissing(2) ? 0 : try frame.integer(2)
         let count = frame.isMissing(3) ? view.rest(offset) : try frame.integer(3)
         frame.push([UInt8](view.owner.fieldBytes[try view.place(offset, count)]))
         return 1
       },
       .method(
-        "put", "(offset: integer, octets: string)", "Writes the octets of a string at an offset."
-      ) { view, frame throws(LuaError) in
-        let octets = try frame.bytes(3)
-        let place = try view.place(try frame.integer(2), Int64(octets.count))
+        "put", "(offset: integer, bytes: string)", "Writes the bytes of a string at an offset."
+      ) { view, frame in
+        let given = try frame.bytes(3)
+        let place = try view.place(try frame.integer(2), Int64(given.count))
         var bytes = view.owner.fieldBytes
-        bytes.replaceSubrange(place, with: octets)
+        bytes.replaceSubrange(place, with: given)
         try view.owner.setFieldBytes(bytes)
         return 0
       },
-      .method("fill", "(octet: integer)", "Sets every octet of the view.") {
-        view, frame throws(LuaError) in
-        let octet = UInt8(try frame.integer(2, in: 0...255))
+      .method("fill", "(byte: integer)", "Sets every byte of the view.") {
+        view, frame in
+        let byte = UInt8(try frame.integer(2, in: 0...255))
         let place = try view.place(0, Int64(view.range.count))
         var bytes = view.owner.fieldBytes
-        for index in place { bytes[index] = octet }
+        for index in place { bytes[index] = byte }
         try view.owner.setFieldBytes(bytes)
         return 0
       },
-      .method("equal", "(other: View|string): boolean", "Whether the octets are the same.") {
-        view, frame throws(LuaError) in
+      .method("equal", "(other: View|string): boolean", "Whether the bytes are the same.") {
+        view, frame in
         let mine = view.owner.fieldBytes[try view.place(0, Int64(view.range.count))]
         if let other: LuaView = frame.objectIfAny(2) {
           frame.push(mine == other.owner.fieldBytes[try other.place(0, Int64(other.range.count))])
@@ -135,16 +135,16 @@ package final class LuaView {
         }
         return 1
       },
-      .method("iszero", "(): boolean", "Whether every octet is zero.") {
-        view, frame throws(LuaError) in
+      .method("iszero", "(): boolean", "Whether every byte is zero.") {
+        view, frame in
         let place = try view.place(0, Int64(view.range.count))
         frame.push(view.owner.fieldBytes[place].allSatisfy { $0 == 0 })
         return 1
       },
       .method(
-        "find", "(octets: string, from?: integer): integer?",
+        "find", "(bytes: string, from?: integer): integer?",
         "The offset of the first occurrence of a string, or nil."
-      ) { view, frame throws(LuaError) in
+      ) { view, frame in
         let wanted = try frame.bytes(2)
         let from = frame.isMissing(3) ? 0 : try frame.integer(3)
         let place = try view.place(from, view.rest(from))
@@ -158,20 +158,20 @@ package final class LuaView {
         if let found { frame.push(found - view.range.lowerBound) } else { frame.pushNil() }
         return 1
       },
-      .method("hexdump", "(): string", "Lines of hexadecimal octets and text.") {
-        view, frame throws(LuaError) in
+      .method("hexdump", "(): string", "Lines of hexadecimal bytes and text.") {
+        view, frame in
         frame.push(
           hexdump(Array(view.owner.fieldBytes[try view.place(0, Int64(view.range.count))])))
         return 1
       },
     ]
     var table = LuaClass<LuaView>(
-      "View", "Octets of a record, without a copy. Offsets count from 0.", members)
+      "View", "Bytes of a record, without a copy. Offsets count from 0.", members)
     table.length = { view, frame in
       frame.push(view.range.count)
       return 1
     }
-    table.toString = { "view of \($0.range.count) octets" }
+    table.toString = { "view of \($0.range.count) bytes" }
     return table
   }
 }

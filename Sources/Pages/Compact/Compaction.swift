@@ -9,8 +9,8 @@ public import SystemIO
 public enum PageLayout: Sendable {
   /// Records of 1024 pages, as savers write them.
   case plain
-  /// Records of 1022 entries, whose heads are two pages long, behind an xl header that is padded so
-  /// that contents begin at multiples of 4096 octets; pages of zeros are holes of the file. Readers
+  /// Records of 1022 entries, whose headers are two pages long, after an xl header that is padded so
+  /// that contents begin at multiples of 4096 bytes; pages of zeros are holes of the file. Readers
   /// need not know of it. At most the last 509 entries are not aligned.
   case aligned
 
@@ -38,8 +38,8 @@ public struct CompactionReport: Sendable, Equatable {
   public internal(set) var dropped: UInt64 = 0
   /// Pages that became holes of the file.
   public internal(set) var holes: UInt64 = 0
-  public internal(set) var octetsRead: UInt64 = 0
-  public internal(set) var octetsWritten: UInt64 = 0
+  public internal(set) var bytesRead: UInt64 = 0
+  public internal(set) var bytesWritten: UInt64 = 0
 }
 
 extension PageImage {
@@ -47,9 +47,9 @@ extension PageImage {
   /// of the last complete checkpoint; no VERIFY, no CHECKPOINT; and END.
   public func compact(
     to sink: Sink, layout: PageLayout = .plain
-  ) throws(PagesError) -> CompactionReport {
+  ) throws -> CompactionReport {
     var report = CompactionReport()
-    report.octetsRead = byteCount
+    report.bytesRead = byteCount
     try checkShape()
     let isNested = index.container != .libxc
     let staticEnd = index.staticEnd
@@ -76,11 +76,11 @@ extension PageImage {
       if header.kind == .xl, layout == .aligned {
         var padding = Int((4096 - headByteCount % 4096) % 4096)
         let length = bytes.load(44, as: UInt32.self, header.order)
-        // Optional data begin with a length of 4 octets, or are not there at all.
+        // Optional data begin with a length of 4 bytes, or are not there at all.
         if length == 0, (1..<4).contains(padding) { padding += 4096 }
         let (padded, isTooLong) = length.addingReportingOverflow(UInt32(padding))
         guard !isTooLong else {
-          throw PagesError(.invalid, "\(path): optional_data_len: \(length) cannot be padded")
+          throw XensaveError(.invalid, "\(path): optional_data_len: \(length) cannot be padded")
         }
         bytes.store(44, padded, header.order)
         bytes += [UInt8](repeating: 0, count: padding)
@@ -88,13 +88,13 @@ extension PageImage {
       try put(bytes, sink)
     }
     if layout == .aligned, index.container != .xl {
-      throw PagesError(
+      throw XensaveError(
         .usage, "\(path): the aligned layout needs an xl header, whose length can be padded")
     }
     for spot in before { try copy(spot.offset, spot.byteCount, sink) }
     try Progress.phase("writing", of: dataByteCount + 8 * index.pageCount, done: { sink.position })
     {
-      () throws(PagesError) in try writePages(sink, layout, &report)
+      try writePages(sink, layout, &report)
     }
     for spot in tail { try copy(spot.offset, spot.byteCount, sink) }
     try put(Record(.end, body: [], context: index.context).headBytes, sink)
@@ -103,12 +103,12 @@ extension PageImage {
       try put(Record(.libxlEnd, body: [], context: index.libxlContext).headBytes, sink)
     }
     report.dropped = index.dataCountInFile - report.pageCount
-    report.octetsWritten = sink.position
+    report.bytesWritten = sink.position
     return report
   }
 
   /// Streams that hold one header of each kind, in their order.
-  private func checkShape() throws(PagesError) {
+  private func checkShape() throws {
     let kinds = index.headers.map(\.kind)
     let expected: [HeaderKind] =
       switch index.container {
@@ -117,32 +117,30 @@ extension PageImage {
       default: [.image, .domain]
       }
     guard kinds == expected else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(path): expected the headers \(expected.map(\.rawValue)), got \(kinds.map(\.rawValue))")
     }
   }
 
-  private func put(_ bytes: [UInt8], _ sink: Sink) throws(PagesError) {
-    try io { () throws(SystemError) in try sink.write(bytes) }
+  private func put(_ bytes: [UInt8], _ sink: Sink) throws {
+    try sink.write(bytes)
   }
 
-  private func copy(_ offset: UInt64, _ count: UInt64, _ sink: Sink) throws(PagesError) {
-    let moved = try io { () throws(SystemError) in
-      try source.copy(from: offset, count, to: sink)
-    }
+  private func copy(_ offset: UInt64, _ count: UInt64, _ sink: Sink) throws {
+    let moved = try source.copy(from: offset, count, to: sink)
     guard moved == count else { throw shorter(source) }
   }
 
   private func writePages(
     _ sink: Sink, _ layout: PageLayout, _ report: inout CompactionReport
-  ) throws(PagesError) {
-    let arena = Arena(capacity: 1 << 20)
+  ) throws {
+    let arena = PageAlignedBuffer(capacity: 1 << 20)
     var number = 0
     var done: UInt64 = 0
     for count in layout.batches(Int(index.pageCount)) {
       // Takes `count` entries from the runs.
-      var parts: [PageRun] = []
+      var parts: [PageExtent] = []
       var left = UInt64(count)
       while left > 0 {
         let run = index.runs[number]
@@ -183,37 +181,37 @@ extension PageImage {
 
   /// Contents of runs: long ones by the kernel's cheapest way, short ones gathered.
   private func writeDense(
-    _ parts: [PageRun], _ sink: Sink, _ arena: Arena
-  ) throws(PagesError) {
+    _ parts: [PageExtent], _ sink: Sink, _ arena: PageAlignedBuffer
+  ) throws {
     var filled = 0
-    func flush() throws(PagesError) {
+    func flush() throws {
       guard filled > 0 else { return }
-      try io { () throws(SystemError) in try sink.write(arena, 0..<filled) }
+      try sink.write(arena, 0..<filled)
       filled = 0
     }
     for part in parts where part.hasData {
-      let octets = Int(part.pageCount) * pageByteCount
-      if octets >= 1 << 20 {
+      let bytes = Int(part.pageCount) * pageByteCount
+      if bytes >= 1 << 20 {
         try flush()
-        try copy(part.offset, UInt64(octets), sink)
+        try copy(part.offset, UInt64(bytes), sink)
         continue
       }
-      if filled + octets > arena.capacity { try flush() }
-      try read(part.offset, octets, into: arena, at: filled)
-      filled += octets
+      if filled + bytes > arena.capacity { try flush() }
+      try read(part.offset, bytes, into: arena, at: filled)
+      filled += bytes
     }
     try flush()
   }
 
   /// Contents of runs with holes for pages of zeros. Returns how many.
   private func writeSparse(
-    _ parts: [PageRun], _ sink: Sink, _ arena: Arena
-  ) throws(PagesError) -> UInt64 {
+    _ parts: [PageExtent], _ sink: Sink, _ arena: PageAlignedBuffer
+  ) throws -> UInt64 {
     var holes: UInt64 = 0
     for part in parts where part.hasData {
       var done = 0
       while done < Int(part.pageCount) {
-        let count = min(Int(part.pageCount) - done, PageImage.pieceByteCount / pageByteCount)
+        let count = min(Int(part.pageCount) - done, PageImage.chunkByteCount / pageByteCount)
         let pfn = part.pfn + UInt64(done)
         try read(part.offset(of: pfn), count * pageByteCount, into: arena)
         holes += try PageImage.write(count, arena, sink)
@@ -224,7 +222,7 @@ extension PageImage {
   }
 
   /// Writes `count` pages from the start of `arena`, leaving out those of zeros. Returns how many.
-  static func write(_ count: Int, _ arena: Arena, _ sink: Sink) throws(PagesError) -> UInt64 {
+  static func write(_ count: Int, _ arena: PageAlignedBuffer, _ sink: Sink) throws -> UInt64 {
     var holes: UInt64 = 0
     var page = 0
     while page < count {
@@ -239,12 +237,10 @@ extension PageImage {
       }
       let range = page * pageByteCount..<end * pageByteCount
       if isZero { holes += UInt64(end - page) }
-      try io { () throws(SystemError) in
-        if isZero {
-          try sink.leaveHole(UInt64(range.count))
-        } else {
-          try sink.write(arena, range)
-        }
+      if isZero {
+        try sink.writeHole(UInt64(range.count))
+      } else {
+        try sink.write(arena, range)
       }
       page = end
     }

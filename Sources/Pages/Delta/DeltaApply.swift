@@ -7,80 +7,78 @@ public import SystemIO
 
 extension PageDelta {
   /// Writes the image that `delta` makes of `base`. Before anything is written, the delta's steps
-  /// and the base's contents are checked; behind it, what was written is compared to the delta's
+  /// and the base's contents are checked; after it, what was written is compared to the delta's
   /// hash, and where that fails `sink` must not be committed.
   ///
   /// `delta` and `base` are files. Memory: 10 MiB, whatever the delta says.
   public static func apply(
     _ delta: Source, to base: Source, _ sink: Sink
-  ) throws(PagesError) -> Report {
+  ) throws -> Report {
     for source in [delta, base] where !source.isFile {
-      throw PagesError(.usage, "\(source.path): expected a file, not a pipe")
+      throw XensaveError(.usage, "\(source.path): expected a file, not a pipe")
     }
     let head = try readHead(delta)
     try Progress.phase("checking the delta", of: delta.byteCount, done: { delta.position }) {
-      () throws(PagesError) in
-      try forEachStep(DeltaBody(delta, head), head) { step, body throws(PagesError) in
+
+      try forEachStep(DeltaBody(delta, head), head) { step, body in
         if step.isLiteral { try body.skip(step.count) }
       }
     }
     guard base.byteCount == head.baseByteCount, try ContentHash.of(base, "base") == head.baseHash
     else {
-      throw PagesError(
+      throw XensaveError(
         .invalid, "\(base.path): is not the image that \(delta.path) was made from")
     }
     var report = Report()
     report.changedPages = head.changedPages
     var hash = ContentHash()
-    let arena = Arena(capacity: 1 << 20)
+    let arena = PageAlignedBuffer(capacity: 1 << 20)
     try Progress.phase("writing", of: head.newByteCount, done: { sink.position }) {
-      () throws(PagesError) in
-      try forEachStep(DeltaBody(delta, head), head) { step, body throws(PagesError) in
+
+      try forEachStep(DeltaBody(delta, head), head) { step, body in
         if step.isLiteral { report.literal += step.count } else { report.copied += step.count }
         var done: UInt64 = 0
         while done < step.count {
-          let piece = Int(min(step.count - done, UInt64(arena.capacity)))
+          let chunk = Int(min(step.count - done, UInt64(arena.capacity)))
           if step.isLiteral {
-            try body.read(into: arena, 0..<piece)
+            try body.read(into: arena, 0..<chunk)
           } else {
             base.seek(step.offset + done)
-            let got = try io { () throws(SystemError) in
-              try base.read(into: arena, 0..<piece)
-            }
-            guard got == piece else { throw shorter(base) }
+            let got = try base.read(into: arena, 0..<chunk)
+            guard got == chunk else { throw shorter(base) }
           }
-          arena.withBytes(0..<piece) { hash.add($0) }
-          try io { () throws(SystemError) in try sink.write(arena, 0..<piece) }
-          done += UInt64(piece)
+          arena.withBytes(0..<chunk) { hash.add($0) }
+          try sink.write(arena, 0..<chunk)
+          done += UInt64(chunk)
         }
       }
     }
     guard hash.finished() == head.newHash else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(delta.path): is damaged: what it makes of \(base.path) is not what was saved")
     }
-    report.octetsWritten = sink.position
+    report.bytesWritten = sink.position
     return report
   }
 
-  static func damaged(_ delta: Source, _ problem: String) -> PagesError {
-    PagesError(.invalid, "\(delta.path): offset \(delta.position.hex()): \(problem)")
+  static func damaged(_ delta: Source, _ problem: String) -> XensaveError {
+    XensaveError(.invalid, "\(delta.path): offset \(delta.position.hex()): \(problem)")
   }
 
-  static func readHead(_ delta: Source) throws(PagesError) -> Head {
+  static func readHead(_ delta: Source) throws -> Head {
     delta.seek(0)
-    let bytes = try io { () throws(SystemError) in try delta.read(headByteCount) }
+    let bytes = try delta.read(headByteCount)
     guard bytes.count >= 8, bytes.load(0, as: UInt64.self) == magic else {
-      throw PagesError(.invalid, "\(delta.path): is no delta (expected \"XSLDELTA\")")
+      throw XensaveError(.invalid, "\(delta.path): is no delta (expected \"XSLDELTA\")")
     }
-    guard bytes.count == headByteCount else { throw damaged(delta, "the delta ends in its head") }
+    guard bytes.count == headByteCount else { throw damaged(delta, "the delta ends in its header") }
     let number = bytes.load(8, as: UInt32.self)
     guard number == version else {
       throw damaged(delta, "delta version: expected \(version), got \(number)")
     }
     guard bytes.load(56, as: UInt64.self) == hash(Array(bytes[0..<56])) else {
-      throw damaged(delta, "the head is damaged (its hash does not fit)")
+      throw damaged(delta, "the header is damaged (its hash does not fit)")
     }
     let flags = bytes.load(12, as: UInt32.self)
     guard flags & ~packedFlag == 0 else {
@@ -95,15 +93,15 @@ extension PageDelta {
   struct Step {
     let isLiteral: Bool
     let count: UInt64
-    /// Where the octets stand in the base; 0 for literals.
+    /// Where the bytes stand in the base; 0 for literals.
     let offset: UInt64
   }
 
   /// Calls `visit` for each step, after checking that it lies inside the base and the new image. Of a
-  /// literal it takes all octets from the body.
+  /// literal it takes all bytes from the body.
   private static func forEachStep(
-    _ body: DeltaBody, _ head: Head, _ visit: (Step, DeltaBody) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ body: DeltaBody, _ head: Head, _ visit: (Step, DeltaBody) throws -> Void
+  ) throws {
     var made: UInt64 = 0
     while true {
       let first = try body.word()
@@ -111,7 +109,7 @@ extension PageDelta {
       let count = first & ~literalBit
       guard count > 0, count <= head.newByteCount - made else {
         throw body.damaged(
-          "a step of \(count) octets exceeds the image of \(head.newByteCount)")
+          "a step of \(count) bytes exceeds the image of \(head.newByteCount)")
       }
       if first & literalBit != 0 {
         try visit(Step(isLiteral: true, count: count, offset: 0), body)
@@ -119,14 +117,14 @@ extension PageDelta {
       } else {
         let from = try body.word()
         guard from <= head.baseByteCount, count <= head.baseByteCount - from else {
-          throw body.damaged("a step copies from \(from.hex()), behind the end of the base")
+          throw body.damaged("a step copies from \(from.hex()), after the end of the base")
         }
         try visit(Step(isLiteral: false, count: count, offset: from), body)
       }
       made += count
     }
     guard made == head.newByteCount else {
-      throw body.damaged("the steps make \(made) octets: expected \(head.newByteCount)")
+      throw body.damaged("the steps make \(made) bytes: expected \(head.newByteCount)")
     }
     try body.finish()
   }

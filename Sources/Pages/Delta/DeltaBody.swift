@@ -1,10 +1,10 @@
-// The steps of a delta as octets, packed by zstd or not.
+// The steps of a delta as bytes, packed by zstd or not.
 
 internal import Bytes
 internal import SystemIO
 internal import Zstd
 
-/// Reads what stands behind a delta's head, from its start on.
+/// Reads what stands after a delta's header, from its start on.
 final class DeltaBody {
   private enum Input {
     case plain
@@ -12,63 +12,69 @@ final class DeltaBody {
   }
   private let delta: Source
   private let input: Input
-  private let scratch = Arena(capacity: PageImage.pieceByteCount)
+  private let scratch = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
 
-  init(_ delta: Source, _ head: PageDelta.Head) throws(PagesError) {
+  init(_ delta: Source, _ head: PageDelta.Head) throws {
     self.delta = delta
     delta.seek(UInt64(PageDelta.headByteCount))
     guard head.isPacked else {
       input = .plain
       return
     }
-    do { input = .packed(try ZstdReader(delta)) } catch { throw PagesError(error, delta) }
+    input = .packed(try Self.unpacking(delta) { try ZstdReader(delta) })
   }
 
   /// Fills `range` of `arena`.
-  func read(into arena: Arena, _ range: Range<Int>) throws(PagesError) {
+  func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws {
     let got: Int
     switch input {
     case .plain:
-      got = try io { () throws(SystemError) in try delta.read(into: arena, range) }
+      got = try delta.read(into: arena, range)
     case .packed(let reader):
-      do { got = try reader.read(into: arena, range) } catch { throw PagesError(error, delta) }
+      got = try Self.unpacking(delta) { try reader.read(into: arena, range) }
     }
     guard got == range.count else { throw damaged("the delta ends inside a step") }
   }
 
-  func word() throws(PagesError) -> UInt64 {
+  func word() throws -> UInt64 {
     try read(into: scratch, 0..<8)
     return scratch.withBytes(0..<8) { $0.load(0, as: UInt64.self) }
   }
 
-  /// Passes over `count` octets.
-  func skip(_ count: UInt64) throws(PagesError) {
+  /// Passes over `count` bytes.
+  func skip(_ count: UInt64) throws {
     if case .plain = input {
-      let got = try io { () throws(SystemError) in try delta.skip(count) }
-      guard got == count else { throw damaged("the delta ends inside a step of \(count) octets") }
+      let got = try delta.skip(count)
+      guard got == count else { throw damaged("the delta ends inside a step of \(count) bytes") }
       return
     }
     var left = count
     while left > 0 {
-      let piece = Int(min(left, UInt64(scratch.capacity)))
-      try read(into: scratch, 0..<piece)
-      left -= UInt64(piece)
+      let chunk = Int(min(left, UInt64(scratch.capacity)))
+      try read(into: scratch, 0..<chunk)
+      left -= UInt64(chunk)
     }
   }
 
   /// Makes sure that this is the end.
-  func finish() throws(PagesError) {
+  func finish() throws {
     switch input {
     case .plain:
-      guard delta.position == delta.byteCount else { throw damaged("octets behind the last step") }
+      guard delta.position == delta.byteCount else { throw damaged("bytes after the last step") }
     case .packed(let reader):
-      let got: Int
-      do { got = try reader.read(into: scratch, 0..<1) } catch { throw PagesError(error, delta) }
-      guard got == 0, !reader.hasMore else { throw damaged("octets behind the last step") }
+      let got = try Self.unpacking(delta) { try reader.read(into: scratch, 0..<1) }
+      guard got == 0, !reader.hasMore else { throw damaged("bytes after the last step") }
     }
   }
 
-  func damaged(_ problem: String) -> PagesError { PageDelta.damaged(delta, problem) }
+  func damaged(_ problem: String) -> XensaveError { PageDelta.damaged(delta, problem) }
+
+  /// Says where a frame is that zstd refuses.
+  private static func unpacking<R>(_ delta: Source, _ body: () throws -> R) throws -> R {
+    do { return try body() } catch let error as XensaveError {
+      throw PageDelta.damaged(delta, "the zstd frame is damaged: \(error)")
+    }
+  }
 }
 
 /// Where the steps go.
@@ -77,73 +83,51 @@ enum DeltaOutput {
   case packed(ZstdWriter)
 
   /// `level` 0 packs nothing.
-  init(_ sink: Sink, level: Int) throws(PagesError) {
+  init(_ sink: Sink, level: Int) throws {
     guard level > 0 else {
       self = .plain(sink)
       return
     }
-    do { self = .packed(try ZstdWriter(sink, level: level)) } catch {
-      throw PagesError(error, sink)
-    }
+    self = .packed(try ZstdWriter(sink, level: level))
   }
 
-  func write(_ words: UInt64...) throws(PagesError) {
+  func write(_ words: UInt64...) throws {
     var bytes: [UInt8] = []
     for word in words { bytes.append(integer: word) }
     try write(bytes)
   }
 
-  private func write(_ bytes: [UInt8]) throws(PagesError) {
+  private func write(_ bytes: [UInt8]) throws {
     switch self {
-    case .plain(let sink): try io { () throws(SystemError) in try sink.write(bytes) }
+    case .plain(let sink): try sink.write(bytes)
     case .packed(let writer):
-      do { try writer.write(bytes) } catch { throw PagesError(error, nil) }
+      try writer.write(bytes)
     }
   }
 
-  /// Octets of an image, and zeros to a multiple of 8.
+  /// Bytes of an image, and zeros to a multiple of 8.
   func copy(
-    _ offset: UInt64, _ count: UInt64, of image: PageImage, _ arena: Arena
-  ) throws(PagesError) {
+    _ offset: UInt64, _ count: UInt64, of image: PageImage, _ arena: PageAlignedBuffer
+  ) throws {
     switch self {
     case .plain(let sink):
-      let moved = try io { () throws(SystemError) in
-        try image.source.copy(from: offset, count, to: sink)
-      }
+      let moved = try image.source.copy(from: offset, count, to: sink)
       guard moved == count else { throw shorter(image.source) }
     case .packed(let writer):
       var done: UInt64 = 0
       while done < count {
-        let piece = Int(min(count - done, UInt64(PageImage.pieceByteCount)))
-        try image.read(offset + done, piece, into: arena)
-        do { try writer.write(arena, 0..<piece) } catch { throw PagesError(error, nil) }
-        done += UInt64(piece)
+        let chunk = Int(min(count - done, UInt64(PageImage.chunkByteCount)))
+        try image.read(offset + done, chunk, into: arena)
+        try writer.write(arena, 0..<chunk)
+        done += UInt64(chunk)
       }
     }
     let padding = Int(paddedTo8(count) - count)
     if padding > 0 { try write([UInt8](repeating: 0, count: padding)) }
   }
 
-  func finish() throws(PagesError) {
+  func finish() throws {
     guard case .packed(let writer) = self else { return }
-    do { try writer.finish() } catch { throw PagesError(error, nil) }
-  }
-}
-
-extension PagesError {
-  init(_ error: ZstdError, _ delta: Source) {
-    switch error {
-    case .system(let system): self.init(system)
-    case .frame(let problem):
-      self = PageDelta.damaged(delta, "the zstd frame is damaged: \(problem)")
-    }
-  }
-
-  init(_ error: ZstdError, _ sink: Sink?) {
-    switch error {
-    case .system(let system): self.init(system)
-    case .frame(let problem):
-      self.init(.usage, "\(sink.map { $0.path + ": " } ?? "")zstd: \(problem)")
-    }
+    try writer.finish()
   }
 }

@@ -25,27 +25,27 @@ public struct PageDifference: Sendable, Equatable {
 }
 
 /// Goes over the pages in which two images differ, ascending by pfn, at the caller's pace;
-/// neighbours of one kind are one run. Reads both images once, in pieces, at the same time.
+/// neighbours of one kind are one run. Reads both images once, in chunks, at the same time.
 public struct PageDifferences {
   private let first: PageImage
   private let second: PageImage
-  private let mine = Arena(capacity: pieceByteCount)
-  private let theirs = Arena(capacity: pieceByteCount)
+  private let mine = PageAlignedBuffer(capacity: chunkByteCount)
+  private let theirs = PageAlignedBuffer(capacity: chunkByteCount)
   /// The runs of both that come next, and the pfn up to which all has been looked at.
   private var a = 0
   private var b = 0
   private var position: UInt64 = 0
-  /// Runs that are complete, and the last one, which may go on.
+  /// Runs that are complete, and the last one, which may continue.
   private var complete: [PageDifference] = []
   private var pending: PageDifference?
 
   /// Reads the second image; nil where the two are read in turn, or by several threads.
-  private let thread: BackgroundThread?
+  private let thread: WorkerThread?
   /// What the threads compare next, with what has been found without a look at contents; nil where one
   /// thread does it all.
   fileprivate let crew: DiffCrew?
 
-  private static let pieceByteCount = 4 * PageImage.pieceByteCount
+  private static let chunkByteCount = 4 * PageImage.chunkByteCount
 
   public init(_ first: PageImage, _ second: PageImage) {
     self.first = first
@@ -53,11 +53,11 @@ public struct PageDifferences {
     let count = PageJobs.count(for: min(first.dataByteCount, second.dataByteCount))
     crew = first === second || count == 1 ? nil : DiffCrew(count, first, second)
     // An image that is compared with itself has one position to read from.
-    thread = first === second || crew != nil ? nil : try? BackgroundThread()
+    thread = first === second || crew != nil ? nil : try? WorkerThread()
   }
 
   /// The next run; nil at the end.
-  public mutating func next() throws(PagesError) -> PageDifference? {
+  public mutating func next() throws -> PageDifference? {
     while complete.isEmpty {
       guard hasMore else {
         defer { pending = nil }
@@ -101,8 +101,8 @@ public struct PageDifferences {
       kind: kind, first: pfns.lowerBound, last: pfns.upperBound - 1, types: types)
   }
 
-  /// Looks at what comes next: a run of one image only, or a piece of both.
-  private mutating func step() throws(PagesError) {
+  /// Looks at what comes next: a run of one image only, or a chunk of both.
+  private mutating func step() throws {
     let (left, right) = (first.index.runs, second.index.runs)
     let mine = a < left.count ? max(left[a].pfn, position) : .max
     let theirs = b < right.count ? max(right[b].pfn, position) : .max
@@ -128,20 +128,20 @@ public struct PageDifferences {
     if b < right.count, right[b].end <= position { b += 1 }
   }
 
-  /// Compares the contents of two runs from `position` on, a piece of them.
+  /// Compares the contents of two runs from `position` on, a chunk of them.
   private mutating func compare(
-    _ x: PageRun, _ y: PageRun, _ end: UInt64
-  ) throws(PagesError) {
+    _ x: PageExtent, _ y: PageExtent, _ end: UInt64
+  ) throws {
     let count = Int(
-      min(end - position, UInt64(PageDifferences.pieceByteCount / pageByteCount)))
-    let octets = count * pageByteCount
+      min(end - position, UInt64(PageDifferences.chunkByteCount / pageByteCount)))
+    let bytes = count * pageByteCount
     if let crew {
       crew.add(
         .look(pfn: position, count, x.offset(of: position), y.offset(of: position)))
       position += UInt64(count)
       return
     }
-    try readBoth(x.offset(of: position), y.offset(of: position), octets)
+    try readBoth(x.offset(of: position), y.offset(of: position), bytes)
     let (mine, theirs) = (self.mine, self.theirs)
     let differing = PageDifferences.differing(mine, theirs, count)
     for page in differing {
@@ -151,12 +151,14 @@ public struct PageDifferences {
     position += UInt64(count)
   }
 
-  /// The pages of two pieces that are not the same.
-  static func differing(_ mine: Arena, _ theirs: Arena, _ count: Int) -> [Int] {
-    let octets = count * pageByteCount
-    return mine.withBytes(0..<octets) { p -> [Int] in
-      theirs.withBytes(0..<octets) { q -> [Int] in
-        if PageLoops.isEqual(p, at: 0, q, at: 0, count: octets) { return [] }
+  /// The pages of two chunks that are not the same.
+  static func differing(_ mine: PageAlignedBuffer, _ theirs: PageAlignedBuffer, _ count: Int)
+    -> [Int]
+  {
+    let bytes = count * pageByteCount
+    return mine.withBytes(0..<bytes) { p -> [Int] in
+      theirs.withBytes(0..<bytes) { q -> [Int] in
+        if PageLoops.isEqual(p, at: 0, q, at: 0, count: bytes) { return [] }
         return (0..<count).filter {
           !PageLoops.isEqual(p, at: $0 * pageByteCount, q, at: $0 * pageByteCount)
         }
@@ -166,26 +168,26 @@ public struct PageDifferences {
 
   /// What the thread has met with, read when its job has ended.
   private final class Failure {
-    var error: PagesError?
+    var error: (any Error)?
   }
 
-  private func readBoth(_ a: UInt64, _ b: UInt64, _ octets: Int) throws(PagesError) {
+  private func readBoth(_ a: UInt64, _ b: UInt64, _ bytes: Int) throws {
     let (second, theirs, failure) = (second, theirs, Failure())
     let readSecond = {
-      do throws(PagesError) { try second.read(b, octets, into: theirs) } catch {
+      do { try second.read(b, bytes, into: theirs) } catch {
         failure.error = error
       }
     }
     if let thread { thread.start(readSecond) } else { readSecond() }
-    // Whatever comes of the first, the second's buffer is at rest behind this.
+    // Whatever comes of the first, the second's buffer is at rest after this.
     defer { thread?.wait() }
-    try first.read(a, octets, into: mine)
+    try first.read(a, bytes, into: mine)
     thread?.wait()
     if let error = failure.error { throw error }
   }
 }
 
-/// Threads that compare the contents of two images: a batch of pieces is spread over them, and comes
+/// Threads that compare the contents of two images: a batch of chunks is spread over them, and comes
 /// back in order.
 fileprivate final class DiffCrew {
   struct Finding {
@@ -208,9 +210,9 @@ fileprivate final class DiffCrew {
 
   /// Nil where there can be no threads.
   init?(_ count: Int, _ first: PageImage, _ second: PageImage) {
-    let made = try? OrderedJobs<[Item], [Finding]>(count) { () throws(PagesError) in
+    let made = try? OrderedJobs<[Item], [Finding]>(count) {
       let (mine, theirs) = (try PageWorker(first), try PageWorker(second))
-      return { (items) throws(PagesError) in try DiffCrew.compare(items, mine, theirs) }
+      return { (items) in try DiffCrew.compare(items, mine, theirs) }
     }
     guard let made = made ?? nil else { return nil }
     jobs = made
@@ -225,11 +227,11 @@ fileprivate final class DiffCrew {
   /// Whether there is enough for all of them.
   var isFull: Bool {
     pageCount * pageByteCount >= threads * PageJobs.jobByteCount
-      || items.count >= threads * PageJobs.pieceLimit
+      || items.count >= threads * PageJobs.chunkLimit
   }
 
   /// What was found in all that was added.
-  func run() throws(PagesError) -> [Finding] {
+  func run() throws -> [Finding] {
     defer {
       done.value += UInt64(pageCount * pageByteCount)
       items.removeAll(keepingCapacity: true)
@@ -248,22 +250,22 @@ fileprivate final class DiffCrew {
       }
       defer { place = end }
       return Array(self.items[place..<end])
-    }) { found throws(PagesError) in out += found }
+    }) { found in out += found }
     return out
   }
 
   private static func compare(
     _ items: [Item], _ mine: PageWorker, _ theirs: PageWorker
-  ) throws(PagesError) -> [Finding] {
+  ) throws -> [Finding] {
     var out: [Finding] = []
     for item in items {
       switch item {
       case .found(let finding): out.append(finding)
       case .look(let first, let total, let a, let b):
         // So much of both fits the processor's second cache.
-        let piece = PageImage.pieceByteCount / pageByteCount / 2
-        for start in stride(from: 0, to: total, by: piece) {
-          let count = min(piece, total - start)
+        let chunk = PageImage.chunkByteCount / pageByteCount / 2
+        for start in stride(from: 0, to: total, by: chunk) {
+          let count = min(chunk, total - start)
           let place = UInt64(start * pageByteCount)
           try mine.read(a + place, count * pageByteCount, into: mine.arena, at: 0)
           try theirs.read(b + place, count * pageByteCount, into: theirs.arena, at: 0)
@@ -282,12 +284,12 @@ extension PageImage {
   /// Calls `body` for the differences to `other`, as `PageDifferences` gives them.
   public func forEachDifference(
     to other: PageImage, _ body: (PageDifference) -> Void
-  ) throws(PagesError) {
+  ) throws {
     var walk = PageDifferences(self, other)
     let (crew, source) = (walk.crew, source)
     try Progress.phase(
       "comparing pages", of: dataByteCount, done: { crew?.done.value ?? source.bytesRead }
-    ) { () throws(PagesError) in
+    ) {
       while let next = try walk.next() { body(next) }
     }
   }

@@ -8,7 +8,7 @@ internal import SystemIO
 
 extension PageEdits {
   /// The numbers of the entries that a selector is true of, without those that were dropped.
-  public func select(_ program: SelectorProgram) throws(PagesError) -> [Int] {
+  public func select(_ program: SelectorProgram) throws -> [Int] {
     let editable = try current()
     var out: [Int] = []
     let loaded = try payload(editable, if: program.needsContents && !source.isFile)
@@ -26,17 +26,17 @@ extension PageEdits {
   }
 
   /// Those of them that have contents.
-  func dataEntries(_ program: SelectorProgram) throws(PagesError) -> [Int] {
+  func dataEntries(_ program: SelectorProgram) throws -> [Int] {
     try select(program).filter { entries[$0].type.hasData }
   }
 
   /// Makes entries `slice` the batch.
-  private func begin(_ slice: [Int], _ loaded: Arena?, _ editable: EditableRecord) {
+  private func begin(_ slice: [Int], _ loaded: PageAlignedBuffer?, _ editable: EditableRecord) {
     // The pages of the slice in the payload: they ascend, but dropped ones leave gaps.
     let places = slice.filter { entries[$0].type.hasData }
     let start = editable.record.bodyOffset + UInt64(editable.record.body.count)
     guards.batch.begin(slice.map { entries[$0] }) {
-      [self] (range, arena, place) throws(PagesError) in
+      [self] (range, arena, place) in
       arena.reserve(place + range.count * pageByteCount)
       var index = range.lowerBound
       while index < range.upperBound {
@@ -72,25 +72,25 @@ extension PageEdits {
   /// The payload with all edits of contents in it, where it is in memory, or has to be.
   private func payload(
     _ editable: EditableRecord, if isNeeded: Bool
-  ) throws(PagesError) -> Arena? {
+  ) throws -> PageAlignedBuffer? {
     guard editable.loadedPayload != nil || (isNeeded && editable.payloadByteCount > 0) else {
       return nil
     }
     if editable.loadedPayload == nil {
       guard editable.payloadByteCount <= PageEdits.loadLimit else {
-        throw PagesError(
+        throw XensaveError(
           .refused,
-          "\(place): \(editable.payloadByteCount) octets of contents "
+          "\(place): \(editable.payloadByteCount) bytes of contents "
             + "(at most \(PageEdits.loadLimit) are loaded)")
       }
-      _ = try streaming { () throws(StreamError) in try editable.payload() }
+      _ = try editable.payload()
     }
     try settle(editable)
     return editable.loadedPayload
   }
 
   /// Brings new contents into the payload, which is in memory.
-  func settle(_ editable: EditableRecord) throws(PagesError) {
+  func settle(_ editable: EditableRecord) throws {
     guard !newContents.isEmpty, let arena = editable.loadedPayload else { return }
     for index in entries.indices where contents[index] > 0 {
       try put(index, arena, at: Int(dataIndex[index]) * pageByteCount)
@@ -100,15 +100,15 @@ extension PageEdits {
   }
 
   /// Writes the new contents of an entry into an arena.
-  private func put(_ index: Int, _ arena: Arena, at place: Int) throws(PagesError) {
+  private func put(_ index: Int, _ arena: PageAlignedBuffer, at place: Int) throws {
     precondition(place >= 0 && arena.capacity - place >= pageByteCount)
     switch newContents[Int(contents[index]) - 1] {
-    case .fill(let octet):
+    case .fill(let byte):
       // Safety: the precondition holds the page inside the arena.
       unsafe arena.pointer(place)
-        .initializeMemory(as: UInt8.self, repeating: octet, count: pageByteCount)
-    case .octets(let page):
-      // Safety: UInt8 has no padding, so every octet of the span is initialised.
+        .initializeMemory(as: UInt8.self, repeating: byte, count: pageByteCount)
+    case .bytes(let page):
+      // Safety: UInt8 has no padding, so every byte of the span is initialised.
       unsafe arena.store(place, page.span.bytes)
     case .image(let image):
       try image.read(
@@ -118,10 +118,10 @@ extension PageEdits {
 
   /// Pages of the record in memory.
   public struct Lent {
-    public let arena: Arena
-    /// Octets of the payload.
+    public let arena: PageAlignedBuffer
+    /// Bytes of the payload.
     public let byteCount: Int
-    /// pfns, and octets from the start of the payload.
+    /// pfns, and bytes from the start of the payload.
     public internal(set) var pages: [(pfn: UInt64, offset: Int)] = []
     /// Why a page may not be written to, by its place in `pages`.
     public internal(set) var problems: [Int: String] = [:]
@@ -129,7 +129,7 @@ extension PageEdits {
 
   /// Brings the selected pages that have contents into memory, where they stay until the record is
   /// written. What is written there counts once `noteWritten` was called. Gives nil for no page.
-  public func lend(_ program: SelectorProgram) throws(PagesError) -> Lent? {
+  public func lend(_ program: SelectorProgram) throws -> Lent? {
     let chosen = try chosen(program)
     let editable = try current()
     guard !chosen.isEmpty, let arena = try payload(editable, if: true) else { return nil }
@@ -146,17 +146,17 @@ extension PageEdits {
 
   /// The selected pages that have contents, some at a time; for who only reads. Nil where the record
   /// is not in a file, or in memory already: then `lend` has them.
-  public func walk(_ program: SelectorProgram) throws(PagesError) -> RecordWalk? {
+  public func walk(_ program: SelectorProgram) throws -> RecordIterator? {
     let editable = try current()
     guard source.isFile, editable.loadedPayload == nil, !isChanging else { return nil }
     // For each page of the loop these would be looked up in the edits, which takes longer than to read
     // it.
     let (entries, dataIndex) = (self.entries, self.dataIndex)
-    return RecordWalk(
+    return RecordIterator(
       editable, source, try chosen(program).map { (entries[$0].pfn, Int(dataIndex[$0])) })
   }
 
-  private func chosen(_ program: SelectorProgram) throws(PagesError) -> [Int] {
+  private func chosen(_ program: SelectorProgram) throws -> [Int] {
     program.isAlwaysTrue(of: kept.count)
       ? kept.filter { self.entries[$0].type.hasData } : try dataEntries(program)
   }
@@ -171,7 +171,7 @@ extension PageEdits {
   }
 
   /// The body as it would be written, all of it in memory.
-  public func wholeBody() throws(PagesError) -> [UInt8] {
+  public func wholeBody() throws -> [UInt8] {
     let editable = try current()
     let arena = try payload(editable, if: true)
     var out = head(editable.record)
@@ -200,7 +200,7 @@ extension PageEdits {
     return body
   }
 
-  func putHead(_ record: Record, _ writer: inout StreamWriter) throws(StreamError) {
+  func putHead(_ record: Record, _ writer: inout StreamWriter) throws {
     // A record without an entry is none.
     guard !kept.isEmpty else { return }
     let dataCount = kept.reduce(0) { $0 + (entries[$1].type.hasData ? 1 : 0) }
@@ -223,44 +223,40 @@ extension PageEdits {
 
   func putPages(
     _ editable: EditableRecord, _ reader: inout StreamReader, _ writer: inout StreamWriter
-  ) throws(PagesError) {
+  ) throws {
     let loaded = editable.loadedPayload
     let pages = entries.indices.filter { dataIndex[$0] >= 0 }
-    let arena = Arena(capacity: PageEdits.pieceByteCount)
+    let arena = PageAlignedBuffer(capacity: PageEdits.chunkByteCount)
     var first = 0
     while first < pages.count {
       let fate = self.fate(pages[first])
       var last = first + 1
       while last < pages.count, self.fate(pages[last]) == fate { last += 1 }
-      let octets = (last - first) * pageByteCount
+      let bytes = (last - first) * pageByteCount
       defer { first = last }
       if fate.isWritten, fate.number == 0 {
         let sink = writer.sink
-        try streaming { () throws(StreamError) in
-          if let loaded {
-            let start = first * pageByteCount
-            try writer.put([], then: loaded, start..<start + octets)
-          } else {
-            try writer.put([])
-            try reader.movePayload(UInt64(octets), to: sink)
-          }
+        if let loaded {
+          let start = first * pageByteCount
+          try writer.put([], then: loaded, start..<start + bytes)
+        } else {
+          try writer.put([])
+          try reader.movePayload(UInt64(bytes), to: sink)
         }
         continue
       }
       if loaded == nil {
-        try streaming { () throws(StreamError) in try reader.skipPayload(UInt64(octets)) }
+        try reader.skipPayload(UInt64(bytes))
       }
       guard fate.isWritten else { continue }
-      // New contents, a piece at a time.
+      // New contents, a chunk at a time.
       var page = first
       while page < last {
-        let count = min(last - page, PageEdits.pieceByteCount / pageByteCount)
+        let count = min(last - page, PageEdits.chunkByteCount / pageByteCount)
         for number in 0..<count {
           try put(pages[page + number], arena, at: number * pageByteCount)
         }
-        try streaming { () throws(StreamError) in
-          try writer.put([], then: arena, 0..<count * pageByteCount)
-        }
+        try writer.put([], then: arena, 0..<count * pageByteCount)
         page += count
       }
     }

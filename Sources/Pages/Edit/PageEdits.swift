@@ -12,7 +12,7 @@ public import SystemIO
 ///     try edits.fill(selector, with: 0)      // says how many pages that are
 ///
 /// Every call says at once how many pages it is for, and each sees what those before it did. The
-/// writing comes later, in pieces of at most 256 KiB; what does not change moves without being read.
+/// writing comes later, in chunks of at most 256 KiB; what does not change moves without being read.
 /// From a file, selectors read the contents that they need, 64 pages at a time; from a pipe, or where
 /// pages are lent out, the record has to be in memory for that (4 MiB of a saver's batch; at most
 /// 32 MiB). Count, types and length of the record follow by themselves. A call that is refused has
@@ -20,7 +20,7 @@ public import SystemIO
 public final class PageEdits: RecordStreamer {
   enum Contents {
     case fill(UInt8)
-    case octets([UInt8])
+    case bytes([UInt8])
     /// The same pfn of another image.
     case image(PageImage)
   }
@@ -30,7 +30,7 @@ public final class PageEdits: RecordStreamer {
   let place: String
   let source: Source
   let guards: PageGuard
-  /// The head as it was when the edits began.
+  /// The header as it was when the edits began.
   private let body: [UInt8]
   /// All entries that were read, with the type and pfn that they have now.
   var entries: [PageEntry]
@@ -47,20 +47,20 @@ public final class PageEdits: RecordStreamer {
 
   /// The greatest record that is loaded to look at its contents in a pipe.
   public static let loadLimit = 32 << 20
-  static let pieceByteCount = 256 << 10
+  static let chunkByteCount = 256 << 10
 
   /// The edits of `record`, which is the current one of `source`'s stream: those that another filter
   /// has begun, or new ones. They take hold by themselves.
   public static func of(
     _ record: EditableRecord, _ source: Source, _ guards: PageGuard
-  ) throws(PagesError) -> PageEdits {
+  ) throws -> PageEdits {
     if let begun = record.streamer as? PageEdits { return begun }
     return try PageEdits(record, source, guards)
   }
 
   public init(
     _ record: EditableRecord, _ source: Source, _ guards: PageGuard
-  ) throws(PagesError) {
+  ) throws {
     self.record = record
     place = record.record.place
     self.source = source
@@ -76,10 +76,10 @@ public final class PageEdits: RecordStreamer {
   /// The entries of a record, and the numbers of their pages in its payload, or -1.
   static func entries(
     of record: EditableRecord
-  ) throws(PagesError) -> ([PageEntry], [Int32]) {
+  ) throws -> ([PageEntry], [Int32]) {
     let record = record.record
     guard let count = record.pageEntryCount else {
-      throw PagesError(
+      throw XensaveError(
         .usage, "\(record.place): expected PAGE_DATA with a complete pfn table")
     }
     var next: Int32 = 0
@@ -94,21 +94,21 @@ public final class PageEdits: RecordStreamer {
       if entry.type.hasData { next += 1 }
     }
     guard record.payloadByteCount == UInt64(next) * UInt64(pageByteCount) else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
         "\(record.place): expected \(next) pages of contents, got "
-          + "\(record.payloadByteCount) octets")
+          + "\(record.payloadByteCount) bytes")
     }
     return (entries, dataIndex)
   }
 
-  /// The record, while it is the current one of its stream and its head as it was.
-  func current() throws(PagesError) -> EditableRecord {
+  /// The record, while it is the current one of its stream and its header as it was.
+  func current() throws -> EditableRecord {
     guard let record, record.isValid else {
-      throw PagesError(.usage, "\(place): the record is no longer the current one of its stream")
+      throw XensaveError(.usage, "\(place): the record is no longer the current one of its stream")
     }
     guard record.body == body else {
-      throw PagesError(
+      throw XensaveError(
         .usage,
         "\(place): its pfn table was written beside the page edits (use batch.pfn and batch.pftype)"
       )
@@ -122,7 +122,7 @@ public final class PageEdits: RecordStreamer {
   /// The pfn of entry `index` of those that `select` gives.
   public func pfn(_ index: Int) -> UInt64 { entries[index].pfn }
 
-  /// Octets of the body as it is going to be written.
+  /// Bytes of the body as it is going to be written.
   public var byteCount: UInt64 {
     let data = kept.reduce(0) { $0 + (entries[$1].type.hasData ? 1 : 0) }
     return UInt64(8 + 8 * kept.count + data * pageByteCount)
@@ -130,27 +130,27 @@ public final class PageEdits: RecordStreamer {
 
   // MARK: - Edits
 
-  /// Fills the selected pages that have contents with one octet.
-  public func fill(_ program: SelectorProgram, with octet: UInt8) throws(PagesError) -> Int {
+  /// Fills the selected pages that have contents with one byte.
+  public func fill(_ program: SelectorProgram, with byte: UInt8) throws -> Int {
     let chosen = try dataEntries(program)
     try check(chosen, "cannot be filled") { guards.contentsProblem($0) }
-    try set(.fill(octet), chosen)
+    try set(.fill(byte), chosen)
     counts.filled += chosen.count
     return chosen.count
   }
 
   /// Drops the selected pages from the stream.
-  public func drop(_ program: SelectorProgram) throws(PagesError) -> Int {
+  public func drop(_ program: SelectorProgram) throws -> Int {
     try drop(try select(program))
   }
 
   /// Drops all but the selected pages.
-  public func keep(_ program: SelectorProgram) throws(PagesError) -> Int {
+  public func keep(_ program: SelectorProgram) throws -> Int {
     let chosen = Set(try select(program))
     return try drop(kept.filter { !chosen.contains($0) })
   }
 
-  private func drop(_ chosen: [Int]) throws(PagesError) -> Int {
+  private func drop(_ chosen: [Int]) throws -> Int {
     try check(chosen, "cannot be dropped") { guards.dropProblem($0) }
     for index in chosen { isDropped[index] = true }
     if !chosen.isEmpty { kept = entries.indices.filter { !isDropped[$0] } }
@@ -159,17 +159,17 @@ public final class PageEdits: RecordStreamer {
   }
 
   /// Gives the selected pages another type. One without contents drops them.
-  public func retype(_ program: SelectorProgram, to type: PageType) throws(PagesError) -> Int {
+  public func retype(_ program: SelectorProgram, to type: PageType) throws -> Int {
     try retype(try select(program), to: type)
   }
 
   /// Gives entry `number` (from 0) of those that are not dropped another type.
-  public func retype(_ number: Int, to type: PageType) throws(PagesError) {
+  public func retype(_ number: Int, to type: PageType) throws {
     _ = try current()
     _ = try retype([kept[number]], to: type)
   }
 
-  private func retype(_ indices: [Int], to type: PageType) throws(PagesError) -> Int {
+  private func retype(_ indices: [Int], to type: PageType) throws -> Int {
     let chosen = indices.filter { entries[$0].type != type }
     try check(chosen, "cannot become \(type.name)") { guards.retypeProblem($0, type) }
     for index in chosen {
@@ -181,7 +181,7 @@ public final class PageEdits: RecordStreamer {
   }
 
   /// Gives entry `number` (from 0) of those that are not dropped another pfn.
-  public func renumber(_ number: Int, to pfn: UInt64) throws(PagesError) {
+  public func renumber(_ number: Int, to pfn: UInt64) throws {
     _ = try current()
     let index = kept[number]
     let old = entries[index]
@@ -192,7 +192,7 @@ public final class PageEdits: RecordStreamer {
     }
     guards.note(new)
     if contents[index] > 0, case .image(let image) = newContents[Int(contents[index]) - 1] {
-      try set(.octets(image.contents(of: old.pfn)), [index])
+      try set(.bytes(image.contents(of: old.pfn)), [index])
     }
     entries[index] = new
     counts.renumbered += 1
@@ -201,7 +201,7 @@ public final class PageEdits: RecordStreamer {
   /// Gives the selected pages that have contents those of the same pfns in another image.
   public func replace(
     _ program: SelectorProgram, from image: PageImage
-  ) throws(PagesError) -> Int {
+  ) throws -> Int {
     let chosen = try dataEntries(program)
     try check(chosen, "cannot be replaced") { entry in
       guards.contentsProblem(entry)
@@ -213,24 +213,24 @@ public final class PageEdits: RecordStreamer {
     return chosen.count
   }
 
-  /// Gives the selected pages that have contents these 4096 octets.
+  /// Gives the selected pages that have contents these 4096 bytes.
   public func replace(
-    _ program: SelectorProgram, with octets: [UInt8]
-  ) throws(PagesError) -> Int {
-    guard octets.count == pageByteCount else {
-      throw PagesError(.usage, "expected \(pageByteCount) octets for a page, got \(octets.count)")
+    _ program: SelectorProgram, with bytes: [UInt8]
+  ) throws -> Int {
+    guard bytes.count == pageByteCount else {
+      throw XensaveError(.usage, "expected \(pageByteCount) bytes for a page, got \(bytes.count)")
     }
     let chosen = try dataEntries(program)
     try check(chosen, "cannot be replaced") { guards.contentsProblem($0) }
-    try set(.octets(octets), chosen)
+    try set(.bytes(bytes), chosen)
     counts.replaced += chosen.count
     return chosen.count
   }
 
-  private func set(_ new: Contents, _ chosen: [Int]) throws(PagesError) {
+  private func set(_ new: Contents, _ chosen: [Int]) throws {
     guard !chosen.isEmpty else { return }
     guard newContents.count < Int(UInt16.max) else {
-      throw PagesError(.usage, "\(place): more than 65535 edits of one record")
+      throw XensaveError(.usage, "\(place): more than 65535 edits of one record")
     }
     newContents.append(new)
     for index in chosen { contents[index] = UInt16(newContents.count) }
@@ -239,12 +239,12 @@ public final class PageEdits: RecordStreamer {
 
   private func check(
     _ chosen: [Int], _ what: String, _ problem: (PageEntry) -> String?
-  ) throws(PagesError) {
+  ) throws {
     guard !chosen.isEmpty else { return }
     try guards.lookUp(source)
     for index in chosen {
       guard let reason = problem(entries[index]) else { continue }
-      throw PagesError(
+      throw XensaveError(
         .refused,
         "\(place): page \(entries[index].pfn.hex()) \(what): \(reason)")
     }
@@ -266,11 +266,9 @@ public final class PageEdits: RecordStreamer {
 
   public func write(
     _ record: Record, from reader: inout StreamReader, to writer: inout StreamWriter
-  ) throws(RewriteError) {
-    do throws(PagesError) {
-      let editable = try current()
-      try streaming { () throws(StreamError) in try putHead(record, &writer) }
-      try putPages(editable, &reader, &writer)
-    } catch { throw error.rewriteError }
+  ) throws {
+    let editable = try current()
+    try putHead(record, &writer)
+    try putPages(editable, &reader, &writer)
   }
 }

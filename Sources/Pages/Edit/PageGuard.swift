@@ -9,8 +9,8 @@ internal import SystemIO
 /// Knows a stream's guest and, of a PV guest, the pages that a restore needs as they are: those of the
 /// p2m table and of the GDTs, and the start info. A filter shows it every header and record.
 ///
-/// The vCPUs, which name GDT and start info, come behind the pages. Of a file they are looked up
-/// before the first edit (one pass over heads). From a pipe the edits are noted, and the vCPU that
+/// The vCPUs, which name GDT and start info, come after the pages. Of a file they are looked up
+/// before the first edit (one pass over headers). From a pipe the edits are noted, and the vCPU that
 /// names an edited page ends the rewrite: 32 KiB for each GiB of edited pages.
 public final class PageGuard {
   public private(set) var guest: GuestType?
@@ -32,9 +32,9 @@ public final class PageGuard {
   }
 
   /// Takes in a record. Throws where it needs a page that was edited already.
-  public func observe(_ record: Record) throws(PagesError) {
+  public func observe(_ record: Record) throws {
     for (pfn, what) in take(record) where edited.contains(pfn) {
-      throw PagesError(
+      throw XensaveError(
         .refused,
         "\(record.place): it needs page \(pfn.hex()), which was edited: \(what) (a pipe does not say "
           + "so before; leave the page out of the selector)")
@@ -66,14 +66,14 @@ public final class PageGuard {
     }
   }
 
-  /// Before the first edit: looks up what comes behind the pages.
-  func lookUp(_ source: Source?) throws(PagesError) {
+  /// Before the first edit: looks up what comes after the pages.
+  func lookUp(_ source: Source?) throws {
     guard guest == .x86PV, !isLookedUp, let source, source.isFile else { return }
     isLookedUp = true
-    let pass = try io { () throws(SystemError) in try source.duplicate() }
+    let pass = try source.duplicate()
     pass.seek(0)
     var reader = StreamReader(pass)
-    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+    while let part = try reader.next() {
       if case .record(let record) = part { _ = take(record) }
     }
   }

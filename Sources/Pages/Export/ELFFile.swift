@@ -1,5 +1,6 @@
 // The parts of ELF files that dumps are made of.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 
@@ -65,11 +66,11 @@ enum ELF {
   /// A note with its name and contents padded to 4.
   static func note(_ name: String, _ type: UInt32, _ contents: [UInt8]) -> [UInt8] {
     var out: [UInt8] = []
-    let octets = Array(name.utf8) + [0]
-    out.append(integer: UInt32(octets.count))
+    let bytes = Array(name.utf8) + [0]
+    out.append(integer: UInt32(bytes.count))
     out.append(integer: UInt32(contents.count))
     out.append(integer: type)
-    for part in [octets, contents] {
+    for part in [bytes, contents] {
       out += part + [UInt8](repeating: 0, count: (4 - part.count % 4) % 4)
     }
     return out
@@ -80,16 +81,16 @@ extension GuestMemory {
   /// Segments that an ELF file counts in 16 bits, with some room.
   private static let segmentLimit = 60000
 
-  /// Writes head, notes and pages. Returns how many segments, and whether all mappings are in it.
+  /// Writes header, notes and pages. Returns how many segments, and whether all mappings are in it.
   ///
   /// The mappings of the lowest vCPU that has page tables come first, with their virtual addresses;
   /// then what none of them maps, with p_vaddr = p_paddr. All segments share one copy of the pages,
   /// which lie in the order of their pfns.
   func writeELFCore(
     _ out: DumpWriter, _ ranges: [Range<UInt64>], _ kernelNote: [UInt8]?
-  ) throws(PagesError) -> (segments: Int, hasAll: Bool) {
+  ) throws -> (segments: Int, hasAll: Bool) {
     guard ranges.count < GuestMemory.segmentLimit / 2 else {
-      throw PagesError(
+      throw XensaveError(
         .refused, "\(image.path): \(ranges.count) ranges of memory are too many for an ELF core")
     }
     var segments: [(virtual: UInt64, pfn: UInt64, count: UInt64)] = []
@@ -119,7 +120,7 @@ extension GuestMemory {
       segments.append(
         (range.lowerBound << 12, range.lowerBound, range.upperBound - range.lowerBound))
       guard segments.count < GuestMemory.segmentLimit else {
-        throw PagesError(.refused, "\(image.path): too many ranges of memory for an ELF core")
+        throw XensaveError(.refused, "\(image.path): too many ranges of memory for an ELF core")
       }
     }
     var notes: [UInt8] = []
@@ -163,7 +164,7 @@ extension PageSet {
 }
 
 extension VCPU {
-  /// struct elf_prstatus of x86-64: 336 octets, general registers at 112.
+  /// struct elf_prstatus of x86-64: 336 bytes, general registers at 112.
   var prstatus: [UInt8] {
     var out = [UInt8](repeating: 0, count: 336)
     // A thread's number, from 1: what an image says of a vCPU may be greater than any.

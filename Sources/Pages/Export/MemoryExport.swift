@@ -8,7 +8,7 @@ public import SystemIO
 public enum ExportFormat: String, Sendable, CaseIterable {
   /// File offset = physical address; what the image has no contents of, and zeros, are holes.
   case raw
-  /// LiME: a head of 32 octets before each range of physical addresses.
+  /// LiME: a header of 32 bytes before each range of physical addresses.
   case lime
   /// Xen's core format of `xl dump-core`. Xen: docs/misc/dump-core-format.txt, version 0.1.
   case xenCore = "xen-core"
@@ -25,7 +25,7 @@ public struct ExportReport: Sendable, Equatable {
   public internal(set) var rangeCount = 0
   /// Whether all mappings of the page tables found their place (ELF core only).
   public internal(set) var hasAllMappings = true
-  public internal(set) var octetsWritten: UInt64 = 0
+  public internal(set) var bytesWritten: UInt64 = 0
 }
 
 extension GuestMemory {
@@ -33,21 +33,21 @@ extension GuestMemory {
   static let exportLimit: UInt64 = 1 << 43
 
   /// Writes the guest's memory. Into a file, zeros take no space (except with LiME).
-  public func export(_ format: ExportFormat, to sink: Sink) throws(PagesError) -> ExportReport {
+  public func export(_ format: ExportFormat, to sink: Sink) throws -> ExportReport {
     var note: [UInt8]?
     if format == .elfCore {
       note = try image.reading("looking for the kernel", image.dataByteCount) {
-        () throws(PagesError) in try kernelNote()
+        try kernelNote()
       }
     }
-    return try image.reading("writing memory", image.dataByteCount) { () throws(PagesError) in
+    return try image.reading("writing memory", image.dataByteCount) {
       try write(format, note, to: sink)
     }
   }
 
   private func write(
     _ format: ExportFormat, _ kernelNote: [UInt8]?, to sink: Sink
-  ) throws(PagesError) -> ExportReport {
+  ) throws -> ExportReport {
     var report = ExportReport()
     let ranges = image.index.pfns(hasData: true).ranges
     report.pageCount = image.index.dataCount
@@ -56,7 +56,7 @@ extension GuestMemory {
     switch format {
     case .raw:
       if let end = ranges.last?.upperBound, end > GuestMemory.exportLimit >> 12 {
-        throw PagesError(
+        throw XensaveError(
           .refused,
           "\(image.path): page \((end - 1).hex()) would make a raw dump larger than 8 TiB (use lime)"
         )
@@ -86,7 +86,7 @@ extension GuestMemory {
         out, ranges, kernelNote)
     }
     try out.finish()
-    report.octetsWritten = sink.position
+    report.bytesWritten = sink.position
     return report
   }
 }
@@ -96,33 +96,33 @@ final class DumpWriter {
   private let image: PageImage
   private let sink: Sink
   private var pending: UInt64 = 0
-  private let arena = Arena(capacity: PageReader.pieceByteCount)
+  private let arena = PageAlignedBuffer(capacity: PageReader.chunkByteCount)
 
   init(_ image: PageImage, _ sink: Sink) {
     self.image = image
     self.sink = sink
   }
 
-  /// Octets so far.
+  /// Bytes so far.
   var position: UInt64 { sink.position + pending }
 
   func hole(_ count: UInt64) { pending += count }
 
-  func put(_ bytes: [UInt8]) throws(PagesError) {
+  func put(_ bytes: [UInt8]) throws {
     try flush()
-    try io { () throws(SystemError) in try sink.write(bytes) }
+    try sink.write(bytes)
   }
 
   /// Zeros up to a multiple of `alignment`.
   func align(_ alignment: UInt64) { hole((alignment - position % alignment) % alignment) }
 
   /// The contents of pages that all have some.
-  func pages(_ range: Range<UInt64>, isSparse: Bool = true) throws(PagesError) {
-    try image.forEachPiece(in: PageSet(range)) { _, bytes, count throws(PagesError) in
-      // The piece is copied: the writer writes from memory of its own.
+  func pages(_ range: Range<UInt64>, isSparse: Bool = true) throws {
+    try image.forEachChunk(in: PageSet(range)) { _, bytes, count in
+      // The chunk is copied: the writer writes from memory of its own.
       unsafe bytes.withUnsafeBytes { raw in
         precondition(raw.count <= arena.capacity)
-        // Safety: the precondition keeps the piece inside the arena.
+        // Safety: the precondition keeps the chunk inside the arena.
         unsafe arena.pointer().copyMemory(
           from: raw.baseAddress.unsafelyUnwrapped, byteCount: raw.count)
       }
@@ -139,24 +139,22 @@ final class DumpWriter {
           hole(UInt64((end - page) * pageByteCount))
         } else {
           try flush()
-          try io { () throws(SystemError) in
-            try sink.write(arena, page * pageByteCount..<end * pageByteCount)
-          }
+          try sink.write(arena, page * pageByteCount..<end * pageByteCount)
         }
         page = end
       }
     }
   }
 
-  private func flush() throws(PagesError) {
+  private func flush() throws {
     guard pending > 0 else { return }
     let count = pending
     pending = 0
-    try io { () throws(SystemError) in try sink.leaveHole(count) }
+    try sink.writeHole(count)
   }
 
-  /// Ends the file: its last octet is written.
-  func finish() throws(PagesError) {
+  /// Ends the file: its last byte is written.
+  func finish() throws {
     guard pending > 0 else { return }
     pending -= 1
     try put([0])

@@ -8,7 +8,7 @@ extension GuestMemory {
   /// Writes an ELF file of sections only, as `xl dump-core` does. Frames are pfns throughout: page
   /// tables of a saved PV guest hold pfns, so they fit. Returns how many vCPUs are in it.
   /// Xen: docs/misc/dump-core-format.txt; tools/libs/guest/xg_core.c.
-  func writeXenCore(_ out: DumpWriter, _ ranges: [Range<UInt64>]) throws(PagesError) -> Int {
+  func writeXenCore(_ out: DumpWriter, _ ranges: [Range<UInt64>]) throws -> Int {
     let index = image.index
     let isPV = index.guest == .x86PV
     var contexts: [[UInt8]] = []
@@ -22,7 +22,7 @@ extension GuestMemory {
     // The sections are arrays: contexts of one length.
     let contextByteCount = contexts.map(\.count).max() ?? 5168
     contexts.removeAll { $0.count != contextByteCount }
-    let shared = try index.last(.sharedInfo).map { spot throws(PagesError) in
+    let shared = try index.last(.sharedInfo).map { spot in
       try index.body(of: spot, image.source)
     }
     let pageCount = index.dataCount
@@ -42,7 +42,7 @@ extension GuestMemory {
       nameOffsets.append(UInt32(names.count))
       names += Array(name.utf8) + [0]
     }
-    // Head, section headers, names, then the sections, pages last and aligned.
+    // Header, section headers, names, then the sections, pages last and aligned.
     let count = sections.count + 2
     let namesOffset = UInt64(ELF.headerByteCount + count * ELF.sectionByteCount)
     var offset = namesOffset + UInt64(names.count)
@@ -68,7 +68,7 @@ extension GuestMemory {
       switch section.name {
       case ".xen_p2m", ".xen_pfn":
         for range in ranges {
-          // In pieces: the table of a large guest is large.
+          // In chunks: the table of a large guest is large.
           var first = range.lowerBound
           while first < range.upperBound {
             let end = min(range.upperBound, first + 4096)

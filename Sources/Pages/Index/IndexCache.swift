@@ -1,4 +1,4 @@
-// An index kept beside its image, so that the next program need not read every head again.
+// An index kept beside its image, so that the next program need not read every header again.
 
 internal import Bytes
 internal import Format
@@ -6,18 +6,18 @@ internal import Stream
 public import SystemIO
 
 /// The file `.NAME.index` beside an image. It saves time and is never believed blindly: it must be
-/// ours, fit the image's length, time of change and first and last octets, carry the hash of its own
-/// contents, lie within the bounds of the image, and agree with every head that it names outside the
+/// ours, fit the image's length, time of change and first and last bytes, carry the hash of its own
+/// contents, lie within the bounds of the image, and agree with every header that it names outside the
 /// pages and with the pages of a few records drawn by lot. What the image's own headers say is read
 /// from them. Where anything does not fit, the image is indexed anew.
 ///
-///      0     1     2     3     4     5     6     7 octet
+///      0     1     2     3     4     5     6     7 byte
 ///     +-------------------------------------------------+
 ///     | magic "XSLINDEX"                                |
 ///     +-------------------------------------------------+
 ///     | version (2)                                     |
 ///     +-------------------------------------------------+
-///     | octets of the image                             |
+///     | bytes of the image                             |
 ///     +-------------------------------------------------+
 ///     | its time of change, nanoseconds                 |
 ///     +-------------------------------------------------+
@@ -28,7 +28,7 @@ public import SystemIO
 ///     | whether VERIFY, how the stream ends             |
 ///     +-------------------------------------------------+
 ///
-/// Then runs (type and pfn as in PAGE_DATA, offset, count, round), records (number, offset, octets),
+/// Then runs (type and pfn as in PAGE_DATA, offset, count, round), records (number, offset, bytes),
 /// offsets of the records of pages that count, and the hash of all that. Little-endian words.
 public struct IndexCache {
   let imagePath: String
@@ -51,20 +51,18 @@ public struct IndexCache {
   private static let endByteCount = 4 << 10
 
   /// What ties it to its image.
-  private static func key(_ source: Source) throws(PagesError) -> [UInt64] {
+  private static func key(_ source: Source) throws -> [UInt64] {
     let size = source.byteCount ?? 0
-    let arena = Arena(capacity: 2 * endByteCount)
+    let arena = PageAlignedBuffer(capacity: 2 * endByteCount)
     let first = Int(min(size, UInt64(endByteCount)))
     source.seek(0)
-    var got = try io { () throws(SystemError) in try source.read(into: arena, 0..<first) }
+    var got = try source.read(into: arena, 0..<first)
     source.seek(size - UInt64(first))
-    got += try io { () throws(SystemError) in
-      try source.read(into: arena, first..<2 * first)
-    }
+    got += try source.read(into: arena, first..<2 * first)
     guard got == 2 * first else { throw shorter(source) }
     let hash = arena.withBytes(0..<got) { PageLoops.hash($0, 0..<got, seed: magic) }
     return [
-      size, try io { () throws(SystemError) in try source.modificationTime() }, hash,
+      size, try source.modificationTime(), hash,
     ]
   }
 
@@ -73,10 +71,8 @@ public struct IndexCache {
   /// Writes the index, which was made with `keepsPageRecords`. The file is there whole or not at all.
   /// An image that changed in this moment is left alone: it could change again without its time of
   /// change telling.
-  func write(_ index: PageIndex, of source: Source) throws(PagesError) {
-    let age = try io { () throws(SystemError) in
-      Surroundings.nanosecondsSince1970 &- (try source.modificationTime())
-    }
+  func write(_ index: PageIndex, of source: Source) throws {
+    let age = Environment.nanosecondsSince1970 &- (try source.modificationTime())
     guard Int64(bitPattern: age) > 50_000_000 else { return }
     var words: [UInt64] = [IndexCache.magic, 2]
     words += try IndexCache.key(source)
@@ -100,22 +96,16 @@ public struct IndexCache {
     bytes.reserveCapacity(8 * words.count + 8)
     for word in words { bytes.append(integer: word) }
     bytes.append(integer: PageDelta.hash(bytes))
-    try io { () throws(SystemError) in
-      let output = try OutputFile(path, .memory, .fileOnly)
-      try output.sink.write(bytes)
-      try output.commit()
-    }
+    try OutputFile.write(path, .memory, .fileOnly, bytes: bytes)
   }
 
   /// Makes it fit the image again, which was edited in place: all that it names lies `movedBy` bytes
   /// further, and nobody else has written to it since (the edit has set its time of change to the
   /// nanosecond).
-  public func renew(for source: Source, movedBy shift: UInt64 = 0) throws(PagesError) {
-    let source = try io { () throws(SystemError) in try source.duplicate() }
-    let file = try io { () throws(SystemError) in try Source(opening: path) }
-    var bytes = try io { () throws(SystemError) in
-      try file.read(Int(clamping: file.byteCount ?? 0))
-    }
+  public func renew(for source: Source, movedBy shift: UInt64 = 0) throws {
+    let source = try source.duplicate()
+    let file = try Source(opening: path)
+    var bytes = try file.read(Int(clamping: file.byteCount ?? 0))
     guard bytes.count >= 8 * (IndexCache.headWords + 1) else { throw unfit("it became shorter") }
     bytes.removeLast(8)
     if shift > 0 { try move(&bytes, by: shift) }
@@ -124,15 +114,11 @@ public struct IndexCache {
     }
     bytes.append(integer: PageDelta.hash(bytes))
     // What a crash takes of it is made anew.
-    try io { () throws(SystemError) in
-      let output = try OutputFile(path, .memory, .fileOnly)
-      try output.sink.write(bytes)
-      try output.commit(isDurable: false)
-    }
+    try OutputFile.write(path, .memory, .fileOnly, isDurable: false, bytes: bytes)
   }
 
   /// Adds to all offsets of an index.
-  private func move(_ bytes: inout [UInt8], by shift: UInt64) throws(PagesError) {
+  private func move(_ bytes: inout [UInt8], by shift: UInt64) throws {
     let words = UInt64(bytes.count / 8)
     func word(_ number: Int) -> UInt64 { bytes.load(8 * number, as: UInt64.self) }
     let (runs, records, pages) = (word(5), word(6), word(7))
@@ -147,36 +133,36 @@ public struct IndexCache {
     for place in places { bytes.store(8 * place, word(place) &+ shift) }
   }
 
-  private static let endings: [StreamReader.Ending?] = [
+  private static let endings: [StreamReader.EndReason?] = [
     nil, .end, .checkpoint, .cutCheckpoint, .opaque,
   ]
-  private static func number(of ending: StreamReader.Ending?) -> UInt64 {
+  private static func number(of ending: StreamReader.EndReason?) -> UInt64 {
     UInt64(endings.firstIndex(of: ending) ?? 0)
   }
 
   // MARK: - Reading
 
   /// The index that it holds; nil where there is no cache. Throws what does not fit.
-  func read(for source: Source) throws(PagesError) -> PageIndex? {
+  func read(for source: Source) throws -> PageIndex? {
     // What is no file is not opened: a FIFO would have us wait.
-    if Surroundings.exists(path), !Surroundings.isFile(path) {
+    if FileSystem.exists(path), !FileSystem.isFile(path) {
       throw unfit("it is not a file that only we can have written")
     }
     let file: Source
     do { file = try Source(opening: path) } catch {
       if error.symbol == "enoent" { return nil }
-      throw PagesError(error)
+      throw error
     }
-    guard file.isFile, try io({ () throws(SystemError) in try file.isOwnedByUs() }) else {
+    guard file.isFile, try file.isOwnedByUs() else {
       throw unfit("it is not a file that only we can have written")
     }
     let size = source.byteCount ?? 0
-    // A run needs an entry of 8 octets, a record its head: forged counts cannot take more memory
+    // A run needs an entry of 8 bytes, a record its header: forged counts cannot take more memory
     // than the image could.
     let count = file.byteCount ?? 0
     guard count % 8 == 0, count >= 8 * UInt64(IndexCache.headWords + 1), count / 24 <= size / 8 + 64
-    else { throw unfit("its length of \(count) octets cannot be right") }
-    let bytes = try io { () throws(SystemError) in try file.read(Int(count)) }
+    else { throw unfit("its length of \(count) bytes cannot be right") }
+    let bytes = try file.read(Int(count))
     guard bytes.count == Int(count) else { throw unfit("it became shorter") }
     let body = Array(bytes.dropLast(8))
     guard bytes.load(0, as: UInt64.self) == IndexCache.magic,
@@ -218,15 +204,15 @@ public struct IndexCache {
     return index
   }
 
-  /// The records behind the pages of a plain stream, up to the end of the file; nil where there is no
+  /// The records after the pages of a plain stream, up to the end of the file; nil where there is no
   /// cache, or it does not lead there: only what is a chain from the last pages to the end counts.
-  public func recordsBehindPages(of source: Source) throws(PagesError) -> [RecordSpot]? {
-    let source = try io { () throws(SystemError) in try source.duplicate() }
+  public func recordsBehindPages(of source: Source) throws -> [RecordLocation]? {
+    let source = try source.duplicate()
     guard let index = try read(for: source), index.checkpointCount == 0, index.ending == .end,
       let last = index.pageRecords.max()
     else { return nil }
     source.seek(last)
-    let head = try io { () throws(SystemError) in try source.read(8) }
+    let head = try source.read(8)
     guard head.count == 8 else { return nil }
     var end = last + 8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, index.context.order)))
     let tail = index.records.filter { $0.offset > last }
@@ -240,27 +226,27 @@ public struct IndexCache {
     return tail
   }
 
-  private func unfit(_ problem: String) -> PagesError {
-    PagesError(.invalid, "\(path): ignored: \(problem)")
+  private func unfit(_ problem: String) -> XensaveError {
+    XensaveError(.invalid, "\(path): ignored: \(problem)")
   }
 
   private func runs(
     _ count: Int, _ size: UInt64, _ word: (Int) -> UInt64
-  ) throws(PagesError) -> [PageRun] {
-    var runs: [PageRun] = []
+  ) throws -> [PageExtent] {
+    var runs: [PageExtent] = []
     runs.reserveCapacity(count)
     var end: UInt64 = 0
     for number in 0..<count {
       let place = IndexCache.headWords + 3 * number
       let entry = PageEntry(rawValue: word(place))
       let (offset, both) = (word(place + 1), word(place + 2))
-      let run = PageRun(
+      let run = PageExtent(
         entry.type, pfn: entry.pfn, count: UInt32(both >> 32), offset: offset,
         round: UInt32(truncatingIfNeeded: both))
-      let octets = UInt64(run.pageCount) * UInt64(pageByteCount)
+      let bytes = UInt64(run.pageCount) * UInt64(pageByteCount)
       guard run.pageCount > 0, run.pfn >= end, run.end <= PageIndex.pfnLimit,
         !PageType.names[Int(entry.type.rawValue)].isEmpty,
-        run.hasData ? offset <= size && octets <= size - offset : offset == 0
+        run.hasData ? offset <= size && bytes <= size - offset : offset == 0
       else { throw unfit("run \(number) is impossible") }
       end = run.end
       runs.append(run)
@@ -271,10 +257,10 @@ public struct IndexCache {
   /// Headers and what the records before the first pages say, from the image itself.
   private func readFront(
     _ index: inout PageIndex, _ source: Source
-  ) throws(PagesError) -> StreamReader {
+  ) throws -> StreamReader {
     source.seek(0)
     var reader = StreamReader(source)
-    while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+    while let part = try reader.next() {
       if case .header(let header) = part { index.headers.append(header) }
       if case .record(let record) = part, record.type == .pageData { break }
     }
@@ -286,10 +272,10 @@ public struct IndexCache {
     return reader
   }
 
-  /// The records that count: each head is looked at.
+  /// The records that count: each header is looked at.
   private func readRecords(
     _ index: inout PageIndex, _ spots: [(UInt64, UInt64, UInt64)], _ source: Source
-  ) throws(PagesError) {
+  ) throws {
     var end: UInt64 = 0
     let image = index.headers.first { $0.kind == .image }?.offset ?? 0
     // Layers follow one another as libxl, libxc, libxl; the image header stands before the second.
@@ -304,12 +290,12 @@ public struct IndexCache {
       end = offset + byteCount
       let order = isLibxl ? index.libxlContext.order : index.context.order
       source.seek(offset)
-      let head = try io { () throws(SystemError) in try source.read(8) }
+      let head = try source.read(8)
       guard head.count == 8,
         8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, order))) == byteCount
       else { throw unfit("record \(number) is not where it says") }
       index.records.append(
-        RecordSpot(
+        RecordLocation(
           type: RecordType(isLibxl ? .libxl : .libxc, head.load(0, as: UInt32.self, order)),
           index: Int(clamping: number), offset: offset, byteCount: byteCount))
     }
@@ -318,7 +304,7 @@ public struct IndexCache {
   /// Compares records of pages, drawn by lot, to what the index says of them.
   private func spotCheck(
     _ index: PageIndex, _ reader: StreamReader, _ source: Source
-  ) throws(PagesError) {
+  ) throws {
     guard index.pageRecords.isEmpty == index.runs.isEmpty else {
       throw unfit("it has pages without records")
     }

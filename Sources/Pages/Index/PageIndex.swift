@@ -9,7 +9,7 @@ public import SystemIO
 public struct PageOccurrence: Sendable, Equatable {
   public let pfn: UInt64
   public let type: PageType
-  /// Octets from the start of the source to its contents; nil where it has none.
+  /// Bytes from the start of the source to its contents; nil where it has none.
   public let offset: UInt64?
   /// The pass over the guest's memory, from 0.
   public let round: Int
@@ -20,11 +20,11 @@ public struct PageOccurrence: Sendable, Equatable {
 }
 
 /// A record other than PAGE_DATA that counts, and where it lies.
-public struct RecordSpot: Sendable, Equatable {
+public struct RecordLocation: Sendable, Equatable {
   public let type: RecordType
   public let index: Int
   public let offset: UInt64
-  /// Octets with header and padding.
+  /// Bytes with header and padding.
   public let byteCount: UInt64
 
   /// Whether a stream has it once, before its first pages, and not at each checkpoint. `staticEnd` is
@@ -34,21 +34,21 @@ public struct RecordSpot: Sendable, Equatable {
   }
 }
 
-/// The last occurrence of every pfn and the records that count, from one pass over the heads.
+/// The last occurrence of every pfn and the records that count, from one pass over the headers.
 ///
 /// "Last" is what a restore ends up with: of a checkpointed stream only complete checkpoints count,
-/// and pages behind VERIFY do not. Needs a file.
+/// and pages after VERIFY do not. Needs a file.
 ///
-/// Memory: 24 octets a run of consecutive pages (of one type, contents one behind the other), at
-/// most 48 while rounds are merged. A plain image of 1 GiB has some 300 runs: 0.03 octets a pfn; the
-/// worst live stream has one run a page: 24 octets for every 4104 of the file. What a forged file
-/// can do is bounded by its own length too: an entry of 8 octets gives at most one run.
+/// Memory: 24 bytes a run of consecutive pages (of one type, contents one after the other), at
+/// most 48 while rounds are merged. A plain image of 1 GiB has some 300 runs: 0.03 bytes a pfn; the
+/// worst live stream has one run a page: 24 bytes for every 4104 of the file. What a forged file
+/// can do is bounded by its own length too: an entry of 8 bytes gives at most one run.
 /// Time: O(entries), and O(runs log runs) to merge rounds.
 public struct PageIndex: Sendable {
   public struct Options: Sendable {
-    /// Keeps every occurrence for `history(of:)`: 40 more octets a run.
+    /// Keeps every occurrence for `history(of:)`: 40 more bytes a run.
     public var keepsHistory: Bool
-    /// Keeps where the records of pages are that count: 8 octets each.
+    /// Keeps where the records of pages are that count: 8 bytes each.
     var keepsPageRecords = false
     public init(keepsHistory: Bool = false) { self.keepsHistory = keepsHistory }
   }
@@ -56,18 +56,18 @@ public struct PageIndex: Sendable {
   /// The source's name, for messages.
   public let path: String
   /// The last occurrences, ascending and disjoint.
-  public internal(set) var runs: [PageRun] = []
+  public internal(set) var runs: [PageExtent] = []
   public internal(set) var headers: [Header] = []
   /// The records that count, in the order of the stream: those before the pages, and the tail of
   /// the last complete checkpoint.
-  public internal(set) var records: [RecordSpot] = []
+  public internal(set) var records: [RecordLocation] = []
   public internal(set) var container: Container?
   public internal(set) var guest: GuestType?
   public internal(set) var version: Int?
   /// Byte order and guest width of the libxc stream, and those of the libxl stream around it.
   public internal(set) var context = BodyContext()
   public internal(set) var libxlContext = BodyContext()
-  public internal(set) var ending: StreamReader.Ending?
+  public internal(set) var ending: StreamReader.EndReason?
   public internal(set) var checkpointCount = 0
   public internal(set) var hasVerify = false
   /// Passes over the guest's memory.
@@ -78,12 +78,12 @@ public struct PageIndex: Sendable {
   /// Offsets of the PAGE_DATA records with entries that count; needs `keepsPageRecords`.
   var pageRecords: [UInt64] = []
 
-  private struct Moment: Sendable {
-    let run: PageRun
+  private struct HistoryEntry: Sendable {
+    let run: PageExtent
     let checkpoint: Int32
     let counts: Bool
   }
-  private var moments: [Moment] = []
+  private var history: [HistoryEntry] = []
 
   /// pfns are below 2^40: readers of Xen allocate up to the greatest one.
   public static let pfnLimit: UInt64 = 1 << 40
@@ -92,17 +92,17 @@ public struct PageIndex: Sendable {
   init(path: String) { self.path = path }
 
   /// Walks over `source` from its start. The position that it had is lost.
-  public init(_ source: Source, options: Options = Options()) throws(PagesError) {
+  public init(_ source: Source, options: Options = Options()) throws {
     guard source.isFile else {
-      throw PagesError(.usage, "\(source.path): a pipe cannot be indexed (expected a file)")
+      throw XensaveError(.usage, "\(source.path): a pipe cannot be indexed (expected a file)")
     }
     path = source.path
     source.seek(0)
     var builder = PageIndexBuilder(path: source.path, options)
     var reader = StreamReader(source)
     try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
-      () throws(PagesError) in
-      while let part = try streaming({ () throws(StreamError) in try reader.next() }) {
+
+      while let part = try reader.next() {
         switch part {
         case .header(let header): headers.append(header)
         case .record(let record):
@@ -113,7 +113,7 @@ public struct PageIndex: Sendable {
       }
     }
     guard reader.guest != nil else {
-      throw PagesError(.invalid, "\(source.path): there is no libxc stream in it")
+      throw XensaveError(.invalid, "\(source.path): there is no libxc stream in it")
     }
     builder.finish(checkpointCount: reader.checkpointCount)
     runs = builder.committed.take()
@@ -123,8 +123,8 @@ public struct PageIndex: Sendable {
     hasVerify = builder.hasVerify
     dataCountInFile = builder.dataCount
     if options.keepsHistory {
-      moments = builder.moments.map {
-        Moment(run: $0.run, checkpoint: $0.checkpoint, counts: $0.counts)
+      history = builder.history.map {
+        HistoryEntry(run: $0.run, checkpoint: $0.checkpoint, counts: $0.counts)
       }
     }
     container = reader.container
@@ -139,7 +139,7 @@ public struct PageIndex: Sendable {
   // MARK: - Looking up
 
   /// The run that `pfn` is in, or nil.
-  public func run(of pfn: UInt64) -> PageRun? {
+  public func run(of pfn: UInt64) -> PageExtent? {
     let index = runs.firstIndex(endingAbove: pfn)
     return index < runs.count && runs[index].pfn <= pfn ? runs[index] : nil
   }
@@ -153,12 +153,12 @@ public struct PageIndex: Sendable {
   /// Every occurrence of a pfn in the order of the stream; needs `keepsHistory`. O(runs).
   public func history(of pfn: UInt64) -> [PageOccurrence] {
     let last = run(of: pfn)
-    return moments.filter { $0.run.pfns.contains(pfn) }.map { moment in
-      let run = moment.run
+    return history.filter { $0.run.pfns.contains(pfn) }.map { entry in
+      let run = entry.run
       return PageOccurrence(
         pfn: pfn, type: run.type, offset: run.hasData ? run.offset(of: pfn) : nil,
-        round: Int(run.round), checkpoint: Int(moment.checkpoint),
-        isLast: moment.counts && last?.type == run.type && last?.round == run.round
+        round: Int(run.round), checkpoint: Int(entry.checkpoint),
+        isLast: entry.counts && last?.type == run.type && last?.round == run.round
           && last?.offset(of: pfn) == run.offset(of: pfn))
     }
   }
@@ -173,28 +173,29 @@ public struct PageIndex: Sendable {
   public var pageCount: UInt64 { runs.reduce(0) { $0 + UInt64($1.pageCount) } }
   /// Pages with contents that a restore ends up with.
   public var dataCount: UInt64 { runs.reduce(0) { $0 + ($1.hasData ? UInt64($1.pageCount) : 0) } }
-  /// Octets that the index takes.
+  /// Bytes that the index takes.
   public var byteCount: Int {
-    runs.count * MemoryLayout<PageRun>.stride + records.count * MemoryLayout<RecordSpot>.stride
-      + moments.count * MemoryLayout<Moment>.stride
+    runs.count * MemoryLayout<PageExtent>.stride + records.count
+      * MemoryLayout<RecordLocation>.stride
+      + history.count * MemoryLayout<HistoryEntry>.stride
   }
 
-  /// The body of a record, of at most `limit` octets.
+  /// The body of a record, of at most `limit` bytes.
   public func body(
-    of spot: RecordSpot, _ source: Source, limit: Int = StreamReader.Limit.head
-  ) throws(PagesError) -> [UInt8] {
+    of spot: RecordLocation, _ source: Source, limit: Int = StreamReader.Limit.head
+  ) throws -> [UInt8] {
     let context = spot.type.layer == .libxc ? context : libxlContext
     source.seek(spot.offset)
-    let head = try io { () throws(SystemError) in try source.read(8) }
+    let head = try source.read(8)
     guard head.count == 8 else { throw shorter(source) }
     let length = Int(head.load(4, as: UInt32.self, context.order))
     guard length <= limit else {
-      throw PagesError(
+      throw XensaveError(
         .invalid,
-        "\(path): record \(spot.index) (\(spot.type.name)): \(length) octets exceed the limit of "
+        "\(path): record \(spot.index) (\(spot.type.name)): \(length) bytes exceed the limit of "
           + "\(limit)")
     }
-    let body = try io { () throws(SystemError) in try source.read(length) }
+    let body = try source.read(length)
     guard body.count == length else { throw shorter(source) }
     return body
   }
@@ -203,12 +204,12 @@ public struct PageIndex: Sendable {
   var staticEnd: Int { records.first { $0.type == .staticDataEnd }?.index ?? 0 }
 
   /// The last record of a type that counts.
-  public func last(_ type: RecordType) -> RecordSpot? { records.last { $0.type == type } }
+  public func last(_ type: RecordType) -> RecordLocation? { records.last { $0.type == type } }
 }
 
-/// The file lost octets since it was indexed.
-func shorter(_ source: Source) -> PagesError {
-  PagesError(
+/// The file lost bytes since it was indexed.
+func shorter(_ source: Source) -> XensaveError {
+  XensaveError(
     StreamError(
       .truncated, path: source.path, offset: source.position,
       "the file became shorter while it was read"))
@@ -217,14 +218,14 @@ func shorter(_ source: Source) -> PagesError {
 extension RecordType {
   /// Whether a stream has it once, before its first pages, and not at each checkpoint.
   var isStatic: Bool {
-    Layouts.of(self)?.phase.isOnce ?? false
+    RecordSchemas.of(self)?.phase.isOnce ?? false
   }
 }
 
 /// Puts an index together, part by part.
 struct PageIndexBuilder {
-  struct Moment {
-    let run: PageRun
+  struct HistoryEntry {
+    let run: PageExtent
     let checkpoint: Int32
     var counts: Bool
   }
@@ -236,17 +237,17 @@ struct PageIndexBuilder {
   private var pendingPageRecords: [UInt64] = []
   /// The records that count: those that a stream has once, and those of the last checkpoint. They are
   /// kept apart so that a checkpoint costs what it holds, and not what came before it.
-  var records: [RecordSpot] { (statics + lasting).sorted { $0.index < $1.index } }
-  private var statics: [RecordSpot] = []
-  private var lasting: [RecordSpot] = []
+  var records: [RecordLocation] { (statics + lasting).sorted { $0.index < $1.index } }
+  private var statics: [RecordLocation] = []
+  private var lasting: [RecordLocation] = []
   private var staticEnd = 0
-  private(set) var moments: [Moment] = []
+  private(set) var history: [HistoryEntry] = []
   private(set) var roundCount = 0
   private(set) var hasVerify = false
   private(set) var dataCount: UInt64 = 0
   private var pending = PageRunMap()
-  private var pendingRecords: [RecordSpot] = []
-  private var pendingMoments = 0
+  private var pendingRecords: [RecordLocation] = []
+  private var pendingHistory = 0
   private var commitCount = 0
   private var isVerifying = false
   private var lastPFN: UInt64?
@@ -256,7 +257,7 @@ struct PageIndexBuilder {
     self.options = options
   }
 
-  mutating func add(_ record: Record) throws(PagesError) {
+  mutating func add(_ record: Record) throws {
     guard record.type == .pageData else {
       if record.type == .verify {
         isVerifying = true
@@ -264,7 +265,7 @@ struct PageIndexBuilder {
       }
       if record.type == .staticDataEnd, staticEnd == 0 { staticEnd = record.index }
       pendingRecords.append(
-        RecordSpot(
+        RecordLocation(
           type: record.type, index: record.index, offset: record.offset,
           byteCount: record.totalByteCount))
       return
@@ -272,8 +273,8 @@ struct PageIndexBuilder {
     let runs = try self.runs(of: record)
     if options.keepsHistory {
       for run in runs {
-        moments.append(
-          Moment(run: run, checkpoint: Int32(record.checkpoint), counts: !isVerifying))
+        history.append(
+          HistoryEntry(run: run, checkpoint: Int32(record.checkpoint), counts: !isVerifying))
       }
     }
     guard !isVerifying else { return }
@@ -288,13 +289,13 @@ struct PageIndexBuilder {
     commitCount = count
   }
 
-  /// At the end: what came behind the last complete checkpoint does not count, END or not.
+  /// At the end: what came after the last complete checkpoint does not count, END or not.
   /// Xen: tools/libs/guest/xg_sr_restore.c, restore (buffered records are dropped).
   mutating func finish(checkpointCount: Int) {
     if checkpointCount == 0 {
       commit()
     } else {
-      for index in pendingMoments..<moments.count { moments[index].counts = false }
+      for index in pendingHistory..<history.count { history[index].counts = false }
     }
   }
 
@@ -307,12 +308,12 @@ struct PageIndexBuilder {
     pendingRecords = []
     pageRecords += pendingPageRecords
     pendingPageRecords = []
-    pendingMoments = moments.count
+    pendingHistory = history.count
     isVerifying = false
   }
 
   /// The runs of one record, ascending and disjoint.
-  private mutating func runs(of record: Record) throws(PagesError) -> [PageRun] {
+  private mutating func runs(of record: Record) throws -> [PageExtent] {
     guard let count = record.pageEntryCount, let summary = record.pageTable else {
       throw broken(record, "the pfn table does not lie in the body")
     }
@@ -322,7 +323,7 @@ struct PageIndexBuilder {
     guard record.payloadByteCount == UInt64(summary.dataCount) * UInt64(pageByteCount) else {
       throw broken(
         record,
-        "expected \(summary.dataCount) pages of contents, got \(record.payloadByteCount) octets")
+        "expected \(summary.dataCount) pages of contents, got \(record.payloadByteCount) bytes")
     }
     guard count == 0 || summary.highestPFN < PageIndex.pfnLimit else {
       throw broken(
@@ -354,14 +355,14 @@ struct PageIndexBuilder {
       let (a, b) = (entries[$0].word & PageEntry.pfnMask, entries[$1].word & PageEntry.pfnMask)
       return a != b ? a < b : $0 < $1
     }
-    var out: [PageRun] = []
+    var out: [PageExtent] = []
     for (place, index) in order.enumerated() {
       let entry = PageEntry(rawValue: entries[index].word)
       if place + 1 < count, entries[order[place + 1]].word & PageEntry.pfnMask == entry.pfn {
         continue
       }
       out.appendJoining(
-        PageRun(
+        PageExtent(
           entry.type, pfn: entry.pfn, count: 1,
           offset: entry.type.hasData ? entries[index].offset : 0, round: round))
     }
@@ -371,8 +372,8 @@ struct PageIndexBuilder {
   /// Runs of ascending entries.
   private static func collect(
     _ count: Int, _ start: UInt64, _ round: UInt32, _ word: (Int) -> UInt64
-  ) -> [PageRun] {
-    var out: [PageRun] = []
+  ) -> [PageExtent] {
+    var out: [PageExtent] = []
     var offset = start
     var index = 0
     while index < count {
@@ -386,7 +387,7 @@ struct PageIndexBuilder {
         length += 1
       }
       out.append(
-        PageRun(
+        PageExtent(
           type, pfn: first.pfn, count: UInt32(length), offset: type.hasData ? offset : 0,
           round: round))
       if type.hasData { offset += UInt64(length * pageByteCount) }
@@ -395,8 +396,8 @@ struct PageIndexBuilder {
     return out
   }
 
-  private func broken(_ record: Record, _ problem: String) -> PagesError {
-    PagesError(
+  private func broken(_ record: Record, _ problem: String) -> XensaveError {
+    XensaveError(
       StreamError(
         .malformed, path: path, offset: record.offset, place: record.place, problem))
   }

@@ -1,5 +1,6 @@
 // Reading the guest's memory by physical and virtual addresses.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 
@@ -11,23 +12,23 @@ internal import Format
 public final class GuestMemory {
   public let image: PageImage
   public let vcpus: [VCPU]
-  /// Most octets of one read.
+  /// Most bytes of one read.
   public static let readLimit = 64 << 20
 
   /// The same memory, for address spaces that are no vCPU's own.
   public let paged: PagedMemory
 
-  public init(_ image: PageImage) throws(PagesError) {
+  public init(_ image: PageImage) throws {
     self.image = image
     paged = PagedMemory(image)
     vcpus = try image.vcpus()
   }
 
   /// The vCPU with this number.
-  public func vcpu(_ number: Int) throws(PagesError) -> VCPU {
+  public func vcpu(_ number: Int) throws -> VCPU {
     guard let vcpu = vcpus.first(where: { $0.number == number }) else {
       let there = vcpus.map { "\($0.number)" }.joined(separator: ", ")
-      throw PagesError(
+      throw XensaveError(
         .notFound,
         "\(image.path): there is no state of vCPU \(number) (there is: "
           + "\(there.isEmpty ? "none" : there))")
@@ -36,7 +37,7 @@ public final class GuestMemory {
   }
 
   /// `count` bytes from a guest-physical address on.
-  public func physical(_ address: UInt64, _ count: Int) throws(PagesError) -> [UInt8] {
+  public func physical(_ address: UInt64, _ count: Int) throws -> [UInt8] {
     try check(count)
     return try paged.physical(address, count)
   }
@@ -44,15 +45,15 @@ public final class GuestMemory {
   /// `count` bytes from a virtual address of a vCPU on.
   public func virtual(
     _ vcpu: Int, _ address: UInt64, _ count: Int
-  ) throws(PagesError) -> [UInt8] {
+  ) throws -> [UInt8] {
     try check(count)
     return try paged.read(AddressSpace(self.vcpu(vcpu)), address, count)
   }
 
-  private func check(_ count: Int) throws(PagesError) {
+  private func check(_ count: Int) throws {
     guard count >= 0, count <= GuestMemory.readLimit else {
-      throw PagesError(
-        .usage, "expected at most \(GuestMemory.readLimit) octets to read, got \(count)")
+      throw XensaveError(
+        .usage, "expected at most \(GuestMemory.readLimit) bytes to read, got \(count)")
     }
   }
 
@@ -61,7 +62,7 @@ public final class GuestMemory {
   public typealias Translation = PagedMemory.Translation
 
   /// The physical address of a virtual one.
-  public func translate(_ vcpu: VCPU, _ address: UInt64) throws(PagesError) -> Translation {
+  public func translate(_ vcpu: VCPU, _ address: UInt64) throws -> Translation {
     try paged.translate(AddressSpace(vcpu), address)
   }
 

@@ -13,7 +13,7 @@ extension GuestMemory {
   /// are looked at.
   public func search(
     _ vcpu: VCPU, _ pattern: SearchPattern, limit: Int = 1000, in range: ClosedRange<UInt64>? = nil
-  ) throws(PagesError) -> (found: SearchResult, isComplete: Bool) {
+  ) throws -> (found: SearchResult, isComplete: Bool) {
     let (mappings, isComplete) = self.mappings(vcpu, limit: GuestMemory.mappingLimit)
     var search = MemorySearch(pattern, limit: limit)
     for mapping in mappings {
@@ -31,10 +31,10 @@ extension GuestMemory {
     return (found, isComplete)
   }
 
-  /// Looks at consecutive addresses, piece by piece.
+  /// Looks at consecutive addresses, chunk by chunk.
   private func look(
     _ virtual: UInt64, _ physical: UInt64, pages: UInt64, _ search: inout MemorySearch
-  ) throws(PagesError) {
+  ) throws {
     var done: UInt64 = 0
     while done < pages {
       let pfn = physical >> 12 + done
@@ -42,7 +42,7 @@ extension GuestMemory {
         done += 1
         continue
       }
-      let most = UInt64(PageImage.pieceByteCount / pageByteCount)
+      let most = UInt64(PageImage.chunkByteCount / pageByteCount)
       let count = Int(min(pages - done, run.end - pfn, most))
       try search.look(image, run, pfn, count: count, at: virtual &+ done << 12)
       done += UInt64(count)

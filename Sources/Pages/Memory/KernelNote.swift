@@ -11,10 +11,10 @@ extension GuestMemory {
   /// The contents of the note VMCOREINFO, which a Linux kernel keeps ready in its memory for the case
   /// that it crashes: its release, where it lies, and how its structures are laid out. crash needs it.
   /// Nil where there is none. It begins a page. Linux: kernel/crash_core.c, update_vmcoreinfo_note.
-  public func kernelNote() throws(PagesError) -> [UInt8]? {
+  public func kernelNote() throws -> [UInt8]? {
     let name = GuestMemory.kernelNoteName
     var found: [(address: UInt64, count: Int)] = []
-    try image.forEachPiece { first, bytes, count throws(PagesError) in
+    try image.forEachChunk { first, bytes, count in
       for page in 0..<count {
         let start = page * pageByteCount
         // The length of the name, with its zero; the contents' length; type 0.

@@ -1,54 +1,55 @@
 // What a search of memory looks for.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import Glibc
 
-/// Octets, or a regular expression over octets.
+/// Bytes, or a regular expression over bytes.
 public struct SearchPattern: Sendable {
   fileprivate enum Kind: Sendable {
-    case octets(Needle)
+    case bytes(Needle)
     case expression(RegularExpression)
   }
   fileprivate let kind: Kind
 
-  /// 1 to 4096 octets, exactly. Occurrences that overlap all count.
-  public init(octets: [UInt8]) throws(PagesError) {
-    guard let needle = Needle(octets) else {
-      throw PagesError(
-        .usage, "expected 1 to \(pageByteCount) octets to search for, got \(octets.count)")
+  /// 1 to 4096 bytes, exactly. Occurrences that overlap all count.
+  public init(bytes: [UInt8]) throws {
+    guard let needle = Needle(bytes) else {
+      throw XensaveError(
+        .usage, "expected 1 to \(pageByteCount) bytes to search for, got \(bytes.count)")
     }
-    kind = .octets(needle)
+    kind = .bytes(needle)
   }
 
-  /// A POSIX extended regular expression (regex(7)) over octets, as the C locale reads it: each octet
+  /// A POSIX extended regular expression (regex(7)) over bytes, as the C locale reads it: each byte
   /// is a character, `.` is any but NUL and a line's end, `^` and `$` stand for a line's. Of matches
   /// that overlap the first one counts, as long as it can be; none is empty. A match that is longer
-  /// than 4096 octets may be found in parts.
-  public init(expression: [UInt8]) throws(PagesError) {
+  /// than 4096 bytes may be found in parts.
+  public init(expression: [UInt8]) throws {
     kind = .expression(try RegularExpression(expression))
   }
 
-  /// Octets before the end of a piece of memory in which a match may begin that the piece cuts off.
+  /// Bytes before the end of a chunk of memory in which a match may begin that the chunk cuts off.
   fileprivate var overlap: Int {
     switch kind {
-    case .octets(let needle): needle.octets.count - 1
+    case .bytes(let needle): needle.pattern.count - 1
     case .expression: pageByteCount - 1
     }
   }
 }
 
-/// Looks through memory piece by piece, ascending, and finds what goes from one into the next.
+/// Looks through memory chunk by chunk, ascending, and finds what goes from one into the next.
 struct MemorySearch {
   private let pattern: SearchPattern
   private let limit: Int
   private(set) var result = SearchResult()
-  /// Room for a piece, behind what is kept of the one before.
-  private let arena = Arena(capacity: pageByteCount + PageImage.pieceByteCount)
-  /// Octets that are kept of the piece before, and the address behind them.
+  /// Room for a chunk, after what is kept of the one before.
+  private let arena = PageAlignedBuffer(capacity: pageByteCount + PageImage.chunkByteCount)
+  /// Bytes that are kept of the chunk before, and the address after them.
   private var carried = 0
   private var end: UInt64 = 0
-  /// How many of them were searched: one, which says whether a line begins behind it.
+  /// How many of them were searched: one, which says whether a line begins after it.
   private var searched = 0
 
   /// Keeps at most `limit` addresses.
@@ -57,40 +58,40 @@ struct MemorySearch {
     self.limit = limit
   }
 
-  /// Looks at the pages from `pfn` on, `count` of them and at most a piece, which `run` of `image`
-  /// holds. `address` is that of their first octet in what is searched.
+  /// Looks at the pages from `pfn` on, `count` of them and at most a chunk, which `run` of `image`
+  /// holds. `address` is that of their first byte in what is searched.
   mutating func look(
-    _ image: PageImage, _ run: PageRun, _ pfn: UInt64, count: Int, at address: UInt64
-  ) throws(PagesError) {
+    _ image: PageImage, _ run: PageExtent, _ pfn: UInt64, count: Int, at address: UInt64
+  ) throws {
     if address != end { finish() }
-    let octets = count * pageByteCount
-    try image.read(run.offset(of: pfn), octets, into: arena, at: carried)
-    let length = carried + octets
-    end = address &+ UInt64(octets)
+    let bytes = count * pageByteCount
+    try image.read(run.offset(of: pfn), bytes, into: arena, at: carried)
+    let length = carried + bytes
+    end = address &+ UInt64(bytes)
     let resume = search(length, isLast: false)
     searched = resume > 0 ? 1 : 0
     arena.moveToStart(resume - searched..<length)
     carried = length - resume + searched
   }
 
-  /// Looks at what is left: no further piece goes on where the last one ended.
+  /// Looks at what is left: no further chunk continues where the last one ended.
   mutating func finish() {
     if carried > 0 { _ = search(carried, isLast: true) }
     (carried, searched) = (0, 0)
   }
 
-  /// Searches the arena's first `length` octets, which end at `end`. Returns from where on the next
-  /// piece needs them.
+  /// Searches the arena's first `length` bytes, which end at `end`. Returns from where on the next
+  /// chunk needs them.
   private mutating func search(_ length: Int, isLast: Bool) -> Int {
     let first = end &- UInt64(length)
-    // What begins behind this is left for the next piece, unless there is none.
+    // What begins after this is left for the next chunk, unless there is none.
     let sure = isLast ? length : max(0, length - pattern.overlap)
     var position = searched
     arena.withBytes(0..<length) { bytes in
       while position < sure {
         let found: Range<Int>?
         switch pattern.kind {
-        case .octets(let needle):
+        case .bytes(let needle):
           found = needle.first(in: bytes, position..<length).map { $0..<$0 + 1 }
         case .expression(let expression):
           found = expression.first(in: bytes, position..<length)
@@ -113,17 +114,17 @@ private final class RegularExpression: @unchecked Sendable {
   // Safe to send: not changed once it is compiled; regexec locks it by itself.
   private let compiled: UnsafeMutablePointer<regex_t>
 
-  init(_ text: [UInt8]) throws(PagesError) {
+  init(_ text: [UInt8]) throws {
     // The C library's expressions end at a NUL.
     guard !text.isEmpty, text.count <= pageByteCount, !text.contains(0) else {
-      throw PagesError(
+      throw XensaveError(
         .usage,
-        "expected a regular expression of 1 to \(pageByteCount) octets without NUL, got "
-          + "\(text.count) octets")
+        "expected a regular expression of 1 to \(pageByteCount) bytes without NUL, got "
+          + "\(text.count) bytes")
     }
     // Each repetition of a repetition copies what it is of: 30 in a row are gigabytes.
     guard RegularExpression.size(text) <= RegularExpression.sizeLimit else {
-      throw PagesError(
+      throw XensaveError(
         .usage,
         "regular expression '\(text.printable)': its repetitions are too many (at most "
           + "\(RegularExpression.sizeLimit) characters when they are written out)")
@@ -135,11 +136,11 @@ private final class RegularExpression: @unchecked Sendable {
       var message = [CChar](repeating: 0, count: 256)
       _ = unsafe regerror(code, made, &message, message.count)
       unsafe made.deallocate()
-      let octets = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-      throw PagesError(
+      let bytes = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+      throw XensaveError(
         .usage,
         "regular expression '\(String(decoding: text, as: UTF8.self))': "
-          + String(decoding: octets, as: UTF8.self))
+          + String(decoding: bytes, as: UTF8.self))
     }
     unsafe compiled = made
   }
@@ -162,9 +163,9 @@ private final class RegularExpression: @unchecked Sendable {
     }
     var position = 0
     while position < text.count {
-      let octet = text[position]
+      let byte = text[position]
       position += 1
-      switch octet {
+      switch byte {
       case UInt8(ascii: "\\"):
         position += 1
         add(1)
@@ -208,7 +209,7 @@ private final class RegularExpression: @unchecked Sendable {
         if unsafe start == 0 || raw[start - 1] != 10 { flags |= REG_NOTBOL }
         var match = regmatch_t(
           rm_so: regoff_t(start), rm_eo: regoff_t(range.upperBound))
-        // Safety: with REG_STARTEND only the octets of the match given are read.
+        // Safety: with REG_STARTEND only the bytes of the match given are read.
         guard unsafe regexec(compiled, text, 1, &match, flags) == 0 else { return nil }
         let found = Int(match.rm_so)..<Int(match.rm_eo)
         if !found.isEmpty { return found }

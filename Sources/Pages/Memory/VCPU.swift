@@ -145,7 +145,7 @@ public struct VCPU: Sendable, Equatable {
 
 extension PageImage {
   /// The vCPUs whose state counts, by their numbers.
-  public func vcpus() throws(PagesError) -> [VCPU] {
+  public func vcpus() throws -> [VCPU] {
     var out: [Int: VCPU] = [:]
     for spot in index.records {
       switch spot.type {

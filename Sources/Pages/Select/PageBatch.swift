@@ -64,13 +64,14 @@ public final class PageBatch {
   /// Entries of PAGE_DATA, type and pfn.
   public private(set) var entries: [PageEntry] = []
   private var dataIndex: [Int32] = []
-  private let arena: Arena
+  private let arena: PageAlignedBuffer
   private var loaded = BatchMask()
   /// Brings the contents of data pages `range` of this batch into the arena at an offset.
-  private var loader: (Range<Int>, Arena, Int) throws(PagesError) -> Void
+  private var loader: (Range<Int>, PageAlignedBuffer, Int) throws -> Void
 
   /// An empty batch; `arena` is 4 MiB of scratch, of which only what is used takes memory.
-  init(_ arena: Arena = Arena(capacity: BatchMask.capacity * pageByteCount)) {
+  init(_ arena: PageAlignedBuffer = PageAlignedBuffer(capacity: BatchMask.capacity * pageByteCount))
+  {
     self.arena = arena
     loader = { _, _, _ in }
   }
@@ -79,7 +80,7 @@ public final class PageBatch {
   /// entries that have any.
   func begin(
     _ entries: [PageEntry],
-    _ loader: @escaping (Range<Int>, Arena, Int) throws(PagesError) -> Void
+    _ loader: @escaping (Range<Int>, PageAlignedBuffer, Int) throws -> Void
   ) {
     precondition(entries.count <= BatchMask.capacity)
     self.entries = entries
@@ -94,7 +95,7 @@ public final class PageBatch {
   }
 
   /// Makes sure that the contents of entries `wanted` among 64 (all with data) are in the arena.
-  func load(_ word: Int, _ wanted: UInt64) throws(PagesError) {
+  func load(_ word: Int, _ wanted: UInt64) throws {
     var missing = wanted & ~loaded.words[word]
     loaded.words[word] |= missing
     while missing != 0 {
@@ -119,7 +120,7 @@ public final class PageBatch {
     }
   }
 
-  /// Octets of the page of a data entry that was loaded.
+  /// Bytes of the page of a data entry that was loaded.
   @inline(__always)
   func offset(_ index: Int) -> Int { Int(dataIndex[index]) * pageByteCount }
 
@@ -132,17 +133,17 @@ public final class PageBatch {
 final class BatchFiller {
   private let batch = PageBatch()
   private let capacity: Int
-  private let read: (UInt64, Int, Arena, Int) throws(PagesError) -> Void
+  private let read: (UInt64, Int, PageAlignedBuffer, Int) throws -> Void
   private var entries: [PageEntry] = []
   /// Runs of contents of this batch: number of the first data page, count, offset in the file.
-  private var pieces: [(first: Int, count: Int, offset: UInt64)] = []
+  private var chunks: [(first: Int, count: Int, offset: UInt64)] = []
   private var dataCount = 0
 
   /// Batches of at most `capacity` pages; `read` brings bytes of the file into an arena.
   init(
     _ capacity: Int,
     _ read:
-      @escaping (_ offset: UInt64, _ count: Int, Arena, _ place: Int) throws(PagesError) -> Void
+      @escaping (_ offset: UInt64, _ count: Int, PageAlignedBuffer, _ place: Int) throws -> Void
   ) {
     precondition(capacity > 0 && capacity <= BatchMask.capacity)
     self.capacity = capacity
@@ -151,16 +152,16 @@ final class BatchFiller {
 
   /// Adds a run, and calls `body` for each batch that is full.
   func add(
-    _ run: PageRun, counting given: ProgressCounter? = nil,
-    _ body: (PageBatch) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ run: PageExtent, counting given: ProgressCounter? = nil,
+    _ body: (PageBatch) throws -> Void
+  ) throws {
     var done = 0
     while done < Int(run.pageCount) {
       let count = min(Int(run.pageCount) - done, capacity - entries.count)
       let pfn = run.pfn + UInt64(done)
       for number in 0..<count { entries.append(PageEntry(run.type, pfn: pfn + UInt64(number))) }
       if run.hasData {
-        pieces.append((dataCount, count, run.offset(of: pfn)))
+        chunks.append((dataCount, count, run.offset(of: pfn)))
         dataCount += count
       }
       done += count
@@ -170,23 +171,23 @@ final class BatchFiller {
   }
 
   /// Calls `body` for what is left.
-  func flush(_ body: (PageBatch) throws(PagesError) -> Void) throws(PagesError) {
+  func flush(_ body: (PageBatch) throws -> Void) throws {
     guard !entries.isEmpty else { return }
-    let (held, read) = (pieces, read)
-    batch.begin(entries) { (range, arena, place) throws(PagesError) in
-      for piece in held
-      where piece.first < range.upperBound && piece.first + piece.count > range.lowerBound {
-        let first = max(piece.first, range.lowerBound)
-        let last = min(piece.first + piece.count, range.upperBound)
+    let (held, read) = (chunks, read)
+    batch.begin(entries) { (range, arena, place) in
+      for chunk in held
+      where chunk.first < range.upperBound && chunk.first + chunk.count > range.lowerBound {
+        let first = max(chunk.first, range.lowerBound)
+        let last = min(chunk.first + chunk.count, range.upperBound)
         try read(
-          piece.offset + UInt64((first - piece.first) * pageByteCount),
+          chunk.offset + UInt64((first - chunk.first) * pageByteCount),
           (last - first) * pageByteCount, arena,
           place + (first - range.lowerBound) * pageByteCount)
       }
     }
     try body(batch)
     entries.removeAll(keepingCapacity: true)
-    pieces.removeAll(keepingCapacity: true)
+    chunks.removeAll(keepingCapacity: true)
     dataCount = 0
   }
 }

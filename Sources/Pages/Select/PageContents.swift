@@ -1,4 +1,4 @@
-// Reading the contents of pages, a piece at a time.
+// Reading the contents of pages, a chunk at a time.
 
 internal import Bytes
 internal import Format
@@ -11,27 +11,27 @@ public final class PageImage {
   /// What contents are read from.
   let source: Source
 
-  /// Octets that are read in one go: they fit the processor's second cache.
-  static let pieceByteCount = 256 << 10
+  /// Bytes that are read in one go: they fit the processor's second cache.
+  static let chunkByteCount = 256 << 10
 
   /// Indexes the image at `path`.
   public convenience init(
     opening path: String, options: PageIndex.Options = PageIndex.Options()
-  ) throws(PagesError) {
-    try self.init(io { () throws(SystemError) in try Source(image: path) }, options: options)
+  ) throws {
+    try self.init(Source(image: path), options: options)
   }
 
   /// Indexes the image at `path`, or takes the index from its cache beside it; what was not there or
   /// did not fit is written anew. `note` gets one line where a cache was ignored or not written.
-  public init(caching path: String, note: (String) -> Void) throws(PagesError) {
-    source = try io { () throws(SystemError) in try Source(image: path) }
+  public init(caching path: String, note: (String) -> Void) throws {
+    source = try Source(image: path)
     let cache = IndexCache(of: path)
     var known: PageIndex?
-    do throws(PagesError) {
+    do {
       known = source.isFile ? try cache.read(for: source) : nil
     } catch {
-      if case .stream(let stream) = error.kind, stream.code == "interrupted" { throw error }
-      note(error.description)
+      if XensaveError(error).code == .interrupted { throw error }
+      note("\(error)")
     }
     if let known {
       index = known
@@ -40,79 +40,77 @@ public final class PageImage {
     var options = PageIndex.Options()
     options.keepsPageRecords = true
     index = try PageIndex(source, options: options)
-    do throws(PagesError) { try cache.write(index, of: source) } catch {
-      if case .stream(let stream) = error.kind, stream.code == "interrupted" { throw error }
-      note("\(error.description) (the index is not kept)")
+    do { try cache.write(index, of: source) } catch {
+      if XensaveError(error).code == .interrupted { throw error }
+      note("\(error) (the index is not kept)")
     }
   }
 
   /// Indexes what is in `source`, which stays the caller's but loses its position.
   public init(
     _ source: Source, options: PageIndex.Options = PageIndex.Options()
-  ) throws(PagesError) {
+  ) throws {
     index = try PageIndex(source, options: options)
-    self.source = try io { () throws(SystemError) in try source.duplicate() }
+    self.source = try source.duplicate()
   }
 
   public var path: String { source.path }
   /// Device and inode of the file.
   public var identity: FileIdentity { source.identity }
-  /// Octets of the file when it was opened.
+  /// Bytes of the file when it was opened.
   public var byteCount: UInt64 { source.byteCount ?? 0 }
 
-  /// Reads `count` octets from `offset` on into `arena` at `place`.
-  func read(_ offset: UInt64, _ count: Int, into arena: Arena, at place: Int = 0) throws(PagesError)
+  /// Reads `count` bytes from `offset` on into `arena` at `place`.
+  func read(_ offset: UInt64, _ count: Int, into arena: PageAlignedBuffer, at place: Int = 0) throws
   {
     arena.reserve(place + count)
     source.seek(offset)
-    let got = try io { () throws(SystemError) in
-      try source.read(into: arena, place..<place + count)
-    }
+    let got = try source.read(into: arena, place..<place + count)
     guard got == count else { throw shorter(source) }
   }
 
-  /// Runs `body`, which reads `count` octets of the image, as a phase of long work. Whoever reads
+  /// Runs `body`, which reads `count` bytes of the image, as a phase of long work. Whoever reads
   /// only some of the pages does not know how many: nil.
   func reading<R>(
-    _ name: String, _ count: UInt64?, _ body: () throws(PagesError) -> R
-  ) throws(PagesError) -> R {
+    _ name: String, _ count: UInt64?, _ body: () throws -> R
+  ) throws -> R {
     let source = source
     return try Progress.phase(name, of: count, done: { source.bytesRead }, body)
   }
 
-  /// Octets of all contents that count.
+  /// Bytes of all contents that count.
   var dataByteCount: UInt64 { index.dataCount * UInt64(pageByteCount) }
 
   /// Calls `body` for all last occurrences with contents, in the order of their pfns: the first pfn
-  /// of a piece, its octets, and how many pages they are. `pages` limits it to a set.
-  public func forEachPiece(
+  /// of a chunk, its bytes, and how many pages they are. `pages` limits it to a set.
+  public func forEachChunk(
     in pages: PageSet? = nil,
-    _ body: (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) throws(PagesError) -> Void
-  ) throws(PagesError) {
-    var cursor = PieceCursor(index, pages, PageReader.pieceByteCount / pageByteCount)
+    _ body: (_ pfn: UInt64, _ bytes: RawSpan, _ count: Int) throws -> Void
+  ) throws {
+    var cursor = ChunkCursor(index, pages, PageReader.chunkByteCount / pageByteCount)
     let reader = try PageReader(self)
     let done = Count()
     let total = pages == nil ? dataByteCount : nil
-    try Progress.phase("reading pages", of: total, done: { done.octets }) { () throws(PagesError) in
+    try Progress.phase("reading pages", of: total, done: { done.bytes }) {
       var next = cursor.next()
       if let first = next { reader.start(first) }
-      while let piece = next {
+      while let chunk = next {
         let arena = try reader.finish()
         next = cursor.next()
         if let next { reader.start(next) }
         Progress.beat()
-        try arena.withBytes(0..<piece.byteCount) { bytes throws(PagesError) in
-          try body(piece.pfn, bytes, piece.count)
+        try arena.withBytes(0..<chunk.byteCount) { bytes in
+          try body(chunk.pfn, bytes, chunk.count)
         }
-        done.octets += UInt64(piece.byteCount)
+        done.bytes += UInt64(chunk.byteCount)
       }
     }
   }
 
   /// Calls `body` for the runs with contents, cut to `pages`.
   func forEachRun(
-    in pages: PageSet?, _ body: (PageRun) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    in pages: PageSet?, _ body: (PageExtent) throws -> Void
+  ) throws {
     for run in index.runs where run.hasData {
       guard let pages else {
         try body(run)
@@ -127,26 +125,26 @@ public final class PageImage {
   }
 
   /// The contents of the last occurrence of a page.
-  public func contents(of pfn: UInt64) throws(PagesError) -> [UInt8] {
+  public func contents(of pfn: UInt64) throws -> [UInt8] {
     guard let page = index.page(pfn) else {
-      throw PagesError(.notFound, "\(path): page \(pfn.hex()) is not in the image")
+      throw XensaveError(.notFound, "\(path): page \(pfn.hex()) is not in the image")
     }
     guard let offset = page.offset else {
-      throw PagesError(
+      throw XensaveError(
         .notFound, "\(path): page \(pfn.hex()) is \(page.type.name): it has no contents")
     }
     return try contents(at: offset)
   }
 
   /// The contents of one occurrence, by the offset that the index gave.
-  public func contents(at offset: UInt64) throws(PagesError) -> [UInt8] {
-    let arena = Arena(capacity: pageByteCount)
+  public func contents(at offset: UInt64) throws -> [UInt8] {
+    let arena = PageAlignedBuffer(capacity: pageByteCount)
     try read(offset, pageByteCount, into: arena)
     return arena.copy(0..<pageByteCount)
   }
 }
 
-/// Octets that a loop has been over.
+/// Bytes that a loop has been over.
 private final class Count {
-  var octets: UInt64 = 0
+  var bytes: UInt64 = 0
 }

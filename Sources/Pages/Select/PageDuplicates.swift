@@ -1,13 +1,14 @@
 // Pages with the same contents, within an image and across images.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 
 /// Finds pages with the same contents. Feed it images one after another.
 ///
-/// A hash table finds candidates, and every candidate is compared octet by octet with the first page
-/// of its kind: what counts as a duplicate is one. Memory: a table with places of 32 octets of which a
-/// quarter to a half are used, so 64 to 128 octets a distinct page.
+/// A hash table finds candidates, and every candidate is compared byte by byte with the first page
+/// of its kind: what counts as a duplicate is one. Memory: a table with places of 32 bytes of which a
+/// quarter to a half are used, so 64 to 128 bytes a distinct page.
 public final class PageDuplicates {
   /// Pages of one content.
   public struct Group: Sendable, Equatable {
@@ -31,8 +32,8 @@ public final class PageDuplicates {
   private var images: [PageImage] = []
   private var table: [Entry]
   private var used = 0
-  private let first = Arena(capacity: pageByteCount)
-  private let second = Arena(capacity: pageByteCount)
+  private let first = PageAlignedBuffer(capacity: pageByteCount)
+  private let second = PageAlignedBuffer(capacity: pageByteCount)
   private static let free = Entry(hash: 0, offset: 0, pfn: 0, image: 0)
 
   /// Pages with contents that were looked at.
@@ -47,14 +48,14 @@ public final class PageDuplicates {
   public var distinctCount: UInt64 { UInt64(used) }
 
   /// Takes in the pages of an image (of at most 65536 images).
-  public func add(_ image: PageImage) throws(PagesError) {
+  public func add(_ image: PageImage) throws {
     guard images.count < Int(UInt16.max) else {
-      throw PagesError(.usage, "more than 65535 images")
+      throw XensaveError(.usage, "more than 65535 images")
     }
     images.append(image)
     let number = UInt16(images.count - 1)
     // Hashes are made on all threads, the table on this one.
-    try image.mapPieces({
+    try image.mapChunks({
       { _, bytes, count in
         (0..<count).map { page in
           let place = page * pageByteCount
@@ -62,10 +63,10 @@ public final class PageDuplicates {
             hash: PageLoops.hash(bytes, at: place), isZero: PageLoops.isZero(bytes, at: place))
         }
       }
-    }) { piece, found throws(PagesError) in
+    }) { chunk, found in
       for (page, look) in found.enumerated() {
         try self.add(
-          look, piece.pfn + UInt64(page), piece.offset + UInt64(page * pageByteCount), number)
+          look, chunk.pfn + UInt64(page), chunk.offset + UInt64(page * pageByteCount), number)
       }
     }
   }
@@ -78,7 +79,7 @@ public final class PageDuplicates {
 
   private func add(
     _ look: Look, _ pfn: UInt64, _ offset: UInt64, _ image: UInt16
-  ) throws(PagesError) {
+  ) throws {
     pageCount += 1
     if look.isZero { zeroCount += 1 }
     if used * 2 >= table.count { grow() }
@@ -101,7 +102,7 @@ public final class PageDuplicates {
 
   private func isSame(
     _ entry: Entry, _ isZero: Bool, _ offset: UInt64, _ image: UInt16, _ isRead: inout Bool
-  ) throws(PagesError) -> Bool {
+  ) throws -> Bool {
     // Zeros are known by themselves.
     if isZero || entry.isZero { return isZero && entry.isZero }
     if !isRead { try images[Int(image)].read(offset, pageByteCount, into: second) }

@@ -1,4 +1,4 @@
-// The leaf loops over page contents: the only ones of this target that touch every octet.
+// The leaf loops over page contents: the only ones of this target that touch every byte.
 //
 // They read UInt64 by unaligned loads, which the compiler vectorises; SIMD types are slower here.
 
@@ -6,9 +6,9 @@ internal import Bytes
 internal import Format
 internal import Glibc
 
-/// Loops over the octets of pages. Each checks its range once and then loads unchecked.
+/// Loops over the bytes of pages. Each checks its range once and then loads unchecked.
 public enum PageLoops {
-  /// Whether the 4096 octets at `offset` are all zero; looks at 64 octets at a time.
+  /// Whether the 4096 bytes at `offset` are all zero; looks at 64 bytes at a time.
   @inline(__always)
   public static func isZero(_ bytes: RawSpan, at offset: Int) -> Bool {
     precondition(offset >= 0 && bytes.byteCount - offset >= pageByteCount)
@@ -42,10 +42,10 @@ public enum PageLoops {
     return (a ^ product.low) ^ (b ^ product.high)
   }
 
-  /// A hash of 64 bits of the 4096 octets at `offset`.
+  /// A hash of 64 bits of the 4096 bytes at `offset`.
   ///
   /// Not cryptographic: whoever knows the function can make pages that collide, so every match is
-  /// compared octet by octet before it counts. Four lanes of 16 octets a step, each mixed by a
+  /// compared byte by byte before it counts. Four lanes of 16 bytes a step, each mixed by a
   /// 64x64 to 128-bit multiplication whose halves are folded (the construction that the fast
   /// hashes of this class share); about as fast as reading the memory.
   @inline(__always)
@@ -78,7 +78,7 @@ public enum PageLoops {
   /// Mixes two numbers into one of 64 bits.
   static func mix(_ a: UInt64, _ b: UInt64) -> UInt64 { fold(fold(a ^ key0, b ^ key1), key2) }
 
-  /// A hash of octets `range`, of any length: whole pages, then what is left, then the length.
+  /// A hash of bytes `range`, of any length: whole pages, then what is left, then the length.
   static func hash(_ bytes: RawSpan, _ range: Range<Int>, seed: UInt64) -> UInt64 {
     var state = seed
     var position = range.lowerBound
@@ -98,7 +98,7 @@ public enum PageLoops {
     return mix(state ^ rest, UInt64(range.count))
   }
 
-  /// Whether `count` octets of two spans are the same.
+  /// Whether `count` bytes of two spans are the same.
   @inline(__always)
   static func isEqual(
     _ a: RawSpan, at first: Int, _ b: RawSpan, at second: Int, count: Int = pageByteCount
@@ -116,11 +116,11 @@ public enum PageLoops {
   }
 }
 
-/// How often each octet stands in a page. Made once for many pages, by one thread: an InlineArray of
+/// How often each byte stands in a page. Made once for many pages, by one thread: an InlineArray of
 /// this size would be copied at every use.
 @safe
-public final class OctetCounts {
-  /// Four tables of 256: an octet that comes twice running would wait for its own last count.
+public final class ByteCounts {
+  /// Four tables of 256: a byte that comes twice running would wait for its own last count.
   private let tables: UnsafeMutablePointer<UInt16>
 
   public init() {
@@ -130,9 +130,9 @@ public final class OctetCounts {
 
   deinit { unsafe tables.deallocate() }
 
-  /// Of the page that was counted last: how often `octet` stands in it, 0 to 4096.
+  /// Of the page that was counted last: how often `byte` stands in it, 0 to 4096.
   @inline(__always)
-  public subscript(octet: UInt8) -> Int { unsafe Int(tables[Int(octet)]) }
+  public subscript(byte: UInt8) -> Int { unsafe Int(tables[Int(byte)]) }
 
   /// Counts the page at `offset`.
   @inline(__always)
@@ -144,7 +144,7 @@ public final class OctetCounts {
       return
     }
     unsafe bytes.withUnsafeBytes { raw in
-      // Safety: the precondition holds the whole page inside the span; an octet and one of four
+      // Safety: the precondition holds the whole page inside the span; a byte and one of four
       // tables of 256 are below 1024.
       let (a, b, c, d) = unsafe (tables, tables + 256, tables + 512, tables + 768)
       var position = offset
@@ -160,26 +160,26 @@ public final class OctetCounts {
         }
         position &+= 8
       }
-      for octet in 0..<256 {
-        unsafe a[octet] = a[octet] &+ b[octet] &+ c[octet] &+ d[octet]
+      for byte in 0..<256 {
+        unsafe a[byte] = a[byte] &+ b[byte] &+ c[byte] &+ d[byte]
       }
     }
   }
 }
 
-/// Octets to search for. The search looks for the rarest of them first.
+/// Bytes to search for. The search looks for the rarest of them first.
 public struct Needle: Sendable, Equatable {
-  public let octets: [UInt8]
+  public let pattern: [UInt8]
   /// Which of them is looked for first.
   private let anchor: Int
 
-  /// A needle of 1 to 4096 octets; nil of others.
-  public init?(_ octets: [UInt8]) {
-    guard !octets.isEmpty, octets.count <= pageByteCount else { return nil }
-    self.octets = octets
+  /// A needle of 1 to 4096 bytes; nil of others.
+  public init?(_ pattern: [UInt8]) {
+    guard !pattern.isEmpty, pattern.count <= pageByteCount else { return nil }
+    self.pattern = pattern
     // Zeros, all-ones, blanks and the usual letters are everywhere in memory.
-    func rarity(_ octet: UInt8) -> Int {
-      switch octet {
+    func rarity(_ byte: UInt8) -> Int {
+      switch byte {
       case 0: 0
       case 0xFF, 0x20: 1
       case 0x61...0x7A: 2
@@ -188,24 +188,24 @@ public struct Needle: Sendable, Equatable {
       default: 5
       }
     }
-    anchor = octets.indices.max { rarity(octets[$0]) < rarity(octets[$1]) } ?? 0
+    anchor = pattern.indices.max { rarity(pattern[$0]) < rarity(pattern[$1]) } ?? 0
   }
 
   /// The offset of its first occurrence that lies wholly in `range`, or nil.
   public func first(in bytes: RawSpan, _ range: Range<Int>) -> Int? {
     precondition(range.lowerBound >= 0 && range.upperBound <= bytes.byteCount)
-    guard range.count >= octets.count else { return nil }
+    guard range.count >= pattern.count else { return nil }
     return unsafe bytes.withUnsafeBytes { raw in
       let base = unsafe raw.baseAddress.unsafelyUnwrapped
-      let last = range.upperBound - octets.count + anchor
+      let last = range.upperBound - pattern.count + anchor
       var position = range.lowerBound + anchor
       while position <= last {
-        // Safety: position and the octets around the anchor stay inside the range.
+        // Safety: position and the bytes around the anchor stay inside the range.
         guard
-          let hit = unsafe memchr(base + position, Int32(octets[anchor]), last - position + 1)
+          let hit = unsafe memchr(base + position, Int32(pattern[anchor]), last - position + 1)
         else { return nil }
         let start = unsafe UnsafeRawPointer(hit) - base - anchor
-        if unsafe memcmp(base + start, octets, octets.count) == 0 { return start }
+        if unsafe memcmp(base + start, pattern, pattern.count) == 0 { return start }
         position = start + anchor + 1
       }
       return nil

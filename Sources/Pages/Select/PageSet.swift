@@ -6,8 +6,8 @@ internal import SystemIO
 
 /// A set of pfns, as ascending ranges that do not touch.
 ///
-/// Costs 16 octets a range, so a guest's whole memory is a few ranges and the worst set (every other
-/// page) 8 octets a page of the guest. Algebra is linear in the ranges; `contains` is logarithmic.
+/// Costs 16 bytes a range, so a guest's whole memory is a few ranges and the worst set (every other
+/// page) 8 bytes a page of the guest. Algebra is linear in the ranges; `contains` is logarithmic.
 public struct PageSet: Sendable, Equatable {
   /// The ranges, ascending, none empty, none adjacent to the next.
   public private(set) var ranges: [Range<UInt64>] = []
@@ -115,7 +115,7 @@ public struct PageSet: Sendable, Equatable {
   }
 
   /// Reads what `text` writes; blank lines and "#" comments are passed over.
-  public init(text: String) throws(PagesError) {
+  public init(text: String) throws {
     var ranges: [Range<UInt64>] = []
     var number = 0
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
@@ -126,8 +126,8 @@ public struct PageSet: Sendable, Equatable {
       guard let first = parseNumber(parts[0]), let last = parseNumber(parts[parts.count - 1]),
         first <= last, last < PageSet.limit
       else {
-        throw PagesError(
-          .syntax(column: 1),
+        throw XensaveError(
+          .syntax,
           "line \(number): expected a pfn or FIRST..LAST, got '\(Array(line.utf8).printable)'")
       }
       ranges.append(first..<last + 1)
@@ -136,27 +136,21 @@ public struct PageSet: Sendable, Equatable {
   }
 
   /// Writes the text into a file, which appears whole or not at all.
-  public func save(to path: String) throws(PagesError) {
-    try io { () throws(SystemError) in
-      let output = try OutputFile(path, .text)
-      try output.sink.write(Array(text.utf8))
-      try output.commit()
-    }
+  public func save(to path: String) throws {
+    try OutputFile.write(path, .text, bytes: Array(text.utf8))
   }
 
   /// Reads a file that `save` or a person wrote, of at most 64 MiB.
-  public init(loading path: String) throws(PagesError) {
-    let source = try io { () throws(SystemError) in try Source(opening: path) }
-    let bytes = try io { () throws(SystemError) in
-      try source.read(Int(min(source.byteCount ?? 64 << 20, 64 << 20)))
-    }
+  public init(loading path: String) throws {
+    let source = try Source(opening: path)
+    let bytes = try source.read(Int(min(source.byteCount ?? 64 << 20, 64 << 20)))
     do { try self.init(text: String(decoding: bytes, as: UTF8.self)) } catch {
-      throw PagesError(error.kind, "\(path): \(error.description)")
+      throw XensaveError(error).prefixed(path)
     }
   }
 }
 
-/// A decimal number, or a hexadecimal one behind "0x".
+/// A decimal number, or a hexadecimal one after "0x".
 func parseNumber(_ text: some StringProtocol) -> UInt64? {
   let lower = text.lowercased()
   return lower.hasPrefix("0x") ? UInt64(lower.dropFirst(2), radix: 16) : UInt64(lower)

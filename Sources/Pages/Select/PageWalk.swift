@@ -3,11 +3,11 @@
 public import Bytes
 internal import Format
 
-/// Goes over the selected pages of an image that have contents, ascending, a piece at a time.
+/// Goes over the selected pages of an image that have contents, ascending, a chunk at a time.
 public struct PageWalk {
-  /// At most 64 pages in memory. `arena` holds them until the next piece.
-  public struct Piece {
-    public let arena: Arena
+  /// At most 64 pages in memory. `arena` holds them until the next chunk.
+  public struct Chunk {
+    public let arena: PageAlignedBuffer
     public let byteCount: Int
     /// pfns, and where their contents begin in the arena.
     public let pages: [(pfn: UInt64, offset: Int)]
@@ -16,7 +16,7 @@ public struct PageWalk {
   private let image: PageImage
   private let program: SelectorProgram
   private let batch = PageBatch()
-  private let arena = Arena(capacity: PageImage.pieceByteCount)
+  private let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
   private var pages: [(pfn: UInt64, offset: Int)] = []
   private var run = 0
   private var done: UInt64 = 0
@@ -26,8 +26,8 @@ public struct PageWalk {
     self.program = program
   }
 
-  /// The next piece; nil at the end.
-  public mutating func next() throws(PagesError) -> Piece? {
+  /// The next chunk; nil at the end.
+  public mutating func next() throws -> Chunk? {
     let runs = image.index.runs
     while run < runs.count {
       let current = runs[run]
@@ -41,14 +41,14 @@ public struct PageWalk {
       done += UInt64(count)
       let offset = current.offset(of: first)
       if program.isAlwaysTrue(of: count) {
-        let octets = count * pageByteCount
-        try image.read(offset, octets, into: arena)
+        let bytes = count * pageByteCount
+        try image.read(offset, bytes, into: arena)
         pages.removeAll(keepingCapacity: true)
         for index in 0..<count { pages.append((first + UInt64(index), index * pageByteCount)) }
-        return Piece(arena: arena, byteCount: octets, pages: pages)
+        return Chunk(arena: arena, byteCount: bytes, pages: pages)
       }
       let entries = (0..<count).map { PageEntry(current.type, pfn: first + UInt64($0)) }
-      batch.begin(entries) { [image] (range, arena, place) throws(PagesError) in
+      batch.begin(entries) { [image] (range, arena, place) in
         try image.read(
           offset + UInt64(range.lowerBound * pageByteCount), range.count * pageByteCount,
           into: arena, at: place)
@@ -66,7 +66,7 @@ public struct PageWalk {
       try image.read(
         offset + UInt64(low * pageByteCount), (high - low) * pageByteCount, into: arena,
         at: low * pageByteCount)
-      return Piece(arena: arena, byteCount: high * pageByteCount, pages: pages)
+      return Chunk(arena: arena, byteCount: high * pageByteCount, pages: pages)
     }
     return nil
   }

@@ -1,5 +1,6 @@
 // Which pages: predicates as trees that scripts and the command line build.
 
+internal import SystemIO
 internal import Bytes
 public import Format
 
@@ -17,11 +18,11 @@ public indirect enum Selector: Sendable, Equatable {
   case hasData
   /// Nothing but zeros.
   case zero
-  /// The octet at an offset below 4096 has this value.
+  /// The byte at an offset below 4096 has this value.
   case byte(offset: Int, value: UInt8)
-  /// The 8 octets at an offset up to 4088, little-endian and masked, have this value.
+  /// The 8 bytes at an offset up to 4088, little-endian and masked, have this value.
   case u64(offset: Int, mask: UInt64, value: UInt64)
-  /// The octets stand somewhere in the page.
+  /// The bytes stand somewhere in the page.
   case contains(Needle)
   /// The page's hash (`PageLoops.hash`) is one of these.
   case hashIn(HashSet)
@@ -57,13 +58,13 @@ extension Selector {
   /// The selector, if it makes sense: offsets inside a page, pfns of 52 bits, and no deeper than
   /// `depthLimit`. What a script has put together has to be checked at every step: a deeper tree
   /// would exhaust the stack when it goes. `SelectorProgram` traps on what would not pass.
-  public func checked() throws(PagesError) -> Selector {
+  public func checked() throws -> Selector {
     try check(Selector.depthLimit)
     return self
   }
 
-  private func check(_ depth: Int) throws(PagesError) {
-    func fail(_ problem: String) -> PagesError { PagesError(.usage, "selector: \(problem)") }
+  private func check(_ depth: Int) throws {
+    func fail(_ problem: String) -> XensaveError { XensaveError(.usage, "selector: \(problem)") }
     guard depth > 0 else {
       throw fail("nested more than \(Selector.depthLimit) deep (use sets of pfns or types)")
     }
@@ -137,7 +138,7 @@ extension Selector: CustomStringConvertible {
     case .u64(let offset, let mask, let value):
       let masked = mask == .max ? "" : " & \(mask.hex())"
       return "u64[\(offset.hex())]\(masked) = \(value.hex())"
-    case .contains(let needle): return "contains \(Selector.quoted(needle.octets))"
+    case .contains(let needle): return "contains \(Selector.quoted(needle.bytes))"
     case .hashIn(let set):
       let some = set.hashes.prefix(8).map { $0.hex(16) }.joined(separator: ", ")
       return "hash in {\(some)\(set.hashes.count > 8 ? ", ..." : "")}"
@@ -149,8 +150,8 @@ extension Selector: CustomStringConvertible {
     }
   }
 
-  /// Octets in quotes, as the text form has them.
-  static func quoted(_ octets: [UInt8]) -> String {
-    "\"" + octets.printable.replacing("\"", with: "\\\"") + "\""
+  /// Bytes in quotes, as the text form has them.
+  static func quoted(_ bytes: [UInt8]) -> String {
+    "\"" + bytes.printable.replacing("\"", with: "\\\"") + "\""
   }
 }

@@ -1,5 +1,6 @@
 // The text form of selectors.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 
@@ -18,7 +19,7 @@ extension Selector {
   ///          | "sample" "(" SHARE ["," SEED] ")"
   ///
   /// Numbers are decimal or 0x; "!=" stands for "not ... =". Strings have \n, \t, \0, \\, \", \xNN.
-  public init(parsing text: String) throws(PagesError) {
+  public init(parsing text: String) throws {
     var parser = try SelectorParser(text)
     self = try parser.whole().checked()
   }
@@ -46,40 +47,41 @@ private struct SelectorParser {
   static let lengthLimit = 1 << 16
   static let depthLimit = 100
 
-  init(_ text: String) throws(PagesError) {
+  init(_ text: String) throws {
     self.text = text
     try scan(Array(text.utf8))
   }
 
-  private func fail(_ column: Int, _ problem: String) -> PagesError {
-    PagesError(
-      .syntax(column: column), "column \(column) of '\(Array(text.utf8).printable)': \(problem)")
+  private func fail(_ column: Int, _ problem: String) -> XensaveError {
+    XensaveError(
+      .syntax, "column \(column) of '\(Array(text.utf8).printable)': \(problem)",
+      offset: UInt64(column - 1))
   }
 
   // MARK: - Words
 
-  private mutating func scan(_ bytes: [UInt8]) throws(PagesError) {
+  private mutating func scan(_ bytes: [UInt8]) throws {
     guard bytes.count <= SelectorParser.lengthLimit else {
-      throw PagesError(.syntax(column: 1), "the selector is longer than 65536 octets")
+      throw XensaveError(.syntax, "the selector is longer than 65536 bytes", offset: UInt64(1 - 1))
     }
     var index = 0
-    func isWord(_ octet: UInt8) -> Bool {
-      (0x30...0x39).contains(octet) || (0x41...0x5A).contains(octet)
-        || (0x61...0x7A).contains(octet) || octet == 0x5F
+    func isWord(_ byte: UInt8) -> Bool {
+      (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+        || (0x61...0x7A).contains(byte) || byte == 0x5F
     }
     while index < bytes.count {
-      let octet = bytes[index]
+      let byte = bytes[index]
       let column = index + 1
-      switch octet {
+      switch byte {
       case 0x20, 0x09, 0x0A, 0x0D: index += 1
       case 0x22, 0x27:
         let string = try string(bytes, &index)
         tokens.append((.string(string), column))
-      case _ where isWord(octet):
+      case _ where isWord(byte):
         var end = index
         while end < bytes.count, isWord(bytes[end]) { end += 1 }
         // A share: digits, a point, digits; but not the two points of a range.
-        if (0x30...0x39).contains(octet), end + 1 < bytes.count, bytes[end] == 0x2E,
+        if (0x30...0x39).contains(byte), end + 1 < bytes.count, bytes[end] == 0x2E,
           (0x30...0x39).contains(bytes[end + 1])
         {
           end += 1
@@ -87,7 +89,7 @@ private struct SelectorParser {
         }
         let word = String(decoding: bytes[index..<end], as: UTF8.self)
         index = end
-        if !(0x30...0x39).contains(octet) {
+        if !(0x30...0x39).contains(byte) {
           tokens.append((.word(word), column))
         } else if let number = parseNumber(word) {
           tokens.append((.number(number), column))
@@ -101,18 +103,18 @@ private struct SelectorParser {
         if ["..", "!=", "=="].contains(two) {
           tokens.append((.symbol(two == "==" ? "=" : two), column))
           index += 2
-        } else if Array("=(){}[],|&-~!/".utf8).contains(octet) {
-          tokens.append((.symbol(String(UnicodeScalar(octet))), column))
+        } else if Array("=(){}[],|&-~!/".utf8).contains(byte) {
+          tokens.append((.symbol(String(UnicodeScalar(byte))), column))
           index += 1
         } else {
-          throw fail(column, "unexpected '\([octet].printable)'")
+          throw fail(column, "unexpected '\([byte].printable)'")
         }
       }
     }
     tokens.append((.end, bytes.count + 1))
   }
 
-  private func string(_ bytes: [UInt8], _ index: inout Int) throws(PagesError) -> [UInt8] {
+  private func string(_ bytes: [UInt8], _ index: inout Int) throws -> [UInt8] {
     let start = index
     let quote = bytes[index]
     var out: [UInt8] = []
@@ -127,7 +129,7 @@ private struct SelectorParser {
         case 0x78:
           let digits = String(decoding: bytes[(index + 1)...].prefix(2), as: UTF8.self)
           guard digits.utf8.count == 2, let value = UInt8(digits, radix: 16) else {
-            throw fail(index, "expected two hexadecimal digits behind \\x")
+            throw fail(index, "expected two hexadecimal digits after \\x")
           }
           out.append(value)
           index += 2
@@ -158,44 +160,44 @@ private struct SelectorParser {
     }
   }
 
-  private func expected(_ what: String) -> PagesError {
+  private func expected(_ what: String) -> XensaveError {
     let got =
       switch token {
       case .word(let word): "'\(word)'"
       case .number(let number): "\(number)"
       case .share(let share): "\(share)"
-      case .string(let octets): Selector.quoted(octets)
+      case .string(let bytes): Selector.quoted(bytes)
       case .symbol(let symbol): "'\(symbol)'"
       case .end: "the end"
       }
     return fail(column, "expected \(what), got \(got)")
   }
 
-  mutating func whole() throws(PagesError) -> Selector {
+  mutating func whole() throws -> Selector {
     let selector = try or()
     guard token == .end else { throw expected("'and', 'or', 'minus' or the end") }
     return selector
   }
 
-  private mutating func or() throws(PagesError) -> Selector {
+  private mutating func or() throws -> Selector {
     var left = try minus()
     while takes("or", "|") { left = .or(left, try minus()) }
     return left
   }
 
-  private mutating func minus() throws(PagesError) -> Selector {
+  private mutating func minus() throws -> Selector {
     var left = try and()
     while takes("minus", "-") { left = .minus(left, try and()) }
     return left
   }
 
-  private mutating func and() throws(PagesError) -> Selector {
+  private mutating func and() throws -> Selector {
     var left = try not()
     while takes("and", "&") { left = .and(left, try not()) }
     return left
   }
 
-  private mutating func not() throws(PagesError) -> Selector {
+  private mutating func not() throws -> Selector {
     depth += 1
     defer { depth -= 1 }
     guard depth <= SelectorParser.depthLimit else { throw fail(column, "nested too deeply") }
@@ -208,18 +210,18 @@ private struct SelectorParser {
     return try test()
   }
 
-  private mutating func require(_ symbol: String) throws(PagesError) {
+  private mutating func require(_ symbol: String) throws {
     guard takes(symbol) else { throw expected("'\(symbol)'") }
   }
 
-  private mutating func number(upTo limit: UInt64 = .max) throws(PagesError) -> UInt64 {
+  private mutating func number(upTo limit: UInt64 = .max) throws -> UInt64 {
     guard case .number(let value) = token else { throw expected("a number") }
     guard value <= limit else { throw expected("at most \(limit.hex())") }
     position += 1
     return value
   }
 
-  private mutating func test() throws(PagesError) -> Selector {
+  private mutating func test() throws -> Selector {
     guard case .word(let word) = token else { throw expected("a test") }
     position += 1
     switch word {
@@ -242,16 +244,16 @@ private struct SelectorParser {
       let negates = try comparison()
       return try negated(negates, .u64(offset: offset, mask: mask, value: number()))
     case "contains":
-      guard case .string(let octets) = token else { throw expected("a string") }
-      guard let needle = Needle(octets) else {
-        throw fail(column, "expected a string of 1 to \(pageByteCount) octets")
+      guard case .string(let bytes) = token else { throw expected("a string") }
+      guard let needle = Needle(bytes) else {
+        throw fail(column, "expected a string of 1 to \(pageByteCount) bytes")
       }
       position += 1
       return .contains(needle)
     case "hash":
       if takes("in") {
         var hashes: [UInt64] = []
-        try list { parser throws(PagesError) in hashes.append(try parser.number()) }
+        try list { parser in hashes.append(try parser.number()) }
         return .hashIn(HashSet(hashes))
       }
       let negates = try comparison()
@@ -269,7 +271,7 @@ private struct SelectorParser {
   }
 
   /// Whether the comparison is "!=" and not "=".
-  private mutating func comparison() throws(PagesError) -> Bool {
+  private mutating func comparison() throws -> Bool {
     if takes("!=") { return true }
     guard takes("=") else { throw expected("'=' or '!='") }
     return false
@@ -277,19 +279,19 @@ private struct SelectorParser {
 
   /// "{" item {"," item} "}".
   private mutating func list(
-    _ item: (inout SelectorParser) throws(PagesError) -> Void
-  ) throws(PagesError) {
+    _ item: (inout SelectorParser) throws -> Void
+  ) throws {
     try require("{")
     if takes("}") { return }
     repeat { try item(&self) } while takes(",")
     guard takes("}") else { throw expected("',' or '}'") }
   }
 
-  private mutating func pfn() throws(PagesError) -> Selector {
+  private mutating func pfn() throws -> Selector {
     if takes("in") {
       guard token == .symbol("{") else { return .pfn(try range()) }
       var ranges: [Range<UInt64>] = []
-      try list { parser throws(PagesError) in
+      try list { parser in
         let range = try parser.range(mayBeSingle: true)
         ranges.append(range.lowerBound..<range.upperBound + 1)
       }
@@ -302,7 +304,7 @@ private struct SelectorParser {
 
   private mutating func range(
     mayBeSingle: Bool = false
-  ) throws(PagesError) -> ClosedRange<UInt64> {
+  ) throws -> ClosedRange<UInt64> {
     let first = try number(upTo: PageEntry.pfnMask)
     if mayBeSingle, token != .symbol("..") { return first...first }
     try require("..")
@@ -314,17 +316,17 @@ private struct SelectorParser {
     return first...last
   }
 
-  private mutating func type() throws(PagesError) -> Selector {
+  private mutating func type() throws -> Selector {
     if takes("in") {
       var types: [PageType] = []
-      try list { parser throws(PagesError) in types.append(try parser.typeName()) }
+      try list { parser in types.append(try parser.typeName()) }
       return .type(types)
     }
     let negates = try comparison()
     return try negated(negates, .type([typeName()]))
   }
 
-  private mutating func typeName() throws(PagesError) -> PageType {
+  private mutating func typeName() throws -> PageType {
     if case .number(let value) = token, value < 16 {
       position += 1
       return PageType(rawValue: UInt8(value))
@@ -339,7 +341,7 @@ private struct SelectorParser {
     return type
   }
 
-  private mutating func sample() throws(PagesError) -> Selector {
+  private mutating func sample() throws -> Selector {
     try require("(")
     let start = column
     var share: Double

@@ -132,7 +132,7 @@ public final class SelectorProgram {
   }
 
   /// The entries of a batch that the selector is true of; with `among`, only of those.
-  public func run(_ batch: PageBatch, among: BatchMask? = nil) throws(PagesError) -> BatchMask {
+  public func run(_ batch: PageBatch, among: BatchMask? = nil) throws -> BatchMask {
     let all = BatchMask(first: batch.entries.count)
     var live = [among.map { all.combined($0, &) } ?? all]
     var results: [BatchMask] = []
@@ -160,7 +160,7 @@ public final class SelectorProgram {
 
   private func test(
     _ number: Int, _ batch: PageBatch, _ live: BatchMask
-  ) throws(PagesError) -> BatchMask {
+  ) throws -> BatchMask {
     if live.isEmpty { return live }
     let start = clock.now
     var out = BatchMask()
@@ -296,10 +296,10 @@ extension Selector {
     case .byte(let offset, let value): return contents.map { $0[offset] == value } ?? false
     case .u64(let offset, let mask, let value):
       return contents.map { $0.load(offset, as: UInt64.self) & mask == value } ?? false
-    case .contains(let needle): return contents.map { $0.contains(needle.octets) } ?? false
+    case .contains(let needle): return contents.map { $0.contains(needle.bytes) } ?? false
     case .hashIn(let set):
       return contents.map { page in
-        // Safety: UInt8 has no padding, so every octet of the span is initialised.
+        // Safety: UInt8 has no padding, so every byte of the span is initialised.
         set.contains(unsafe PageLoops.hash(page.span.bytes, at: 0))
       } ?? false
     }

@@ -16,7 +16,7 @@ public enum DescriptorKind: Sendable, Equatable {
 /// A file descriptor, closed once: when it goes, or before by `close()`.
 public struct Descriptor: ~Copyable {
   /// The number of the descriptor.
-  public let number: Int32
+  public let fileDescriptor: Int32
   public let kind: DescriptorKind
   /// Device and inode, to tell whether two descriptors are the same file.
   public let identity: FileIdentity
@@ -26,11 +26,11 @@ public struct Descriptor: ~Copyable {
   /// another owns) it stays open when this value goes. With `isStream` a file is read from and
   /// written to where its own position is, as a pipe: others go on there.
   public init(
-    taking number: Int32, path: String, isOwned: Bool = true, isStream: Bool = false
+    taking fileDescriptor: Int32, path: String, isOwned: Bool = true, isStream: Bool = false
   ) throws(SystemError) {
     var status = stat()
-    guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
-    self.number = number
+    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    self.fileDescriptor = fileDescriptor
     self.isOwned = isOwned
     identity = FileIdentity(status)
     switch status.st_mode & S_IFMT {
@@ -45,32 +45,38 @@ public struct Descriptor: ~Copyable {
   public static func open(
     _ path: String, isWritable: Bool = false
   ) throws(SystemError) -> Descriptor {
-    let number = try Waiting.open(path, isWritable ? O_RDWR : O_RDONLY)
+    let fileDescriptor = try Waiting.open(path, isWritable ? O_RDWR : O_RDONLY)
     var status = stat()
-    if unsafe fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      _ = Glibc.close(number)
+    if unsafe fstat(fileDescriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+      _ = Glibc.close(fileDescriptor)
       throw SystemError("open", EISDIR, path)
     }
-    return try Descriptor(taking: number, path: path)
+    return try Descriptor(taking: fileDescriptor, path: path)
   }
 
-  deinit { if isOwned { _ = Glibc.close(number) } }
+  deinit { if isOwned { _ = Glibc.close(fileDescriptor) } }
 
   /// Another descriptor of the same file, with a life of its own.
   public func duplicate(path: String) throws(SystemError) -> Descriptor {
-    let copy = fcntl(number, F_DUPFD_CLOEXEC, 3)
-    guard copy >= 0 else { throw SystemError("fcntl", errno, path) }
-    return try Descriptor(taking: copy, path: path)
+    try Descriptor(taking: Descriptor.duplicate(fileDescriptor, path: path), path: path)
   }
 
-  /// The size of a file or block device in octets, now.
+  /// A copy of a file descriptor, which the caller closes: above the standard ones, and closed when
+  /// another program is started.
+  public static func duplicate(_ fileDescriptor: Int32, path: String) throws(SystemError) -> Int32 {
+    let copy = fcntl(fileDescriptor, F_DUPFD_CLOEXEC, 3)
+    guard copy >= 0 else { throw SystemError("fcntl", errno, path) }
+    return copy
+  }
+
+  /// The size of a file or block device in bytes, now.
   public func byteCount(path: String) throws(SystemError) -> UInt64 {
     var status = stat()
-    guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
     if status.st_mode & S_IFMT == S_IFREG { return UInt64(status.st_size) }
-    let here = lseek(number, 0, SEEK_CUR)
-    let end = lseek(number, 0, SEEK_END)
-    guard end >= 0, lseek(number, here, SEEK_SET) >= 0 else {
+    let here = lseek(fileDescriptor, 0, SEEK_CUR)
+    let end = lseek(fileDescriptor, 0, SEEK_END)
+    guard end >= 0, lseek(fileDescriptor, here, SEEK_SET) >= 0 else {
       throw SystemError("lseek", errno, path)
     }
     return UInt64(end)
@@ -80,7 +86,7 @@ public struct Descriptor: ~Copyable {
   public func synchronize(path: String) throws(SystemError) {
     guard kind == .file else { return }
     // A failed fsync is final: the kernel may have dropped the pages, a second call would lie.
-    guard fsync(number) == 0 else { throw SystemError("fsync", errno, path) }
+    guard fsync(fileDescriptor) == 0 else { throw SystemError("fsync", errno, path) }
   }
 }
 
@@ -109,7 +115,7 @@ public struct Pipe: ~Copyable {
   }
 }
 
-/// Whether an end was asked for (SIGINT, SIGTERM, SIGHUP); long loops look at it between two pieces.
+/// Whether an end was asked for (SIGINT, SIGTERM, SIGHUP); long loops look at it between two chunks.
 public enum Interrupt {
   /// From now on these signals set `isRequested` and call `handler` (which must be async-signal-safe)
   /// instead of ending the process; a second one ends it.
@@ -132,9 +138,9 @@ public enum Interrupt {
   /// Runs `body`, which gives `number` to a library that knows nothing of requests to stop: a request
   /// makes the library's next write fail with EBADF, and wakes it where it waits.
   public static func diverting<R, E: Error>(
-    _ number: Int32, _ body: () throws(E) -> R
+    _ fileDescriptor: Int32, _ body: () throws(E) -> R
   ) throws(E) -> R {
-    csystem_divert_on_interrupt(number)
+    csystem_divert_on_interrupt(fileDescriptor)
     defer { csystem_divert_on_interrupt(-1) }
     return try body()
   }
@@ -142,7 +148,7 @@ public enum Interrupt {
   /// Forgets the request: whoever asked has been answered.
   public static func clear() { csystem_clear_interrupted() }
 
-  /// Throws where the user asked for an end. Called between any two pieces of work.
+  /// Throws where the user asked for an end. Called between any two chunks of work.
   public static func check(_ path: String) throws(SystemError) {
     Progress.beat()
     if csystem_interrupted() != 0 { throw SystemError.interrupted(path) }

@@ -11,7 +11,7 @@ public final class SharedMemory {
   private let base: UnsafeMutableRawPointer
   private let descriptor: Descriptor
 
-  /// `byteCount` octets of zeros. `name` is what /proc shows.
+  /// `byteCount` bytes of zeros. `name` is what /proc shows.
   public init(byteCount: Int, name: String) throws(SystemError) {
     let number = unsafe csystem_memory_file(name)
     guard number >= 0 else { throw SystemError("memfd_create", errno, name) }
@@ -27,7 +27,7 @@ public final class SharedMemory {
 
   deinit { unsafe munmap(base, max(byteCount, 1)) }
 
-  /// Octets `range`, for the time of the call.
+  /// Bytes `range`, for the time of the call.
   public func withBytes<R, E: Error>(
     _ range: Range<Int>, _ body: (RawSpan) throws(E) -> R
   ) throws(E) -> R {
@@ -37,7 +37,7 @@ public final class SharedMemory {
     return try body(unsafe RawSpan(_unsafeBytes: buffer))
   }
 
-  /// The address of octet `offset`; valid as long as the object.
+  /// The address of byte `offset`; valid as long as the object.
   @unsafe
   @inline(__always)
   public func pointer(_ offset: Int) -> UnsafeMutableRawPointer {
@@ -45,20 +45,20 @@ public final class SharedMemory {
     return unsafe base + offset
   }
 
-  /// Writes the octets of `value` at `offset`; traps outside the memory.
+  /// Writes the bytes of `value` at `offset`; traps outside the memory.
   public func store<T: LoadableInteger>(_ offset: Int, _ value: T) {
     precondition(offset >= 0 && byteCount - offset >= MemoryLayout<T>.size)
-    // Safety: the precondition holds all of T's octets inside the mapping.
+    // Safety: the precondition holds all of T's bytes inside the mapping.
     unsafe (base + offset).storeBytes(of: value.littleEndian, as: T.self)
   }
 
-  /// Fills octets `range` with `octet`.
-  public func fill(_ range: Range<Int>, _ octet: UInt8) {
+  /// Fills bytes `range` with `byte`.
+  public func fill(_ range: Range<Int>, _ byte: UInt8) {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
-    unsafe memset(base + range.lowerBound, Int32(octet), range.count)
+    unsafe memset(base + range.lowerBound, Int32(byte), range.count)
   }
 
-  /// Gives the room of octets `range` back (whole pages); they are zero from now on.
+  /// Gives the room of bytes `range` back (whole pages); they are zero from now on.
   public func punch(_ range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
     unsafe madvise(base + range.lowerBound, range.count, MADV_REMOVE)

@@ -4,17 +4,17 @@ public import Bytes
 internal import CSystem
 internal import Glibc
 
-/// A stream of octets into a file or a pipe. Nothing is held back: what `write` took has been
+/// A stream of bytes into a file or a pipe. Nothing is held back: what `write` took has been
 /// given to the kernel, so that a filter in a pipe never keeps its reader waiting.
 public final class Sink {
   /// The name that messages use.
   public let path: String
-  /// Octets written.
+  /// Bytes written.
   public private(set) var position: UInt64 = 0
 
   let descriptor: Descriptor
-  /// Octets that make it worth to tell the disk: some milliseconds of its work.
-  private static let synchronizedPiece: UInt64 = 8 << 20
+  /// Bytes that make it worth to tell the disk: some milliseconds of its work.
+  private static let synchronizedChunk: UInt64 = 8 << 20
   /// From where on the kernel was not yet asked to write to the disk; nil where it is not asked.
   private var unsynchronized: UInt64?
 
@@ -22,7 +22,7 @@ public final class Sink {
   public init(_ descriptor: consuming Descriptor, path: String) {
     self.path = path
     if descriptor.kind == .pipe {
-      _ = csystem_set_pipe_capacity(descriptor.number, Transfer.pipeCapacity)
+      _ = csystem_set_pipe_capacity(descriptor.fileDescriptor, Transfer.pipeCapacity)
     }
     self.descriptor = descriptor
   }
@@ -35,11 +35,11 @@ public final class Sink {
 
   public var kind: DescriptorKind { descriptor.kind }
   public var identity: FileIdentity { descriptor.identity }
-  public var number: Int32 { descriptor.number }
-  /// Octets before the place in a file where the next one goes, whoever wrote them; 0 for pipes.
+  public var fileDescriptor: Int32 { descriptor.fileDescriptor }
+  /// Bytes before the place in a file where the next one goes, whoever wrote them; 0 for pipes.
   public var fileByteCount: UInt64 { kind == .file ? UInt64(fileOffset()) : 0 }
-  /// Where in a file the next octet goes.
-  func fileOffset() -> Int { max(0, lseek(descriptor.number, 0, SEEK_CUR)) }
+  /// Where in a file the next byte goes.
+  func fileOffset() -> Int { max(0, lseek(descriptor.fileDescriptor, 0, SEEK_CUR)) }
 
   /// Writes all of `bytes`.
   public func write(_ bytes: [UInt8]) throws(SystemError) {
@@ -49,17 +49,17 @@ public final class Sink {
     }
   }
 
-  /// Writes octets `range` of `arena`.
-  public func write(_ arena: Arena, _ range: Range<Int>) throws(SystemError) {
+  /// Writes bytes `range` of `arena`.
+  public func write(_ arena: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     // Safety: the range lies inside the arena.
     try unsafe writeAll(
       UnsafeRawBufferPointer(start: arena.pointer(range.lowerBound), count: range.count))
   }
 
-  /// Writes `head` and then octets `range` of `arena`, in one system call where the kernel allows.
+  /// Writes `header` and then bytes `range` of `arena`, in one system call where the kernel allows.
   public func write(
-    _ head: [UInt8], then arena: Arena, _ range: Range<Int>
+    _ head: [UInt8], then arena: PageAlignedBuffer, _ range: Range<Int>
   ) throws(SystemError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     // Safety: the buffer is used only inside the closure, the range lies inside the arena.
@@ -70,7 +70,7 @@ public final class Sink {
         iovec(iov_base: UnsafeMutableRawPointer(mutating: raw.baseAddress), iov_len: raw.count),
         iovec(iov_base: arena.pointer(range.lowerBound), iov_len: range.count),
       ]
-      return try retrying { unsafe writev(descriptor.number, &vectors, 2) }
+      return try retrying { unsafe writev(descriptor.fileDescriptor, &vectors, 2) }
     }
     advance(UInt64(done))
     if done < head.count {
@@ -81,14 +81,14 @@ public final class Sink {
     }
   }
 
-  /// Writes all pieces of `vectors` in their order, as few system calls as the kernel allows.
+  /// Writes all chunks of `vectors` in their order, as few system calls as the kernel allows.
   public func write(_ vectors: WriteVectors) throws(SystemError) {
     var first = 0
     var skipped = 0
     while first < vectors.count {
       let done = try retrying {
         unsafe vectors.withVectors(from: first, skipping: skipped, isPipe: kind == .pipe) {
-          unsafe writev(descriptor.number, $0, $1)
+          unsafe writev(descriptor.fileDescriptor, $0, $1)
         }
       }
       advance(UInt64(done))
@@ -97,13 +97,13 @@ public final class Sink {
   }
 
   private func writeAll(_ raw: UnsafeRawBufferPointer) throws(SystemError) {
-    let limit = kind == .pipe ? Transfer.pipePiece : .max
+    let limit = kind == .pipe ? Transfer.pipeChunk : .max
     var done = 0
     while done < raw.count {
       // Safety: done stays below the count.
       let written = try retrying {
         unsafe Glibc.write(
-          descriptor.number, raw.baseAddress.unsafelyUnwrapped + done,
+          descriptor.fileDescriptor, raw.baseAddress.unsafelyUnwrapped + done,
           min(raw.count - done, limit))
       }
       done += written
@@ -119,7 +119,7 @@ public final class Sink {
       if result >= 0 { return result }
       switch errno {
       case EINTR: try Interrupt.check(path)
-      case EAGAIN: try Waiting.untilReady(descriptor.number, forWriting: true, path)
+      case EAGAIN: try Waiting.untilReady(descriptor.fileDescriptor, forWriting: true, path)
       default: throw SystemError("write", errno, path)
       }
     }
@@ -128,17 +128,17 @@ public final class Sink {
   /// Leaves `count` zeros: as a hole, which takes no space, where a file has nothing yet, and written
   /// over what is there (in a file that somebody else opened, or on a device). Something has to be
   /// written after them.
-  public func leaveHole(_ count: UInt64) throws(SystemError) {
+  public func writeHole(_ count: UInt64) throws(SystemError) {
     let hole = kind == .file ? try byteCountOfHole(count) : 0
     var left = count - hole
     let zeros = [UInt8](repeating: 0, count: Int(min(left, 1 << 16)))
     while left > 0 {
-      let piece = min(left, UInt64(zeros.count))
-      try write(piece == zeros.count ? zeros : Array(zeros[..<Int(piece)]))
-      left -= piece
+      let chunk = min(left, UInt64(zeros.count))
+      try write(chunk == zeros.count ? zeros : Array(zeros[..<Int(chunk)]))
+      left -= chunk
     }
     guard hole > 0 else { return }
-    guard lseek(descriptor.number, off_t(clamping: hole), SEEK_CUR) >= 0 else {
+    guard lseek(descriptor.fileDescriptor, off_t(clamping: hole), SEEK_CUR) >= 0 else {
       throw SystemError("lseek", errno, path)
     }
     advance(hole)
@@ -149,35 +149,35 @@ public final class Sink {
     // A new file is ours alone, and its end is where we are.
     if unsynchronized != nil { return count }
     var status = stat()
-    guard unsafe fstat(descriptor.number, &status) == 0 else {
+    guard unsafe fstat(descriptor.fileDescriptor, &status) == 0 else {
       throw SystemError("fstat", errno, path)
     }
     // What is appended goes to the end, wherever the position is.
     guard status.st_mode & S_IFMT == S_IFREG,
-      fcntl(descriptor.number, F_GETFL) & O_APPEND == 0
+      fcntl(descriptor.fileDescriptor, F_GETFL) & O_APPEND == 0
     else { return 0 }
     let left = UInt64(max(0, Int(status.st_size) - fileOffset()))
     return count - min(count, left)
   }
 
   /// Lets the descriptor go before the sink does: whoever reads sees the end, and writes fail.
-  public func cut() { _ = csystem_divert(descriptor.number) }
+  public func cut() { _ = csystem_divert(descriptor.fileDescriptor) }
 
-  /// Counts octets that were written, here or inside the kernel.
+  /// Counts bytes that were written, here or inside the kernel.
   func advance(_ count: UInt64) {
     position += count
-    if let begin = unsynchronized, position - begin >= Sink.synchronizedPiece {
+    if let begin = unsynchronized, position - begin >= Sink.synchronizedChunk {
       // A block that is not whole yet would be written twice.
       let end = position - position % UInt64(Transfer.block)
-      csystem_begin_synchronizing(number, begin, end - begin)
+      csystem_begin_synchronizing(fileDescriptor, begin, end - begin)
       unsynchronized = end
     }
   }
 
   /// Has the disk begin with what is written while more of it comes, because somebody will wait for
-  /// all of it: `synchronize()` at the end of a new file, which the sink has from its first octet on.
+  /// all of it: `synchronize()` at the end of a new file, which the sink has from its first byte on.
   func synchronizeFromNowOn() { unsynchronized = position }
 
-  /// Forces the octets of a file to the disk.
+  /// Forces the bytes of a file to the disk.
   public func synchronize() throws(SystemError) { try descriptor.synchronize(path: path) }
 }

@@ -1,53 +1,53 @@
-// Where a stream is read from: a window of octets in memory, and the rest still in the kernel.
+// Where a stream is read from: a window of bytes in memory, and the rest still in the kernel.
 
 public import Bytes
 internal import CSystem
 internal import Glibc
 
-/// A stream of octets from a file or a pipe, of which a small window is in memory.
+/// A stream of bytes from a file or a pipe, of which a small window is in memory.
 ///
 ///      consumed | window (in memory) | not yet read, still in the kernel
 ///      ---------^--------------------^------------------------------------
 ///               position
 ///
 /// From a file the window may hold more than was asked for. From a pipe it never does: what is not
-/// read can still be spliced, and whoever reads after us finds all that is behind our last octet.
+/// read can still be spliced, and whoever reads after us finds all that is after our last byte.
 public final class Source {
   /// The name that messages use.
   public let path: String
-  /// Octets consumed since the source was opened.
+  /// Bytes consumed since the source was opened.
   public private(set) var position: UInt64 = 0
-  /// Octets in all, for a file; nil for a pipe.
+  /// Bytes in all, for a file; nil for a pipe.
   public private(set) var byteCount: UInt64?
-  /// Octets that were read into memory (not skipped, not moved inside the kernel).
+  /// Bytes that were read into memory (not skipped, not moved inside the kernel).
   public private(set) var bytesRead: UInt64 = 0
 
   let descriptor: Descriptor
   /// The right to edit the file, where it was opened for that.
   public internal(set) var edit: FileEdit?
   private let start: UInt64
-  private var window = Arena(capacity: Source.windowByteCount)
+  private var window = PageAlignedBuffer(capacity: Source.windowByteCount)
   private var windowStart = 0
   private var windowEnd = 0
   /// How far a file is read ahead: a record header, count and 1024 pfns (MAX_BATCH_SIZE).
   private static let readAhead = 8208
   /// How far one is read ahead that is sparing: a record header and a count, and some to spare.
-  private static let sparing = 64
-  /// Whether a file is read ahead by 64 octets only: for passes over heads that leave the rest.
-  public var isSparing = false
-  private var jumps = Jumps()
+  private static let shortReadAhead = 64
+  /// Whether a file is read ahead by 64 bytes only: for passes over headers that leave the rest.
+  public var hasShortReadAhead = false
+  private var prefetcher = HeaderPrefetcher()
   /// Memory that a record no longer needs.
-  private var spare: Arena?
-  /// What the window holds normally; it grows for what is peeked at, and shrinks again behind it.
+  private var recycled: PageAlignedBuffer?
+  /// What the window holds normally; it grows for what is peeked at, and shrinks again after it.
   private static let windowByteCount = 16384
 
   /// Keeps memory that nobody else holds for who reads something of its size next.
-  public func keepSpare(_ arena: Arena) { spare = arena }
+  public func recycle(_ arena: PageAlignedBuffer) { recycled = arena }
 
-  /// The memory that was kept, if it holds `count` octets.
-  public func takeSpare(_ count: Int) -> Arena? {
-    guard let arena = spare, arena.capacity >= count else { return nil }
-    spare = nil
+  /// The memory that was kept, if it holds `count` bytes.
+  public func takeRecycled(_ count: Int) -> PageAlignedBuffer? {
+    guard let arena = recycled, arena.capacity >= count else { return nil }
+    recycled = nil
     return arena
   }
 
@@ -55,7 +55,7 @@ public final class Source {
   public convenience init(
     _ descriptor: consuming Descriptor, path: String
   ) throws(SystemError) {
-    let here = descriptor.kind == .file ? lseek(descriptor.number, 0, SEEK_CUR) : 0
+    let here = descriptor.kind == .file ? lseek(descriptor.fileDescriptor, 0, SEEK_CUR) : 0
     try self.init(descriptor, path: path, start: here > 0 ? UInt64(here) : 0)
   }
 
@@ -67,12 +67,12 @@ public final class Source {
       self.start = start
       let size = try descriptor.byteCount(path: path)
       byteCount = size > start ? size - start : 0
-      // Reads are short and far apart until pages are moved, which is done in large pieces.
-      _ = posix_fadvise(descriptor.number, 0, 0, POSIX_FADV_RANDOM)
+      // Reads are short and far apart until pages are moved, which is done in large chunks.
+      _ = posix_fadvise(descriptor.fileDescriptor, 0, 0, POSIX_FADV_RANDOM)
     } else {
       self.start = 0
       if descriptor.kind == .pipe {
-        _ = csystem_set_pipe_capacity(descriptor.number, Transfer.pipeCapacity)
+        _ = csystem_set_pipe_capacity(descriptor.fileDescriptor, Transfer.pipeCapacity)
       }
     }
     self.descriptor = descriptor
@@ -91,9 +91,7 @@ public final class Source {
   /// Another source over the same file, from its start and with a position of its own.
   public func duplicate() throws(SystemError) -> Source {
     precondition(isFile, "a pipe has one reader")
-    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
-    guard number >= 0 else { throw SystemError("fcntl", errno, path) }
-    let copy = try Source(Descriptor(taking: number, path: path), path: path, start: start)
+    let copy = try Source(descriptor.duplicate(path: path), path: path, start: start)
     copy.edit = edit
     return copy
   }
@@ -106,7 +104,7 @@ public final class Source {
   /// Whether bytes are in memory already.
   var hasWindow: Bool { windowEnd > windowStart }
   /// The descriptor's number, for poll and for tests.
-  public var number: Int32 { descriptor.number }
+  public var fileDescriptor: Int32 { descriptor.fileDescriptor }
 
   /// Goes back (or forward) to `position`; only for files.
   public func seek(_ position: UInt64) {
@@ -116,16 +114,16 @@ public final class Source {
     windowEnd = 0
   }
 
-  /// Brings up to `count` octets into the window and says how many there are: fewer only at the end.
+  /// Brings up to `count` bytes into the window and says how many there are: fewer only at the end.
   public func peek(_ count: Int) throws(SystemError) -> Int {
     if windowEnd - windowStart >= count { return count }
     window.moveToStart(windowStart..<windowEnd)
     windowEnd -= windowStart
     windowStart = 0
     window.reserve(max(count, Self.readAhead))
-    let goal = isFile ? max(count, isSparing ? Self.sparing : Self.readAhead) : count
-    let start = windowEnd == 0 && jumps.isToBeTimed(position) ? ContinuousClock.now : nil
-    defer { if let start { jumps.note(start.duration(to: .now), self) } }
+    let goal = isFile ? max(count, hasShortReadAhead ? Self.shortReadAhead : Self.readAhead) : count
+    let start = windowEnd == 0 && prefetcher.isToBeTimed(position) ? ContinuousClock.now : nil
+    defer { if let start { prefetcher.note(start.duration(to: .now), self) } }
     while windowEnd < count {
       let got = try readSome(
         into: window, windowEnd..<goal, at: position + UInt64(windowEnd))
@@ -137,9 +135,9 @@ public final class Source {
 
   /// Lets the descriptor go before the source does: whoever writes into a pipe fails, and reads see the
   /// end after what is in the window.
-  public func cut() { _ = csystem_divert(number) }
+  public func cut() { _ = csystem_divert(fileDescriptor) }
 
-  /// Up to `count` octets that are there now: waits for the first, not for all of them. Empty only
+  /// Up to `count` bytes that are there now: waits for the first, not for all of them. Empty only
   /// at the end. For what another program sends and then waits for an answer to.
   public func peekAvailable(_ count: Int) throws(SystemError) -> [UInt8] {
     if windowEnd == windowStart { _ = try peekOnce(count) }
@@ -152,7 +150,7 @@ public final class Source {
     return windowEnd
   }
 
-  /// The integer `offset` octets behind the position; must have been peeked at.
+  /// The integer `offset` bytes after the position; must have been peeked at.
   public func integer<T: LoadableInteger>(
     _ offset: Int, as type: T.Type, _ order: ByteOrder
   ) -> T {
@@ -160,13 +158,13 @@ public final class Source {
     return window.withBytes(windowStart..<windowEnd) { $0.load(offset, as: type, order) }
   }
 
-  /// Copies of the `count` octets at the position; must have been peeked at.
+  /// Copies of the `count` bytes at the position; must have been peeked at.
   public func window(_ count: Int) -> [UInt8] {
     precondition(count <= windowEnd - windowStart)
     return window.copy(windowStart..<windowStart + count)
   }
 
-  /// Reads exactly `count` octets, or fewer at the end, and consumes them.
+  /// Reads exactly `count` bytes, or fewer at the end, and consumes them.
   public func read(_ count: Int) throws(SystemError) -> [UInt8] {
     if count <= max(Self.readAhead, windowEnd - windowStart) {
       let have = try peek(count)
@@ -174,13 +172,13 @@ public final class Source {
       drop(have)
       return bytes
     }
-    let buffer = Arena(capacity: count)
+    let buffer = PageAlignedBuffer(capacity: count)
     let got = try read(into: buffer, 0..<count)
     return buffer.copy(0..<got)
   }
 
-  /// Reads into `range` of `arena`; returns how many octets, fewer only at the end.
-  public func read(into arena: Arena, _ range: Range<Int>) throws(SystemError) -> Int {
+  /// Reads into `range` of `arena`; returns how many bytes, fewer only at the end.
+  public func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int {
     precondition(range.upperBound <= arena.capacity)
     var filled = min(range.count, windowEnd - windowStart)
     // Safety: both ranges were checked against their arenas' ends.
@@ -197,7 +195,7 @@ public final class Source {
     return filled
   }
 
-  /// Passes over up to `count` octets; returns how many there were. A file is not read.
+  /// Passes over up to `count` bytes; returns how many there were. A file is not read.
   public func skip(_ count: UInt64) throws(SystemError) -> UInt64 {
     let first = Int(min(count, UInt64(windowEnd - windowStart)))
     drop(first)
@@ -206,11 +204,11 @@ public final class Source {
       let there = byteCount > position ? byteCount - position : 0
       rest = min(rest, there)
       position += rest
-      jumps.note(rest, self)
+      prefetcher.note(rest, self)
       return UInt64(first) + rest
     }
     guard rest > 0 else { return UInt64(first) }
-    let scratch = Arena(capacity: Int(min(rest, 1 << 20)))
+    let scratch = PageAlignedBuffer(capacity: Int(min(rest, 1 << 20)))
     var skipped = UInt64(first)
     while rest > 0 {
       let got = try readSome(
@@ -223,18 +221,18 @@ public final class Source {
     return skipped
   }
 
-  /// Forgets `count` octets of the window, which the caller has taken.
+  /// Forgets `count` bytes of the window, which the caller has taken.
   func drop(_ count: Int) {
     windowStart += count
     position += UInt64(count)
     if windowStart == windowEnd, window.capacity > 64 * Self.windowByteCount {
-      window = Arena(capacity: Self.windowByteCount)
+      window = PageAlignedBuffer(capacity: Self.windowByteCount)
       windowStart = 0
       windowEnd = 0
     }
   }
 
-  /// What the window holds, for a move: its octets go out before those in the kernel.
+  /// What the window holds, for a move: its bytes go out before those in the kernel.
   func takeWindow(_ limit: Int) -> [UInt8] {
     let count = min(limit, windowEnd - windowStart)
     let bytes = window.copy(windowStart..<windowStart + count)
@@ -242,16 +240,16 @@ public final class Source {
     return bytes
   }
 
-  /// Counts octets that went past this object inside the kernel.
+  /// Counts bytes that went past this object inside the kernel.
   func advance(_ count: UInt64) { position += count }
 
   /// The offset in the file that belongs to `position`.
   func fileOffset(_ position: UInt64) -> Int { Int(clamping: start + position) }
 
-  /// One read: at least one octet, or 0 at the end. A file ends where it ended when it was opened,
+  /// One read: at least one byte, or 0 at the end. A file ends where it ended when it was opened,
   /// whatever is appended meanwhile.
   func readSome(
-    into arena: Arena, _ range: Range<Int>, at position: UInt64
+    into arena: PageAlignedBuffer, _ range: Range<Int>, at position: UInt64
   ) throws(SystemError) -> Int {
     precondition(range.upperBound <= arena.capacity)
     let rest = byteCount.map { $0 > position ? $0 - position : 0 } ?? .max
@@ -262,15 +260,15 @@ public final class Source {
       let got =
         isFile
         ? unsafe pread(
-          descriptor.number, arena.pointer(range.lowerBound), count, fileOffset(position))
-        : unsafe Glibc.read(descriptor.number, arena.pointer(range.lowerBound), count)
+          descriptor.fileDescriptor, arena.pointer(range.lowerBound), count, fileOffset(position))
+        : unsafe Glibc.read(descriptor.fileDescriptor, arena.pointer(range.lowerBound), count)
       if got >= 0 {
         bytesRead += UInt64(got)
         return got
       }
       if errno == EINTR { continue }
       if errno == EAGAIN {
-        try Waiting.untilReady(descriptor.number, forWriting: false, path)
+        try Waiting.untilReady(descriptor.fileDescriptor, forWriting: false, path)
         continue
       }
       throw SystemError("read", errno, path)
@@ -280,7 +278,7 @@ public final class Source {
   /// When a file's contents last changed, in nanoseconds since 1970.
   public func modificationTime() throws(SystemError) -> UInt64 {
     var status = stat()
-    guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
     return UInt64(bitPattern: Int64(status.st_mtim.tv_sec)) &* 1_000_000_000
       &+ UInt64(bitPattern: Int64(status.st_mtim.tv_nsec))
   }
@@ -288,7 +286,7 @@ public final class Source {
   /// Whether only this user (or root) can have written the file.
   public func isOwnedByUs() throws(SystemError) -> Bool {
     var status = stat()
-    guard unsafe fstat(number, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
     return (status.st_uid == geteuid() || status.st_uid == 0) && status.st_mode & 0o022 == 0
   }
 

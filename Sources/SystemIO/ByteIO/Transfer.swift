@@ -1,11 +1,11 @@
-// Moving octets from a source to a sink by the cheapest way that the pair of them allows.
+// Moving bytes from a source to a sink by the cheapest way that the pair of them allows.
 
 internal import Bytes
 internal import CSystem
 internal import Glibc
 
-/// The ways to move octets. Which one serves a pair of descriptors is `Transfer.way`.
-public enum TransferWay: Sendable, Equatable {
+/// The ways to move bytes. Which one serves a pair of descriptors is `Transfer.strategy`.
+public enum TransferStrategy: Sendable, Equatable {
   /// copy_file_range(2) of whole blocks: the file system shares extents.
   case shareExtents
   /// copy_file_range(2): the kernel copies from one file to the other, once instead of twice.
@@ -17,30 +17,30 @@ public enum TransferWay: Sendable, Equatable {
 }
 
 public enum Transfer {
-  /// What pipes are enlarged to, in octets: with 64 KiB, waking the reader costs more than moving.
+  /// What pipes are enlarged to, in bytes: with 64 KiB, waking the reader costs more than moving.
   public static let pipeCapacity: Int32 = 1 << 20
-  /// Octets of one write to a pipe. A writer and a reader take turns at a pipe's lock: one call of
+  /// Bytes of one write to a pipe. A writer and a reader take turns at a pipe's lock: one call of
   /// several MiB keeps it until the pipe is full, and then waits until it is empty.
-  static let pipePiece = 256 << 10
-  /// Octets of a copy's buffer; between files, and what is moved between two looks at `Interrupt`.
-  static let piece = 256 << 10
-  /// What file systems share extents in, in octets.
+  static let pipeChunk = 256 << 10
+  /// Bytes of a copy's buffer; between files, and what is moved between two looks at `Interrupt`.
+  static let chunk = 256 << 10
+  /// What file systems share extents in, in bytes.
   static let block = 4096
 
-  /// From how many octets on a copy by hand reads ahead.
+  /// From how many bytes on a copy by hand reads ahead.
   static let readAheadLimit: UInt64 = 8 << 20
 
-  /// Where in a block-aligned buffer octets for `sink` begin: half a block from where they go, so that
+  /// Where in a block-aligned buffer bytes for `sink` begin: half a block from where they go, so that
   /// neither of the two copies is a slow one.
   static func bufferStart(_ sink: Sink) -> Int {
     sink.kind == .file ? (sink.fileOffset() + block / 2) % block : 0
   }
 
-  /// Whether the kernel copies slowly from one place of a block to another: where octets go a few
-  /// octets higher, as behind a name that became longer, processors take three times as long.
+  /// Whether the kernel copies slowly from one place of a block to another: where bytes go a few
+  /// bytes higher, as behind a name that became longer, processors take three times as long.
   static func isSlow(from: Int, to: Int) -> Bool {
-    let shift = (to - from) & (block - 1)
-    return shift > 0 && shift < 64
+    let delta = (to - from) & (block - 1)
+    return delta > 0 && delta < 64
   }
 
   /// The way for a pair. The table (rows: source, columns: sink):
@@ -49,11 +49,11 @@ public enum Transfer {
   ///      file    | shareExtents if it can, copyRange  | splice | copy   | copy
   ///      pipe    | splice                             | splice | splice | splice
   ///      socket  | copy                               | splice | copy   | copy
-  static func way(_ source: Source, _ sink: Sink) -> TransferWay {
+  static func strategy(_ source: Source, _ sink: Sink) -> TransferStrategy {
     switch (source.kind, sink.kind) {
     case (.file, .file):
       source.identity.device == sink.identity.device
-        && csystem_shares_extents(source.number) ? .shareExtents : .copyRange
+        && csystem_shares_extents(source.fileDescriptor) ? .shareExtents : .copyRange
     case (.pipe, _): .splice
     case (.file, .pipe), (.socket, .pipe): .splice
     default: .copy
@@ -62,16 +62,16 @@ public enum Transfer {
 }
 
 extension Source {
-  /// Whether octets that move to `sink` can stay where they are on the disk: where they lie at the
-  /// same place of a block of 4096 octets in both files.
+  /// Whether bytes that move to `sink` can stay where they are on the disk: where they lie at the
+  /// same place of a block of 4096 bytes in both files.
   public func sharesExtents(with sink: Sink) -> Bool {
-    Transfer.way(self, sink) == .shareExtents
+    Transfer.strategy(self, sink) == .shareExtents
   }
 
-  /// Moves `count` octets to `sink`. Returns how many there were: fewer only at the end of the
+  /// Moves `count` bytes to `sink`. Returns how many there were: fewer only at the end of the
   /// source. `forcing` chooses the way (tests try each).
   public func move(
-    _ count: UInt64, to sink: Sink, forcing: TransferWay? = nil
+    _ count: UInt64, to sink: Sink, forcing: TransferStrategy? = nil
   ) throws(SystemError) -> UInt64 {
     var moved: UInt64 = 0
     let inWindow = takeWindow(Int(clamping: count))
@@ -83,7 +83,7 @@ extension Source {
     return moved
   }
 
-  /// Copies `count` octets of a file from `offset` on, wherever the position is, and leaves the
+  /// Copies `count` bytes of a file from `offset` on, wherever the position is, and leaves the
   /// position alone. Returns how many there were.
   public func copy(
     from offset: UInt64, _ count: UInt64, to sink: Sink
@@ -94,52 +94,53 @@ extension Source {
     return try moveOn(count, to: sink, nil)
   }
 
-  /// Moves octets that are not in the window.
+  /// Moves bytes that are not in the window.
   private func moveOn(
-    _ count: UInt64, to sink: Sink, _ forcing: TransferWay?
+    _ count: UInt64, to sink: Sink, _ forcing: TransferStrategy?
   ) throws(SystemError) -> UInt64 {
     var moved: UInt64 = 0
-    var way = forcing ?? Transfer.way(self, sink)
-    var buffer: Arena?
+    var strategy = forcing ?? Transfer.strategy(self, sink)
+    var buffer: PageAlignedBuffer?
     while moved < count {
       try Interrupt.check(path)
-      var piece = Int(min(count - moved, UInt64(Transfer.piece) * (way == .copy ? 1 : 64)))
+      var chunk = Int(min(count - moved, UInt64(Transfer.chunk) * (strategy == .copy ? 1 : 64)))
       var got: Int
-      var now = way
-      if way == .shareExtents {
+      var now = strategy
+      if strategy == .shareExtents {
         // Only whole blocks are shared: what comes before the first is copied, and everything where
-        // the two files do not have their octets at the same place of a block.
+        // the two files do not have their bytes at the same place of a block.
         let place = fileOffset(position) % Transfer.block
         if place != sink.fileOffset() % Transfer.block {
-          way = .copyRange
+          strategy = .copyRange
           continue
         }
         if place != 0 {
           now = .copy
-          piece = min(piece, Transfer.block - place)
+          chunk = min(chunk, Transfer.block - place)
         }
       }
-      if way == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset()) {
-        way = .copy
+      if strategy == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset())
+      {
+        strategy = .copy
         // Whoever moves all the rest does not say how much that is.
         let rest = min(count - moved, (byteCount ?? 0) - min(byteCount ?? 0, position))
-        if rest >= Transfer.readAheadLimit, let thread = try? BackgroundThread() {
+        if rest >= Transfer.readAheadLimit, let thread = try? WorkerThread() {
           return moved + (try copyAhead(rest, to: sink, thread))
         }
         continue
       }
       switch now {
       case .copy:
-        let arena = buffer ?? Arena(capacity: Transfer.block + Transfer.piece)
+        let arena = buffer ?? PageAlignedBuffer(capacity: Transfer.block + Transfer.chunk)
         buffer = arena
         let start = Transfer.bufferStart(sink)
-        piece = min(piece, Transfer.piece)
-        got = try readSome(into: arena, start..<start + piece, at: position)
+        chunk = min(chunk, Transfer.chunk)
+        got = try readSome(into: arena, start..<start + chunk, at: position)
         if got > 0 { try sink.write(arena, start..<start + got) }
         advance(UInt64(got))
       case .splice, .shareExtents, .copyRange:
-        guard let result = try kernelMove(piece, to: sink, way) else {
-          way = .copy  // the kernel cannot do it for this pair: the same octets by hand
+        guard let result = try kernelMove(chunk, to: sink, strategy) else {
+          strategy = .copy  // the kernel cannot do it for this pair: the same bytes by hand
           continue
         }
         got = result
@@ -152,10 +153,10 @@ extension Source {
     return moved
   }
 
-  /// Copies octets of a file, which it has, to another one by hand: the next piece is read on a second
+  /// Copies bytes of a file, which it has, to another one by hand: the next chunk is read on a second
   /// thread while the one before is written.
   private func copyAhead(
-    _ count: UInt64, to sink: Sink, _ thread: BackgroundThread
+    _ count: UInt64, to sink: Sink, _ thread: WorkerThread
   ) throws(SystemError) -> UInt64 {
     /// Touched by the thread while it has a job, and by nobody else then.
     final class Outcome {
@@ -165,30 +166,30 @@ extension Source {
     let reader = try duplicate()
     let outcome = Outcome()
     let start = Transfer.bufferStart(sink)
-    let arenas = (0..<2).map { _ in Arena(capacity: Transfer.block + Transfer.piece) }
+    let arenas = (0..<2).map { _ in PageAlignedBuffer(capacity: Transfer.block + Transfer.chunk) }
     let end = position + count
-    func begin(_ place: UInt64, into arena: Arena) {
-      let piece = Int(min(end - place, UInt64(Transfer.piece)))
+    func begin(_ place: UInt64, into arena: PageAlignedBuffer) {
+      let chunk = Int(min(end - place, UInt64(Transfer.chunk)))
       thread.start {
         do throws(SystemError) {
           reader.seek(place)
-          outcome.got = try reader.read(into: arena, start..<start + piece)
+          outcome.got = try reader.read(into: arena, start..<start + chunk)
         } catch { outcome.error = error }
       }
     }
     defer { thread.wait() }
     let first = position
-    var number = 0
+    var index = 0
     begin(position, into: arenas[0])
     while position < end {
       try Interrupt.check(path)
       thread.wait()
       if let error = outcome.error { throw error }
       let got = outcome.got
-      let arena = arenas[number % 2]
-      number += 1
+      let arena = arenas[index % 2]
+      index += 1
       let next = position + UInt64(got)
-      if got > 0, next < end { begin(next, into: arenas[number % 2]) }
+      if got > 0, next < end { begin(next, into: arenas[index % 2]) }
       if got == 0 { break }
       try sink.write(arena, start..<start + got)
       advance(UInt64(got))
@@ -198,19 +199,19 @@ extension Source {
 
   /// One call of the kernel's; nil where it refuses the pair.
   private func kernelMove(
-    _ count: Int, to sink: Sink, _ way: TransferWay
+    _ count: Int, to sink: Sink, _ strategy: TransferStrategy
   ) throws(SystemError) -> Int? {
     while true {
       var offset = Int64(fileOffset(position))
       let result =
-        switch way {
+        switch strategy {
         case .shareExtents, .copyRange:
           // Safety: the calls read and write only the offset that they are given.
-          unsafe csystem_copy_file_range(number, &offset, sink.number, nil, count)
+          unsafe csystem_copy_file_range(fileDescriptor, &offset, sink.fileDescriptor, nil, count)
         default:
           isFile
-            ? unsafe csystem_splice(number, &offset, sink.number, nil, count)
-            : csystem_splice(number, nil, sink.number, nil, count)
+            ? unsafe csystem_splice(fileDescriptor, &offset, sink.fileDescriptor, nil, count)
+            : csystem_splice(fileDescriptor, nil, sink.fileDescriptor, nil, count)
         }
       if result >= 0 {
         // copy_file_range gives 0 where it cannot copy (some virtual file systems): not an end.
@@ -220,11 +221,11 @@ extension Source {
       switch errno {
       case EINTR: try Interrupt.check(path)
       case EAGAIN:
-        try Waiting.untilReady(number, forWriting: false, path)
-        try Waiting.untilReady(sink.number, forWriting: true, sink.path)
+        try Waiting.untilReady(fileDescriptor, forWriting: false, path)
+        try Waiting.untilReady(sink.fileDescriptor, forWriting: true, sink.path)
       case EINVAL, ENOSYS, EXDEV, EOPNOTSUPP, EPERM, EBADF, EISDIR, ETXTBSY: return nil
       case EPIPE, ENOSPC, EDQUOT, EFBIG: throw SystemError("write", errno, sink.path)
-      default: throw SystemError(way == .splice ? "splice" : "copy_file_range", errno, path)
+      default: throw SystemError(strategy == .splice ? "splice" : "copy_file_range", errno, path)
       }
     }
   }

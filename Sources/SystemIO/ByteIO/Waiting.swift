@@ -25,7 +25,7 @@ enum Waiting {
     return number
   }
 
-  /// Waits until a non-blocking descriptor can go on.
+  /// Waits until a non-blocking descriptor can continue.
   static func untilReady(
     _ number: Int32, forWriting: Bool, _ path: String
   ) throws(SystemError) {
@@ -47,8 +47,8 @@ public enum Readiness: Sendable {
 extension Source {
   /// Waits until something can be read, or the end; at most so many milliseconds, -1 for ever. What
   /// is in the window is ready.
-  public func waitForOctets(milliseconds: Int32) -> Readiness {
-    hasWindow ? .ready : readiness(number, POLLIN, milliseconds)
+  public func waitForBytes(milliseconds: Int32) -> Readiness {
+    hasWindow ? .ready : readiness(fileDescriptor, POLLIN, milliseconds)
   }
 }
 
@@ -58,7 +58,7 @@ extension Sink {
 
   /// Waits until a pipe takes PIPE_BUF bytes at once; at most so many milliseconds, -1 for ever.
   public func waitForRoom(milliseconds: Int32) -> Readiness {
-    readiness(number, POLLOUT, milliseconds)
+    readiness(fileDescriptor, POLLOUT, milliseconds)
   }
 }
 

@@ -4,63 +4,63 @@ public import Bytes
 internal import CSystem
 internal import Glibc
 
-/// A list of pieces of memory for `Sink.write(_:)`. Pieces that touch become one: Linux takes at
-/// most 1024 in a call. Whoever appends a piece keeps its memory alive until `removeAll()`.
+/// A list of chunks of memory for `Sink.write(_:)`. Pieces that touch become one: Linux takes at
+/// most 1024 in a call. Whoever appends a chunk keeps its memory alive until `removeAll()`.
 @safe
 public final class WriteVectors {
   /// Pieces that one call takes (IOV_MAX).
   static let limit = 1024
 
-  private var pieces: [iovec] = unsafe []
+  private var chunks: [iovec] = unsafe []
   /// Those of one call.
   private var window: [iovec] = unsafe []
-  /// Octets of all pieces.
+  /// Bytes of all chunks.
   public private(set) var byteCount = 0
 
   public init() {
-    unsafe pieces.reserveCapacity(WriteVectors.limit + 1)
+    unsafe chunks.reserveCapacity(WriteVectors.limit + 1)
   }
 
-  /// How many pieces there are, merged ones counted once.
-  public var count: Int { unsafe pieces.count }
+  /// How many chunks there are, merged ones counted once.
+  public var count: Int { unsafe chunks.count }
 
-  /// Forgets all pieces.
+  /// Forgets all chunks.
   public func removeAll() {
-    unsafe pieces.removeAll(keepingCapacity: true)
+    unsafe chunks.removeAll(keepingCapacity: true)
     byteCount = 0
   }
 
-  /// Appends octets `range` of `arena`, which must not grow before they are written.
-  public func append(_ arena: Arena, _ range: Range<Int>) {
+  /// Appends bytes `range` of `arena`, which must not grow before they are written.
+  public func append(_ arena: PageAlignedBuffer, _ range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     // Safety: the range lies inside the arena.
     unsafe append(UnsafeRawPointer(arena.pointer(range.lowerBound)), range.count)
   }
 
-  /// Appends `count` octets at `start`.
+  /// Appends `count` bytes at `start`.
   @unsafe
   @inline(__always)
   public func append(_ start: UnsafeRawPointer, _ count: Int) {
     guard count > 0 else { return }
     byteCount += count
-    let last = unsafe pieces.count - 1
+    let last = unsafe chunks.count - 1
     if last >= 0 {
-      let end = unsafe pieces[last].iov_base + pieces[last].iov_len
+      let end = unsafe chunks[last].iov_base + chunks[last].iov_len
       if unsafe UnsafeRawPointer(end) == start {
-        unsafe pieces[last].iov_len += count
+        unsafe chunks[last].iov_len += count
         return
       }
     }
     // writev does not write through the addresses, whatever its C type says.
-    unsafe pieces.append(iovec(iov_base: UnsafeMutableRawPointer(mutating: start), iov_len: count))
+    unsafe chunks.append(iovec(iov_base: UnsafeMutableRawPointer(mutating: start), iov_len: count))
   }
 
-  /// Appends the `byteCount` octets at each of `starts`.
+  /// Appends the `byteCount` bytes at each of `starts`.
   @unsafe
   public func append(_ starts: [UnsafeMutableRawPointer], each byteCount: Int) {
     // Taken out for the loop: appending to a local array is several times as fast.
-    var local = unsafe pieces
-    unsafe pieces = []
+    var local = unsafe chunks
+    unsafe chunks = []
     var last = unsafe local.popLast() ?? iovec(iov_base: nil, iov_len: 0)
     for index in unsafe starts.indices {
       let start = unsafe starts[index]
@@ -72,26 +72,26 @@ public final class WriteVectors {
       }
     }
     if unsafe last.iov_len > 0 { unsafe local.append(last) }
-    unsafe pieces = local
+    unsafe chunks = local
     self.byteCount += byteCount * (unsafe starts.count)
   }
 
-  /// Calls `body` with what is left behind octet `skipped` of piece `first`: no more pieces than one
-  /// call takes. With `isPipe` at most `Transfer.pipePiece` octets, and either whole pages that begin
-  /// at a page's address or other octets: then a pipe's pages are filled from pages, which copies up
+  /// Calls `body` with what is left behind byte `skipped` of chunk `first`: no more chunks than one
+  /// call takes. With `isPipe` at most `Transfer.pipeChunk` bytes, and either whole pages that begin
+  /// at a page's address or other bytes: then a pipe's pages are filled from pages, which copies up
   /// to three times as fast as across them.
   func withVectors(
     from first: Int, skipping skipped: Int, isPipe: Bool,
     _ body: (UnsafePointer<iovec>, Int32) -> Int
   ) -> Int {
     let page = Transfer.block
-    var (index, skipped, left) = (first, skipped, isPipe ? Transfer.pipePiece : .max)
+    var (index, skipped, left) = (first, skipped, isPipe ? Transfer.pipeChunk : .max)
     var arePages: Bool?
     unsafe window.removeAll(keepingCapacity: true)
     while index < count, left > 0, unsafe window.count < WriteVectors.limit {
-      let piece = unsafe pieces[index]
-      // Safety: skipped is below the piece's length.
-      let (start, rest) = unsafe (piece.iov_base + skipped, piece.iov_len - skipped)
+      let chunk = unsafe chunks[index]
+      // Safety: skipped is below the chunk's length.
+      let (start, rest) = unsafe (chunk.iov_base + skipped, chunk.iov_len - skipped)
       var length = min(rest, left)
       if isPipe {
         let isPage = UInt(bitPattern: start) % UInt(page) == 0 && rest >= page
@@ -111,11 +111,11 @@ public final class WriteVectors {
     }
   }
 
-  /// Where `done` octets behind octet `skipped` of piece `first` are.
+  /// Where `done` bytes after byte `skipped` of chunk `first` are.
   func advance(_ first: Int, _ skipped: Int, by done: Int) -> (Int, Int) {
     var (first, rest) = (first, skipped + done)
-    while first < count, rest >= (unsafe pieces[first].iov_len) {
-      rest -= unsafe pieces[first].iov_len
+    while first < count, rest >= (unsafe chunks[first].iov_len) {
+      rest -= unsafe chunks[first].iov_len
       first += 1
     }
     return (first, rest)

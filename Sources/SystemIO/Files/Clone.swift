@@ -6,7 +6,7 @@ internal import Glibc
 extension Source {
   /// In which unit bytes of this file can begin at another offset of a file that shares its extents; 0
   /// where its file system shares none.
-  public var cloneUnit: UInt64 { isFile ? csystem_clone_unit(number) : 0 }
+  public var cloneUnit: UInt64 { isFile ? csystem_clone_unit(fileDescriptor) : 0 }
 }
 
 extension OutputFile {
@@ -16,7 +16,7 @@ extension OutputFile {
     guard !isBlockDevice, !isStream, sink.kind == .file, let size = source.byteCount else {
       return false
     }
-    while csystem_clone_to(source.number, sink.number, offset) != 0 {
+    while csystem_clone_to(source.fileDescriptor, sink.fileDescriptor, offset) != 0 {
       switch errno {
       case EINTR: try Interrupt.check(path)
       case ENOSPC, EDQUOT, EIO, EFBIG: throw SystemError("ioctl", errno, path)
@@ -31,6 +31,6 @@ extension OutputFile {
 
   /// Writes the bytes of `patches` over those that are there.
   public func overwrite(_ patches: [Patch]) throws(SystemError) {
-    for patch in patches { try writeFully(patch.after, sink.number, patch.offset, path) }
+    for patch in patches { try writeFully(patch.after, sink.fileDescriptor, patch.offset, path) }
   }
 }

@@ -11,7 +11,7 @@ public enum EditNotices {
     self.listener.withLock { $0 = listener }
   }
 
-  static func tell(_ line: String) { listener.withLock { $0 }?(line) }
+  static func post(_ line: String) { listener.withLock { $0 }?(line) }
 }
 
 extension Source {
@@ -20,36 +20,34 @@ extension Source {
   public convenience init(image path: String) throws(SystemError) {
     try self.init(opening: path)
     guard isFile else { return }
-    switch try UndoJournal.find(for: number, self.path) {
+    switch try UndoJournal.find(for: fileDescriptor, self.path) {
     case .none, .void: break
     case .foreign(let journal, let reason):
-      EditNotices.tell("\(self.path): \(journal) \(reason): ignored")
+      EditNotices.post("\(self.path): \(journal) \(reason): ignored")
     case .unclear, .unfinished:
-      if let problem = try unfinishedEdit() { EditNotices.tell("\(self.path): \(problem)") }
+      if let problem = try unfinishedEdit() { EditNotices.post("\(self.path): \(problem)") }
     }
   }
 
   /// Opens the image at `path` to edit it in place: nobody else does, as long as this or a duplicate
   /// is there.
-  public convenience init(editing path: String) throws(EditError) {
+  public convenience init(editing path: String) throws {
     let edit = try FileEdit(path)
-    if let note = edit.note { EditNotices.tell(note) }
-    do throws(SystemError) {
-      try self.init(edit.descriptor.duplicate(path: path), path: path)
-    } catch { throw EditError(error) }
+    if let note = edit.note { EditNotices.post(note) }
+    try self.init(edit.descriptor.duplicate(path: path), path: path)
     self.edit = edit
   }
 
   /// What is wrong where an edit of the file is not finished; nil where none is known of.
   public func unfinishedEdit() throws(SystemError) -> String? {
     guard isFile, edit == nil else { return nil }
-    switch try UndoJournal.find(for: number, path) {
+    switch try UndoJournal.find(for: fileDescriptor, path) {
     case .none, .void, .foreign: return nil
     case .unclear(let journal, let reason):
       return "an edit in place may be unfinished: \(journal) \(reason)"
     case .unfinished(let journal):
-      return "an edit in place is not finished (\(journal.path)): where none is going on, "
-        + EditError.remedy(path)
+      return "an edit in place is not finished (\(journal.path)): where none is under way, "
+        + FileEdit.remedy(path)
     }
   }
 }

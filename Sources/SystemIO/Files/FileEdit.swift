@@ -21,66 +21,62 @@ public final class FileEdit {
   /// A line for the user: a journal of another file was found beside it and is gone.
   public private(set) var note: String?
 
-  /// Locks the file at `path` for an edit. Refused where another edit goes on, or one was
+  /// Locks the file at `path` for an edit. Refused where another edit continues, or one was
   /// interrupted.
-  public convenience init(_ path: String) throws(EditError) {
+  public convenience init(_ path: String) throws {
     try self.init(locking: path)
-    let found = try editing { () throws(SystemError) in
-      try UndoJournal.find(for: descriptor.number, path)
-    }
+    let found = try UndoJournal.find(for: descriptor.fileDescriptor, path)
     switch found {
     case .none: break
     case .void(let journal, let reason):
       try journal.removeVoid(of: path)
       note = "\(path): \(journal.path): \(reason): removed"
     case .foreign(let journal, let reason):
-      throw EditError(
+      throw XensaveError(
         .refused, "\(path): the journal of an edit has no place: \(journal) \(reason): remove it")
     case .unclear(let journal, let reason):
-      throw EditError(
+      throw XensaveError(
         .unfinished,
         "\(path): not edited: an edit before this is not finished: \(journal) \(reason)"
       )
     case .unfinished(let journal):
-      throw EditError(
+      throw XensaveError(
         .unfinished,
-        "\(path): not edited: an edit before this was interrupted (\(journal.path)): "
-          + EditError.remedy(path))
+        "\(path): not edited: an edit before this was interrupted (\(journal.path))",
+        hint: FileEdit.remedy(path))
     }
   }
 
   /// Locks the file, whatever is beside it.
-  init(locking path: String) throws(EditError) {
+  init(locking path: String) throws {
     guard path != "-" else {
-      throw EditError(.usage, "standard input: only a file by its name can be edited in place")
+      throw XensaveError(.usage, "standard input: only a file by its name can be edited in place")
     }
     self.path = path
     var status = stat()
-    guard unsafe stat(path, &status) == 0 else { throw EditError(SystemError("stat", errno, path)) }
+    guard unsafe stat(path, &status) == 0 else { throw SystemError("stat", errno, path) }
     let kind = status.st_mode & S_IFMT
     guard kind == S_IFREG || kind == S_IFBLK else {
-      throw EditError(.usage, "\(path): only a file can be edited in place")
+      throw XensaveError(.usage, "\(path): only a file can be edited in place")
     }
     let flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY
     var problem: Int32 = 0
-    var number = FileEdit.open(path, O_RDWR | flags)
-    if number < 0, [EACCES, EPERM, EROFS, ETXTBSY].contains(errno) {
+    var fileDescriptor = FileEdit.open(path, O_RDWR | flags)
+    if fileDescriptor < 0, [EACCES, EPERM, EROFS, ETXTBSY].contains(errno) {
       problem = errno
-      number = FileEdit.open(path, O_RDONLY | flags)
+      fileDescriptor = FileEdit.open(path, O_RDONLY | flags)
     }
-    guard number >= 0 else { throw EditError(SystemError("open", errno, path)) }
+    guard fileDescriptor >= 0 else { throw SystemError("open", errno, path) }
     writingProblem = problem
-    let opened = try editing { () throws(SystemError) in
-      try Descriptor(taking: number, path: path)
-    }
-    guard unsafe fstat(number, &status) == 0 else {
-      throw EditError(SystemError("fstat", errno, path))
+    let opened = try Descriptor(taking: fileDescriptor, path: path)
+    guard unsafe fstat(fileDescriptor, &status) == 0 else {
+      throw SystemError("fstat", errno, path)
     }
     self.status = status
-    resolvedPath = UndoJournal.place(of: number, path)
+    resolvedPath = UndoJournal.place(of: fileDescriptor, path)
     descriptor = opened
-    guard csystem_lock(number) == 0 else {
-      guard errno == EWOULDBLOCK else { throw EditError(SystemError("flock", errno, path)) }
+    guard csystem_lock(fileDescriptor) == 0 else {
+      guard errno == EWOULDBLOCK else { throw SystemError("flock", errno, path) }
       throw FileEdit.busy(path)
     }
     // Whoever had the lock before may have put another file there.
@@ -88,13 +84,13 @@ public final class FileEdit {
   }
 
   private static func open(_ path: String, _ flags: Int32) -> Int32 {
-    var number: Int32 = -1
-    repeat { number = unsafe Glibc.open(path, flags) } while number < 0 && errno == EINTR
-    return number
+    var fileDescriptor: Int32 = -1
+    repeat { fileDescriptor = unsafe Glibc.open(path, flags) } while fileDescriptor < 0 && errno == EINTR
+    return fileDescriptor
   }
 
-  static func busy(_ path: String) -> EditError {
-    EditError(.busy, "\(path): another edit is going on (its lock is held): try again after it")
+  static func busy(_ path: String) -> XensaveError {
+    XensaveError(.busy, "\(path): another edit is under way (its lock is held): try again after it")
   }
 
   /// Device and inode of the file.
@@ -103,26 +99,26 @@ public final class FileEdit {
   public var isRegular: Bool { status.st_mode & S_IFMT == S_IFREG }
 
   /// Throws where another file has the name now.
-  public func checkPlace() throws(EditError) {
+  public func checkPlace() throws {
     var here = stat()
     guard unsafe stat(resolvedPath, &here) == 0, here.st_dev == status.st_dev,
       here.st_ino == status.st_ino
     else { throw changed("another file has taken its place") }
   }
 
-  func checkWritable() throws(EditError) {
-    guard writingProblem == 0 else { throw EditError(SystemError("open", writingProblem, path)) }
+  func checkWritable() throws {
+    guard writingProblem == 0 else { throw SystemError("open", writingProblem, path) }
   }
 
-  private func changed(_ what: String) -> EditError {
-    EditError(.changed, "\(path): not edited: \(what) while it was looked at")
+  private func changed(_ what: String) -> XensaveError {
+    XensaveError(.changed, "\(path): not edited: \(what) while it was looked at")
   }
 
   // MARK: - Writing
 
   /// In what the file can be made longer at its front without a byte of it being moved; 0 where that
   /// cannot be done.
-  public var frontUnit: UInt64 { isRegular ? csystem_front_unit(descriptor.number) : 0 }
+  public var frontUnit: UInt64 { isRegular ? csystem_front_unit(descriptor.fileDescriptor) : 0 }
 
   /// What came of an edit.
   public enum Outcome: Equatable {
@@ -137,21 +133,19 @@ public final class FileEdit {
   @discardableResult
   public func apply(
     _ patches: [Patch], inserting count: UInt64 = 0
-  ) throws(EditError) -> Outcome {
+  ) throws -> Outcome {
     guard !patches.isEmpty else { return .done }
     try checkWritable()
     let patches = patches.sorted { $0.offset < $1.offset }
     try checkPlace()
-    let size = try editing { () throws(SystemError) in try descriptor.byteCount(path: path) }
+    let size = try descriptor.byteCount(path: path)
     try check(patches, count, size)
     var block: FrontBlock?
     if count > 0 {
       guard try isToldFromTorn(patches) else {
         return .cannotInsert("by its first bytes an interrupted edit could not be told")
       }
-      block = try editing { () throws(SystemError) in
-        try FrontBlock(count, for: descriptor.number, size, path)
-      }
+      block = try FrontBlock(count, for: descriptor.fileDescriptor, size, path)
     }
     let journal = try UndoJournal.write(patches, inserting: block, for: self)
     let refusal = try finishing { () throws(SystemError) -> SystemError? in
@@ -160,15 +154,15 @@ public final class FileEdit {
       return refusal
     }
     if let refusal {
-      guard [EOPNOTSUPP, EINVAL, ENOSYS, EPERM].contains(refusal.number) else {
-        throw EditError(refusal)
+      guard [EOPNOTSUPP, EINVAL, ENOSYS, EPERM].contains(refusal.errno) else {
+        throw refusal
       }
       return .cannotInsert(refusal.reason)
     }
     try finishing { () throws(SystemError) in
-      for patch in patches { try writeFully(patch.after, descriptor.number, patch.offset, path) }
+      for patch in patches { try writeFully(patch.after, descriptor.fileDescriptor, patch.offset, path) }
       // The kernel's own time of change is that of its last tick, which two writes may share.
-      _ = csystem_stamp(descriptor.number)
+      _ = csystem_stamp(descriptor.fileDescriptor)
       try descriptor.synchronize(path: path)
       try journal.remove()
     }
@@ -176,21 +170,24 @@ public final class FileEdit {
   }
 
   /// Runs what comes after the journal is on the disk: what fails there leaves it.
-  private func finishing<R>(_ body: () throws(SystemError) -> R) throws(EditError) -> R {
+  private func finishing<R>(_ body: () throws(SystemError) -> R) throws -> R {
     do throws(SystemError) { return try body() } catch {
-      throw EditError(
-        .system(error), "\(error.description); the edit is not finished: " + EditError.remedy(path))
+      throw XensaveError(
+        error, "\(error.description); the edit is not finished", hint: FileEdit.remedy(path))
     }
   }
+
+  /// What undoes an edit that was not finished.
+  static func remedy(_ path: String) -> String { "`xensave-lua recover \(path)` undoes it" }
 
   /// Inserts the block and brings that to the disk, before anything is written there: bytes that lie
   /// where others lay could not be told from these. Returns why it cannot be done, where the file is as
   /// it was.
   private func insert(_ count: UInt64, _ size: UInt64) throws(SystemError) -> SystemError? {
-    while csystem_insert_front(descriptor.number, count) != 0 {
+    while csystem_insert_front(descriptor.fileDescriptor, count) != 0 {
       let refusal = SystemError("fallocate", errno, path)
       guard try descriptor.byteCount(path: path) == size else { throw refusal }
-      guard refusal.number == EINTR else { return refusal }
+      guard refusal.errno == EINTR else { return refusal }
       if Interrupt.isRequested { return .interrupted(path) }
     }
     try descriptor.synchronize(path: path)
@@ -199,13 +196,11 @@ public final class FileEdit {
 
   /// Whether one can tell by the bytes of the patches that the front has moved: some byte of the first
   /// block is neither what it is once a block is before it nor what it becomes.
-  private func isToldFromTorn(_ patches: [Patch]) throws(EditError) -> Bool {
+  private func isToldFromTorn(_ patches: [Patch]) throws -> Bool {
     let block = 512
     for patch in patches where patch.offset < UInt64(block) {
       let count = min(patch.before.count, block - Int(patch.offset))
-      let there = try editing { () throws(SystemError) in
-        try readFully(descriptor.number, patch.offset, count, path)
-      }
+      let there = try readFully(descriptor.fileDescriptor, patch.offset, count, path)
       for (index, byte) in there.enumerated()
       where byte != patch.before[index] && byte != patch.after[index] { return true }
     }
@@ -214,8 +209,8 @@ public final class FileEdit {
 
   private func check(
     _ patches: [Patch], _ inserted: UInt64, _ size: UInt64
-  ) throws(EditError) {
-    let view = FileView(descriptor.number, path, inserted, .before)
+  ) throws {
+    let view = FileView(descriptor.fileDescriptor, path, inserted, .before)
     let size = size + inserted
     var end: UInt64 = 0
     for patch in patches {
@@ -224,9 +219,7 @@ public final class FileEdit {
         throw changed("it became shorter")
       }
       end = patch.offset + count
-      let there = try editing { () throws(SystemError) in
-        try view.read(patch.offset, patch.before.count)
-      }
+      let there = try view.read(patch.offset, patch.before.count)
       guard there == patch.before else {
         throw changed("its bytes at \(patch.offset) changed")
       }
@@ -236,7 +229,7 @@ public final class FileEdit {
 
 /// Reads `count` bytes at `offset`, or fewer at the end.
 func readFully(
-  _ number: Int32, _ offset: UInt64, _ count: Int, _ path: String
+  _ fileDescriptor: Int32, _ offset: UInt64, _ count: Int, _ path: String
 ) throws(SystemError) -> [UInt8] {
   var bytes = [UInt8](repeating: 0, count: count)
   var done = 0
@@ -244,7 +237,7 @@ func readFully(
     // Safety: done stays below the count of the buffer.
     let got = unsafe bytes.withUnsafeMutableBytes { raw in
       unsafe pread(
-        number, raw.baseAddress.unsafelyUnwrapped + done, count - done,
+        fileDescriptor, raw.baseAddress.unsafelyUnwrapped + done, count - done,
         Int(clamping: offset &+ UInt64(done)))
     }
     if got < 0, errno == EINTR { continue }
@@ -257,14 +250,14 @@ func readFully(
 
 /// Writes all of `bytes` at `offset`.
 func writeFully(
-  _ bytes: [UInt8], _ number: Int32, _ offset: UInt64, _ path: String
+  _ bytes: [UInt8], _ fileDescriptor: Int32, _ offset: UInt64, _ path: String
 ) throws(SystemError) {
   var done = 0
   while done < bytes.count {
     // Safety: done stays below the count of the buffer.
     let put = unsafe bytes.withUnsafeBytes { raw in
       unsafe pwrite(
-        number, raw.baseAddress.unsafelyUnwrapped + done, bytes.count - done,
+        fileDescriptor, raw.baseAddress.unsafelyUnwrapped + done, bytes.count - done,
         Int(clamping: offset &+ UInt64(done)))
     }
     if put < 0, errno == EINTR { continue }

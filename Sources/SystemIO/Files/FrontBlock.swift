@@ -18,14 +18,14 @@ enum FrontStage: Equatable {
 /// A file as it is with the block at its front, wherever the bytes are now. Of a block that is not there
 /// yet it reads zeros.
 struct FileView {
-  let number: Int32
+  let fileDescriptor: Int32
   let path: String
   /// Bytes of the block; 0 where the edit inserts none.
   let inserted: UInt64
   let stage: FrontStage
 
-  init(_ number: Int32, _ path: String, _ inserted: UInt64, _ stage: FrontStage) {
-    self.number = number
+  init(_ fileDescriptor: Int32, _ path: String, _ inserted: UInt64, _ stage: FrontStage) {
+    self.fileDescriptor = fileDescriptor
     self.path = path
     self.inserted = inserted
     self.stage = stage
@@ -42,7 +42,7 @@ struct FileView {
       case .torn(let place): place
       }
     guard inserted > 0, moved > 0, offset < (moved == .max ? .max : moved + inserted) else {
-      return try readFully(number, offset, count, path)
+      return try readFully(fileDescriptor, offset, count, path)
     }
     var out: [UInt8] = []
     out.reserveCapacity(count)
@@ -55,11 +55,11 @@ struct FileView {
         continue
       }
       let old = place - inserted
-      let piece = old < moved ? min(end - place, moved - old) : end - place
-      let got = try readFully(number, old < moved ? old : place, Int(piece), path)
+      let chunk = old < moved ? min(end - place, moved - old) : end - place
+      let got = try readFully(fileDescriptor, old < moved ? old : place, Int(chunk), path)
       out += got
-      if got.count < Int(piece) { break }
-      place += piece
+      if got.count < Int(chunk) { break }
+      place += chunk
     }
     return out
   }
@@ -91,25 +91,25 @@ struct FrontBlock {
   }
 
   /// A block for the front of a file that has none of it yet.
-  init(_ count: UInt64, for number: Int32, _ size: UInt64, _ path: String) throws(SystemError) {
+  init(_ count: UInt64, for fileDescriptor: Int32, _ size: UInt64, _ path: String) throws(SystemError) {
     self.count = count
-    (data, isAll) = try FrontBlock.data(of: number, size, path, limit: FrontBlock.dataLimit)
+    (data, isAll) = try FrontBlock.data(of: fileDescriptor, size, path, limit: FrontBlock.dataLimit)
   }
 
   /// Where a file has data.
   private static func data(
-    of number: Int32, _ size: UInt64, _ path: String, limit: Int
+    of fileDescriptor: Int32, _ size: UInt64, _ path: String, limit: Int
   ) throws(SystemError) -> ([Data], Bool) {
     var out: [Data] = []
     var place: UInt64 = 0
     while place < size {
-      let start = csystem_next_data(number, Int64(clamping: place))
+      let start = csystem_next_data(fileDescriptor, Int64(clamping: place))
       if start < 0 {
         guard errno == ENXIO else { throw SystemError("lseek", errno, path) }
         return (out, true)
       }
       guard out.count < limit else { return (out, false) }
-      let end = csystem_next_hole(number, start)
+      let end = csystem_next_hole(fileDescriptor, start)
       guard end > start else { throw SystemError("lseek", end < 0 ? errno : EIO, path) }
       out.append(Data(start: UInt64(start), end: min(UInt64(end), size)))
       place = UInt64(end)
@@ -126,16 +126,16 @@ struct FrontBlock {
     return words
   }
 
-  /// The operation of a journal; nil where it cannot be one. `bytes` are those after its head.
+  /// The operation of a journal; nil where it cannot be one. `bytes` are those after its header.
   init?(count: UInt64, _ bytes: [UInt8]) {
     guard count > 0, count <= FrontBlock.largest, bytes.count >= 8 else { return nil }
-    let number = bytes.load(0, as: UInt64.self)
-    let data = number & ~(1 << 63)
+    let word = bytes.load(0, as: UInt64.self)
+    let data = word & ~(1 << 63)
     guard data <= UInt64(FrontBlock.dataLimit), bytes.count == 8 + 16 * Int(data) else {
       return nil
     }
     self.count = count
-    isAll = number != data
+    isAll = word != data
     self.data = (0..<Int(data)).map {
       Data(
         start: bytes.load(8 + 16 * $0, as: UInt64.self),
@@ -152,9 +152,9 @@ struct FrontBlock {
 
   /// Where a torn insertion stands: the offset from which on bytes have moved; nil where that cannot be
   /// told. `size` is that of the file before the edit.
-  func tear(in number: Int32, _ size: UInt64, _ path: String) throws(SystemError) -> UInt64? {
+  func tear(in fileDescriptor: Int32, _ size: UInt64, _ path: String) throws(SystemError) -> UInt64? {
     let (now, isAllNow) = try FrontBlock.data(
-      of: number, size + count, path, limit: data.count + 1)
+      of: fileDescriptor, size + count, path, limit: data.count + 1)
     // Data and holes are compared up to where they differ.
     for (index, before) in data.enumerated() {
       guard index < now.count else { return nil }

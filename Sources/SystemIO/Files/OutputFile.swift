@@ -37,6 +37,29 @@ public final class OutputFile {
     case fileOnly
   }
 
+  /// Writes an output: what `body` writes is there when this returns, and nothing of it is where
+  /// anything throws (FIFOs, sockets and devices keep what was written). `isDurable`: whether it is
+  /// on the disk by then.
+  public static func write<R>(
+    _ path: String, _ content: Content, _ rule: Rule = .replacing, isDurable: Bool = true,
+    _ body: (OutputFile) throws -> R
+  ) throws -> R {
+    let output = try OutputFile(path, content, rule)
+    let result = try body(output)
+    try output.commit(isDurable: isDurable)
+    return result
+  }
+
+  /// The same with contents that are in memory.
+  public static func write(
+    _ path: String, _ content: Content, _ rule: Rule = .replacing, isDurable: Bool = true,
+    bytes: [UInt8]
+  ) throws(SystemError) {
+    let output = try OutputFile(path, content, rule)
+    try output.sink.write(bytes)
+    try output.commit(isDurable: isDurable)
+  }
+
   private enum State {
     /// A new file without a name.
     case unnamed
@@ -52,7 +75,7 @@ public final class OutputFile {
   public let sink: Sink
   /// Where what was written can be read; nil for what cannot be read again.
   public let readingPath: String?
-  /// A block device: what was on it behind our bytes is still there.
+  /// A block device: what was on it after our bytes is still there.
   public let isBlockDevice: Bool
   /// Whether somebody may read it while it is written.
   public var isStream: Bool { state == .special && !isBlockDevice }
@@ -71,13 +94,13 @@ public final class OutputFile {
     let place = rule == .new ? Place(name: path) : try Place(following: path)
     target = place.name
     var status = stat()
-    let isThere = unsafe place.descriptor != nil || lstat(target, &status) == 0
-    if isThere, rule == .new { throw SystemError("open", EEXIST, path) }
-    if isThere, place.descriptor != nil || status.st_mode & S_IFMT != S_IFREG {
+    let exists = unsafe place.descriptor != nil || lstat(target, &status) == 0
+    if exists, rule == .new { throw SystemError("open", EEXIST, path) }
+    if exists, place.descriptor != nil || status.st_mode & S_IFMT != S_IFREG {
       let opened = try OutputFile.openSpecial(place, status, path, rule)
-      sink = Sink(try Descriptor(taking: opened.number, path: path), path: path)
+      sink = Sink(try Descriptor(taking: opened.fileDescriptor, path: path), path: path)
       isBlockDevice = opened.isBlockDevice
-      readingPath = opened.isReadable ? OutputFile.readingPath(of: opened.number) : nil
+      readingPath = opened.isReadable ? OutputFile.readingPath(of: opened.fileDescriptor) : nil
       temporaryPath = ""
       state = .special
       return
@@ -89,32 +112,32 @@ public final class OutputFile {
     var random = SystemRandomNumberGenerator()
     temporaryPath = folder + ".xensave-" + String(random.next(), radix: 36)
     let mode: mode_t = content == .memory ? 0o600 : 0o666
-    var number = unsafe csystem_create_unnamed(folder.isEmpty ? "." : folder, mode)
+    var fileDescriptor = unsafe csystem_create_unnamed(folder.isEmpty ? "." : folder, mode)
     state = .unnamed
-    if number < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
-      number = unsafe csystem_create(temporaryPath, mode)
+    if fileDescriptor < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
+      fileDescriptor = unsafe csystem_create(temporaryPath, mode)
       state = .named
     }
-    guard number >= 0 else { throw SystemError("open", errno, path) }
-    sink = Sink(try Descriptor(taking: number, path: path), path: path)
+    guard fileDescriptor >= 0 else { throw SystemError("open", errno, path) }
+    sink = Sink(try Descriptor(taking: fileDescriptor, path: path), path: path)
     sink.synchronizeFromNowOn()
     isBlockDevice = false
-    readingPath = OutputFile.readingPath(of: number)
-    if isThere, rule == .inPlace || !place.isStrangers(status) { try keep(status) }
+    readingPath = OutputFile.readingPath(of: fileDescriptor)
+    if exists, rule == .inPlace || !place.isStrangers(status) { try keep(status) }
   }
 
-  private static func readingPath(of number: Int32) -> String {
-    "/proc/\(getpid())/fd/\(number)"
+  private static func readingPath(of fileDescriptor: Int32) -> String {
+    "/proc/\(getpid())/fd/\(fileDescriptor)"
   }
 
   /// Gives the new file what the one that it stands for has.
   private func keep(_ status: stat) throws(SystemError) {
-    let number = sink.number
+    let fileDescriptor = sink.fileDescriptor
     let isStrict = rule == .inPlace
     func failed(_ what: String) -> SystemError {
       SystemError("\(what) cannot be kept", errno, path)
     }
-    if fchown(number, status.st_uid, status.st_gid) != 0 {
+    if fchown(fileDescriptor, status.st_uid, status.st_gid) != 0 {
       if isStrict { throw failed("its owner and group") }
       // Whose the new file is, nobody else gets rights to it.
       return
@@ -122,14 +145,14 @@ public final class OutputFile {
     var name = [CChar](repeating: 0, count: 256)
     func copy(_ which: csystem_attributes) throws(SystemError) {
       // Safety: the name has the room that is told.
-      if unsafe csystem_copy_attributes(target, number, which, &name, name.count) != 0, isStrict {
-        let octets = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        throw failed("its attribute \(String(decoding: octets, as: UTF8.self))")
+      if unsafe csystem_copy_attributes(target, fileDescriptor, which, &name, name.count) != 0, isStrict {
+        let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        throw failed("its attribute \(String(decoding: bytes, as: UTF8.self))")
       }
     }
     try copy(csystem_plain_attributes)
-    // Behind the owner, which takes bits away, and before access lists, which are a part of the mode.
-    if fchmod(number, status.st_mode & 0o7777) != 0, isStrict { throw failed("its mode") }
+    // After the owner, which takes bits away, and before access lists, which are a part of the mode.
+    if fchmod(fileDescriptor, status.st_mode & 0o7777) != 0, isStrict { throw failed("its mode") }
     try copy(csystem_access_lists)
   }
 
@@ -146,9 +169,9 @@ public final class OutputFile {
     case .special, .done: return
     case .unnamed:
       // Safety: the paths are NUL-terminated for the time of the call.
-      var result = unsafe csystem_name(sink.number, target)
+      var result = unsafe csystem_name(sink.fileDescriptor, target)
       if result != 0, errno == EEXIST, rule != .new {
-        result = unsafe csystem_replace(sink.number, temporaryPath, target)
+        result = unsafe csystem_replace(sink.fileDescriptor, temporaryPath, target)
       }
       guard result == 0 else { throw SystemError("linkat", errno, path) }
     case .named:
@@ -171,7 +194,7 @@ public final class OutputFile {
   // MARK: - What is no file
 
   private struct Opened {
-    let number: Int32
+    let fileDescriptor: Int32
     var isBlockDevice = false
     var isReadable = false
   }
@@ -179,11 +202,9 @@ public final class OutputFile {
   private static func openSpecial(
     _ place: Place, _ status: stat, _ path: String, _ rule: Rule
   ) throws(SystemError) -> Opened {
-    func refused(_ number: Int32) -> SystemError { SystemError("open", number, path) }
+    func refused(_ errno: Int32) -> SystemError { SystemError("open", errno, path) }
     if let descriptor = place.descriptor {
-      let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
-      guard copy >= 0 else { throw refused(errno) }
-      return Opened(number: copy)
+      return Opened(fileDescriptor: try Descriptor.duplicate(descriptor, path: path))
     }
     let kind = status.st_mode & S_IFMT
     if kind == S_IFDIR { throw refused(EISDIR) }
@@ -195,25 +216,25 @@ public final class OutputFile {
     }
     switch kind {
     case S_IFSOCK:
-      let number = unsafe csystem_connect(name)
-      guard number >= 0 else { throw SystemError("connect", errno, path) }
-      return Opened(number: number)
+      let fileDescriptor = unsafe csystem_connect(name)
+      guard fileDescriptor >= 0 else { throw SystemError("connect", errno, path) }
+      return Opened(fileDescriptor: fileDescriptor)
     case S_IFIFO:
       // Waits until somebody reads it.
-      let number = try opening(O_WRONLY)
-      guard number >= 0 else { throw refused(errno) }
-      return Opened(number: number)
+      let fileDescriptor = try opening(O_WRONLY)
+      guard fileDescriptor >= 0 else { throw refused(errno) }
+      return Opened(fileDescriptor: fileDescriptor)
     case S_IFBLK:
       // With O_EXCL one that is mounted, or in other hands, is EBUSY.
-      var number = try opening(O_RDWR | O_EXCL)
-      let isReadable = number >= 0
-      if number < 0, errno == EACCES { number = try opening(O_WRONLY | O_EXCL) }
-      guard number >= 0 else { throw refused(errno) }
-      return Opened(number: number, isBlockDevice: true, isReadable: isReadable)
+      var fileDescriptor = try opening(O_RDWR | O_EXCL)
+      let isReadable = fileDescriptor >= 0
+      if fileDescriptor < 0, errno == EACCES { fileDescriptor = try opening(O_WRONLY | O_EXCL) }
+      guard fileDescriptor >= 0 else { throw refused(errno) }
+      return Opened(fileDescriptor: fileDescriptor, isBlockDevice: true, isReadable: isReadable)
     default:
-      let number = try opening(O_WRONLY)
-      guard number >= 0 else { throw refused(errno) }
-      return Opened(number: number)
+      let fileDescriptor = try opening(O_WRONLY)
+      guard fileDescriptor >= 0 else { throw refused(errno) }
+      return Opened(fileDescriptor: fileDescriptor)
     }
   }
 
@@ -271,16 +292,16 @@ private struct Place {
       let folder = splitPath(name).folder
       // As fs.protected_symlinks: in a folder like /tmp only one's own links are followed.
       if Place.isStrangers(status, in: folder) { throw SystemError("open", EACCES, path) }
-      if let number = Place.ownDescriptor(name) {
+      if let fileDescriptor = Place.ownDescriptor(name) {
         self.init(name: name)
-        descriptor = number
+        descriptor = fileDescriptor
         return
       }
-      var octets = [CChar](repeating: 0, count: Int(PATH_MAX))
+      var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
       // Safety: the buffer has the room that is told.
-      let count = unsafe readlink(name, &octets, octets.count)
-      guard count > 0, count < octets.count else { throw SystemError("readlink", errno, path) }
-      let link = String(decoding: octets[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let count = unsafe readlink(name, &bytes, bytes.count)
+      guard count > 0, count < bytes.count else { throw SystemError("readlink", errno, path) }
+      let link = String(decoding: bytes[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
       name = link.hasPrefix("/") ? link : folder + link
     }
     var status = stat()
@@ -314,14 +335,14 @@ private struct Place {
   /// The number N of a link /proc/PID/fd/N of this process.
   private static func ownDescriptor(_ path: String) -> Int32? {
     let (folder, name) = splitPath(path)
-    guard let number = Int32(name), !folder.isEmpty,
+    guard let fileDescriptor = Int32(name), !folder.isEmpty,
       resolvedPath(folder) == "/proc/\(getpid())/fd"
     else { return nil }
-    return number
+    return fileDescriptor
   }
 }
 
-/// The folder of a path with its last "/", or "", and the name behind it.
+/// The folder of a path with its last "/", or "", and the name after it.
 func splitPath(_ path: String) -> (folder: String, name: String) {
   guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ("", path) }
   let next = path.utf8.index(after: slash)

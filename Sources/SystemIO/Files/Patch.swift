@@ -45,9 +45,9 @@ func synchronizeFolder(of path: String) throws(SystemError) {
   let given = splitPath(path).folder
   // Messages name it, also where the path has none.
   let folder = given.isEmpty ? "." : given
-  let number = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-  guard number >= 0 else { throw SystemError("open", errno, folder) }
-  defer { _ = close(number) }
+  let fileDescriptor = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  guard fileDescriptor >= 0 else { throw SystemError("open", errno, folder) }
+  defer { _ = close(fileDescriptor) }
   // Some file systems cannot sync a folder (EINVAL); the names in it stand all the same.
-  if fsync(number) != 0, errno != EINVAL { throw SystemError("fsync", errno, folder) }
+  if fsync(fileDescriptor) != 0, errno != EINVAL { throw SystemError("fsync", errno, folder) }
 }

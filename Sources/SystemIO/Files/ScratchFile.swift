@@ -26,11 +26,11 @@ public final class ScratchFile {
     var attempt = 0
     while true {
       let name = folder + "/.xensave-" + String(random.next(), radix: 16)
-      let number = unsafe csystem_create(name, 0o600)
-      if number >= 0 {
+      let fileDescriptor = unsafe csystem_create(name, 0o600)
+      if fileDescriptor >= 0 {
         unsafe unlink(name)
         path = "scratch file in " + folder
-        descriptor = try Descriptor(taking: number, path: path)
+        descriptor = try Descriptor(taking: fileDescriptor, path: path)
         return
       }
       attempt += 1
@@ -49,37 +49,37 @@ public final class ScratchFile {
   }
 
   private func duplicate(_ name: String) throws(SystemError) -> Descriptor {
-    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
-    guard number >= 0 else { throw SystemError("fcntl", errno, name) }
-    guard lseek(number, 0, SEEK_SET) == 0 else { throw SystemError("lseek", errno, name) }
-    return try Descriptor(taking: number, path: name)
+    guard lseek(descriptor.fileDescriptor, 0, SEEK_SET) == 0 else {
+      throw SystemError("lseek", errno, name)
+    }
+    return try descriptor.duplicate(path: name)
   }
 
-  /// Writes octets `range` of `arena` at `offset`.
+  /// Writes bytes `range` of `arena` at `offset`.
   public func write(
-    _ arena: Arena, _ range: Range<Int>, at offset: UInt64
+    _ arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     var done = 0
     while done < range.count {
       // Safety: the range lies inside the arena.
       let result = unsafe pwrite(
-        descriptor.number, arena.pointer(range.lowerBound + done), range.count - done,
+        descriptor.fileDescriptor, arena.pointer(range.lowerBound + done), range.count - done,
         Int(clamping: offset) + done)
       if result > 0 { done += result } else { try check(result, "pwrite") }
     }
   }
 
-  /// Reads into octets `range` of `arena` what stands at `offset`; what was never written is zero.
+  /// Reads into bytes `range` of `arena` what stands at `offset`; what was never written is zero.
   public func read(
-    into arena: Arena, _ range: Range<Int>, at offset: UInt64
+    into arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
     var done = 0
     while done < range.count {
       // Safety: the range lies inside the arena.
       let result = unsafe pread(
-        descriptor.number, arena.pointer(range.lowerBound + done), range.count - done,
+        descriptor.fileDescriptor, arena.pointer(range.lowerBound + done), range.count - done,
         Int(clamping: offset) + done)
       if result == 0 {
         unsafe memset(arena.pointer(range.lowerBound + done), 0, range.count - done)
@@ -92,19 +92,12 @@ public final class ScratchFile {
   /// Takes all that `source` still has, and gives it as a source of its own whose position 0 is
   /// what was `source`'s position. Its name in messages is that of `source`.
   public func source(ofRestOf source: Source) throws(SystemError) -> Source {
-    let sink = Sink(try Descriptor(taking: duplicate(), path: path), path: path)
+    let sink = Sink(try descriptor.duplicate(path: path), path: path)
     _ = try source.move(.max, to: sink)
-    guard lseek(descriptor.number, 0, SEEK_SET) == 0 else {
+    guard lseek(descriptor.fileDescriptor, 0, SEEK_SET) == 0 else {
       throw SystemError("lseek", errno, path)
     }
-    let file = try Descriptor(taking: duplicate(), path: source.path)
-    return try Source(file, path: source.path)
-  }
-
-  private func duplicate() throws(SystemError) -> Int32 {
-    let number = fcntl(descriptor.number, F_DUPFD_CLOEXEC, 3)
-    guard number >= 0 else { throw SystemError("fcntl", errno, path) }
-    return number
+    return try Source(descriptor.duplicate(path: source.path), path: source.path)
   }
 
   private func check(_ result: Int, _ call: String) throws(SystemError) {

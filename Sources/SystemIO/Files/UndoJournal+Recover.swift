@@ -15,30 +15,28 @@ public enum Recovery: Sendable, Equatable {
 }
 
 extension FileEdit {
-  /// Undoes an edit of the file at `path` that was interrupted. Refused while the edit goes on.
-  public static func recover(_ path: String) throws(EditError) -> Recovery {
+  /// Undoes an edit of the file at `path` that was interrupted. Refused while the edit continues.
+  public static func recover(_ path: String) throws -> Recovery {
     let edit = try FileEdit(locking: path)
-    let found = try editing { () throws(SystemError) in
-      try UndoJournal.find(for: edit.descriptor.number, path)
-    }
+    let found = try UndoJournal.find(for: edit.descriptor.fileDescriptor, path)
     switch found {
     case .none: return .nothing
     case .void(let journal, let reason): return try journal.giveUp(path, reason)
     case .foreign(let journal, let reason), .unclear(let journal, let reason):
-      throw EditError(.refused, "\(path): nothing undone: \(journal) \(reason)")
+      throw XensaveError(.refused, "\(path): nothing undone: \(journal) \(reason)")
     case .unfinished(let journal): return try edit.undo(journal)
     }
   }
 
-  private func undo(_ journal: UndoJournal) throws(EditError) -> Recovery {
+  private func undo(_ journal: UndoJournal) throws -> Recovery {
     // Its writer is gone with its locks; one that is at a file which had this name has them still.
-    guard csystem_lock(journal.descriptor.number) == 0 else {
+    guard csystem_lock(journal.descriptor.fileDescriptor) == 0 else {
       guard errno == EWOULDBLOCK else {
-        throw EditError(SystemError("flock", errno, journal.path))
+        throw SystemError("flock", errno, journal.path)
       }
       throw FileEdit.busy(path)
     }
-    let size = try editing { () throws(SystemError) in try descriptor.byteCount(path: path) }
+    let size = try descriptor.byteCount(path: path)
     let contents: UndoJournal.Contents
     switch try journal.read(for: path, size) {
     case .damaged: return try journal.giveUp(path, "is not whole")
@@ -49,16 +47,14 @@ extension FileEdit {
     let isThisOne: Bool
     if let hash = contents.hash {
       let ranges = contents.operations.map { EditedRange(offset: $0.offset, count: $0.count) }
-      isThisOne = try editing { () throws(SystemError) in
-        try EditedRange.hash(around: ranges, in: view, contents.size) == hash
-      }
+      isThisOne = try EditedRange.hash(around: ranges, in: view, contents.size) == hash
     } else {
       isThisOne = true
     }
     if !isThisOne {
       // Bytes of both kinds are of that edit, whatever else has become of the file.
       if state.isBefore, state.isAfter, state.stranger == nil {
-        throw EditError(
+        throw XensaveError(
           .refused,
           "\(path): nothing undone: half of the edit is there, but bytes around it have changed since "
             + "(\(journal.path))")
@@ -66,14 +62,14 @@ extension FileEdit {
       return try journal.giveUp(path, "is of another image that was in this file")
     }
     if let offset = state.stranger {
-      throw EditError(
+      throw XensaveError(
         .refused,
         "\(path): nothing undone: the byte at \(offset) is neither what it was before the edit nor "
           + "after it (\(journal.path))")
     }
     let hasBlock = contents.block != nil && view.stage != .before
     guard state.isAfter || hasBlock else {
-      try editing { () throws(SystemError) in try journal.remove() }
+      try journal.remove()
       return .nothing
     }
     try checkWritable()
@@ -83,13 +79,12 @@ extension FileEdit {
         try descriptor.synchronize(path: path)
       }
       if let block = contents.block, hasBlock { try takeAway(block, view.stage, size) }
-      _ = csystem_stamp(descriptor.number)
+      _ = csystem_stamp(descriptor.fileDescriptor)
       try descriptor.synchronize(path: path)
       try journal.remove()
     } catch {
-      throw EditError(
-        .system(error),
-        "\(error.description); the edit is not undone yet: " + EditError.remedy(path))
+      throw XensaveError(
+        error, "\(error.description); the edit is not undone yet", hint: FileEdit.remedy(path))
     }
     return .undone
   }
@@ -97,12 +92,12 @@ extension FileEdit {
   /// Finds out where the bytes lie, and compares them.
   private func lookAt(
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ size: UInt64
-  ) throws(EditError) -> (FileView, State) {
+  ) throws -> (FileView, State) {
     guard let block = contents.block else {
-      let view = FileView(descriptor.number, path, 0, .after)
+      let view = FileView(descriptor.fileDescriptor, path, 0, .after)
       return (view, try compare(contents, journal, view))
     }
-    let before = FileView(descriptor.number, path, block.count, .before)
+    let before = FileView(descriptor.fileDescriptor, path, block.count, .before)
     if size < contents.size {
       // Nothing was inserted yet, or it is taken away already: so nothing was written.
       var state = try compare(contents, journal, before)
@@ -111,22 +106,20 @@ extension FileEdit {
       }
       return (before, state)
     }
-    let after = FileView(descriptor.number, path, block.count, .after)
+    let after = FileView(descriptor.fileDescriptor, path, block.count, .after)
     let state = try compare(contents, journal, after)
     guard state.stranger != nil else { return (after, state) }
     // The front is the last that moves. An edit that could not be told from this is not begun.
-    let place = try editing { () throws(SystemError) in
-      try block.tear(in: descriptor.number, size - block.count, path)
-    }
+    let place = try block.tear(in: descriptor.fileDescriptor, size - block.count, path)
     let isMoved = try compare(contents, journal, before).stranger != nil
     guard let place else {
       if isMoved { return (after, state) }
-      throw EditError(
+      throw XensaveError(
         .refused,
         "\(path): nothing undone: \(block.count) bytes were inserted only in a part of the file, and "
           + "where, cannot be told (\(journal.path))")
     }
-    let torn = FileView(descriptor.number, path, block.count, .torn(at: place))
+    let torn = FileView(descriptor.fileDescriptor, path, block.count, .torn(at: place))
     let other = try compare(contents, journal, torn)
     return other.stranger == nil && !other.isAfter ? (torn, other) : (after, state)
   }
@@ -139,12 +132,12 @@ extension FileEdit {
     if case .torn(let at) = stage { place = at }
     // A block at the end is none, but a file that is too long.
     if place + block.count >= size {
-      guard ftruncate(descriptor.number, off_t(clamping: size - block.count)) == 0 else {
+      guard ftruncate(descriptor.fileDescriptor, off_t(clamping: size - block.count)) == 0 else {
         throw SystemError("ftruncate", errno, path)
       }
       return
     }
-    while csystem_collapse(descriptor.number, place, block.count) != 0 {
+    while csystem_collapse(descriptor.fileDescriptor, place, block.count) != 0 {
       guard errno == EINTR else { throw SystemError("fallocate", errno, path) }
       try Interrupt.check(path)
     }
@@ -158,25 +151,23 @@ extension FileEdit {
     var stranger: UInt64?
   }
 
-  private static let piece: UInt64 = 64 << 10
+  private static let chunk: UInt64 = 64 << 10
 
   /// Compares byte by byte: a write that a fault of the machine tears leaves both in one range.
   private func compare(
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView
-  ) throws(EditError) -> State {
+  ) throws -> State {
     var state = State()
-    try editing { () throws(SystemError) in
-      try forEachPiece(contents, journal, view) {
-        (offset, there, before, after) throws(SystemError) in
-        try Interrupt.check(path)
-        for index in there.indices where before[index] != after?[index] {
-          if there[index] == before[index] {
-            state.isBefore = true
-          } else if after == nil || there[index] == after?[index] {
-            state.isAfter = true
-          } else if state.stranger == nil {
-            state.stranger = offset + UInt64(index)
-          }
+    try forEachChunk(contents, journal, view) {
+      (offset, there, before, after) throws(SystemError) in
+      try Interrupt.check(path)
+      for index in there.indices where before[index] != after?[index] {
+        if there[index] == before[index] {
+          state.isBefore = true
+        } else if after == nil || there[index] == after?[index] {
+          state.isAfter = true
+        } else if state.stranger == nil {
+          state.stranger = offset + UInt64(index)
         }
       }
     }
@@ -187,28 +178,28 @@ extension FileEdit {
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView
   ) throws(SystemError) {
     // What is right already stays untouched: a full disk or a shared block cannot hinder it.
-    try forEachPiece(contents, journal, view) {
+    try forEachChunk(contents, journal, view) {
       (offset, there, before, _) throws(SystemError) in
       guard there != before else { return }
-      try writeFully(before, descriptor.number, offset, path)
+      try writeFully(before, descriptor.fileDescriptor, offset, path)
     }
   }
 
-  private func forEachPiece(
+  private func forEachChunk(
     _ contents: UndoJournal.Contents, _ journal: UndoJournal, _ view: FileView,
     _ body: (UInt64, [UInt8], [UInt8], [UInt8]?) throws(SystemError) -> Void
   ) throws(SystemError) {
     for operation in contents.operations {
       var done: UInt64 = 0
       while done < operation.count {
-        let count = Int(min(FileEdit.piece, operation.count - done))
+        let count = Int(min(FileEdit.chunk, operation.count - done))
         let offset = operation.offset + done
         let there = try view.read(offset, count)
-        let number = journal.descriptor.number
-        let before = try readFully(number, operation.place + done, count, journal.path)
+        let fileDescriptor = journal.descriptor.fileDescriptor
+        let before = try readFully(fileDescriptor, operation.place + done, count, journal.path)
         let after =
           contents.hasAfter
-          ? try readFully(number, operation.place + operation.count + done, count, journal.path)
+          ? try readFully(fileDescriptor, operation.place + operation.count + done, count, journal.path)
           : nil
         guard there.count == count, before.count == count, (after?.count ?? count) == count else {
           throw SystemError("read", EIO, path)
@@ -220,18 +211,18 @@ extension FileEdit {
   }
 
   /// A journal of version 0.1.0 does not say what the bytes became, nor of which file it is. The
-  /// edit that it belongs to wrote at once behind it.
-  private func checkTimes(_ journal: UndoJournal) throws(EditError) {
+  /// edit that it belongs to wrote at once after it.
+  private func checkTimes(_ journal: UndoJournal) throws {
     var (file, beside) = (stat(), stat())
-    guard unsafe fstat(descriptor.number, &file) == 0 else {
-      throw EditError(SystemError("fstat", errno, path))
+    guard unsafe fstat(descriptor.fileDescriptor, &file) == 0 else {
+      throw SystemError("fstat", errno, path)
     }
-    guard unsafe fstat(journal.descriptor.number, &beside) == 0 else {
-      throw EditError(SystemError("fstat", errno, journal.path))
+    guard unsafe fstat(journal.descriptor.fileDescriptor, &beside) == 0 else {
+      throw SystemError("fstat", errno, journal.path)
     }
     let (written, begun) = (nanoseconds(file.st_mtim), nanoseconds(beside.st_mtim))
     guard written <= begun &+ 600_000_000_000 else {
-      throw EditError(
+      throw XensaveError(
         .refused,
         "\(path): nothing undone: the file was written long after \(journal.path), which is of an "
           + "older version (XSUNDO1) and cannot say whether it belongs to it")
@@ -243,7 +234,7 @@ extension UndoJournal {
   struct Operation {
     let offset: UInt64
     let count: UInt64
-    /// Where the bytes before lie in the journal; those after are behind them.
+    /// Where the bytes before lie in the journal; those after are after them.
     let place: UInt64
   }
 
@@ -264,20 +255,20 @@ extension UndoJournal {
   }
 
   /// Says that the journal is of no use here, and takes it away.
-  func giveUp(_ file: String, _ reason: String) throws(EditError) -> Recovery {
+  func giveUp(_ file: String, _ reason: String) throws -> Recovery {
     try removeVoid(of: file)
     return reason == "is not whole" ? .nothing : .void("\(path) \(reason): removed")
   }
 
-  /// Reads the heads of all operations. Whatever the journal says, no more is kept of it than
+  /// Reads the headers of all operations. Whatever the journal says, no more is kept of it than
   /// `operationLimit` of them, and no place beyond the end of the file or of the journal.
-  func read(for file: String, _ size: UInt64) throws(EditError) -> Reading {
+  func read(for file: String, _ size: UInt64) throws -> Reading {
     let head = try bytes(0, UndoJournal.headCount)
     if head.starts(with: UndoJournal.oldMagic) { return try readOld(head, file, size) }
     let count = head.load(16, as: UInt64.self)
     guard head.count == UndoJournal.headCount, byteCount >= UInt64(UndoJournal.headCount + 8),
       count <= UInt64(UndoJournal.operationLimit)
-    else { throw impossible(file, "its head") }
+    else { throw impossible(file, "its header") }
     var contents = Contents()
     contents.hash = head.load(56, as: UInt64.self)
     contents.size = size
@@ -295,15 +286,15 @@ extension UndoJournal {
     let size = contents.size
     var last: UInt64 = 0
     let first: UInt64 = contents.block == nil ? 0 : 1
-    for number in first..<max(first, count) {
+    for index in first..<max(first, count) {
       let words = try bytes(place, UndoJournal.operationHeadCount)
       guard words.count == UndoJournal.operationHeadCount, place <= end else {
-        throw impossible(file, "operation \(number)")
+        throw impossible(file, "operation \(index)")
       }
       guard words.load(0, as: UInt64.self) == UInt64(UndoJournal.overwriting) else {
-        throw EditError(
+        throw XensaveError(
           .refused,
-          "\(file): nothing undone: \(path): operation \(number) is of kind "
+          "\(file): nothing undone: \(path): operation \(index) is of kind "
             + "\(words.load(0, as: UInt32.self)), which this version does not know")
       }
       let (whole, offset, length) = (
@@ -313,7 +304,7 @@ extension UndoJournal {
       guard length > 0, offset >= last, offset <= size, length <= size - offset,
         length <= (end - place) / 2, whole == UInt64(UndoJournal.operationHeadCount) + 2 * length,
         whole <= end - place
-      else { throw impossible(file, "operation \(number)") }
+      else { throw impossible(file, "operation \(index)") }
       contents.operations.append(
         Operation(
           offset: offset, count: length, place: place + UInt64(UndoJournal.operationHeadCount)))
@@ -325,7 +316,7 @@ extension UndoJournal {
   }
 
   /// The first operation, where it inserts a block.
-  private func readBlock(_ file: String, _ end: UInt64) throws(EditError) -> FrontBlock? {
+  private func readBlock(_ file: String, _ end: UInt64) throws -> FrontBlock? {
     let place = UInt64(UndoJournal.headCount)
     let head = try bytes(place, UndoJournal.operationHeadCount)
     guard head.count == UndoJournal.operationHeadCount,
@@ -343,13 +334,13 @@ extension UndoJournal {
     return block
   }
 
-  private func impossible(_ file: String, _ what: String) -> EditError {
-    EditError(.refused, "\(file): nothing undone: \(path): \(what) cannot be right")
+  private func impossible(_ file: String, _ what: String) -> XensaveError {
+    XensaveError(.refused, "\(file): nothing undone: \(path): \(what) cannot be right")
   }
 
   private func readOld(
     _ head: [UInt8], _ file: String, _ size: UInt64
-  ) throws(EditError) -> Reading {
+  ) throws -> Reading {
     guard byteCount >= 32 else { return .damaged }
     // Structure first: its length bounds how long a forged one can keep us.
     var contents = Contents()
@@ -359,14 +350,14 @@ extension UndoJournal {
     var place: UInt64 = 24
     let end = byteCount - 8
     guard count <= UInt64(UndoJournal.operationLimit) else { return .damaged }
-    for number in 0..<count {
+    for index in 0..<count {
       let words = try bytes(place, 16)
       guard words.count == 16, end >= place, end - place >= 16 else { return .damaged }
       let (offset, length) = (words.load(0, as: UInt64.self), words.load(8, as: UInt64.self))
       place += 16
       guard length <= end - place else { return .damaged }
       guard offset <= size, length <= size - offset else {
-        throw impossible(file, "patch \(number)")
+        throw impossible(file, "patch \(index)")
       }
       contents.operations.append(Operation(offset: offset, count: length, place: place))
       place += length
@@ -375,24 +366,22 @@ extension UndoJournal {
     return try isSummed() ? .contents(contents) : .damaged
   }
 
-  private func isSummed() throws(EditError) -> Bool {
+  private func isSummed() throws -> Bool {
     var sum = FNV()
     var place: UInt64 = 0
     let end = byteCount - 8
     while place < end {
-      try editing { () throws(SystemError) in try Interrupt.check(path) }
-      let piece = try bytes(place, Int(min(64 << 10, end - place)))
-      guard !piece.isEmpty else { return false }
-      sum.add(piece)
-      place += UInt64(piece.count)
+      try Interrupt.check(path)
+      let chunk = try bytes(place, Int(min(64 << 10, end - place)))
+      guard !chunk.isEmpty else { return false }
+      sum.add(chunk)
+      place += UInt64(chunk.count)
     }
     let stored = try bytes(end, 8)
     return stored.count == 8 && stored.load(0, as: UInt64.self) == sum.value
   }
 
-  private func bytes(_ offset: UInt64, _ count: Int) throws(EditError) -> [UInt8] {
-    try editing { () throws(SystemError) in
-      try readFully(descriptor.number, offset, count, path)
-    }
+  private func bytes(_ offset: UInt64, _ count: Int) throws -> [UInt8] {
+    try readFully(descriptor.fileDescriptor, offset, count, path)
   }
 }

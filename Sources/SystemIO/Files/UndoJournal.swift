@@ -74,12 +74,12 @@ final class UndoJournal {
 
   /// Where the file of a descriptor lies; `path`, with symbolic links followed, where the kernel does
   /// not say.
-  static func place(of number: Int32, _ path: String) -> String {
+  static func place(of fileDescriptor: Int32, _ path: String) -> String {
     var buffer = [UInt8](repeating: 0, count: 4097)
     // Safety: no more is written than the buffer holds.
     let count = unsafe buffer.withUnsafeMutableBytes { raw in
       unsafe readlink(
-        "/proc/self/fd/\(number)",
+        "/proc/self/fd/\(fileDescriptor)",
         raw.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: CChar.self), raw.count)
     }
     guard count > 0, count < buffer.count, buffer[0] == UInt8(ascii: "/") else {
@@ -96,9 +96,9 @@ final class UndoJournal {
 
   // MARK: - Finding
 
-  /// What is beside the file that is open as `number`.
-  static func find(for number: Int32, _ path: String) throws(SystemError) -> Found {
-    let name = UndoJournal.path(for: place(of: number, path))
+  /// What is beside the file that is open as `fileDescriptor`.
+  static func find(for fileDescriptor: Int32, _ path: String) throws(SystemError) -> Found {
+    let name = UndoJournal.path(for: place(of: fileDescriptor, path))
     var image = stat()
     let journal = unsafe csystem_open_strictly(name)
     guard journal >= 0 else {
@@ -109,20 +109,20 @@ final class UndoJournal {
       case EACCES, EPERM:
         var status = stat()
         guard unsafe lstat(name, &status) == 0 else { return .none }
-        guard unsafe fstat(number, &image) == 0 else { throw SystemError("fstat", errno, path) }
+        guard unsafe fstat(fileDescriptor, &image) == 0 else { throw SystemError("fstat", errno, path) }
         if let problem = distrust(status, image) { return .foreign(name, problem) }
         return .unclear(name, "cannot be read (permission denied)")
       default: throw SystemError("open", errno, name)
       }
     }
     let opened = try Descriptor(taking: journal, path: name)
-    guard unsafe fstat(number, &image) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &image) == 0 else { throw SystemError("fstat", errno, path) }
     var status = stat()
     guard unsafe fstat(journal, &status) == 0 else { throw SystemError("fstat", errno, name) }
     if let problem = distrust(status, image) { return .foreign(name, problem) }
     let head = try readFully(journal, 0, headCount, name)
     let found = UndoJournal(opened, path: name, byteCount: UInt64(max(0, status.st_size)))
-    return try found.judge(head, status, number, image, path)
+    return try found.judge(head, status, fileDescriptor, image, path)
   }
 
   /// Why a file beside an image is not what somebody with a right to the image has written.
@@ -136,13 +136,13 @@ final class UndoJournal {
 
   /// What a journal that is ours says of the file.
   private func judge(
-    _ head: [UInt8], _ status: stat, _ number: Int32, _ image: stat, _ imagePath: String
+    _ head: [UInt8], _ status: stat, _ fileDescriptor: Int32, _ image: stat, _ imagePath: String
   ) throws(SystemError) -> Found {
     guard head.count >= 32, head.starts(with: "XSUNDO".utf8) else {
       return .void(self, "is not whole")
     }
     var birth: UInt64 = 0
-    _ = unsafe csystem_birth(number, &birth)
+    _ = unsafe csystem_birth(fileDescriptor, &birth)
     let isRegular = image.st_mode & S_IFMT == S_IFREG
     func isSize(_ size: UInt64) -> Bool { !isRegular || size == UInt64(max(0, image.st_size)) }
     if head.starts(with: UndoJournal.oldMagic) {
@@ -170,36 +170,32 @@ final class UndoJournal {
   /// Writes the journal of an edit and brings it to the disk. It is locked.
   static func write(
     _ patches: [Patch], inserting block: FrontBlock?, for edit: FileEdit
-  ) throws(EditError) -> UndoJournal {
+  ) throws -> UndoJournal {
     guard patches.count <= operationLimit else {
-      throw EditError(
+      throw XensaveError(
         .usage,
         "\(edit.path): \(patches.count) ranges are too many for an edit in place (write it with -o)"
       )
     }
     let path = path(for: edit.resolvedPath)
     var isUnnamed = true
-    var number = unsafe csystem_create_unnamed(splitFolder(of: path), 0o600)
-    if number < 0, [EOPNOTSUPP, EISDIR, EINVAL, ENOENT].contains(errno) {
+    var fileDescriptor = unsafe csystem_create_unnamed(splitFolder(of: path), 0o600)
+    if fileDescriptor < 0, [EOPNOTSUPP, EISDIR, EINVAL, ENOENT].contains(errno) {
       isUnnamed = false
-      number = unsafe csystem_create(path, 0o600)
+      fileDescriptor = unsafe csystem_create(path, 0o600)
     }
-    guard number >= 0 else { throw inTheWay(errno, "open", path, edit) }
-    do throws(EditError) {
-      let opened = try editing { () throws(SystemError) in
-        try Descriptor(taking: number, path: path)
-      }
+    guard fileDescriptor >= 0 else { throw inTheWay(errno, "open", path, edit) }
+    do {
+      let opened = try Descriptor(taking: fileDescriptor, path: path)
       // A file that nobody else has seen yet: nobody else has its lock.
-      _ = csystem_lock(number)
-      let size = try editing { () throws(SystemError) in
-        try write(patches, block, number, edit, path)
-      }
-      guard fsync(number) == 0 else { throw EditError(SystemError("fsync", errno, path)) }
-      if isUnnamed, unsafe csystem_name(number, path) != 0 {
+      _ = csystem_lock(fileDescriptor)
+      let size = try write(patches, block, fileDescriptor, edit, path)
+      guard fsync(fileDescriptor) == 0 else { throw SystemError("fsync", errno, path) }
+      if isUnnamed, unsafe csystem_name(fileDescriptor, path) != 0 {
         throw inTheWay(errno, "linkat", path, edit)
       }
       isUnnamed = false
-      try editing { () throws(SystemError) in try synchronizeFolder(of: path) }
+      try synchronizeFolder(of: path)
       return UndoJournal(opened, path: path, byteCount: size)
     } catch {
       // Nothing was written to the file yet.
@@ -214,31 +210,31 @@ final class UndoJournal {
   }
 
   private static func inTheWay(
-    _ number: Int32, _ call: String, _ path: String, _ edit: FileEdit
-  ) -> EditError {
-    guard number == EEXIST else { return EditError(SystemError(call, number, path)) }
-    return EditError(.busy, "\(edit.path): another edit is going on (\(path) is there)")
+    _ errno: Int32, _ call: String, _ path: String, _ edit: FileEdit
+  ) -> any Error {
+    guard errno == EEXIST else { return SystemError(call, errno, path) }
+    return XensaveError(.busy, "\(edit.path): another edit is under way (\(path) is there)")
   }
 
   /// Writes the contents; returns how many bytes they are.
   private static func write(
-    _ patches: [Patch], _ block: FrontBlock?, _ number: Int32, _ edit: FileEdit, _ path: String
+    _ patches: [Patch], _ block: FrontBlock?, _ fileDescriptor: Int32, _ edit: FileEdit, _ path: String
   ) throws(SystemError) -> UInt64 {
     let size = try edit.descriptor.byteCount(path: edit.path)
     let longer = size + (block?.count ?? 0)
     var status = stat()
-    guard unsafe fstat(edit.descriptor.number, &status) == 0 else {
+    guard unsafe fstat(edit.descriptor.fileDescriptor, &status) == 0 else {
       throw SystemError("fstat", errno, edit.path)
     }
     var birth: UInt64 = 0
-    _ = unsafe csystem_birth(edit.descriptor.number, &birth)
+    _ = unsafe csystem_birth(edit.descriptor.fileDescriptor, &birth)
     let ranges = patches.map { EditedRange(offset: $0.offset, count: UInt64($0.after.count)) }
     let insertion = block.map { $0.operation } ?? []
     let bytes = patches.reduce(UInt64(headCount + 8 + 8 * insertion.count)) {
       $0 + UInt64(operationHeadCount + 2 * $1.after.count)
     }
-    let view = FileView(edit.descriptor.number, edit.path, block?.count ?? 0, .before)
-    var writer = ChecksummedWriter(number, path)
+    let view = FileView(edit.descriptor.fileDescriptor, edit.path, block?.count ?? 0, .before)
+    var writer = ChecksummedWriter(fileDescriptor, path)
     try writer.add(magic)
     for word in [
       bytes, UInt64(patches.count + (block == nil ? 0 : 1)), size, longer, UInt64(status.st_ino),
@@ -268,13 +264,13 @@ final class UndoJournal {
     try synchronizeFolder(of: path)
   }
 
-  /// Takes a void journal away, unless it is that of an edit that goes on.
-  func removeVoid(of file: String) throws(EditError) {
-    guard csystem_lock(descriptor.number) == 0 else {
-      guard errno == EWOULDBLOCK else { throw EditError(SystemError("flock", errno, path)) }
+  /// Takes a void journal away, unless it is that of an edit that continues.
+  func removeVoid(of file: String) throws {
+    guard csystem_lock(descriptor.fileDescriptor) == 0 else {
+      guard errno == EWOULDBLOCK else { throw SystemError("flock", errno, path) }
       throw FileEdit.busy(file)
     }
-    try editing { () throws(SystemError) in try remove() }
+    try remove()
   }
 }
 
@@ -347,30 +343,30 @@ struct FNV {
   }
 }
 
-/// Writes a file from its start, a piece at a time, and its checksum behind it.
+/// Writes a file from its start, a chunk at a time, and its checksum after it.
 private struct ChecksummedWriter {
-  private let number: Int32
+  private let fileDescriptor: Int32
   private let path: String
   private var buffer: [UInt8] = []
   private var position: UInt64 = 0
   private var sum = FNV()
-  private static let piece = 64 << 10
+  private static let chunk = 64 << 10
 
-  init(_ number: Int32, _ path: String) {
-    self.number = number
+  init(_ fileDescriptor: Int32, _ path: String) {
+    self.fileDescriptor = fileDescriptor
     self.path = path
   }
 
   mutating func add(_ bytes: [UInt8]) throws(SystemError) {
     sum.add(bytes)
     buffer += bytes
-    if buffer.count >= Self.piece { try flush() }
+    if buffer.count >= Self.chunk { try flush() }
   }
 
   mutating func add(_ word: UInt64) throws(SystemError) {
     sum.add(word)
     buffer.append(integer: word)
-    if buffer.count >= Self.piece { try flush() }
+    if buffer.count >= Self.chunk { try flush() }
   }
 
   mutating func finish() throws(SystemError) {
@@ -379,7 +375,7 @@ private struct ChecksummedWriter {
   }
 
   private mutating func flush() throws(SystemError) {
-    try writeFully(buffer, number, position, path)
+    try writeFully(buffer, fileDescriptor, position, path)
     position += UInt64(buffer.count)
     buffer.removeAll(keepingCapacity: true)
   }

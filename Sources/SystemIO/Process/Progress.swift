@@ -9,11 +9,11 @@ public struct ProgressState: Sendable, Equatable {
   public let moment: Moment
   /// What is being done, in a word or two: "indexing", "writing".
   public let phase: String
-  /// How much of it is done, in octets or in what `unit` says.
+  /// How much of it is done, in bytes or in what `unit` says.
   public let done: UInt64
   /// How much there is; nil where nobody knows (a pipe).
   public let total: UInt64?
-  /// What is counted; "" for octets.
+  /// What is counted; "" for bytes.
   public let unit: String
 
   public init(
@@ -106,7 +106,7 @@ public enum Progress {
 
     func notify(_ moment: ProgressState.Moment) {
       guard let phase else { return }
-      lastTold = Surroundings.nanoseconds
+      lastTold = Environment.nanoseconds
       // Totals are what is known beforehand: record headers may come on top of them.
       let now = phase.done()
       let done = min(now > phase.start ? now - phase.start : 0, phase.total ?? .max)
@@ -128,6 +128,6 @@ public enum Progress {
 
   private static func beatSlowly() {
     guard let watch = current, watch.phase != nil else { return }
-    if Surroundings.nanoseconds &- watch.lastTold >= interval { watch.notify(.running) }
+    if Environment.nanoseconds &- watch.lastTold >= interval { watch.notify(.running) }
   }
 }

@@ -1,5 +1,6 @@
 // Targets over what a guest's kernel says of itself: its structures, its types, and expressions.
 
+import SystemIO
 import GuestOS
 import Pages
 import TestKit
@@ -26,8 +27,8 @@ private final class GuestPages: PageSource {
   var pages: [UInt64: [UInt8]]
   init(_ pages: [UInt64: [UInt8]]) { self.pages = pages }
 
-  func contents(of pfn: UInt64) throws(PagesError) -> [UInt8] {
-    guard let page = pages[pfn] else { throw PagesError(.notFound, "there is no page \(pfn)") }
+  func contents(of pfn: UInt64) throws -> [UInt8] {
+    guard let page = pages[pfn] else { throw XensaveError(.notFound, "there is no page \(pfn)") }
     return page
   }
 }

@@ -34,9 +34,9 @@ let imageTargets: [FuzzTarget] = [
 private func parts(
   _ source: Source, _ operation: UInt8, sink: Sink?
 ) -> (text: [String], error: String?) {
-  var reader = StreamReader(source, leavesPageTables: operation & 16 != 0)
+  var reader = StreamReader(source, skipsPageTables: operation & 16 != 0)
   var out: [String] = []
-  let arena = Arena(capacity: 64)
+  let arena = PageAlignedBuffer(capacity: 64)
   do throws(StreamError) {
     while let part = try reader.next() {
       switch part {
@@ -57,7 +57,7 @@ private func parts(
       if out.count > 4096 { return (out, "endless") }
     }
   } catch {
-    return (out, withoutHint(error.description))
+    return (out, withoutHint("\(error)"))
   }
   return (out, nil)
 }
@@ -103,7 +103,7 @@ private func verify(_ bytes: [UInt8]) throws {
 
 /// Whether a release takes an image: the same answer from both ways to ask.
 private func compat(_ bytes: [UInt8]) throws {
-  guard let survey = try? CompatSurvey(MemoryFile.input.source(bytes)) else { return }
+  guard let survey = try? CompatSummary(MemoryFile.input.source(bytes)) else { return }
   for minor in [5, 6, 13, 14, 17, 20] as [UInt32] {
     _ = Compat.check(survey, for: XenRelease(4, minor)).map(\.description)
   }
@@ -118,9 +118,9 @@ private final class Keep: RewriteFilter {
   func begin() {}
   func finish() {}
   func header(_ header: inout Header) {}
-  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
+  func record(_ record: EditableRecord) throws -> FilterResult {
     if loads & 1 != 0 {
-      do { _ = try record.payload() } catch { throw RewriteError(error) }
+      _ = try record.payload()
     }
     if loads & 2 != 0 { record.setBody(record.body) }
     if loads & 4 != 0, let slot = record.record.layout.slots(in: record.body).first {
@@ -139,10 +139,10 @@ private func rewrite(_ input: [UInt8]) throws {
     let rewriter = Rewriter(
       try MemoryFile.input.source(bytes, isStream: isStream),
       to: try MemoryFile.output.sink(isStream: choices[0] & 8 != 0), filter: Keep(choices[0]))
-    do throws(RewriteError) {
+    do {
       _ = try rewriter.run()
       return nil
-    } catch { return withoutHint(error.description) }
+    } catch { return withoutHint("\(error)") }
   }
   let file = try rewrite(false)
   let written = MemoryFile.output.bytes
@@ -161,12 +161,12 @@ private func rewrite(_ input: [UInt8]) throws {
     "a pipe is written otherwise than a file: \(written.count) and \(piped.count) bytes")
 }
 
-/// Whether what was written is all of an image, or all but what a volume has behind it.
+/// Whether what was written is all of an image, or all but what a volume has after it.
 private func isEnd(_ written: [UInt8], of bytes: [UInt8]) -> Bool {
   written.count == bytes.count || trailingOffset(bytes) == UInt64(written.count)
 }
 
-/// Where something begins behind the end of an image.
+/// Where something begins after the end of an image.
 private func trailingOffset(_ bytes: [UInt8]) -> UInt64? {
   guard let source = try? MemoryFile.second.source(bytes) else { return nil }
   return try? Verifier(source).run().survey.trailing?.offset
@@ -282,10 +282,10 @@ private func convert(_ input: [UInt8]) throws {
     var converter = Converter(
       try MemoryFile.input.source(bytes, isStream: isStream),
       to: try MemoryFile.output.sink(isStream: isStream), conversion)
-    do throws(RewriteError) {
+    do {
       _ = try converter.run()
       return nil
-    } catch { return error.description }
+    } catch { return "\(error)" }
   }
   let file = try run(false)
   let written = MemoryFile.output.bytes
@@ -310,12 +310,12 @@ private func legacy(_ input: [UInt8]) throws {
     do throws(StreamError) {
       _ = try converter.run(to: sink)
       return nil
-    } catch { return error.description }
+    } catch { return "\(error)" }
   }
   let file = try run(false)
   let written = MemoryFile.output.bytes
   let pipe = try run(true)
-  // A file's last complete checkpoint is known before; a pipe may be found wrong behind it.
+  // A file's last complete checkpoint is known before; a pipe may be found wrong after it.
   try demand(file == nil || pipe != nil, "file: \(file ?? "good")\npipe: good")
   guard file == nil, pipe == nil else { return }
   // Only of a file it is known before whether something of libxl's comes at its end.

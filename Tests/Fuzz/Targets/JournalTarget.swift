@@ -13,7 +13,7 @@ private enum JournalSeeds {
   /// What the image holds before each run.
   static let contents = Array(Seeds.base.prefix(1024))
 
-  /// A journal of two ranges, its head and checksum still to be made; and one of version 0.1.0. The
+  /// A journal of two ranges, its header and checksum still to be made; and one of version 0.1.0. The
   /// last byte says what is mended and how far the edit had come.
   static let all: [[UInt8]] = {
     var new = Array("XSUNDO2\n".utf8) + le64(0, 2, 1024, 1024, 0, 0, 0)
@@ -105,13 +105,13 @@ private func journal(_ input: [UInt8]) throws {
   try demand(after == image, "bytes were changed that the journal does not name")
 }
 
-/// Makes the head fit the image and itself.
+/// Makes the header fit the image and itself.
 private func mend(_ bytes: inout [UInt8], _ operations: [Operation], _ path: String) throws {
   var status = stat()
   let descriptor = try Descriptor.open(path)
-  guard fstat(descriptor.number, &status) == 0 else { return }
+  guard fstat(descriptor.fileDescriptor, &status) == 0 else { return }
   var birth: UInt64 = 0
-  _ = csystem_birth(descriptor.number, &birth)
+  _ = csystem_birth(descriptor.fileDescriptor, &birth)
   bytes.put(8, UInt64(bytes.count))
   bytes.put(40, UInt64(status.st_ino))
   bytes.put(48, birth)
@@ -123,6 +123,6 @@ private func mend(_ bytes: inout [UInt8], _ operations: [Operation], _ path: Str
     bytes.put(
       56,
       try EditedRange.hash(
-        around: ranges, in: FileView(descriptor.number, path, 0, .after), UInt64(status.st_size)))
+        around: ranges, in: FileView(descriptor.fileDescriptor, path, 0, .after), UInt64(status.st_size)))
   }
 }

@@ -65,8 +65,8 @@ final class MemoryFile {
 func pipeSource(_ bytes: [UInt8]) throws -> Source {
   precondition(bytes.count <= 4096)
   let pipe = try Pipe()
-  _ = bytes.withUnsafeBytes { write(pipe.writing.number, $0.baseAddress, $0.count) }
-  let number = fcntl(pipe.reading.number, F_DUPFD_CLOEXEC, 3)
+  _ = bytes.withUnsafeBytes { write(pipe.writing.fileDescriptor, $0.baseAddress, $0.count) }
+  let number = fcntl(pipe.reading.fileDescriptor, F_DUPFD_CLOEXEC, 3)
   return try Source(Descriptor(taking: number, path: "input"), path: "input")
 }
 

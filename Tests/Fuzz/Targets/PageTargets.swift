@@ -97,7 +97,7 @@ private func memory(_ input: [UInt8]) throws {
     _ = memory.mappings(vcpu, limit: 64, tableLimit: 16)
   }
   _ = try? memory.virtual(0, address, 5000)
-  if let pattern = try? SearchPattern(octets: Array(choices.prefix(3))) {
+  if let pattern = try? SearchPattern(bytes: Array(choices.prefix(3))) {
     _ = try? image.search(pattern, limit: 8)
   }
   let formats = ExportFormat.allCases
@@ -120,7 +120,7 @@ private final class EditPages: RewriteFilter {
   func finish() {}
   func header(_ header: inout Header) { guards.observe(header) }
 
-  func record(_ record: EditableRecord) throws(RewriteError) -> FilterResult {
+  func record(_ record: EditableRecord) throws -> FilterResult {
     try? guards.observe(record.record)
     guard record.type == .pageData, let edits = try? PageEdits.of(record, source, guards) else {
       return .keep
@@ -149,10 +149,10 @@ private func pageEdits(_ input: [UInt8]) throws {
     let source = try MemoryFile.input.source(bytes, isStream: isStream)
     let rewriter = Rewriter(
       source, to: try MemoryFile.output.sink(), filter: EditPages(source, choices))
-    do throws(RewriteError) {
+    do {
       _ = try rewriter.run()
       return (nil, MemoryFile.output.bytes)
-    } catch { return (error.description, []) }
+    } catch { return ("\(error)", []) }
   }
   let file = try run(false)
   guard file.error == nil else {
@@ -261,7 +261,7 @@ private func selector(_ bytes: [UInt8]) throws {
   do {
     let again = try Selector(parsing: text)
     try demand("\(again)" == text, "'\(text)' reads back as '\(again)'")
-  } catch let error as PagesError { throw Violation("'\(text)' does not read back: \(error)") }
+  } catch let error as XensaveError { throw Violation("'\(text)' does not read back: \(error)") }
   let program = SelectorProgram(selector)
   _ = program.explain()
   let entry = PageEntry(.notab, pfn: 3)

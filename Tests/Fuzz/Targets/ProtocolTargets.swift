@@ -35,10 +35,10 @@ private let traces = [
   """
   xensave-trace 1
   domain guest=x86_hvm frames=100 pages=90
-  round kind=live number=0 dirty=100 digest=1 sent=90 octets=368640 begin=0 end=1000000
-  round kind=live number=1 dirty=10 digest=2 sent=10 octets=40960 begin=1000000 end=1200000
+  round kind=live number=0 dirty=100 digest=1 sent=90 bytes=368640 begin=0 end=1000000
+  round kind=live number=1 dirty=10 digest=2 sent=10 bytes=40960 begin=1000000 end=1200000
   suspend begin=1200000 end=1300000
-  round kind=final number=2 dirty=5 digest=3 sent=5 octets=20480 begin=1300000 end=1400000
+  round kind=final number=2 dirty=5 digest=3 sent=5 bytes=20480 begin=1300000 end=1400000
   end outcome=complete time=1500000
   """,
   "xensave-trace 1\ndomain guest=x86_pv frames=1 pages=1\nend outcome=none time=0\n",
@@ -54,9 +54,9 @@ private func trace(_ bytes: [UInt8]) throws {
   try demand(again.description == text, "\(text) reads back as \(again)")
   _ = trace.downtime
   for rate in [1, 125_000_000, UInt64.max] as [UInt64] {
-    guard let replay = Replay(trace, octetsPerSecond: rate) else { continue }
+    guard let replay = Replay(trace, bytesPerSecond: rate) else { continue }
     let policies: [any Policy] = [
-      StopBehind(rounds: 0), StopBehind(rounds: 3), BuiltinPolicy(), DowntimePolicy(budget: 1000),
+      StopAfter(rounds: 0), StopAfter(rounds: 3), XenDefaultPolicy(), DowntimePolicy(budget: 1000),
     ]
     for policy in policies {
       let result = replay.run(policy)
@@ -140,7 +140,7 @@ private func restore(_ input: [UInt8]) throws {
     let result = try restore.run()
     try demand(result.checkpointCount >= 0, "\(result)")
     for page in 0..<64 where domain.hasPage(page) { _ = domain.type(of: page) }
-  } catch let error as LiveError { _ = error.description }
+  } catch let error as XensaveError { _ = error.description }
 }
 
 // MARK: - Packed frames
@@ -152,10 +152,10 @@ private let packed: [[UInt8]] = [
   [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00],
 ]
 
-/// One frame, read in pieces: what comes out is at most what its length allows.
+/// One frame, read in chunks: what comes out is at most what its length allows.
 private func zstd(_ bytes: [UInt8]) throws {
   guard let reader = try? ZstdReader(MemoryFile.input.source(bytes)) else { return }
-  let arena = Arena(capacity: 8192)
+  let arena = PageAlignedBuffer(capacity: 8192)
   var count = 0
   while !reader.isAtEnd, count < 64 << 20 {
     guard let got = try? reader.read(into: arena, 0..<8192) else { return }

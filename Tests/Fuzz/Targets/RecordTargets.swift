@@ -28,23 +28,23 @@ private let bodies: [[UInt8]] = {
     ("TOOLSTACK", zeros(16)), ("CHECKPOINT_STATE", le32(0, 0)),
   ]
   return all.compactMap { name, body in
-    guard let index = Layouts.all.firstIndex(where: { $0.name == name }) else { return nil }
+    guard let index = RecordSchemas.all.firstIndex(where: { $0.name == name }) else { return nil }
     return [UInt8(index), 0, 0] + body
   }
 }()
 
 /// Every field of any body: its value can be set to itself and changes nothing, and another that
-/// was set is what is read; what `BodyLayout.body` makes of the values is a body again.
+/// was set is what is read; what `BodySchema.body` makes of the values is a body again.
 private func record(_ input: [UInt8]) throws {
   guard input.count >= 3 else { return }
-  let rows = Layouts.all[Int(input[0]) % Layouts.all.count]
+  let rows = RecordSchemas.all[Int(input[0]) % RecordSchemas.all.count]
   let body = Array(input[3...])
   let context = BodyContext(
     order: input[1] & 1 == 0 ? .little : .big, guestWidth: input[1] & 2 == 0 ? 8 : 4)
-  let layout = BodyLayout(rows.type, body: body, context)
+  let layout = BodySchema(rows.type, body: body, context)
   var walked = 0
-  var all: [Slot] = []
-  layout.walk(body) { (slot: Slot) throws(Never) in
+  var all: [FieldLocation] = []
+  layout.walk(body) { (slot: FieldLocation) throws(Never) in
     walked += 1
     if walked <= 512 { all.append(slot) }
   }
@@ -66,7 +66,7 @@ private func record(_ input: [UInt8]) throws {
     for value in [
       FieldValue.text(Array(body.prefix(12)).text), .unsigned(.max), .signed(.min),
       .text("0x\(input[2])"),
-      .octets(Array(body.prefix(8))), .signed(-1), .unsigned(1 << 32),
+      .bytes(Array(body.prefix(8))), .signed(-1), .unsigned(1 << 32),
     ] {
       var copy = body
       if (try? slot.set(value, in: &copy)) != nil {
@@ -91,7 +91,7 @@ private enum QEMUSeeds {
 
 /// The sections of a device model's state lie in order within the body.
 private func qemu(_ bytes: [UInt8]) throws {
-  let layout = BodyLayout(RecordType.emulatorContext, body: bytes, BodyContext())
+  let layout = BodySchema(RecordType.emulatorContext, body: bytes, BodyContext())
   for slot in layout.slots(in: bytes).prefix(64) { _ = layout.value(of: slot, in: bytes) }
   guard let state = QEMUState(bytes, from: min(8, bytes.count)) else { return }
   var end = 0
@@ -126,7 +126,7 @@ private func cpuState(_ input: [UInt8]) throws {
     let components = CPUIDFeatures.xstateComponents(fromCPUIDLeaves: leaves)
     _ = X86XState.byteCount(mask: mask, components: components)
     let fields = X86XState.fields(components: components)
-    let layout = BodyLayout(fields, BodyContext())
+    let layout = BodySchema(fields, BodyContext())
     for slot in layout.slots(in: body).prefix(32) { _ = layout.value(of: slot, in: body) }
   default:
     for leaf in CPUIDLeaf.all(in: body, BodyContext()).prefix(64) {
@@ -149,7 +149,7 @@ private func headers(_ input: [UInt8]) throws {
   var body = Array(input.dropFirst())
   _ = Container(body)
   guard body.count >= kind.byteCount else { return }
-  let layout = BodyLayout(kind.fields, BodyContext(order: first & 128 == 0 ? .little : .big))
+  let layout = BodySchema(kind.fields, BodyContext(order: first & 128 == 0 ? .little : .big))
   for slot in layout.slots(in: body) {
     let value = layout.value(of: slot, in: body)
     let before = body

@@ -21,7 +21,7 @@ enum Seeds {
     // Without page contents most of an image is structure.
     let small = out.map { image in
       var image = image
-      let isPV = image.pieces.contains { $0.name == "X86_PV_INFO" }
+      let isPV = image.chunks.contains { $0.name == "X86_PV_INFO" }
       let broken: UInt64 = 0xE000_0000_0000_0000
       image["PAGE_DATA"] =
         StreamBuilder.pages(isPV ? [broken | 1, broken | 2] : [0xF000_0000_0000_0010, 0x11]).bytes
@@ -46,8 +46,8 @@ enum Seeds {
   private static let others: [[UInt8]] = {
     // A page is enough: the longer an image, the fewer of them in a second.
     var checkpoints = StreamBuilder.remus(guest: 2)
-    for index in checkpoints.pieces.indices where checkpoints.pieces[index].name == "PAGE_DATA" {
-      checkpoints.pieces[index].bytes =
+    for index in checkpoints.chunks.indices where checkpoints.chunks[index].name == "PAGE_DATA" {
+      checkpoints.chunks[index].bytes =
         StreamBuilder.pages([0xF000_0000_0000_0010, 0xF000_0000_0000_0011]).bytes
     }
     var out = [checkpoints.bytes]

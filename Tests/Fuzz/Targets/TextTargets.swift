@@ -195,7 +195,7 @@ private func paths(_ bytes: [UInt8]) throws {
   let text = bytes.text
   _ = try? FieldPath(text)
   _ = try? ImagePath(text)
-  _ = didYouMean(text, among: Layouts.names)
+  _ = didYouMean(text, among: RecordSchemas.names)
   _ = try? CPUIDFeatures.require(text)
   _ = X86MSRs.number(text)
   _ = HVMParams.number(text)
@@ -215,8 +215,8 @@ private func paths(_ bytes: [UInt8]) throws {
 
 private func keys(_ bytes: [UInt8]) throws {
   var options = LineEditorOptions()
-  options.usesColour = true
-  options.colouring = LuaColouring.runs
+  options.usesColor = true
+  options.coloring = LuaColoring.runs
   options.completions = { text, cursor in
     Completions(
       replacing: 0..<cursor, [Completion("abc", note: "x"), Completion("abd", note: "")])
@@ -227,10 +227,10 @@ private func keys(_ bytes: [UInt8]) throws {
   var count = 0
   while !rest.isEmpty, count < 600 {
     count += 1
-    var piece = rest.prefix(1 + Int(rest.first ?? 0) % 7)
-    rest = rest.dropFirst(piece.count)
-    while !piece.isEmpty {
-      if let effect = editor.feed(&piece) {
+    var chunk = rest.prefix(1 + Int(rest.first ?? 0) % 7)
+    rest = rest.dropFirst(chunk.count)
+    while !chunk.isEmpty {
+      if let effect = editor.feed(&chunk) {
         if case .submit = effect { _ = editor.finish() }
         if case .suspend = effect {
           _ = editor.pause()
@@ -258,7 +258,7 @@ private func luaText(_ bytes: [UInt8]) throws {
       "tokens overlap: \(token)")
     end = token.range.upperBound
   }
-  _ = LuaColouring.runs(text)
+  _ = LuaColoring.runs(text)
   _ = LuaExpression(tokens)
   _ = LuaExpression(endOf: tokens)
   _ = DotCommand.parse(text)

@@ -34,10 +34,10 @@ local function utf16(text)
 end
 
 -- Overwrites every occurrence of the texts in the pages that have one; gives how many.
-local function erase(batch, texts, octet)
+local function erase(batch, texts, byte)
   local count = 0
   for _, text in ipairs(texts) do
-    local blank = string.char(octet):rep(#text)
+    local blank = string.char(byte):rep(#text)
     for _, view in batch:each(P.contains(text)) do
       local at = view:find(text)
       while at do
@@ -67,19 +67,19 @@ function M.filter(options)
     error("scrub: erase needs texts", 2)
   end
   if not chosen and not options.erase then error("scrub: nothing is chosen", 2) end
-  local octet = options.octet or 0
+  local byte = options.octet or 0
   -- What is as it should be already does not count, and is not written.
   local what = chosen
-    and (options.drop and P.any & chosen or (octet == 0 and P.has_data & ~P.zero & chosen
+    and (options.drop and P.any & chosen or (byte == 0 and P.has_data & ~P.zero & chosen
       or P.has_data & chosen))
   local pages, places = 0, 0
   return {
     name = "scrub",
     PAGE_DATA = function(batch)
       if what then
-        pages = pages + (options.drop and batch:drop(what) or batch:fill(what, octet))
+        pages = pages + (options.drop and batch:drop(what) or batch:fill(what, byte))
       end
-      if options.erase then places = places + erase(batch, texts, octet) end
+      if options.erase then places = places + erase(batch, texts, byte) end
     end,
     finish = function()
       if what then xs.log.info("%s %d pages", options.drop and "dropped" or "scrubbed", pages) end
@@ -98,7 +98,7 @@ local opts = xs.options {
   { name = "where", type = "string", placeholder = "EXPR", help = "Pages by a selector." },
   { name = "free", type = "flag", help = "Pages that a Linux guest calls free." },
   { name = "with", type = "integer", default = 0, placeholder = "OCTET",
-    help = "Fill with this octet." },
+    help = "Fill with this byte." },
   { name = "erase", type = "flag", help = "Overwrite only the texts." },
   { name = "drop", type = "flag", help = "Leave the pages out." },
 }

@@ -1,4 +1,4 @@
--- bandwidth-aware - goes on only while another round is worth its time on the link
+-- bandwidth-aware - continues only while another round is worth its time on the link
 --
 -- usage: xensave-lua policy test bandwidth-aware --trace FILE...
 --

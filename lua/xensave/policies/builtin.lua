@@ -7,7 +7,7 @@
 --
 -- The same decisions as simple_precopy_policy in Xen's tools/libs/guest/xg_sr_save.c, which is also
 -- what answers for a policy that fails. Like Xen it is asked twice a round: before it is sent, and
--- behind it, when nobody knows how much is dirty.
+-- after it, when nobody knows how much is dirty.
 local xs = require "xensave"
 
 local M = { name = "builtin", both_phases = true, opts = { max_dirty = 50, max_rounds = 5 } }

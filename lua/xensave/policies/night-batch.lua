@@ -10,7 +10,7 @@
 -- stopped anyway; patience, rounds without a new least number of dirty pages, likewise.
 --
 -- Many guests in a row are sooner moved if each gets few rounds; by night nobody minds that they
--- stand still for a moment. A save that goes on into the night is treated as one of the night.
+-- stand still for a moment. A save that continues into the night is treated as one of the night.
 local xs = require "xensave"
 
 local M = {

@@ -5,7 +5,7 @@
 -- In a script:
 --   dom:save(path, { policy = xs.load_policy "total-time" { total_s = 30 } })
 --
--- Options: total_s, how long all of it may take; downtime_ms, below which there is no need to go on;
+-- Options: total_s, how long all of it may take; downtime_ms, below which there is no need to continue;
 -- patience, rounds without a new least number of dirty pages after which more would not help;
 -- max_rounds, after which the guest is stopped anyway.
 --

@@ -46,7 +46,7 @@ local function plain(config)
   return out
 end
 
--- The octets of a field with those of its entries, by name; what HVM_CONTEXT is compared by.
+-- The bytes of a field with those of its entries, by name; what HVM_CONTEXT is compared by.
 local function entries(rec)
   local out = {}
   for entry in rec:each() do
@@ -129,7 +129,7 @@ local function shown(value)
   if value == nil then return "(none)" end
   if math.type(value) == "integer" then return xs.hex(value) end
   if type(value) == "string" and #value > 40 then
-    return ("(%d octets)"):format(#value)
+    return ("(%d bytes)"):format(#value)
   end
   return xs.repr(value, { width = 1000 })
 end

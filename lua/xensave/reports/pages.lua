@@ -71,7 +71,7 @@ local function share(count)
 end
 local rows = { { "pages", facts.pages, "" }, { "with contents", facts.data, "" },
   { "zero", facts.zero, share(facts.zero) }, { "distinct", facts.distinct, share(facts.distinct) },
-  { "entropy, bits an octet", ("%.2f"):format(facts.entropy.mean), "" } }
+  { "entropy, bits a byte", ("%.2f"):format(facts.entropy.mean), "" } }
 for name, count in xs.sorted(facts.types) do rows[#rows + 1] = { name, count, "" } end
 xs.table(rows)
 if #facts.top > 0 then print() end

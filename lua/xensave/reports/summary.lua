@@ -3,7 +3,7 @@
 --
 -- usage: xensave-lua run summary IMAGE [--json]
 --
--- Reads heads only, so it takes no longer for a large guest than for a small one of as many
+-- Reads headers only, so it takes no longer for a large guest than for a small one of as many
 -- records.
 --
 -- In a script: require "xensave.reports.summary".facts(img)

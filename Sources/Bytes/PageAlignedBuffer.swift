@@ -6,38 +6,38 @@
 
 /// Page-aligned memory that lends spans of itself. Freed with its last reference; not zeroed.
 @safe
-public final class Arena {
-  /// Octets that the memory holds.
+public final class PageAlignedBuffer {
+  /// Bytes that the memory holds.
   public private(set) var capacity: Int
   private var base: UnsafeMutableRawPointer
 
-  /// Memory for at least `capacity` octets.
+  /// Memory for at least `capacity` bytes.
   public init(capacity: Int) {
     self.capacity = max(capacity, 4096)
-    unsafe base = Arena.allocate(self.capacity)
+    unsafe base = PageAlignedBuffer.allocate(self.capacity)
   }
 
   deinit { unsafe free(base) }
 
   private static func allocate(_ count: Int) -> UnsafeMutableRawPointer {
     guard let memory = unsafe aligned_alloc(4096, (count + 4095) & ~4095) else {
-      fatalError("out of memory: \(count) octets")
+      fatalError("out of memory: \(count) bytes")
     }
     return unsafe memory
   }
 
-  /// Makes room for `count` octets; what was there stays.
+  /// Makes room for `count` bytes; what was there stays.
   public func reserve(_ count: Int) {
     guard count > capacity else { return }
-    let larger = unsafe Arena.allocate(count)
-    // Safety: both blocks hold at least `capacity` octets, the smaller of the two.
+    let larger = unsafe PageAlignedBuffer.allocate(count)
+    // Safety: both blocks hold at least `capacity` bytes, the smaller of the two.
     unsafe larger.copyMemory(from: base, byteCount: capacity)
     unsafe free(base)
     unsafe base = larger
     capacity = count
   }
 
-  /// Octets `range` of the memory. They are valid until the arena grows or goes.
+  /// Bytes `range` of the memory. They are valid until the arena grows or goes.
   public func withBytes<R, E: Error>(
     _ range: Range<Int>, _ body: (RawSpan) throws(E) -> R
   ) throws(E) -> R {
@@ -48,14 +48,14 @@ public final class Arena {
     return try body(unsafe RawSpan(_unsafeBytes: buffer))
   }
 
-  /// The address of octet `offset`, for system calls. Valid until the arena grows or goes.
+  /// The address of byte `offset`, for system calls. Valid until the arena grows or goes.
   @unsafe
   public func pointer(_ offset: Int = 0) -> UnsafeMutableRawPointer {
     precondition(offset >= 0 && offset <= capacity)
     return unsafe base + offset
   }
 
-  /// A copy of octets `range`.
+  /// A copy of bytes `range`.
   public func copy(_ range: Range<Int>) -> [UInt8] {
     precondition(range.lowerBound >= 0 && range.upperBound <= capacity)
     // Safety: as in withBytes.
@@ -63,15 +63,15 @@ public final class Arena {
       UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
   }
 
-  /// Writes the octets of `value` in `order` at `offset`; traps outside the memory.
+  /// Writes the bytes of `value` in `order` at `offset`; traps outside the memory.
   @inline(__always)
   public func store<T: LoadableInteger>(_ offset: Int, _ value: T, _ order: ByteOrder = .little) {
     precondition(offset >= 0 && capacity - offset >= MemoryLayout<T>.size)
-    // Safety: the precondition holds all of T's octets inside the block.
+    // Safety: the precondition holds all of T's bytes inside the block.
     unsafe (base + offset).storeBytes(of: value.ordered(order), as: T.self)
   }
 
-  /// Writes `words`, little-endian, from octet `offset` on; traps outside the memory.
+  /// Writes `words`, little-endian, from byte `offset` on; traps outside the memory.
   public func store(_ offset: Int, words: [UInt64]) {
     precondition(offset >= 0 && (capacity - offset) / 8 >= words.count)
     let start = unsafe base + offset
@@ -84,7 +84,7 @@ public final class Arena {
   /// Copies `bytes` to `offset`, making room for them.
   public func store(_ offset: Int, _ bytes: RawSpan) {
     reserve(offset + bytes.byteCount)
-    // Safety: the block has room for all of them, and a span's octets are never its own arena's
+    // Safety: the block has room for all of them, and a span's bytes are never its own arena's
     // that has just grown: `withBytes` borrows them for a closure in which nothing may grow.
     unsafe bytes.withUnsafeBytes { source in
       guard let start = source.baseAddress else { return }
@@ -92,7 +92,7 @@ public final class Arena {
     }
   }
 
-  /// Moves octets `range` to the start.
+  /// Moves bytes `range` to the start.
   public func moveToStart(_ range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= capacity)
     // Safety: as in withBytes; memmove allows overlap.

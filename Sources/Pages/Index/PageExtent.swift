@@ -4,14 +4,14 @@ internal import Bytes
 public import Format
 
 /// Consecutive pfns of one type whose contents, where they have any, follow one another in the file.
-public struct PageRun: Sendable, Equatable {
+public struct PageExtent: Sendable, Equatable {
   /// The first page's pfn and type, as an entry of PAGE_DATA without its reserved bits.
   private let word: UInt64
-  /// Octets from the start of the source to the first page's contents; 0 where there are none.
+  /// Bytes from the start of the source to the first page's contents; 0 where there are none.
   public let offset: UInt64
   /// How many pages, at least 1.
   public let pageCount: UInt32
-  /// The pass over the guest's memory, from 0: a new one begins where pfns do not go on ascending.
+  /// The pass over the guest's memory, from 0: a new one begins where pfns do not continue ascending.
   public let round: UInt32
 
   init(_ type: PageType, pfn: UInt64, count: UInt32, offset: UInt64, round: UInt32) {
@@ -28,33 +28,33 @@ public struct PageRun: Sendable, Equatable {
   public var pfns: Range<UInt64> { pfn..<end }
   public var hasData: Bool { type.hasData }
 
-  /// Octets from the start of the source to the contents of `pfn`, which is in the run; 0 for none.
+  /// Bytes from the start of the source to the contents of `pfn`, which is in the run; 0 for none.
   public func offset(of pfn: UInt64) -> UInt64 {
     hasData ? offset + (pfn - self.pfn) * UInt64(pageByteCount) : 0
   }
 
   /// The part of it that lies in `range`, which overlaps it.
-  func part(_ range: Range<UInt64>) -> PageRun {
+  func part(_ range: Range<UInt64>) -> PageExtent {
     let first = max(pfn, range.lowerBound)
     let last = min(end, range.upperBound)
-    return PageRun(
+    return PageExtent(
       type, pfn: first, count: UInt32(last - first), offset: offset(of: first), round: round)
   }
 
-  /// This run and the one behind it as one, if they are.
-  func joined(_ next: PageRun) -> PageRun? {
+  /// This run and the one after it as one, if they are.
+  func joined(_ next: PageExtent) -> PageExtent? {
     guard next.pfn == end, next.type == type, next.round == round,
       !hasData || next.offset == offset(of: next.pfn),
       UInt64(pageCount) + UInt64(next.pageCount) <= UInt64(UInt32.max)
     else { return nil }
-    return PageRun(
+    return PageExtent(
       type, pfn: pfn, count: pageCount + next.pageCount, offset: offset, round: round)
   }
 }
 
-extension [PageRun] {
+extension [PageExtent] {
   /// Appends a run, joined to the last one where that is possible.
-  mutating func appendJoining(_ run: PageRun) {
+  mutating func appendJoining(_ run: PageExtent) {
     if let last, let joined = last.joined(run) {
       self[count - 1] = joined
     } else {
@@ -79,10 +79,10 @@ extension [PageRun] {
 /// Levels of ascending disjoint runs, newest last; each is at least twice as long as the next, so
 /// that n runs are merged in O(n log n). A first round appends to one level only.
 struct PageRunMap {
-  private var levels: [[PageRun]] = []
+  private var levels: [[PageExtent]] = []
 
   /// Puts ascending disjoint runs over all that came before.
-  mutating func push(_ newer: [PageRun]) {
+  mutating func push(_ newer: [PageExtent]) {
     guard let first = newer.first else { return }
     if let top = levels.last?.last, top.end <= first.pfn {
       for run in newer { levels[levels.count - 1].appendJoining(run) }
@@ -95,7 +95,7 @@ struct PageRunMap {
   }
 
   /// Everything in one level; empties the map.
-  mutating func take() -> [PageRun] {
+  mutating func take() -> [PageExtent] {
     while levels.count >= 2 { mergeTop() }
     defer { levels = [] }
     return levels.first ?? []
@@ -108,12 +108,12 @@ struct PageRunMap {
   }
 
   /// The runs of `older` where `newer` has none, and those of `newer`.
-  static func overlay(_ older: [PageRun], _ newer: [PageRun]) -> [PageRun] {
-    var out: [PageRun] = []
+  static func overlay(_ older: [PageExtent], _ newer: [PageExtent]) -> [PageExtent] {
+    var out: [PageExtent] = []
     out.reserveCapacity(older.count + newer.count)
     var index = 0
     var rest = older.first
-    func following() -> PageRun? {
+    func following() -> PageExtent? {
       index += 1
       return index < older.count ? older[index] : nil
     }

@@ -20,7 +20,7 @@ struct RecordPlace {
 }
 
 /// The facts of one libxc stream.
-struct LibxcFacts {
+struct LibxcState {
   var guest: GuestType?
   var version: Int?
   /// The first record of each known type.
@@ -36,7 +36,7 @@ struct LibxcFacts {
   private(set) var policy: CPUPolicy?
   private var leaves: [CPUIDLeaf]?
   private var msrs: [UInt32: UInt64] = [:]
-  private(set) var checkpoint = CheckpointFacts()
+  private(set) var checkpoint = CheckpointState()
 
   func has(_ type: RecordType) -> Bool { first[type] != nil }
 
@@ -69,8 +69,8 @@ struct LibxcFacts {
   }
 
   /// Forgets the tail records: each checkpoint brings its own.
-  mutating func beginCheckpoint(behind record: Record) {
-    checkpoint = CheckpointFacts()
+  mutating func beginCheckpoint(after record: Record) {
+    checkpoint = CheckpointState()
     p2m.noteCheck(at: record)
   }
 }
@@ -102,7 +102,7 @@ struct SpecialPages {
 }
 
 /// The facts of the tail records, since the beginning of the stream or the last CHECKPOINT.
-struct CheckpointFacts {
+struct CheckpointState {
   private(set) var first: [RecordType: RecordPlace] = [:]
   /// The first record of any vCPU.
   private(set) var firstOfVCPUs: RecordPlace?
@@ -117,11 +117,11 @@ struct CheckpointFacts {
   func has(_ type: RecordType, vcpu: UInt32) -> Bool { vcpus[type]?.contains(vcpu) ?? false }
 
   mutating func add(_ record: Record) {
-    guard let row = Layouts.of(record.type), row.phase == .endOfCheckpoint else { return }
+    guard let row = RecordSchemas.of(record.type), row.phase == .endOfCheckpoint else { return }
     if first[record.type] == nil { first[record.type] = RecordPlace(record) }
     if row.perVCPU {
       if row.isVCPUStateOfXen, firstOfVCPUs == nil { firstOfVCPUs = RecordPlace(record) }
-      if let id = record.vcpuID, id < Survey.vcpuLimit, record.length > 8 {
+      if let id = record.vcpuID, id < ImageSummary.vcpuLimit, record.length > 8 {
         // Draft B has the registers in VCPU_CONTEXT.
         let type = record.type == .vcpuContext ? .x86PVVCPUBasic : record.type
         vcpus[type, default: []].insert(id)
@@ -137,7 +137,7 @@ struct CheckpointFacts {
 }
 
 /// The facts of the libxl stream.
-struct LibxlFacts {
+struct LibxlState {
   /// The first LIBXC_CONTEXT.
   private(set) var context: RecordPlace?
   /// libxc's CHECKPOINT came, and CHECKPOINT_END not yet.

@@ -1,24 +1,25 @@
 // One verification under way: facts so far, the rule that is looking, what was found.
 
+internal import SystemIO
 internal import Bytes
 internal import Format
 internal import Stream
 
 /// Runs the rules over parts as they come, and collects what they report.
 ///
-/// A rule sees the facts of what came before its part; they are brought up to date behind it.
-final class Inspection {
-  private(set) var survey = Survey()
-  private(set) var libxc = LibxcFacts()
-  private(set) var libxl = LibxlFacts()
+/// A rule sees the facts of what came before its part; they are brought up to date after it.
+final class VerificationContext {
+  private(set) var survey = ImageSummary()
+  private(set) var libxc = LibxcState()
+  private(set) var libxl = LibxlState()
   /// The configuration, once it has been read; nil where there is none in JSON.
   private(set) var configuration: DomainConfiguration?
   private(set) var findings: [Finding] = []
   /// Findings of each rule, kept or not, by the rule's number in the book.
   private(set) var counts: [Int]
   /// The table of the record that is looked at; nil for an unknown type.
-  private(set) var layout: Layout?
-  let book = RuleBook.current
+  private(set) var layout: RecordSchema?
+  let book = RuleRegistry.current
   private var current = 0
 
   /// Findings that are kept, of all rules and of one rule.
@@ -38,7 +39,7 @@ final class Inspection {
     survey.add(header)
     switch header.kind {
     case .image:
-      libxc = LibxcFacts()
+      libxc = LibxcState()
       libxc.version = Int(header.bytes.load(12, as: UInt32.self, header.order))
     case .domain:
       libxc.guest = GuestType(rawValue: header.bytes.load(0, as: UInt32.self, header.order))
@@ -51,7 +52,7 @@ final class Inspection {
 
   func visit(_ record: Record) {
     let contents = RecordContents(record)
-    layout = Layouts.of(record.type)
+    layout = RecordSchemas.of(record.type)
     for (rule, check) in book.records(record.type) {
       current = rule
       check(self, record)
@@ -80,11 +81,11 @@ final class Inspection {
       current = rule
       check(self, record)
     }
-    libxc.beginCheckpoint(behind: record)
+    libxc.beginCheckpoint(after: record)
     if record.type == .checkpoint { libxl.isInCheckpoint = true }
   }
 
-  /// The padding behind `record`, and the first octets of what it holds for an emulator.
+  /// The padding after `record`, and the first bytes of what it holds for an emulator.
   func visit(_ record: Record, padding: [UInt8], head: [UInt8]) {
     for (rule, check) in book.padding {
       current = rule
@@ -97,7 +98,7 @@ final class Inspection {
     }
   }
 
-  func visit(_ trailing: Trailing, byteCount: UInt64) {
+  func visit(_ trailing: TrailingBytes, byteCount: UInt64) {
     survey.add(trailing, byteCount: byteCount)
     for (rule, check) in book.trailing {
       current = rule
@@ -106,7 +107,7 @@ final class Inspection {
   }
 
   /// The walk has come to the end of the image, which is at `position`.
-  func finish(_ ending: StreamReader.Ending?, at position: UInt64) {
+  func finish(_ ending: StreamReader.EndReason?, at position: UInt64) {
     survey.finish(ending, at: position)
     for (rule, check) in book.image {
       current = rule
@@ -114,11 +115,12 @@ final class Inspection {
     }
   }
 
-  /// The reader could not go on from `position`.
+  /// The reader could not continue from `position`.
   func fail(_ error: StreamError, at position: UInt64) {
     survey.finish(nil, at: position)
-    guard let rule = book.rules.firstIndex(where: { $0.id == "stream." + error.code }) else {
-      preconditionFailure("no rule for \(error.code)")
+    let word = error.xensaveError.word
+    guard let rule = book.rules.firstIndex(where: { $0.id == "stream." + word }) else {
+      preconditionFailure("no rule for \(word)")
     }
     current = rule
     report(offset: error.offset, place: error.place, "", error.problem)
@@ -168,8 +170,10 @@ final class Inspection {
   ) {
     counts[current] += 1
     // Each rule's first finding always has room.
-    let room = Inspection.findingLimit - (counts[current] == 1 ? 0 : book.rules.count)
-    guard counts[current] <= Inspection.findingLimitOfRule, findings.count < room else { return }
+    let room = VerificationContext.findingLimit - (counts[current] == 1 ? 0 : book.rules.count)
+    guard counts[current] <= VerificationContext.findingLimitOfRule, findings.count < room else {
+      return
+    }
     let rule = book.rules[current]
     findings.append(
       Finding(

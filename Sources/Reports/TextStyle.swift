@@ -14,12 +14,12 @@ package enum Palette {
 }
 
 /// Colours text, or leaves it as it is. What it colours is escaped already.
-package struct Ink {
+package struct TextStyle {
   package var isOn = false
 
   package init(isOn: Bool = false) { self.isOn = isOn }
 
-  package static let none = Ink()
+  package static let none = TextStyle()
 
   package func title(_ text: String) -> String {
     Style(bold: true).applied(to: text, isEnabled: isOn)
@@ -62,12 +62,12 @@ package struct Ink {
       guard let end = line.firstRange(of: "  "), let bar = line.firstIndex(of: "|"),
         end.upperBound <= bar
       else { return String(line) }
-      let octets = line[end.upperBound..<bar].split(
+      let bytes = line[end.upperBound..<bar].split(
         separator: " ", omittingEmptySubsequences: false
       )
       .map { $0 == "00" ? faint.applied(to: "00", isEnabled: true) : String($0) }
       return faint.applied(to: String(line[..<end.lowerBound]), isEnabled: true) + "  "
-        + octets.joined(separator: " ")
+        + bytes.joined(separator: " ")
         + Palette.string.applied(to: String(line[bar...]), isEnabled: true)
     }.joined(separator: "\n")
   }

@@ -5,15 +5,15 @@ public import Format
 public import ImageEdit
 public import Stream
 
-/// What one pass over the heads of an image has found.
+/// What one pass over the headers of an image has found.
 ///
 /// Bounded whatever the image says: at most 7 headers (fixed parts), 64 record types, 8192 vCPU
 /// numbers, and 1 MiB each of configuration, XML and xenopsd's record; about 4 MiB in all.
-public struct Survey: Sendable {
+public struct ImageSummary: Sendable {
   /// How often a record type came.
   public struct Tally: Sendable, Equatable {
     public internal(set) var count: UInt64 = 0
-    /// Octets in the stream: headers, bodies and padding.
+    /// Bytes in the stream: headers, bodies and padding.
     public internal(set) var byteCount: UInt64 = 0
 
     mutating func add(_ record: Record) {
@@ -24,11 +24,11 @@ public struct Survey: Sendable {
 
   /// The configuration in the xl header, or another description of the domain.
   public struct Config: Sendable, Equatable {
-    /// Octets from the start of the source to its first character.
+    /// Bytes from the start of the source to its first character.
     public let offset: UInt64
-    /// Octets of text, without the NUL behind it.
+    /// Bytes of text, without the NUL after it.
     public let byteCount: Int
-    /// The text; empty if it is longer than `Survey.configLimit`.
+    /// The text; empty if it is longer than `ImageSummary.configLimit`.
     public let text: [UInt8]
 
     init(_ text: [UInt8], at offset: UInt64) {
@@ -38,7 +38,7 @@ public struct Survey: Sendable {
     }
   }
 
-  /// The longest configuration whose text is kept, in octets.
+  /// The longest configuration whose text is kept, in bytes.
   public static let configLimit = 1 << 20
   /// Most vCPUs of a domain; their numbers are smaller. Xen: MAX_VIRT_CPUS.
   public static let vcpuLimit: UInt32 = 8192
@@ -65,7 +65,7 @@ public struct Survey: Sendable {
   public private(set) var pageCount: UInt64 = 0
   public private(set) var lowestPFN: UInt64?
   public private(set) var highestPFN: UInt64?
-  /// Passes over the guest's memory: a new one begins where pfns do not go on ascending.
+  /// Passes over the guest's memory: a new one begins where pfns do not continue ascending.
   public private(set) var roundCount = 0
   /// Pages of the first pass that a restore allocates.
   public private(set) var firstRoundPageCount: UInt64 = 0
@@ -78,12 +78,12 @@ public struct Survey: Sendable {
   /// Whether pages are compared from some record on.
   public private(set) var hasVerify = false
   /// What follows the end, or the record that the stream was cut in.
-  public private(set) var trailing: Trailing?
-  /// How many octets that is.
+  public private(set) var trailing: TrailingBytes?
+  /// How many bytes that is.
   public private(set) var trailingByteCount: UInt64 = 0
   /// How the stream ended; nil where it could not be read to its end.
-  public private(set) var ending: StreamReader.Ending?
-  /// Octets from the start of the source to the end of the last part.
+  public private(set) var ending: StreamReader.EndReason?
+  /// Bytes from the start of the source to the end of the last part.
   public private(set) var byteCount: UInt64 = 0
   /// The last record's type.
   public private(set) var lastType: RecordType?
@@ -124,14 +124,14 @@ public struct Survey: Sendable {
   public var libxlOrder: ByteOrder? {
     headers[.libxl]?.number("options").map { $0 & 1 == 0 ? .little : .big }
   }
-  /// Octets of the guest's memory: the pages of the first pass.
+  /// Bytes of the guest's memory: the pages of the first pass.
   public var memoryByteCount: UInt64 { firstRoundPageCount * UInt64(pageByteCount) }
   public func count(_ type: RecordType) -> UInt64 { records[type]?.count ?? 0 }
 }
 
-extension Survey {
+extension ImageSummary {
   /// Adds one part, in the order of the stream.
-  public mutating func add(_ part: Part) {
+  public mutating func add(_ part: StreamElement) {
     switch part {
     case .header(let header): add(header)
     case .record(let record): add(record, RecordContents(record))
@@ -140,7 +140,7 @@ extension Survey {
   }
 
   /// Says how the stream ended (nil: not regularly), and how far its source was read.
-  public mutating func finish(_ ending: StreamReader.Ending?, at position: UInt64) {
+  public mutating func finish(_ ending: StreamReader.EndReason?, at position: UInt64) {
     self.ending = ending
     // The last record may be longer than what there is of it.
     byteCount = min(byteCount, position)
@@ -152,7 +152,7 @@ extension Survey {
     headers[header.kind] = Header(
       header.kind, offset: header.offset, bytes: Array(header.bytes.prefix(header.kind.byteCount)),
       order: header.order)
-    if header.kind == .xl { config = Survey.config(of: header) }
+    if header.kind == .xl { config = ImageSummary.config(of: header) }
     if let text = DomainText.text(header) {
       texts[.xml] = Config(text, at: header.offset + UInt64(header.kind.byteCount))
     }
@@ -174,7 +174,7 @@ extension Survey {
     recordCount += 1
     byteCount = record.endOffset
     lastType = record.type
-    if records.count < Survey.typeLimit || records[record.type] != nil {
+    if records.count < ImageSummary.typeLimit || records[record.type] != nil {
       records[record.type, default: Tally()].add(record)
     } else {
       otherRecords.add(record)
@@ -184,7 +184,7 @@ extension Survey {
     case .hvmContext:
       for entry in contents.entries where entry.type == HVMContextType.cpu {
         let id = UInt32(entry.instance)
-        if id < Survey.vcpuLimit { vcpuIDs.insert(id) }
+        if id < ImageSummary.vcpuLimit { vcpuIDs.insert(id) }
       }
     case .x86PVInfo:
       if let width = record.body.first, width == 4 || width == 8 { context.guestWidth = Int(width) }
@@ -204,8 +204,8 @@ extension Survey {
     case .checkpoint: checkpointCount += 1
     case .verify: hasVerify = true
     default:
-      if Layouts.of(record.type)?.perVCPU == true, let id = record.vcpuID, record.length > 8,
-        id < Survey.vcpuLimit
+      if RecordSchemas.of(record.type)?.perVCPU == true, let id = record.vcpuID, record.length > 8,
+        id < ImageSummary.vcpuLimit
       {
         vcpuIDs.insert(id)
       }
@@ -231,7 +231,7 @@ extension Survey {
     }
   }
 
-  mutating func add(_ trailing: Trailing, byteCount: UInt64) {
+  mutating func add(_ trailing: TrailingBytes, byteCount: UInt64) {
     self.trailing = trailing
     trailingByteCount = byteCount
     self.byteCount = trailing.offset + byteCount

@@ -1,4 +1,4 @@
-// SIGKILL of a program that has a domain in its hands: the guardian puts the domain back.
+// SIGKILL of a program that has a domain in its hands: the crash guard puts the domain back.
 
 import Glibc
 import Live
@@ -44,7 +44,7 @@ final class Victim {
   /// Waits until it has said that it is ready.
   func awaitReady() -> Bool { Victim.read(output, 6) == "ready\n" }
 
-  /// Kills it and waits until nobody holds its standard error any more, and so its guardian is gone
+  /// Kills it and waits until nobody holds its standard error any more, and so its crash guard is gone
   /// too: what these have said there.
   func kill() -> String {
     Glibc.kill(id, SIGKILL)
@@ -59,8 +59,8 @@ final class Victim {
 
   private static func read(_ number: Int32, _ limit: Int) -> String {
     var text: [UInt8] = []
-    var octet: UInt8 = 0
-    while text.count < limit, Glibc.read(number, &octet, 1) == 1 { text.append(octet) }
+    var byte: UInt8 = 0
+    while text.count < limit, Glibc.read(number, &byte, 1) == 1 { text.append(byte) }
     return String(decoding: text, as: UTF8.self)
   }
 }
@@ -73,12 +73,12 @@ private func closedPipe(_ ends: inout [Int32]) -> Int32 {
 }
 
 @Suite(.serialized, .enabled(if: FakeXen.hasCompiler, "needs a C compiler called cc"))
-struct GuardianTests {
+struct CrashGuardTests {
   func state(_ xen: FakeXen) -> [Int] {
     ["paused", "suspended", "log_dirty"].map(xen.number)
   }
 
-  /// What was done, and what there is before the kill; behind it there is nothing.
+  /// What was done, and what there is before the kill; after it there is nothing.
   @Test(arguments: [
     (["pause"], [1, 0, 0]), (["log-dirty"], [0, 0, 1]), (["suspend"], [0, 1, 0]),
     (["pause", "log-dirty"], [1, 0, 1]), (["log-dirty", "suspend", "pause"], [1, 1, 1]),
@@ -170,14 +170,14 @@ struct GuardianTests {
     let host = try xen.host()
     let domain = try host.domain(5)
     for words in [["/nonexistent"], ["/bin/true"]] {
-      host.guardianWords = words
+      host.crashGuardWords = words
       for work in [domain.pause, domain.suspend, domain.enableLogDirty] {
-        let error = #expect(throws: LiveError.self) { try work() }
-        #expect(error?.description.hasPrefix("the guardian that would put") == true)
+        let error = #expect(throws: XensaveError.self) { try work() }
+        #expect(error?.description.hasPrefix("the crash guard that would put") == true)
       }
       #expect(state(xen) == [0, 0, 0])
     }
-    host.guardianWords = []
+    host.crashGuardWords = []
     try domain.pause()
     #expect(state(xen) == [1, 0, 0])
   }

@@ -3,7 +3,7 @@
 internal import Reports
 internal import Terminal
 
-enum LuaColouring {
+enum LuaColoring {
   /// The styles of a block's parts.
   static func runs(_ text: String) -> [StyledRun] {
     LuaLexer.tokens(text).compactMap { token in

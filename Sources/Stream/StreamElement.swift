@@ -3,20 +3,20 @@
 public import Bytes
 public import Format
 
-/// One piece of a saved domain.
-public enum Part: Sendable {
+/// One chunk of a saved domain.
+public enum StreamElement: Sendable {
   case header(Header)
   case record(Record)
   /// Bytes after the end of the stream, of a record that is cut off, or that have no length.
-  case trailing(Trailing)
+  case trailing(TrailingBytes)
 }
 
 /// A header with its optional data.
 public struct Header: Sendable {
   public let kind: HeaderKind
-  /// Octets from the start of the source.
+  /// Bytes from the start of the source.
   public let offset: UInt64
-  /// The header as it is, and the xl header's optional data behind it.
+  /// The header as it is, and the xl header's optional data after it.
   public var bytes: [UInt8]
   /// The byte order of its fields.
   public let order: ByteOrder
@@ -29,7 +29,7 @@ public struct Header: Sendable {
   }
 
   /// The rows laid over it.
-  public var layout: BodyLayout { BodyLayout(kind.fields, BodyContext(order: order)) }
+  public var layout: BodySchema { BodySchema(kind.fields, BodyContext(order: order)) }
 
   /// The unsigned number of a field; nil if there is no such number.
   public func number(_ name: String) -> UInt64? {
@@ -40,19 +40,19 @@ public struct Header: Sendable {
   }
 }
 
-/// A record: its head in memory, and how much of its body is still in the source.
+/// A record: its header in memory, and how much of its body is still in the source.
 public struct Record: Sendable {
   public let type: RecordType
   /// Number of the record in the stream, from 1; 0 for one that was made here.
   public let index: Int
-  /// Octets from the start of the source to the record's header.
+  /// Bytes from the start of the source to the record's header.
   public let offset: UInt64
-  /// The part of the body that is in memory: all of it, or the head before bulk bytes (for
+  /// The part of the body that is in memory: all of it, or the header before bulk bytes (for
   /// PAGE_DATA: count and pfn table; for large blobs: their fixed fields).
   public var body: [UInt8]
-  /// The padding behind the body where the whole body is in memory (0 to 7 octets, normally zero).
+  /// The padding after the body where the whole body is in memory (0 to 7 bytes, normally zero).
   public var padding: [UInt8]
-  /// Octets of the body behind `body`, still in the source.
+  /// Bytes of the body after `body`, still in the source.
   public let payloadByteCount: UInt64
   /// Byte order and guest width for reading the body.
   public let context: BodyContext
@@ -79,14 +79,14 @@ public struct Record: Sendable {
 
   /// The body's length, as the record header says it.
   public var length: UInt64 { UInt64(body.count) + payloadByteCount }
-  /// Octets of the record in the stream: header, body, padding, and the checksum of draft B.
+  /// Bytes of the record in the stream: header, body, padding, and the checksum of draft B.
   public var totalByteCount: UInt64 { framing.totalByteCount(length) }
-  /// The offset of the body's first octet.
+  /// The offset of the body's first byte.
   public var bodyOffset: UInt64 { offset + UInt64(framing.headByteCount) }
-  /// The offset of the first octet behind it.
+  /// The offset of the first byte after it.
   public var endOffset: UInt64 { offset + totalByteCount }
   /// The rows laid over the body.
-  public var layout: BodyLayout { BodyLayout(type, body: body, context) }
+  public var layout: BodySchema { BodySchema(type, body: body, context) }
   /// "record 17 (X86_TSC_INFO)", for messages.
   public var place: String { "record \(index) (\(type.name))" }
 
@@ -141,10 +141,10 @@ public struct Record: Sendable {
   }
 }
 
-/// Octets that belong to no record.
-public struct Trailing: Sendable, Equatable {
+/// Bytes that belong to no record.
+public struct TrailingBytes: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
-    /// Behind the stream's end: another program's, such as xl's handshake in a migration.
+    /// After the stream's end: another program's, such as xl's handshake in a migration.
     case afterEnd
     /// The beginning of a record of a checkpoint that was never finished.
     case cutRecord

@@ -7,27 +7,27 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The call, by its name in section 2 of the manual.
   public let call: String
   /// errno; 0 when `interrupted`.
-  public let number: Int32
+  public let errno: Int32
   /// The file, as the user named it.
   public let path: String
 
-  public init(_ call: String, _ number: Int32, _ path: String) {
+  public init(_ call: String, _ errno: Int32, _ path: String) {
     self.call = call
-    self.number = number
+    self.errno = errno
     self.path = path
   }
 
-  /// Stopped by SIGINT between two pieces of work.
+  /// Stopped by SIGINT between two chunks of work.
   public static func interrupted(_ path: String) -> SystemError { SystemError("", 0, path) }
 
   /// Whether the user stopped the work.
-  public var isInterrupt: Bool { number == 0 }
+  public var isInterrupt: Bool { errno == 0 }
   /// Whether the reader of a pipe is gone.
-  public var isBrokenPipe: Bool { number == EPIPE }
+  public var isBrokenPipe: Bool { errno == EPIPE }
 
-  /// The symbol of the number in lower case, "enoent", where it is one of the usual ones.
+  /// The symbol of errno in lower case, "enoent", where it is one of the usual ones.
   public var symbol: String {
-    switch number {
+    switch errno {
     case 0: "interrupted"
     case ENOENT: "enoent"
     case EACCES: "eacces"
@@ -45,7 +45,7 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     case EBADF: "ebadf"
     case EINVAL: "einval"
     case ELOOP: "eloop"
-    default: "errno\(number)"
+    default: "errno\(errno)"
     }
   }
 
@@ -54,9 +54,9 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     return "\(path): \(call): \(reason)"
   }
 
-  /// The system's words for the number.
+  /// The system's words for errno.
   public var reason: String {
     // Safety: strerror returns a NUL-terminated string that is copied at once.
-    unsafe String(cString: strerror(number))
+    unsafe String(cString: strerror(errno))
   }
 }

@@ -3,7 +3,7 @@
 internal import Glibc
 
 /// What the user asked for with an option such as `--color`.
-public enum ColourChoice: String, Sendable, CaseIterable {
+public enum ColorChoice: String, Sendable, CaseIterable {
   /// Colour when the output is a terminal that can show it and the environment does not object.
   case auto
   /// Colour whatever the output is.

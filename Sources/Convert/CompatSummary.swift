@@ -1,4 +1,4 @@
-// The facts of an image that its compatibility depends on, from one pass over its heads.
+// The facts of an image that its compatibility depends on, from one pass over its headers.
 
 internal import Bytes
 internal import Format
@@ -7,14 +7,14 @@ public import Stream
 public import SystemIO
 
 /// What one pass has found: the survey, and what only compatibility asks for. Bounded like it.
-public struct CompatSurvey: Sendable {
+public struct CompatSummary: Sendable {
   /// Lengths of the entries of one type of HVM_CONTEXT.
   struct Entry: Sendable, Equatable {
     let type: UInt16
     let byteCount: Int
   }
 
-  public private(set) var survey = Survey()
+  public private(set) var survey = ImageSummary()
   /// What the image is, where it is a legacy one that only old releases read directly.
   public internal(set) var legacy: String?
   /// The longest body of libxc's.
@@ -38,11 +38,11 @@ public struct CompatSurvey: Sendable {
   private(set) var errors: [(finding: Finding, since: Int)] = []
 
   /// What a survey alone knows.
-  public init(_ survey: Survey = Survey()) { self.survey = survey }
+  public init(_ survey: ImageSummary = ImageSummary()) { self.survey = survey }
 
   /// Walks over the whole image, with the rules of verify.
-  public init(_ source: Source) throws(StreamError) {
-    var facts = CompatSurvey()
+  public init(_ source: Source) throws {
+    var facts = CompatSummary()
     let report = try Verifier(source) { facts.addBody($0) }.run()
     if let finding = report.findings.first(where: { $0.ruleID == "stream.unsupported" }),
       finding.problem.contains("legacy libxc stream")
@@ -51,7 +51,7 @@ public struct CompatSurvey: Sendable {
       return
     }
     for finding in report.findings {
-      guard let kind = CompatSurvey.unreadable[finding.ruleID] else { continue }
+      guard let kind = CompatSummary.unreadable[finding.ruleID] else { continue }
       throw StreamError(
         kind, path: source.path, offset: finding.offset, place: finding.place, finding.problem)
     }
@@ -69,12 +69,12 @@ public struct CompatSurvey: Sendable {
   ]
 
   /// Adds one part, in the order of the stream.
-  public mutating func add(_ part: Part) {
+  public mutating func add(_ part: StreamElement) {
     survey.add(part)
     addBody(part)
   }
 
-  private mutating func addBody(_ part: Part) {
+  private mutating func addBody(_ part: StreamElement) {
     guard case .record(let record) = part else { return }
     let order = record.context.order
     if record.type.layer == .libxc, record.length > longest?.byteCount ?? 0 {

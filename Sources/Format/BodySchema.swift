@@ -3,7 +3,7 @@
 public import Bytes
 
 /// The rows of a record laid over one body.
-public struct BodyLayout: Sendable {
+public struct BodySchema: Sendable {
   public let fields: [Field]
   public let context: BodyContext
 
@@ -14,13 +14,13 @@ public struct BodyLayout: Sendable {
 
   /// The rows of `type` for `body`; an unknown type is one opaque field called "body".
   public init(_ type: RecordType, body: [UInt8], _ context: BodyContext) {
-    let fields = Layouts.of(type)?.fields(
+    let fields = RecordSchemas.of(type)?.fields(
       byteCount: body.count, guestWidth: context.guestWidth)
     self.init(fields ?? [.opaque("body")], context)
   }
 
-  /// The places of the top level, in order. Fields behind the end of a short body are left out.
-  public func slots(in body: [UInt8]) -> [Slot] {
+  /// The places of the top level, in order. Fields after the end of a short body are left out.
+  public func slots(in body: [UInt8]) -> [FieldLocation] {
     children(of: fields, at: 0, end: body.count, prefix: "", order: nil, body)
   }
 
@@ -43,7 +43,7 @@ public struct BodyLayout: Sendable {
   }
 
   /// The places inside `slot`; none for a single value.
-  public func children(of slot: Slot, in body: [UInt8]) -> [Slot] {
+  public func children(of slot: FieldLocation, in body: [UInt8]) -> [FieldLocation] {
     let end = slot.offset + slot.byteCount
     let order = inherited(slot)
     switch slot.field.kind {
@@ -71,14 +71,14 @@ public struct BodyLayout: Sendable {
   }
 
   /// How many elements an array has; nil for what is none.
-  public func elementCount(of slot: Slot) -> Int? {
+  public func elementCount(of slot: FieldLocation) -> Int? {
     guard case .array(let element, _) = slot.field.kind else { return nil }
     guard let stride = element.fixedByteCount, stride > 0 else { return 0 }
     return slot.byteCount / stride
   }
 
   /// Element `index` of an array, without the others; nil where there is none.
-  public func element(_ index: Int, of slot: Slot) -> Slot? {
+  public func element(_ index: Int, of slot: FieldLocation) -> FieldLocation? {
     guard case .array(let element, _) = slot.field.kind, let stride = element.fixedByteCount,
       let count = elementCount(of: slot), (0..<count).contains(index)
     else { return nil }
@@ -86,19 +86,19 @@ public struct BodyLayout: Sendable {
   }
 
   /// The named parts of a single integer; none of other places.
-  public func parts(of slot: Slot) -> [Slot] {
+  public func parts(of slot: FieldLocation) -> [FieldLocation] {
     guard slot.bits == nil, case .unsigned(let width) = slot.field.kind else { return [] }
     return slot.field.bits.filter { $0.low + $0.width <= 8 * width }.map { bits in
       var field = Field(bits.name, slot.field.kind).names(bits.names)
       field.isHex = bits.width > 8
-      return Slot(
+      return FieldLocation(
         path: "\(slot.path).\(bits.name)", field: field, offset: slot.offset,
         byteCount: slot.byteCount, order: slot.order, bits: bits)
     }
   }
 
   /// The place with this path. Unknown names suggest the nearest one.
-  public func slot(_ path: String, in body: [UInt8]) throws(FormatError) -> Slot {
+  public func slot(_ path: String, in body: [UInt8]) throws(FormatError) -> FieldLocation {
     var steps = try FieldPath(path).steps[...]
     guard case .name(let first)? = steps.popFirst() else {
       throw FormatError(.unknownName, field: path, "expected a field name")
@@ -108,14 +108,14 @@ public struct BodyLayout: Sendable {
 
   /// The place with this path inside another one.
   public func slot(
-    _ path: String, inside outer: Slot, in body: [UInt8]
-  ) throws(FormatError) -> Slot {
+    _ path: String, inside outer: FieldLocation, in body: [UInt8]
+  ) throws(FormatError) -> FieldLocation {
     try slot(try FieldPath(path).steps[...], from: outer, in: body, path)
   }
 
   private func slot(
-    _ steps: ArraySlice<FieldPath.Step>, from outer: Slot, in body: [UInt8], _ path: String
-  ) throws(FormatError) -> Slot {
+    _ steps: ArraySlice<FieldPath.Step>, from outer: FieldLocation, in body: [UInt8], _ path: String
+  ) throws(FormatError) -> FieldLocation {
     var (steps, slot) = (steps, outer)
     while let step = steps.popFirst() {
       switch step {
@@ -129,27 +129,27 @@ public struct BodyLayout: Sendable {
   }
 
   /// Whether there is such a place, as a value or nil.
-  public func find(_ path: String, in body: [UInt8]) -> Slot? {
+  public func find(_ path: String, in body: [UInt8]) -> FieldLocation? {
     try? slot(path, in: body)
   }
 
   /// Calls `visit` for every single value, in the order of the body.
   public func walk<E: Error>(
-    _ body: [UInt8], _ visit: (Slot) throws(E) -> Void
+    _ body: [UInt8], _ visit: (FieldLocation) throws(E) -> Void
   ) throws(E) {
     for slot in slots(in: body) { try walk(slot, body, visit) }
   }
 
   /// Calls `visit` for every single value inside `slot`.
   public func walk<E: Error>(
-    _ slot: Slot, _ body: [UInt8], _ visit: (Slot) throws(E) -> Void
+    _ slot: FieldLocation, _ body: [UInt8], _ visit: (FieldLocation) throws(E) -> Void
   ) throws(E) {
     if slot.isLeaf { return try visit(slot) }
     for child in children(of: slot, in: body) { try walk(child, body, visit) }
   }
 
   /// The value of a place, with everything inside it.
-  public func value(of slot: Slot, in body: [UInt8]) -> FieldValue {
+  public func value(of slot: FieldLocation, in body: [UInt8]) -> FieldValue {
     switch slot.field.kind {
     case .group:
       return .group(
@@ -167,9 +167,9 @@ public struct BodyLayout: Sendable {
   // MARK: - Steps
 
   private func member(
-    _ name: String, of parent: Slot?, in body: [UInt8], full: String
-  ) throws(FormatError) -> Slot {
-    let candidates: [Slot]
+    _ name: String, of parent: FieldLocation?, in body: [UInt8], full: String
+  ) throws(FormatError) -> FieldLocation {
+    let candidates: [FieldLocation]
     var names: [String] = []
     if let parent {
       if case .array = parent.field.kind {
@@ -200,8 +200,8 @@ public struct BodyLayout: Sendable {
   }
 
   private func element(
-    _ index: FieldPath.Index, of slot: Slot, in body: [UInt8]
-  ) throws(FormatError) -> Slot {
+    _ index: FieldPath.Index, of slot: FieldLocation, in body: [UInt8]
+  ) throws(FormatError) -> FieldLocation {
     switch index {
     case .name(let name): return try keyed(name, of: slot, in: body)
     case .number(let number):
@@ -233,8 +233,8 @@ public struct BodyLayout: Sendable {
 
   /// The element of an array whose key field has this name or number.
   private func keyed(
-    _ name: String, of slot: Slot, in body: [UInt8]
-  ) throws(FormatError) -> Slot {
+    _ name: String, of slot: FieldLocation, in body: [UInt8]
+  ) throws(FormatError) -> FieldLocation {
     switch slot.field.kind {
     case .keyValues, .qemu, .uefiVariables:
       let all = children(of: slot, in: body)
@@ -270,8 +270,9 @@ public struct BodyLayout: Sendable {
   /// The first entry of this name, and of this instance where one is given. The other entries are
   /// passed over without making places of them.
   private func entry(
-    of chain: Chain, _ slot: Slot, in body: [UInt8], _ name: String, _ instance: UInt16? = nil
-  ) -> Slot? {
+    of chain: Chain, _ slot: FieldLocation, in body: [UInt8], _ name: String,
+    _ instance: UInt16? = nil
+  ) -> FieldLocation? {
     var number = chain.number(name)
     if number == nil, name.hasPrefix("TYPE_") {
       number = UInt16(name.dropFirst(5)).flatMap { chain.layout($0) == nil ? $0 : nil }
@@ -286,7 +287,7 @@ public struct BodyLayout: Sendable {
     return found.map { self.slot($0, of: chain) }
   }
 
-  private func slot(_ entry: ChainEntry, of chain: Chain) -> Slot {
+  private func slot(_ entry: ChainEntry, of chain: Chain) -> FieldLocation {
     let layout = chain.layout(entry.type)
     let name = layout?.name ?? "TYPE_\(entry.type)"
     let fields = layout.map { $0.fields(byteCount: entry.byteCount) }
@@ -296,7 +297,9 @@ public struct BodyLayout: Sendable {
       order: .little)
   }
 
-  private func slot(_ element: Field, index: Int, stride: Int, of array: Slot) -> Slot {
+  private func slot(_ element: Field, index: Int, stride: Int, of array: FieldLocation)
+    -> FieldLocation
+  {
     slot(
       element, path: "\(array.path)[\(index)]", at: array.offset + index * stride,
       count: stride, order: inherited(array))
@@ -304,22 +307,22 @@ public struct BodyLayout: Sendable {
 
   func slot(
     _ field: Field, path: String, at offset: Int, count: Int, order: ByteOrder?
-  ) -> Slot {
-    Slot(
+  ) -> FieldLocation {
+    FieldLocation(
       path: path, field: field, offset: offset, byteCount: count,
       order: field.ownOrder ?? order ?? context.order)
   }
 
   /// The byte order that what is inside `slot` takes over from it; nil for the stream's.
-  private func inherited(_ slot: Slot) -> ByteOrder? {
+  private func inherited(_ slot: FieldLocation) -> ByteOrder? {
     slot.field.ownOrder ?? (slot.order != context.order ? slot.order : nil)
   }
 
   private func children(
     of fields: [Field], at start: Int, end: Int, prefix: String, order: ByteOrder?,
     _ body: [UInt8]
-  ) -> [Slot] {
-    var out: [Slot] = []
+  ) -> [FieldLocation] {
+    var out: [FieldLocation] = []
     out.reserveCapacity(fields.count)
     var offset = start
     for field in fields {
@@ -327,20 +330,20 @@ public struct BodyLayout: Sendable {
       var count = byteCount(of: field, at: offset, end: end, siblings: out, body)
       let isCut = count > end - offset
       var there = field
-      if case .qemu = field.kind, !QEMUState.isThere(body, at: offset) {
+      if case .qemu = field.kind, !QEMUState.exists(body, at: offset) {
         there = .opaque(field.name)
       }
-      if case .uefiVariables = field.kind, !UEFIVariables.isThere(body, at: offset) {
+      if case .uefiVariables = field.kind, !UEFIVariables.exists(body, at: offset) {
         there = .opaque(field.name)
       }
       if isCut {
         // A body that ends inside a field: a group or array keeps what is whole of it, a single
-        // value becomes the octets that are there.
+        // value becomes the bytes that are there.
         count = end - offset
         switch field.kind {
         case .group: break
         case .array(let element, _): count -= count % max(element.fixedByteCount ?? 1, 1)
-        default: there = .octets(field.name, count)
+        default: there = .bytes(field.name, count)
         }
       }
       out.append(slot(there, path: prefix + field.name, at: offset, count: count, order: order))
@@ -350,14 +353,14 @@ public struct BodyLayout: Sendable {
     if offset < end, !fields.isEmpty {
       out.append(
         slot(
-          .octets("excess", end - offset), path: prefix + "excess", at: offset,
+          .bytes("excess", end - offset), path: prefix + "excess", at: offset,
           count: end - offset, order: order))
     }
     return out
   }
 
   private func byteCount(
-    of field: Field, at offset: Int, end: Int, siblings: [Slot], _ body: [UInt8]
+    of field: Field, at offset: Int, end: Int, siblings: [FieldLocation], _ body: [UInt8]
   ) -> Int {
     if let fixed = field.fixedByteCount { return fixed }
     guard case .array(let element, let count) = field.kind,

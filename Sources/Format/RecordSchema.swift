@@ -4,10 +4,10 @@
 public enum LengthRule: Sendable, Equatable {
   case exactly(Int)
   case atLeast(Int)
-  /// `base` octets and then whole elements of `step`, at least `elements` of them.
+  /// `base` bytes and then whole elements of `step`, at least `elements` of them.
   case elements(base: Int, step: Int, atLeast: Int)
 
-  /// Whether a body of `count` octets follows the rule.
+  /// Whether a body of `count` bytes follows the rule.
   public func allows(_ count: UInt64) -> Bool {
     switch self {
     case .exactly(let n): count == n
@@ -20,11 +20,11 @@ public enum LengthRule: Sendable, Equatable {
   /// The rule in words, for "expected ...".
   public var description: String {
     switch self {
-    case .exactly(let n): "\(n) octets"
-    case .atLeast(let n): "at least \(n) octets"
+    case .exactly(let n): "\(n) bytes"
+    case .atLeast(let n): "at least \(n) bytes"
     case .elements(0, let step, let least):
-      least > 0 ? "a positive multiple of \(step) octets" : "a multiple of \(step) octets"
-    case .elements(let base, let step, _): "\(base) octets and a multiple of \(step)"
+      least > 0 ? "a positive multiple of \(step) bytes" : "a multiple of \(step) bytes"
+    case .elements(let base, let step, _): "\(base) bytes and a multiple of \(step)"
     }
   }
 }
@@ -43,7 +43,7 @@ public enum Guests: Sendable, Equatable {
 }
 
 /// A record type: number, name, who carries it and when, how long it is and its rows.
-public struct Layout: Sendable {
+public struct RecordSchema: Sendable {
   /// When a stream has the record.
   public enum Phase: Sendable, Equatable {
     /// Once, before STATIC_DATA_END: what the domain is made with.
@@ -120,7 +120,7 @@ public struct Layout: Sendable {
       isKeyed: isKeyed, length: length, mayBeEmpty: mayBeEmpty, forms: [Form(.always, fields)])
   }
 
-  /// The rows for a body of `byteCount` octets in a stream with this guest width (0: not known).
+  /// The rows for a body of `byteCount` bytes in a stream with this guest width (0: not known).
   public func fields(byteCount: Int, guestWidth: Int) -> [Field] {
     for form in forms {
       switch form.condition {
@@ -135,26 +135,26 @@ public struct Layout: Sendable {
 }
 
 /// All record types of all layers, by number and by name.
-public enum Layouts {
+public enum RecordSchemas {
   /// Every record type that is known, libxc's first. A new type is added to one of these tables.
-  private static let tables: [Layout] =
+  private static let tables: [RecordSchema] =
     LibxcRecords.all + LibxlRecords.all + DraftB.records + XenopsdRecords.all
 
   /// Rows that a test adds for as long as it runs: nothing else that knows records has to change.
-  @TaskLocal package static var added: [Layout] = []
+  @TaskLocal package static var added: [RecordSchema] = []
 
-  public static var all: [Layout] { added.isEmpty ? tables : tables + added }
+  public static var all: [RecordSchema] { added.isEmpty ? tables : tables + added }
 
   private static let byType = Dictionary(uniqueKeysWithValues: tables.map { ($0.type, $0) })
   private static let byName = Dictionary(
     tables.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
 
-  public static func of(_ type: RecordType) -> Layout? {
+  public static func of(_ type: RecordType) -> RecordSchema? {
     byType[type] ?? added.first { $0.type == type }
   }
 
   /// The layout called `name`. END stands in both layers: `layer` decides, libxc if nil.
-  public static func named(_ name: String, layer: Layer? = nil) -> Layout? {
+  public static func named(_ name: String, layer: Layer? = nil) -> RecordSchema? {
     guard let layer else { return byName[name] ?? added.first { $0.name == name } }
     return all.first { $0.name == name && $0.type.layer == layer }
   }

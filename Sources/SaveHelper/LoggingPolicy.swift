@@ -4,7 +4,7 @@ internal import HelperProtocol
 internal import Live
 
 /// Passes everything on to another policy, and writes a line for each decision.
-struct ToldPolicy: Policy {
+struct LoggingPolicy: Policy {
   private var base: any Policy
   private let name: String
   private let channel: HelperChannel
@@ -20,11 +20,11 @@ struct ToldPolicy: Policy {
     base.begin(info, frameCount: frameCount)
   }
 
-  mutating func decide(_ stats: PrecopyStats) -> Verdict {
+  mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     let verdict = base.decide(stats)
     let word =
       switch verdict {
-      case .proceed: "continue"
+      case .continuePrecopy: "continue"
       case .stopAndCopy: "stop and copy"
       case .abort(let reason): "abort" + (reason.isEmpty ? "" : ": " + reason)
       }

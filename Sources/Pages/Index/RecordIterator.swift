@@ -7,7 +7,7 @@ internal import Stream
 public import SystemIO
 
 /// Goes over pages of a PAGE_DATA record in a file, 64 at a time; for who only reads.
-public struct RecordWalk {
+public struct RecordIterator {
   private let record: EditableRecord
   private let source: Source
   /// Where the payload begins in the file.
@@ -15,7 +15,7 @@ public struct RecordWalk {
   /// pfns of the pages, and their places in the payload.
   private let all: [(pfn: UInt64, data: Int)]
   /// Given back at the end.
-  private var arena: Arena?
+  private var arena: PageAlignedBuffer?
   private var next = 0
   private var pages: [(pfn: UInt64, offset: Int)] = []
 
@@ -26,15 +26,15 @@ public struct RecordWalk {
     self.source = source
     start = record.record.bodyOffset + UInt64(record.record.body.count)
     all = pages
-    let count = PageEdits.pieceByteCount
-    arena = source.takeSpare(count) ?? Arena(capacity: count)
+    let count = PageEdits.chunkByteCount
+    arena = source.takeRecycled(count) ?? PageAlignedBuffer(capacity: count)
   }
 
   /// Over all pages that have contents, of a record that nobody edits. Nil as `PageEdits.walk`, and
   /// where the selector may be false of a page.
   public init?(
     whole record: EditableRecord, _ source: Source, _ program: SelectorProgram
-  ) throws(PagesError) {
+  ) throws {
     guard source.isFile, record.loadedPayload == nil, let count = record.record.pageEntryCount,
       program.isAlwaysTrue(of: count)
     else { return nil }
@@ -47,19 +47,19 @@ public struct RecordWalk {
     self.init(record, source, pages)
   }
 
-  /// The next pages, which are good until those behind them are asked for; nil at the end.
-  public mutating func nextPiece() throws(PagesError) -> PageEdits.Lent? {
+  /// The next pages, which are good until those after them are asked for; nil at the end.
+  public mutating func nextChunk() throws -> PageEdits.Lent? {
     guard record.isValid else {
-      throw PagesError(
+      throw XensaveError(
         .usage, "\(record.record.place): the record is no longer the current one of its stream")
     }
     guard next < all.count, let arena else {
-      if let arena { source.keepSpare(arena) }
+      if let arena { source.recycle(arena) }
       arena = nil
       return nil
     }
     let first = all[next].data
-    let limit = first + PageEdits.pieceByteCount / pageByteCount
+    let limit = first + PageEdits.chunkByteCount / pageByteCount
     var count = 0
     pages.removeAll(keepingCapacity: true)
     while next < all.count, all[next].data < limit {
@@ -74,14 +74,14 @@ public struct RecordWalk {
 }
 
 extension Source {
-  /// Reads octets of a file and stays where it is.
+  /// Reads bytes of a file and stays where it is.
   func readAside(
-    _ offset: UInt64, _ count: Int, into arena: Arena, at place: Int
-  ) throws(PagesError) {
+    _ offset: UInt64, _ count: Int, into arena: PageAlignedBuffer, at place: Int
+  ) throws {
     let here = position
     defer { seek(here) }
     seek(offset)
-    let got = try io { () throws(SystemError) in try read(into: arena, place..<place + count) }
+    let got = try read(into: arena, place..<place + count)
     guard got == count else { throw shorter(self) }
   }
 }

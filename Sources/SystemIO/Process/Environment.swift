@@ -1,0 +1,50 @@
+// What the program asks of the system around it: variables, the user, time, other programs.
+
+// Both declare timespec, and which one the compiler takes depends on the files it compiles together.
+internal import CSystem
+internal import Glibc
+
+/// The process, its user and its machine, in the few questions that the program has.
+public enum Environment {
+  /// Processors that this process may use, by its affinity and the quotas of its control groups.
+  public static var coreCount: Int { Int(csystem_core_count()) }
+
+  /// The value of an environment variable; nil where it is not set or empty.
+  public static func variable(_ name: String) -> String? {
+    // Safety: getenv's result is nil or ends in NUL; it is copied at once.
+    guard let value = unsafe getenv(name) else { return nil }
+    let text = unsafe String(cString: value)
+    return text.isEmpty ? nil : text
+  }
+
+  /// Whether this process may do everything: then files that others may write are not trusted.
+  public static var isRoot: Bool { geteuid() == 0 }
+
+  public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
+
+  /// The folder of a kind of user file: $variable, or `fallback` in the home; nil without either.
+  public static func userFolder(_ variable: String, _ fallback: String) -> String? {
+    if let folder = self.variable(variable), folder.hasPrefix("/") { return folder }
+    return self.variable("HOME").map { $0 + "/" + fallback }
+  }
+
+  /// Runs a command of the shell and waits for it; its exit code, or nil where it did not end so.
+  public static func run(_ command: String) -> Int32? {
+    let status = unsafe system(command)
+    return status >= 0 && status & 0x7F == 0 ? status >> 8 & 0xFF : nil
+  }
+
+  /// Nanoseconds since 1970, as files have them.
+  public static var nanosecondsSince1970: UInt64 {
+    var now = timespec()
+    _ = unsafe clock_gettime(CLOCK_REALTIME, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+
+  /// Nanoseconds of a clock that only goes forward.
+  public static var nanoseconds: UInt64 {
+    var now = timespec()
+    _ = unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+}
