@@ -151,7 +151,7 @@ let package = Package(
       ]),
     tests(
       "PagesTests", ["Pages", "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes"]),
-    tests("GuestOSTests", ["GuestOS", "Pages", "TestKit"]),
+    tests("GuestOSTests", ["GuestOS", "Pages", "SystemIO", "TestKit"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests(
       "ImageTests", ["ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
@@ -172,7 +172,8 @@ let package = Package(
     .executableTarget(
       name: "sim-helper",
       dependencies: [
-        "SaveHelper", "XenDomain", "HelperProtocol", "SimDomain", "Live", "Format", "TestKit",
+        "SaveHelper", "XenDomain", "HelperProtocol", "SimDomain", "Live", "Format", "SystemIO",
+        "TestKit",
       ],
       path: "Tests/SimHelper", swiftSettings: Array(settings.dropFirst())),
     tests(

@@ -34,17 +34,14 @@ struct PolicyList: ShellCommand {
 
   mutating func execute() throws -> Int32 {
     if json {
-      var writer = JSONWriter(style: .pretty)
-      writer.beginArray()
-      for policy in PolicyLibrary.shipped {
-        writer.beginObject()
-        writer.member("name", policy.name)
-        writer.member("summary", policy.summary)
-        writer.member("path", policy.path)
-        writer.endObject()
-      }
-      writer.endArray()
-      try writeOut(writer.finish() + [10])
+      try writeOut(
+        JSONWriter.document {
+          $0.objects(PolicyLibrary.shipped) { writer, policy in
+            writer.member("name", policy.name)
+            writer.member("summary", policy.summary)
+            writer.member("path", policy.path)
+          }
+        })
       return ExitCode.good
     }
     try writeOut(Shown.table(PolicyLibrary.shipped.map { [$0.name, $0.summary] }, right: []))

@@ -38,17 +38,14 @@ struct Run: ShellCommand {
   private func printList() throws -> Int32 {
     let all = ScriptLibrary.all
     if json {
-      var writer = JSONWriter(style: .pretty)
-      writer.beginArray()
-      for script in all {
-        writer.beginObject()
-        writer.member("name", script.name)
-        writer.member("summary", script.summary)
-        writer.member("path", script.path)
-        writer.endObject()
-      }
-      writer.endArray()
-      try writeOut(writer.finish() + [10])
+      try writeOut(
+        JSONWriter.document {
+          $0.objects(all) { writer, script in
+            writer.member("name", script.name)
+            writer.member("summary", script.summary)
+            writer.member("path", script.path)
+          }
+        })
       return ExitCode.good
     }
     let column = (all.map(\.name.count).max() ?? 0) + 2

@@ -66,18 +66,15 @@ struct Verify: LongCommand {
 
   private func listRules() throws -> Int32 {
     if json {
-      var writer = JSONWriter(style: .pretty)
-      writer.beginArray()
-      for rule in Rule.all {
-        writer.beginObject()
-        writer.member("id", rule.id)
-        writer.member("severity", rule.severity.rawValue)
-        writer.member("sentence", rule.sentence)
-        writer.member("source", rule.source)
-        writer.endObject()
-      }
-      writer.endArray()
-      try writeOut(writer.finish() + [10])
+      try writeOut(
+        JSONWriter.document {
+          $0.objects(Rule.all) { writer, rule in
+            writer.member("id", rule.id)
+            writer.member("severity", rule.severity.rawValue)
+            writer.member("sentence", rule.sentence)
+            writer.member("source", rule.source)
+          }
+        })
       return ExitCode.good
     }
     for rule in Rule.all {

@@ -174,125 +174,130 @@ extension Rule {
       }),
   ]
 
-  static let libxlHeader: [Rule] = [
-    Rule(
-      "libxl-header.endianness", .error, "Records are little-endian: no Xen reads the others.",
-      "Xen: tools/libs/light/libxl_stream_read.c, stream_header_done",
-      .header(.libxl) { look, header in
-        let options = header.bytes.load(12, as: UInt32.self, .big)
-        guard options & 1 != 0 else { return }
-        look.report(
-          header, "options", at: 12, "expected bit 0 to be 0 (little-endian), got \(options.hex())")
-      }),
-    Rule(
-      "libxl-header.reserved-options", .warning,
-      "Reserved bits of options are zero: Xen passes over them.",
-      "Spec: libxl-migration-stream, Header",
-      .header(.libxl) { look, header in
-        let options = header.bytes.load(12, as: UInt32.self, .big)
-        guard options & ~3 != 0 else { return }
-        look.report(header, "options", at: 12, "expected no bits but 0x3, got \(options.hex())")
-      }),
-    Rule(
-      "libxl-header.legacy", .note, "The stream was written as it is, not converted.",
-      "Spec: libxl-migration-stream, Header, options bit 1",
-      .header(.libxl) { look, header in
-        guard header.bytes.load(12, as: UInt32.self, .big) & 2 != 0 else { return }
-        look.report(
-          header, "options", at: 12, "expected bit 1 to be 0, got 1: converted from a legacy stream"
-        )
-      }),
-  ]
+  /// The rules of a header's options, which are big-endian: bit 0 says that what follows is too, and
+  /// bits that are not in `known` are reserved.
+  private static func options(
+    of kind: HeaderKind, _ id: String, at offset: Int, width: Int, known: UInt64,
+    _ order: String, _ reader: String, _ section: String
+  ) -> [Rule] {
+    [
+      Rule(
+        "\(id).endianness", .error, order, reader,
+        .header(kind) { look, header in
+          let options = header.bytes.unsigned(at: offset, width: width, .big)
+          guard options & 1 != 0 else { return }
+          look.report(
+            header, "options", at: offset,
+            "expected bit 0 to be 0 (little-endian), got \(options.hex())")
+        }),
+      Rule(
+        "\(id).reserved-options", .warning,
+        "Reserved bits of options are zero: Xen passes over them.", section,
+        .header(kind) { look, header in
+          let options = header.bytes.unsigned(at: offset, width: width, .big)
+          guard options & ~known != 0 else { return }
+          look.report(
+            header, "options", at: offset,
+            "expected no bits but \(known.hex()), got \(options.hex())")
+        }),
+    ]
+  }
 
-  static let libxcHeaders: [Rule] = [
-    Rule(
-      "image-header.version", .error, "The version is 2 or 3: no release reads draft B (1).",
-      imageReader,
-      .header(.image) { look, header in
-        let version = header.bytes.load(12, as: UInt32.self, .big)
-        guard version < 2 else { return }
-        look.report(
-          header, "version", at: 12,
-          "expected 2 or 3, got \(version): convert it to version 3 first")
-      }),
-    Rule(
-      "image-header.endianness", .error, "The stream is little-endian: no Xen reads the others.",
-      imageReader,
-      .header(.image) { look, header in
-        let options = header.bytes.load(16, as: UInt16.self, .big)
-        guard options & 1 != 0 else { return }
-        look.report(
-          header, "options", at: 16, "expected bit 0 to be 0 (little-endian), got \(options.hex())")
-      }),
-    Rule(
-      "image-header.reserved-options", .warning,
-      "Reserved bits of options are zero: Xen passes over them.",
-      "Spec: libxc-migration-stream, Image Header",
-      .header(.image) { look, header in
-        let options = header.bytes.load(16, as: UInt16.self, .big)
-        guard options & ~1 != 0 else { return }
-        look.report(header, "options", at: 16, "expected no bits but 0x1, got \(options.hex())")
-      }),
-    Rule(
-      "image-header.reserved", .warning, "Reserved bytes are zero.",
-      "Spec: libxc-migration-stream, Image Header",
-      .header(.image) { look, header in look.reportReserved(header) }),
-    Rule(
-      "domain-header.type", .error, "The guest is x86 PV (1) or x86 HVM (2).",
-      "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
-      .header(.domain) { look, header in
-        let type = header.bytes.load(0, as: UInt32.self, header.order)
-        guard type != 1 && type != 2 else { return }
-        look.report(header, "type", at: 0, "expected 1 (x86 PV) or 2 (x86 HVM), got \(type)")
-      }),
-    Rule(
-      "domain-header.config-type", .error,
-      "The configuration's type is the stream's: an HVM stream restores into an HVM or PVH domain.",
-      "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
-      .header(.domain) { look, header in
-        guard let type = look.configuration?.type else { return }
-        let guest = GuestType(rawValue: header.bytes.load(0, as: UInt32.self, header.order))
-        let isHVM = type == "hvm" || type == "pvh"
-        guard (guest == .x86HVM && type == "pv") || (guest == .x86PV && isHVM) else { return }
-        look.report(
-          header, "type", at: 0,
-          "expected the type of config.c_info.type, \"\(type)\", got \(guest.name)")
-      }),
-    Rule(
-      "domain-header.page-shift", .error, "Pages have 4096 bytes.",
-      "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
-      .header(.domain) { look, header in
-        let shift = header.bytes.load(4, as: UInt16.self, header.order)
-        guard shift != 12 else { return }
-        look.report(header, "page_shift", at: 4, "expected 12, got \(shift)")
-      }),
-    Rule(
-      "domain-header.reserved", .warning, "Reserved bytes are zero.",
-      "Spec: libxc-migration-stream, Domain Header",
-      .header(.domain) { look, header in look.reportReserved(header) }),
-    Rule(
-      "domain-header.converted", .note, "A Xen wrote the stream.",
-      "Spec: libxc-migration-stream, Domain Header, xen_major",
-      .header(.domain) { look, header in
-        guard header.bytes.load(8, as: UInt32.self, header.order) == 0 else { return }
-        look.report(
-          header, "xen_major", at: 8, "expected a release, got 0: converted from a legacy stream")
-      }),
-    Rule(
-      "domain-header.release", .note,
-      "Releases since 4.14 write version 3 of the stream, older ones version 2.",
-      "Spec: libxc-migration-stream, Image Header, version",
-      .header(.domain) { look, header in
-        let major = header.bytes.load(8, as: UInt32.self, header.order)
-        let minor = header.bytes.load(12, as: UInt32.self, header.order)
-        guard major != 0, let version = look.libxc.version else { return }
-        let expected = (major, minor) < (4, 14) ? 2 : 3
-        guard version != expected else { return }
-        look.report(
-          header, "xen_minor", at: 12,
-          "expected a release that writes version \(version), got \(major).\(minor)")
-      }),
-  ]
+  static let libxlHeader: [Rule] =
+    options(
+      of: .libxl, "libxl-header", at: 12, width: 4, known: 3,
+      "Records are little-endian: no Xen reads the others.",
+      "Xen: tools/libs/light/libxl_stream_read.c, stream_header_done",
+      "Spec: libxl-migration-stream, Header") + [
+      Rule(
+        "libxl-header.legacy", .note, "The stream was written as it is, not converted.",
+        "Spec: libxl-migration-stream, Header, options bit 1",
+        .header(.libxl) { look, header in
+          guard header.bytes.load(12, as: UInt32.self, .big) & 2 != 0 else { return }
+          look.report(
+            header, "options", at: 12,
+            "expected bit 1 to be 0, got 1: converted from a legacy stream"
+          )
+        })
+    ]
+
+  static let libxcHeaders: [Rule] =
+    [
+      Rule(
+        "image-header.version", .error, "The version is 2 or 3: no release reads draft B (1).",
+        imageReader,
+        .header(.image) { look, header in
+          let version = header.bytes.load(12, as: UInt32.self, .big)
+          guard version < 2 else { return }
+          look.report(
+            header, "version", at: 12,
+            "expected 2 or 3, got \(version): convert it to version 3 first")
+        })
+    ]
+    + options(
+      of: .image, "image-header", at: 16, width: 2, known: 1,
+      "The stream is little-endian: no Xen reads the others.", imageReader,
+      "Spec: libxc-migration-stream, Image Header") + [
+      Rule(
+        "image-header.reserved", .warning, "Reserved bytes are zero.",
+        "Spec: libxc-migration-stream, Image Header",
+        .header(.image) { look, header in look.reportReserved(header) }),
+      Rule(
+        "domain-header.type", .error, "The guest is x86 PV (1) or x86 HVM (2).",
+        "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
+        .header(.domain) { look, header in
+          let type = header.bytes.load(0, as: UInt32.self, header.order)
+          guard type != 1 && type != 2 else { return }
+          look.report(header, "type", at: 0, "expected 1 (x86 PV) or 2 (x86 HVM), got \(type)")
+        }),
+      Rule(
+        "domain-header.config-type", .error,
+        "The configuration's type is the stream's: an HVM stream restores into an HVM or PVH domain.",
+        "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
+        .header(.domain) { look, header in
+          guard let type = look.configuration?.type else { return }
+          let guest = GuestType(rawValue: header.bytes.load(0, as: UInt32.self, header.order))
+          let isHVM = type == "hvm" || type == "pvh"
+          guard (guest == .x86HVM && type == "pv") || (guest == .x86PV && isHVM) else { return }
+          look.report(
+            header, "type", at: 0,
+            "expected the type of config.c_info.type, \"\(type)\", got \(guest.name)")
+        }),
+      Rule(
+        "domain-header.page-shift", .error, "Pages have 4096 bytes.",
+        "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
+        .header(.domain) { look, header in
+          let shift = header.bytes.load(4, as: UInt16.self, header.order)
+          guard shift != 12 else { return }
+          look.report(header, "page_shift", at: 4, "expected 12, got \(shift)")
+        }),
+      Rule(
+        "domain-header.reserved", .warning, "Reserved bytes are zero.",
+        "Spec: libxc-migration-stream, Domain Header",
+        .header(.domain) { look, header in look.reportReserved(header) }),
+      Rule(
+        "domain-header.converted", .note, "A Xen wrote the stream.",
+        "Spec: libxc-migration-stream, Domain Header, xen_major",
+        .header(.domain) { look, header in
+          guard header.bytes.load(8, as: UInt32.self, header.order) == 0 else { return }
+          look.report(
+            header, "xen_major", at: 8, "expected a release, got 0: converted from a legacy stream")
+        }),
+      Rule(
+        "domain-header.release", .note,
+        "Releases since 4.14 write version 3 of the stream, older ones version 2.",
+        "Spec: libxc-migration-stream, Image Header, version",
+        .header(.domain) { look, header in
+          let major = header.bytes.load(8, as: UInt32.self, header.order)
+          let minor = header.bytes.load(12, as: UInt32.self, header.order)
+          guard major != 0, let version = look.libxc.version else { return }
+          let expected = (major, minor) < (4, 14) ? 2 : 3
+          guard version != expected else { return }
+          look.report(
+            header, "xen_minor", at: 12,
+            "expected a release that writes version \(version), got \(major).\(minor)")
+        }),
+    ]
 }
 
 extension VerificationContext {

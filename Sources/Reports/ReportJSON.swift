@@ -7,6 +7,39 @@ internal import ImageEdit
 package import JSON
 internal import Legacy
 
+extension JSONWriter {
+  /// A document of its own, with a line end.
+  package static func document(_ body: (inout JSONWriter) -> Void) -> [UInt8] {
+    var writer = JSONWriter(style: .pretty)
+    body(&writer)
+    return writer.finish() + [10]
+  }
+
+  /// An object whose members `body` writes.
+  package mutating func object(_ body: (inout JSONWriter) -> Void) {
+    beginObject()
+    body(&self)
+    endObject()
+  }
+
+  /// An array with an object for each item.
+  package mutating func objects<Item>(
+    _ items: some Sequence<Item>, _ body: (inout JSONWriter, Item) -> Void
+  ) {
+    beginArray()
+    for item in items { object { body(&$0, item) } }
+    endArray()
+  }
+
+  /// The same as a member.
+  package mutating func objects<Item>(
+    _ name: String, _ items: some Sequence<Item>, _ body: (inout JSONWriter, Item) -> Void
+  ) {
+    key(name)
+    objects(items, body)
+  }
+}
+
 extension VerifyReport {
   package func write(to writer: inout JSONWriter, path: String) {
     writer.beginObject()
@@ -16,19 +49,14 @@ extension VerifyReport {
     writer.member("warnings", count(.warning))
     writer.member("notes", count(.note))
     writer.member("records", survey.recordCount)
-    writer.key("findings")
-    writer.beginArray()
-    for finding in findings {
-      writer.beginObject()
+    writer.objects("findings", findings) { writer, finding in
       writer.member("rule", finding.ruleID)
       writer.member("severity", finding.severity.rawValue)
       writer.member("offset", finding.offset)
       writer.member("place", finding.place)
       writer.member("field", finding.field)
       writer.member("problem", finding.problem)
-      writer.endObject()
     }
-    writer.endArray()
     writer.endObject()
   }
 }
@@ -53,19 +81,14 @@ extension ChangeReport {
     writer.member("octets_in", bytesRead)
     writer.member("octets_out", bytesWritten)
     if isOfFront { writer.member("before_the_pages_only", true) }
-    writer.key("changes")
-    writer.beginArray()
-    for change in changes {
-      writer.beginObject()
+    writer.objects("changes", changes) { writer, change in
       writer.member("kind", change.kind.rawValue)
       writer.member("place", change.place)
       writer.member("offset", change.offset)
       writer.member("field", change.field)
       writer.member("before", change.before)
       writer.member("after", change.after)
-      writer.endObject()
     }
-    writer.endArray()
     writer.endObject()
   }
 }
@@ -79,16 +102,11 @@ extension ConversionReport {
     writer.member("octets_in", bytesRead)
     writer.member("octets_out", bytesWritten)
     writer.member("losses", lossCount)
-    writer.key("notes")
-    writer.beginArray()
-    for note in notes {
-      writer.beginObject()
+    writer.objects("notes", notes) { writer, note in
       writer.member("place", note.place)
       writer.member("text", note.text)
       writer.member("loss", note.isLoss)
-      writer.endObject()
     }
-    writer.endArray()
     writer.endObject()
     return writer.finish() + [10]
   }
@@ -103,15 +121,10 @@ extension LegacyReport {
     writer.member("pages", pageCount)
     writer.member("checkpoints", checkpointCount)
     writer.member("octets_out", byteCount)
-    writer.key("notes")
-    writer.beginArray()
-    for note in notes {
-      writer.beginObject()
+    writer.objects("notes", notes) { writer, note in
       writer.member("offset", note.offset)
       writer.member("text", note.text)
-      writer.endObject()
     }
-    writer.endArray()
     writer.endObject()
     return writer.finish() + [10]
   }

@@ -252,15 +252,7 @@ package final class LuaConfig {
           "Iterates over names (or numbers from 1) and values, in the order of the text.",
           example: "for name, value in h.config.c_info:each() do print(name, value) end"
         ) { config, frame in
-          let items = try config.children()
-          var next = 0
-          frame.push(function: "each") { frame in
-            guard next < items.count else {
-              frame.pushNil()
-              return 1
-            }
-            let item = items[next]
-            next += 1
+          frame.pushIterator("each", try config.children()) { item, _, frame in
             switch item.key {
             case .name(let name): frame.push(name)
             case .index(let index): frame.push(index + 1)

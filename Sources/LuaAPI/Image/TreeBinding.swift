@@ -132,19 +132,12 @@ package final class LuaTree {
           example: "for name, value in img.xml:each() do print(name, value) end"
         ) { tree, frame in
           let places = try tree.source.document().children(of: tree.path)
-          var next = 0
-          frame.push(function: "each") { frame in
-            guard next < places.count else {
-              frame.pushNil()
-              return 1
-            }
-            let place = places[next]
-            next += 1
+          frame.pushIterator("each", places) { place, position, frame in
             switch place.steps.dropFirst(tree.path.steps.count).first {
             case .name(let name)?: frame.push(name)
             case .attribute(let name)?: frame.push("@\(name)")
             case .index(let index)?: frame.push(index + 1)
-            case nil: frame.push(next)
+            case nil: frame.push(position + 1)
             }
             try tree.push(place, frame)
             return 2

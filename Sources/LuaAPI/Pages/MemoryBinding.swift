@@ -5,6 +5,35 @@ internal import LuaRuntime
 internal import Pages
 internal import Reports
 
+extension LuaFrame {
+  /// Pushes a view of what `read` gives for the address and the count that are the arguments of a
+  /// method; nil and an error where the memory is not there.
+  fileprivate func pushMemory(_ read: (UInt64, Int) throws -> [UInt8]) throws -> Int32 {
+    let address = UInt64(bitPattern: try integer(2))
+    let count = try integer(3, in: 1...Int64(GuestMemory.readLimit))
+    let bytes: [UInt8]
+    do { bytes = try read(address, count) } catch { return try fail(error) }
+    push(viewOfCopy: bytes, address: address, reason: LuaImage.readOnly)
+    return 1
+  }
+
+  /// Pushes a function that gives one of `items` after the other, as a loop of Lua calls it. `push`
+  /// pushes what is given for an item, with its position from 0, and says how many values that are.
+  func pushIterator<Item>(
+    _ name: String, _ items: [Item], _ push: @escaping (Item, Int, LuaFrame) throws -> Int32
+  ) {
+    var next = 0
+    self.push(function: name) { frame in
+      guard next < items.count else {
+        frame.pushNil()
+        return 1
+      }
+      next += 1
+      return try push(items[next - 1], next - 1, frame)
+    }
+  }
+}
+
 extension LuaImage {
   static var memoryMethods: [LuaMember<LuaImage>] {
     [
@@ -14,14 +43,7 @@ extension LuaImage {
           + "where the image does not have them.",
         example: "print(img:physical(0x1000, 64):hexdump())"
       ) { image, frame in
-        let address = UInt64(bitPattern: try frame.integer(2))
-        let count = try frame.integer(3, in: 1...Int64(GuestMemory.readLimit))
-        let bytes: [UInt8]
-        do {
-          bytes = try image.memory().physical(address, count)
-        } catch { return try frame.fail(error) }
-        frame.push(viewOfCopy: bytes, address: address, reason: LuaImage.readOnly)
-        return 1
+        try frame.pushMemory { try image.memory().physical($0, $1) }
       }
     ]
   }
@@ -36,14 +58,7 @@ extension LuaVCPU {
           + "5-level, PAE and 32-bit, with large pages). Nil and an error where nothing is mapped.",
         example: "print(img.vcpu[0]:virtual(img.vcpu[0].rip, 16):hexdump())"
       ) { vcpu, frame in
-        let address = UInt64(bitPattern: try frame.integer(2))
-        let count = try frame.integer(3, in: 1...Int64(GuestMemory.readLimit))
-        let bytes: [UInt8]
-        do {
-          bytes = try vcpu.memory().virtual(vcpu.id, address, count)
-        } catch { return try frame.fail(error) }
-        frame.push(viewOfCopy: bytes, address: address, reason: LuaImage.readOnly)
-        return 1
+        try frame.pushMemory { try vcpu.memory().virtual(vcpu.id, $0, $1) }
       },
       .method(
         "translate", "(address: integer): table?, Error?",
@@ -73,14 +88,7 @@ extension LuaVCPU {
         let limit = frame.isMissing(2) ? 65536 : try frame.integer(2, in: 1...(1 << 20))
         let memory = try vcpu.memory()
         let all = memory.mappings(try memory.vcpu(vcpu.id), limit: limit).mappings
-        var next = 0
-        frame.push(function: "mappings") { frame in
-          guard next < all.count else {
-            frame.pushNil()
-            return 1
-          }
-          let mapping = all[next]
-          next += 1
+        frame.pushIterator("mappings", all) { mapping, _, frame in
           frame.push(
             LuaValue.table([
               ("address", .unsigned(mapping.virtual)), ("physical", .unsigned(mapping.physical)),

@@ -126,7 +126,7 @@ extension Selector {
     case .not(let a): 64 + a.weight
     case .pfns(let set): 64 + set.ranges.count * MemoryLayout<Range<UInt64>>.stride
     case .hashIn(let set): 64 + set.hashes.count * 8
-    case .contains(let needle): 64 + needle.bytes.count
+    case .contains(let needle): 64 + needle.pattern.count
     default: 64
     }
   }

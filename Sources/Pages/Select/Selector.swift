@@ -138,7 +138,7 @@ extension Selector: CustomStringConvertible {
     case .u64(let offset, let mask, let value):
       let masked = mask == .max ? "" : " & \(mask.hex())"
       return "u64[\(offset.hex())]\(masked) = \(value.hex())"
-    case .contains(let needle): return "contains \(Selector.quoted(needle.bytes))"
+    case .contains(let needle): return "contains \(Selector.quoted(needle.pattern))"
     case .hashIn(let set):
       let some = set.hashes.prefix(8).map { $0.hex(16) }.joined(separator: ", ")
       return "hash in {\(some)\(set.hashes.count > 8 ? ", ..." : "")}"

@@ -296,7 +296,7 @@ extension Selector {
     case .byte(let offset, let value): return contents.map { $0[offset] == value } ?? false
     case .u64(let offset, let mask, let value):
       return contents.map { $0.load(offset, as: UInt64.self) & mask == value } ?? false
-    case .contains(let needle): return contents.map { $0.contains(needle.bytes) } ?? false
+    case .contains(let needle): return contents.map { $0.contains(needle.pattern) } ?? false
     case .hashIn(let set):
       return contents.map { page in
         // Safety: UInt8 has no padding, so every byte of the span is initialised.
