@@ -32,7 +32,7 @@ extension MarkupPath {
   /// Reads the text form. The offset of an error counts bytes of `text`.
   ///
   ///      path    = [ step *( [ "." ] step ) ]
-  ///      step    = name [ index ] / string / index / [ "." ] "@" name
+  ///      step    = name [ index ] / string / index / [ "." ] "@" ( name / string )
   ///      name    = 1*( letter / digit / "_" / "-" / ":" )
   ///      index   = "[" digits "]"
   ///      string  = "[" quote name of any characters, with \" and \\ quote "]"
@@ -48,6 +48,12 @@ extension MarkupPath {
         throw MarkupError("expected a name, got \(named(next()))", at: position)
       }
       return String(decoding: bytes[start..<position], as: UTF8.self)
+    }
+    func close() throws(MarkupError) {
+      guard next() == UInt8(ascii: "]") else {
+        throw MarkupError("expected ']', got \(named(next()))", at: position)
+      }
+      position += 1
     }
     while position < bytes.count {
       guard steps.count < MarkupPath.limit else {
@@ -67,13 +73,19 @@ extension MarkupPath {
           }
           steps.append(.index(index))
         }
-        guard next() == UInt8(ascii: "]") else {
-          throw MarkupError("expected ']', got \(named(next()))", at: position)
-        }
-        position += 1
+        try close()
       case UInt8(ascii: "@"):
         position += 1
-        steps.append(.attribute(try name()))
+        if next() == UInt8(ascii: "[") {
+          position += 1
+          guard next() == UInt8(ascii: "\"") else {
+            throw MarkupError("expected a quoted name, got \(named(next()))", at: position)
+          }
+          steps.append(.attribute(try MarkupPath.string(bytes, &position)))
+          try close()
+        } else {
+          steps.append(.attribute(try name()))
+        }
       case UInt8(ascii: "."):
         guard !steps.isEmpty else { throw MarkupError("expected a name, got '.'", at: position) }
         position += 1
@@ -123,20 +135,26 @@ extension MarkupPath: CustomStringConvertible {
     for step in steps {
       switch step {
       case .name(let name):
-        if !name.isEmpty, name.utf8.allSatisfy(MarkupPath.isPlain) {
-          text += text.isEmpty ? name : ".\(name)"
-        } else {
-          var escaped = ""
-          for scalar in name.unicodeScalars {
-            if scalar == "\"" || scalar == "\\" { escaped += "\\" }
-            escaped.unicodeScalars.append(scalar)
-          }
-          text += "[\"\(escaped)\"]"
-        }
+        text +=
+          MarkupPath.isPlain(name) ? (text.isEmpty ? name : ".\(name)") : MarkupPath.quoted(name)
       case .index(let index): text += "[\(index)]"
-      case .attribute(let name): text += "@\(name)"
+      case .attribute(let name):
+        text += "@" + (MarkupPath.isPlain(name) ? name : MarkupPath.quoted(name))
       }
     }
     return text
+  }
+
+  private static func isPlain(_ name: String) -> Bool {
+    !name.isEmpty && name.utf8.allSatisfy(isPlain)
+  }
+
+  private static func quoted(_ name: String) -> String {
+    var escaped = ""
+    for scalar in name.unicodeScalars {
+      if scalar == "\"" || scalar == "\\" { escaped += "\\" }
+      escaped.unicodeScalars.append(scalar)
+    }
+    return "[\"\(escaped)\"]"
   }
 }

@@ -151,7 +151,10 @@ public struct SExpression: MarkupDocument {
         return zip(names, pairs).map { (.name($0.0), $0.1.value) }
       }
     }
-    if let own = pair(list), nodes[own.value].kind == .list, let name = name(of: own.name) {
+    // `(a (a x))` is a pair, too, but its name leads into the pair inside.
+    if let own = pair(list), nodes[own.value].kind == .list, let name = name(of: own.name),
+      values(of: name, in: list) == [own.value]
+    {
       return [(.name(name), own.value)]
     }
     return inside.enumerated().map { (.index($0.offset), $0.element) }
