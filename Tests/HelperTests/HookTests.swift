@@ -61,7 +61,7 @@ enum Checkout {
     close(from[1])
     var writer: Sink? = Sink(try Descriptor(taking: to[1], path: "filter"), path: "filter")
     let reader = try Source(Descriptor(taking: from[0], path: "filter"), path: "filter")
-    let sending = TestThread { [number = writer?.number ?? -1] in
+    let sending = TestThread { [number = writer?.fileDescriptor ?? -1] in
       var rest = stream[...]
       while !rest.isEmpty {
         let count = Array(rest.prefix(65536)).withUnsafeBytes {
