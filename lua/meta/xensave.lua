@@ -11,11 +11,15 @@
 ---The second result of what failed because of the world outside.
 ---@class xensave.Error
 ---@field message string
----@field code string One word: "enoent", "truncated", "bad_stream".
+---@field code string A word of the table of error codes, the symbol of errno, or an operation.
 ---@field path string?
 ---@field offset integer?
 ---@field record string?
 ---@field errno integer?
+---@field stage string?
+---@field hint string?
+---@field exit_code integer?
+---@field aftermath string[]?
 
 ---A saved domain that is open for reading. `local img <close> = xs.open(path)`.
 ---@class xensave.Image

@@ -8,7 +8,7 @@ LIMIT = 128 << 20  # REC_LENGTH_MAX of libxc
 
 
 def split(image, name):
-    """The octets before and behind a piece."""
+    """The bytes before and behind a piece."""
     names = list(image.pieces)
     index = names.index(name)
     parts = [bytes(image.pieces[key]) for key in names]
@@ -16,8 +16,8 @@ def split(image, name):
 
 
 def repeated(image, name, heads, length, tail_too=False):
-    """`image` with records of `length` octets, most of them holes, in place of a piece. `heads`
-    are the octets that each begins with, its header included."""
+    """`image` with records of `length` bytes, most of them holes, in place of a piece. `heads`
+    are the bytes that each begins with, its header included."""
     before, behind = split(image, name)
     if tail_too:
         behind = bytes(image.pieces[name]) + behind
