@@ -99,6 +99,8 @@ extension Source {
     _ count: UInt64, to sink: Sink, _ forcing: TransferWay?
   ) throws(SystemError) -> UInt64 {
     var moved: UInt64 = 0
+    // The kernel would continue into what was appended since the file was opened.
+    let count = min(count, byteCount.map { $0 > position ? $0 - position : 0 } ?? .max)
     var way = forcing ?? Transfer.way(self, sink)
     var buffer: Arena?
     while moved < count {
@@ -121,8 +123,7 @@ extension Source {
       }
       if way == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset()) {
         way = .copy
-        // Whoever moves all the rest does not say how much that is.
-        let rest = min(count - moved, (byteCount ?? 0) - min(byteCount ?? 0, position))
+        let rest = count - moved
         if rest >= Transfer.readAheadLimit, let thread = try? BackgroundThread() {
           return moved + (try copyAhead(rest, to: sink, thread))
         }

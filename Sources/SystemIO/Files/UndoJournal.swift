@@ -194,7 +194,11 @@ final class UndoJournal {
       let size = try editing { () throws(SystemError) in
         try write(patches, block, number, edit, path)
       }
-      guard fsync(number) == 0 else { throw EditError(SystemError("fsync", errno, path)) }
+      try editing { () throws(SystemError) in
+        guard try Waiting.synchronize(number, path) == 0 else {
+          throw SystemError("fsync", errno, path)
+        }
+      }
       if isUnnamed, unsafe csystem_name(number, path) != 0 {
         throw inTheWay(errno, "linkat", path, edit)
       }
