@@ -155,6 +155,13 @@ let package = Package(
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests(
       "ImageTests", ["ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
+    // Defines system calls of the C library, so that tests can make each of them fail.
+    .target(name: "CSystemCalls", path: "Tests/CSystemCalls"),
+    tests("BytesTests", ["Bytes"]),
+    tests("SystemIOTests", ["SystemIO", "Bytes", "CSystem", "TestKit", "CSystemCalls"]),
+    tests("ZstdTests", ["Zstd", "SystemIO", "Bytes", "TestKit", "CSystemCalls"]),
+    tests(
+      "SimDomainTests", ["SimDomain", "Live", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "ConvertTests",

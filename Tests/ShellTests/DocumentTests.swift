@@ -64,6 +64,45 @@ private let docs = "Sources/DocGenerator/Documentation.docc/"
     #expect(ran > 5)
   }
 
+  /// Pages for those who change the program name files that are there: one that was renamed is found.
+  @Test(arguments: ["Architecture", "Contributing", "Decisions", "Security"])
+  func pagesNameFilesThatExist(page: String) {
+    let text = String(
+      decoding: Program.read("\(Program.checkout)/\(docs)\(page).md"), as: UTF8.self)
+    let places = ["", "Sources/", "Sources/DocGenerator/"].map { "\(Program.checkout)/\($0)" }
+    var named = 0
+    for match in text.matches(of: #/`([\w.+-]+(?:/[\w.+-]+)+)`/#) {
+      let name = String(match.1)
+      // Words that stand for a name, and what is not ours.
+      guard name.contains("/"), !name.contains("NAME"), !name.hasPrefix("."),
+        name.contains(#/\.(swift|c|h|md|lua|py)$/#)
+          || name.contains(#/^(scripts|Tests|lua|Sources)\//#)
+      else { continue }
+      named += 1
+      #expect(places.contains { Program.exists($0 + name) }, "\(page).md: \(name)")
+    }
+    #expect(named > (page == "Security" ? 2 : page == "Decisions" ? 3 : 10))
+  }
+
+  /// The picture of the targets, and the table under it, have all that Package.swift has.
+  @Test func everyTargetIsInThePicture() {
+    let package = String(
+      decoding: Program.read(Program.checkout + "/Package.swift"), as: UTF8.self)
+    let page = String(
+      decoding: Program.read("\(Program.checkout)/\(docs)Architecture.md"), as: UTF8.self)
+    guard let picture = page.split(separator: "```").dropFirst().first else {
+      Issue.record("no picture")
+      return
+    }
+    let shipped = package.matches(of: #/\bswift\(\s*"(\w+)"/#).map { String($0.1) }
+    #expect(shipped.count > 20)
+    for name in shipped + ["xensave-lua", "DocGenerator", "CLuaShim", "CXen", "CSystem"] {
+      let word = try? Regex("(?<![\\w-])\(name)(?![\\w-])")
+      #expect(word.map { picture.contains($0) } == true, "\(name) is not in the picture")
+      #expect(page.contains("`\(name)`"), "\(name) is not in the table")
+    }
+  }
+
   /// Every example in lua/examples says how it is used, and complains about wrong use with 2.
   @Test(arguments: Program.names(in: Program.checkout + "/lua/examples"))
   func examplesDeclareTheirUse(name: String) {

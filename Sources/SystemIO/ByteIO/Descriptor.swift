@@ -85,8 +85,9 @@ public struct Descriptor: ~Copyable {
   /// Writes what the kernel holds of the file to the disk. Pipes have nothing to be written.
   public func synchronize(path: String) throws(SystemError) {
     guard kind == .file else { return }
-    // A failed fsync is final: the kernel may have dropped the pages, a second call would lie.
-    guard fsync(fileDescriptor) == 0 else { throw SystemError("fsync", errno, path) }
+    guard try Waiting.synchronize(fileDescriptor, path) == 0 else {
+      throw SystemError("fsync", errno, path)
+    }
   }
 }
 

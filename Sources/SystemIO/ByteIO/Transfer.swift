@@ -99,6 +99,8 @@ extension Source {
     _ count: UInt64, to sink: Sink, _ forcing: TransferStrategy?
   ) throws(SystemError) -> UInt64 {
     var moved: UInt64 = 0
+    // The kernel would continue into what was appended since the file was opened.
+    let count = min(count, byteCount.map { $0 > position ? $0 - position : 0 } ?? .max)
     var strategy = forcing ?? Transfer.strategy(self, sink)
     var buffer: PageAlignedBuffer?
     while moved < count {
@@ -119,11 +121,9 @@ extension Source {
           chunk = min(chunk, Transfer.block - place)
         }
       }
-      if strategy == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset())
-      {
+      if strategy == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset()) {
         strategy = .copy
-        // Whoever moves all the rest does not say how much that is.
-        let rest = min(count - moved, (byteCount ?? 0) - min(byteCount ?? 0, position))
+        let rest = count - moved
         if rest >= Transfer.readAheadLimit, let thread = try? WorkerThread() {
           return moved + (try copyAhead(rest, to: sink, thread))
         }

@@ -25,6 +25,12 @@ enum Waiting {
     return number
   }
 
+  /// fsync(2), which a signal may end early on file systems of a network or a program. Any other failure
+  /// is final: the kernel may have dropped the pages, so a second call would say that all is well.
+  static func synchronize(_ descriptor: Int32, _ path: String) throws(SystemError) -> Int32 {
+    try call(path) { fsync(descriptor) }
+  }
+
   /// Waits until a non-blocking descriptor can continue.
   static func untilReady(
     _ number: Int32, forWriting: Bool, _ path: String

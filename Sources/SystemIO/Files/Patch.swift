@@ -49,5 +49,7 @@ func synchronizeFolder(of path: String) throws(SystemError) {
   guard fileDescriptor >= 0 else { throw SystemError("open", errno, folder) }
   defer { _ = close(fileDescriptor) }
   // Some file systems cannot sync a folder (EINVAL); the names in it stand all the same.
-  if fsync(fileDescriptor) != 0, errno != EINVAL { throw SystemError("fsync", errno, folder) }
+  if try Waiting.synchronize(fileDescriptor, folder) != 0, errno != EINVAL {
+    throw SystemError("fsync", errno, folder)
+  }
 }

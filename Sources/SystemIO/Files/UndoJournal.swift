@@ -190,7 +190,9 @@ final class UndoJournal {
       // A file that nobody else has seen yet: nobody else has its lock.
       _ = csystem_lock(fileDescriptor)
       let size = try write(patches, block, fileDescriptor, edit, path)
-      guard fsync(fileDescriptor) == 0 else { throw SystemError("fsync", errno, path) }
+      guard try Waiting.synchronize(fileDescriptor, path) == 0 else {
+        throw SystemError("fsync", errno, path)
+      }
       if isUnnamed, unsafe csystem_name(fileDescriptor, path) != 0 {
         throw inTheWay(errno, "linkat", path, edit)
       }
