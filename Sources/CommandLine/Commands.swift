@@ -51,7 +51,7 @@ struct Commands: ParsableCommand {
 
   static let all: [any ShellCommand.Type] = [
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
-    ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self,
+    ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self, HostCommand.self,
     PagesCommand.self, GuestCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self,
     Export.self,
     PolicyCommand.self, HelperCommand.self, Run.self, New.self, Test.self, Init.self,
@@ -73,7 +73,7 @@ struct Commands: ParsableCommand {
 
 /// The release with what it is made for: "0.1.0 (Lua 5.4.4; ...)".
 var versionLine: String {
-  let live = XenHost.releases
+  let live = XenHost.knownReleases
   return "\(productVersion) (\(LuaState.release); libxc streams 1 to 3, libxl stream 2, legacy "
     + "streams; live Xen 4.\(live.first ?? 0) to 4.\(live.last ?? 0))"
 }

@@ -4,7 +4,8 @@ internal import Bytes
 package import Convert
 internal import ImageEdit
 package import Legacy
-internal import Reports
+package import Reports
+internal import ImageCheck
 internal import Stream
 package import SystemIO
 
@@ -30,14 +31,40 @@ package struct ConvertJob {
 
   /// Runs the conversion. Nothing half-written is seen under the destination's name.
   package func run(_ source: Source) throws -> ConversionReport {
-    let job = OutputJob(
+    var job = OutputJob(
       destination: Destination(destination), isUnchecked: isUnchecked, check: check)
+    if check == nil, !isUnchecked, let release = conversion.release {
+      let checker = ReleaseCheck(release, on: conversion.host)
+      job.check = { written in try checker.run(written) }
+      job.isCheckOptional = true
+    }
     return try job.run(source, expecting: { _ in ConvertJob.expected }) {
       sink in
       guard let sink else { throw XensaveError(.usage, "a conversion needs a destination") }
       var converter = Converter(source, to: sink, conversion)
       return try converter.run()
     }
+  }
+}
+
+/// Holds a result against a release before it gets its name.
+package final class ReleaseCheck {
+  private let release: XenRelease
+  private let host: HostDescription?
+  /// What there is to say of a restore of the result.
+  package private(set) var reasons: [CompatReason] = []
+
+  package init(_ release: XenRelease, on host: HostDescription? = nil) {
+    self.release = release
+    self.host = host
+  }
+
+  /// Refuses an image that the release would not restore.
+  package func run(_ written: Source) throws {
+    reasons = Compat.check(try CompatSummary(written), for: release, on: host)
+    guard let first = reasons.first(where: { $0.severity == .error }) else { return }
+    throw XensaveError(
+      .refused, "Xen \(release) would not restore the result: \(first.subject): \(first.text)")
   }
 }
 

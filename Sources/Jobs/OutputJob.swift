@@ -26,6 +26,8 @@ package struct OutputJob {
   package var isUnchecked = false
   /// What else is asked of a result before it gets its name; throws where it may not.
   package var check: ((Source) throws -> Void)?
+  /// Whether the check may be left out where what was written cannot be read again.
+  package var isCheckOptional = false
 
   package init(
     destination: Destination, isUnchecked: Bool = false,
@@ -105,7 +107,7 @@ package struct OutputJob {
     _ expecting: (Report) -> Set<String>, _ body: (Sink) throws -> Report
   ) throws -> Report {
     try OutputFile.write(path, .memory, rule) { output in
-      guard check == nil || output.readingPath != nil else {
+      guard check == nil || isCheckOptional || output.readingPath != nil else {
         throw XensaveError(.usage, "\(path): what is written there cannot be checked")
       }
       let report = try body(output.sink)

@@ -1,6 +1,6 @@
 // What rewrites, conversions and verifications did, for programs.
 
-internal import Convert
+package import Convert
 internal import Format
 internal import ImageCheck
 internal import ImageEdit
@@ -102,6 +102,8 @@ extension ConversionReport {
     writer.member("octets_in", bytesRead)
     writer.member("octets_out", bytesWritten)
     writer.member("losses", lossCount)
+    writer.key("changes")
+    changes.write(to: &writer)
     writer.objects("notes", notes) { writer, note in
       writer.member("place", note.place)
       writer.member("text", note.text)
@@ -109,6 +111,22 @@ extension ConversionReport {
     }
     writer.endObject()
     return writer.finish() + [10]
+  }
+}
+
+extension [ReleaseChange] {
+  /// As a list of objects.
+  package func write(to writer: inout JSONWriter) {
+    writer.beginArray()
+    for change in self {
+      writer.beginObject()
+      writer.member("action", change.action.rawValue)
+      writer.member("place", change.place)
+      writer.member("text", change.text)
+      writer.member("loss", change.isLoss)
+      writer.endObject()
+    }
+    writer.endArray()
   }
 }
 

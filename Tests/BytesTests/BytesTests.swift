@@ -102,7 +102,7 @@ import Testing
     for (count, text) in [
       (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1_048_575, "1023.9 KiB"),
       (1 << 20, "1.0 MiB"), (4 << 30, "4.0 GiB"), (UInt64.max, "16383.9 PiB"),
-    ] as [(UInt64, String)] { #expect(count.octetCount == text) }
+    ] as [(UInt64, String)] { #expect(count.byteCount == text) }
   }
 
   @Test func bytesAsText() {
@@ -146,7 +146,7 @@ import Testing
 
 @Suite struct ArenaTests {
   @Test func bytesStayWhereTheyAre() {
-    let arena = Arena(capacity: 10)
+    let arena = PageAlignedBuffer(capacity: 10)
     #expect(arena.capacity == 4096)
     for index in 0..<4096 { arena.store(index, UInt8(truncatingIfNeeded: index &* 3)) }
     let before = arena.copy(0..<4096)

@@ -5,6 +5,7 @@ import Bytes
 import Format
 import Live
 import SimDomain
+import SystemIO
 import TestKit
 import Testing
 
@@ -83,12 +84,12 @@ private let busy = Workload([
 
   /// Time passes by what is written, to the nanosecond, however it is cut.
   @Test func theClockLosesNothing() {
-    let whole = SimClock(.virtual(octetsPerSecond: 3_000_000_007))
-    let pieces = SimClock(.virtual(octetsPerSecond: 3_000_000_007))
+    let whole = SimClock(.virtual(bytesPerSecond: 3_000_000_007))
+    let pieces = SimClock(.virtual(bytesPerSecond: 3_000_000_007))
     whole.didWrite(1_000_000)
     for _ in 0..<1000 { pieces.didWrite(1000) }
     #expect(whole.now == pieces.now && whole.now == 333_333)
-    let slow = SimClock(.virtual(octetsPerSecond: 1))
+    let slow = SimClock(.virtual(bytesPerSecond: 1))
     slow.didWrite(.max)
     slow.didWrite(.max)
     slow.advance(by: .max)
@@ -104,7 +105,7 @@ private let busy = Workload([
     var bitmap = PageBitmap(count: 300)
     domain.write(3, 1)
     try domain.enableLogDirty()
-    #expect(throws: LiveError.self) { try domain.enableLogDirty() }
+    #expect(throws: XensaveError.self) { try domain.enableLogDirty() }
     var written: Set<Int> = []
     for _ in 0..<30 {
       for _ in 0..<random.below(20) {
@@ -127,7 +128,7 @@ private let busy = Workload([
       if !isPeek { written = [] }
     }
     try domain.disableLogDirty()
-    #expect(throws: LiveError.self) { _ = try domain.peekLogDirty(into: &bitmap) }
+    #expect(throws: XensaveError.self) { _ = try domain.peekLogDirty(into: &bitmap) }
   }
 
   /// A guest that writes: the pages that differ from a copy are all dirty.
@@ -215,7 +216,7 @@ private let busy = Workload([
     domain.faults.arm(.domainDies, at: 3)
     _ = try domain.info()
     _ = try domain.frameCount()
-    for _ in 0..<3 { #expect(throws: LiveError.self) { _ = try domain.info() } }
+    for _ in 0..<3 { #expect(throws: XensaveError.self) { _ = try domain.info() } }
     let count = domain.writeCount
     domain.clock.advance(by: 10_000_000)
     domain.catchUp()
@@ -226,7 +227,7 @@ private let busy = Workload([
   @Test func stateIsThatOfAGuestThatStandsStill() throws {
     let domain = try SimDomain(configuration(.idle))
     #expect(try domain.state(.x86CPUIDPolicy, vcpu: nil) != nil)
-    #expect(throws: LiveError.self) { _ = try domain.state(.hvmContext, vcpu: nil) }
+    #expect(throws: XensaveError.self) { _ = try domain.state(.hvmContext, vcpu: nil) }
     try domain.suspend()
     #expect(try domain.state(.hvmContext, vcpu: nil) != nil)
     #expect(try domain.state(.x86PVVCPUBasic, vcpu: 0) == nil)
@@ -245,7 +246,7 @@ private let busy = Workload([
     }
     try look()
     #expect(domain.openLeaseCount == 0)
-    #expect(throws: LiveError.self) { _ = try domain.map([110]) }
-    #expect(throws: LiveError.self) { _ = try domain.map([300]) }
+    #expect(throws: XensaveError.self) { _ = try domain.map([110]) }
+    #expect(throws: XensaveError.self) { _ = try domain.map([300]) }
   }
 }

@@ -20,7 +20,7 @@ private struct Pass {
   }
 
   var parts: [Seen] = []
-  var ending: StreamReader.Ending?
+  var ending: StreamReader.EndReason?
   var error: StreamError?
 
   init(_ source: Source) throws {
@@ -80,7 +80,7 @@ private struct Pass {
     var cuts: [Int] {
       var out: Set<Int> = []
       var offset = 0
-      for piece in image.pieces {
+      for piece in image.chunks {
         let head = min(piece.headByteCount, 64)
         out.formUnion(offset...(offset + head))
         for place in stride(from: 0, to: piece.bytes.count, by: 1021) { out.insert(offset + place) }
@@ -93,7 +93,7 @@ private struct Pass {
 
   private static func pipe(_ bytes: [UInt8], single: Bool = false) throws -> Source {
     try Source(
-      Descriptor(taking: TestKit.pipe(feeding: bytes, inSingleOctets: single), path: "stream"),
+      Descriptor(taking: TestKit.pipe(feeding: bytes, inSingleBytes: single), path: "stream"),
       path: "stream")
   }
 
@@ -104,7 +104,7 @@ private struct Pass {
     let whole = try Pass(Self.pipe(bytes))
     #expect(whole.error == nil)
     #expect(whole.ending == (sample.isCheckpointed ? .checkpoint : .end))
-    var endings: [StreamReader.Ending: Int] = [:]
+    var endings: [StreamReader.EndReason: Int] = [:]
     for count in sample.cuts where count < bytes.count {
       let part = Array(bytes[..<count])
       let scratch = try ScratchFile()

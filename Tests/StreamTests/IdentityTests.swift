@@ -59,7 +59,7 @@ let fixtures = #filePath.replacing("StreamTests/IdentityTests.swift", with: "Fix
       keep = Self.sparse(bytes)
       return try Source(opening: keep?.path ?? "")
     case .pipe, .singleBytePipe:
-      let end = TestKit.pipe(feeding: bytes, inSingleOctets: medium == .singleBytePipe)
+      let end = TestKit.pipe(feeding: bytes, inSingleBytes: medium == .singleBytePipe)
       return try Source(Descriptor(taking: end, path: "pipe"), path: "pipe")
     }
   }
@@ -146,7 +146,7 @@ let fixtures = #filePath.replacing("StreamTests/IdentityTests.swift", with: "Fix
           case .record(let record) where record.index % 2 == 0 || record.payloadByteCount == 0:
             try writer.keep(record, from: &reader)
           case .record(let record):
-            let memory = Arena(capacity: Int(record.payloadByteCount))
+            let memory = PageAlignedBuffer(capacity: Int(record.payloadByteCount))
             try reader.loadWholePayload(Int(record.payloadByteCount), into: memory)
             try writer.put(record, then: memory, from: &reader)
           case .trailing: try writer.keepRest(from: &reader)

@@ -66,11 +66,11 @@ private let noLoop: Bool = geteuid() != 0 || Loop(pattern(65_536)) == nil
 
     let null = try OutputFile(directory.path + "/null", .memory)
     try null.sink.write(bytes)
-    try null.sink.leaveHole(5000)
+    try null.sink.writeHole(5000)
     try null.commit()
     let full = try OutputFile(directory.path + "/full", .memory)
     let error = #expect(throws: SystemError.self) { try full.sink.write([1]) }
-    #expect(error?.number == ENOSPC)
+    #expect(error?.errno == ENOSPC)
     var status = stat()
     precondition(lstat(directory.path + "/null", &status) == 0)
     #expect(status.st_mode & S_IFMT == S_IFCHR)
@@ -85,7 +85,7 @@ private let noLoop: Bool = geteuid() != 0 || Loop(pattern(65_536)) == nil
     source.seek(500_000)
     let isSame = try source.read(1000) == Array(old[500_000..<501_000])
     #expect(isSame)
-    for strategy in [TransferWay?.none, .shareExtents, .copyRange, .splice, .copy] {
+    for strategy in [TransferStrategy?.none, .shareExtents, .copyRange, .splice, .copy] {
       source.seek(1000)
       let got = try Destination.file.collect { sink in
         let moved = try source.move(.max, to: sink, forcing: strategy)
@@ -98,7 +98,7 @@ private let noLoop: Bool = geteuid() != 0 || Loop(pattern(65_536)) == nil
     let output = try OutputFile(loop.path, .memory)
     #expect(output.isBlockDevice && !output.isStream)
     try output.sink.write([1, 2, 3])
-    try output.sink.leaveHole(10_000)
+    try output.sink.writeHole(10_000)
     let input = TemporaryFile(pattern(50_000))
     let copied = try Source(opening: input.path).move(.max, to: output.sink)
     #expect(copied == 50_000)
@@ -109,7 +109,7 @@ private let noLoop: Bool = geteuid() != 0 || Loop(pattern(65_536)) == nil
     #expect(isWritten)
     // In other hands: nobody else writes to it meanwhile.
     let other = #expect(throws: SystemError.self) { _ = try OutputFile(loop.path, .memory) }
-    #expect(other?.number == EBUSY)
+    #expect(other?.errno == EBUSY)
     #expect(OutputFile.isSame(loop.path, as: [source.identity]))
   }
 
@@ -122,6 +122,6 @@ private let noLoop: Bool = geteuid() != 0 || Loop(pattern(65_536)) == nil
     let error = #expect(throws: SystemError.self) {
       _ = try Source(opening: input.path).move(.max, to: output.sink)
     }
-    #expect(error?.number == ENOSPC)
+    #expect(error?.errno == ENOSPC)
   }
 }

@@ -49,7 +49,7 @@ import Testing
   @discardableResult
   private func patiently<R>(_ body: () throws -> R) throws -> R {
     for _ in 0..<200 {
-      do { return try body() } catch let error as EditError where error.code == "busy" {
+      do { return try body() } catch let error as XensaveError where error.word == "busy" {
         usleep(10_000)
       }
     }
@@ -79,14 +79,14 @@ import Testing
     var unfinished = 0
     for at in 1...count {
       try inDirectory { path, directory in
-        let error = #expect(throws: EditError.self, "at \(at)") {
+        let error = #expect(throws: XensaveError.self, "at \(at)") {
           _ = try Fault(calls: Self.calls, effect: .error(number), at: at).during { try edit(path) }
         }
         if error?.description.contains("recover") == true, directory.names.count > 1 {
           unfinished += 1
           // Nobody else edits it before that.
-          let refused = #expect(throws: EditError.self) { try edit(path) }
-          #expect(refused?.code == "unfinished")
+          let refused = #expect(throws: XensaveError.self) { try edit(path) }
+          #expect(refused?.word == "unfinished")
         }
         let outcome = try recover(path)
         let now = contents(path)
@@ -144,18 +144,18 @@ import Testing
   @Test func twoEditsExcludeEachOther() throws {
     try inDirectory { path, _ in
       let first = try FileEdit(path)
-      let second = #expect(throws: EditError.self) { _ = try FileEdit(path) }
-      #expect(second?.code == "busy")
-      let recovery = #expect(throws: EditError.self) { _ = try FileEdit.recover(path) }
-      #expect(recovery?.code == "busy")
+      let second = #expect(throws: XensaveError.self) { _ = try FileEdit(path) }
+      #expect(second?.word == "busy")
+      let recovery = #expect(throws: XensaveError.self) { _ = try FileEdit.recover(path) }
+      #expect(recovery?.word == "busy")
       try first.apply(Self.patches)
     }
     try inDirectory { path, _ in
       let edit = try FileEdit(path)
       // Bytes that are not what the edit saw.
       let wrong = [Patch(offset: 0, before: [99], after: [1])]
-      let error = #expect(throws: EditError.self) { try edit.apply(wrong) }
-      #expect(error?.code == "changed")
+      let error = #expect(throws: XensaveError.self) { try edit.apply(wrong) }
+      #expect(error?.word == "changed")
       let isSame = contents(path) == Self.before
       #expect(isSame)
     }

@@ -10,10 +10,10 @@ import Testing
 @Suite struct MemoryTests {
   @Test func scratchFilesHoldWhatIsWritten() throws {
     let scratch = try ScratchFile()
-    let arena = Arena(capacity: 10_000)
+    let arena = PageAlignedBuffer(capacity: 10_000)
     for index in 0..<10_000 { arena.store(index, UInt8(truncatingIfNeeded: index &* 7)) }
     try scratch.write(arena, 0..<10_000, at: 5000)
-    let back = Arena(capacity: 20_000)
+    let back = PageAlignedBuffer(capacity: 20_000)
     try scratch.read(into: back, 0..<20_000, at: 0)
     // What was never written is zero, before and after.
     #expect(back.copy(0..<5000) == [UInt8](repeating: 0, count: 5000))
@@ -24,11 +24,11 @@ import Testing
   @Test(arguments: [Fault.Effect.error(EINTR), .short(1), .short(3000)])
   func scratchFilesBearInterruptedCalls(effect: Fault.Effect) throws {
     let calls = calls_set(rawValue: calls_pread.rawValue | calls_pwrite.rawValue)
-    let arena = Arena(capacity: 4096)
+    let arena = PageAlignedBuffer(capacity: 4096)
     for index in 0..<4096 { arena.store(index, UInt8(truncatingIfNeeded: index)) }
     for at in 1...2 {
       let scratch = try ScratchFile()
-      let back = Arena(capacity: 4096)
+      let back = PageAlignedBuffer(capacity: 4096)
       let hits = try Fault(calls: calls, effect: effect, at: at).during {
         try scratch.write(arena, 0..<4096, at: 10)
         try scratch.read(into: back, 0..<4096, at: 10)
@@ -43,7 +43,7 @@ import Testing
           try scratch.write(arena, 0..<4096, at: 0)
         }
       }
-      #expect(error?.number == number)
+      #expect(error?.errno == number)
     }
   }
 
@@ -80,11 +80,11 @@ import Testing
         _ = try SharedMemory(byteCount: 4096, name: "test")
       }
     }
-    #expect(error?.number == ENOSPC && error?.call == "ftruncate")
+    #expect(error?.errno == ENOSPC && error?.call == "ftruncate")
   }
 
   @Test func jobsOfAThreadComeOneAfterAnother() throws {
-    let thread = try BackgroundThread()
+    let thread = try WorkerThread()
     var list: [Int] = []
     for index in 0..<100 {
       thread.start { list.append(index) }

@@ -38,7 +38,7 @@ import Testing
     precondition(stat(path, &status) == 0)
     #expect(status.st_mode & 0o777 == 0o640)
     let error = #expect(throws: SystemError.self) { try write(path, .new) }
-    #expect(error?.number == EEXIST)
+    #expect(error?.errno == EEXIST)
   }
 
   /// Each call in turn: interrupted and short ones change nothing; any error leaves what was there
@@ -70,7 +70,7 @@ import Testing
               try write(path)
             }
           }
-          #expect(error?.number == number)
+          #expect(error?.errno == number)
           // The last one is the directory's fsync: the file has its name by then.
           let isWhole = contents(path) == Self.bytes
           #expect(isWhole == (at == count))
@@ -88,9 +88,9 @@ import Testing
     #expect(contents(directory.path + "/target") == Self.bytes)
     precondition(symlink("loop", directory.path + "/loop") == 0)
     let error = #expect(throws: SystemError.self) { try write(directory.path + "/loop") }
-    #expect(error?.number == ELOOP)
+    #expect(error?.errno == ELOOP)
     let folder = #expect(throws: SystemError.self) { try write(directory.path) }
-    #expect(folder?.number == EISDIR)
+    #expect(folder?.errno == EISDIR)
   }
 
   @Test func aFIFOIsWrittenToAndStays() throws {
@@ -107,6 +107,6 @@ import Testing
     precondition(lstat(path, &status) == 0)
     #expect(status.st_mode & S_IFMT == S_IFIFO)
     let error = #expect(throws: SystemError.self) { _ = try OutputFile(path, .text, .fileOnly) }
-    #expect(error?.number == EEXIST)
+    #expect(error?.errno == EEXIST)
   }
 }

@@ -13,8 +13,8 @@ import Testing
   private static let bytes = pattern(40_000)
   private static let writing = calls_set(rawValue: calls_write.rawValue | calls_writev.rawValue)
 
-  private static func arena(_ bytes: [UInt8]) -> Arena {
-    let arena = Arena(capacity: bytes.count)
+  private static func arena(_ bytes: [UInt8]) -> PageAlignedBuffer {
+    let arena = PageAlignedBuffer(capacity: bytes.count)
     for (index, byte) in bytes.enumerated() { arena.store(index, byte) }
     return arena
   }
@@ -95,7 +95,7 @@ import Testing
             try writeAll(sink)
           }
         }
-        #expect(error?.number == number && error?.path == sink.path && error?.call == "write")
+        #expect(error?.errno == number && error?.path == sink.path && error?.call == "write")
         position = Int(sink.position)
       }
       let isPrefix = got == Array(Self.expected.prefix(position))
@@ -106,7 +106,7 @@ import Testing
   @Test func aReaderThatIsGoneIsAnError() throws {
     ignoreWriteSignals()
     let pipe = try Pipe()
-    let number = fcntl(pipe.writing.number, F_DUPFD_CLOEXEC, 3)
+    let number = fcntl(pipe.writing.fileDescriptor, F_DUPFD_CLOEXEC, 3)
     let sink = Sink(try Descriptor(taking: number, path: "pipe"), path: "pipe")
     close(pipe)
     let error = #expect(throws: SystemError.self) { try sink.write([1]) }
@@ -136,7 +136,7 @@ import Testing
     precondition(lseek(number, offset, SEEK_SET) == offset)
     let sink = Sink(try Descriptor(taking: number, path: file.path), path: file.path)
     try sink.write([1, 2, 3])
-    try sink.leaveHole(UInt64(count))
+    try sink.writeHole(UInt64(count))
     try sink.write([4, 5])
     #expect(sink.position == UInt64(count + 5))
     return contents(file.path)
@@ -167,7 +167,7 @@ import Testing
     let path = directory.path + "/out"
     let output = try OutputFile(path, .memory)
     try output.sink.write([1])
-    try output.sink.leaveHole(64 << 20)
+    try output.sink.writeHole(64 << 20)
     try output.sink.write([2])
     try output.commit(isDurable: false)
     var status = stat()
@@ -179,21 +179,21 @@ import Testing
   /// A pipe has no holes: zeros, and a full disk is met there, too.
   @Test func holesInPipesAreZeros() throws {
     let got = try Destination.pipe.collect { sink in
-      try sink.leaveHole(100_000)
+      try sink.writeHole(100_000)
       try sink.write([1])
     }
     let isSame = got == [UInt8](repeating: 0, count: 100_000) + [1]
     #expect(isSame)
     _ = try Destination.oldFile.collect { sink in
       let error = #expect(throws: SystemError.self) {
-        _ = try Fault(calls: calls_write, effect: .error(ENOSPC)).during { try sink.leaveHole(100) }
+        _ = try Fault(calls: calls_write, effect: .error(ENOSPC)).during { try sink.writeHole(100) }
       }
-      #expect(error?.number == ENOSPC)
+      #expect(error?.errno == ENOSPC)
     }
     let error = #expect(throws: SystemError.self) {
       _ = try Destination.file.collect { sink in
         _ = try Fault(calls: calls_lseek, effect: .error(EIO), at: 2).during {
-          try sink.leaveHole(100)
+          try sink.writeHole(100)
         }
       }
     }

@@ -39,7 +39,7 @@ import Testing
         let isSame = try source.read(count) == Array(bytes[place..<place + there])
         #expect(isSame)
       case 3:
-        let arena = Arena(capacity: count + 7)
+        let arena = PageAlignedBuffer(capacity: count + 7)
         let got = try source.read(into: arena, 7..<7 + count)
         #expect(got == there)
         let isSame = arena.copy(7..<7 + got) == Array(bytes[place..<place + there])
@@ -98,7 +98,7 @@ import Testing
     for number in [EIO, EBADF, ESTALE] {
       let hits = Fault(calls: calls, effect: .error(number)).during {
         let error = #expect(throws: SystemError.self) { _ = try source.read(100) }
-        #expect(error?.number == number && error?.path == source.path && error?.call == "read")
+        #expect(error?.errno == number && error?.path == source.path && error?.call == "read")
       }
       #expect(hits == 1)
       #expect(source.position == 0)
@@ -131,7 +131,7 @@ import Testing
 
   /// A non-blocking pipe is waited for.
   @Test func aNonBlockingPipeIsWaitedFor() throws {
-    let end = TestKit.pipe(feeding: Array(Self.bytes.prefix(2000)), inSingleOctets: true)
+    let end = TestKit.pipe(feeding: Array(Self.bytes.prefix(2000)), inSingleBytes: true)
     precondition(fcntl(end, F_SETFL, O_NONBLOCK) == 0)
     let source = try Source(Descriptor(taking: end, path: "pipe"), path: "pipe")
     let isSame = try source.read(5000) == Array(Self.bytes.prefix(2000))
@@ -163,11 +163,11 @@ import Testing
   @Test func whatIsNoFileIsRefused() {
     let directory = TemporaryDirectory()
     let error = #expect(throws: SystemError.self) { _ = try Source(opening: directory.path) }
-    #expect(error?.number == EISDIR && error?.call == "open")
+    #expect(error?.errno == EISDIR && error?.call == "open")
     let missing = #expect(throws: SystemError.self) {
       _ = try Source(opening: directory.path + "/none")
     }
-    #expect(missing?.number == ENOENT && missing?.description.hasPrefix(directory.path) == true)
+    #expect(missing?.errno == ENOENT && missing?.description.hasPrefix(directory.path) == true)
   }
 
   /// Headers at equal distances are read the same, whether they are asked for in advance or not.

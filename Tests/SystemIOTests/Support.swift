@@ -67,10 +67,10 @@ enum Origin: String, CaseIterable, Sendable {
       let file = TemporaryFile(pattern(5000) + bytes)
       keep.append(file)
       let descriptor = try Descriptor.open(file.path)
-      precondition(lseek(descriptor.number, 5000, SEEK_SET) == 5000)
+      precondition(lseek(descriptor.fileDescriptor, 5000, SEEK_SET) == 5000)
       return try Source(descriptor, path: file.path)
     case .pipe, .singleBytePipe:
-      let end = TestKit.pipe(feeding: bytes, inSingleOctets: self == .singleBytePipe)
+      let end = TestKit.pipe(feeding: bytes, inSingleBytes: self == .singleBytePipe)
       return try Source(Descriptor(taking: end, path: "pipe"), path: "pipe")
     case .socket:
       signal(SIGPIPE, SIG_IGN)

@@ -13,12 +13,12 @@ import Testing
   struct Case: Sendable, CustomTestStringConvertible {
     let origin: Origin
     let destination: Destination
-    var strategy: TransferWay?
+    var strategy: TransferStrategy?
     var testDescription: String {
       "\(origin) to \(destination) by \(strategy.map { "\($0)" } ?? "the table's")"
     }
 
-    static let strategies: [TransferWay?] = [nil, .shareExtents, .copyRange, .splice, .copy]
+    static let strategies: [TransferStrategy?] = [nil, .shareExtents, .copyRange, .splice, .copy]
 
     static let all: [Case] = Origin.allCases.flatMap { origin in
       Destination.allCases.flatMap { destination in
@@ -181,7 +181,7 @@ import Testing
     var met = 0
     for at in 1...(try count(Self.writing, test)) {
       let outcome = try fail(test, Fault(calls: Self.writing, effect: .error(number), at: at))
-      #expect(outcome.error?.number == (outcome.isMet ? number : nil))
+      #expect(outcome.error?.errno == (outcome.isMet ? number : nil))
       if outcome.isMet, number != EIO { #expect(outcome.error?.path == outcome.paths[1]) }
       met += outcome.isMet ? 1 : 0
       guard let got = outcome.got, test.destination != .oldFile else { continue }
@@ -197,7 +197,7 @@ import Testing
     var met = 0
     for at in 1...(try count(Self.reading, test)) {
       let outcome = try fail(test, Fault(calls: Self.reading, effect: .error(number), at: at))
-      #expect(outcome.error?.number == (outcome.isMet ? number : nil))
+      #expect(outcome.error?.errno == (outcome.isMet ? number : nil))
       if outcome.isMet { #expect(outcome.error?.path == outcome.paths[0]) }
       met += outcome.isMet ? 1 : 0
     }
@@ -224,13 +224,13 @@ import Testing
     let isSame = try copy { try $1() } == [1, 2, 3] + bytes
     #expect(isSame)
     var count = 0
-    _ = try copy { source, body in count = try Fault.count(reads, files: [source.number], body) }
+    _ = try copy { source, body in count = try Fault.count(reads, files: [source.fileDescriptor], body) }
     #expect(count >= 36)
     for at in [1, 2, count / 2, count] {
       for effect in [Fault.Effect.error(EINTR), .short(100)] {
         let got = try copy { source, body in
           let hits = try Fault(calls: reads, effect: effect, at: at).during(
-            files: [source.number], body)
+            files: [source.fileDescriptor], body)
           #expect(hits == 1)
         }
         let isSame = got == [1, 2, 3] + bytes
@@ -239,9 +239,9 @@ import Testing
       _ = try copy { source, body in
         let error = #expect(throws: SystemError.self) {
           _ = try Fault(calls: reads, effect: .error(EIO), at: at).during(
-            files: [source.number], body)
+            files: [source.fileDescriptor], body)
         }
-        #expect(error?.number == EIO && error?.path == file.path)
+        #expect(error?.errno == EIO && error?.path == file.path)
       }
     }
     for at in [1, 20] {
@@ -249,13 +249,13 @@ import Testing
         let error = #expect(throws: SystemError.self) {
           _ = try Fault(calls: calls_write, effect: .error(ENOSPC), at: at).during(body)
         }
-        #expect(error?.number == ENOSPC)
+        #expect(error?.errno == ENOSPC)
       }
     }
   }
 
   /// A file that becomes shorter while it is moved has an end, by every strategy.
-  @Test(arguments: Case.strategies) func aFileThatShrinksEnds(strategy: TransferWay?) throws {
+  @Test(arguments: Case.strategies) func aFileThatShrinksEnds(strategy: TransferStrategy?) throws {
     let file = TemporaryFile(pattern(100_000))
     let source = try Source(opening: file.path)
     file.truncate(30_000)
@@ -267,7 +267,7 @@ import Testing
   }
 
   /// What is appended after the source was opened is not its own.
-  @Test(arguments: Case.strategies) func whatIsAppendedIsNotMoved(strategy: TransferWay?) throws {
+  @Test(arguments: Case.strategies) func whatIsAppendedIsNotMoved(strategy: TransferStrategy?) throws {
     let file = TemporaryFile(pattern(10_000))
     let source = try Source(opening: file.path)
     file.poke(10_000, pattern(500))
