@@ -10,10 +10,11 @@
 #include <sys/mman.h>
 
 static const struct cxen_release releases[] = {
-    {14, "libxenstore.so.3.0", 104, 96},  {15, "libxenstore.so.3.0", 104, 96},
-    {16, "libxenstore.so.4", 112, 104},   {17, "libxenstore.so.4", 112, 104},
-    {18, "libxenstore.so.4", 112, 104},   {19, "libxenstore.so.4", 112, 104},
-    {20, "libxenstore.so.4", 112, 104},
+    {14, "libxenstore.so.3.0", 104, 96, 32}, {15, "libxenstore.so.3.0", 104, 96, 32},
+    {16, "libxenstore.so.4", 112, 104, 32},  {17, "libxenstore.so.4", 112, 104, 40},
+    {18, "libxenstore.so.4", 112, 104, 40},  {19, "libxenstore.so.4", 112, 104, 40},
+    {20, "libxenstore.so.4", 112, 104, 40},  {21, "libxenstore.so.4", 112, 104, 40},
+    {22, "libxenstore.so.4", 112, 104, 40},
 };
 
 const struct cxen_release *cxen_release_at(int index) {
@@ -97,8 +98,7 @@ static void log_progress(xentoollog_logger *table, const char *context, const ch
 static void log_destroy(xentoollog_logger *table) { (void)table; }
 
 /* Fills the table of functions; false where a library or a symbol is missing. */
-static bool load(struct cxen *xen, const char *folder, char *problem, size_t size) {
-    int minor = xen->release->minor;
+static bool load(struct cxen *xen, int minor, const char *folder, char *problem, size_t size) {
     char names[CXEN_LIBRARY_COUNT][64];
     snprintf(names[CXEN_CTRL], 64, "libxenctrl.so.4.%d", minor);
     snprintf(names[CXEN_GUEST], 64, "libxenguest.so.4.%d", minor);
@@ -115,7 +115,7 @@ static bool load(struct cxen *xen, const char *folder, char *problem, size_t siz
     }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct cxen_row *row = &rows[i].row;
-        if (minor < row->first || minor > row->last) continue;
+        if (xen->release->minor < row->first || xen->release->minor > row->last) continue;
         void *symbol = dlsym(xen->libraries[row->library], row->symbol);
         if (!symbol) {
             snprintf(problem, size, "%s has no %s", names[row->library], row->symbol);
@@ -126,11 +126,11 @@ static bool load(struct cxen *xen, const char *folder, char *problem, size_t siz
     return true;
 }
 
-struct cxen *cxen_open(int minor, const char *folder, struct cxen_log log, char *problem,
+struct cxen *cxen_open(int minor, int calls, const char *folder, struct cxen_log log, char *problem,
                        size_t size) {
-    const struct cxen_release *release = cxen_release(minor);
+    const struct cxen_release *release = cxen_release(calls);
     if (!release) {
-        snprintf(problem, size, "Xen 4.%d is not known here", minor);
+        snprintf(problem, size, "Xen 4.%d is not known here", calls);
         errno = ENOTSUP;
         return NULL;
     }
@@ -141,7 +141,7 @@ struct cxen *cxen_open(int minor, const char *folder, struct cxen_log log, char 
     }
     xen->release = release;
     xen->logger = (struct logger){{log_message, log_progress, log_destroy}, log};
-    if (!load(xen, folder, problem, size)) {
+    if (!load(xen, minor, folder, problem, size)) {
         errno = ENOENT;
     } else if (!(xen->xch = xen->f.interface_open(&xen->logger.table, &xen->logger.table, 0))) {
         snprintf(problem, size, "the hypervisor's interface cannot be opened");
@@ -170,6 +170,21 @@ int cxen_version(struct cxen *xen, int *major, int *minor) {
     if (version < 0) return -1;
     *major = version >> 16;
     *minor = version & 0xFFFF;
+    return 0;
+}
+
+int cxen_extra_version(struct cxen *xen, char text[16]) {
+    memset(text, 0, 16);
+    if (xen->f.version(xen->xch, 1 /* XENVER_extraversion */, text) < 0) return -1;
+    text[15] = 0;
+    return 0;
+}
+
+int cxen_host_pages(struct cxen *xen, uint64_t *total, uint64_t *free) {
+    xc_physinfo_t info = {{0}};
+    if (xen->f.physinfo(xen->xch, &info) != 0) return -1;
+    memcpy(total, (const char *)&info + xen->release->total_pages, sizeof *total);
+    memcpy(free, (const char *)&info + xen->release->total_pages + 8, sizeof *free);
     return 0;
 }
 
@@ -284,8 +299,22 @@ long long cxen_log_dirty(struct cxen *xen, uint32_t domain, bool peek, bool fina
     return covered;
 }
 
-int cxen_cpu_policy(struct cxen *xen, uint32_t domain, void **leaves, uint32_t *leaf_count,
-                    void **msrs, uint32_t *msr_count) {
+/* Whose policies: a domain's, or the most that the host has for some. */
+struct policy_owner {
+    bool is_host;
+    uint32_t number; /* of the domain, or XEN_SYSCTL_cpu_policy_* */
+};
+
+static int read_policy_old(struct cxen *xen, struct policy_owner owner, uint32_t *leaf_count,
+                           void *leaves, uint32_t *msr_count, void *msrs) {
+    return owner.is_host ? xen->f.get_system_cpu_policy_old(xen->xch, owner.number, leaf_count, leaves,
+                                                            msr_count, msrs)
+                         : xen->f.get_domain_cpu_policy_old(xen->xch, owner.number, leaf_count, leaves,
+                                                            msr_count, msrs);
+}
+
+static int read_policy(struct cxen *xen, struct policy_owner owner, void **leaves,
+                       uint32_t *leaf_count, void **msrs, uint32_t *msr_count) {
     _Static_assert(sizeof(xen_cpuid_leaf_t) == 24 && sizeof(xen_msr_entry_t) == 16,
                    "as the stream has them");
     bool old = xen->f.get_domain_cpu_policy_old != NULL;
@@ -298,10 +327,11 @@ int cxen_cpu_policy(struct cxen *xen, uint32_t domain, void **leaves, uint32_t *
     result = -1;
     if (*leaves && *msrs) {
         if (old) {
-            result = xen->f.get_domain_cpu_policy_old(xen->xch, domain, leaf_count, *leaves,
-                                                      msr_count, *msrs);
+            result = read_policy_old(xen, owner, leaf_count, *leaves, msr_count, *msrs);
         } else if ((policy = xen->f.cpu_policy_init())) {
-            result = xen->f.cpu_policy_get_domain(xen->xch, domain, policy);
+            result = owner.is_host
+                         ? xen->f.cpu_policy_get_system(xen->xch, owner.number, policy)
+                         : xen->f.cpu_policy_get_domain(xen->xch, owner.number, policy);
             if (result >= 0) {
                 result = xen->f.cpu_policy_serialise(xen->xch, policy, *leaves, leaf_count, *msrs,
                                                      msr_count);
@@ -318,6 +348,19 @@ int cxen_cpu_policy(struct cxen *xen, uint32_t domain, void **leaves, uint32_t *
         return -1;
     }
     return 0;
+}
+
+int cxen_cpu_policy(struct cxen *xen, uint32_t domain, void **leaves, uint32_t *leaf_count,
+                    void **msrs, uint32_t *msr_count) {
+    return read_policy(xen, (struct policy_owner){false, domain}, leaves, leaf_count, msrs,
+                       msr_count);
+}
+
+int cxen_host_policy(struct cxen *xen, bool hvm, void **leaves, uint32_t *leaf_count, void **msrs,
+                     uint32_t *msr_count) {
+    /* XEN_SYSCTL_cpu_policy_hvm_max and _pv_max */
+    return read_policy(xen, (struct policy_owner){true, hvm ? 3 : 2}, leaves, leaf_count, msrs,
+                       msr_count);
 }
 
 int cxen_tsc_info(struct cxen *xen, uint32_t domain, uint32_t *mode, uint64_t *nanoseconds,
@@ -382,10 +425,14 @@ int cxen_restore(struct cxen *xen, int descriptor, const struct cxen_restore_arg
                  unsigned long *console) {
     struct restore_callbacks table = {COMMON, OFFER(static_data_done, on_static_data_done),
                                       OFFER(restore_results, on_restore_results)};
-    return xen->f.domain_restore(
-        xen->xch, descriptor, arguments->domain, arguments->store_channel, store,
-        arguments->store_domain, arguments->console_channel, console, arguments->console_domain,
-        (xc_stream_type_t)arguments->stream_type, &table, arguments->back_descriptor);
+#define ARGUMENTS                                                                                  \
+    xen->xch, descriptor, arguments->domain, arguments->store_channel, store,                      \
+        arguments->store_domain, arguments->console_channel, console, arguments->console_domain,   \
+        (xc_stream_type_t)arguments->stream_type, &table, arguments->back_descriptor
+    /* The flags of memory are 0, as in Xen's own helper. */
+    return xen->f.domain_restore_421 ? xen->f.domain_restore_421(ARGUMENTS)
+                                     : xen->f.domain_restore(ARGUMENTS, 0);
+#undef ARGUMENTS
 }
 
 static bool has_store(struct cxen *xen) {

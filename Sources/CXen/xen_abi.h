@@ -54,6 +54,9 @@ typedef struct xc_cpu_policy xc_cpu_policy_t;
 /* Its fields are read at their offsets (struct cxen_release): 104 octets up to 4.15, then 112. */
 typedef struct { uint64_t words[14]; } xc_domaininfo_t;
 
+/* Likewise: 104 bytes up to 4.16, then 112. */
+typedef struct { uint64_t words[14]; } xc_physinfo_t;
+
 /* From 4.15; in memory when passed by value. */
 struct precopy_stats {
     unsigned iteration;
@@ -101,12 +104,13 @@ struct save_callbacks_414 {
 /* X(library, field, symbol, first, last, result, parameters): the minor numbers of the first and
    the last release 4.x in which the symbol has this form. */
 /* clang-format off */
-#define CXEN_ANY 14, 20
+#define CXEN_ANY 14, 22
 #define CXEN_FUNCTIONS(X) \
     X(CTRL,  interface_open,  xc_interface_open,  CXEN_ANY, xc_interface *, \
       (xentoollog_logger *, xentoollog_logger *, unsigned)) \
     X(CTRL,  interface_close, xc_interface_close, CXEN_ANY, int, (xc_interface *)) \
     X(CTRL,  version,         xc_version,         CXEN_ANY, int, (xc_interface *, int, void *)) \
+    X(CTRL,  physinfo,        xc_physinfo,        CXEN_ANY, int, (xc_interface *, xc_physinfo_t *)) \
     X(CTRL,  getinfolist,     xc_domain_getinfolist, CXEN_ANY, int, \
       (xc_interface *, uint32_t, unsigned, xc_domaininfo_t *)) \
     X(CTRL,  nr_gpfns,        xc_domain_nr_gpfns, CXEN_ANY, int, \
@@ -128,9 +132,9 @@ struct save_callbacks_414 {
     X(CTRL,  shadow_control_old, xc_shadow_control, 14, 15, int, \
       (xc_interface *, uint32_t, unsigned, xc_hypercall_buffer_t *, unsigned long, \
        unsigned long *, uint32_t, xc_shadow_op_stats_t *)) \
-    X(CTRL,  shadow_control,  xc_shadow_control,  16, 20, int, \
+    X(CTRL,  shadow_control,  xc_shadow_control,  16, 22, int, \
       (xc_interface *, uint32_t, unsigned, unsigned *, unsigned)) \
-    X(CTRL,  logdirty_control, xc_logdirty_control, 16, 20, long long, \
+    X(CTRL,  logdirty_control, xc_logdirty_control, 16, 22, long long, \
       (xc_interface *, uint32_t, unsigned, xc_hypercall_buffer_t *, unsigned long, unsigned, \
        xc_shadow_op_stats_t *)) \
     X(CTRL,  get_tsc_info,    xc_domain_get_tsc_info, CXEN_ANY, int, \
@@ -143,23 +147,30 @@ struct save_callbacks_414 {
       (xc_interface *, uint32_t *, uint32_t *)) \
     X(GUEST, get_domain_cpu_policy_old, xc_get_domain_cpu_policy, 14, 15, int, \
       (xc_interface *, uint32_t, uint32_t *, xen_cpuid_leaf_t *, uint32_t *, xen_msr_entry_t *)) \
-    X(GUEST, cpu_policy_init, xc_cpu_policy_init, 16, 20, xc_cpu_policy_t *, (void)) \
-    X(GUEST, cpu_policy_destroy, xc_cpu_policy_destroy, 16, 20, void, (xc_cpu_policy_t *)) \
-    X(GUEST, cpu_policy_get_size, xc_cpu_policy_get_size, 16, 20, int, \
+    X(GUEST, get_system_cpu_policy_old, xc_get_system_cpu_policy, 14, 15, int, \
+      (xc_interface *, uint32_t, uint32_t *, xen_cpuid_leaf_t *, uint32_t *, xen_msr_entry_t *)) \
+    X(GUEST, cpu_policy_get_system, xc_cpu_policy_get_system, 16, 22, int, \
+      (xc_interface *, unsigned, xc_cpu_policy_t *)) \
+    X(GUEST, cpu_policy_init, xc_cpu_policy_init, 16, 22, xc_cpu_policy_t *, (void)) \
+    X(GUEST, cpu_policy_destroy, xc_cpu_policy_destroy, 16, 22, void, (xc_cpu_policy_t *)) \
+    X(GUEST, cpu_policy_get_size, xc_cpu_policy_get_size, 16, 22, int, \
       (xc_interface *, uint32_t *, uint32_t *)) \
-    X(GUEST, cpu_policy_get_domain, xc_cpu_policy_get_domain, 16, 20, int, \
+    X(GUEST, cpu_policy_get_domain, xc_cpu_policy_get_domain, 16, 22, int, \
       (xc_interface *, uint32_t, xc_cpu_policy_t *)) \
-    X(GUEST, cpu_policy_serialise, xc_cpu_policy_serialise, 16, 20, int, \
+    X(GUEST, cpu_policy_serialise, xc_cpu_policy_serialise, 16, 22, int, \
       (xc_interface *, const xc_cpu_policy_t *, xen_cpuid_leaf_t *, uint32_t *, \
        xen_msr_entry_t *, uint32_t *)) \
     X(GUEST, domain_save_414, xc_domain_save,     14, 14, int, \
       (xc_interface *, int, uint32_t, uint32_t, struct save_callbacks_414 *, xc_stream_type_t, \
        int)) \
-    X(GUEST, domain_save,     xc_domain_save,     15, 20, int, \
+    X(GUEST, domain_save,     xc_domain_save,     15, 22, int, \
       (xc_interface *, int, uint32_t, uint32_t, struct save_callbacks *, xc_stream_type_t, int)) \
-    X(GUEST, domain_restore,  xc_domain_restore,  CXEN_ANY, int, \
+    X(GUEST, domain_restore_421, xc_domain_restore, 14, 21, int, \
       (xc_interface *, int, uint32_t, unsigned, unsigned long *, uint32_t, unsigned, \
        unsigned long *, uint32_t, xc_stream_type_t, struct restore_callbacks *, int)) \
+    X(GUEST, domain_restore,  xc_domain_restore,  22, 22, int, \
+      (xc_interface *, int, uint32_t, unsigned, unsigned long *, uint32_t, unsigned, \
+       unsigned long *, uint32_t, xc_stream_type_t, struct restore_callbacks *, int, unsigned)) \
     X(MEMORY, memory_open,    xenforeignmemory_open, CXEN_ANY, xenforeignmemory_handle *, \
       (xentoollog_logger *, unsigned)) \
     X(MEMORY, memory_close,   xenforeignmemory_close, CXEN_ANY, int, (xenforeignmemory_handle *)) \

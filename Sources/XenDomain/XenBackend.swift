@@ -17,9 +17,7 @@ public final class XenBackend: DomainBackend {
   /// The hypervisor; nil where there is none. It is opened once.
   private func host() throws(LiveError) -> XenHost? {
     if let opened { return opened }
-    guard Surroundings.exists("/dev/xen/privcmd") || Surroundings.exists("/proc/xen/privcmd") else {
-      return nil
-    }
+    guard XenHost.isHere else { return nil }
     let host = try XenHost()
     host.guardianWords = guardianWords
     opened = host
@@ -38,6 +36,11 @@ public final class XenBackend: DomainBackend {
 }
 
 extension XenHost {
+  /// Whether this machine runs under a Xen that it may ask.
+  public static var isHere: Bool {
+    Surroundings.exists("/dev/xen/privcmd") || Surroundings.exists("/proc/xen/privcmd")
+  }
+
   /// All domains but that of the machine itself, with their names.
   public func list() throws(LiveError) -> [DomainSummary] {
     var summaries: [DomainSummary] = []

@@ -1,5 +1,6 @@
 // The Xen on this machine: which release, which domains, and its libraries.
 
+internal import Bytes
 internal import CXen
 internal import Glibc
 public import Live
@@ -25,7 +26,8 @@ public struct XenProgress: Sendable {
 
 /// The hypervisor of this machine, through libxenctrl, libxenguest, libxenforeignmemory and
 /// libxenstore, which are opened at run time: the ones of the release that runs. Releases 4.14 to
-/// 4.20 are known; others are refused by name, because the libraries have another interface in each.
+/// 4.22 are known; others are refused by name, because the libraries have another interface in each.
+/// A newer one is tried with the calls of a known one where `callsVariable` says so.
 ///
 /// Not thread-safe: one thread at a time.
 @safe
@@ -39,15 +41,9 @@ public final class XenHost {
   public var guardianWords: [String] = []
   var guardian: XenGuardian?
 
-  /// The minor numbers of the releases of Xen 4.x whose libraries are known, ascending.
-  public static var releases: [Int] {
-    var out: [Int] = []
-    // Safety: rows of a static table, until NULL behind the last.
-    while let release = unsafe cxen_release_at(Int32(out.count)) {
-      out.append(Int(unsafe release.pointee.minor))
-    }
-    return out
-  }
+  /// The environment variable with the release whose calls are tried on a newer one than those that
+  /// are known: "4.22".
+  public static let callsVariable = "XENSAVE_XEN_AS"
 
   /// Receives what the libraries say. The C side holds it as a bare pointer.
   private final class Log {
@@ -67,11 +63,12 @@ public final class XenHost {
   }
 
   /// Opens the libraries and the hypervisor. `message` and `progress` get what the libraries say,
-  /// on the thread that calls them. `release` and `folder` are for tests: the release that is taken
-  /// for the running one, and where the libraries are.
+  /// on the thread that calls them. `release`, `folder` and `calls` are for tests: the release that is
+  /// taken for the running one, where the libraries are, and the value of `callsVariable`.
   public init(
     message: @escaping (XenMessage) -> Void = { _ in },
-    progress: @escaping (XenProgress) -> Void = { _ in }, release: Int? = nil, folder: String? = nil
+    progress: @escaping (XenProgress) -> Void = { _ in }, release: Int? = nil,
+    folder: String? = nil, calls: String? = nil
   ) throws(LiveError) {
     log = Log(message, progress)
     // Safety: the log lives as long as this object, and this object as long as the C side.
@@ -101,10 +98,12 @@ public final class XenHost {
     var problem = [CChar](repeating: 0, count: 512)
     var opened: OpaquePointer?
     var number: Int32 = 0
-    let candidates = try XenHost.candidates(release)
+    let candidates = try XenHost.candidates(
+      release, calls ?? Surroundings.variable(XenHost.callsVariable))
     for candidate in candidates {
       var reason = problem
-      unsafe opened = cxen_open(Int32(candidate), folder, table, &reason, reason.count)
+      unsafe opened = cxen_open(
+        Int32(candidate.minor), Int32(candidate.calls), folder, table, &reason, reason.count)
       if unsafe opened != nil { break }
       // Where libraries are there, their problem says more than that others are not.
       if number == 0 || errno != ENOENT { (number, problem) = (errno, reason) }
@@ -125,9 +124,7 @@ public final class XenHost {
       throw LiveError(.noHypervisor(number: number), "Xen does not tell its release")
     }
     self.minor = Int(minor)
-    guard major == 4, candidates.contains(Int(minor)),
-      candidates.count > 1 || candidates == [Int(minor)]
-    else {
+    guard major == 4, candidates.contains(where: { $0.minor == Int(minor) }) else {
       // All is set, so `deinit` closes it.
       throw XenHost.unknown("Xen \(major).\(minor)")
     }
@@ -144,26 +141,51 @@ public final class XenHost {
     return minors
   }
 
-  /// The releases to be tried: the one that the kernel names, else all that are known, newest first.
-  private static func candidates(_ release: Int?) throws(LiveError) -> [Int] {
-    if let release {
-      guard knownReleases.contains(release) else { throw unknown("Xen 4.\(release)") }
-      return [release]
-    }
-    let folder = "/sys/hypervisor/version/"
-    guard let major = number(folder + "major"), let minor = number(folder + "minor") else {
-      return knownReleases.reversed()
-    }
-    guard major == 4, knownReleases.contains(minor) else { throw unknown("Xen \(major).\(minor)") }
-    return [minor]
+  /// A release that is to be opened, and the one whose calls it gets: the same where it is known.
+  private struct Candidate {
+    let minor: Int
+    let calls: Int
   }
 
-  /// The refusal of a release; `name` as in "Xen 4.13".
+  /// The releases to be tried: the one that the kernel names, else all that are known, newest first.
+  private static func candidates(
+    _ release: Int?, _ calls: String?
+  ) throws(LiveError) -> [Candidate] {
+    if let release { return [try candidate(4, release, calls)] }
+    let folder = "/sys/hypervisor/version/"
+    guard let major = number(folder + "major"), let minor = number(folder + "minor") else {
+      return knownReleases.reversed().map { Candidate(minor: $0, calls: $0) }
+    }
+    return [try candidate(major, minor, calls)]
+  }
+
+  private static func candidate(
+    _ major: Int, _ minor: Int, _ calls: String?
+  ) throws(LiveError) -> Candidate {
+    let name = "Xen \(major).\(minor)"
+    if major == 4, knownReleases.contains(minor) { return Candidate(minor: minor, calls: minor) }
+    guard major == 4, minor > knownReleases.last ?? 0, let calls else { throw unknown(name) }
+    guard let known = knownReleases.first(where: { "4.\($0)" == calls }) else {
+      throw LiveError(
+        .noHypervisor(number: ENOTSUP),
+        "\(callsVariable): expected a release of \(knownText), got '\(calls.utf8.printable)'")
+    }
+    return Candidate(minor: minor, calls: known)
+  }
+
+  private static var knownText: String {
+    "4.\(knownReleases.first ?? 0) to 4.\(knownReleases.last ?? 0)"
+  }
+
+  /// The refusal of a release; `name` as in "Xen 4.13". Of a newer one it says how to try it.
   public static func unknown(_ name: String) -> LiveError {
-    let known = knownReleases
+    let newest = knownReleases.last ?? 0
+    let minor = name.split(separator: ".").last.flatMap { Int($0) } ?? 0
+    let isNewer = name.hasPrefix("Xen 4.") && minor > newest
     return LiveError(
       .noHypervisor(number: ENOTSUP),
-      "\(name) is not known here: expected 4.\(known.first ?? 0) to 4.\(known.last ?? 0)")
+      "\(name) is not known here: expected \(knownText)"
+        + (isNewer ? " (\(callsVariable)=4.\(newest) tries it with the calls of 4.\(newest))" : ""))
   }
 
   /// The number in a file of /sys.

@@ -1,5 +1,5 @@
 /* Xen's libraries with one HVM domain, number 5, of 600 frames, for tests: built once for each
-   release (-DMINOR=14 ... 20) with the prototypes that xenctrl.h, xenguest.h, xenforeignmemory.h and
+   release (-DMINOR=14 ... 22) with the prototypes that xenctrl.h, xenguest.h, xenforeignmemory.h and
    xenstore.h of that release have. Written without looking at this project's own declarations.
 
    The function that fake_fail has named fails with EIO: always, or at one of its calls. */
@@ -100,7 +100,25 @@ void *xc_interface_open(struct logger *logger, struct logger *builder, unsigned 
 int xc_interface_close(void *x) { return x == &interfaces ? (interfaces--, 0) : -1; }
 int xc_version(void *x, int command, void *argument) {
     FAIL;
-    return x == &interfaces && command == 0 && !argument ? 4 << 16 | MINOR : -1;
+    if (x != &interfaces || (command == 1) != (argument != NULL)) return -1;
+    if (command == 1) strcpy(argument, ".7-pre"); /* xen_extraversion_t has 16 characters */
+    return command == 0 ? 4 << 16 | MINOR : command == 1 ? 0 : -1;
+}
+
+struct physinfo { /* xen_sysctl_physinfo */
+    uint32_t threads_per_core, cores_per_socket, nr_cpus, max_cpu_id, nr_nodes, max_node_id, cpu_khz;
+    uint32_t capabilities;
+#if MINOR >= 17
+    uint32_t arch_capabilities, pad;
+#endif
+    uint64_t total_pages, free_pages, scrub_pages, outstanding_pages, max_mfn;
+    uint32_t hw_cap[8];
+};
+int xc_physinfo(void *x, struct physinfo *info) {
+    FAIL;
+    memset(info, 0xEE, sizeof *info);
+    info->total_pages = 1048576, info->free_pages = 4096;
+    return x == &interfaces ? 0 : -1;
 }
 
 struct info { /* xen_domctl_getdomaininfo */
@@ -257,10 +275,12 @@ int xc_hvm_param_get(void *x, uint32_t domain, uint32_t index, uint64_t *value) 
 
 struct leaf { uint32_t leaf, subleaf, a, b, c, d; };
 struct msr { uint32_t index, flags; uint64_t value; };
-static int policy(struct leaf *leaves, uint32_t *leaf_count, struct msr *msrs, uint32_t *msr_count) {
+/* `system`: the number of one of the host's policies, which is its leaf 1; 0 for a domain's. */
+static int policy(unsigned system, struct leaf *leaves, uint32_t *leaf_count, struct msr *msrs,
+                  uint32_t *msr_count) {
     if (*leaf_count < 2 || *msr_count < 1) { errno = ENOBUFS; return -1; }
     leaves[0] = (struct leaf){0, ~0u, 1, 0x756E6547, 0x6C65746E, 0x49656E69};
-    leaves[1] = (struct leaf){1, ~0u, 0, 0, 0, 0};
+    leaves[1] = (struct leaf){1, ~0u, system, 0, 0, 0};
     msrs[0] = (struct msr){0xCE, 0, 0};
     *leaf_count = 2, *msr_count = 1;
     return 0;
@@ -274,10 +294,16 @@ int xc_get_cpu_policy_size(void *x, uint32_t *leaves, uint32_t *msrs) {
 int xc_get_domain_cpu_policy(void *x, uint32_t domain, uint32_t *leaf_count, struct leaf *leaves,
                              uint32_t *msr_count, struct msr *msrs) {
     FAIL;
-    return x && domain == DOMAIN ? policy(leaves, leaf_count, msrs, msr_count) : -1;
+    return x && domain == DOMAIN ? policy(0, leaves, leaf_count, msrs, msr_count) : -1;
+}
+int xc_get_system_cpu_policy(void *x, uint32_t index, uint32_t *leaf_count, struct leaf *leaves,
+                             uint32_t *msr_count, struct msr *msrs) {
+    FAIL;
+    return x ? policy(index, leaves, leaf_count, msrs, msr_count) : -1;
 }
 #else
 static int policies;
+static unsigned filled; /* the number of the host's policy that is in it; 0: a domain's */
 void *xc_cpu_policy_init(void) { return failing(__func__) ? NULL : (policies++, &policies); }
 void xc_cpu_policy_destroy(void *p) { if (p != &policies || policies-- != 1) abort(); }
 int xc_cpu_policy_get_size(void *x, uint32_t *leaves, uint32_t *msrs) {
@@ -287,12 +313,18 @@ int xc_cpu_policy_get_size(void *x, uint32_t *leaves, uint32_t *msrs) {
 }
 int xc_cpu_policy_get_domain(void *x, uint32_t domain, void *p) {
     FAIL;
+    filled = 0;
     return x && domain == DOMAIN && p == &policies ? 0 : -1;
+}
+int xc_cpu_policy_get_system(void *x, unsigned index, void *p) {
+    FAIL;
+    filled = index;
+    return x && p == &policies ? 0 : -1;
 }
 int xc_cpu_policy_serialise(void *x, const void *p, struct leaf *leaves, uint32_t *leaf_count,
                             struct msr *msrs, uint32_t *msr_count) {
     FAIL;
-    return x && p == &policies ? policy(leaves, leaf_count, msrs, msr_count) : -1;
+    return x && p == &policies ? policy(filled, leaves, leaf_count, msrs, msr_count) : -1;
 }
 #endif
 
@@ -386,8 +418,15 @@ struct restore_table {
 int xc_domain_restore(void *x, int fd, uint32_t domain, unsigned store_evtchn, unsigned long *store,
                       uint32_t store_domid, unsigned console_evtchn, unsigned long *console,
                       uint32_t console_domid, int stream_type, struct restore_table *table,
-                      int send_back_fd) {
+                      int send_back_fd
+#if MINOR >= 22
+                      , unsigned memflags
+#endif
+) {
     FAIL;
+#if MINOR >= 22
+    if (memflags) abort();
+#endif
     if (!x || domain != DOMAIN) return -1;
     if (table->restore_results) table->restore_results(0x111, 0x222, table->data);
     *store = (unsigned long)fd + (table->static_data_done ? (unsigned long)table->static_data_done(3, table->data) : 0);

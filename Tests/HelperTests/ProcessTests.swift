@@ -186,10 +186,12 @@ final class HelperProcess {
 
   /// A release that is not known: one line in libxl's log names it and says which are. No
   /// `complete`, and the exit status of a helper that failed.
-  @Test(arguments: [6, 13, 21]) func unknownReleases(minor: Int) throws {
+  @Test(arguments: [6, 13, 23]) func unknownReleases(minor: Int) throws {
     let helper = try HelperProcess(Self.migrate, folder: "release=\(minor)")
     #expect(try helper.serve() == 255 << 8)
-    #expect(Self.errors(helper) == ["Xen 4.\(minor) is not known here: expected 4.14 to 4.20"])
+    let hint = minor > 22 ? " (XENSAVE_XEN_AS=4.22 tries it with the calls of 4.22)" : ""
+    #expect(
+      Self.errors(helper) == ["Xen 4.\(minor) is not known here: expected 4.14 to 4.22" + hint])
     #expect(helper.result == nil)
     #expect(try helper.standardError == "")
   }
@@ -208,7 +210,7 @@ final class HelperProcess {
     #expect(try helper.serve() == 255 << 8)
     #expect(
       Self.errors(helper) == [
-        "a Xen before 4.14 (by libxl's arguments) is not known here: expected 4.14 to 4.20"
+        "a Xen before 4.14 (by libxl's arguments) is not known here: expected 4.14 to 4.22"
       ])
     #expect(helper.result == nil)
     #expect(try helper.standardError == "")

@@ -75,6 +75,7 @@ struct XenHeadersTests {
         int absent;
         #define xc_get_cpu_policy_size absent
         #define xc_get_domain_cpu_policy absent
+        #define xc_get_system_cpu_policy absent
         #endif
         int main(void) { int n = 0; CXEN_FUNCTIONS(X_) printf("%d", n); }
         """

@@ -13,6 +13,7 @@ struct cxen_release {
     const char *store;             /* file of libxenstore */
     int domain_info_size;          /* octets of xc_domaininfo_t */
     int arch_config;               /* where emulation flags stand in it */
+    int total_pages;               /* where the host's pages stand in xc_physinfo_t; the free ones follow */
 };
 
 /* The releases that are known, oldest first: number `index`, NULL behind the last; and by number. */
@@ -38,14 +39,19 @@ struct cxen_log {
 
 struct cxen;
 
-/* Opens the libraries of release 4.`minor` and the hypervisor with them. `folder` is put before the
-   libraries' names (tests), or is NULL. NULL on failure; `problem` says why. */
-struct cxen *cxen_open(int minor, const char *folder, struct cxen_log log, char *problem,
+/* Opens the libraries of release 4.`minor` and the hypervisor with them, and calls them as release
+   4.`calls` has it: the same one where it is known. `folder` is put before the libraries' names
+   (tests), or is NULL. NULL on failure; `problem` says why. */
+struct cxen *cxen_open(int minor, int calls, const char *folder, struct cxen_log log, char *problem,
                        size_t problem_size);
 void cxen_close(struct cxen *);
 
 /* The hypervisor's own word on its release. */
 int cxen_version(struct cxen *, int *major, int *minor);
+/* What stands after "4.17" in the release: ".7", ".5-pre". 16 bytes with the NUL. */
+int cxen_extra_version(struct cxen *, char text[16]);
+/* The host's memory in pages. */
+int cxen_host_pages(struct cxen *, uint64_t *total, uint64_t *free);
 
 /* Xen: struct xen_domctl_getdomaininfo. */
 struct cxen_domain {
@@ -83,6 +89,9 @@ long long cxen_log_dirty(struct cxen *, uint32_t domain, bool peek, bool final, 
    are allocated; the caller frees them. */
 int cxen_cpu_policy(struct cxen *, uint32_t domain, void **leaves, uint32_t *leaf_count,
                     void **msrs, uint32_t *msr_count);
+/* Likewise the most that the host can give: to a PV guest, or an HVM guest. */
+int cxen_host_policy(struct cxen *, bool hvm, void **leaves, uint32_t *leaf_count, void **msrs,
+                     uint32_t *msr_count);
 int cxen_tsc_info(struct cxen *, uint32_t domain, uint32_t *mode, uint64_t *nanoseconds,
                   uint32_t *khz, uint32_t *incarnation);
 /* Without a buffer: the octets that it needs. */
