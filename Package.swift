@@ -158,7 +158,10 @@ let package = Package(
     tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "ConvertTests",
-      ["Convert", "ImageCheck", "ImageEdit", "Stream", "SystemIO", "Bytes", "TestKit"]),
+      [
+        "Convert", "ImageCheck", "ImageEdit", "Stream", "Format", "Zstd", "SystemIO", "Bytes",
+        "TestKit",
+      ]),
     tests(
       "LiveTests",
       [

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 
 enum { path_size = 4096, most_cores = 8192 };
 
@@ -91,4 +94,14 @@ int csystem_core_count(void) {
     }
     fclose(groups);
     return count < 1 ? 1 : (int)count;
+}
+
+bool csystem_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]) {
+#if defined(__x86_64__) || defined(__i386__)
+    __cpuid_count(leaf, subleaf, registers[0], registers[1], registers[2], registers[3]);
+    return true;
+#else
+    (void)leaf, (void)subleaf, (void)registers;
+    return false;
+#endif
 }

@@ -50,7 +50,7 @@ struct Commands: ParsableCommand {
 
   static let all: [any ShellCommand.Type] = [
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
-    ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self,
+    ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self, HostCommand.self,
     PagesCommand.self, GuestCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self,
     Export.self,
     PolicyCommand.self, HelperCommand.self, Run.self, New.self, Test.self, Init.self,

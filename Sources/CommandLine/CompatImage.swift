@@ -15,25 +15,31 @@ struct CompatImage: ShellCommand {
     abstract: "Say whether a release of Xen restores an image, and why.",
     discussion: """
       Looks at the stream's version, its records and their lengths, the saver's release, HVM_CONTEXT, \
-      the device model and the outer header. Exit codes: 0 yes, 1 no or a bad image, 2 usage, 3 a \
-      system call failed.
+      the device model and the outer header, and lists what `convert --for-xen` would change. With \
+      --for-host also at the processor, memory and device model of a host. Exit codes: 0 yes, 1 no or a \
+      bad image, 2 usage, 3 a system call failed.
       """)
 
   @Argument(help: "The image; \"-\" is standard input.", completion: .file()) var image: String
-  @Option(help: ArgumentHelp("The release that is to restore it.", valueName: "M.N"))
-  var xen: String
+  @Option(
+    help: ArgumentHelp("The release that is to restore it, as 4.17 or 4.17.5.", valueName: "M.N"))
+  var xen: String?
+  @OptionGroup var hostOption: HostOption
   @OptionGroup var colour: ColourOption
   @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
-    let release = try xenRelease(xen)
-    let survey: CompatSurvey
-    do { survey = try CompatSurvey(Source(image: image)) } catch let error as SystemError {
+    let host = try hostOption.read(besides: image)
+    let release = try release(xen, of: host, option: "--xen")
+    let found: (survey: CompatSurvey, plan: CompatPlan?)
+    do {
+      found = try CompatSurvey.planned(Source(image: image), for: release, on: host)
+    } catch let error as SystemError {
       throw Failure(error)
     } catch let error as StreamError {
       throw Failure(error)
     }
-    let reasons = Compat.check(survey, for: release)
+    let reasons = Compat.check(found.survey, for: release, on: host)
     let isCompatible = Compat.isCompatible(reasons)
     if json {
       var writer = JSONWriter(style: .pretty)
@@ -51,6 +57,11 @@ struct CompatImage: ShellCommand {
         writer.endObject()
       }
       writer.endArray()
+      if let plan = found.plan {
+        writer.member("convertible", plan.isPossible)
+        writer.key("changes")
+        plan.changes.write(to: &writer)
+      }
       writer.endObject()
       try writeOut(writer.finish() + [10])
     } else {
@@ -59,8 +70,17 @@ struct CompatImage: ShellCommand {
       for reason in reasons {
         out += "\(image): \(ink.severity(reason.severity.rawValue)): \(reason)\n"
       }
+      if let plan = found.plan {
+        for change in plan.changes {
+          out += "\(image): convert --for-xen \(release): \(change.action.rawValue): \(change)\n"
+        }
+      }
       let verdict = ink.verdict(isCompatible ? "yes" : "no", isGood: isCompatible)
-      try writeOut(out + "\(image): Xen \(release): \(verdict)\n")
+      let hint =
+        !isCompatible && found.plan?.isPossible == true
+        ? ", but it restores what `xensave-lua convert IMAGE --for-xen \(release) -o OUT` makes of it"
+        : ""
+      try writeOut(out + "\(image): Xen \(release): \(verdict)\(hint)\n")
     }
     return isCompatible ? ExitCode.good : ExitCode.findings
   }

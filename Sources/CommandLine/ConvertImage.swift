@@ -15,13 +15,21 @@ struct ConvertImage: LongCommand {
   static let name = "convert"
   static let configuration = CommandConfiguration(
     commandName: name, _superCommandName: Commands.name,
-    abstract: "Convert an image between versions, byte orders and outer layers.",
+    abstract: "Convert an image between versions, byte orders, outer layers and releases of Xen.",
     discussion: """
       FORMAT is one of: \
       \(Conversion.formats.map { "\($0.name) (\($0.doc))" }.joined(separator: ", ")). \
       --to may come twice: once for the version and once for the layers. What is not named stays as \
       it is. --layout aligned writes each page once, with its contents at a multiple of 4096 and holes \
       of the file for zeros, as `compact --aligned` does. What the result cannot hold is refused by name; --lossy leaves it out and says so.
+
+      --for-xen makes an image that a release restores, from 4.6 on, older or newer than the one that \
+      saved it: the stream gets the version that it writes, entries of HVM_CONTEXT its lengths, and \
+      records, parameters, MSRs and keys of xl's configuration that it does not know are left out where \
+      they say nothing. Features that it gives to no guest are taken from the CPUID and MSR policies. \
+      What the guest needs is refused by name. Each change is reported; `compat --xen` lists them \
+      beforehand. --for-host also counts the processor, memory and release of a host that \
+      `xensave-lua host` describes.
 
       Exit codes: 0 done, 1 refused or a bad image, 2 usage, 3 a system call failed.
       """)
@@ -30,6 +38,11 @@ struct ConvertImage: LongCommand {
   @OptionGroup var target: OutputOption
   @Option(help: ArgumentHelp("What to convert to.", valueName: "format")) var to: [String] = []
   @OptionGroup var shared: ConvertOptions
+  @Option(
+    help: ArgumentHelp(
+      "The release of Xen that is to restore the result, as 4.17 or 4.17.5.", valueName: "M.N"))
+  var forXen: String?
+  @OptionGroup var hostOption: HostOption
   @Option(help: "How pages lie in the file: plain or aligned.") var layout: LayoutName?
   @Option(help: "Byte order of the streams: little or big.", completion: .list(["little", "big"]))
   var order: String?
@@ -49,6 +62,7 @@ struct ConvertImage: LongCommand {
 
   mutating func execute() throws -> Int32 {
     if let layout { return try lay(out: layout) }
+    if forXen != nil || hostOption.forHost != nil { return try fit() }
     let source = try opened(image)
     if let legacy = try importLegacy(source) { return legacy }
     var conversion = try shared.conversion()
@@ -60,8 +74,41 @@ struct ConvertImage: LongCommand {
     if let order { conversion.order = try byteOrder(order) }
     if let xen { conversion.xenRelease = try xenRelease(xen) }
     guard !to.isEmpty || order != nil else {
-      throw Failure(ExitCode.usage, "convert: expected --to or --order")
+      throw Failure(ExitCode.usage, "convert: expected --to, --order or --for-xen")
     }
+    return try shared.run(source, output, conversion).0
+  }
+
+  /// For a release of Xen.
+  private func fit() throws(Failure) -> Int32 {
+    guard order == nil, width == nil, xen == nil else {
+      throw Failure(
+        ExitCode.usage, "--for-xen: expected neither --order nor --xen nor --width")
+    }
+    let host = try hostOption.read(besides: image)
+    let release = try release(forXen, of: host, option: "--for-xen")
+    var conversion = try shared.conversion()
+    if let problem = conversion.fit(to: release, on: host) {
+      throw Failure(ExitCode.usage, "--for-xen: \(problem)")
+    }
+    let version = conversion.version
+    for name in to {
+      guard conversion.add(format: name), conversion.version == version else {
+        throw Failure(
+          ExitCode.usage, "--for-xen: expected --to with a name of layers, got '\(name)'")
+      }
+    }
+    let source = try opened(image)
+    do {
+      if try LegacyForm.detect(source) != nil {
+        throw Failure(
+          ExitCode.usage,
+          "\(image): a legacy image becomes version 3 first: xensave-lua convert IMAGE --to v3 -o - | "
+            + "xensave-lua convert - --for-xen \(release) -o OUT")
+      }
+    } catch let error as Failure {
+      throw error
+    } catch { throw Failure(any: error) }
     return try shared.run(source, output, conversion).0
   }
 

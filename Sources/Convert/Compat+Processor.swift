@@ -38,65 +38,67 @@ extension Compat {
     }
   }
 
-  /// What the host's processor must be or have, which the image alone cannot tell.
+  /// What the host's processor must be or have. Without its description the image alone cannot tell.
   static func host(_ look: inout CompatLook) {
     guard look.traits.version >= 3, look.image.cpuidPolicy != nil else { return }
     let policy = look.policy()
-    if let vendor = policy.vendor, CPUPolicyRules.checksVendor.holds(for: look.release) {
-      look.note(
-        "X86_CPUID_POLICY", "the host's processor has to be a \(vendor): others are refused")
-    }
-    let subleaf = policy.leaf(7, 0)?.a ?? 0
-    if subleaf > 0 {
-      if CPUPolicyRules.limitsSubleaf(look.release) {
+    let there = look.hostPolicy
+    if let vendor = policy.vendor {
+      let checks = CPUPolicyRules.checksVendor.holds(for: look.release)
+      if let own = there?.vendor, own != vendor {
+        let text = "the image is of a \(vendor), and the host's processor is a \(own)"
+        if checks {
+          look.refuse("X86_CPUID_POLICY", text + ": it is refused")
+        } else {
+          look.warn("X86_CPUID_POLICY", text)
+        }
+      } else if there == nil, checks {
         look.note(
-          "X86_CPUID_POLICY",
-          "leaf 7 goes to \(subleaf): a host on which it ends before is refused, until Xen "
-            + CPUPolicyRules.freesSubleaf.text)
-      } else if case .from(let first) = CPUPolicyRules.freesSubleaf.answer(for: look.release) {
-        look.note(
-          "X86_CPUID_POLICY",
-          "leaf 7 goes to \(subleaf): before Xen \(first), a host on which it ends before is refused"
-        )
+          "X86_CPUID_POLICY", "the host's processor has to be a \(vendor): others are refused")
       }
     }
-    let leaves = [policy.leaf(0)?.a, policy.leaf(0x8000_0000)?.a].compactMap { $0?.hex() }
-    guard !leaves.isEmpty else { return }
-    if CPUPolicyRules.limitsLeaves(look.release) {
-      look.note(
-        "X86_CPUID_POLICY",
-        "leaves go to \(leaves.joined(separator: " and ")): a host on which they end before is "
-          + "refused, until Xen " + CPUPolicyRules.freesLeaves.text)
-    } else if case .from(let first) = CPUPolicyRules.freesLeaves.answer(for: look.release) {
-      look.note(
-        "X86_CPUID_POLICY",
-        "leaves go to \(leaves.joined(separator: " and ")): before Xen \(first), a host on which they "
-          + "end before is refused")
+    if let subleaf = policy.leaf(7, 0)?.a, subleaf > 0 {
+      look.limit(
+        CPUPolicyRules.freesSubleaf,
+        isChecked: CPUPolicyRules.checksSubleaf.holds(for: look.release),
+        "leaf 7 goes to \(subleaf)", "it ends",
+        isBeyond: there.map { subleaf > $0.leaf(7, 0)?.a ?? 0 })
     }
+    let tops: [UInt32] = [0, 0x8000_0000].filter { policy.leaf($0) != nil }
+    let leaves = tops.compactMap { policy.leaf($0)?.a.hex() }
+    guard !leaves.isEmpty else { return }
+    look.limit(
+      CPUPolicyRules.freesLeaves, isChecked: true,
+      "leaves go to \(leaves.joined(separator: " and "))", "they end",
+      isBeyond: there.map { host in
+        tops.contains { policy.leaf($0)?.a ?? 0 > host.leaf($0)?.a ?? 0 }
+      })
   }
 
   /// Features that the release does not know: it takes them from the guest without a word, and
   /// refuses the state of vCPUs that have turned them on.
   static func features(_ look: inout CompatLook) {
     guard look.traits.version >= 3, look.image.cpuidPolicy != nil else { return }
-    let unknown = CPUPolicyRules.unknownFeatures(to: look.release)
+    let unknown = CPUPolicyRules.denied(
+      by: look.release, on: look.host, isHVM: look.survey.guest == .x86HVM)
+    let owner = "Xen \(look.release)" + (look.host == nil ? "" : " on that host")
     let policy = look.policy()
-    let lost = CPUIDFeatures.withDependents(unknown.map(\.feature))
+    let lost = CPUIDFeatures.withDependents(unknown)
       .filter { policy.has($0.name) == true && !CPUIDFeatures.givenByXen.contains($0) }
     if !lost.isEmpty {
       look.warn(
         "X86_CPUID_POLICY",
-        "the guest loses \(lost.map(\.name).joined(separator: ", ")): Xen \(look.release) gives no "
+        "the guest loses \(lost.map(\.name).joined(separator: ", ")): \(owner) gives no "
           + "guest such features, and says nothing of it")
     }
-    let left = look.policy(denying: unknown.map(\.feature))
+    let left = look.policy(denying: unknown)
     // What the image's own policy denies is verify's to say.
     let wrong = Set(X86StateInUse.denied(look.image.inUse, by: policy))
     let refused = X86StateInUse.denied(look.image.inUse, by: left).filter { !wrong.contains($0) }
     for use in refused.prefix(CompatLook.findingLimit) {
       look.refuse(
         "vCPU \(use.vcpu)",
-        "\(use.what) is turned on, and Xen \(look.release) gives no guest "
+        "\(use.what) is turned on, and \(owner) gives no guest "
           + use.features.joined(separator: " or "))
     }
     if refused.count > CompatLook.findingLimit {
@@ -116,6 +118,20 @@ extension Compat {
       look.note(
         "X86_PV_INFO",
         "a 32-bit PV guest: Xen \(look.release) needs CONFIG_PV32, which is on by default")
+    }
+  }
+
+  /// Whether the guest fits into the host.
+  static func memory(_ look: inout CompatLook) {
+    let byteCount = look.survey.memoryByteCount
+    guard byteCount > 0, let host = look.host else { return }
+    if let total = host.byteCount, byteCount > total {
+      look.refuse(
+        "memory", "the guest has \(byteCount >> 20) MiB, and the host \(total >> 20) MiB in all")
+    } else if let free = host.freeByteCount, byteCount > free {
+      look.warn(
+        "memory",
+        "the guest has \(byteCount >> 20) MiB, and the host has \(free >> 20) MiB free now")
     }
   }
 
@@ -150,7 +166,7 @@ extension Compat {
     let root = look.survey.config.flatMap { try? JSONDocument($0.text).root }
     let isHVM = (root?["c_info"]?["type"]?.stringValue ?? "hvm") == "hvm"
     let stated = root?["b_info"]?["device_model_version"]?.stringValue
-    let isWithout = look.release >= XenRelease(4, 21)
+    let isWithout = ReleaseFacts.dropsTraditional(look.release)
     if stated == "qemu_xen_traditional", isHVM {
       if isWithout {
         look.refuse(
@@ -171,7 +187,8 @@ extension Compat {
       case 2:
         look.note(
           "EMULATOR_CONTEXT",
-          "QEMU's own format: the QEMU of the target has to be as new as the saver's")
+          "QEMU's own format: the QEMU of the target has to be as new as the saver's"
+            + (look.host?.deviceModel.map { "; the host has \($0)" } ?? ""))
       default: look.warn("EMULATOR_CONTEXT", "it does not say which device model wrote it")
       }
     }
@@ -185,6 +202,36 @@ extension CompatLook {
       return CPUPolicy(cpuid: Record(.x86CPUIDPolicy, body: [], context: BodyContext()), msrs: msrs)
     }
     return CPUPolicy(cpuid: cpuid, msrs: msrs ?? image.msrPolicy, denying: denying)
+  }
+
+  /// What the host gives to such a guest.
+  var hostPolicy: CPUPolicy? {
+    host?.policy(isHVM: survey.guest == .x86HVM).map {
+      CPUPolicy(leaves: $0.leaves, msrs: $0.msrs)
+    }
+  }
+
+  /// Says what a release makes of a policy whose leaves go further than those of the host, until it is
+  /// freed of that check. `isBeyond`: whether they do; nil where nobody knows the host.
+  mutating func limit(
+    _ freed: ReleaseSince, isChecked: Bool, _ text: String, _ ends: String, isBeyond: Bool?
+  ) {
+    let subject = "X86_CPUID_POLICY"
+    if isBeyond == false { return }
+    if isChecked, !freed.holds(for: release) {
+      if isBeyond == true {
+        refuse(
+          subject, "\(text), and on the host \(ends) before: it is refused, until Xen \(freed.text)"
+        )
+      } else {
+        note(
+          subject, "\(text): a host on which \(ends) before is refused, until Xen " + freed.text)
+      }
+    } else if case .from(let first) = freed.answer(for: release) {
+      note(
+        subject,
+        "\(text): before Xen \(first), a host on which \(ends) before is refused")
+    }
   }
 
   /// Refuses what a release has no room for, or warns where only the first ones of a branch do.

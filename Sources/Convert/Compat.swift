@@ -19,9 +19,11 @@ public struct CompatReason: Sendable, Equatable, CustomStringConvertible {
 /// The compatibility of images with releases. Each check is one row.
 public enum Compat {
   /// What speaks for and against restoring the image on `release`. The image is compatible where no
-  /// reason is an error.
-  public static func check(_ image: CompatSurvey, for release: XenRelease) -> [CompatReason] {
-    var look = CompatLook(image: image, release: release)
+  /// reason is an error. With a `host`, its processor and memory count, too.
+  public static func check(
+    _ image: CompatSurvey, for release: XenRelease, on host: HostDescription? = nil
+  ) -> [CompatReason] {
+    var look = CompatLook(image: image, release: release, host: host)
     guard release.isKnown else {
       look.refuse(
         "release",
@@ -50,6 +52,7 @@ public enum Compat {
 
   private static let checks: [@Sendable (inout CompatLook) -> Void] = [
     version, order, container, records, lengths, release, policies, bounds, host, features, width,
+    memory,
     context, msrs, params, viridian, deviceModel, configuration,
     checkpoints, errors, ending,
   ]
@@ -129,11 +132,6 @@ public enum Compat {
     }
   }
 
-  /// The first release with a record, where that is not the one with its stream version.
-  private static let since: [RecordType: XenRelease] = [
-    .checkpointDirtyPFNList: XenRelease(4, 7), .checkpointState: XenRelease(4, 7),
-  ]
-
   private static func records(_ look: inout CompatLook) {
     for type in look.survey.records.keys.sorted(by: { $0.name < $1.name }) {
       guard type.layer == .libxc || type.layer == .libxl else { continue }
@@ -149,7 +147,7 @@ public enum Compat {
         look.refuse(type.name, "every release refuses it")
       } else if type.layer == .libxc, look.traits.version > 0, layout.since > look.traits.version {
         look.refuse(type.name, "not known before Xen 4.14")
-      } else if let first = since[type], look.release < first {
+      } else if let first = ReleaseFacts.records[type], look.release < first {
         look.refuse(type.name, "not known before Xen \(first)")
       }
     }
@@ -223,27 +221,26 @@ public enum Compat {
     }
   }
 
-  /// Xen: xen/arch/x86/hvm/hvm.c, msrs_to_send and hvm_load_cpu_msrs, by release.
-  private static let msrsSince: [(index: UInt32, since: XenRelease)] = [
-    (0xC001_011F, XenRelease(4, 17)), (0x6E1, XenRelease(4, 18)),
-  ]
-
   private static func msrs(_ look: inout CompatLook) {
-    for (index, since) in msrsSince where look.release < since && look.image.msrs.contains(index) {
-      look.refuse(
-        "HVM_CONTEXT.CPU_MSR",
-        "MSR \(index.hex()), which Xen loads from \(since) on; older ones refuse it")
+    for (index, since) in ReleaseFacts.msrs where look.image.msrs.contains(index) {
+      let subject = "HVM_CONTEXT.CPU_MSR"
+      switch since.answer(for: look.release) {
+      case .yes: break
+      case .no:
+        look.refuse(
+          subject, "MSR \(index.hex()), which Xen loads from \(since.text) on; older ones refuse it"
+        )
+      case .from(let first):
+        look.warn(
+          subject,
+          "MSR \(index.hex()), which Xen loads from \(first) on; releases before it refuse it")
+      }
     }
   }
 
-  /// HVM_NR_PARAMS by release. Xen: xen/include/public/hvm/params.h.
-  private static let paramCounts: [(since: XenRelease, count: UInt64)] = [
-    (XenRelease(4, 6), 37), (XenRelease(4, 9), 38), (XenRelease(4, 10), 39),
-  ]
-
   private static func params(_ look: inout CompatLook) {
     guard let greatest = look.image.greatestParam,
-      let count = paramCounts.last(where: { $0.since <= look.release })?.count, greatest >= count
+      let count = ReleaseFacts.paramCount(look.release), greatest >= count
     else { return }
     look.refuse(
       "HVM_PARAMS", "index \(greatest), but Xen \(look.release) has only \(count) parameters")
@@ -295,12 +292,14 @@ struct CompatLook {
 
   let image: CompatSurvey
   let release: XenRelease
+  let host: HostDescription?
   let traits: ReleaseTraits
   private(set) var reasons: [CompatReason] = []
 
-  init(image: CompatSurvey, release: XenRelease) {
+  init(image: CompatSurvey, release: XenRelease, host: HostDescription?) {
     self.image = image
     self.release = release
+    self.host = host
     traits = ReleaseTraits.of(release)
   }
 

@@ -42,8 +42,30 @@ public struct CompatSurvey: Sendable {
 
   /// Walks over the whole image, with the rules of verify.
   public init(_ source: Source) throws(StreamError) {
+    var none: CompatPlan?
+    try self.init(source, &none)
+  }
+
+  /// As above, and finds in the same pass what a conversion for `release` would do. The plan is nil for
+  /// a release that nothing is converted for, and for a legacy image.
+  public static func planned(
+    _ source: Source, for release: XenRelease, on host: HostDescription? = nil,
+    isLossy: Bool = false
+  ) throws(StreamError) -> (survey: CompatSurvey, plan: CompatPlan?) {
+    var plan =
+      ReleaseFit.refusal(of: release) == nil
+      ? CompatPlan(ReleaseFit(release, host: host, isLossy: isLossy)) : nil
+    let survey = try CompatSurvey(source, &plan)
+    return (survey, survey.legacy == nil ? plan : nil)
+  }
+
+  private init(_ source: Source, _ plan: inout CompatPlan?) throws(StreamError) {
     var facts = CompatSurvey()
-    let report = try Verifier(source) { facts.addBody($0) }.run()
+    var planning = plan
+    let report = try Verifier(source) {
+      facts.addBody($0)
+      planning?.add($0)
+    }.run()
     if let finding = report.findings.first(where: { $0.ruleID == "stream.unsupported" }),
       finding.problem.contains("legacy libxc stream")
     {
@@ -60,7 +82,21 @@ public struct CompatSurvey: Sendable {
     errors = report.findings.filter { $0.severity == .error }.map { finding in
       (finding, Rule.named(finding.ruleID)?.since ?? 0)
     }
+    planning?.finish(like: self)
+    plan = planning
   }
+
+  /// What is the same of an image after a conversion: how it ended, and what verify has to say of it but
+  /// for versions and byte orders.
+  fileprivate mutating func finish(like source: CompatSurvey) {
+    survey.finish(source.survey.ending, at: source.survey.byteCount)
+    errors = source.errors.filter { !CompatSurvey.formatRules.contains($0.finding.ruleID) }
+  }
+
+  /// Rules that say no more than that no release reads a version or byte order.
+  private static let formatRules: Set<String> = [
+    "image-header.version", "image-header.endianness", "libxl-header.endianness",
+  ]
 
   /// What verify says of a stream that cannot be read on.
   private static let unreadable: [String: StreamError.Kind] = [
@@ -111,4 +147,42 @@ public struct CompatSurvey: Sendable {
     default: break
     }
   }
+}
+
+/// What `convert --for-xen` would do to an image, and what a release says of the result.
+public struct CompatPlan: Sendable {
+  private var fit: ReleaseFit
+  private var after = CompatSurvey()
+
+  init(_ fit: ReleaseFit) { self.fit = fit }
+
+  /// What would be done, in the order of the stream; what must not be done is `refused`.
+  public var changes: [ReleaseChange] { fit.changes }
+
+  /// What speaks for and against a restore of the result.
+  public var reasons: [CompatReason] {
+    Compat.check(after, for: fit.release, on: fit.host)
+      // The result is little-endian.
+      .filter { $0.subject != "byte order" }
+  }
+
+  /// Whether there would be a result, and the release would restore it.
+  public var isPossible: Bool { fit.firstRefusal == nil && Compat.isCompatible(reasons) }
+
+  fileprivate mutating func add(_ part: Part) {
+    switch part {
+    case .header(let header):
+      var header = fit.fit(header)
+      if header.kind == .image, let version = header.number("version") {
+        let own = fit.traits.version
+        header.bytes.store(12, UInt32(own), .big)
+        if UInt64(own) != version { fit.note(.set, "version", "\(version) -> \(own)") }
+      }
+      after.add(.header(header))
+    case .record(let record): if let record = fit.fit(record) { after.add(.record(record)) }
+    case .trailing: after.add(part)
+    }
+  }
+
+  fileprivate mutating func finish(like source: CompatSurvey) { after.finish(like: source) }
 }

@@ -36,8 +36,27 @@ public struct Conversion: Sendable {
   public var config: [UInt8]?
   /// The saver's release, for a source that does not say it (draft B); else 0.0.
   public var xenRelease: XenRelease?
+  /// The release that is to restore the result: the stream gets the version that it writes, and what it
+  /// cannot hold is leveled, cut or dropped, or refused by name.
+  public private(set) var release: XenRelease?
+  /// The host that is to restore it: its processor counts, too.
+  public private(set) var host: HostDescription?
 
   public init() {}
+
+  /// Asks for what a release restores, on a host where one is described. Without a release it is the
+  /// host's. What is wrong with that, or nil.
+  public mutating func fit(to release: XenRelease?, on host: HostDescription? = nil) -> String? {
+    guard let release = release ?? host?.release else {
+      return "the description of the host names no Xen: expected a release besides it"
+    }
+    if let refusal = ReleaseFit.refusal(of: release) { return refusal }
+    self.release = release
+    self.host = host
+    version = ReleaseTraits.of(release).version
+    order = .little
+    return nil
+  }
 
   /// A format that the command line and Lua can name.
   public struct Format: Sendable {
@@ -93,6 +112,8 @@ public struct ConversionReport: Sendable {
   public internal(set) var octetsWritten: UInt64 = 0
   public internal(set) var notes: [Note] = []
   public internal(set) var lossCount = 0
+  /// What was done to the image for a release, at most `ReleaseFit.limit`.
+  public internal(set) var changes: [ReleaseChange] = []
 
   /// The configuration of the source's outer header, without its NUL, where that header was left
   /// out or replaced.
@@ -111,7 +132,7 @@ public struct ConversionReport: Sendable {
 
   /// The notes and the counts, one a line.
   public var text: String {
-    var lines = notes.map(\.description)
+    var lines = changes.map(\.description) + notes.map(\.description)
     if recordsRead == 0 {
       // An import: its records have no counterparts.
       return (lines + ["\(octetsWritten) octets written"]).joined(separator: "\n")

@@ -130,7 +130,7 @@ extension Converter {
   private mutating func put(_ record: Record) throws(RewriteError) {
     let target = libxc.target
     let isSameVersion = target.version == libxc.source.version
-    if isSameVersion, record.context.order == libxc.order {
+    if isSameVersion, record.context.order == libxc.order, !isRefitted {
       return try emitter.keep(record, from: &reader)
     }
     guard let type = try self.type(of: record) else { return }

@@ -17,6 +17,10 @@ public struct Converter {
   var reader: StreamReader
   var emitter: Emitter
   let conversion: Conversion
+  /// Fits parts to the release that the result is for.
+  private var fit: ReleaseFit?
+  /// Whether the record that is being converted is another one than the source's.
+  private(set) var isRefitted = false
   var report = ConversionReport()
   private let sink: Sink
 
@@ -43,6 +47,9 @@ public struct Converter {
     emitter = Emitter(sink, keepingFrom: source)
     self.sink = sink
     self.conversion = conversion
+    fit = conversion.release.map {
+      ReleaseFit($0, host: conversion.host, isLossy: conversion.isLossy)
+    }
   }
 
   /// Runs to the end of the source. Where this throws, what was written is no image.
@@ -56,13 +63,14 @@ public struct Converter {
   private mutating func convert() throws(RewriteError) -> ConversionReport {
     while let part = try next() {
       switch part {
-      case .header(let header): try convert(header)
+      case .header(let header): try convert(try fitted(header))
       case .record(let record):
         report.recordsRead += 1
+        guard let fitted = try fitted(record) else { continue }
         if record.type.layer == .libxc || record.type.layer == .draftB {
-          try convertLibxc(record)
+          try convertLibxc(fitted)
         } else {
-          try convertOuter(record)
+          try convertOuter(fitted)
         }
       case .trailing(let trailing):
         if trailing.kind == .opaque {
@@ -96,6 +104,35 @@ public struct Converter {
     do { return try reader.next() } catch { throw RewriteError(error) }
   }
 
+  // MARK: - The release
+
+  /// The header as the release takes it.
+  private mutating func fitted(_ header: Header) throws(RewriteError) -> Header {
+    guard fit != nil else { return header }
+    let out = fit?.fit(header) ?? header
+    try checkFit()
+    if header.kind == .image, let before = reader.version, let version = conversion.version,
+      before != version
+    {
+      fit?.note(.set, "version", "\(before) -> \(version)")
+    }
+    return out
+  }
+
+  /// The record as the release takes it; nil where it is left out.
+  private mutating func fitted(_ record: Record) throws(RewriteError) -> Record? {
+    guard fit != nil else { return record }
+    let out = fit?.fit(record)
+    try checkFit()
+    isRefitted = out.map { $0.body != record.body } ?? false
+    return out
+  }
+
+  private func checkFit() throws(RewriteError) {
+    guard let refused = fit?.firstRefusal else { return }
+    throw refusal(refused.place, refused.text)
+  }
+
   private mutating func end() throws(RewriteError) -> ConversionReport {
     guard hasLibxc else { throw refusal("the image", "there is no libxc stream in it") }
     try emitter.finish()
@@ -106,6 +143,10 @@ public struct Converter {
         StreamError(
           .truncated, path: reader.source.path, offset: reader.source.position,
           "the file changed its length while it was read"))
+    }
+    if let fit {
+      report.changes = fit.changes
+      report.lossCount += fit.lossCount
     }
     report.recordsWritten = emitter.recordsWritten
     report.octetsRead = reader.source.position

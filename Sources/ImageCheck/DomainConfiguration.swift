@@ -3,7 +3,7 @@
 internal import Bytes
 internal import Format
 internal import ImageEdit
-internal import JSON
+public import JSON
 internal import Stream
 
 /// The parts of libxl's domain configuration that a stream is held against.
@@ -72,6 +72,9 @@ public enum ConfigurationCheck {
     /// "config.b_info.altp2m".
     public let path: String
     public let text: String
+    /// Where the value is that the release does not read, or stops at; nil where there is none to take
+    /// out.
+    public let removable: JSONPath?
   }
 
   /// What Xen 4.`minor` does with a configuration that newer or older releases take as it is.
@@ -92,14 +95,40 @@ public enum ConfigurationCheck {
       return Problem(
         severity: severity, path: "config.\(problem.path)",
         text: problem.text
-          + (problem.kind == .lost ? ": what follows it in the configuration is lost" : ""))
+          + (problem.kind == .lost ? ": what follows it in the configuration is lost" : ""),
+        removable: [.refused, .lost, .unknown].contains(problem.kind)
+          ? path(problem.path[...], in: document.root, JSONPath([])) : nil)
     }
     if any.buildType != nil, own.buildType == nil, !out.contains(where: { $0.severity == .error }) {
       out.append(
         Problem(
           severity: .error, path: "config.b_info",
-          text: "expected a type that Xen 4.\(minor) knows, got type.\(any.buildType ?? "")"))
+          text: "expected a type that Xen 4.\(minor) knows, got type.\(any.buildType ?? "")",
+          removable: nil))
     }
     return out
+  }
+
+  /// The value that a problem's path names. Names of members may have dots in them.
+  private static func path(
+    _ text: Substring, in value: JSONValue, _ outer: JSONPath
+  ) -> JSONPath? {
+    if text.isEmpty { return outer }
+    if let elements = value.arrayValue, text.first == "[", let end = text.firstIndex(of: "]"),
+      let index = Int(text[text.index(after: text.startIndex)..<end]),
+      elements.indices.contains(index)
+    {
+      let rest = text[text.index(after: end)...]
+      return path(rest, in: elements[index], outer.appending(.index(index)))
+    }
+    let name = text.first == "." ? text.dropFirst() : text
+    for member in value.objectValue?.members ?? [] where name.hasPrefix(member.name) {
+      let rest = name.dropFirst(member.name.count)
+      guard rest.isEmpty || rest.first == "." || rest.first == "[" else { continue }
+      if let found = path(rest, in: member.value, outer.appending(.name(member.name))) {
+        return found
+      }
+    }
+    return nil
   }
 }

@@ -5,6 +5,7 @@ package import Convert
 package import ImageEdit
 package import Legacy
 package import Reports
+internal import ImageCheck
 internal import Stream
 package import SystemIO
 
@@ -30,14 +31,42 @@ package struct ConvertJob {
 
   /// Runs the conversion. Nothing half-written is seen under the destination's name.
   package func run(_ source: Source) throws(RewriteError) -> ConversionReport {
-    let job = OutputJob(
+    var job = OutputJob(
       destination: Destination(destination), isUnchecked: isUnchecked, check: check)
+    if check == nil, !isUnchecked, let release = conversion.release {
+      let checker = ReleaseCheck(release, on: conversion.host)
+      job.check = { written throws(RewriteError) in try checker.run(written) }
+      job.isCheckOptional = true
+    }
     return try job.run(source, expecting: { _ in ConvertJob.expected }) {
       sink throws(RewriteError) in
       guard let sink else { throw RewriteError(.destination, "a conversion needs a destination") }
       var converter = Converter(source, to: sink, conversion)
       return try converter.run()
     }
+  }
+}
+
+/// Holds a result against a release before it gets its name.
+package final class ReleaseCheck {
+  private let release: XenRelease
+  private let host: HostDescription?
+  /// What there is to say of a restore of the result.
+  package private(set) var reasons: [CompatReason] = []
+
+  package init(_ release: XenRelease, on host: HostDescription? = nil) {
+    self.release = release
+    self.host = host
+  }
+
+  /// Refuses an image that the release would not restore.
+  package func run(_ written: Source) throws(RewriteError) {
+    do throws(StreamError) {
+      reasons = Compat.check(try CompatSurvey(written), for: release, on: host)
+    } catch { throw RewriteError(error) }
+    guard let first = reasons.first(where: { $0.severity == .error }) else { return }
+    throw RewriteError(
+      .refused, "Xen \(release) would not restore the result: \(first.subject): \(first.text)")
   }
 }
 

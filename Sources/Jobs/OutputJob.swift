@@ -26,6 +26,8 @@ package struct OutputJob {
   package var isUnchecked = false
   /// What else is asked of a result before it gets its name; throws where it may not.
   package var check: ((Source) throws(RewriteError) -> Void)?
+  /// Whether the check may be left out where what was written cannot be read again.
+  package var isCheckOptional = false
 
   package init(
     destination: Destination, isUnchecked: Bool = false,
@@ -102,7 +104,7 @@ package struct OutputJob {
   ) throws(RewriteError) -> Report {
     do {
       let output = try OutputFile(path, .memory, rule)
-      guard check == nil || output.readingPath != nil else {
+      guard check == nil || isCheckOptional || output.readingPath != nil else {
         throw RewriteError(.destination, "\(path): what is written there cannot be checked")
       }
       let report = try body(output.sink)

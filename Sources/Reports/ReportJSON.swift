@@ -1,6 +1,6 @@
 // What rewrites, conversions and verifications did, for programs.
 
-internal import Convert
+package import Convert
 internal import Format
 internal import ImageCheck
 internal import ImageEdit
@@ -79,6 +79,8 @@ extension ConversionReport {
     writer.member("octets_in", octetsRead)
     writer.member("octets_out", octetsWritten)
     writer.member("losses", lossCount)
+    writer.key("changes")
+    changes.write(to: &writer)
     writer.key("notes")
     writer.beginArray()
     for note in notes {
@@ -91,6 +93,22 @@ extension ConversionReport {
     writer.endArray()
     writer.endObject()
     return writer.finish() + [10]
+  }
+}
+
+extension [ReleaseChange] {
+  /// As a list of objects.
+  package func write(to writer: inout JSONWriter) {
+    writer.beginArray()
+    for change in self {
+      writer.beginObject()
+      writer.member("action", change.action.rawValue)
+      writer.member("place", change.place)
+      writer.member("text", change.text)
+      writer.member("loss", change.isLoss)
+      writer.endObject()
+    }
+    writer.endArray()
   }
 }
 

@@ -1,10 +1,12 @@
 // Running conversions on octets and files.
 
+import Bytes
 import Convert
 import Glibc
 import ImageCheck
 import SystemIO
 import TestKit
+import Zstd
 
 enum Fixture {
   static let folder = #filePath.replacing("ConvertTests/Support.swift", with: "Fixtures/")
@@ -68,5 +70,24 @@ func refusal(_ octets: [UInt8], _ conversion: Conversion) -> String {
     return "converted"
   } catch {
     return "\(error)"
+  }
+}
+
+/// The fixtures of several releases, packed by zstd.
+enum ReleaseFixture {
+  static let names = [
+    "pv-4m-1v-tiny-4.14", "pv-4m-1v-tiny-4.20", "pvh-4m-1v-tiny-4.14", "pvh-4m-1v-tiny-4.20",
+  ]
+
+  static func read(_ name: String) throws -> [UInt8] {
+    let path = Fixture.folder + "releases/\(name).xlsave.zst"
+    let reader = try ZstdReader(Source(opening: path))
+    let piece = Arena(capacity: 1 << 20)
+    var out: [UInt8] = []
+    while !reader.isAtEnd {
+      let count = try reader.read(into: piece, 0..<piece.capacity)
+      piece.withBytes(0..<count) { bytes in bytes.withUnsafeBytes { out += Array($0) } }
+    }
+    return out
   }
 }

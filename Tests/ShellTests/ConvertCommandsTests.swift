@@ -171,4 +171,73 @@ import Testing
 
   /// rip of the PV fixture's vCPU.
   private static let rip = "0x10455"
+
+  // MARK: - For a release
+
+  /// What compat lists is what convert does; the result is what that release restores.
+  @Test func forRelease() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let before = Program.run(["compat", image, "--xen", "4.13"])
+    #expect(before.exitCode == 1 && before.text.contains("convert IMAGE --for-xen 4.13"))
+    let done = Program.run(["convert", image, "--for-xen", "4.13", "-o", folder + "/old"])
+    #expect(done.exitCode == 0 && done.errors.isEmpty, "\(done.errors)")
+    let changes = done.text.split(separator: "\n").dropLast()
+    #expect(changes.count == 4, "\(changes)")
+    for change in changes { #expect(before.text.contains(change), "\(change)") }
+    #expect(Program.run(["compat", folder + "/old", "--xen", "4.13"]).exitCode == 0)
+    #expect(Program.run(["verify", "-q", folder + "/old"]).exitCode == 0)
+    let json = Program.run([
+      "convert", image, "--for-xen", "4.13", "-o", folder + "/again", "--json",
+    ])
+    #expect(json.text.contains("\"action\": \"dropped\""))
+    let plan = Program.run(["compat", image, "--xen", "4.13", "--json"])
+    #expect(plan.text.contains("\"convertible\": true"))
+    // What is right already stays as it is, and goes through pipes.
+    let same = Program.shell(
+      "xensave-lua convert - --for-xen 4.17 -o - -q <'\(image)' | cmp - '\(image)'")
+    #expect(same.exitCode == 0 && same.errors.isEmpty, "\(same.errors)")
+  }
+
+  @Test func forReleaseUsage() {
+    let out = ["-o", "/nonexistent/out"]
+    for words in [
+      ["--for-xen", "4.5"], ["--for-xen", "4.99"], ["--for-xen", "new"],
+      ["--for-xen", "4.17", "--order", "big"], ["--for-xen", "4.17", "--to", "v2"],
+      ["--for-host", "/dev/null"],
+    ] {
+      let outcome = Program.run(["convert", image] + words + out)
+      #expect(outcome.exitCode == 2, "\(words) \(outcome.errors)")
+      #expect(outcome.errors.split(separator: "\n").count == 1)
+    }
+    #expect(Program.run(["compat", image]).exitCode == 2)
+    let both = Program.run(["compat", "-", "--for-host", "-"])
+    #expect(both.exitCode == 2 && both.errors.contains("the image is standard input"))
+  }
+
+  /// What host prints is what --for-host reads, from a file and from a pipe.
+  @Test func hosts() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let host = Program.shell("xensave-lua host >'\(folder)/host.json'")
+    #expect(host.exitCode == 0 && host.errors.isEmpty, "\(host.errors)")
+    let text = String(decoding: Program.read(folder + "/host.json"), as: UTF8.self)
+    #expect(text.contains("\"format\": \"xensave-host-1\"") && text.contains("\"fpu\""))
+    let piped = Program.shell(
+      "xensave-lua compat '\(image)' --xen 4.17 --for-host - <'\(folder)/host.json'")
+    let read = Program.run([
+      "compat", image, "--xen", "4.17", "--for-host", folder + "/host.json",
+    ])
+    #expect(piped.exitCode == read.exitCode && piped.output == read.output)
+    // A host with nothing: all that the guest has is taken from it, and its memory is too little.
+    Program.write(
+      Array(
+        """
+        {"format": "xensave-host-1", "origin": "xen", "xen": "4.17.7", "memory_bytes": 4096,
+         "hvm": {"leaves": [{"leaf": "0x0", "a": 1}], "msrs": []}}
+        """.utf8), to: folder + "/small.json")
+    let small = Program.run(["compat", image, "--for-host", folder + "/small.json"])
+    #expect(small.exitCode == 1 && small.text.contains("Xen 4.17.7: no"), "\(small.text)")
+    #expect(small.text.contains("the host 0 MiB in all"))
+  }
 }

@@ -4,6 +4,7 @@
 -- image's own without some features.
 -- usage: xensave-lua level.lua IMAGE LEVEL (-o OUT | --in-place | --dry-run)
 --        xensave-lua level.lua IMAGE --check LEVEL     would IMAGE restore there? what would it lose?
+-- With --check the exit code is 1 where it would not.
 -- LEVEL: --like OTHER | --from FILE | --named NAME | FEATURE... (what to take away)
 local xs = require "xensave"
 local cpuid = require "xensave.cpuid"
@@ -37,6 +38,7 @@ if is_check then
   if ok then return print "yes: nothing is missing" end
   print("no: missing " .. table.concat(reasons, ", "))
   print("levelled, the guest would lose:\n" .. cpuid.report(img, wanted))
+  return 1
 else
   return cpuid.filter(level())
 end

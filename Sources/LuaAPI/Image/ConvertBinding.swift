@@ -23,7 +23,8 @@ extension LuaImage {
           + "header; xen = the saver's release, where draft B does not say it; lossy = true leaves "
           + "out what the result cannot hold; unchecked = true leaves out the verification; guest = "
           + "\"x86_pv\" or \"x86_hvm\", refused where the image has another; suits = a release of Xen, "
-          + "refused where it would not restore the result; progress = xs.progress(title).",
+          + "refused where it would not restore the result; release = a release that the result is for, as in "
+          + "for_xen; progress = xs.progress(title).",
         example: "assert(img:convert(\"new.img\", { version = 3, layer = \"xl\" }))"
       ) { image, frame throws(LuaError) in
         let destination = try frame.string(2)
@@ -31,10 +32,10 @@ extension LuaImage {
         var job = ConvertJob(conversion: conversion, destination: destination)
         job.isUnchecked = isUnchecked
         try image.checkGuest(frame, 3)
-        let suiting = try Suiting(frame, 3)
+        let suiting = try suiting(frame, 3)
         if let suiting {
           guard destination != "-" else { throw LuaError("suits: expected a file to write to") }
-          job.check = suiting.check
+          job.check = { written throws(RewriteError) in try suiting.run(written) }
         }
         let direct = image.legacy.flatMap { conversion.asImport($0) }
         let source = try direct == nil ? image.takeSource() : image.takeLegacy()
@@ -43,7 +44,9 @@ extension LuaImage {
             if let direct {
               var job = LegacyJob(options: direct, destination: destination)
               job.isUnchecked = isUnchecked
-              job.check = suiting?.check
+              if let suiting {
+                job.check = { written throws(RewriteError) in try suiting.run(written) }
+              }
               let report = ConversionReport(importing: try job.run(source))
               frame.push(object: LuaConversion(report, suiting?.reasons ?? []))
               return 1
@@ -57,23 +60,52 @@ extension LuaImage {
         }
       },
       .method(
-        "compat", "(release: string): boolean, table[]",
-        "Whether a release of Xen restores the image, and why: a list of tables with severity "
-          + "(\"error\" speaks against it), subject and text.",
-        example: "local ok, reasons = img:compat(\"4.17\")"
+        "for_xen", "(release: string, destination: string, options: table?): Conversion?, Error?",
+        "Writes an image that a release of Xen restores, 4.6 or later: what that cannot hold is "
+          + "leveled, cut or dropped, and refused by name where the guest needs it. Options: lossy = true "
+          + "leaves out what the guest could miss; host = what `xensave-lua host` prints on the "
+          + "destination, as text; unchecked = true leaves out the verification. The member `changes` of "
+          + "the result lists what was done.",
+        example: "for _, c in ipairs(assert(img:for_xen(\"4.17\", \"new.img\")).changes) do "
+          + "print(c.place, c.text) end"
       ) { image, frame throws(LuaError) in
-        guard let release = XenRelease(try frame.string(2)) else {
-          throw frame.argumentError(2, "expected a release such as \"4.17\"")
+        let release = try releaseArgument(frame, 2)
+        let destination = try frame.string(3)
+        var conversion = Conversion()
+        var isUnchecked = false
+        var host: HostDescription?
+        if frame.type(4) != .nil {
+          (conversion, isUnchecked, host) = try LuaConversion.releaseOptions(frame, 4)
         }
+        if let problem = conversion.fit(to: release, on: host) { throw LuaError(problem) }
+        var job = ConvertJob(conversion: conversion, destination: destination)
+        job.isUnchecked = isUnchecked
         let source = try image.takeSource()
-        let survey: CompatSurvey
-        do throws(StreamError) { survey = try CompatSurvey(source) } catch {
+        do throws(RewriteError) {
+          frame.push(object: LuaConversion(try job.run(source), []))
+          return 1
+        } catch {
           return frame.fail(LuaFailure(error))
         }
-        let reasons = Compat.check(survey, for: release)
+      },
+      .method(
+        "compat", "(release: string): boolean, table[], table[]",
+        "Whether a release of Xen restores the image, and why: a list of tables with severity "
+          + "(\"error\" speaks against it), subject and text. Then what for_xen would do: a list of tables with "
+          + "action (set, leveled, cut, dropped, refused), place and text.",
+        example: "local ok, reasons, changes = img:compat(\"4.17\")"
+      ) { image, frame throws(LuaError) in
+        let release = try releaseArgument(frame, 2)
+        let source = try image.takeSource()
+        let found: (survey: CompatSurvey, plan: CompatPlan?)
+        do throws(StreamError) { found = try CompatSurvey.planned(source, for: release) } catch {
+          return frame.fail(LuaFailure(error))
+        }
+        let reasons = Compat.check(found.survey, for: release)
         frame.push(Compat.isCompatible(reasons))
         frame.push(LuaValue(reasons))
-        return 2
+        frame.push(LuaValue(found.plan?.changes ?? []))
+        return 3
       },
     ]
   }
@@ -133,7 +165,26 @@ extension LuaImage {
   }
 }
 
+/// A release of Xen among the arguments.
+private func releaseArgument(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> XenRelease {
+  guard let release = XenRelease(try frame.string(index)) else {
+    throw frame.argumentError(index, "expected a release such as \"4.17\"")
+  }
+  return release
+}
+
 extension LuaValue {
+  /// What was done for a release, or would be.
+  fileprivate init(_ changes: [ReleaseChange]) {
+    self = .list(
+      changes.map { change in
+        .table([
+          ("action", .text(change.action.rawValue)), ("place", .text(change.place)),
+          ("text", .text(change.text)), ("loss", .boolean(change.isLoss)),
+        ])
+      })
+  }
+
   /// What `compat` says.
   fileprivate init(_ reasons: [CompatReason]) {
     self = .list(
@@ -147,27 +198,14 @@ extension LuaValue {
 }
 
 /// The option `suits` of `convert`: the result is held against a release before it gets its name.
-private final class Suiting {
-  private let release: XenRelease
-  private(set) var reasons: [CompatReason] = []
-
-  init?(_ frame: LuaFrame, _ index: Int) throws(LuaError) {
-    frame.pushField(index, "suits")
-    defer { frame.pop() }
-    guard frame.type(-1) != .nil else { return nil }
-    guard let release = XenRelease(frame.text(-1)) else {
-      throw LuaError("suits: expected a release such as \"4.17\", got \(frame.text(-1))")
-    }
-    self.release = release
+private func suiting(_ frame: LuaFrame, _ index: Int) throws(LuaError) -> ReleaseCheck? {
+  frame.pushField(index, "suits")
+  defer { frame.pop() }
+  guard frame.type(-1) != .nil else { return nil }
+  guard let release = XenRelease(frame.text(-1)) else {
+    throw LuaError("suits: expected a release such as \"4.17\", got \(frame.text(-1))")
   }
-
-  func check(_ written: Source) throws(RewriteError) {
-    do throws(StreamError) {
-      reasons = Compat.check(try CompatSurvey(written), for: release)
-    } catch { throw RewriteError(error) }
-    guard let first = reasons.first(where: { $0.severity == .error }) else { return }
-    throw RewriteError(.refused, "\(first.subject): \(first.text)")
-  }
+  return ReleaseCheck(release)
 }
 
 /// What a conversion did.
@@ -209,6 +247,10 @@ final class LuaConversion {
               }))
         },
         .property(
+          "changes", "table[]",
+          "What was done to the image for a release: action, place, text, loss (at most 1000)."
+        ) { conversion, frame in frame.push(LuaValue(conversion.report.changes)) },
+        .property(
           "reasons", "table[]",
           "What there is to say of a restore by the release of the option suits, as from compat."
         ) { conversion, frame in frame.push(LuaValue(conversion.reasons)) },
@@ -231,7 +273,7 @@ final class LuaConversion {
   /// The options of `img:convert`; their value is on the top of the frame. To add one, add its row
   /// here.
   private static let rows: [(name: String, read: Option)] = [
-    ("version", version), ("order", order), ("layer", layer), ("xen", xen),
+    ("release", release), ("version", version), ("order", order), ("layer", layer), ("xen", xen),
     ("config", { frame, it throws(LuaError) in it.config = Array(try text(frame, "config").utf8) }),
     ("lossy", { frame, it in it.isLossy = frame.boolean(-1) }),
   ]
@@ -267,11 +309,48 @@ final class LuaConversion {
     it.xenRelease = release
   }
 
+  private static let release: Option = { frame, it throws(LuaError) in
+    guard let release = XenRelease(try text(frame, "release")) else {
+      throw LuaError("release: expected a release such as \"4.17\", got \(frame.text(-1))")
+    }
+    if let problem = it.fit(to: release) { throw LuaError(problem) }
+  }
+
   private static func text(_ frame: LuaFrame, _ name: String) throws(LuaError) -> String {
     guard frame.type(-1) == .string, let text = frame.stringIfAny(-1) else {
       throw LuaError("\(name): expected a string, got \(frame.typeName(-1))")
     }
     return text
+  }
+
+  /// The options of `img:for_xen`.
+  static func releaseOptions(
+    _ frame: LuaFrame, _ index: Int
+  ) throws(LuaError) -> (Conversion, isUnchecked: Bool, HostDescription?) {
+    guard frame.type(index) == .table else {
+      throw frame.argumentError(index, "expected a table of options")
+    }
+    let names = ["lossy", "host", "unchecked"]
+    for (name, _) in try frame.fieldNames(index) where !names.contains(name) {
+      throw LuaError("for_xen has no option '\(name)'" + didYouMean(name, among: names))
+    }
+    func flag(_ name: String) -> Bool {
+      frame.pushField(index, name)
+      defer { frame.pop() }
+      return frame.boolean(-1)
+    }
+    var conversion = Conversion()
+    conversion.isLossy = flag("lossy")
+    var host: HostDescription?
+    frame.pushField(index, "host")
+    defer { frame.pop() }
+    if frame.type(-1) != .nil {
+      let json = Array(try text(frame, "host").utf8)
+      do throws(FormatError) { host = try HostDescription(json: json) } catch {
+        throw LuaError("host: \(error)")
+      }
+    }
+    return (conversion, flag("unchecked"), host)
   }
 
   static func options(

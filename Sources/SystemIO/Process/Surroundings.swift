@@ -9,6 +9,12 @@ public enum Surroundings {
   /// Processors that this process may use, by its affinity and the quotas of its control groups.
   public static var coreCount: Int { Int(csystem_core_count()) }
 
+  /// What the CPUID instruction says: EAX to EDX; nil where the processor is no x86.
+  public static func cpuid(_ leaf: UInt32, _ subleaf: UInt32) -> [UInt32]? {
+    var registers = [UInt32](repeating: 0, count: 4)
+    return unsafe csystem_cpuid(leaf, subleaf, &registers) ? registers : nil
+  }
+
   /// The value of an environment variable; nil where it is not set or empty.
   public static func variable(_ name: String) -> String? {
     // Safety: getenv's result is nil or ends in NUL; it is copied at once.

@@ -1,11 +1,14 @@
 #!/usr/bin/env xensave-lua
 -- for-xen - make an image that a given release of Xen restores
 --
--- usage: xensave-lua run for-xen IMAGE RELEASE OUT [--lossy]
+-- usage: xensave-lua run for-xen IMAGE RELEASE OUT [--lossy] [--host=FILE]
 --
--- RELEASE is like 4.13 or 4.18.3. The stream gets the version that the release writes; then it is
--- checked whether the release restores the result, and why not. Where it does not, OUT is not kept.
--- --lossy leaves out what the older version cannot hold (the policies for CPUID and MSRs), and says so.
+-- The same as `xensave-lua convert IMAGE --for-xen RELEASE -o OUT`. RELEASE is like 4.13 or 4.18.3. The
+-- stream gets the version that the release writes; what it cannot hold is leveled, cut or dropped, and
+-- refused by name where the guest needs it. Each change is logged. Then it is checked whether the
+-- release restores the result: where it does not, OUT is not kept.
+-- --lossy leaves out what the guest could miss, and says so. --host also fits it to a host: FILE is what
+-- `xensave-lua host` prints there.
 --
 -- In a script: require "xensave.converters.for-xen".convert(img, "4.13", "out.img", true)
 local xs = require "xensave"
@@ -23,26 +26,39 @@ function M.version(release)
   return (major > 4 or minor >= 14) and 3 or 2
 end
 
--- Converts `image` into the file `path`. Returns what the conversion did, and a list of what speaks
--- for and against a restore; nil and an error where there is no result.
-function M.convert(image, release, path, lossy)
-  local done, err = image:convert(path, {
-    version = M.version(release), lossy = lossy or false, suits = release,
-  })
+-- Converts `image` into the file `path`. Returns what the conversion did (`changes` lists it), and what
+-- speaks for and against a restore of the result; nil and an error where there is no result. `host` is
+-- the text that `xensave-lua host` prints on the destination.
+function M.convert(image, release, path, lossy, host)
+  M.version(release)
+  local done, err = image:for_xen(release, path, { lossy = lossy or false, host = host })
   if not done then return nil, err end
-  return done, done.reasons
+  local result <close> = assert(xs.open(path))
+  return done, select(2, result:compat(release))
 end
 
 if not xs.is_main() then return M end
 
 local opts = xs.options {
-  { name = "lossy", type = "flag", help = "Leave out what the result cannot hold." },
+  { name = "lossy", type = "flag", help = "Leave out what the guest could miss." },
+  { name = "host", placeholder = "FILE", help = "A host that is to restore it." },
 }
 if not img or #arg ~= 2 then xs.usage "expected an image, a release and where to write" end
-local done, reasons = M.convert(img, arg[1], arg[2], opts.lossy)
+local known, wrong = pcall(M.version, arg[1])
+if not known then xs.usage("%s", tostring(wrong)) end
+local host
+if opts.host then
+  local file = assert(io.open(opts.host, "rb"))
+  host = file:read "a"
+  file:close()
+end
+local done, reasons = M.convert(img, arg[1], arg[2], opts.lossy, host)
 if not done then
   xs.log.error("%s", tostring(reasons))
   return 1
+end
+for _, change in ipairs(done.changes) do
+  (change.loss and xs.log.warn or xs.log.info)("%s: %s", change.place, change.text)
 end
 for _, note in ipairs(done.notes) do xs.log.warn("%s: %s", note.place, note.text) end
 for _, reason in ipairs(reasons) do
