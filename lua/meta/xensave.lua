@@ -70,7 +70,8 @@ function Image:close() end
 ---release, where draft B does not say it; lossy = true leaves out what the result cannot hold;
 ---unchecked = true leaves out the verification; guest = "x86_pv" or "x86_hvm", refused where
 ---the image has another; suits = a release of Xen, refused where it would not restore the
----result; progress = xs.progress(title).
+---result; release = a release that the result is for, as in for_xen; progress =
+---xs.progress(title).
 ---
 ---```lua
 ---assert(img:convert("new.img", { version = 3, layer = "xl" }))
@@ -81,14 +82,32 @@ function Image:close() end
 ---@return xensave.Error?
 function Image:convert(destination, options) end
 
----Whether a release of Xen restores the image, and why: a list of tables with severity
----("error" speaks against it), subject and text.
+---Writes an image that a release of Xen restores, 4.6 or later: what that cannot hold is
+---leveled, cut or dropped, and refused by name where the guest needs it. Options: lossy = true
+---leaves out what the guest could miss; host = what `xensave-lua host` prints on the
+---destination, as text; unchecked = true leaves out the verification. The member `changes` of
+---the result lists what was done.
 ---
 ---```lua
----local ok, reasons = img:compat("4.17")
+---for _, c in ipairs(assert(img:for_xen("4.17", "new.img")).changes) do print(c.place, c.text) end
+---```
+---@param release string
+---@param destination string
+---@param options table?
+---@return xensave.Conversion?
+---@return xensave.Error?
+function Image:for_xen(release, destination, options) end
+
+---Whether a release of Xen restores the image, and why: a list of tables with severity
+---("error" speaks against it), subject and text. Then what for_xen would do: a list of tables
+---with action (set, leveled, cut, dropped, refused), place and text.
+---
+---```lua
+---local ok, reasons, changes = img:compat("4.17")
 ---```
 ---@param release string
 ---@return boolean
+---@return table[]
 ---@return table[]
 function Image:compat(release) end
 
@@ -961,6 +980,7 @@ function CPUID:features() end
 ---@field octets_out integer Octets written. Unit: octets.
 ---@field losses integer What the result does not hold. Unit: losses.
 ---@field notes table[] What was left out: place, text, loss (at most 100).
+---@field changes table[] What was done to the image for a release: action, place, text, loss (at most 1000).
 ---@field reasons table[] What there is to say of a restore by the release of the option suits, as from compat.
 ---@field config string? The configuration of an outer header that was left out.
 local Conversion = {}
