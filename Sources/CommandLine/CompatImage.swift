@@ -28,6 +28,12 @@ struct CompatImage: ShellCommand {
   @OptionGroup var colour: ColourOption
   @Flag(help: "Print JSON.") var json = false
 
+  mutating func validate() throws {
+    guard xen != nil || hostOption.forHost != nil else {
+      throw ValidationError("expected --xen or --for-host")
+    }
+  }
+
   mutating func execute() throws -> Int32 {
     let host = try hostOption.read(besides: image)
     let release = try release(xen, of: host, option: "--xen")
