@@ -62,7 +62,7 @@ extension Compat {
         CPUPolicyRules.freesSubleaf,
         isChecked: CPUPolicyRules.checksSubleaf.holds(for: look.release),
         "leaf 7 goes to \(subleaf)", "it ends",
-        isBeyond: there.map { subleaf > $0.leaf(7, 0)?.a ?? 0 })
+        isBeyond: there.map { subleaf > $0.leaf(7, 0)?.a ?? .max })
     }
     let tops: [UInt32] = [0, 0x8000_0000].filter { policy.leaf($0) != nil }
     let leaves = tops.compactMap { policy.leaf($0)?.a.hex() }
@@ -71,7 +71,7 @@ extension Compat {
       CPUPolicyRules.freesLeaves, isChecked: true,
       "leaves go to \(leaves.joined(separator: " and "))", "they end",
       isBeyond: there.map { host in
-        tops.contains { policy.leaf($0)?.a ?? 0 > host.leaf($0)?.a ?? 0 }
+        tops.contains { policy.leaf($0)?.a ?? 0 > host.leaf($0)?.a ?? .max }
       })
   }
 

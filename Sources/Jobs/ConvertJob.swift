@@ -4,7 +4,7 @@ internal import Bytes
 package import Convert
 internal import ImageEdit
 package import Legacy
-package import Reports
+internal import Reports
 internal import ImageCheck
 internal import Stream
 package import SystemIO

@@ -2,7 +2,7 @@
 
 package import Convert
 internal import Format
-package import Live
+internal import Live
 internal import SystemIO
 internal import XenDomain
 
@@ -118,7 +118,7 @@ package enum HostJob {
       FileSystem.remove(file)
       FileSystem.remove(folder)
     }
-    guard FileSystem.run("'\(path)' -version >'\(file)' 2>/dev/null </dev/null") == 0,
+    guard Environment.run("'\(path)' -version >'\(file)' 2>/dev/null </dev/null") == 0,
       let words = read(file)?.split(separator: " "),
       let index = words.firstIndex(of: "version"), words.indices.contains(index + 1)
     else { return nil }

@@ -74,7 +74,7 @@ extension LuaImage {
         var conversion = Conversion()
         var isUnchecked = false
         var host: HostDescription?
-        if frame.type(4) != .nil {
+        if !frame.isMissing(4) {
           (conversion, isUnchecked, host) = try LuaConversion.releaseOptions(frame, 4)
         }
         if let problem = conversion.fit(to: release, on: host) { throw LuaError(problem) }
