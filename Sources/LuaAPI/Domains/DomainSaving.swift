@@ -303,7 +303,7 @@ extension LuaDomain {
     }
     let source: Source
     if let image = frame.objectIfAny(2, as: LuaImage.self) {
-      source = try image.takeSource()
+      source = try image.takeUneditedSource("restore")
     } else {
       let path = try frame.string(2)
       do throws(SystemError) { source = try Source(image: path) } catch {

@@ -37,7 +37,7 @@ extension LuaImage {
           job.check = suiting.check
         }
         let direct = image.legacy.flatMap { conversion.asImport($0) }
-        let source = try direct == nil ? image.takeSource() : image.takeLegacy()
+        let source = try direct == nil ? image.takeUneditedSource("convert") : image.takeLegacy()
         return try titled(frame, 3) { () throws(LuaError) in
           do throws(RewriteError) {
             if let direct {
@@ -65,7 +65,7 @@ extension LuaImage {
         guard let release = XenRelease(try frame.string(2)) else {
           throw frame.argumentError(2, "expected a release such as \"4.17\"")
         }
-        let source = try image.takeSource()
+        let source = try image.takeUneditedSource("compat")
         let survey: CompatSurvey
         do throws(StreamError) { survey = try CompatSurvey(source) } catch {
           return frame.fail(LuaFailure(error))

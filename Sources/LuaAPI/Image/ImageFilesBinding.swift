@@ -59,7 +59,7 @@ extension LuaImage {
         } catch {
           throw error as? LuaError ?? LuaError("\(error)")
         }
-        let base = try image.takeSource()
+        let base = try image.takeUneditedSource("apply")
         return try image.write(frame, butNot: delta.identity, isUnchecked: true) {
           sink throws(PagesError) in
           let done = try PageDelta.apply(delta, to: base, sink)
@@ -100,7 +100,7 @@ extension LuaImage {
     if let other, OutputFile.isSame(path, as: [other]) {
       throw LuaError("\(path): the output is one of the inputs")
     }
-    let source = try takeSource()
+    let source = try takeUneditedSource("a new file of its pages")
     var told: [(name: String, count: UInt64)] = []
     do {
       try OutputJob(destination: .file(path), isUnchecked: isUnchecked).run(source) {

@@ -110,7 +110,7 @@ extension ShellContext {
           + "first needed; img:convert to version 3 needs none). width = 32, 64 or \"auto\" is the "
           + "word size of its toolstack.",
         example: "local img <close> = assert(xs.open \"vm.img\")"
-      ) { frame throws(LuaError) in
+      ) { [unowned self] frame throws(LuaError) in
         let source: Source
         do { source = try Source(image: try frame.string(1)) } catch let error as SystemError {
           return frame.fail(LuaFailure(error))
@@ -119,6 +119,7 @@ extension ShellContext {
         }
         if let legacy = try LegacyOptions(frame, 2) {
           let image = LuaImage(source, legacy: legacy.options)
+          self.watch(image)
           do throws(StreamError) {
             if legacy.options.width == nil, try LegacyForm.detect(source) == nil {
               return frame.fail(
@@ -129,6 +130,7 @@ extension ShellContext {
           return 1
         }
         let image = LuaImage(source)
+        self.watch(image)
         if source.isFile {
           // What is no image is said here, and not at the first use.
           do { _ = try RecordProbe.check(source.duplicate()) } catch let error as StreamError {
@@ -144,8 +146,9 @@ extension ShellContext {
       },
       LuaModuleFunction(
         "xs", "rewrite",
-        "(source: string|Image, destination: string?, filter: Filter, options?: table): Report?, Error?",
-        "Passes every part of an image through a filter. The destination is a file (written whole, "
+        "(source: string|Image, destination: string?, filter?: Filter, options?: table): Report?, Error?",
+        "Passes every part of an image, with the changes made to it, through a filter (nil: only "
+          + "those changes). The destination is a file (written whole, "
           + "verified and renamed, or not at all), \"-\" for standard output, or nil for a dry run. "
           + "Options: unchecked = true leaves out the verification, progress = xs.progress(title). What the filter raises is raised.",
         example: "assert(xs.rewrite(\"in\", \"out\", { TOOLSTACK = function() return false end }))"
@@ -168,7 +171,7 @@ extension ShellContext {
           frame.pop()
         }
         if let image: LuaImage = frame.objectIfAny(1) {
-          return try pushVerification(of: try image.takeSource(), frame, options: options)
+          return try pushVerification(of: image, frame, options: options)
         }
         let path = try frame.string(1)
         do {
@@ -185,7 +188,8 @@ extension ShellContext {
 
   private func rewrite(_ frame: LuaFrame) throws(LuaError) -> Int32 {
     let source: Source
-    if let image: LuaImage = frame.objectIfAny(1) {
+    let image: LuaImage? = frame.objectIfAny(1)
+    if let image {
       source = try image.takeSource()
     } else {
       let path = try frame.string(1)
@@ -197,7 +201,10 @@ extension ShellContext {
       job.destination = path == "-" ? .standardOutput : .file(path)
       if path == "-" { printsToStandardError = true }
     }
-    let filter = try self.filter(frame, 3)
+    var stages: [any RewriteFilter] = []
+    if let edits = image?.edits { stages.append(edits) }
+    if !frame.isMissing(3) || image == nil { stages.append(try self.filter(frame, 3)) }
+    let filter = stages.count == 1 ? stages[0] : ChainFilter(stages)
     if frame.type(4) == .table {
       let known = ["unchecked", "progress"]
       for (name, _) in try frame.fieldNames(4) where !known.contains(name) {
@@ -209,7 +216,9 @@ extension ShellContext {
     }
     return try titled(frame, 4) { () throws(LuaError) in
       do throws(RewriteError) {
-        frame.push(object: LuaReport(try job.run(source, filter)))
+        let report = try job.run(source, filter)
+        if job.destination != .none { image?.markSaved() }
+        frame.push(object: LuaReport(report))
         return 1
       } catch {
         if case .filter(let inner as LuaError) = error.kind { throw inner }
