@@ -30,14 +30,15 @@ struct Transcript {
   }
 
   private func statement(_ input: Input, keepsLast: Bool) -> String? {
-    let tokens = LuaLexer.tokens(input.code)
-    guard let first = tokens.first else { return nil }
+    let tokens = LuaLexer.tokens(input.code).filter { $0.kind != .comment }
+    // What is nothing but a comment compiles as an expression without values.
+    guard let first = tokens.first else { return input.code }
     if input.isExpression {
       if keepsLast || !input.isStatement { return "_ = " + input.code }
       // Behind another line, a parenthesis would be a call of what that ends with.
       return first.isSymbol("(") ? ";" + input.code : input.code
     }
-    if first.text == "return", first.kind == .keyword {
+    if first.text == "return", first.kind == .keyword, input.code.hasPrefix("return") {
       let rest = String(input.code.dropFirst("return".count)).trimmed
       return rest.isEmpty || rest == ";"
         ? nil : "_ = " + (rest.hasSuffix(";") ? String(rest.dropLast()) : rest)

@@ -57,12 +57,36 @@ function Image:records(type) end
 ---@return xensave.Record?
 function Image:first(type) end
 
----Checks the image; see xs.verify.
+---Checks the image with the changes made to it; see xs.verify.
 ---@return xensave.Verification
 function Image:verify() end
 
 ---Closes the file. Later use of the image raises.
 function Image:close() end
+
+---Writes the image with the changes made to it: to a file (whole and verified, or not at all;
+---its pages are shared or moved, not read), or with { in_place = true } into its own file, of
+---which only the changed bytes are written, under an undo journal. The option unchecked = true
+---leaves out the verification. Afterwards the image goes on as it is; saved in place, its file
+---has the changes. Nil and an error where it cannot be written or would not restore.
+---
+---```lua
+---img.config.c_info.name = "web1" print(assert(img:save "web1.xlsave"))
+---```
+---@param path string|table
+---@param options? table
+---@return xensave.Report?
+---@return xensave.Error?
+function Image:save(path, options) end
+
+---What was changed in the image and is not in its file, by path, as `diff` tells it. Printing
+---it gives a line a change.
+---
+---```lua
+---print(img:changes())
+---```
+---@return xensave.Report
+function Image:changes() end
 
 ---Converts the image into a file (written whole, verified and renamed, or not at all) or to
 ---"-". Options: version = 1 (draft B), 2 or 3; order = "little" or "big"; layer = "libxc",
@@ -615,7 +639,7 @@ function View:hexdump() end
 ---@field headers_changed integer Headers written with changes. Unit: headers.
 ---@field octets_in integer Octets read. Unit: octets.
 ---@field octets_out integer Octets written. Unit: octets.
----@field changes table[] Every change: kind, place, offset, field, before, after (at most 1000).
+---@field changes table[] Every change: kind, path ("config.c_info.name"; "" for whole records), place, offset, before, after (at most 1000).
 local Report = {}
 
 ---The findings of a verification, from 1; `ok` says whether a restore may be tried.
@@ -1878,17 +1902,17 @@ local xs = {}
 ---@return xensave.Error?
 function xs.open(path, options) end
 
----Passes every part of an image through a filter. The destination is a file (written whole,
----verified and renamed, or not at all), "-" for standard output, or nil for a dry run.
----Options: unchecked = true leaves out the verification, progress = xs.progress(title). What
----the filter raises is raised.
+---Passes every part of an image, with the changes made to it, through a filter (nil: only
+---those changes). The destination is a file (written whole, verified and renamed, or not at
+---all), "-" for standard output, or nil for a dry run. Options: unchecked = true leaves out
+---the verification, progress = xs.progress(title). What the filter raises is raised.
 ---
 ---```lua
 ---assert(xs.rewrite("in", "out", { TOOLSTACK = function() return false end }))
 ---```
 ---@param source string|xensave.Image
 ---@param destination string?
----@param filter xensave.Filter
+---@param filter? xensave.Filter
 ---@param options? table
 ---@return xensave.Report?
 ---@return xensave.Error?
@@ -1974,6 +1998,22 @@ function xs.chain(filter, ...) end
 ---```
 ---@return boolean
 function xs.is_main() end
+
+---A random UUID (version 4).
+---
+---```lua
+---img.config.c_info.uuid = xs.uuid()
+---```
+---@return string
+function xs.uuid() end
+
+---A random MAC address of those that Xen has for virtual cards (00:16:3e:...).
+---
+---```lua
+---img.config.nics[1].mac = xs.mac()
+---```
+---@return string
+function xs.mac() end
 
 ---The paths that match a pattern of the shell, sorted; folders end in "/".
 ---
