@@ -10,9 +10,28 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
 @Suite(.serialized) struct SessionOutputTests {
   @Test func partsOfAnImageArePrinted() {
-    withSession(["-i", pvh], rows: 100) { session, _ in
+    withSession(["-i", pvh], columns: 100, rows: 100) { session, _ in
       expect(session, "img:verify()", ["good, 1029 records"])
-      expect(session, "img.vcpu.nothing", [])
+      expect(
+        session, "img.vcpu",
+        [
+          "vCPU 0  rip    0x00000000001000c9  rsp    0x0000000000103000  cr3    0x0000000000000000"
+        ])
+      expect(
+        session, "img.hvm_params",
+        [
+          "STORE_PFN [1]          0xfeffc", "IOREQ_PFN [5]          0xfeffd",
+          "BUFIOREQ_PFN [6]       0xfeffb", "PAGING_RING_PFN [27]   0xfeff8",
+          "MONITOR_RING_PFN [28]  0xfeff9", "SHARING_RING_PFN [29]  0xfeffa",
+          "CONSOLE_PFN [17]       0xfefff", "IDENT_PT [12]          0xfeffe000",
+        ])
+      expect(session, "img.hvm_params.IDENT_PT", ["0xfeffe000"])
+      expect(session, "img.vcpu[0].rip", ["0x1000c9"])
+      session.type("img.cpuid\r")
+      #expect(session.isReady())
+      let rows = session.screen.text
+      #expect(rows.contains("0x7,0  a 00000000  b 008801a9  c 00000000  d 00000000"), "\(rows)")
+      #expect(rows.contains("and 13 leaves of zeros") && rows.contains("47 features"), "\(rows)")
     }
   }
 

@@ -43,7 +43,9 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       for question in ["xs.hex?", "?xs.hex", "help xs.hex", "help(xs.hex)", "xs.hex ?"] {
         expect(session, question, hex)
       }
-      expect(session, "help X86_TSC_INFO.khz", ["X86_TSC_INFO.khz: u32 (kHz)  Frequency that the guest sees."])
+      expect(
+        session, "help X86_TSC_INFO.khz",
+        ["X86_TSC_INFO.khz: u32 (kHz)  Frequency that the guest sees."])
       for question in [
         "img?", "help Image", "img.config?", "img:save?", "HVM_PARAMS?", "img.vcpu[0].rip?",
       ] {
