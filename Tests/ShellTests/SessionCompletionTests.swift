@@ -1,5 +1,6 @@
 // What Tab offers in a session: every name that there is.
 
+import TestKit
 import Testing
 
 @testable import REPL

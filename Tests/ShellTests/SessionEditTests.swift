@@ -1,5 +1,6 @@
 // Changes that are made in a session or by a script: none is lost without a word.
 
+import TestKit
 import Testing
 
 private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
@@ -200,8 +201,8 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   }
 
   /// One line a changed key, by paths that `set` takes.
-  @Test func reportsGoByPath() throws {
-    try inFolder { folder in
+  @Test func reportsGoByPath() {
+    inFolder { folder in
       let code = """
         img.config.c_info.name = "other"
         img.config.nics = { { mac = "00:16:3e:00:00:01" } }

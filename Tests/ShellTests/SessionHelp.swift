@@ -1,5 +1,6 @@
 // What tests of sessions do again and again.
 
+import TestKit
 import Testing
 
 /// Runs `body` in a session that shows its first prompt, in a directory of its own.
