@@ -22,10 +22,24 @@ static atomic_int threads[thread_limit];
 
 static int wake_signal(void) { return SIGRTMIN + 6; }
 
+/* What is said once a request has had no answer for so many wakes. */
+enum { wakes_until_said = 50 };
+static const char *_Atomic unanswered;
+static atomic_int wakes;
+
+void csystem_say_when_unanswered(const char *line) { atomic_store(&unanswered, line); }
+
+static void say_unanswered(void) {
+    if (atomic_fetch_add(&wakes, 1) != wakes_until_said) return;
+    const char *line = atomic_load(&unanswered);
+    if (line && write(2, line, strlen(line)) < 0) return;
+}
+
 static void on_wake(int number, siginfo_t *info, void *context) {
     (void)context;
     if (info->si_code != SI_TIMER) return;
     int saved = errno;
+    say_unanswered();
     pid_t process = getpid();
     for (int i = 0; i < thread_limit; i++) {
         pid_t thread = atomic_load(&threads[i]);
@@ -77,6 +91,7 @@ void csystem_begin_wakes(void) {
         }
     }
     int id = atomic_load(&timer);
+    atomic_store(&wakes, 0);
     if (id >= 0) arm(id, interval);
     errno = saved;
 }

@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Format
 internal import ImageEdit
+internal import JSON
 internal import Markup
 internal import Pages
 internal import Reports
@@ -32,12 +33,16 @@ struct DiffFilter {
     if let config = other.header(.xl), differences.contains(where: { $0.path.hasPrefix("config") })
     {
       let text = XLConfig.text(config) ?? []
-      header += "  xl_header = function(h)\n    h.config_text = \(quoted(text))\n  end,\n"
+      header += "  xl_header = function(h)\n"
+      header += try configEdits(text) ?? "    h.config_text = \(quoted(text))\n"
+      header += "  end,\n"
     }
     if let xml = other.header(.libvirt).flatMap({ DomainText.text($0) }),
       differences.contains(where: { $0.path.hasPrefix(DomainText.xml.rawValue) })
     {
-      header += "  libvirt_header = function(h)\n    h.xml_text = \(quoted(xml))\n  end,\n"
+      header += "  libvirt_header = function(h)\n"
+      header += try xmlEdits(xml) ?? "    h.xml_text = \(quoted(xml))\n"
+      header += "  end,\n"
     }
     for kind in HeaderKind.allCases {
       let name = "\(kind.rawValue)_header"
@@ -119,7 +124,7 @@ struct DiffFilter {
       if !inserted.isEmpty {
         for field in all {
           guard let slot = field.slot, field.kind == .field else { continue }
-          out += "    rec:set(\(quoted(Array(slot.path.utf8))), \(literal(field.value)))\n"
+          out += "    \(assignment(field, slot, record))\n"
         }
         out += "    return \((inserted + ["rec"]).joined(separator: ", "))\n"
       } else if all.contains(where: { $0.kind == .missing && $0.recordB == 0 && $0.slot == nil })
@@ -134,8 +139,7 @@ struct DiffFilter {
       } else if try all.allSatisfy({ try isEdit($0, of: record) }) {
         for field in all {
           guard let slot = field.slot else { continue }
-          out += "    rec:set(\(quoted(Array(slot.path.utf8))), \(literal(field.value)))"
-          out += "  -- \(field.before) -> \(field.after)\n"
+          out += "    \(assignment(field, slot, record))  -- \(field.before) -> \(field.after)\n"
         }
       } else if let mate = all.map(\.recordB).first(where: { $0 > 0 }) {
         // Elements came or went: the body as a whole.
@@ -172,6 +176,110 @@ struct DiffFilter {
   private func made(_ number: Int) throws -> String {
     let record = try other.record(number)
     return "xs.record(\(record.type.number), \(quoted(record.body)), \"\(record.type.layer)\")"
+  }
+
+  // MARK: - Assignments
+
+  /// What gives a field of `rec` its value of the second image: by the name of what it is about, where
+  /// it has one.
+  private func assignment(_ field: Difference, _ slot: FieldLocation, _ record: Record) -> String {
+    let value = literal(field.value)
+    let path = field.path
+    if path.hasPrefix("cpuid["), let close = path.firstIndex(of: "]") {
+      let key = path[..<close].dropFirst(6).split(separator: ",")
+      let subleaf = key.count > 1 ? ", subleaf = \(key[1])" : ""
+      return "rec:find { leaf = \(key[0])\(subleaf) }\(path[close...].dropFirst()) = \(value)"
+    }
+    var inside = slot.path
+    for (root, list) in [("hvm_params", "param"), ("msr_policy", "msr")] {
+      guard path.hasPrefix(root + "["), let close = path.firstIndex(of: "]") else { continue }
+      let name = field.title.split(separator: "(").dropFirst().first?.dropLast()
+      let key = name ?? path[..<close].dropFirst(root.count + 1)
+      inside = "\(list)[\"\(key)\"].value"
+    }
+    let found = (try? record.layout.slot(inside, in: record.body))?.offset == slot.offset
+    return "rec:set(\(quoted(Array((found ? inside : slot.path).utf8))), \(value))"
+  }
+
+  /// Assignments that make the second configuration of the first one; nil where they would give another
+  /// text.
+  private func configEdits(_ wanted: [UInt8]) throws -> String? {
+    guard var document = try? one.config(), (try? other.config()) != nil else { return nil }
+    var out = ""
+    let all = differences.filter { $0.path == "config" || $0.path.hasPrefix("config.") }
+    // What goes leaves a list at its end.
+    for difference in all.filter({ $0.kind != .missing })
+      + all.reversed().filter({ $0.kind == .missing })
+    {
+      guard let path = try? JSONPath(parsing: String(difference.path.dropFirst(7))),
+        !path.keys.isEmpty
+      else { return nil }
+      let place = path.keys.reduce("h.config") { place, key in
+        switch key {
+        case .index(let index): "\(place)[\(index + 1)]"
+        case .name(let name):
+          name.utf8.allSatisfy(isOfName) && name.utf8.first.map { $0 > 0x39 } == true
+            && !DiffFilter.keywords.contains(name)
+            ? "\(place).\(name)" : "\(place)[\(quoted(Array(name.utf8)))]"
+        }
+      }
+      if difference.kind == .missing {
+        guard (try? document.remove(path)) != nil else { return nil }
+        out += "    \(place) = nil\n"
+        continue
+      }
+      guard let value = try? JSONValue(parsing: difference.after), let text = literal(value) else {
+        return nil
+      }
+      do {
+        if document[path] == nil, case .index? = path.keys.last {
+          try document.insert(value, at: path)
+        } else {
+          try document.set(path, to: value)
+        }
+      } catch { return nil }
+      let before = difference.kind == .field ? "  -- was \(difference.before)" : ""
+      out += "    \(place) = \(text)\(before)\n"
+    }
+    return document.text == wanted ? out : nil
+  }
+
+  /// The same of libvirt's XML.
+  private func xmlEdits(_ wanted: [UInt8]) throws -> String? {
+    guard var document = try one.document(.xml) else { return nil }
+    var out = ""
+    for difference in differences where difference.path.hasPrefix(DomainText.xml.rawValue) {
+      guard let text = difference.text, let path = text.path else { return nil }
+      do {
+        if let after = text.after {
+          try document.set(path, to: after)
+        } else {
+          try document.remove(path)
+        }
+      } catch { return nil }
+      let value = text.after.map { quoted(Array($0.utf8)) } ?? "nil"
+      out += "    h.xml[\(quoted(Array(path.description.utf8)))] = \(value)\n"
+    }
+    return document.text == wanted ? out : nil
+  }
+
+  /// A value as Lua gives it back; nil for what has members, whose order Lua does not keep.
+  private func literal(_ value: JSONValue) -> String? {
+    switch value {
+    case .string(let text): quoted(Array(text.utf8))
+    case .bool(let flag): flag ? "true" : "false"
+    case .number(let number): number.int64.map { "\($0)" }
+    default: nil
+    }
+  }
+
+  private static let keywords: Set<String> = [
+    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in",
+    "local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while",
+  ]
+
+  private func isOfName(_ byte: UInt8) -> Bool {
+    (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20) || byte == 0x5F
   }
 
   private func literal(_ value: FieldValue?) -> String {

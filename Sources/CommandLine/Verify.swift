@@ -55,13 +55,7 @@ struct Verify: LongCommand {
     }
     let left = Severity.allCases.reduce(0) { $0 + report.count($1) } - report.findings.count
     if left > 0 { out += "\(path): ... and \(left) more findings\n" }
-    let counts = Severity.allCases.reversed().compactMap { severity in
-      let count = report.count(severity)
-      return count > 0 ? "\(count) \(severity.rawValue)\(count == 1 ? "" : "s")" : nil
-    }
-    let verdict = textStyle.verdict(report.isGood ? "good" : "bad", isGood: report.isGood)
-    let detail = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
-    return out + "\(path): \(verdict)\(detail), \(report.survey.recordCount) records\n"
+    return out + "\(path): \(report.verdict(textStyle))\n"
   }
 
   private func listRules() throws -> Int32 {

@@ -14,23 +14,23 @@ public struct ChangeReport: Sendable {
     public let place: String
     /// Bytes from the start of the source, for what came from there.
     public let offset: UInt64
-    /// The field's path; "" where the whole is meant.
-    public let field: String
+    /// The field's path in the image, as `set` and `dump` take it: "config.c_info.name",
+    /// "X86_TSC_INFO.khz"; "" where the whole is meant.
+    public let path: String
     public let before: String
     public let after: String
-    /// The field as people know it; "" where that is its path.
+    /// The path as people know it: "hvm_params[12] (IDENT_PT)"; "" where that is the path.
     public var title = ""
 
-    /// What the field is called.
-    public var shownField: String { title.isEmpty ? field : title }
+    /// What the changed place is called.
+    public var shownPath: String { path.isEmpty ? place : title.isEmpty ? path : title }
 
     public var description: String {
       switch kind {
-      // Members of a configuration come and go.
-      case .changed where !field.isEmpty && before.isEmpty: "\(place): + \(shownField): \(after)"
-      case .changed where !field.isEmpty && after.isEmpty: "\(place): - \(shownField): \(before)"
-      case .changed where !field.isEmpty: "\(place): \(shownField): \(before) -> \(after)"
-      case .changed: "\(place): \(before) -> \(after)"
+      // Members of a configuration and elements of lists come and go.
+      case .changed where !path.isEmpty && before.isEmpty: "+ \(shownPath): \(after)"
+      case .changed where !path.isEmpty && after.isEmpty: "- \(shownPath): \(before)"
+      case .changed: "\(shownPath): \(before) -> \(after)"
       case .dropped: "\(place): dropped (\(before))"
       case .inserted: "\(place): inserted (\(after))"
       case .replaced: "\(place): replaced by \(after)"
@@ -70,26 +70,43 @@ public struct ChangeReport: Sendable {
     }
   }
 
-  /// Notes every field that differs between two bodies of the same rows.
-  mutating func noteFields(
-    _ place: String, _ offset: UInt64, _ layout: BodySchema, _ before: [UInt8], _ after: [UInt8]
-  ) {
-    if before.count != after.count {
-      note(
-        Change(
-          kind: .changed, place: place, offset: offset, field: "",
-          before: "\(before.count) bytes", after: "\(after.count) bytes"))
-      return
+  /// Notes every field that differs between a record as it was and as it is. `occurrence`: how many of
+  /// its type come before it.
+  mutating func note(_ before: Record, _ after: Record, occurrence: Int) {
+    let count = changes.count + changesLeftOut
+    if let text = DomainText.text(before), let changed = DomainText.text(after) {
+      noteText(.xenops, before.place, before.offset, text, changed)
+    } else {
+      RecordDiff(one: before, other: after, occurrence: occurrence).run { difference in
+        note(Change(difference, before.place, before.offset))
+      }
     }
-    layout.walk(after) { slot in
+    guard changes.count + changesLeftOut == count, before.body != after.body else { return }
+    note(
+      Change(
+        kind: .changed, place: before.place, offset: before.offset, path: "",
+        before: "\(before.body.count) octets", after: "\(after.body.count) octets that no field has"
+      ))
+  }
+
+  /// Notes every field that differs between two forms of a header. `ignoring`: fields that follow from
+  /// others.
+  mutating func noteFields(
+    _ before: Header, _ after: Header, ignoring followers: Set<String> = []
+  ) {
+    let count = before.kind.byteCount
+    let (one, other) = (Array(before.bytes.prefix(count)), Array(after.bytes.prefix(count)))
+    guard one.count == other.count else { return }
+    for slot in BodySchema(before.kind.fields, BodyContext(order: before.order)).slots(in: one)
+    where !followers.contains(slot.field.name) {
       let range = slot.offset..<slot.offset + slot.byteCount
-      guard before[range] != after[range] else { return }
+      guard one[range] != other[range] else { continue }
       note(
         Change(
-          kind: .changed, place: place, offset: offset, field: slot.path,
-          before: slot.field.text(of: slot.value(in: before)),
-          after: slot.field.text(of: slot.value(in: after)),
-          title: layout.paramTitle(of: slot, in: after) ?? ""))
+          kind: .changed, place: before.kind.title, offset: before.offset,
+          path: "\(before.kind.rawValue)_header.\(slot.path)",
+          before: slot.field.text(of: slot.value(in: one)),
+          after: slot.field.text(of: slot.value(in: other))))
     }
   }
 
@@ -100,7 +117,7 @@ public struct ChangeReport: Sendable {
     kind.forEachDifference(before, after) { difference in
       note(
         Change(
-          kind: .changed, place: place, offset: offset, field: difference.title,
+          kind: .changed, place: place, offset: offset, path: difference.title,
           before: difference.shown(difference.before), after: difference.shown(difference.after)))
     }
   }
@@ -124,5 +141,14 @@ public struct ChangeReport: Sendable {
     }
     return parts.joined(separator: ", ")
       + "; \(bytesRead.grouped) bytes in, \(bytesWritten.grouped) out"
+  }
+}
+
+extension ChangeReport.Change {
+  init(_ difference: Difference, _ place: String, _ offset: UInt64) {
+    self.init(
+      kind: .changed, place: place, offset: offset, path: difference.path,
+      before: difference.before,
+      after: difference.after, title: difference.title)
   }
 }

@@ -188,7 +188,10 @@ extension ImageDocument {
     }
     for (number, body) in editedBodies.sorted(by: { $0.key < $1.key }) {
       let before = try originalRecord(number)
-      report.noteFields(before.place, before.offset, before.layout, before.body, body)
+      var after = before
+      after.body = body
+      let occurrence = numbers(of: before.type).firstIndex(of: number) ?? 0
+      report.note(before, after, occurrence: occurrence)
     }
     report.changed = editedBodies.count
     report.recordsRead = index.entries.count

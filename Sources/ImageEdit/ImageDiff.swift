@@ -18,6 +18,8 @@ public struct Difference: Sendable {
   public let kind: Kind
   /// "X86_TSC_INFO.khz", "config.c_info.name", "HVM_CONTEXT.CPU[0].rip".
   public let path: String
+  /// The path as people know it: "hvm_params[12] (IDENT_PT)"; "" where that is its path.
+  public var title = ""
   /// As people read them; "" where there is none.
   public let before: String
   public let after: String
@@ -41,12 +43,14 @@ public struct Difference: Sendable {
   }
   var isWhole = false
 
+  /// What it is called for people.
+  public var shownPath: String { title.isEmpty ? path : title }
+
   public var description: String {
     switch kind {
-    case .field: "\(path): \(before) -> \(after)"
-    case .body: "\(path): \(before) -> \(after)"
-    case .missing: "- \(path)\(before.isEmpty ? "" : ": \(before)")"
-    case .added: "+ \(path)\(after.isEmpty ? "" : ": \(after)")"
+    case .field, .body: "\(shownPath): \(before) -> \(after)"
+    case .missing: "- \(shownPath)\(before.isEmpty ? "" : ": \(before)")"
+    case .added: "+ \(shownPath)\(after.isEmpty ? "" : ": \(after)")"
     }
   }
 }
@@ -72,18 +76,19 @@ public struct ImageDiff {
     // Each key stands once in an image.
     let numbersA = Dictionary(uniqueKeysWithValues: keysA.map { ($0.key, $0.number) })
     let numbersB = Dictionary(uniqueKeysWithValues: keysB.map { ($0.key, $0.number) })
-    for (key, number) in keysA {
+    for (key, number, place) in keysA {
       seen.insert(key)
       guard let other = numbersB[key] else {
         var difference = Difference(
-          kind: .missing, path: key.title, before: "\(try a.record(number).length) bytes",
+          kind: .missing, path: RecordDiff.path(key.type, place),
+          before: "\(try a.record(number).length) octets",
           after: "")
         difference.isWhole = true
         difference.recordA = number
         try visit(difference)
         continue
       }
-      try records(key, number, other, visit)
+      try records(place, number, other, visit)
     }
     // For each record of the second image that of the first one that comes next in both.
     var anchors = [Int](repeating: 0, count: keysB.count)
@@ -92,9 +97,10 @@ public struct ImageDiff {
       if let number = numbersA[keysB[position].key] { next = number }
       anchors[position] = next
     }
-    for (position, (key, number)) in keysB.enumerated() where !seen.contains(key) {
+    for (position, (key, number, place)) in keysB.enumerated() where !seen.contains(key) {
       var difference = Difference(
-        kind: .added, path: key.title, before: "", after: "\(try b.record(number).length) bytes")
+        kind: .added, path: RecordDiff.path(key.type, place), before: "",
+        after: "\(try b.record(number).length) octets")
       difference.isWhole = true
       difference.recordB = number
       difference.anchor = anchors[position]
@@ -110,21 +116,22 @@ public struct ImageDiff {
     let vcpu: UInt64?
     /// How many of the same came before.
     let occurrence: Int
-
-    var title: String {
-      type.name + (vcpu.map { "(vCPU \($0))" } ?? "") + (occurrence > 0 ? "[\(occurrence)]" : "")
-    }
   }
 
-  private func keys(_ image: ImageDocument) throws -> [(key: Key, number: Int)] {
+  /// The records but those of pages: with how many of the type came before.
+  private func keys(_ image: ImageDocument) throws -> [(key: Key, number: Int, place: Int)] {
     var counts: [Key: Int] = [:]
-    var out: [(key: Key, number: Int)] = []
+    var places: [RecordType: Int] = [:]
+    var out: [(key: Key, number: Int, place: Int)] = []
     for (index, entry) in image.index.entries.enumerated() where entry.type != .pageData {
       let record = try image.record(index + 1)
       let first = Key(type: entry.type, vcpu: record.number("vcpu_id"), occurrence: 0)
       let occurrence = counts[first, default: 0]
       counts[first] = occurrence + 1
-      out.append((Key(type: entry.type, vcpu: first.vcpu, occurrence: occurrence), index + 1))
+      let place = places[entry.type, default: 0]
+      places[entry.type] = place + 1
+      out.append(
+        (Key(type: entry.type, vcpu: first.vcpu, occurrence: occurrence), index + 1, place))
     }
     return out
   }
@@ -197,11 +204,10 @@ public struct ImageDiff {
   }
 
   private func records(
-    _ key: Key, _ numberA: Int, _ numberB: Int, _ visit: (Difference) throws -> Void
+    _ place: Int, _ numberA: Int, _ numberB: Int, _ visit: (Difference) throws -> Void
   ) throws {
     let one = try a.record(numberA)
     let other = try b.record(numberB)
-    let prefix = key.title + "."
     if let text = DomainText.text(one), let changed = DomainText.text(other) {
       return try texts(.xenops, text, changed, numberA, numberB, visit)
     }
@@ -209,27 +215,19 @@ public struct ImageDiff {
       guard one.payloadByteCount > 0 || other.payloadByteCount > 0,
         try !samePayload(numberA, numberB)
       else { return }
-      return try visit(bodies(key, one, other, numberA, numberB))
+      return try visit(bodies(place, one, other, numberA, numberB))
     }
-    if one.body.count == other.body.count, one.context == other.context, !isKeyed(one) {
-      let before = one.layout.slots(in: one.body)
-      var found = false
-      for slot in before {
-        try one.layout.walk(slot, one.body) { leaf in
-          found = true
-          try field(leaf, one.body, other.body, prefix: prefix, numberA, numberB, visit)
-        }
-      }
-      if found { return }
-    }
-    try elements(key, one, other, numberA, numberB, visit)
+    var diff = RecordDiff(one: one, other: other, occurrence: place)
+    (diff.numberA, diff.numberB) = (numberA, numberB)
+    try diff.run(visit)
   }
 
   private func bodies(
-    _ key: Key, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int
+    _ place: Int, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int
   ) -> Difference {
     var difference = Difference(
-      kind: .body, path: key.title, before: "\(one.length) bytes", after: "\(other.length) bytes")
+      kind: .body, path: RecordDiff.path(one.type, place), before: "\(one.length) octets",
+      after: "\(other.length) octets")
     difference.recordA = numberA
     difference.recordB = numberB
     return difference
@@ -252,113 +250,11 @@ public struct ImageDiff {
     }
     return true
   }
-
-  /// Whether the record is a list whose elements say what they are about.
-  private func isKeyed(_ record: Record) -> Bool {
-    RecordSchemas.of(record.type)?.isKeyed ?? false
-  }
-
-  /// Compares lists: by the names of their elements.
-  private func elements(
-    _ key: Key, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int,
-    _ visit: (Difference) throws -> Void
-  ) throws {
-    let before = leaves(one)
-    let after = leaves(other)
-    let afterByPath = Dictionary(after.map { ($0.path, $0) }, uniquingKeysWith: { $1 })
-    let beforePaths = Set(before.map(\.path))
-    for leaf in before {
-      guard let mate = afterByPath[leaf.path] else {
-        var difference = Difference(
-          kind: .missing, path: "\(key.title).\(leaf.path)", before: leaf.text, after: "")
-        difference.recordA = numberA
-        difference.recordB = numberB
-        difference.valueBefore = leaf.value
-        try visit(difference)
-        continue
-      }
-      guard mate.text != leaf.text || mate.value != leaf.value else { continue }
-      try visit(
-        Difference(
-          "\(key.title).\(leaf.path)", leaf.slot, leaf.value, mate.value, numberA, numberB))
-    }
-    for leaf in after where !beforePaths.contains(leaf.path) {
-      var difference = Difference(
-        kind: .added, path: "\(key.title).\(leaf.path)", before: "", after: leaf.text)
-      difference.recordA = numberA
-      difference.recordB = numberB
-      difference.value = leaf.value
-      try visit(difference)
-    }
-  }
-
-  private struct Leaf {
-    let path: String
-    let text: String
-    let value: FieldValue
-    let slot: FieldLocation
-  }
-
-  /// All single values of a record by paths that name elements by what they are about. Counts
-  /// follow from the elements and are left out.
-  private func leaves(_ record: Record) -> [Leaf] {
-    var out: [Leaf] = []
-    func add(_ slot: FieldLocation, _ path: String) {
-      if slot.isLeaf {
-        if case .reserved = slot.field.kind { return }
-        let value = slot.value(in: record.body)
-        out.append(Leaf(path: path, text: slot.field.text(of: value), value: value, slot: slot))
-        return
-      }
-      for child in record.layout.children(of: slot, in: record.body) {
-        if case .array = slot.field.kind {
-          add(child, path + "[\(name(child, record))]")
-        } else if slot.field.isSelfNaming {
-          add(child, child.path)
-        } else {
-          add(child, path + "." + child.field.name)
-        }
-      }
-    }
-    for slot in record.layout.slots(in: record.body) where slot.field.name != "count" {
-      add(slot, slot.field.name)
-    }
-    return out
-  }
-
-  /// What an element is about: a parameter's or MSR's name, a CPUID leaf; else its number.
-  private func name(_ element: FieldLocation, _ record: Record) -> String {
-    let children = record.layout.children(of: element, in: record.body)
-    func number(_ field: String) -> (UInt64, Field)? {
-      guard let slot = children.first(where: { $0.field.name == field }),
-        case .unsigned(let value) = slot.value(in: record.body)
-      else { return nil }
-      return (value, slot.field)
-    }
-    if let (leaf, _) = number("leaf"), let (subleaf, _) = number("subleaf") {
-      return leaf.hex() + (subleaf == 0xFFFF_FFFF ? "" : ",\(subleaf)")
-    }
-    if let (index, field) = number("index") { return field.names[index] ?? index.hex() }
-    let path = element.path
-    guard let open = path.lastIndex(of: "[") else { return path }
-    return String(path[path.index(after: open)...].dropLast())
-  }
-}
-
-extension Field {
-  /// Whether the paths of what is inside say by themselves what it is about.
-  fileprivate var isSelfNaming: Bool {
-    switch kind {
-    case .chain, .keyValues, .qemu, .uefiVariables: true
-    default: false
-    }
-  }
 }
 
 extension Difference {
-  fileprivate init(
-    _ path: String, _ slot: FieldLocation, _ before: FieldValue, _ after: FieldValue,
-    _ recordA: Int,
+  init(
+    _ path: String, _ slot: FieldLocation, _ before: FieldValue, _ after: FieldValue, _ recordA: Int,
     _ recordB: Int
   ) {
     let texts = Difference.texts(slot.field, before, after)

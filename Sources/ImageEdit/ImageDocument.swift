@@ -15,6 +15,8 @@ public final class ImageDocument {
   private var records: [Int: Record] = [:]
   private(set) var editedBodies: [Int: [UInt8]] = [:]
   private(set) var editedHeaders: [HeaderKind: [UInt8]] = [:]
+  /// How often something was changed: who has written the edits can tell whether there are new ones.
+  public private(set) var editCount = 0
 
   /// Reads the headers of `source`, which must be a file; with `frontOnly` those before the pages.
   public init(_ source: Source, frontOnly: Bool = false) throws {
@@ -70,11 +72,13 @@ public final class ImageDocument {
   /// Takes a new header for record `number`.
   public func setBody(_ body: [UInt8], ofRecord number: Int) throws {
     editedBodies[number] = nil
+    editCount += 1
     if try record(number).body != body { editedBodies[number] = body }
   }
 
   /// Takes new bytes for a header.
   public func setBytes(_ bytes: [UInt8], of kind: HeaderKind) {
+    editCount += 1
     editedHeaders[kind] = index.header(kind)?.bytes == bytes ? nil : bytes
   }
 

@@ -42,6 +42,8 @@ public final class Rewriter {
   private let filter: any RewriteFilter
   private var report = ChangeReport()
   private var isFinished = false
+  /// Records that were read, by their types.
+  private var occurrences: [RecordType: Int] = [:]
   private let sink: Sink?
   private let shouldContinue: (RecordType) -> Bool
 
@@ -79,7 +81,7 @@ public final class Rewriter {
         guard trailing.isKept(from: reader.source) else {
           report.note(
             ChangeReport.Change(
-              kind: .dropped, place: "trailing bytes", offset: trailing.offset, field: "",
+              kind: .dropped, place: "trailing bytes", offset: trailing.offset, path: "",
               before: "what follows the end of the image", after: ""))
           return try end()
         }
@@ -160,6 +162,7 @@ public final class Rewriter {
   /// Returns true when the filter ended the stream.
   private func rewrite(_ record: Record) throws -> Bool {
     report.recordsRead += 1
+    occurrences[record.type, default: 0] += 1
     if isOutermostEnd(record.type) {
       try finishOnce()
       report.kept += 1
@@ -209,8 +212,8 @@ public final class Rewriter {
       report.dropped += 1
       report.note(
         ChangeReport.Change(
-          kind: .dropped, place: current.record.place, offset: current.record.offset, field: "",
-          before: "\(current.record.length) bytes", after: ""))
+          kind: .dropped, place: current.record.place, offset: current.record.offset, path: "",
+          before: "\(current.record.length) octets", after: ""))
     }
   }
 
@@ -226,15 +229,15 @@ public final class Rewriter {
     }
     if current.isChanged {
       report.changed += 1
-      if let original = current.original, record.type == .xenops {
-        report.noteText(.xenops, record.place, record.offset, original, record.body)
-      } else if let original = current.original {
-        report.noteFields(record.place, record.offset, record.layout, original, record.body)
+      if let original = current.original, original != record.body {
+        var before = record
+        before.body = original
+        report.note(before, record, occurrence: occurrences[record.type, default: 1] - 1)
       }
       if current.isPayloadChanged {
         report.note(
           ChangeReport.Change(
-            kind: .changed, place: record.place, offset: record.offset, field: "", before: "pages",
+            kind: .changed, place: record.place, offset: record.offset, path: "", before: "pages",
             after: "changed pages"))
       }
       if let streamer = current.streamer, streamer.isChanging {
@@ -260,7 +263,7 @@ public final class Rewriter {
   ) throws {
     report.note(
       ChangeReport.Change(
-        kind: .changed, place: record.place, offset: record.offset, field: "", before: "pages",
+        kind: .changed, place: record.place, offset: record.offset, path: "", before: "pages",
         after: streamer.change))
     guard !record.framing.hasChecksum else {
       throw XensaveError(
@@ -290,8 +293,8 @@ public final class Rewriter {
     report.recordsWritten += 1
     report.note(
       ChangeReport.Change(
-        kind: .inserted, place: current.record.place, offset: current.record.offset, field: "",
-        before: "", after: "\(record.type.name), \(record.length) bytes"))
+        kind: .inserted, place: current.record.place, offset: current.record.offset, path: "",
+        before: "", after: "\(record.type.name), \(record.length) octets"))
     let finished = record
     try write { writer in try writer.put(finished) }
   }

@@ -46,11 +46,14 @@ public enum XLConfig {
 
   /// Notes in `report` how a header changed: fields, and lines of the configuration.
   static func noteChange(in report: inout ChangeReport, _ before: Header, _ after: Header) {
-    let fixed = before.kind.byteCount
-    report.noteFields(
-      before.kind.title, before.offset,
-      BodySchema(before.kind.fields, BodyContext(order: before.order)),
-      Array(before.bytes.prefix(fixed)), Array(after.bytes.prefix(fixed)))
+    // The lengths of the configuration and of the XML differ with them.
+    let followers: Set<String> =
+      switch before.kind {
+      case .xl where text(before) != text(after): ["optional_data_len", "optional_data"]
+      case .libvirt where DomainText.text(before) != DomainText.text(after): ["xml_len", "xml"]
+      default: []
+      }
+    report.noteFields(before, after, ignoring: followers)
     if before.kind == .libvirt {
       return report.noteText(
         .xml, before.kind.title, before.offset, DomainText.text(before), DomainText.text(after))
@@ -63,7 +66,7 @@ public enum XLConfig {
         report.note(
           ChangeReport.Change(
             kind: .changed, place: before.kind.title, offset: before.offset,
-            field: difference.title, before: difference.before ?? "",
+            path: difference.title, before: difference.before ?? "",
             after: difference.after ?? ""))
       }
       return
@@ -81,7 +84,7 @@ public enum XLConfig {
     }
     report.note(
       ChangeReport.Change(
-        kind: .changed, place: before.kind.title, offset: before.offset, field: "config",
+        kind: .changed, place: before.kind.title, offset: before.offset, path: "config",
         before: lines(oldLines), after: lines(newLines)))
   }
 }

@@ -70,6 +70,27 @@ package struct EditJob {
     return try written(patches, inserted)
   }
 
+  /// Writes the edits to `destination`: without moving pages where that can be done, else by a rewrite of
+  /// `source`, which is the document's file. `notice` gets a line where a file is replaced that was to be
+  /// edited in place.
+  package func write(
+    _ source: Source, to destination: Destination, notice: (String) -> Void = { _ in }
+  ) throws -> ChangeReport {
+    switch destination {
+    case .file(let path):
+      if let written = try clone(to: path) { return written.report }
+    case .inPlace:
+      guard let edit = source.edit else { break }
+      switch try inPlace(edit) {
+      case .written(let written): return written.report
+      case .newFile(let reason): notice("\(source.path): written anew: \(reason)")
+      }
+    case .standardOutput, .none: break
+    }
+    return try RewriteJob(destination: destination, isUnchecked: isUnchecked)
+      .run(source, document.edits)
+  }
+
   /// Makes the room a part of the edits, for a rewrite.
   package func leaveRoom() throws {
     guard room > 0, let kind = document.index.headers.first?.kind,

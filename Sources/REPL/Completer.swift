@@ -25,6 +25,7 @@ struct Completer {
       return inString(tokens, last.text, start..<cursor)
     }
     if tokens.last?.kind == .comment { return Completions(replacing: cursor..<cursor, []) }
+    if let indices = indices(tokens, cursor) { return indices }
     var word = ""
     if let last = tokens.last, last.range.upperBound == cursor,
       last.kind == .name || last.kind == .keyword
@@ -38,12 +39,13 @@ struct Completer {
       guard let expression = LuaExpression(endOf: tokens) else {
         return Completions(replacing: range, [])
       }
-      return filtered(members(of: expression, isCall: last.isSymbol(":")), word, range)
+      return filtered(
+        members(of: expression, isCall: last.isSymbol(":"), after: tokens), word, range)
     }
-    return filtered(words(in: before, beside: word), word, range)
+    return filtered(options(of: tokens) + words(in: before, beside: word), word, range)
   }
 
-  private func filtered(
+  func filtered(
     _ all: [Completion], _ word: String, _ range: Range<Int>
   ) -> Completions {
     var seen: Set<String> = []
@@ -98,9 +100,11 @@ struct Completer {
 
   // MARK: - Members
 
-  private func members(of expression: LuaExpression, isCall: Bool) -> [Completion] {
+  private func members(
+    of expression: LuaExpression, isCall: Bool, after context: [LuaToken]
+  ) -> [Completion] {
     let frame = state.frame
-    switch LuaResolver(state: state).resolve(expression) {
+    switch LuaResolver(state: state, context: context).resolve(expression) {
     case .value:
       defer { frame.pop() }
       switch frame.type(-1) {
@@ -116,6 +120,7 @@ struct Completer {
       }
     case .type(let name, let fields):
       let declared = declared(name, isCall)
+      if name == "HVMParams", !isCall { return paramNames([]) }
       return isCall ? declared : fields.map(completion) + declared
     case .field(let owner, let slot):
       return owner.fieldLayout.parts(of: slot).compactMap { $0.bits?.name }.map { Completion($0) }
@@ -149,6 +154,10 @@ struct Completer {
       return names.filter(LuaLexer.isIdentifier).map { Completion($0) }
     } else if let tree: LuaTree = frame.objectIfAny(-1) {
       return tree.names().filter(LuaLexer.isIdentifier).map { Completion($0) }
+    } else if let vcpu: LuaVCPU = frame.objectIfAny(-1) {
+      fields = vcpu.slots()
+    } else if let params: LuaParams = frame.objectIfAny(-1) {
+      return paramNames(params.names)
     }
     return fields.map(\.field).filter { LuaLexer.isIdentifier($0.name) }.map(completion)
   }
@@ -174,6 +183,7 @@ struct Completer {
     if function == "require" {
       return filtered(ModulePaths.modules.map { Completion($0) }, content, range)
     }
+    if let names = names(for: function, tokens) { return filtered(names, content, range) }
     var names = recordNames
     if function == "help" || function == "apropos" {
       names += state.declarations.map { Completion($0.fullName, note: $0.note) }

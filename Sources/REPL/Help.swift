@@ -22,11 +22,11 @@ struct Help {
   /// `help(...)` as Lua calls it.
   func run(_ frame: LuaFrame) throws -> Int32 {
     if frame.count == 0 {
-      try shell.write(overview)
+      try shell.show(overview)
     } else if frame.type(1) == .string {
-      try shell.write(text(about: try frame.string(1)))
+      try shell.show(text(about: try frame.string(1)))
     } else {
-      try shell.write(text(frame, 1))
+      try shell.show(text(frame, 1))
     }
     return 0
   }
@@ -56,14 +56,15 @@ struct Help {
     for (number, name) in HVMParams.names.sorted(by: { $0.key < $1.key }) {
       add(name, "HVM parameter \(number).")
     }
-    if lines.isEmpty { try shell.write("nothing about \(word)\n") }
+    var out = lines.isEmpty ? "nothing about \(word)\n" : ""
     let column = min(36, (lines.map(\.name.count).max() ?? 0) + 2)
     for line in lines {
       let gap = String(repeating: " ", count: max(1, column - line.name.count))
       let room = max(20, width - max(column, line.name.count + 1))
       let doc = line.doc.count > room ? line.doc.prefix(room - 3) + "..." : line.doc[...]
-      try shell.write(line.name + gap + doc + "\n")
+      out += line.name + gap + doc + "\n"
     }
+    try shell.show(out)
     return 0
   }
 
@@ -123,8 +124,35 @@ struct Help {
     }
   }
 
+  /// About what an input names, as "x?" asks: its value where it has one, else the name.
+  func text(of topic: String) -> String {
+    if let known = known(topic) { return known }
+    let frame = state.frame
+    let base = frame.count
+    defer { frame.pop(frame.count - base) }
+    guard let expression = LuaExpression(LuaLexer.tokens(topic)) else { return text(about: topic) }
+    switch LuaResolver(state: state).resolve(expression) {
+    case .value: return text(frame, frame.count)
+    case .function(let declaration): return text(declaration)
+    case .type(let name, _): return classText(name)
+    case .field(let owner, let slot):
+      return "\(owner.fieldTitle).\(slot.path): \(slot.field.note)\n"
+    case .unknown: return text(about: topic)
+    }
+  }
+
   /// About a name: a declaration, a record type or one of its fields.
   func text(about topic: String) -> String {
+    if let known = known(topic) { return known }
+    let name = topic.trimmed.replacing(":", with: ".")
+    let names =
+      state.declarations.map(\.fullName) + state.declarations.map(\.name) + RecordSchemas.names
+      + HVMRecords.all.map(\.name)
+    return "no help for '\(topic)'\(didYouMean(name, among: names)); apropos \"word\" searches\n"
+  }
+
+  /// About a name; nil where nothing has it.
+  private func known(_ topic: String) -> String? {
     let name = topic.trimmed.replacing(":", with: ".")
     if let table = state.declarations.first(where: { $0.name == name && $0.kind == .class }) {
       return classText(table.name)
@@ -144,11 +172,7 @@ struct Help {
     }
     if let field = field(name) { return field }
     let members = state.declarations.filter { $0.name == name }
-    if !members.isEmpty { return members.map(text).joined(separator: "\n") }
-    let names =
-      state.declarations.map(\.fullName) + state.declarations.map(\.name) + RecordSchemas.names
-      + HVMRecords.all.map(\.name)
-    return "no help for '\(topic)'\(didYouMean(name, among: names)); apropos \"word\" searches\n"
+    return members.isEmpty ? nil : members.map(text).joined(separator: "\n")
   }
 
   /// About "HVM_PARAMS.param.value".

@@ -114,6 +114,8 @@ enum LuaMeaning {
 /// is in memory or can be read again.
 struct LuaResolver {
   let state: LuaState
+  /// What stands before, where names that are no globals may have got their values.
+  var context: [LuaToken] = []
 
   /// The meaning of `expression`; pushes a value only with `.value`.
   func resolve(_ expression: LuaExpression) -> LuaMeaning {
@@ -127,6 +129,9 @@ struct LuaResolver {
       frame.pushRaw(-1, .text(expression.root.text))
     }
     meaning = .value
+    if !expression.root.isString, frame.isMissing(-1), let local = local(expression.root.text) {
+      meaning = local
+    }
     for step in expression.steps {
       meaning = take(step, of: meaning)
       if case .unknown = meaning { break }
@@ -143,6 +148,23 @@ struct LuaResolver {
     return .value
   }
 
+  /// What a name was last given before: `local s = "text"`.
+  private func local(_ name: String) -> LuaMeaning? {
+    let place = context.indices.last { index in
+      context[index].kind == .name && context[index].text == name && index + 2 < context.count
+        && context[index + 1].isSymbol("=")
+    }
+    guard let place else { return nil }
+    let start = place + 2
+    for end in stride(from: min(context.count, start + 32), to: start, by: -1) {
+      guard let expression = LuaExpression(context[start..<end]) else { continue }
+      var inner = self
+      inner.context = Array(context[..<place])
+      return inner.resolve(expression)
+    }
+    return nil
+  }
+
   private func take(_ step: LuaStep, of meaning: LuaMeaning) -> LuaMeaning {
     switch meaning {
     case .value: return takeFromTop(step)
@@ -154,7 +176,12 @@ struct LuaResolver {
           return .type("Fields", field.children)
         }
         return declaration.kind == .method ? .function(declaration) : typed(declaration)
-      case .index: return name == "Image" ? .type("Record", []) : .type(name, fields)
+      case .index:
+        switch name {
+        case "Image": return .type("Record", [])
+        case "VCPUs": return .type("VCPU", HVMRecords.all.first { $0.name == "CPU" }?.fields ?? [])
+        default: return .type(name, fields)
+        }
       case .call: return .unknown
       }
     case .function(let declaration):
@@ -243,8 +270,17 @@ struct LuaResolver {
       frame.push(object: child)
       return .value
     }
+    if let number, let vcpus: LuaVCPUs = frame.objectIfAny(-1) {
+      return pushed(try? vcpus.vcpu(Int(clamping: number))) ?? .unknown
+    }
+    if let name, let vcpu: LuaVCPU = frame.objectIfAny(-1) {
+      return vcpu.place(name).map { meaning(of: $0.slot, $0.owner) } ?? .unknown
+    }
+    if let name, let params: LuaParams = frame.objectIfAny(-1) {
+      return params.place(name).map { meaning(of: $0.slot, $0.owner) } ?? .unknown
+    }
     if let number, let image: LuaImage = frame.objectIfAny(-1) {
-      guard image.hasIndex, let count = try? image.index().entries.count, number >= 1,
+      guard image.isQuicklyIndexed, let count = try? image.index().entries.count, number >= 1,
         number <= count, let record = try? image.record(Int(number))
       else { return .type("Record", []) }
       frame.push(object: record)
@@ -256,7 +292,7 @@ struct LuaResolver {
   /// Properties that give objects, where getting them reads nothing.
   private func property(_ name: String) -> LuaMeaning? {
     let frame = state.frame
-    if let image: LuaImage = frame.objectIfAny(-1), image.hasIndex {
+    if let image: LuaImage = frame.objectIfAny(-1), image.isQuicklyIndexed {
       if let kind = HeaderKind(rawValue: name.replacing("_header", with: "")),
         let header = try? image.header(kind)
       {
@@ -265,6 +301,13 @@ struct LuaResolver {
       }
       if name == "config", let header = try? image.header(.xl) { return config(of: header) }
       if name == "xml", let header = try? image.header(.libvirt) { return pushed(header.tree()) }
+      if name == "vcpu" { return pushed(LuaVCPUs(image)) }
+      if name == "hvm_params", let record = try? image.first(.hvmParams) {
+        return pushed(LuaParams(record))
+      }
+      if name == "cpuid", let record = try? image.first(.x86CPUIDPolicy) {
+        return pushed(LuaCPUID(record))
+      }
     }
     if name == "xml", let header: LuaHeader = frame.objectIfAny(-1) { return pushed(header.tree()) }
     if name == "xenops", let record: LuaRecord = frame.objectIfAny(-1) {
@@ -276,9 +319,9 @@ struct LuaResolver {
     return nil
   }
 
-  private func pushed(_ tree: LuaTree?) -> LuaMeaning? {
-    guard let tree else { return nil }
-    state.frame.push(object: tree)
+  private func pushed<Object: AnyObject>(_ object: Object?) -> LuaMeaning? {
+    guard let object else { return nil }
+    state.frame.push(object: object)
     return .value
   }
 

@@ -21,6 +21,8 @@ struct PrettyPrinter {
   /// Lines of a hexdump that are shown.
   var lineLimit = 32
   var usesColor = false
+  /// The base of integers: 10 or 16.
+  var base = 10
 
   /// A value, taken apart.
   private indirect enum Node {
@@ -54,7 +56,12 @@ struct PrettyPrinter {
       return (try? view.bytes()).map { dump($0) }
     }
     if let text = pageText(frame, index) { return text }
-    if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(textStyle) }
+    if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(textStyle, width: width) }
+    if let vcpus: LuaVCPUs = frame.objectIfAny(index) { return try? vcpus.overview(textStyle) }
+    if let params: LuaParams = frame.objectIfAny(index) { return params.overview(textStyle) }
+    if let cpuid: LuaCPUID = frame.objectIfAny(index) { return cpuid.overview(textStyle, width: width) }
+    if let found: LuaVerification = frame.objectIfAny(index) { return found.report.text(textStyle) }
+    if let report: LuaReport = frame.objectIfAny(index) { return report.text(textStyle) }
     if let config: LuaConfig = frame.objectIfAny(index) { return try? config.text() }
     if let tree: LuaTree = frame.objectIfAny(index) {
       return (try? tree.text()).flatMap { longText(Array($0.utf8)) ?? escapeForDisplay($0) }
@@ -76,9 +83,9 @@ struct PrettyPrinter {
   }
 
   private func dump(_ bytes: [UInt8], base: UInt64 = 0, more: Int = 0) -> String {
-    let shown = bytes.prefix(16 * lineLimit)
-    let more = more + bytes.count - shown.count
-    return textStyle.hexdump(hexdump(Array(shown), base: base))
+    let (text, shown) = foldedHexdump(bytes, base: base, limit: lineLimit)
+    let more = more + bytes.count - shown
+    return textStyle.hexdump(text)
       + (more > 0 ? "... \(more) more bytes\n" : "")
   }
 
@@ -87,7 +94,7 @@ struct PrettyPrinter {
   /// A page's or memory's bytes; nil for all other values, and for views that are stale.
   private func pageText(_ frame: LuaFrame, _ index: Int) -> String? {
     try? frame.withView(index) { bytes, address in
-      let count = min(bytes.byteCount, 16 * lineLimit)
+      let count = min(bytes.byteCount, 64 << 10)
       let shown = (0..<count).map { bytes.load($0, as: UInt8.self) }
       return dump(shown, base: address, more: bytes.byteCount - count)
     }
@@ -112,11 +119,16 @@ struct PrettyPrinter {
     switch frame.type(index) {
     case .none, .nil: return .leaf("nil", Palette.keyword)
     case .boolean: return .leaf(frame.boolean(index) ? "true" : "false", Palette.keyword)
-    case .number: return .leaf(frame.text(index), Palette.number)
+    case .number:
+      if base == 16, frame.isInteger(index), let value = frame.integerIfAny(index) {
+        return .leaf(UInt64(bitPattern: value).hex(), Palette.number)
+      }
+      return .leaf(frame.text(index), Palette.number)
     case .string: return .leaf(quoted(frame.bytesIfAny(index) ?? []), Palette.string)
     case .table:
       if frame.hasMetafield(index, "__tostring") {
-        return .leaf(escapeForDisplay(frame.text(index)), .plain)
+        let text = escapeForDisplay(frame.text(index))
+        return .leaf(text + errorFields(frame, index), .plain)
       }
       return table(frame, index, depth: depth, inside: inside)
     case .function:
@@ -138,11 +150,7 @@ struct PrettyPrinter {
     let inside = inside.union([identity])
     var list: [(key: String, value: Node)] = []
     let length = frame.length(index)
-    for position in 1..<max(1, min(length, itemLimit) + 1) {
-      frame.pushElement(index, position)
-      list.append(("", node(frame, -1, depth: depth - 1, inside: inside)))
-      frame.pop()
-    }
+    let shownLength = elements(frame, index, length, depth: depth - 1, inside: inside, &list)
     var fields: [(key: LuaFrame.Key, value: Node)] = []
     var count = 0
     frame.forEachEntry(index) { key in
@@ -158,8 +166,64 @@ struct PrettyPrinter {
     let shown = fields.prefix(max(0, itemLimit - list.count)).map {
       (key: $0.key.written, value: $0.value)
     }
-    let hidden = max(0, length - itemLimit).addingSaturated(count - shown.count)
+    let hidden = (length - shownLength).addingSaturated(count - shown.count)
     return .table(list + shown, more: hidden)
+  }
+
+  /// Elements that are the same one after the other are one item from here on.
+  private static let foldedCount = 8
+
+  /// Adds the elements of a list, runs of the same folded; how many of them that are.
+  private func elements(
+    _ frame: LuaFrame, _ index: Int, _ length: Int, depth: Int, inside: Set<UInt>,
+    _ list: inout [(key: String, value: Node)]
+  ) -> Int {
+    var position = 0
+    var run: (text: String, count: Int) = ("", 0)
+    // A list of a million zeros is not looked at whole.
+    while position < min(length, max(itemLimit, 65536)) {
+      frame.pushElement(index, position + 1)
+      let item = node(frame, -1, depth: depth, inside: inside)
+      frame.pop()
+      if case .leaf(let text, let style) = item, run.count > 0, run.text == text {
+        run.count += 1
+        if run.count == Self.foldedCount { list.removeLast(Self.foldedCount - 1) }
+        if run.count > Self.foldedCount { list.removeLast() }
+        if run.count >= Self.foldedCount {
+          list.append(("", .leaf("\(text) (\(run.count) times)", style)))
+          position += 1
+          continue
+        }
+      } else if case .leaf(let text, _) = item {
+        run = (text, 1)
+      } else {
+        run = ("", 0)
+      }
+      guard list.count < itemLimit else { break }
+      list.append(("", item))
+      position += 1
+    }
+    return position
+  }
+
+  /// What an error has besides its message: " { code = "enoent", errno = 2 }".
+  private func errorFields(_ frame: LuaFrame, _ index: Int) -> String {
+    guard frame.type(index) == .table else { return "" }
+    var fields: [(key: LuaFrame.Key, text: String)] = []
+    var isError = false
+    frame.forEachEntry(index) { key in
+      guard fields.count < itemLimit else { return false }
+      if case .name(let name) = key, name == Array("message".utf8) {
+        isError = true
+        return true
+      }
+      fields.append(
+        (key, flat(node(frame, -1, depth: 1, inside: []), color: usesColor)))
+      return true
+    }
+    guard isError, !fields.isEmpty else { return "" }
+    fields.sort { $0.key.isBefore($1.key) }
+    return " { " + fields.map { "\($0.key.written) = \($0.text)" }.joined(separator: ", ") + " }"
   }
 
   private func quoted(_ bytes: [UInt8]) -> String {

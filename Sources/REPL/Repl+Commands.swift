@@ -11,6 +11,16 @@ extension Repl {
   package func run(_ command: DotCommand, _ rest: String) throws {
     switch command {
     case .quit: isDone = true
+    case .base:
+      guard let base = Int(rest), [10, 16].contains(base) else {
+        return try write("expected: .base 16 or .base 10", Palette.error)
+      }
+      shell.numberBase = base
+    case .pager:
+      guard ["on", "off"].contains(rest) else {
+        return try write("expected: .pager on or .pager off", Palette.error)
+      }
+      shell.usesPager = rest == "on"
     case .help:
       if rest.isEmpty {
         let width =
@@ -19,8 +29,11 @@ extension Repl {
           let name = ".\(command.rawValue)\(command.argument)"
           try write(name + String(repeating: " ", count: width - name.count) + command.note)
         }
+        for (name, note) in SessionWord.all {
+          try write(name + String(repeating: " ", count: max(1, width - name.count)) + note)
+        }
       } else {
-        try write(Help(shell).text(about: rest).droppingLineBreak)
+        try show(Help(shell).text(of: rest).droppingLineBreak)
       }
     case .time:
       if !rest.isEmpty { return try evaluate(rest, isTimed: true) }
@@ -36,7 +49,7 @@ extension Repl {
 
   private func save(_ path: String) throws {
     guard !path.isEmpty else { return try write("expected: .save FILE", Palette.error) }
-    let text = (shell.sessionNames + transcript).joined(separator: "\n") + "\n"
+    let text = transcript.text(after: shell.sessionNames)
     do {
       try FileSystem.create(path, text)
       try write("\(transcript.count) inputs written to \(path)")

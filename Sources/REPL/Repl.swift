@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import ImageEdit
 package import LuaAPI
 package import LuaRuntime
 internal import Reports
@@ -16,10 +17,12 @@ package final class Repl {
   /// Whether the time of every input is printed.
   var timesEverything = false
   /// Inputs that ran without an error, for .save.
-  var transcript: [String] = []
+  var transcript = Transcript()
   /// The last input, for .edit.
   var lastInput = ""
   var isDone = false
+  /// Whether the last input ended with an error.
+  private var hasFailed = false
 
   package init(_ shell: ShellContext) {
     self.shell = shell
@@ -45,6 +48,7 @@ package final class Repl {
   /// Reads and runs blocks until the user leaves. `names` are the lines of Lua that made what the
   /// session begins with.
   package func run(_ names: [String]) throws -> Int32 {
+    prepare()
     if editor.isInteractive {
       try write(
         "xensave-lua \(productVersion), \(LuaState.release). Tab completes, help() explains, Ctrl-D "
@@ -60,14 +64,90 @@ package final class Repl {
     if let error = editor.history.error, editor.isInteractive {
       try write("history: \(error)")
     }
-    while !isDone {
+    while true {
       switch try read() {
       case .text(let text): try take(text)
       case .interrupted: answerStop()
       case .endOfInput: isDone = true
       }
+      if isDone, try mayLeave() { break }
     }
     return shell.exitCode ?? ExitCode.good
+  }
+
+  /// Whether the session may end: changes that were not saved are asked about on a terminal, and told
+  /// of elsewhere, where the exit code says it too.
+  private func mayLeave() throws -> Bool {
+    let unsaved = shell.unsavedImages
+    guard !unsaved.isEmpty, Interrupt.signal == 0 else { return true }
+    guard editor.isInteractive else {
+      if (shell.exitCode ?? ExitCode.good) == ExitCode.good { shell.exitCode = ExitCode.findings }
+      return true
+    }
+    for image in unsaved {
+      try write("\(escapeForDisplay(image.path)) has changes that were not saved:")
+      if let document = try? image.document(), let report = try? document.changes() {
+        try write(
+          TextStyle(isOn: usesColor).report(report, hasCounts: false).split(separator: "\n").prefix(10)
+            .joined(separator: "\n"))
+      }
+    }
+    try write("img:save(PATH) writes them to a file, img:save { in_place = true } into the image.")
+    var options = LineEditorOptions()
+    options.prompt = Prompt("leave without saving? [y/N] ", Style(.yellow, bold: true))
+    options.usesColor = usesColor
+    options.isInterrupted = { Interrupt.isRequested }
+    var answer = ""
+    do {
+      switch try LineEditor(options: options).readLine() {
+      case .text(let text): answer = text.trimmed
+      case .interrupted: break
+      // Ctrl-D twice, or a terminal that is gone.
+      case .endOfInput: return true
+      }
+    } catch { answer = "" }
+    if Interrupt.signal == Interrupt.fromKeyboard { Interrupt.clear() }
+    guard ["y", "yes"].contains(answer.lowercased()) else {
+      isDone = false
+      shell.exitCode = nil
+      return false
+    }
+    shell.reportsLoss = false
+    return true
+  }
+
+  var isInteractive: Bool { editor.isInteractive }
+
+  private func prepare() {
+    shell.showText = { [unowned self] text in
+      do { try self.show(text.droppingLineBreak) } catch {
+        throw LuaError(XensaveError(error).message)
+      }
+    }
+    replaceExit()
+    guard editor.isInteractive else { return }
+    let place = editor.history.path.map { " (what was typed is in \($0))" } ?? ""
+    Interrupt.explainWhenUnanswered(
+      "\r\nxensave-lua: what runs here cannot be stopped: Ctrl-C again ends the session\(place)\r\n"
+    )
+  }
+
+  /// Lua's own os.exit ends the process at once: in a session it ends the session, which may ask first.
+  private func replaceExit() {
+    let frame = shell.state.frame
+    defer { frame.pop() }
+    guard frame.pushGlobal("os") == .table else { return }
+    frame.push(function: "exit") { [unowned self] frame in
+      var code: Int64 = 0
+      if frame.type(1) == .boolean {
+        code = frame.boolean(1) ? 0 : 1
+      } else if !frame.isMissing(1) {
+        code = try frame.integer(1)
+      }
+      shell.exitCode = Int32(truncatingIfNeeded: code & 0xFF)
+      throw LuaError("the session ends", code: "exit")
+    }
+    frame.setField("exit")
   }
 
   private func read() throws -> LineEditor.Line {
@@ -87,7 +167,7 @@ package final class Repl {
 
   /// Whether Enter ends the block: it is a command, or it compiles, or it cannot be completed.
   private func isComplete(_ text: String) -> Bool {
-    if DotCommand.parse(text) != nil { return true }
+    if DotCommand.parse(text) != nil || text.trimmed.hasPrefix("!") { return true }
     let code = Repl.code(text)
     guard let asExpression = problem("return " + code) else { return true }
     guard let asStatement = problem(code) else { return true }
@@ -141,8 +221,46 @@ package final class Repl {
       }
       return try run(command, rest)
     }
-    if text.trimmed == "help" { return try evaluate("help()", isTimed: false) }
-    try evaluate(text, isTimed: timesEverything)
+    let typed = text.trimmed
+    if typed.hasPrefix("!") {
+      let command = String(typed.dropFirst()).trimmed
+      guard !command.isEmpty else { return try write("expected: !COMMAND", Palette.error) }
+      return try runCommand(command)
+    }
+    let name = String(typed.prefix { LuaLexer.isName($0.utf8.first ?? 0) })
+    if Advice.farewells.contains(typed), name.isEmpty || !reader.isKnown(name) {
+      isDone = true
+      return
+    }
+    if typed == "help" || typed == "?" { return try evaluate("help()", isTimed: false) }
+    if let topic = reader.helpTopic(typed) {
+      return try show(Help(shell).text(of: topic).droppingLineBreak)
+    }
+    if let advice = reader.advice(typed) { return try write(advice, Palette.error) }
+    let (code, target) = reader.split(typed)
+    guard let target else { return try evaluate(text, isTimed: timesEverything) }
+    shell.capture = ""
+    defer { shell.capture = nil }
+    try evaluate(code, isTimed: timesEverything)
+    let output = shell.capture ?? ""
+    shell.capture = nil
+    if !hasFailed { try deliver(output, to: target) }
+  }
+
+  private var reader: InputReader {
+    InputReader(
+      compiles: { text in
+        let code = Repl.code(text)
+        return self.problem("return " + code) == nil || self.problem(code) == nil
+      },
+      isKnown: { name in
+        let frame = self.shell.state.frame
+        frame.pushGlobals()
+        frame.pushRaw(-1, .text(name))
+        defer { frame.pop(2) }
+        return !frame.isMissing(-1)
+      },
+      isCommand: InputReader.isInPath)
   }
 
   // MARK: - Running
@@ -150,14 +268,15 @@ package final class Repl {
   /// Runs an input and prints its values or its error.
   func evaluate(_ text: String, isTimed: Bool) throws {
     lastInput = text
+    hasFailed = true
     let state = shell.state
     let frame = state.frame
     let base = frame.count
     let code = Repl.code(text)
     let start = Environment.nanoseconds
-    do throws(LuaError) {
-      // A text that compiles after "return" is an expression.
-      let isExpression = problem("return " + code) == nil
+    // A text that compiles behind "return" is an expression.
+    let isExpression = problem("return " + code) == nil
+    do {
       try state.load(Array((isExpression ? "return " + code : code).utf8), name: "=repl")
       state.place = nil
       try state.call(0, results: -1)
@@ -171,12 +290,14 @@ package final class Repl {
     endInterrupt()
     try printValues(base, code)
     if isTimed { try write("\(milliseconds(nanoseconds)) ms", Palette.comment) }
-    transcript.append(text)
+    transcript.add(code, isExpression: isExpression, isStatement: problem(code) == nil)
+    hasFailed = false
     frame.pop(frame.count - base)
     state.place = nil
     if shell.exitCode != nil { isDone = true }
   }
 
+  /// Milliseconds with three digits behind the point.
   private func milliseconds(_ nanoseconds: UInt64) -> String {
     let micro = nanoseconds / 1000
     let rest = String(micro % 1000)
@@ -190,12 +311,13 @@ package final class Repl {
     guard count > 0 else { return }
     frame.push(copyOf: base + 1)
     shell.state.setGlobalFromTop("_")
-    if count == 1, let text = fieldText(code, base + 1) { return try write(text) }
+    if count == 1, let text = fieldText(code, base + 1) { return try show(text) }
     // No value worth a line: what assignments by function calls give.
     if count == 1, frame.isMissing(base + 1), !code.hasPrefix("return ") {
-      return try write("nil", Palette.keyword)
+      return try show(Palette.keyword.applied(to: "nil", isEnabled: shell.usesColor))
     }
-    for index in base + 1...base + count { try write(shell.printer.text(frame, index)) }
+    let printer = shell.printer
+    try show((base + 1...base + count).map { printer.text(frame, $0) }.joined(separator: "\n"))
   }
 
   /// The text of a single field, with its unit or name, where the input is just its path.
@@ -212,7 +334,7 @@ package final class Repl {
     guard case .unsigned(let number) = field, number == UInt64(bitPattern: value) else {
       return nil
     }
-    return Palette.number.applied(to: slot.field.text(of: field), isEnabled: usesColor)
+    return Palette.number.applied(to: slot.field.text(of: field), isEnabled: shell.usesColor)
   }
 
   /// Prints an error with its traceback, and makes scripts able to run again after an interrupt.

@@ -30,6 +30,10 @@ extension ShellContext {
   /// Prints values for standard output.
   var printer: PrettyPrinter {
     let size = TerminalSize.current(of: 1) ?? .standard
-    return PrettyPrinter(width: max(20, size.columns - 1), usesColor: usesColor)
+    var printer = PrettyPrinter(width: max(20, size.columns - 1), usesColor: usesColor)
+    printer.base = numberBase
+    // What goes into a command or a file goes there whole.
+    if capture != nil { (printer.itemLimit, printer.lineLimit) = (1_000_000, 1_000_000) }
+    return printer
   }
 }

@@ -22,3 +22,27 @@ package func hexdump(_ bytes: [UInt8], base: UInt64 = 0, width: Int = 16) -> Str
   }
   return out
 }
+
+/// A hexdump of at most `limit` lines in which lines that are as the one before are one "*"; `shown`:
+/// how many of the bytes that are.
+package func foldedHexdump(
+  _ bytes: [UInt8], base: UInt64 = 0, limit: Int
+) -> (text: String, shown: Int) {
+  var out = ""
+  var lines = 0
+  var start = 0
+  var isFolding = false
+  while start < bytes.count, lines < limit {
+    let end = min(start + 16, bytes.count)
+    // The last line says where the bytes end.
+    let isSame =
+      start >= 16 && end < bytes.count && bytes[start..<end] == bytes[start - 16..<start]
+    if !isSame || !isFolding {
+      out += isSame ? "*\n" : hexdump(Array(bytes[start..<end]), base: base &+ UInt64(start))
+      lines += 1
+    }
+    isFolding = isSame
+    start = end
+  }
+  return (out, start)
+}

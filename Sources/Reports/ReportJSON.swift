@@ -85,7 +85,7 @@ extension ChangeReport {
       writer.member("kind", change.kind.rawValue)
       writer.member("place", change.place)
       writer.member("offset", change.offset)
-      writer.member("field", change.field)
+      writer.member("path", change.path)
       writer.member("before", change.before)
       writer.member("after", change.after)
     }

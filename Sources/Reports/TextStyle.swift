@@ -48,7 +48,8 @@ package struct TextStyle {
     guard isOn else { return difference.description }
     switch difference.kind {
     case .field, .body:
-      return "\(key(difference.path)): \(before(difference.before)) -> \(after(difference.after))"
+      return
+        "\(key(difference.shownPath)): \(before(difference.before)) -> \(after(difference.after))"
     case .missing: return before(difference.description)
     case .added: return after(difference.description)
     }
@@ -76,24 +77,27 @@ package struct TextStyle {
   package func hexdumpIfAny(_ text: String) -> String? {
     let lines = text.split(separator: "\n")
     let isDump = lines.allSatisfy { line in
-      line.prefix(8).allSatisfy(\.isHexDigit) && line.hasSuffix("|") && line.contains("  |")
+      line == "*"
+        || line.prefix(8).allSatisfy(\.isHexDigit) && line.hasSuffix("|") && line.contains("  |")
     }
     return isOn && isDump ? hexdump(text) : nil
   }
 
-  /// What a rewrite changed, as `ChangeReport.text` says it.
-  package func report(_ report: ChangeReport) -> String {
-    guard isOn else { return report.text }
+  /// What a rewrite changed, as `ChangeReport.text` says it; without the counts where nothing was
+  /// written yet.
+  package func report(_ report: ChangeReport, hasCounts: Bool = true) -> String {
+    if !hasCounts, report.changes.isEmpty { return "no changes" }
     var lines = report.changes.map { change in
       switch change.kind {
+      case .changed where change.before.isEmpty: return after(change.description)
+      case .changed where change.after.isEmpty: return before(change.description)
       case .changed:
-        let field = change.field.isEmpty ? "" : " \(key(change.field)):"
-        return "\(change.place):\(field) \(before(change.before)) -> \(after(change.after))"
+        return "\(key(change.shownPath)): \(before(change.before)) -> \(after(change.after))"
       case .dropped: return before(change.description)
       case .inserted, .replaced: return after(change.description)
       }
     }
     if report.changesLeftOut > 0 { lines.append("... and \(report.changesLeftOut) more changes") }
-    return (lines + [report.summary]).joined(separator: "\n")
+    return (lines + (hasCounts ? [report.summary] : [])).joined(separator: "\n")
   }
 }

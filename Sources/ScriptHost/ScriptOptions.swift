@@ -27,6 +27,8 @@ package struct ScriptOptions {
   var isDryRun = false
   package var isUnchecked = false
   var isJSON = false
+  /// --no-pager: a session prints what is longer than the screen as it is.
+  var isPaged = true
   package var isQuiet = false
   /// -i: a session after the script.
   package var isInteractive = false
@@ -70,6 +72,7 @@ package struct ScriptOptions {
     ("--dry-run", "", "Say what the filter would change."),
     ("--unchecked", "", "Leave out the check of what was written."),
     ("--json", "", "Print reports as JSON."),
+    ("--no-pager", "", "Show long texts of a session without $PAGER."),
     ("--quiet", "", "Print only warnings and errors."),
     ("--color", "WHEN", "Colours: auto, always or never."),
     ("--progress", "STYLE", "How progress is shown: bar, plain, json or none."),
@@ -102,6 +105,7 @@ package struct ScriptOptions {
       case "--dry-run": isDryRun = true
       case "--unchecked": isUnchecked = true
       case "--json": isJSON = true
+      case "--no-pager": isPaged = false
       case "-q", "--quiet": isQuiet = true
       case "-i": isInteractive = true
       case "-l": modules.append(try module(value(word)))

@@ -31,6 +31,7 @@ package struct ScriptRunner {
     if options.isQuiet { shell.logLevel = .warning }
     shell.color = options.color
     shell.isJSON = options.isJSON
+    shell.usesPager = options.isPaged
     shell.scriptPath = options.scriptPath
     shell.printsToStandardError = options.output == "-"
     ProgressDisplay.begin(options.progress, isQuiet: options.isQuiet)
@@ -50,12 +51,17 @@ package struct ScriptRunner {
     let shell = try makeShell()
     defer { shell.state.close() }
     let image = try openImage()
+    if let image { shell.watch(image) }
     if options.isInteractive { return try converse(shell, image) }
     do {
       try shell.prepare(options, image)
       return try runChunks(shell, image)
     } catch let error as LuaError {
+      shell.reportsLoss = false
       return try end(shell, error)
+    } catch {
+      shell.reportsLoss = false
+      throw error
     }
   }
 
@@ -109,7 +115,10 @@ package struct ScriptRunner {
       if !isLastFilter { frame.pop() }
     }
     guard isLastFilter else {
-      if let image, image.isEdited { return try apply(shell, nil, image) }
+      // What the script has saved itself is written again only where the command line says so.
+      if let image, image.isEdited, image.hasUnsavedEdits || options.destination != nil {
+        return try apply(shell, nil, image)
+      }
       if let place = options.destination, place != .none {
         throw XensaveError(
           .usage,
@@ -142,6 +151,8 @@ package struct ScriptRunner {
         "\(options.scriptName) \(returned == nil ? "changed the image" : "returned a filter"): say "
           + "where to write with -o OUT, --in-place or --dry-run")
     }
+    // From here on what becomes of the changes is said by who writes them.
+    defer { image.markSaved() }
     let filter: any RewriteFilter =
       switch (image.edits, returned) {
       case (let edits?, let returned?): ChainFilter([edits, returned])
@@ -154,7 +165,10 @@ package struct ScriptRunner {
     do {
       let report: ChangeReport
       if let document = try document(image, source, returned, destination) {
-        report = try write(document, source, destination) ?? job.run(source, document.edits)
+        report = try EditJob(document: document, isUnchecked: options.isUnchecked)
+          .write(source, to: destination) { line in
+            if !options.isQuiet { writeError("xensave-lua: \(line)\n") }
+          }
       } else {
         report = try job.run(source, filter)
       }
@@ -203,23 +217,6 @@ package struct ScriptRunner {
     }
     try returned.finish()
     return document
-  }
-
-  /// Writes a document without moving its pages; nil where that cannot be done.
-  private func write(
-    _ document: ImageDocument, _ source: Source, _ destination: Destination
-  ) throws -> ChangeReport? {
-    let job = EditJob(document: document, isUnchecked: options.isUnchecked)
-    if case .file(let path) = destination { return try job.clone(to: path)?.report }
-    guard let edit = source.edit else { return nil }
-    switch try job.inPlace(edit) {
-    case .written(let written): return written.report
-    case .newFile(let reason):
-      if !options.isQuiet {
-        writeError("xensave-lua: \(source.path): written anew: \(reason)\n")
-      }
-      return nil
-    }
   }
 
   private func show(_ report: ChangeReport, _ destination: Destination) throws {

@@ -13,6 +13,8 @@ public struct History: Sendable {
   public private(set) var error: TerminalError?
 
   private var file: HistoryFile?
+  /// The file's path; nil for a history in memory only.
+  public var path: String? { file?.path }
 
   /// A history in memory only, for at most `limit` blocks.
   public init(limit: Int = 2000) {

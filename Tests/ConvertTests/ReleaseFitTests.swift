@@ -55,7 +55,7 @@ import Testing
     image.pages([1])
     records(&image)
     image.record(0)
-    return image.octets
+    return image.bytes
   }
 
   /// HVM_CONTEXT with these entries and END.
@@ -65,9 +65,9 @@ import Testing
       wire.put(UInt64(type), 2)
       wire.put(0, 2)
       wire.put(UInt64(data.count), 4)
-      wire.octets += data
+      wire.bytes += data
     }
-    let body = wire.octets
+    let body = wire.bytes
     return image { $0.record(9, body) }
   }
 
@@ -141,7 +141,7 @@ import Testing
       wire.put(0, 4)
       wire.put(value, 8)
     }
-    return (20, wire.octets)
+    return (20, wire.bytes)
   }
 
   @Test func msrsOfVCPUs() throws {
@@ -240,7 +240,7 @@ import Testing
     context += [UInt8](repeating: 0, count: 8)
     image.record(9, context)
     image.record(0)
-    return image.octets
+    return image.bytes
   }
 
   /// The leaves and MSRs of the result.

@@ -50,6 +50,60 @@ t.test("rename refuses bad names and images without one", function()
   t.raises("no xl header", xs.rewrite, bare, nil, rename.filter "web")
 end)
 
+local function macs_of(img)
+  local out = {}
+  for _, card in img.config.nics:each() do out[#out + 1] = card.mac end
+  return out
+end
+
+t.test("clone makes another domain of one", function()
+  local clone = require "xensave.filters.clone"
+  local id = {}
+  for i = 1, 16 do id[i] = i end
+  local path = image { config = {
+    nics = { { mac = "00:16:3e:00:00:01" }, { mac = "00:16:3e:00:00:02" } },
+    disks = { { vdev = "xvda", pdev_path = "/dev/vg/web1" } },
+  } }
+  local img = t.open(path)
+  img.config.b_info["type.hvm"] = { ms_vm_genid = id }
+  assert(img:save(t.path "with-id.img"))
+  local old = t.open(t.path "with-id.img")
+  local out = t.rewrite(t.path "with-id.img", clone.filter "web2")
+  t.equal(out.config.c_info.name, "web2")
+  assert(out.config.c_info.uuid:match "^%x+%-%x+%-4%x%x%x%-[89ab]%x%x%x%-%x+$")
+  assert(out.config.c_info.uuid ~= old.config.c_info.uuid)
+  local macs = macs_of(out)
+  t.equal(#macs, 2)
+  assert(macs[1] ~= macs[2])
+  for number, mac in ipairs(macs) do
+    assert(mac:match "^00:16:3e:[0-7]%x:%x%x:%x%x$", mac)
+    assert(mac ~= macs_of(old)[number])
+  end
+  local same = true
+  for i, byte in out.config.b_info["type.hvm"].ms_vm_genid:each() do
+    if byte ~= id[i] then same = false end
+  end
+  t.equal(same, false)
+  t.equal(#out.config.b_info["type.hvm"].ms_vm_genid, 16)
+  t.equal(out.config.disks[1].pdev_path, "/dev/vg/web1")
+end)
+
+t.test("clone takes what it is told, and refuses what is none", function()
+  local clone = require "xensave.filters.clone"
+  local path = image { config = { nics = { { mac = "00:16:3e:00:00:01" } } } }
+  local uuid = "0A0B0C0D-0000-4000-8000-000000000002"
+  local out = t.rewrite(path, clone.filter("web2", { uuid = uuid, macs = { "00:16:3e:00:00:07" } }))
+  t.equal(out.config.c_info.uuid, uuid:lower())
+  t.equal(macs_of(out), { "00:16:3e:00:00:07" })
+  t.raises("2 addresses, and the domain has 1", xs.rewrite, path, nil,
+    clone.filter("web2", { macs = { "00:16:3e:00:00:07", "00:16:3e:00:00:08" } }))
+  t.raises("expected a name", clone.filter, "a b")
+  t.raises("expected a UUID", clone.filter, "a", { uuid = "7" })
+  t.raises("expected a MAC address", clone.filter, "a", { macs = { "7" } })
+  -- A guest without a generation ID gets none.
+  t.equal(out.config.b_info["type.hvm"] and out.config.b_info["type.hvm"].ms_vm_genid, nil)
+end)
+
 t.test("set-version changes the domain header and nothing else", function()
   local set_version = require "xensave.filters.set-version"
   local path = image { guest = "x86_pv" }

@@ -124,11 +124,11 @@ private let docs = "Sources/DocGenerator/Documentation.docc/"
       (
         "strip.lua \(pv) X86_MSR_POLICY --dry-run", "record 4 (X86_MSR_POLICY): dropped (32 bytes)"
       ),
-      ("xen-version.lua \(pv) 4.18 --dry-run", "domain header: xen_minor: 17 -> 18"),
-      ("mask-cpuid.lua \(pv) 7.0:b:0x20 --dry-run", "leaf[7].b: 0x880129 -> 0x880109"),
+      ("xen-version.lua \(pv) 4.18 --dry-run", "domain_header.xen_minor: 17 -> 18"),
+      ("mask-cpuid.lua \(pv) 7.0:b:0x20 --dry-run", "cpuid[0x7,0].b: 0x880129 -> 0x880109"),
       ("rename.lua \(pvh) web1 --dry-run", "config.c_info.name: \"tpvh\" -> \"web1\""),
       ("hvm-params.lua \(pvh)", "STORE_PFN                0xfeffc\n"),
-      ("level.lua \(pv) avx2 --dry-run", "leaf[7].b: 0x880129 -> 0x880109"),
+      ("level.lua \(pv) avx2 --dry-run", "cpuid[0x7,0].b: 0x880129 -> 0x880109"),
     ] {
       let outcome = Program.shell("xensave-lua lua/examples/\(words)")
       #expect(outcome.exitCode == 0, "\(words): \(outcome.errors)")

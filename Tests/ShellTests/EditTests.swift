@@ -188,9 +188,9 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
         outcome.text == """
           domain_header.xen_minor: 17 -> 18
           config.c_info.name: "tpvh" -> "other"
-          X86_CPUID_POLICY.leaf[0x7,0].b: 0x8801a9 -> 0x1
+          cpuid[0x7,0].b: 0x8801a9 -> 0x1
           HVM_CONTEXT.CPU[0].rip: 0x1000c9 -> 0x77
-          HVM_PARAMS.param[STORE_PFN].value: 0xfeffc -> 0x5
+          hvm_params[1] (STORE_PFN): 0xfeffc -> 0x5
           same
 
           """)
@@ -278,10 +278,10 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
   @Test func levellingMasksNamesAndRefusesWhatIsInUse() {
     let dry = Program.run(["lua/examples/level.lua", pv, "avx2", "--dry-run"])
-    #expect(dry.text.contains("leaf[7].b: 0x880129 -> 0x880109"), "\(dry.errors)")
+    #expect(dry.text.contains("cpuid[0x7,0].b: 0x880129 -> 0x880109"), "\(dry.errors)")
     // Without AVX, the YMM state must go from leaf 0xD too.
     let avx = Program.run(["lua/examples/level.lua", pv, "avx", "--dry-run"])
-    #expect(avx.text.contains("leaf[13].a: 0x7 -> 0x3"), "\(avx.errors)")
+    #expect(avx.text.contains("cpuid[0xd,0].a: 0x7 -> 0x3"), "\(avx.errors)")
     let check = Program.run(["lua/examples/level.lua", pv, "--check", pv])
     #expect(check.text == "yes: nothing is missing\n", "\(check.errors)")
     // A level by name, and the policies of another image as JSON.

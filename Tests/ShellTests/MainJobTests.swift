@@ -69,7 +69,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       "cd \(folder) && xensave-lua \(Program.checkout)/lua/examples/xen-version.lua \(pv) 4.18 "
         + "--dry-run")
     #expect(outcome.exitCode == 0)
-    #expect(outcome.text.contains("domain header: xen_minor: 17 -> 18"))
+    #expect(outcome.text.contains("domain_header.xen_minor: 17 -> 18"))
     #expect(Program.names(in: folder).isEmpty)
   }
 

@@ -301,7 +301,8 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     expect(session, ".save out.lua", ["4 inputs written to out.lua"])
     #expect(
       String(decoding: Program.read(home + "/out.lua"), as: UTF8.self)
-        == "local xs = require \"xensave\"\ndofile \"file.lua\"\nloaded + 1\nedited = 9\nedited\n")
+        == "local xs = require \"xensave\"\ndofile \"file.lua\"\n_ = loaded + 1\nedited = 9\n"
+        + "_ = edited\n")
     expect(session, ".sav", ["no command .sav (did you mean 'save'?)"])
     session.type(".time 1 + 1\r")
     #expect(session.wait { $0.text.last == ">" && $0.text.contains { $0.hasSuffix(" ms") } })

@@ -43,7 +43,13 @@ final class Session {
     // POSIX_SPAWN_SETSID, which Glibc shows only under _GNU_SOURCE.
     posix_spawnattr_setflags(&attributes, 0x80 | Int16(POSIX_SPAWN_SETSIGMASK))
 
-    let settings = ["TERM=xterm", "HOME=\(home)", "NO_COLOR=1", "PATH=/usr/bin:/bin"] + environment
+    // No pager where a test does not ask for one.
+    let usual = ["TERM=xterm", "HOME=\(home)", "NO_COLOR=1", "PATH=/usr/bin:/bin", "PAGER="]
+    let settings =
+      usual.filter { line in
+        let name = line.prefix { $0 != "=" } + "="
+        return !environment.contains { $0.hasPrefix(name) }
+      } + environment
     let command = ["sh", "-c", "cd \"$0\" && exec \"$@\"", home, Program.path] + words
     var arguments = command.map { strdup($0) } + [nil]
     var variables = settings.map { strdup($0) } + [nil]

@@ -55,9 +55,9 @@ import Testing
     ])
     let lines = outcome.text.split(separator: "\n").map(String.init)
     for line in [
-      "xl header: config.on_crash: \"preserve\" -> \"destroy\"",
-      "xl header: + config.b_info.new: {\"a\":1}",
-      "record 1027 (HVM_PARAMS): hvm_params[12] (IDENT_PT): 0xfeffe000 -> 0x1000",
+      "config.on_crash: \"preserve\" -> \"destroy\"",
+      "+ config.b_info.new: {\"a\":1}",
+      "hvm_params[12] (IDENT_PT): 0xfeffe000 -> 0x1000",
     ] {
       #expect(lines.contains(line), "\(outcome.text)\(outcome.errors)")
     }

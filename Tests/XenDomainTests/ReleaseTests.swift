@@ -136,7 +136,7 @@ import XenDomain
     let host = try xen.host()
     xen.fail(function)
     let error = #expect(throws: XensaveError.self) { try host.facts() }
-    #expect(error?.number == EIO)
+    #expect(error?.errno == EIO)
   }
 
   @Test func missingFunction() throws {

@@ -25,6 +25,9 @@ local function proxy(fields)
   })
 end
 
+-- Of a description that has disks and network cards.
+local yes = { function() return true end }
+
 -- A field of a part of the configuration, by its key or path.
 local function at(part, key)
   return { function() return part[key] end, function(value) part[key] = value end }
@@ -48,8 +51,12 @@ function kinds.xl(header)
     end
     return out
   end
+  local hvm = config.b_info and config.b_info["type.hvm"]
   return {
-    name = at(config.c_info, "name"), uuid = at(config.c_info, "uuid"),
+    name = at(config.c_info, "name"), uuid = at(config.c_info, "uuid"), has_devices = yes,
+    generation_id = {
+      function() return hvm and hvm.ms_vm_genid end, function(value) hvm.ms_vm_genid = value end,
+    },
     disks = { function() return parts("disks", { vdev = "vdev", path = "pdev_path" }) end },
     cards = { function() return parts("nics", { bridge = "bridge", mac = "mac" }) end },
   }
@@ -81,7 +88,7 @@ function kinds.libvirt(header)
     return { bridge = at(part, source), mac = at(part, "mac@address") }
   end
   return {
-    name = at(xml, "name"), uuid = at(xml, "uuid"),
+    name = at(xml, "name"), uuid = at(xml, "uuid"), has_devices = yes,
     disks = { function() return parts("disk", disk) end },
     cards = { function() return parts("interface", card) end },
   }
@@ -102,7 +109,8 @@ function kinds.xenopsd(rec)
 end
 
 -- A filter that calls edit(domain) once, with what the image says of its domain: name and uuid, which
--- can be set, and lists: disks (vdev, path) and cards (bridge, mac), whose parts can be set, too. An
+-- can be set, and lists: disks (vdev, path) and cards (bridge, mac), whose parts can be set, too, where
+-- has_devices says that it has them. generation_id is what xl has as ms_vm_genid, or nil. An
 -- image that says nothing of its domain is refused.
 function M.filter(name, edit)
   local is_done = false

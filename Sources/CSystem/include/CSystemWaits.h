@@ -15,6 +15,9 @@
 void csystem_catch_wakes(void);
 /* Begins to wake. Async-signal-safe. */
 void csystem_begin_wakes(void);
+/* A line (that stays where it is) for standard error, written once where a request has had no answer for
+   a second; NULL for none. */
+void csystem_say_when_unanswered(const char *line);
 /* No more: the request has been answered. */
 void csystem_end_wakes(void);
 /* The calling thread is woken too, from now until `leave` with what this returned. */

@@ -301,7 +301,7 @@ extension LuaDomain {
     }
     let source: Source
     if let image = frame.objectIfAny(2, as: LuaImage.self) {
-      source = try image.takeSource()
+      source = try image.takeUneditedSource("restore")
     } else {
       let path = try frame.string(2)
       do { source = try Source(image: path) } catch {

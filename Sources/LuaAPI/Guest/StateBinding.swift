@@ -2,21 +2,22 @@
 
 internal import SystemIO
 internal import Bytes
-internal import Format
+package import Format
 internal import ImageCheck
 internal import ImageEdit
 package import LuaRuntime
 package import Pages
 package import Reports
 internal import Stream
+internal import Terminal
 
 /// The vCPUs of an image, by their numbers.
-final class LuaVCPUs {
+package final class LuaVCPUs {
   let image: LuaImage
-  init(_ image: LuaImage) { self.image = image }
+  package init(_ image: LuaImage) { self.image = image }
 
   /// Numbers of the vCPUs that have a state, ascending.
-  func ids() throws -> [Int] {
+  package func ids() throws -> [Int] {
     let document = try image.document()
     var found: Set<Int> = []
     if document.index.end.guest == .x86HVM {
@@ -41,7 +42,7 @@ final class LuaVCPUs {
     return LuaVCPU(image, id, [(context, FieldNode(context, slot))])
   }
 
-  func vcpu(_ id: Int) throws -> LuaVCPU? {
+  package func vcpu(_ id: Int) throws -> LuaVCPU? {
     let document = try image.document()
     if document.index.end.guest == .x86HVM {
       guard let context = try image.first(.hvmContext) else { return nil }
@@ -50,6 +51,18 @@ final class LuaVCPUs {
     guard let number = try image.vcpuRecord(id) else { return nil }
     let record = try image.record(number)
     return LuaVCPU(image, id, LuaVCPU.places(record))
+  }
+
+  /// A line for each vCPU: where it is.
+  package func overview(_ textStyle: TextStyle) throws -> String {
+    var lines: [String] = []
+    for id in try ids() {
+      guard let vcpu = try vcpu(id) else { continue }
+      lines.append(
+        textStyle.key("vCPU \(id)") + "  "
+          + vcpu.cells(["rip", "rsp", "cr3"], textStyle).joined(separator: "  "))
+    }
+    return lines.isEmpty ? "no vCPUs" : lines.joined(separator: "\n")
   }
 
   static var table: LuaClass<LuaVCPUs> {
@@ -98,6 +111,10 @@ final class LuaVCPUs {
       frame.push(try vcpus.ids().count)
       return 1
     }
+    table.toString = { vcpus in
+      let count = (try? vcpus.ids().count) ?? 0
+      return "\(count) vCPU\(count == 1 ? "" : "s")"
+    }
     return table
   }
 }
@@ -141,21 +158,40 @@ package final class LuaVCPU {
     throw problem
   }
 
-  /// The general and control registers, three a line.
-  package func overview(_ textStyle: TextStyle) -> String {
-    let names =
-      ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"] + (8...15).map { "r\($0)" }
-      + ["rip", "rflags", "cr0", "cr2", "cr3", "cr4"]
-      + ["eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip", "eflags"]
-    let cells = names.compactMap { name -> String? in
+  /// The place of a register; nil where there is none of the name.
+  package func place(_ name: String) -> (owner: any FieldOwner, slot: FieldLocation)? {
+    (try? find(name)).map { ($0.0, $0.1) }
+  }
+
+  /// The fields that registers are looked for in, for completion.
+  package func slots() -> [FieldLocation] {
+    places.flatMap { owner, inside in
+      inside.map { (try? $0.children()) ?? [] } ?? owner.fieldLayout.slots(in: owner.fieldBytes)
+    }
+  }
+
+  /// Registers with their names, those that there are.
+  func cells(_ names: [String], _ textStyle: TextStyle) -> [String] {
+    names.compactMap { name in
       guard let (owner, slot) = try? find(name),
         case .unsigned(let number) = slot.value(in: owner.fieldBytes)
       else { return nil }
       let gap = String(repeating: " ", count: max(1, 7 - name.count))
       return textStyle.key(name) + gap + number.hex(2 * slot.byteCount)
     }
-    let lines = stride(from: 0, to: cells.count, by: 3).map { start in
-      "  " + cells[start..<min(start + 3, cells.count)].joined(separator: "  ")
+  }
+
+  /// The general and control registers, as many a line as there is room for.
+  package func overview(_ textStyle: TextStyle, width: Int) -> String {
+    let names =
+      ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"] + (8...15).map { "r\($0)" }
+      + ["rip", "rflags", "cr0", "cr2", "cr3", "cr4"]
+      + ["eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip", "eflags"]
+    let cells = cells(names, textStyle)
+    // Seven for the name, 18 for a value of eight bytes, two between.
+    let count = max(1, width / 27)
+    let lines = stride(from: 0, to: cells.count, by: count).map { start in
+      "  " + cells[start..<min(start + count, cells.count)].joined(separator: "  ")
     }
     return (["vCPU \(id)"] + lines).joined(separator: "\n")
   }
@@ -183,9 +219,42 @@ package final class LuaVCPU {
 }
 
 /// HVM parameters by name.
-final class LuaParams {
+package final class LuaParams {
   let record: LuaRecord
-  init(_ record: LuaRecord) { self.record = record }
+  package init(_ record: LuaRecord) { self.record = record }
+
+  /// The names of those that are there.
+  package var names: [String] { elements.compactMap { HVMParams.names[$0.index] } }
+
+  private var elements: [(index: UInt64, value: UInt64)] {
+    let (bytes, order) = (record.fieldBytes, record.record.context.order)
+    return (0..<count).map { position in
+      (
+        bytes.load(8 + 16 * position, as: UInt64.self, order),
+        bytes.load(16 + 16 * position, as: UInt64.self, order)
+      )
+    }
+  }
+
+  /// The place of a parameter's value; nil where it is not there.
+  package func place(_ name: String) -> (owner: any FieldOwner, slot: FieldLocation)? {
+    guard let number = HVMParams.number(name),
+      let position = position(number),
+      let slot = record.fieldLayout.find("param[\(position)].value", in: record.fieldBytes)
+    else { return nil }
+    return (record, slot)
+  }
+
+  /// A line for each parameter.
+  package func overview(_ textStyle: TextStyle) -> String {
+    let rows = elements.map { ("\(HVMParams.names[$0.index] ?? "") [\($0.index)]", $0.value) }
+    let column = (rows.map(\.0.count).max() ?? 0) + 2
+    return rows.isEmpty
+      ? "no HVM parameters"
+      : rows.map { name, value in
+        textStyle.key(name) + String(repeating: " ", count: column - name.count) + value.hex()
+      }.joined(separator: "\n")
+  }
 
   private func number(_ frame: LuaFrame) throws -> UInt64 {
     if frame.type(2) == .number { return UInt64(bitPattern: try frame.integer(2)) }
@@ -257,14 +326,54 @@ final class LuaParams {
       frame.push(params.count)
       return 1
     }
+    table.toString = { "\($0.count) HVM parameters" }
     return table
   }
 }
 
 /// What CPUID tells the guest.
-final class LuaCPUID {
+package final class LuaCPUID {
   let record: LuaRecord
-  init(_ record: LuaRecord) { self.record = record }
+  package init(_ record: LuaRecord) { self.record = record }
+
+  /// The leaves that say something, and the names of the features.
+  package func overview(_ textStyle: TextStyle, width: Int) -> String {
+    let all = leaves()
+    let said = all.filter { leaf in
+      CPUIDFeatures.Register.allCases.contains { leaf[$0] != 0 }
+    }
+    let names = said.map { leaf in
+      leaf.leaf.hex() + (leaf.subleaf == CPUIDLeaf.noSubleaf ? "" : ",\(leaf.subleaf)")
+    }
+    let column = (names.map(\.count).max() ?? 0) + 2
+    var lines = zip(said, names).map { leaf, name in
+      textStyle.key(name) + String(repeating: " ", count: column - name.count)
+        + CPUIDFeatures.Register.allCases.map { register in
+          "\(register.rawValue) " + leaf[register].hex(8).dropFirst(2)
+        }.joined(separator: "  ")
+    }
+    if all.count > said.count { lines.append("and \(all.count - said.count) leaves of zeros") }
+    let features = features()
+    lines.append(textStyle.title("\(features.count) features"))
+    lines.append(wrapped(features.joined(separator: " "), indent: 2, width: width))
+    while lines.last?.hasSuffix("\n") == true { lines[lines.count - 1].removeLast() }
+    return lines.joined(separator: "\n")
+  }
+
+  /// The names of all features that are there, sorted.
+  func features() -> [String] {
+    // Of leaves that stand twice, the first one counts, as in `place`.
+    let leaves = leaves()
+    let names = CPUIDFeatures.all.filter { bit in
+      guard case .cpuid(let leaf, let subleaf, let register) = bit.place,
+        let found = leaves.first(where: {
+          $0.leaf == leaf && ($0.subleaf == subleaf || $0.subleaf == .max)
+        })
+      else { return false }
+      return UInt64(found[register]) & bit.mask != 0
+    }.map(\.name)
+    return Set(names).sorted()
+  }
 
   private func leaves() -> [CPUIDLeaf] {
     CPUIDLeaf.all(in: record.fieldBytes, record.record.context)
@@ -290,7 +399,7 @@ final class LuaCPUID {
   }
 
   static var table: LuaClass<LuaCPUID> {
-    LuaClass<LuaCPUID>(
+    var table = LuaClass<LuaCPUID>(
       "CPUID", "The CPUID policy of an image: leaves, and feature bits by Xen's names.",
       [
         .method(
@@ -337,23 +446,17 @@ final class LuaCPUID {
         },
         .method("features", "(): string[]", "The names of all features that are there, sorted.") {
           cpuid, frame in
-          // Of leaves that stand twice, the first one counts, as in `place`.
-          let leaves = cpuid.leaves()
-          let names = CPUIDFeatures.all.filter { bit in
-            guard case .cpuid(let leaf, let subleaf, let register) = bit.place,
-              let found = leaves.first(where: {
-                $0.leaf == leaf && ($0.subleaf == subleaf || $0.subleaf == .max)
-              })
-            else { return false }
-            return UInt64(found[register]) & bit.mask != 0
-          }.map(\.name)
-          frame.push(LuaValue.list(Set(names).sorted().map { .text($0) }))
+          frame.push(LuaValue.list(cpuid.features().map { .text($0) }))
           return 1
         },
         .property("record", "Record", "The X86_CPUID_POLICY record itself.") { cpuid, frame in
           frame.push(object: cpuid.record)
         },
       ])
+    table.toString = {
+      "CPUID policy of \($0.leaves().count) leaves, \($0.features().count) features"
+    }
+    return table
   }
 }
 

@@ -38,7 +38,7 @@ extension LuaImage {
           job.check = { written in try suiting.run(written) }
         }
         let direct = image.legacy.flatMap { conversion.asImport($0) }
-        let source = try direct == nil ? image.takeSource() : image.takeLegacy()
+        let source = try direct == nil ? image.takeUneditedSource("convert") : image.takeLegacy()
         return try titled(frame, 3) {
           do {
             if let direct {
@@ -80,7 +80,7 @@ extension LuaImage {
         if let problem = conversion.fit(to: release, on: host) { throw LuaError(problem) }
         var job = ConvertJob(conversion: conversion, destination: destination)
         job.isUnchecked = isUnchecked
-        let source = try image.takeSource()
+        let source = try image.takeUneditedSource("for_xen")
         do {
           frame.push(object: LuaConversion(try job.run(source), []))
           return 1
@@ -96,7 +96,7 @@ extension LuaImage {
         example: "local ok, reasons, changes = img:compat(\"4.17\")"
       ) { image, frame in
         let release = try releaseArgument(frame, 2)
-        let source = try image.takeSource()
+        let source = try image.takeUneditedSource("compat")
         let found: (survey: CompatSummary, plan: CompatPlan?)
         do { found = try CompatSummary.planned(source, for: release) } catch {
           return try frame.fail(error)

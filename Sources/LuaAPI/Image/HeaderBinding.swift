@@ -12,7 +12,7 @@ package final class LuaHeader: FieldOwner {
   package private(set) var header: Header
   private var isValid = true
   /// Called when a script changes the header: an image notes what to write.
-  var onChange: ((Header) -> Void)?
+  var onChange: ((Header) throws -> Void)?
   private var parsedConfig: JSONDocument?
 
   package init(_ header: Header) { self.header = header }
@@ -32,7 +32,7 @@ package final class LuaHeader: FieldOwner {
     try checkValid()
     header.bytes = bytes
     parsedConfig = nil
-    onChange?(header)
+    try onChange?(header)
   }
 
   /// The configuration as a document; nil where there is none, or none in JSON.
@@ -57,7 +57,7 @@ package final class LuaHeader: FieldOwner {
     }
     XLConfig.setText(document.text, in: &header)
     parsedConfig = document
-    onChange?(header)
+    try onChange?(header)
   }
 
   func setXML(_ text: [UInt8]) throws {
@@ -70,7 +70,7 @@ package final class LuaHeader: FieldOwner {
       throw LuaError("xml: expected libvirt's header, got the \(header.kind.title)")
     }
     DomainText.setText(text, in: &header)
-    onChange?(header)
+    try onChange?(header)
   }
 
   package static var table: LuaClass<LuaHeader> {
@@ -122,7 +122,7 @@ package final class LuaHeader: FieldOwner {
             try header.checkValid()
             XLConfig.setText(text, in: &header.header)
             header.parsedConfig = nil
-            header.onChange?(header.header)
+            try header.onChange?(header.header)
           }),
         .property(
           "xml", "Tree?",

@@ -15,7 +15,11 @@ package import SystemIO
 package final class LuaImage {
   package let path: String
   package private(set) var source: Source?
-  private var cachedDocument: ImageDocument?
+  private(set) var cachedDocument: ImageDocument?
+  /// What `editCount` of the document was when its edits were written.
+  private var savedEditCount = 0
+  /// Gets a line where edits are lost: the image is closed, or nothing can reach it any more.
+  package var onLoss: ((String) -> Void)?
   private var cachedPages: PageImage?
   private var cachedHistory: PageIndex?
   private var cachedMemory: GuestMemory?
@@ -50,7 +54,18 @@ package final class LuaImage {
     return try takeSource()
   }
 
+  deinit { tellOfLoss() }
+
+  private func tellOfLoss() {
+    guard hasUnsavedEdits else { return }
+    onLoss?(
+      "\(path): its changes were not saved (img:save(PATH) or img:save { in_place = true } writes "
+        + "them)")
+  }
+
   package func close() {
+    tellOfLoss()
+    cachedDocument = nil
     source = nil
     cachedPages = nil
     cachedHistory = nil
@@ -116,7 +131,8 @@ package final class LuaImage {
   package func document() throws -> ImageDocument {
     if let cachedDocument { return cachedDocument }
     if legacy != nil { try importLegacy() }
-    guard source?.isFile == true else {
+    guard let source else { throw LuaError("the image is closed") }
+    guard source.isFile else {
       throw LuaError("\(path): only an image in a file has an index (use img:records() on a pipe)")
     }
     let pass = try takeSource()
@@ -129,6 +145,39 @@ package final class LuaImage {
 
   /// Whether the script changed the image itself.
   package var isEdited: Bool { cachedDocument?.isEdited == true }
+  /// Whether it has changes that were written nowhere.
+  package var hasUnsavedEdits: Bool {
+    guard let cachedDocument, cachedDocument.isEdited else { return false }
+    return cachedDocument.editCount != savedEditCount
+  }
+  /// Notes that the edits so far were written, or are no longer wanted.
+  package func markSaved() { savedEditCount = cachedDocument?.editCount ?? 0 }
+
+  /// Opens the image's file again after it was written to: the edits are in it now.
+  func reopen() throws(SystemError) {
+    var opened = try Source(image: path)
+    // The right to edit the file stays where it was taken for all of the program's time.
+    if let source, source.edit != nil, source.identity == opened.identity {
+      opened = try source.duplicate()
+    }
+    cachedDocument = nil
+    source = nil
+    (cachedPages, cachedHistory, cachedMemory, cachedLinux) = (nil, nil, nil, nil)
+    vcpuRecords = [:]
+    savedEditCount = 0
+    source = opened
+  }
+
+  /// The source for work that reads the file and nothing else: refused where it has not what the script
+  /// changed.
+  func takeUneditedSource(_ work: String) throws -> Source {
+    guard !isEdited else {
+      throw LuaError(
+        "\(path): \(work) reads the file, which has not the changes: img:save them, and open what "
+          + "was written")
+    }
+    return try takeSource()
+  }
   /// The changes as a filter; nil where there are none.
   package var edits: (any RewriteFilter)? { isEdited ? cachedDocument?.edits : nil }
 
@@ -144,10 +193,30 @@ package final class LuaImage {
         _ = try reader.next()
         try reader.loadWholePayload(count, into: arena)
       })
+    noteChanges(of: object, number)
+    return object
+  }
+
+  /// Makes changes to record `number` the image's. It may have been saved and opened again since.
+  private func noteChanges(of object: LuaRecord, _ number: Int) {
     object.onChange = { [unowned object] () in
+      let document = try self.document()
       try document.setBody(object.editable.body, ofRecord: number)
     }
-    return object
+  }
+
+  /// A record of a pass over the image, with its edits. Of a file, changes to it are the image's; what
+  /// comes from a pipe is read once, and changing it would change nothing.
+  fileprivate func passing(_ object: LuaRecord) {
+    let number = object.record.index
+    guard source?.isFile == true else {
+      let path = path
+      object.onChange = {
+        throw LuaError("\(path): a pipe is only read here (xs.rewrite changes what passes)")
+      }
+      return
+    }
+    noteChanges(of: object, number)
   }
 
   /// The number in a record of a PV vCPU.
@@ -177,13 +246,24 @@ package final class LuaImage {
     let document = try document()
     return document.header(kind).map { header in
       let object = LuaHeader(header)
-      object.onChange = { document.setBytes($0.bytes, of: kind) }
+      object.onChange = { header in
+        try self.document().setBytes(header.bytes, of: kind)
+      }
       return object
     }
   }
 
   /// Whether records can be looked at without a pass over the image.
   package var hasIndex: Bool { cachedDocument != nil }
+
+  /// Whether looking at records takes no time that somebody at a keyboard sees.
+  package var isQuicklyIndexed: Bool {
+    guard !hasIndex else { return true }
+    guard legacy == nil, let source, source.isFile, let count = source.byteCount else {
+      return false
+    }
+    return count <= 64 << 20
+  }
 
   /// What the image is, in a few words, as far as it can be told without consuming a pipe.
   package var overview: String {
@@ -231,7 +311,8 @@ package final class LuaImage {
   }
 
   private static var allMembers: [LuaMember<LuaImage>] {
-    properties + methods + convertMethods + pageMethods + memoryMethods + fileMethods
+    properties + methods + savingMethods + convertMethods + pageMethods + memoryMethods
+      + fileMethods
   }
 
   private static var properties: [LuaMember<LuaImage>] {
@@ -355,13 +436,16 @@ package final class LuaImage {
           current?.pages.end()
           current?.editable.invalidate()
           while let part = try reader.next() {
-            guard case .record(let record) = part else { continue }
+            guard case .record(let record) = image.cachedDocument?.editing(part) ?? part else {
+              continue
+            }
             if let wanted, !wanted.contains(record.type) { continue }
             let next = LuaRecord(
               EditableRecord(reading: record, from: reader.source) {
                 (arena: PageAlignedBuffer, count: Int) in
                 try reader.loadWholePayload(count, into: arena)
               }, reading: reading)
+            image.passing(next)
             current = next
             frame.state.place = { "\(record.place) at \(record.offset.hex())" }
             frame.push(object: next)
@@ -386,9 +470,10 @@ package final class LuaImage {
         frame.push(object: try image.record(number + 1))
         return 1
       },
-      .method("verify", "(): Verification", "Checks the image; see xs.verify.") {
-        image, frame in
-        try pushVerification(of: try image.takeSource(), frame)
+      .method(
+        "verify", "(): Verification", "Checks the image with the changes made to it; see xs.verify."
+      ) { image, frame in
+        try pushVerification(of: image, frame)
       },
       .method("close", "()", "Closes the file. Later use of the image raises.") { image, _ in
         image.close()

@@ -57,7 +57,7 @@ extension LuaImage {
         do { delta = try Source(opening: try frame.string(3)) } catch {
           return try frame.fail(error)
         }
-        let base = try image.takeSource()
+        let base = try image.takeUneditedSource("apply")
         return try image.write(frame, butNot: delta.identity, isUnchecked: true) {
           sink in
           let done = try PageDelta.apply(delta, to: base, sink)
@@ -98,7 +98,7 @@ extension LuaImage {
     if let other, OutputFile.isSame(path, as: [other]) {
       throw LuaError("\(path): the output is one of the inputs")
     }
-    let source = try takeSource()
+    let source = try takeUneditedSource("a new file of its pages")
     var counts: [(name: String, count: UInt64)] = []
     do {
       try OutputJob(destination: .file(path), isUnchecked: isUnchecked).run(source) {

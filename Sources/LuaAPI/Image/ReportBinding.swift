@@ -1,16 +1,28 @@
 // Reports of rewrites and verifications as Lua sees them.
 
 internal import Bytes
-internal import ImageCheck
-internal import ImageEdit
+package import ImageCheck
+package import ImageEdit
 internal import LuaRuntime
+package import Reports
 internal import Stream
 internal import SystemIO
 
 /// What a rewrite did.
-final class LuaReport {
-  let report: ChangeReport
-  init(_ report: ChangeReport) { self.report = report }
+package final class LuaReport {
+  package let report: ChangeReport
+  /// Whether it is about what was written, and not about what could be.
+  private let isOfWriting: Bool
+
+  init(_ report: ChangeReport, isOfWriting: Bool = true) {
+    self.report = report
+    self.isOfWriting = isOfWriting
+  }
+
+  /// The changes, one a line, and what was written.
+  package func text(_ textStyle: TextStyle = .none) -> String {
+    textStyle.report(report, hasCounts: isOfWriting)
+  }
 
   static var table: LuaClass<LuaReport> {
     func count(
@@ -35,20 +47,22 @@ final class LuaReport {
         count("octets_out", "Bytes written.", unit: "bytes") { Int(clamping: $0.bytesWritten) },
         .property(
           "changes", "table[]",
-          "Every change: kind, place, offset, field, before, after (at most 1000)."
+          "Every change: kind, path (\"config.c_info.name\"; \"\" for whole records), place, offset, "
+            + "before, after (at most 1000).",
+          example: "for _, c in ipairs(report.changes) do print(c.path, c.before, c.after) end"
         ) { report, frame in
           frame.push(
             LuaValue.list(
               report.report.changes.map { change in
                 .table([
                   ("kind", .text(change.kind.rawValue)), ("place", .text(change.place)),
-                  ("offset", .unsigned(change.offset)), ("field", .text(change.field)),
+                  ("offset", .unsigned(change.offset)), ("path", .text(change.path)),
                   ("before", .text(change.before)), ("after", .text(change.after)),
                 ])
               }))
         },
       ])
-    table.toString = { $0.report.text }
+    table.toString = { $0.text() }
     return table
   }
 }
@@ -83,8 +97,8 @@ final class LuaFinding {
 }
 
 /// The result of a verification: a list of findings.
-final class LuaVerification {
-  let report: VerifyReport
+package final class LuaVerification {
+  package let report: VerifyReport
   init(_ report: VerifyReport) { self.report = report }
 
   static var table: LuaClass<LuaVerification> {
@@ -119,17 +133,34 @@ final class LuaVerification {
       frame.push(verification.report.findings.count)
       return 1
     }
-    table.toString = { $0.report.findings.map(\.description).joined(separator: "\n") }
+    table.toString = { $0.report.text() }
     return table
   }
+}
+
+/// Verifies an image with its edits and pushes the result: 1, or `nil, err` as 2.
+func pushVerification(
+  of image: LuaImage, _ frame: LuaFrame, options: Verifier.Options = Verifier.Options()
+) throws -> Int32 {
+  guard image.isEdited else {
+    return try pushVerification(of: try image.takeSource(), frame, options: options)
+  }
+  let document = try image.document()
+  return try pushVerification(frame) { try Verifier(document, options: options).run() }
 }
 
 /// Verifies `source` and pushes the result: 1, or `nil, err` as 2.
 func pushVerification(
   of source: Source, _ frame: LuaFrame, options: Verifier.Options = Verifier.Options()
 ) throws -> Int32 {
+  try pushVerification(frame) { try Verifier(source, options: options).run() }
+}
+
+private func pushVerification(
+  _ frame: LuaFrame, _ run: () throws -> VerifyReport
+) throws -> Int32 {
   do {
-    frame.push(object: LuaVerification(try Verifier(source, options: options).run()))
+    frame.push(object: LuaVerification(try run()))
     return 1
   } catch {
     return try frame.fail(error)

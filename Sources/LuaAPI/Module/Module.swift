@@ -110,14 +110,15 @@ extension ShellContext {
           + "first needed; img:convert to version 3 needs none). width = 32, 64 or \"auto\" is the "
           + "word size of its toolstack.",
         example: "local img <close> = assert(xs.open \"vm.img\")"
-      ) { frame in
+      ) { [unowned self] frame throws in
         let source: Source
         do { source = try Source(image: try frame.string(1)) } catch {
           return try frame.fail(error)
         }
         if let legacy = try LegacyOptions(frame, 2) {
           let image = LuaImage(source, legacy: legacy.options)
-          do {
+          self.watch(image)
+          do throws(StreamError) {
             if legacy.options.width == nil, try LegacyForm.detect(source) == nil {
               return frame.fail(
                 LuaFailure("\(source.path): this is no legacy image", code: "malformed"))
@@ -127,6 +128,7 @@ extension ShellContext {
           return 1
         }
         let image = LuaImage(source)
+        self.watch(image)
         if source.isFile {
           // What is no image is said here, and not at the first use.
           do { _ = try RecordProbe.check(source.duplicate()) } catch {
@@ -138,8 +140,9 @@ extension ShellContext {
       },
       LuaModuleFunction(
         "xs", "rewrite",
-        "(source: string|Image, destination: string?, filter: Filter, options?: table): Report?, Error?",
-        "Passes every part of an image through a filter. The destination is a file (written whole, "
+        "(source: string|Image, destination: string?, filter?: Filter, options?: table): Report?, Error?",
+        "Passes every part of an image, with the changes made to it, through a filter (nil: only "
+          + "those changes). The destination is a file (written whole, "
           + "verified and renamed, or not at all), \"-\" for standard output, or nil for a dry run. "
           + "Options: unchecked = true leaves out the verification, progress = xs.progress(title). What the filter raises is raised.",
         example: "assert(xs.rewrite(\"in\", \"out\", { TOOLSTACK = function() return false end }))"
@@ -162,7 +165,7 @@ extension ShellContext {
           frame.pop()
         }
         if let image: LuaImage = frame.objectIfAny(1) {
-          return try pushVerification(of: try image.takeSource(), frame, options: options)
+          return try pushVerification(of: image, frame, options: options)
         }
         let path = try frame.string(1)
         do {
@@ -174,7 +177,8 @@ extension ShellContext {
 
   private func rewrite(_ frame: LuaFrame) throws -> Int32 {
     let source: Source
-    if let image: LuaImage = frame.objectIfAny(1) {
+    let image: LuaImage? = frame.objectIfAny(1)
+    if let image {
       source = try image.takeSource()
     } else {
       let path = try frame.string(1)
@@ -186,7 +190,10 @@ extension ShellContext {
       job.destination = path == "-" ? .standardOutput : .file(path)
       if path == "-" { printsToStandardError = true }
     }
-    let filter = try self.filter(frame, 3)
+    var stages: [any RewriteFilter] = []
+    if let edits = image?.edits { stages.append(edits) }
+    if !frame.isMissing(3) || image == nil { stages.append(try self.filter(frame, 3)) }
+    let filter = stages.count == 1 ? stages[0] : ChainFilter(stages)
     if frame.type(4) == .table {
       let known = ["unchecked", "progress"]
       for (name, _) in try frame.fieldNames(4) where !known.contains(name) {
@@ -198,7 +205,9 @@ extension ShellContext {
     }
     return try titled(frame, 4) {
       do {
-        frame.push(object: LuaReport(try job.run(source, filter)))
+        let report = try job.run(source, filter)
+        if job.destination != .none { image?.markSaved() }
+        frame.push(object: LuaReport(report))
         return 1
       } catch {
         if let inner = (error as? XensaveError)?.underlying as? LuaError { throw inner }

@@ -1,5 +1,6 @@
 // Functions of the module for scripts: composing filters, printing, sorting, files, help.
 
+internal import Bytes
 internal import Format
 package import LuaRuntime
 internal import SystemIO
@@ -32,6 +33,29 @@ extension ShellContext {
         example: "if not xs.is_main() then return M end"
       ) { frame in
         frame.push(try isMain(frame))
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "uuid", "(): string", "A random UUID (version 4).",
+        example: "img.config.c_info.uuid = xs.uuid()"
+      ) { frame in
+        var bytes = (0..<16).map { _ in UInt8.random(in: 0...255) }
+        bytes[6] = bytes[6] & 0x0F | 0x40
+        bytes[8] = bytes[8] & 0x3F | 0x80
+        let parts = [0..<4, 4..<6, 6..<8, 8..<10, 10..<16].map { Array(bytes[$0]).hexDigits }
+        frame.push(parts.joined(separator: "-"))
+        return 1
+      },
+      LuaModuleFunction(
+        "xs", "mac", "(): string",
+        "A random MAC address of those that Xen has for virtual cards (00:16:3e:...).",
+        example: "img.config.nics[1].mac = xs.mac()"
+      ) { frame in
+        // As libxl makes them. Xen: tools/libs/light/libxl_nic.c, libxl__device_nic_setdefault.
+        let bytes: [UInt8] = [
+          0, 0x16, 0x3E, .random(in: 0...0x7F), .random(in: 0...255), .random(in: 0...255),
+        ]
+        frame.push(bytes.map { [$0].hexDigits }.joined(separator: ":"))
         return 1
       },
       LuaModuleFunction(

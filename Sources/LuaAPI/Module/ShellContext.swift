@@ -39,6 +39,18 @@ package final class ShellContext {
   package var scriptPath = ""
   /// --color.
   package var color = ColorChoice.auto
+  /// The images that scripts have opened.
+  var watched: [WatchedImage] = []
+  /// Whether changes that are lost are said: not where a script has failed anyway, or the user knows.
+  package var reportsLoss = true
+  /// Takes what is printed, where a session sends it elsewhere; nil: it goes to the screen.
+  package var capture: String?
+  /// Whether a session may show what is longer than the screen by a pager.
+  package var usesPager = true
+  /// Shows a long text, where a session has another way than `write`.
+  package var showText: ((String) throws -> Void)?
+  /// How a session prints integers: 10 or 16.
+  package var numberBase = 10
   /// The Lua that made the names which a session begins with.
   package var sessionNames: [String] = []
 
@@ -59,7 +71,7 @@ package final class ShellContext {
   }
 
   /// Whether standard output gets colours.
-  package var usesColor: Bool { color.isEnabled(descriptor: 1) }
+  package var usesColor: Bool { capture == nil && color.isEnabled(descriptor: 1) }
 
   /// An error's traceback without the parts that are not the script's; nil where nothing is left. A
   /// message that a script raised without its own position (level 0) is for the user: it has none.
@@ -80,11 +92,21 @@ package final class ShellContext {
 
   /// Writes a script's output.
   package func write(_ text: String) throws {
+    if capture != nil {
+      capture?.append(text)
+      return
+    }
     if printsToStandardError { return writeError(text) }
     do { try writeOut(text) } catch {
       let error = XensaveError(error)
       throw LuaError(error.description, code: error.code == .brokenPipe ? error.word : "eio")
     }
+  }
+
+  /// Shows a text that may be longer than the screen.
+  package func show(_ text: String) throws {
+    guard capture == nil, let showText else { return try write(text) }
+    try showText(text)
   }
 
   /// Runs our own Lua, with arguments.

@@ -129,6 +129,13 @@ public enum Interrupt {
   /// terminal, where Ctrl-C must work.
   public static func watchAtTerminal() { csystem_watch_interrupts(true) }
 
+  /// From now on a request that has had no answer for a second is told of on standard error by `line`:
+  /// what runs cannot be stopped.
+  public static func explainWhenUnanswered(_ line: String) {
+    // The handler reads it at any time: it stays for as long as the process.
+    unsafe csystem_say_when_unanswered(strdup(line))
+  }
+
   public static var isRequested: Bool { csystem_interrupted() != 0 }
 
   /// The number of the signal; 0 for none.

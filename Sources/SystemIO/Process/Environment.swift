@@ -23,6 +23,9 @@ public enum Environment {
     return text.isEmpty ? nil : text
   }
 
+  /// Whether an environment variable is there, also where it is empty.
+  public static func isSet(_ name: String) -> Bool { unsafe getenv(name) != nil }
+
   /// Whether this process may do everything: then files that others may write are not trusted.
   public static var isRoot: Bool { geteuid() == 0 }
 

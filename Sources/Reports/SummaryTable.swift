@@ -1,0 +1,59 @@
+// What several images hold: a line an image, for people and for spreadsheets.
+
+internal import Bytes
+internal import Format
+internal import ImageCheck
+internal import Stream
+internal import Terminal
+
+/// Rows of `info` about several images.
+package struct SummaryTable {
+  private static let header = ["file", "name", "type", "vcpus", "mib", "xen", "layers", "complete"]
+  /// Columns of numbers, which stand on the right.
+  private static let numbers: Set<Int> = [3, 4]
+  private var rows: [[String]] = []
+
+  package init() {}
+
+  package var isEmpty: Bool { rows.isEmpty }
+
+  package mutating func add(_ summary: Summary, path: String) {
+    let survey = summary.survey
+    rows.append([
+      path, summary.name ?? "", summary.kind ?? survey.guest?.name ?? "",
+      summary.vcpuCount.map { "\($0)" } ?? "", "\(survey.memoryByteCount >> 20)",
+      survey.xenVersion.map { "\($0.major).\($0.minor)" } ?? "",
+      survey.layers.joined(separator: ">"), survey.ending == nil ? "no" : "yes",
+    ])
+  }
+
+  /// In columns as wide as what they hold.
+  package func text(_ textStyle: TextStyle = .none) -> String {
+    let shown = ([Self.header] + rows).map { row in
+      row.map { escapeForDisplay($0.isEmpty ? "-" : $0) }
+    }
+    let widths = Self.header.indices.map { column in
+      shown.map { displayWidth($0[column]) }.max() ?? 0
+    }
+    return shown.enumerated().map { number, row in
+      var line = ""
+      for (column, cell) in row.enumerated() {
+        let gap = String(repeating: " ", count: widths[column] - displayWidth(cell))
+        let isLast = column + 1 == row.count
+        line += Self.numbers.contains(column) ? gap + cell : cell + (isLast ? "" : gap)
+        if !isLast { line += "  " }
+      }
+      return (number == 0 ? textStyle.key(line) : line) + "\n"
+    }.joined()
+  }
+
+  /// Comma-separated values with a header, as RFC 4180 has them, but for the line breaks of Unix.
+  package var csv: String {
+    ([Self.header] + rows).map { row in
+      row.map { cell in
+        let isPlain = !cell.contains { "\",\n\r".contains($0) }
+        return isPlain ? cell : "\"" + cell.replacing("\"", with: "\"\"") + "\""
+      }.joined(separator: ",") + "\n"
+    }.joined()
+  }
+}

@@ -1,0 +1,51 @@
+// What several images hold: a line each.
+
+import Testing
+
+private let pv = "Tests/Fixtures/pv-4m-1v-tiny.xlsave"
+private let pvh = "Tests/Fixtures/pvh-4m-1v-tiny.xlsave"
+
+@Suite struct InfoTests {
+  @Test func severalImagesAreATable() {
+    let outcome = Program.run(["info", pv, pvh])
+    #expect(outcome.exitCode == 0, "\(outcome.errors)")
+    #expect(
+      outcome.text
+        == """
+        file                                  name  type  vcpus  mib  xen   layers          complete
+        Tests/Fixtures/pv-4m-1v-tiny.xlsave   tpv   pv        1    4  4.17  xl>libxl>libxc  yes
+        Tests/Fixtures/pvh-4m-1v-tiny.xlsave  tpvh  pvh       1    4  4.17  xl>libxl>libxc  yes
+
+        """,
+      "\(outcome.text)")
+  }
+
+  @Test func spreadsheetsAndPrograms() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let path = folder + "/a,\"b\".img"
+    Program.write(Program.read(Program.checkout + "/" + pv), to: path)
+    let csv = Program.run(["info", "--csv", path])
+    #expect(
+      csv.text == """
+        file,name,type,vcpus,mib,xen,layers,complete
+        "\(folder)/a,""b"".img",tpv,pv,1,4,4.17,xl>libxl>libxc,yes
+
+        """, "\(csv.errors)")
+    let json = Program.run(["info", "--json", pv, pvh])
+    #expect(json.text.hasPrefix("[\n  {\n    \"image\": \"\(pv)\",\n"), "\(json.text)")
+    #expect(json.text.contains("\"image\": \"\(pvh)\""))
+    #expect(Program.run(["info", "--json", "--csv", pv]).exitCode == 2)
+  }
+
+  @Test func whatCannotBeReadIsLeftOutAndSaid() {
+    let outcome = Program.run(["info", "nothing", pv, "README.md"])
+    #expect(outcome.exitCode == 3, "\(outcome.errors)")
+    #expect(outcome.text.split(separator: "\n").count == 2, "\(outcome.text)")
+    let lines = outcome.errors.split(separator: "\n")
+    #expect(lines.count == 2, "\(outcome.errors)")
+    #expect(lines.first?.hasPrefix("xensave-lua: nothing: ") == true, "\(outcome.errors)")
+    let other = Program.run(["info", "README.md", "nothing"])
+    #expect(other.exitCode == 1 && other.text.isEmpty, "\(other.errors)")
+  }
+}
