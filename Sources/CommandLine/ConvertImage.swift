@@ -83,7 +83,7 @@ struct ConvertImage: LongCommand {
   private func fit() throws -> Int32 {
     guard order == nil, width == nil, xen == nil else {
       throw XensaveError(
-      .usage, "--for-xen: expected neither --order nor --xen nor --width")
+        .usage, "--for-xen: expected neither --order nor --xen nor --width")
     }
     let host = try hostOption.read(besides: image)
     let release = try release(forXen, of: host, option: "--for-xen")
@@ -95,14 +95,14 @@ struct ConvertImage: LongCommand {
     for name in to {
       guard conversion.add(format: name), conversion.version == version else {
         throw XensaveError(
-      .usage, "--for-xen: expected --to with a name of layers, got '\(name)'")
+          .usage, "--for-xen: expected --to with a name of layers, got '\(name)'")
       }
     }
     let source = try opened(image)
     do {
       if try LegacyForm.detect(source) != nil {
         throw XensaveError(
-      .usage,
+          .usage,
           "\(image): a legacy image becomes version 3 first: xensave-lua convert IMAGE --to v3 -o - | "
             + "xensave-lua convert - --for-xen \(release) -o OUT")
       }

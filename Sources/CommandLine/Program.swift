@@ -24,7 +24,9 @@ public func runShell(_ words: [String]) -> Int32 {
   Interrupt.watch(LuaState.stopActive)
   let written = Mutex<Set<String>>([])
   EditNotices.watch { line in
-    if written.withLock({ $0.insert(line).inserted }) { writeError("xensave-lua: warning: \(line)\n") }
+    if written.withLock({ $0.insert(line).inserted }) {
+      writeError("xensave-lua: warning: \(line)\n")
+    }
   }
   do {
     return try dispatch(words)

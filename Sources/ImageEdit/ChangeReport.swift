@@ -85,7 +85,7 @@ public struct ChangeReport: Sendable {
     note(
       Change(
         kind: .changed, place: before.place, offset: before.offset, path: "",
-        before: "\(before.body.count) octets", after: "\(after.body.count) octets that no field has"
+        before: "\(before.body.count) bytes", after: "\(after.body.count) bytes that no field has"
       ))
   }
 

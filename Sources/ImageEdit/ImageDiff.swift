@@ -81,7 +81,7 @@ public struct ImageDiff {
       guard let other = numbersB[key] else {
         var difference = Difference(
           kind: .missing, path: RecordDiff.path(key.type, place),
-          before: "\(try a.record(number).length) octets",
+          before: "\(try a.record(number).length) bytes",
           after: "")
         difference.isWhole = true
         difference.recordA = number
@@ -100,7 +100,7 @@ public struct ImageDiff {
     for (position, (key, number, place)) in keysB.enumerated() where !seen.contains(key) {
       var difference = Difference(
         kind: .added, path: RecordDiff.path(key.type, place), before: "",
-        after: "\(try b.record(number).length) octets")
+        after: "\(try b.record(number).length) bytes")
       difference.isWhole = true
       difference.recordB = number
       difference.anchor = anchors[position]
@@ -226,8 +226,8 @@ public struct ImageDiff {
     _ place: Int, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int
   ) -> Difference {
     var difference = Difference(
-      kind: .body, path: RecordDiff.path(one.type, place), before: "\(one.length) octets",
-      after: "\(other.length) octets")
+      kind: .body, path: RecordDiff.path(one.type, place), before: "\(one.length) bytes",
+      after: "\(other.length) bytes")
     difference.recordA = numberA
     difference.recordB = numberB
     return difference
@@ -254,7 +254,8 @@ public struct ImageDiff {
 
 extension Difference {
   init(
-    _ path: String, _ slot: FieldLocation, _ before: FieldValue, _ after: FieldValue, _ recordA: Int,
+    _ path: String, _ slot: FieldLocation, _ before: FieldValue, _ after: FieldValue,
+    _ recordA: Int,
     _ recordB: Int
   ) {
     let texts = Difference.texts(slot.field, before, after)

@@ -213,7 +213,7 @@ public final class Rewriter {
       report.note(
         ChangeReport.Change(
           kind: .dropped, place: current.record.place, offset: current.record.offset, path: "",
-          before: "\(current.record.length) octets", after: ""))
+          before: "\(current.record.length) bytes", after: ""))
     }
   }
 
@@ -294,7 +294,7 @@ public final class Rewriter {
     report.note(
       ChangeReport.Change(
         kind: .inserted, place: current.record.place, offset: current.record.offset, path: "",
-        before: "", after: "\(record.type.name), \(record.length) octets"))
+        before: "", after: "\(record.type.name), \(record.length) bytes"))
     let finished = record
     try write { writer in try writer.put(finished) }
   }

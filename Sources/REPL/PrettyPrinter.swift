@@ -56,10 +56,14 @@ struct PrettyPrinter {
       return (try? view.bytes()).map { dump($0) }
     }
     if let text = pageText(frame, index) { return text }
-    if let vcpu: LuaVCPU = frame.objectIfAny(index) { return vcpu.overview(textStyle, width: width) }
+    if let vcpu: LuaVCPU = frame.objectIfAny(index) {
+      return vcpu.overview(textStyle, width: width)
+    }
     if let vcpus: LuaVCPUs = frame.objectIfAny(index) { return try? vcpus.overview(textStyle) }
     if let params: LuaParams = frame.objectIfAny(index) { return params.overview(textStyle) }
-    if let cpuid: LuaCPUID = frame.objectIfAny(index) { return cpuid.overview(textStyle, width: width) }
+    if let cpuid: LuaCPUID = frame.objectIfAny(index) {
+      return cpuid.overview(textStyle, width: width)
+    }
     if let found: LuaVerification = frame.objectIfAny(index) { return found.report.text(textStyle) }
     if let report: LuaReport = frame.objectIfAny(index) { return report.text(textStyle) }
     if let config: LuaConfig = frame.objectIfAny(index) { return try? config.text() }

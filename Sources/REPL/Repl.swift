@@ -88,8 +88,10 @@ package final class Repl {
       try write("\(escapeForDisplay(image.path)) has changes that were not saved:")
       if let document = try? image.document(), let report = try? document.changes() {
         try write(
-          TextStyle(isOn: usesColor).report(report, hasCounts: false).split(separator: "\n").prefix(10)
-            .joined(separator: "\n"))
+          TextStyle(isOn: usesColor).report(report, hasCounts: false).split(separator: "\n").prefix(
+            10
+          )
+          .joined(separator: "\n"))
       }
     }
     try write("img:save(PATH) writes them to a file, img:save { in_place = true } into the image.")
@@ -274,7 +276,7 @@ package final class Repl {
     let base = frame.count
     let code = Repl.code(text)
     let start = Environment.nanoseconds
-    // A text that compiles behind "return" is an expression.
+    // A text that compiles after "return" is an expression.
     let isExpression = problem("return " + code) == nil
     do {
       try state.load(Array((isExpression ? "return " + code : code).utf8), name: "=repl")
@@ -297,7 +299,7 @@ package final class Repl {
     if shell.exitCode != nil { isDone = true }
   }
 
-  /// Milliseconds with three digits behind the point.
+  /// Milliseconds with three digits after the point.
   private func milliseconds(_ nanoseconds: UInt64) -> String {
     let micro = nanoseconds / 1000
     let rest = String(micro % 1000)

@@ -48,7 +48,7 @@ struct InputReader {
   }
 
   /// Splits "EXPRESSION | COMMAND" and "EXPRESSION > FILE". What is Lua as a whole stays Lua, unless
-  /// what stands behind could only fail: a command's name, or a file's with a dot or a slash, that no
+  /// what stands after could only fail: a command's name, or a file's with a dot or a slash, that no
   /// global has.
   func split(_ text: String) -> (code: String, target: OutputTarget?) {
     var level = 0

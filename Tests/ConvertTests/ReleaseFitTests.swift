@@ -21,9 +21,9 @@ import Testing
 
   /// What came out and what was done; the compat of the result is held against what was planned.
   func fit(
-    _ octets: [UInt8], _ release: String, on host: HostDescription? = nil, isLossy: Bool = false
-  ) throws -> (octets: [UInt8], changes: [String]) {
-    let file = try TemporaryFile(octets)
+    _ bytes: [UInt8], _ release: String, on host: HostDescription? = nil, isLossy: Bool = false
+  ) throws -> (bytes: [UInt8], changes: [String]) {
+    let file = try TemporaryFile(bytes)
     let (out, report) = try convert(
       Source(opening: file.path), Self.asking(release, on: host, isLossy: isLossy))
     let plan = try CompatSummary.planned(
@@ -35,15 +35,15 @@ import Testing
   }
 
   func refused(
-    _ octets: [UInt8], _ release: String, on host: HostDescription? = nil
+    _ bytes: [UInt8], _ release: String, on host: HostDescription? = nil
   ) throws -> String {
-    let file = try TemporaryFile(octets)
+    let file = try TemporaryFile(bytes)
     let plan = try CompatSummary.planned(
       Source(opening: file.path), for: try #require(XenRelease(release)), on: host
     ).plan
     #expect(plan?.isPossible == false)
     let first = plan?.changes.first { $0.action == .refused }
-    let text = refusal(octets, try Self.asking(release, on: host))
+    let text = refusal(bytes, try Self.asking(release, on: host))
     #expect(first.map { text.hasSuffix($0.description) } == true, "\(text)")
     return first?.description ?? ""
   }
@@ -72,8 +72,8 @@ import Testing
   }
 
   /// The data of the entries of the result.
-  func entries(_ octets: [UInt8]) throws -> [(UInt16, [UInt8])] {
-    let file = try TemporaryFile(octets)
+  func entries(_ bytes: [UInt8]) throws -> [(UInt16, [UInt8])] {
+    let file = try TemporaryFile(bytes)
     var reader = StreamReader(try Source(opening: file.path))
     var out: [(UInt16, [UInt8])] = []
     while let part = try reader.next() {
@@ -106,19 +106,19 @@ import Testing
   @Test func tails() throws {
     var lapic = [UInt8](repeating: 0, count: 32)
     lapic[24] = 0x40
-    let octets = context([(5, lapic)])
+    let bytes = context([(5, lapic)])
     #expect(
-      try refused(octets, "4.17") == "record 3 (HVM_CONTEXT): LAPIC[0]: Xen 4.17 has no place for "
+      try refused(bytes, "4.17") == "record 3 (HVM_CONTEXT): LAPIC[0]: Xen 4.17 has no place for "
         + "pending_esr 0x40 (a lossy conversion leaves it out)")
-    let (out, changes) = try fit(octets, "4.17", isLossy: true)
+    let (out, changes) = try fit(bytes, "4.17", isLossy: true)
     #expect(try entries(out)[0].1.count == 24)
     #expect(
       changes == [
         "record 3 (HVM_CONTEXT): LAPIC[0]: 32 bytes -> 24: pending_esr 0x40 is lost"
       ])
     // All of 4.18 takes the short form, its newest point releases the long one.
-    #expect(try fit(octets, "4.18").changes.isEmpty)
-    #expect(try refused(octets, "4.18.4").contains("pending_esr"))
+    #expect(try fit(bytes, "4.18").changes.isEmpty)
+    #expect(try refused(bytes, "4.18.4").contains("pending_esr"))
   }
 
   /// Before 4.7 an FPU that the guest has not used is loaded all the same.
@@ -154,17 +154,17 @@ import Testing
       ])
     // An entry without MSRs is no entry.
     let one = context([Self.msrs([(0xC001_011F, 0)])])
-    #expect(try entries(fit(one, "4.14").octets).map(\.0) == [0])
+    #expect(try entries(fit(one, "4.14").bytes).map(\.0) == [0])
     let used = context([Self.msrs([(0xC001_011F, 4)])])
     #expect(try refused(used, "4.16").contains("CPU_MSR[0].MSR_VIRT_SPEC_CTRL: 0x4"))
     #expect(try fit(used, "4.17").changes.isEmpty)
-    #expect(try entries(fit(used, "4.16", isLossy: true).octets).map(\.0) == [0])
+    #expect(try entries(fit(used, "4.16", isLossy: true).bytes).map(\.0) == [0])
   }
 
   @Test func unknownEntries() throws {
-    let octets = context([(77, [1, 2, 3, 4])])
-    #expect(try refused(octets, "4.17").contains("entry type 77[0]: known to no release"))
-    #expect(try entries(fit(octets, "4.17", isLossy: true).octets).map(\.0) == [0])
+    let bytes = context([(77, [1, 2, 3, 4])])
+    #expect(try refused(bytes, "4.17").contains("entry type 77[0]: known to no release"))
+    #expect(try entries(fit(bytes, "4.17", isLossy: true).bytes).map(\.0) == [0])
   }
 
   /// A chain that is broken off stays as it is: verify speaks of it.
@@ -175,8 +175,8 @@ import Testing
       [20, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0], [20, 0, 0, 0, 8, 0, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0],
     ] as [[UInt8]]) func brokenChains(body: [UInt8]) throws
   {
-    let octets = image { $0.record(9, body) }
-    #expect(try fit(octets, "4.17").octets == octets)
+    let bytes = image { $0.record(9, body) }
+    #expect(try fit(bytes, "4.17").bytes == bytes)
   }
 
   // MARK: - Other records
@@ -206,8 +206,8 @@ import Testing
     #expect(changes[1].hasPrefix("record 1 (X86_CPUID_POLICY): Xen 4.13 knows no such record"))
     // Up again: STATIC_DATA_END is what the newer version asks for.
     let up = try fit(out, "4.22")
-    #expect(up.octets == hvmImage(hasPolicies: false) && up.changes.count == 1)
-    #expect(try fit(hvmImage(isBig: true), "4.17").octets == hvmImage())
+    #expect(up.bytes == hvmImage(hasPolicies: false) && up.changes.count == 1)
+    #expect(try fit(hvmImage(isBig: true), "4.17").bytes == hvmImage())
   }
 
   @Test(arguments: ["4.5", "3.4", "4.23", "5.0"]) func releases(release: String) {
@@ -244,8 +244,8 @@ import Testing
   }
 
   /// The leaves and MSRs of the result.
-  func found(_ octets: [UInt8]) throws -> (leaves: [CPUIDLeaf], msrs: [UInt8]) {
-    let file = try TemporaryFile(octets)
+  func found(_ bytes: [UInt8]) throws -> (leaves: [CPUIDLeaf], msrs: [UInt8]) {
+    let file = try TemporaryFile(bytes)
     var reader = StreamReader(try Source(opening: file.path))
     var (leaves, msrs): ([CPUIDLeaf], [UInt8]) = ([], [])
     while let part = try reader.next() {
@@ -265,8 +265,8 @@ import Testing
 
   /// What a release gives to no guest, and leaves that it has no room for.
   @Test func leveling() throws {
-    let octets = policies(Self.basic, msrs: [(0xCE, 0), (0x10A, 1)])
-    let (out, changes) = try fit(octets, "4.14.0")
+    let bytes = policies(Self.basic, msrs: [(0xCE, 0), (0x10A, 1)])
+    let (out, changes) = try fit(bytes, "4.14.0")
     let (leaves, msrs) = try found(out)
     #expect(leaves.map(\.leaf) == [0, 1, 7, 7, 0x8000_0000])
     #expect(leaves[2].a == 1 && leaves[3].a == 0 && leaves[4].a == 0x8000_001C)
@@ -276,7 +276,7 @@ import Testing
     #expect(changes.contains { $0.contains("leaves to 0x80000021 -> 0x8000001c") }, "\(changes)")
     #expect(changes.contains { $0.contains("MSR 0x10a, 0x1") }, "\(changes)")
     // The release that has all of it changes nothing.
-    #expect(try fit(octets, "4.20.1").octets == octets)
+    #expect(try fit(bytes, "4.20.1").bytes == bytes)
   }
 
   /// CR4.PKS is turned on, and 4.17 gives no guest such keys.
@@ -284,9 +284,9 @@ import Testing
     var leaves = Self.basic
     leaves[2].c = 1 << 31
     leaves[2].b = 0
-    let octets = policies(leaves, cr4: 1 << 24)
-    #expect(try fit(octets, "4.18").changes.isEmpty)
-    let text = try refused(octets, "4.17")
+    let bytes = policies(leaves, cr4: 1 << 24)
+    #expect(try fit(bytes, "4.18").changes.isEmpty)
+    let text = try refused(bytes, "4.17")
     #expect(text.contains("vCPU 0: CR4.PKS is turned on") && text.contains("pks"), "\(text)")
     #expect(try fit(policies(leaves), "4.17").changes.count == 1)
   }
@@ -305,12 +305,12 @@ import Testing
   @Test func hosts() throws {
     var own = Self.basic
     own[1].c |= 1 << 25
-    let octets = policies(own, msrs: [(0xCE, 1 << 31)])
+    let bytes = policies(own, msrs: [(0xCE, 1 << 31)])
     let host = Self.host([
       CompatProcessorTests.intel, CompatProcessorTests.common, (7, 0, 0, 0, 0, 0),
       (0x8000_0000, CompatProcessorTests.none, 0x8000_0008, 0, 0, 0),
     ])
-    let (out, changes) = try fit(octets, "4.17.0", on: host)
+    let (out, changes) = try fit(bytes, "4.17.0", on: host)
     let (leaves, msrs) = try found(out)
     #expect(leaves.map(\.leaf) == [0, 1, 7, 0x8000_0000], "\(leaves)")
     #expect(leaves[1].c == CompatProcessorTests.common.c && leaves[2].a == 0)
@@ -318,8 +318,8 @@ import Testing
     #expect(msrs[11] == 0)
     #expect(changes.contains { $0.contains("aesni on") || $0.contains("aesni") }, "\(changes)")
     // Later releases let leaves go further than the host's.
-    #expect(try found(fit(octets, "4.20.1", on: host).octets).leaves.count == own.count)
-    #expect(try fit(octets, "4.17.0").changes.isEmpty)
+    #expect(try found(fit(bytes, "4.20.1", on: host).bytes).leaves.count == own.count)
+    #expect(try fit(bytes, "4.17.0").changes.isEmpty)
   }
 
   @Test func hostsThatAreOthers() throws {
@@ -328,8 +328,8 @@ import Testing
     var host = Self.host([amd, CompatProcessorTests.common])
     host.byteCount = 4096
     host.freeByteCount = 0
-    let octets = policies([CompatProcessorTests.intel, CompatProcessorTests.common])
-    let file = try TemporaryFile(octets)
+    let bytes = policies([CompatProcessorTests.intel, CompatProcessorTests.common])
+    let file = try TemporaryFile(bytes)
     func severities(_ release: String) throws -> [Severity] {
       let survey = try CompatSummary(Source(opening: file.path))
       return Compat.check(survey, for: try #require(XenRelease(release)), on: host)
@@ -354,30 +354,30 @@ import Testing
     + #""b_info":{"max_memkb":1048576,"type.hvm":{},"altp2m_count":3%},"on_crash":"destroy"}"#
 
   @Test func keys() throws {
-    let octets = try xl(Self.config.replacing("%", with: ""))
-    let (out, changes) = try fit(octets, "4.20")
+    let bytes = try xl(Self.config.replacing("%", with: ""))
+    let (out, changes) = try fit(bytes, "4.20")
     #expect(out == (try xl(Self.config.replacing(#","altp2m_count":3%"#, with: ""))))
     #expect(changes.count == 1)
     #expect(changes[0].hasPrefix("xl header: config.b_info.altp2m_count: 3: expected a key"))
-    #expect(try fit(octets, "4.21").octets == octets)
+    #expect(try fit(bytes, "4.21").bytes == bytes)
   }
 
   /// A value that libxl stops at is the guest's: the rest would be lost with it.
   @Test func values() throws {
-    let octets = try xl(
+    let bytes = try xl(
       Self.config.replacing(#","altp2m_count":3%"#, with: "")
         .replacing(#""destroy""#, with: #""soft_reset""#))
-    let text = try refused(octets, "4.6")
+    let text = try refused(bytes, "4.6")
     #expect(text.contains("config.on_crash"), "\(text)")
-    #expect(try fit(octets, "4.7").changes.allSatisfy { !$0.contains("on_crash") })
+    #expect(try fit(bytes, "4.7").changes.allSatisfy { !$0.contains("on_crash") })
   }
 
   @Test func traditional() throws {
-    let octets = try xl(
+    let bytes = try xl(
       Self.config.replacing(
         #""altp2m_count":3%"#, with: #""device_model_version":"qemu_xen_traditional""#))
-    #expect(try refused(octets, "4.21").contains("qemu_xen_traditional"))
-    #expect(try fit(octets, "4.20").changes.isEmpty)
+    #expect(try refused(bytes, "4.21").contains("qemu_xen_traditional"))
+    #expect(try fit(bytes, "4.20").changes.isEmpty)
   }
 
   // MARK: - Real images

@@ -79,7 +79,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       session.type("ok = assert(img:save { in_place = true })\r")
       #expect(session.isReady())
       expect(session, "img:changes()", ["no changes"])
-      // An object from before goes on as part of the image.
+      // An object from before continues as part of the image.
       expect(session, "tsc.khz", ["77 kHz"])
       expect(session, "tsc.khz = 78", [])
       session.type("ok = assert(img:save { in_place = true })\r")

@@ -128,7 +128,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
-  /// A search that goes on for years: the first Ctrl-C says what the second does, and what was typed is
+  /// A search that continues for years: the first Ctrl-C says what the second does, and what was typed is
   /// kept.
   @Test func aPatternSearchCanBeLeft() {
     withSession { session, home in

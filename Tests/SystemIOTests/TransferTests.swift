@@ -224,7 +224,9 @@ import Testing
     let isSame = try copy { try $1() } == [1, 2, 3] + bytes
     #expect(isSame)
     var count = 0
-    _ = try copy { source, body in count = try Fault.count(reads, files: [source.fileDescriptor], body) }
+    _ = try copy { source, body in
+      count = try Fault.count(reads, files: [source.fileDescriptor], body)
+    }
     #expect(count >= 36)
     for at in [1, 2, count / 2, count] {
       for effect in [Fault.Effect.error(EINTR), .short(100)] {
@@ -267,7 +269,9 @@ import Testing
   }
 
   /// What is appended after the source was opened is not its own.
-  @Test(arguments: Case.strategies) func whatIsAppendedIsNotMoved(strategy: TransferStrategy?) throws {
+  @Test(arguments: Case.strategies) func whatIsAppendedIsNotMoved(strategy: TransferStrategy?)
+    throws
+  {
     let file = TemporaryFile(pattern(10_000))
     let source = try Source(opening: file.path)
     file.poke(10_000, pattern(500))

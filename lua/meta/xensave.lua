@@ -61,12 +61,36 @@ function Image:records(type) end
 ---@return xensave.Record?
 function Image:first(type) end
 
----Checks the image; see xs.verify.
+---Checks the image with the changes made to it; see xs.verify.
 ---@return xensave.Verification
 function Image:verify() end
 
 ---Closes the file. Later use of the image raises.
 function Image:close() end
+
+---Writes the image with the changes made to it: to a file (whole and verified, or not at all;
+---its pages are shared or moved, not read), or with { in_place = true } into its own file, of
+---which only the changed bytes are written, under an undo journal. The option unchecked = true
+---leaves out the verification. Afterwards the image continues as it is; saved in place, its
+---file has the changes. Nil and an error where it cannot be written or would not restore.
+---
+---```lua
+---img.config.c_info.name = "web1" print(assert(img:save "web1.xlsave"))
+---```
+---@param path string|table
+---@param options? table
+---@return xensave.Report?
+---@return xensave.Error?
+function Image:save(path, options) end
+
+---What was changed in the image and is not in its file, by path, as `diff` tells it. Printing
+---it gives a line a change.
+---
+---```lua
+---print(img:changes())
+---```
+---@return xensave.Report
+function Image:changes() end
 
 ---Converts the image into a file (written whole, verified and renamed, or not at all) or to
 ---"-". Options: version = 1 (draft B), 2 or 3; order = "little" or "big"; layer = "libxc",
@@ -188,10 +212,10 @@ function Image:page(pfn, options) end
 ---@return table
 function Image:history(pfn) end
 
----Where bytes stand in the guest's physical memory: a list of addresses (at most limit,
----1000), and in count how many there are. Options: encoding ("bytes", "utf16" for UTF-8 text
----as Windows keeps it, or "regex" for a POSIX extended regular expression), where (a
----selector), limit.
+---Where bytes stand in the guest's physical memory: a list of addresses (at most limit, 1000),
+---and in count how many there are. Options: encoding ("bytes", "utf16" for UTF-8 text as
+---Windows keeps it, or "regex" for a POSIX extended regular expression), where (a selector),
+---limit.
 ---
 ---```lua
 ---for _, address in ipairs(img:search "root:") do print(xs.hex(address)) end
@@ -211,7 +235,7 @@ function Image:search(text, options) end
 ---@return table
 function Image:entropy(selector) end
 
----Octets of the guest's memory by their physical address, at most 64 MiB. Nil and an error
+---Bytes of the guest's memory by their physical address, at most 64 MiB. Nil and an error
 ---where the image does not have them.
 ---
 ---```lua
@@ -461,7 +485,7 @@ function Config:each() end
 
 ---A part of libvirt's XML or of xenopsd's Xenops record. Parts by name give their text, or a
 ---tree where others are inside; a name may be a path as `dump` has it, with the attribute
----behind "@" and places from 0: tree["devices.disk[0].source@file"]. Assigning writes the text
+---after "@" and places from 0: tree["devices.disk[0].source@file"]. Assigning writes the text
 ---back with everything else as it was; nil removes.
 ---@class xensave.Tree
 ---@field [string|integer] any
@@ -527,7 +551,7 @@ function Fields:names() end
 ---@field [integer] integer|string
 local PageColumn = {}
 
----Octets of a record, without a copy. Offsets count from 0.
+---Bytes of a record, without a copy. Offsets count from 0.
 ---@class xensave.View
 local View = {}
 
@@ -638,7 +662,7 @@ function View:hexdump() end
 ---@field headers_changed integer Headers written with changes. Unit: headers.
 ---@field octets_in integer Bytes read. Unit: bytes.
 ---@field octets_out integer Bytes written. Unit: bytes.
----@field changes table[] Every change: kind, place, offset, field, before, after (at most 1000).
+---@field changes table[] Every change: kind, path ("config.c_info.name"; "" for whole records), place, offset, before, after (at most 1000).
 local Report = {}
 
 ---The findings of a verification, from 1; `ok` says whether a restore may be tried.
@@ -675,7 +699,7 @@ function VCPUs:each() end
 ---@field [string] any
 local VCPU = {}
 
----Octets of memory by the address that the vCPU uses: its page tables are walked (4-level,
+---Bytes of memory by the address that the vCPU uses: its page tables are walked (4-level,
 ---5-level, PAE and 32-bit, with large pages). Nil and an error where nothing is mapped.
 ---
 ---```lua
@@ -699,7 +723,7 @@ function VCPU:virtual(address, count) end
 function VCPU:translate(address) end
 
 ---Iterates over what the vCPU's page tables map, ascending: address, physical and count of
----octets; at most limit (65,536) of them.
+---bytes; at most limit (65,536) of them.
 ---
 ---```lua
 ---for m in img.vcpu[0]:mappings() do print(xs.hex(m.address), m.count) end
@@ -708,9 +732,9 @@ function VCPU:translate(address) end
 ---@return fun(): table?
 function VCPU:mappings(limit) end
 
----Where bytes stand in what the vCPU's page tables map: as img:search, with virtual
----addresses. Options: encoding, limit, first and last (addresses between which to look). Its
----field complete is false where the page tables map too much to look at all of it.
+---Where bytes stand in what the vCPU's page tables map: as img:search, with virtual addresses.
+---Options: encoding, limit, first and last (addresses between which to look). Its field
+---complete is false where the page tables map too much to look at all of it.
 ---
 ---```lua
 ---print(#img.vcpu[0]:search("root:"))
@@ -1194,13 +1218,13 @@ function Domain:store_watch(path, seconds) end
 
 ---Saves it to a path (the file appears when it is complete and verified) or to an open file.
 ---Options, which may stand alone with `to` among them: live (true), resume (whether it runs on
----here; else it stands still after the save), policy (a Policy, name, table or function;
----Xen's builtin as a rule), deadline_ms (for each of its calls, 100), filter (as for
----xs.rewrite), trace (a path: what was done is recorded, also where it fails), progress (a
----title, a Progress, or a function of what, done and total), verify (sends everything twice,
----for the restorer to compare), unchecked. Where anything fails the domain is as it was: it
----runs on, or stays suspended if it was suspended before; err.stage says where it was,
----err.code is "aborted" where the policy gave up.
+---here; else it stands still after the save), policy (a Policy, name, table or function; Xen's
+---builtin as a rule), deadline_ms (for each of its calls, 100), filter (as for xs.rewrite),
+---trace (a path: what was done is recorded, also where it fails), progress (a title, a
+---Progress, or a function of what, done and total), verify (sends everything twice, for the
+---restorer to compare), unchecked. Where anything fails the domain is as it was: it runs on,
+---or stays suspended if it was suspended before; err.stage says where it was, err.code is
+---"aborted" where the policy gave up.
 ---
 ---```lua
 ---assert(dom:save("web.img", { policy = "downtime-budget" }))
@@ -1321,7 +1345,7 @@ function Domain:destroy() end
 ---What a save of a domain has done.
 ---@class xensave.SaveResult
 ---@field rounds integer Rounds that were sent while the guest ran. Unit: rounds.
----@field bytes integer Bytes that the save wrote, before a filter. Unit: bytes.
+---@field octets integer Bytes that the save wrote, before a filter. Unit: bytes.
 ---@field pages integer Pages sent with their contents, each as often as it was sent. Unit: pages.
 ---@field checkpoints integer Checkpoints that are complete. Unit: checkpoints.
 ---@field downtime number Seconds from the guest standing still to the end. Unit: s.
@@ -1480,7 +1504,7 @@ local Duplicates = {}
 ---@return table
 function Duplicates:top(count) end
 
----Octets of a page or of the guest's memory, without a copy. Offsets count from 0. A view of a
+---Bytes of a page or of the guest's memory, without a copy. Offsets count from 0. A view of a
 ---record's page is valid until the next record; in a filter it may be written to, where the
 ---page may change.
 ---@class xensave.PageView
@@ -1578,8 +1602,8 @@ function PageView:iszero() end
 ---@return integer?
 function PageView:find(bytes, from) end
 
----Values at an offset by a format of string.unpack, and the offset after them. Looks at
----65,536 bytes at most.
+---Values at an offset by a format of string.unpack, and the offset after them. Looks at 65,536
+---bytes at most.
 ---@param format string
 ---@param offset? integer
 ---@return any
@@ -1589,8 +1613,8 @@ function PageView:unpack(format, offset) end
 ---@return integer
 function PageView:address() end
 
----Lines of addresses, hexadecimal bytes and text. Options: width (bytes a line, 16), base
----(the address of the first byte; the guest's).
+---Lines of addresses, hexadecimal bytes and text. Options: width (bytes a line, 16), base (the
+---address of the first byte; the guest's).
 ---
 ---```lua
 ---print(view:sub(0, 64):hexdump())
@@ -1603,8 +1627,8 @@ function PageView:hexdump(options) end
 ---@return integer
 function PageView:hash() end
 
----Bits of entropy a byte of a whole page: 0 of one value only, near 8 of what is compressed
----or encrypted.
+---Bits of entropy a byte of a whole page: 0 of one value only, near 8 of what is compressed or
+---encrypted.
 ---@return number
 function PageView:entropy() end
 
@@ -1902,17 +1926,17 @@ local xs = {}
 ---@return xensave.Error?
 function xs.open(path, options) end
 
----Passes every part of an image through a filter. The destination is a file (written whole,
----verified and renamed, or not at all), "-" for standard output, or nil for a dry run.
----Options: unchecked = true leaves out the verification, progress = xs.progress(title). What
----the filter raises is raised.
+---Passes every part of an image, with the changes made to it, through a filter (nil: only
+---those changes). The destination is a file (written whole, verified and renamed, or not at
+---all), "-" for standard output, or nil for a dry run. Options: unchecked = true leaves out
+---the verification, progress = xs.progress(title). What the filter raises is raised.
 ---
 ---```lua
 ---assert(xs.rewrite("in", "out", { TOOLSTACK = function() return false end }))
 ---```
 ---@param source string|xensave.Image
 ---@param destination string?
----@param filter xensave.Filter
+---@param filter? xensave.Filter
 ---@param options? table
 ---@return xensave.Report?
 ---@return xensave.Error?
@@ -1999,6 +2023,22 @@ function xs.chain(filter, ...) end
 ---@return boolean
 function xs.is_main() end
 
+---A random UUID (version 4).
+---
+---```lua
+---img.config.c_info.uuid = xs.uuid()
+---```
+---@return string
+function xs.uuid() end
+
+---A random MAC address of those that Xen has for virtual cards (00:16:3e:...).
+---
+---```lua
+---img.config.nics[1].mac = xs.mac()
+---```
+---@return string
+function xs.mac() end
+
 ---The paths that match a pattern of the shell, sorted; folders end in "/".
 ---
 ---```lua
@@ -2081,8 +2121,8 @@ function xs.options(options) end
 function xs.synth(options) end
 
 ---Long work that is shown as it continues: a bar on a terminal, or what --progress says. The
----total is in bytes, or in what `unit` names. Functions that take long are shown anyway;
----those with an option `progress` are called by its title.
+---total is in bytes, or in what `unit` names. Functions that take long are shown anyway; those
+---with an option `progress` are called by its title.
 ---
 ---```lua
 ---local p <close> = xs.progress("counting", #img, "records")

@@ -15,7 +15,7 @@ extension LuaImage {
         "Writes the image with the changes made to it: to a file (whole and verified, or not at all; "
           + "its pages are shared or moved, not read), or with { in_place = true } into its own file, "
           + "of which only the changed bytes are written, under an undo journal. The option unchecked = "
-          + "true leaves out the verification. Afterwards the image goes on as it is; saved in place, "
+          + "true leaves out the verification. Afterwards the image continues as it is; saved in place, "
           + "its file has the changes. Nil and an error where it cannot be written or would not restore.",
         example: "img.config.c_info.name = \"web1\" print(assert(img:save \"web1.xlsave\"))"
       ) { image, frame in

@@ -29,7 +29,9 @@ public struct Descriptor: ~Copyable {
     taking fileDescriptor: Int32, path: String, isOwned: Bool = true, isStream: Bool = false
   ) throws(SystemError) {
     var status = stat()
-    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else {
+      throw SystemError("fstat", errno, path)
+    }
     self.fileDescriptor = fileDescriptor
     self.isOwned = isOwned
     identity = FileIdentity(status)
@@ -72,7 +74,9 @@ public struct Descriptor: ~Copyable {
   /// The size of a file or block device in bytes, now.
   public func byteCount(path: String) throws(SystemError) -> UInt64 {
     var status = stat()
-    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else {
+      throw SystemError("fstat", errno, path)
+    }
     if status.st_mode & S_IFMT == S_IFREG { return UInt64(status.st_size) }
     let here = lseek(fileDescriptor, 0, SEEK_CUR)
     let end = lseek(fileDescriptor, 0, SEEK_END)

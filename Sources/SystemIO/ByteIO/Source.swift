@@ -278,7 +278,9 @@ public final class Source {
   /// When a file's contents last changed, in nanoseconds since 1970.
   public func modificationTime() throws(SystemError) -> UInt64 {
     var status = stat()
-    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else {
+      throw SystemError("fstat", errno, path)
+    }
     return UInt64(bitPattern: Int64(status.st_mtim.tv_sec)) &* 1_000_000_000
       &+ UInt64(bitPattern: Int64(status.st_mtim.tv_nsec))
   }
@@ -286,7 +288,9 @@ public final class Source {
   /// Whether only this user (or root) can have written the file.
   public func isOwnedByUs() throws(SystemError) -> Bool {
     var status = stat()
-    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw SystemError("fstat", errno, path) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else {
+      throw SystemError("fstat", errno, path)
+    }
     return (status.st_uid == geteuid() || status.st_uid == 0) && status.st_mode & 0o022 == 0
   }
 

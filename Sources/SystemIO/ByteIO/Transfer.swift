@@ -121,7 +121,8 @@ extension Source {
           chunk = min(chunk, Transfer.block - place)
         }
       }
-      if strategy == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset()) {
+      if strategy == .copyRange, Transfer.isSlow(from: fileOffset(position), to: sink.fileOffset())
+      {
         strategy = .copy
         let rest = count - moved
         if rest >= Transfer.readAheadLimit, let thread = try? WorkerThread() {

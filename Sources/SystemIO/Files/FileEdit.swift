@@ -85,7 +85,9 @@ public final class FileEdit {
 
   private static func open(_ path: String, _ flags: Int32) -> Int32 {
     var fileDescriptor: Int32 = -1
-    repeat { fileDescriptor = unsafe Glibc.open(path, flags) } while fileDescriptor < 0 && errno == EINTR
+    repeat {
+      fileDescriptor = unsafe Glibc.open(path, flags)
+    } while fileDescriptor < 0 && errno == EINTR
     return fileDescriptor
   }
 
@@ -160,7 +162,9 @@ public final class FileEdit {
       return .cannotInsert(refusal.reason)
     }
     try finishing { () throws(SystemError) in
-      for patch in patches { try writeFully(patch.after, descriptor.fileDescriptor, patch.offset, path) }
+      for patch in patches {
+        try writeFully(patch.after, descriptor.fileDescriptor, patch.offset, path)
+      }
       // The kernel's own time of change is that of its last tick, which two writes may share.
       _ = csystem_stamp(descriptor.fileDescriptor)
       try descriptor.synchronize(path: path)

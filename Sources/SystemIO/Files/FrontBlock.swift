@@ -91,7 +91,9 @@ struct FrontBlock {
   }
 
   /// A block for the front of a file that has none of it yet.
-  init(_ count: UInt64, for fileDescriptor: Int32, _ size: UInt64, _ path: String) throws(SystemError) {
+  init(_ count: UInt64, for fileDescriptor: Int32, _ size: UInt64, _ path: String)
+    throws(SystemError)
+  {
     self.count = count
     (data, isAll) = try FrontBlock.data(of: fileDescriptor, size, path, limit: FrontBlock.dataLimit)
   }
@@ -152,7 +154,8 @@ struct FrontBlock {
 
   /// Where a torn insertion stands: the offset from which on bytes have moved; nil where that cannot be
   /// told. `size` is that of the file before the edit.
-  func tear(in fileDescriptor: Int32, _ size: UInt64, _ path: String) throws(SystemError) -> UInt64? {
+  func tear(in fileDescriptor: Int32, _ size: UInt64, _ path: String) throws(SystemError) -> UInt64?
+  {
     let (now, isAllNow) = try FrontBlock.data(
       of: fileDescriptor, size + count, path, limit: data.count + 1)
     // Data and holes are compared up to where they differ.

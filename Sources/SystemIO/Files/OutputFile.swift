@@ -145,7 +145,9 @@ public final class OutputFile {
     var name = [CChar](repeating: 0, count: 256)
     func copy(_ which: csystem_attributes) throws(SystemError) {
       // Safety: the name has the room that is told.
-      if unsafe csystem_copy_attributes(target, fileDescriptor, which, &name, name.count) != 0, isStrict {
+      if unsafe csystem_copy_attributes(target, fileDescriptor, which, &name, name.count) != 0,
+        isStrict
+      {
         let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
         throw failed("its attribute \(String(decoding: bytes, as: UTF8.self))")
       }

@@ -199,7 +199,8 @@ extension FileEdit {
         let before = try readFully(fileDescriptor, operation.place + done, count, journal.path)
         let after =
           contents.hasAfter
-          ? try readFully(fileDescriptor, operation.place + operation.count + done, count, journal.path)
+          ? try readFully(
+            fileDescriptor, operation.place + operation.count + done, count, journal.path)
           : nil
         guard there.count == count, before.count == count, (after?.count ?? count) == count else {
           throw SystemError("read", EIO, path)

@@ -109,7 +109,9 @@ final class UndoJournal {
       case EACCES, EPERM:
         var status = stat()
         guard unsafe lstat(name, &status) == 0 else { return .none }
-        guard unsafe fstat(fileDescriptor, &image) == 0 else { throw SystemError("fstat", errno, path) }
+        guard unsafe fstat(fileDescriptor, &image) == 0 else {
+          throw SystemError("fstat", errno, path)
+        }
         if let problem = distrust(status, image) { return .foreign(name, problem) }
         return .unclear(name, "cannot be read (permission denied)")
       default: throw SystemError("open", errno, name)
@@ -220,7 +222,8 @@ final class UndoJournal {
 
   /// Writes the contents; returns how many bytes they are.
   private static func write(
-    _ patches: [Patch], _ block: FrontBlock?, _ fileDescriptor: Int32, _ edit: FileEdit, _ path: String
+    _ patches: [Patch], _ block: FrontBlock?, _ fileDescriptor: Int32, _ edit: FileEdit,
+    _ path: String
   ) throws(SystemError) -> UInt64 {
     let size = try edit.descriptor.byteCount(path: edit.path)
     let longer = size + (block?.count ?? 0)

@@ -123,6 +123,7 @@ private func mend(_ bytes: inout [UInt8], _ operations: [Operation], _ path: Str
     bytes.put(
       56,
       try EditedRange.hash(
-        around: ranges, in: FileView(descriptor.fileDescriptor, path, 0, .after), UInt64(status.st_size)))
+        around: ranges, in: FileView(descriptor.fileDescriptor, path, 0, .after),
+        UInt64(status.st_size)))
   }
 }
