@@ -100,7 +100,7 @@ package struct EditJob {
     guard there ?? 0 < room else { return }
     guard there != nil, HeaderRoom.set(room, in: &header) else {
       throw XensaveError(
-        .usage,
+        .refused,
         "\(document.source.path): it has no configuration that room could be left after (--pad)")
     }
     document.setBytes(header.bytes, of: kind)

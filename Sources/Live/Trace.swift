@@ -7,9 +7,9 @@ public import Format
 ///
 ///     xensave-trace 1
 ///     domain guest=x86_hvm frames=1024 pages=1000
-///     round kind=live number=0 dirty=1024 digest=0x... sent=1000 bytes=4104336 begin=0 end=34201
+///     round kind=live number=0 dirty=1024 digest=0x... sent=1000 octets=4104336 begin=0 end=34201
 ///     suspend begin=34201 end=35201
-///     round kind=final number=1 dirty=12 digest=0x... sent=12 bytes=49264 begin=35201 end=35600
+///     round kind=final number=1 dirty=12 digest=0x... sent=12 octets=49264 begin=35201 end=35600
 ///     end outcome=complete time=35700
 ///
 /// Times are nanoseconds since the save began. The outcome is "complete", or the code of the error
@@ -95,7 +95,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     text += "domain guest=\(guest.name) frames=\(frameCount) pages=\(pageCount)\n"
     for round in rounds {
       text += "round kind=\(round.kind.rawValue) number=\(round.number) dirty=\(round.dirtyCount)"
-      text += " digest=\(round.digest.hex(16)) sent=\(round.sentCount) bytes=\(round.bytes)"
+      text += " digest=\(round.digest.hex(16)) sent=\(round.sentCount) octets=\(round.bytes)"
       text += " begin=\(round.begin) end=\(round.end)\n"
     }
     for span in suspends { text += "suspend begin=\(span.begin) end=\(span.end)\n" }

@@ -260,7 +260,7 @@ final class Folder {
         return n == 1 and "continue" or "stop"
       end
       """
-    #expect(try decisions(counting).prefix(2) == ["proceed", "stopAndCopy"])
+    #expect(try decisions(counting).prefix(2) == ["continuePrecopy", "stopAndCopy"])
     let maker = """
       local n = 0
       return function(options)

@@ -97,8 +97,8 @@ private let docs = "Sources/DocGenerator/Documentation.docc/"
     let shipped = package.matches(of: #/\bswift\(\s*"(\w+)"/#).map { String($0.1) }
     #expect(shipped.count > 20)
     for name in shipped + ["xensave-lua", "DocGenerator", "CLuaShim", "CXen", "CSystem"] {
-      let word = try? Regex("(?<![\\w-])\(name)(?![\\w-])")
-      #expect(word.map { picture.contains($0) } == true, "\(name) is not in the picture")
+      let words = picture.split { !($0.isLetter || $0.isNumber || $0 == "-") || $0.isNewline }
+      #expect(words.contains(name[...]), "\(name) is not in the picture")
       #expect(page.contains("`\(name)`"), "\(name) is not in the table")
     }
   }

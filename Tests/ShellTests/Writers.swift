@@ -98,6 +98,10 @@ enum Writers {
       lua: "try(xs.rewrite(img, out, function() end))", uses: ["xs.rewrite"], isImage: true),
     Writer(
       lua: "try(img:convert(out, { layer = \"libxl\" }))", uses: ["Image:convert"], isImage: true),
+    Writer(
+      lua: "img.xl_header.optional_flags = 0; try(img:save(out))", uses: ["Image:save"],
+      isImage: true),
+    Writer(lua: "try(img:for_xen(\"4.17\", out))", uses: ["Image:for_xen"], isImage: true),
     Writer(lua: "try(img:compact(out))", uses: ["Image:compact"], isImage: true),
     Writer(lua: "try(img:delta(out, assert(xs.open \"new\")))", uses: ["Image:delta"]),
     Writer(lua: "try(img:apply(out, \"delta\"))", uses: ["Image:apply"], isImage: true),
@@ -121,7 +125,8 @@ enum Writers {
     "SetFields.image", "Recover.image", "ConvertImage.image", "Wrap.image", "Wrap.config",
     "Unwrap.image", "OutputOption.output", "OutputOption.lastWord", "Compact.image",
     "MakeDelta.base", "MakeDelta.new", "ApplyDelta.base",
-    "ApplyDelta.delta", "Export.image", "CompatImage.image", "Diff.a", "Diff.b", "Dump.image",
+    "ApplyDelta.delta", "Export.image", "CompatImage.image", "HostOption.forHost", "Diff.a",
+    "Diff.b", "Dump.image",
     "GuestCommand.image", "Info.image", "Verify.image", "PagesCommand.image",
     "BacktestOptions.trace", "Test.places",
   ]

@@ -14,7 +14,14 @@ struct SearchOptions {
   var range: ClosedRange<UInt64>?
   private var encoding = Encoding.bytes
 
-  private enum Encoding: String { case bytes = "octets", utf16, regex }
+  private enum Encoding: String {
+    case bytes, utf16, regex
+
+    init?(_ word: String) {
+      // "octets" is what it was called first.
+      self.init(rawValue: word == "octets" ? "bytes" : word)
+    }
+  }
 
   /// Those at `index`. With `isVirtual` they choose addresses, else pages.
   init(_ frame: LuaFrame, _ index: Int, isVirtual: Bool = false) throws {
@@ -35,7 +42,7 @@ struct SearchOptions {
       case "limit": limit = try frame.integer(frame.count, in: 1...1_000_000)
       case "where": program = try LuaSelector.at(frame, frame.count).program
       default:
-        guard let found = Encoding(rawValue: frame.text(-1)) else {
+        guard let found = Encoding(frame.text(-1)) else {
           throw LuaError(
             "encoding: expected \"bytes\", \"utf16\" or \"regex\", got \"\(frame.text(-1))\"")
         }
