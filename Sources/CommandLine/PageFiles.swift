@@ -64,7 +64,9 @@ private func report(
     writer.endObject()
     return try writeOut(writer.finish() + [10])
   }
-  let text = members.map { "\($0.key.replacing("octets", with: "bytes").replacing("_", with: " ")) \($0.value.grouped)" }
+  let text = members.map {
+    "\($0.key.replacing("octets", with: "bytes").replacing("_", with: " ")) \($0.value.grouped)"
+  }
   try writeOut("\(path): \(text.joined(separator: ", "))\n")
 }
 
