@@ -23,6 +23,7 @@ enum Advice {
     "apply": "base:apply(\"new.img\", \"monday.delta\")",
     "export": "img:export(\"vm.core\", \"elf-core\")",
     "policy": "help \"xs.sim\"; policies are replayed by !xensave-lua policy test",
+    "host": "!xensave-lua host describes this machine; img:for_xen(\"4.17\", \"new.img\")",
     "helper": "!xensave-lua helper --check NAME TYPE",
     "run":
       "filter = dofile \"script.lua\", xs.rewrite(img, \"out.img\", filter); !xensave-lua run --list",

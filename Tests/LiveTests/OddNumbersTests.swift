@@ -13,7 +13,7 @@ import Testing
     """
     xensave-trace 1
     domain guest=x86_hvm frames=1000 pages=1000
-    round kind=live number=0 dirty=1000 digest=0x0 sent=1000 bytes=5 begin=10 end=20
+    round kind=live number=0 dirty=1000 digest=0x0 sent=1000 octets=5 begin=10 end=20
     \(round)
     suspend begin=30 end=40
     \(end)
@@ -37,8 +37,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "round kind=live number=1 dirty=5 digest=0x0 sent=5 bytes=5 begin=9 end=30",
-    "round kind=live number=1 dirty=5 digest=0x0 sent=5 bytes=5 begin=30 end=20",
+    "round kind=live number=1 dirty=5 digest=0x0 sent=5 octets=5 begin=9 end=30",
+    "round kind=live number=1 dirty=5 digest=0x0 sent=5 octets=5 begin=30 end=20",
     "suspend begin=30 end=20",
   ])
   func timeOnlyGoesForward(line: String) {
@@ -51,8 +51,8 @@ import Testing
     let text = """
       xensave-trace 1
       domain guest=x86_hvm frames=\(most) pages=\(most)
-      round kind=live number=0 dirty=\(most) digest=0x0 sent=\(most) bytes=5 begin=0 end=1
-      round kind=final number=1 dirty=\(most) digest=0x0 sent=\(most) bytes=5 begin=1 end=2
+      round kind=live number=0 dirty=\(most) digest=0x0 sent=\(most) octets=5 begin=0 end=1
+      round kind=final number=1 dirty=\(most) digest=0x0 sent=\(most) octets=5 begin=1 end=2
       suspend begin=1 end=1
       end outcome=complete time=\(UInt64(1) << 62 - 1)
       """

@@ -56,7 +56,7 @@ import Testing
       trace.description == """
         xensave-trace 1
         domain guest=x86_hvm frames=1024 pages=1000
-        round kind=live number=0 dirty=1024 digest=0x00000000000000ab sent=1000 bytes=4104208 \
+        round kind=live number=0 dirty=1024 digest=0x00000000000000ab sent=1000 octets=4104208 \
         begin=0 end=34201
         suspend begin=34201 end=35201
         end outcome=complete time=35700

@@ -25,6 +25,7 @@ package final class PageColumn {
       } else {
         try edits.renumber(position, to: entry.pfn)
       }
+      return
     }
     let old = record.record.pageEntry(position)
     guard old.type.hasData == entry.type.hasData else {

@@ -35,10 +35,10 @@ private let traces = [
   """
   xensave-trace 1
   domain guest=x86_hvm frames=100 pages=90
-  round kind=live number=0 dirty=100 digest=1 sent=90 bytes=368640 begin=0 end=1000000
-  round kind=live number=1 dirty=10 digest=2 sent=10 bytes=40960 begin=1000000 end=1200000
+  round kind=live number=0 dirty=100 digest=1 sent=90 octets=368640 begin=0 end=1000000
+  round kind=live number=1 dirty=10 digest=2 sent=10 octets=40960 begin=1000000 end=1200000
   suspend begin=1200000 end=1300000
-  round kind=final number=2 dirty=5 digest=3 sent=5 bytes=20480 begin=1300000 end=1400000
+  round kind=final number=2 dirty=5 digest=3 sent=5 octets=20480 begin=1300000 end=1400000
   end outcome=complete time=1500000
   """,
   "xensave-trace 1\ndomain guest=x86_pv frames=1 pages=1\nend outcome=none time=0\n",
