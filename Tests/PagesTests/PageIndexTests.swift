@@ -1,5 +1,6 @@
 import Format
 import Pages
+import Stream
 import SystemIO
 import Testing
 
