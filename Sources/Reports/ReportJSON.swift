@@ -117,16 +117,12 @@ extension ConversionReport {
 extension [ReleaseChange] {
   /// As a list of objects.
   package func write(to writer: inout JSONWriter) {
-    writer.beginArray()
-    for change in self {
-      writer.beginObject()
+    writer.objects(self) { writer, change in
       writer.member("action", change.action.rawValue)
       writer.member("place", change.place)
       writer.member("text", change.text)
       writer.member("loss", change.isLoss)
-      writer.endObject()
     }
-    writer.endArray()
   }
 }
 

@@ -8,7 +8,7 @@ LIMIT = 128 << 20  # REC_LENGTH_MAX of libxc
 
 
 def split(image, name):
-    """The bytes before and behind a piece."""
+    """The bytes before and after a piece."""
     names = list(image.pieces)
     index = names.index(name)
     parts = [bytes(image.pieces[key]) for key in names]

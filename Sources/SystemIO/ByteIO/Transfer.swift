@@ -37,7 +37,7 @@ public enum Transfer {
   }
 
   /// Whether the kernel copies slowly from one place of a block to another: where bytes go a few
-  /// bytes higher, as behind a name that became longer, processors take three times as long.
+  /// bytes higher, as after a name that became longer, processors take three times as long.
   static func isSlow(from: Int, to: Int) -> Bool {
     let delta = (to - from) & (block - 1)
     return delta > 0 && delta < 64

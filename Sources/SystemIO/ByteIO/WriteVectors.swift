@@ -76,7 +76,7 @@ public final class WriteVectors {
     self.byteCount += byteCount * (unsafe starts.count)
   }
 
-  /// Calls `body` with what is left behind byte `skipped` of chunk `first`: no more chunks than one
+  /// Calls `body` with what is left after byte `skipped` of chunk `first`: no more chunks than one
   /// call takes. With `isPipe` at most `Transfer.pipeChunk` bytes, and either whole pages that begin
   /// at a page's address or other bytes: then a pipe's pages are filled from pages, which copies up
   /// to three times as fast as across them.
