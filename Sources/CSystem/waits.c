@@ -1,6 +1,6 @@
 /* What ends a wait. See CSystemWaits.h. */
 #define _GNU_SOURCE
-#include "CSystemWaits.h"
+#include "CSystem.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -22,15 +22,18 @@ static atomic_int threads[thread_limit];
 
 static int wake_signal(void) { return SIGRTMIN + 6; }
 
-/* What is said once a request has had no answer for so many wakes. */
-enum { wakes_until_said = 50 };
+/* What is written once a request has had no answer for so long. Wakes are not counted: a busy machine
+   delivers few of them. */
+static const uint64_t patience = 1000000000; /* nanoseconds */
 static const char *_Atomic unanswered;
-static atomic_int wakes;
+static _Atomic uint64_t requested_at;
+static atomic_bool is_explained;
 
 void csystem_say_when_unanswered(const char *line) { atomic_store(&unanswered, line); }
 
 static void say_unanswered(void) {
-    if (atomic_fetch_add(&wakes, 1) != wakes_until_said) return;
+    if (csystem_monotonic_nanoseconds() - atomic_load(&requested_at) < patience) return;
+    if (atomic_exchange(&is_explained, true)) return;
     const char *line = atomic_load(&unanswered);
     if (line && write(2, line, strlen(line)) < 0) return;
 }
@@ -91,7 +94,8 @@ void csystem_begin_wakes(void) {
         }
     }
     int id = atomic_load(&timer);
-    atomic_store(&wakes, 0);
+    atomic_store(&requested_at, csystem_monotonic_nanoseconds());
+    atomic_store(&is_explained, false);
     if (id >= 0) arm(id, interval);
     errno = saved;
 }

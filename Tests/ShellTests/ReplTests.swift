@@ -27,9 +27,9 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   ) {
     session.type(input + "\r")
     let last = String(input.split(separator: "\r").last ?? "")
+    let ends = ["> ", ">> "].map { [$0 + last] + rows + [">"] }
     #expect(
-      session.ends(with: ["> " + last] + rows + [">"])
-        || session.ends(with: [">> " + last] + rows + [">"]),
+      session.wait { screen in ends.contains { screen.text.suffix($0.count).elementsEqual($0) } },
       "\(session.screen.text)", sourceLocation: sourceLocation)
   }
 

@@ -85,12 +85,14 @@ final class Session {
     _ = ioctl(keyboard, UInt(TIOCSWINSZ), &size)
   }
 
-  /// Shows output until `condition` holds; false after 8 s.
+  /// Shows output until `condition` holds; false after 30 s.
   func wait(until condition: (VirtualScreen) -> Bool) -> Bool {
-    for _ in 0..<800 {
+    let end = ContinuousClock.now + .seconds(30)
+    repeat {
+      // First, as a prompt that was there before tells nothing.
       drain()
       if condition(screen) { return true }
-    }
+    } while ContinuousClock.now < end
     return false
   }
 
@@ -102,9 +104,26 @@ final class Session {
   /// Waits for a new prompt at the end of the screen.
   func isReady() -> Bool { wait { $0.text.last == ">" } }
 
-  /// The exit code, once the program has ended; nil after 8 s, or where a signal ended it.
+  /// Waits until the program has used a tenth of a second of processor time more: it computes by then,
+  /// however late a busy machine lets it go on after what it printed.
+  func computes() -> Bool {
+    let start = processorTime
+    return wait { _ in processorTime - start > .milliseconds(100) }
+  }
+
+  private var processorTime: Duration {
+    var clock = clockid_t()
+    var time = timespec()
+    guard clock_getcpuclockid(child, &clock) == 0, clock_gettime(clock, &time) == 0 else {
+      return .zero
+    }
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+
+  /// The exit code, once the program has ended; nil after 30 s, or where a signal ended it.
   func exitCode() -> Int32? {
-    for _ in 0..<800 {
+    let end = ContinuousClock.now + .seconds(30)
+    while ContinuousClock.now < end {
       drain()
       var status: Int32 = 0
       if waitpid(child, &status, WNOHANG) == child {

@@ -134,6 +134,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     withSession { session, home in
       session.type("print \"runs\" s = (\"a\"):rep(30):find((\"a-\"):rep(30) .. \"b\")\r")
       #expect(session.ends(with: ["runs"]))
+      #expect(session.computes())
       session.type("\u{3}")
       #expect(
         session.wait { screen in

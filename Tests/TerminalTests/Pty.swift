@@ -56,12 +56,14 @@ final class Pty {
     return modes.c_lflag & tcflag_t(ICANON) != 0 && modes.c_lflag & tcflag_t(ECHO) != 0
   }
 
-  /// Shows output on the screen until `condition` holds; false after 10 s.
+  /// Shows output on the screen until `condition` holds; false after 30 s.
   func wait(until condition: (VirtualScreen) -> Bool) -> Bool {
-    for _ in 0..<1000 {
+    let end = ContinuousClock.now + .seconds(30)
+    repeat {
+      // First, as a prompt that was there before tells nothing.
       drain()
       if condition(screen) { return true }
-    }
+    } while ContinuousClock.now < end
     return false
   }
 
@@ -135,10 +137,10 @@ func send(_ signal: CInt, to process: pid_t) {
   kill(process, signal)
 }
 
-/// Waits for a change of `child`, for 10 s at most: its wait status, or nil.
+/// Waits for a change of `child`, for 30 s at most: its wait status, or nil.
 func waitForChange(_ child: pid_t) -> CInt? {
   var status: CInt = 0
-  for _ in 0..<1000 {
+  for _ in 0..<3000 {
     // Safety: waitpid writes one `CInt`.
     if unsafe waitpid(child, &status, WNOHANG | WUNTRACED | 8) == child { return status }
     usleep(10_000)
