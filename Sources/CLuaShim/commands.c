@@ -18,21 +18,9 @@
 /* Starts the shell with `from` as its descriptor `to`; -1 for neither. 0 and *process, or an errno. */
 static int start(const char *command, int from, int to, pid_t *process) {
     posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
     posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
     if (from >= 0) posix_spawn_file_actions_adddup2(&actions, from, to);
-    sigset_t set;
-    sigemptyset(&set);
-    posix_spawnattr_setsigmask(&attributes, &set);
-    sigaddset(&set, SIGPIPE);
-    sigaddset(&set, SIGXFSZ);
-    posix_spawnattr_setsigdefault(&attributes, &set);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    char *const arguments[] = {"sh", "-c", (char *)command, NULL};
-    extern char **environ;
-    int error = posix_spawn(process, "/bin/sh", &actions, &attributes, arguments, environ);
-    posix_spawnattr_destroy(&attributes);
+    int error = csystem_spawn_command(command, &actions, process);
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }

@@ -224,14 +224,10 @@ long csystem_peak_resident_kib(void) {
     return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0;
 }
 
-int csystem_spawn_shell(const char *command, int input, pid_t *process) {
-    posix_spawn_file_actions_t actions;
+int csystem_spawn_command(
+    const char *command, const posix_spawn_file_actions_t *actions, pid_t *process) {
     posix_spawnattr_t attributes;
-    posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_adddup2(&actions, input, 0);
-    /* Somebody may wait for the end of a stream that this process has inherited. */
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     sigset_t set;
     sigemptyset(&set);
     posix_spawnattr_setsigmask(&attributes, &set);
@@ -241,8 +237,18 @@ int csystem_spawn_shell(const char *command, int input, pid_t *process) {
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     char *const arguments[] = {"sh", "-c", (char *)command, NULL};
     extern char **environ;
-    int error = posix_spawn(process, "/bin/sh", &actions, &attributes, arguments, environ);
+    int error = posix_spawn(process, "/bin/sh", actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
+    return error;
+}
+
+int csystem_spawn_shell(const char *command, int input, pid_t *process) {
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, input, 0);
+    /* Somebody may wait for the end of a stream that this process has inherited. */
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    int error = csystem_spawn_command(command, &actions, process);
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }

@@ -60,11 +60,13 @@ public struct Record: Sendable {
   public let framing: RecordFraming
   /// Checkpoint number in a checkpointed stream, from 0.
   public let checkpoint: Int
+  /// What the length field holds where it means nothing (xenopsd's Libxc and Demu); else nil.
+  public let unusedLength: UInt64?
 
   public init(
     _ type: RecordType, index: Int = 0, offset: UInt64 = 0, body: [UInt8], padding: [UInt8] = [],
     payloadByteCount: UInt64 = 0, context: BodyContext, framing: RecordFraming = .plain,
-    checkpoint: Int = 0
+    checkpoint: Int = 0, unusedLength: UInt64? = nil
   ) {
     self.type = type
     self.index = index
@@ -75,6 +77,7 @@ public struct Record: Sendable {
     self.context = context
     self.framing = framing
     self.checkpoint = checkpoint
+    self.unusedLength = unusedLength
   }
 
   /// The body's length, as the record header says it.
@@ -97,7 +100,7 @@ public struct Record: Sendable {
     out.reserveCapacity(framing.headByteCount + 8 + body.count)
     if framing.numberByteCount == 8 {
       out.append(integer: UInt64(type.number), context.order)
-      out.append(integer: length, context.order)
+      out.append(integer: unusedLength ?? length, context.order)
     } else {
       out.append(integer: type.number, context.order)
       out.append(integer: UInt32(truncatingIfNeeded: length), context.order)

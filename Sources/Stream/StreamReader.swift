@@ -361,7 +361,9 @@ public struct StreamReader {
       body: headCount == bytes.count ? bytes : Array(bytes.prefix(headCount)),
       padding: Array(bytes.dropFirst(headCount)),
       payloadByteCount: UInt64(Int(length) - headCount),
-      context: self.context(layer), framing: framing, checkpoint: checkpoint)
+      context: self.context(layer), framing: framing, checkpoint: checkpoint,
+      unusedLength: isMarker
+        ? frontBytes.load(framing.numberByteCount, as: UInt64.self, order) : nil)
     follow(record)
     // What is in memory whole is not handed out before its checksum was looked at.
     if checksum != nil, waiting == 0 { try readChecksum() }

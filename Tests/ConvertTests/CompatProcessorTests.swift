@@ -7,9 +7,7 @@ import SystemIO
 import Testing
 
 @Suite struct CompatProcessorTests {
-  typealias Leaf = (
-    leaf: UInt32, subleaf: UInt32, a: UInt32, b: UInt32, c: UInt32, d: UInt32
-  )
+  typealias Leaf = TestImage.Leaf
   static let none: UInt32 = 0xFFFF_FFFF
 
   /// Leaf 0 of an Intel processor, going to 0xD.
@@ -21,31 +19,7 @@ import Testing
     _ leaves: [Leaf], msrs: [(UInt32, UInt64)] = [(0xCE, 0)], cr4: UInt64 = 0,
     saved: [(UInt32, UInt64)] = []
   ) throws -> CompatSummary {
-    var image = TestImage()
-    image.headers()
-    image.record(
-      0x11,
-      numbers: leaves.flatMap { [$0.leaf, $0.subleaf, $0.a, $0.b, $0.c, $0.d] }.map {
-        (UInt64($0), 4)
-      })
-    image.record(0x12, numbers: msrs.flatMap { [(UInt64($0.0), 4), (0, 4), ($0.1, 8)] })
-    image.record(0x10)
-    image.pages([1])
-    var cpu = [UInt8](repeating: 0, count: 1032)
-    cpu[656] = 0x10
-    for place in 0..<8 { cpu[680 + place] = UInt8(truncatingIfNeeded: cr4 >> UInt64(8 * place)) }
-    var context: [UInt8] = [2, 0, 0, 0, 8, 4, 0, 0] + cpu
-    if !saved.isEmpty {
-      context += [20, 0, 0, 0, UInt8(8 + 16 * saved.count), 0, 0, 0, UInt8(saved.count)]
-      context += [UInt8](repeating: 0, count: 7)
-      for (index, value) in saved {
-        context += (0..<4).map { UInt8(truncatingIfNeeded: index >> (8 * $0)) } + [0, 0, 0, 0]
-        context += (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
-      }
-    }
-    image.record(9, context + [0, 0, 0, 0, 0, 0, 0, 0])
-    image.record(0)
-    let file = try TemporaryFile(image.bytes)
+    let file = try TemporaryFile(TestImage.policies(leaves, msrs: msrs, cr4: cr4, saved: saved))
     return try CompatSummary(Source(opening: file.path))
   }
 

@@ -8,7 +8,7 @@ import SystemIO
 import Testing
 
 @Suite struct ReleaseFitTests {
-  typealias Leaf = CompatProcessorTests.Leaf
+  typealias Leaf = TestImage.Leaf
 
   static func asking(
     _ release: String, on host: HostDescription? = nil, isLossy: Bool = false
@@ -219,30 +219,6 @@ import Testing
 
   // MARK: - Policies
 
-  func policies(
-    _ leaves: [Leaf], msrs: [(UInt32, UInt64)] = [], cr4: UInt64 = 0
-  ) -> [UInt8] {
-    var image = TestImage()
-    image.headers()
-    image.record(
-      0x11,
-      numbers: leaves.flatMap { [$0.leaf, $0.subleaf, $0.a, $0.b, $0.c, $0.d] }.map {
-        (UInt64($0), 4)
-      })
-    image.record(0x12, numbers: msrs.flatMap { [(UInt64($0.0), 4), (0, 4), ($0.1, 8)] })
-    image.record(0x10)
-    image.pages([1])
-    var cpu = [UInt8](repeating: 0, count: 1032)
-    cpu[656] = 0x10
-    for place in 0..<8 { cpu[680 + place] = UInt8(truncatingIfNeeded: cr4 >> UInt64(8 * place)) }
-    var context: [UInt8] = [2, 0, 0, 0, 8, 4, 0, 0]
-    context += cpu
-    context += [UInt8](repeating: 0, count: 8)
-    image.record(9, context)
-    image.record(0)
-    return image.bytes
-  }
-
   /// The leaves and MSRs of the result.
   func found(_ bytes: [UInt8]) throws -> (leaves: [CPUIDLeaf], msrs: [UInt8]) {
     let file = try TemporaryFile(bytes)
@@ -265,7 +241,7 @@ import Testing
 
   /// What a release gives to no guest, and leaves that it has no room for.
   @Test func leveling() throws {
-    let bytes = policies(Self.basic, msrs: [(0xCE, 0), (0x10A, 1)])
+    let bytes = TestImage.policies(Self.basic, msrs: [(0xCE, 0), (0x10A, 1)])
     let (out, changes) = try fit(bytes, "4.14.0")
     let (leaves, msrs) = try found(out)
     #expect(leaves.map(\.leaf) == [0, 1, 7, 7, 0x8000_0000])
@@ -284,11 +260,11 @@ import Testing
     var leaves = Self.basic
     leaves[2].c = 1 << 31
     leaves[2].b = 0
-    let bytes = policies(leaves, cr4: 1 << 24)
+    let bytes = TestImage.policies(leaves, cr4: 1 << 24)
     #expect(try fit(bytes, "4.18").changes.isEmpty)
     let text = try refused(bytes, "4.17")
     #expect(text.contains("vCPU 0: CR4.PKS is turned on") && text.contains("pks"), "\(text)")
-    #expect(try fit(policies(leaves), "4.17").changes.count == 1)
+    #expect(try fit(TestImage.policies(leaves), "4.17").changes.count == 1)
   }
 
   static func host(_ leaves: [Leaf], msrs: [UInt32: UInt64] = [0xCE: 0]) -> HostDescription {
@@ -305,7 +281,7 @@ import Testing
   @Test func hosts() throws {
     var own = Self.basic
     own[1].c |= 1 << 25
-    let bytes = policies(own, msrs: [(0xCE, 1 << 31)])
+    let bytes = TestImage.policies(own, msrs: [(0xCE, 1 << 31)])
     let host = Self.host([
       CompatProcessorTests.intel, CompatProcessorTests.common, (7, 0, 0, 0, 0, 0),
       (0x8000_0000, CompatProcessorTests.none, 0x8000_0008, 0, 0, 0),
@@ -328,7 +304,7 @@ import Testing
     var host = Self.host([amd, CompatProcessorTests.common])
     host.byteCount = 4096
     host.freeByteCount = 0
-    let bytes = policies([CompatProcessorTests.intel, CompatProcessorTests.common])
+    let bytes = TestImage.policies([CompatProcessorTests.intel, CompatProcessorTests.common])
     let file = try TemporaryFile(bytes)
     func severities(_ release: String) throws -> [Severity] {
       let survey = try CompatSummary(Source(opening: file.path))

@@ -156,3 +156,42 @@ func pvImage(version: Int = 3, isBig: Bool = false, maxVCPU: UInt64 = 1) -> [UIn
   image.record(0)
   return image.bytes
 }
+
+// MARK: - Policies
+
+extension TestImage {
+  /// A row of X86_CPUID_POLICY: the registers are those of the instruction.
+  typealias Leaf = (leaf: UInt32, subleaf: UInt32, a: UInt32, b: UInt32, c: UInt32, d: UInt32)
+
+  /// An HVM guest with these policies, and one vCPU with `cr4` and the saved MSRs.
+  static func policies(
+    _ leaves: [Leaf], msrs: [(UInt32, UInt64)] = [], cr4: UInt64 = 0,
+    saved: [(UInt32, UInt64)] = []
+  ) -> [UInt8] {
+    var image = TestImage()
+    image.headers()
+    image.record(
+      0x11,
+      numbers: leaves.flatMap { [$0.leaf, $0.subleaf, $0.a, $0.b, $0.c, $0.d] }.map {
+        (UInt64($0), 4)
+      })
+    image.record(0x12, numbers: msrs.flatMap { [(UInt64($0.0), 4), (0, 4), ($0.1, 8)] })
+    image.record(0x10)
+    image.pages([1])
+    var cpu = [UInt8](repeating: 0, count: 1032)
+    cpu[656] = 0x10
+    for place in 0..<8 { cpu[680 + place] = UInt8(truncatingIfNeeded: cr4 >> UInt64(8 * place)) }
+    var context: [UInt8] = [2, 0, 0, 0, 8, 4, 0, 0] + cpu
+    if !saved.isEmpty {
+      context += [20, 0, 0, 0, UInt8(8 + 16 * saved.count), 0, 0, 0, UInt8(saved.count)]
+      context += [UInt8](repeating: 0, count: 7)
+      for (index, value) in saved {
+        context += (0..<4).map { UInt8(truncatingIfNeeded: index >> (8 * $0)) } + [0, 0, 0, 0]
+        context += (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
+      }
+    }
+    image.record(9, context + [0, 0, 0, 0, 0, 0, 0, 0])
+    image.record(0)
+    return image.bytes
+  }
+}

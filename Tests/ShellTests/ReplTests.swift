@@ -12,12 +12,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   private func session(
     _ words: [String] = [], columns: Int = 80, rows: Int = 40, _ body: (Session) -> Void
   ) {
-    let home = Program.temporaryFolder()
-    defer { Program.remove(home) }
-    let session = Session(words, home: home, columns: columns, rows: rows)
-    #expect(session.isReady(), "\(session.screen.everything)")
-    body(session)
-    #expect(session.screen.unknown == [])
+    withSession(words, columns: columns, rows: rows) { session, _ in body(session) }
   }
 
   /// Types a line and waits for the rows that then are above a new prompt.

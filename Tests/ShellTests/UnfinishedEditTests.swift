@@ -385,6 +385,18 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
 
   // MARK: - Errors in the middle
 
+  /// An edit in place of a copy of the image, in which strace makes a call fail: one line, and 3.
+  private func editFails(at fault: String, _ image: String, in folder: String) -> Outcome {
+    let call = fault.prefix { $0 != ":" }
+    let outcome = Program.shell(
+      "cp \(pv) \(image); strace -f -qq -o \(folder)/trace -e trace=\(call) -e inject=\(fault) "
+        + "xensave-lua set \(image) \(edits) --in-place --unchecked -q; "
+        + "code=$?; rm \(folder)/trace; exit $code")
+    #expect(outcome.exitCode == 3, "\(outcome.errors)")
+    #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
+    return outcome
+  }
+
   @Test(
     .enabled(if: hasStrace, "strace injects the faults"),
     arguments: [
@@ -394,13 +406,7 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
   func anErrorInTheMiddleSaysHowToRecover(fault: String) {
     inFolder { folder in
       let image = folder + "/image"
-      let call = fault.prefix { $0 != ":" }
-      let outcome = Program.shell(
-        "cp \(pv) \(image); strace -f -qq -o \(folder)/trace -e trace=\(call) -e inject=\(fault) "
-          + "xensave-lua set \(image) \(edits) --in-place --unchecked -q; "
-          + "code=$?; rm \(folder)/trace; exit $code")
-      #expect(outcome.exitCode == 3, "\(outcome.errors)")
-      #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
+      let outcome = editFails(at: fault, image, in: folder)
       #expect(outcome.errors.contains("xensave-lua recover \(image)"), "\(outcome.errors)")
       let recovered = Program.run(["recover", image])
       #expect(recovered.exitCode == 0, "\(recovered.errors)")
@@ -421,13 +427,7 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
   func anErrorBeforeLeavesNothing(fault: String) {
     inFolder { folder in
       let image = folder + "/image"
-      let call = fault.prefix { $0 != ":" }
-      let outcome = Program.shell(
-        "cp \(pv) \(image); strace -f -qq -o \(folder)/trace -e trace=\(call) -e inject=\(fault) "
-          + "xensave-lua set \(image) \(edits) --in-place --unchecked -q; "
-          + "code=$?; rm \(folder)/trace; exit $code")
-      #expect(outcome.exitCode == 3, "\(outcome.errors)")
-      #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
+      _ = editFails(at: fault, image, in: folder)
       #expect(Program.read(image) == Program.read(pv))
       #expect(Program.names(in: folder) == ["image"])
     }

@@ -3,6 +3,7 @@
 #ifndef XENSAVE_CSYSTEM_H
 #define XENSAVE_CSYSTEM_H
 
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -74,6 +75,11 @@ bool csystem_has_diverted(void);
 uint64_t csystem_diverted_at(void);
 /* Does what one of the signals does, to the main thread. For a thread that takes none of them. */
 void csystem_stop_main(void);
+
+/* Starts `/bin/sh -c command` with what `actions` open and signals as a new program has them. 0 and
+   *process, or an errno. */
+int csystem_spawn_command(
+    const char *command, const posix_spawn_file_actions_t *actions, pid_t *process);
 
 /* Starts `/bin/sh -c command` with `input` as its standard input, no other descriptor than standard
    output and error, and signals as a new program has them. 0 and *process, or an errno. */
