@@ -126,30 +126,16 @@ package final class Repl {
         throw LuaError(XensaveError(error).message)
       }
     }
-    replaceExit()
+    // In a session os.exit ends the session, which may ask first.
+    shell.replaceExit { [unowned self] code in
+      shell.exitCode = code
+      throw LuaError("the session ends", code: "exit")
+    }
     guard editor.isInteractive else { return }
     let place = editor.history.path.map { " (what was typed is in \($0))" } ?? ""
     Interrupt.explainWhenUnanswered(
       "\r\nxensave-lua: what runs here cannot be stopped: Ctrl-C again ends the session\(place)\r\n"
     )
-  }
-
-  /// Lua's own os.exit ends the process at once: in a session it ends the session, which may ask first.
-  private func replaceExit() {
-    let frame = shell.state.frame
-    defer { frame.pop() }
-    guard frame.pushGlobal("os") == .table else { return }
-    frame.push(function: "exit") { [unowned self] frame in
-      var code: Int64 = 0
-      if frame.type(1) == .boolean {
-        code = frame.boolean(1) ? 0 : 1
-      } else if !frame.isMissing(1) {
-        code = try frame.integer(1)
-      }
-      shell.exitCode = Int32(truncatingIfNeeded: code & 0xFF)
-      throw LuaError("the session ends", code: "exit")
-    }
-    frame.setField("exit")
   }
 
   private func read() throws -> LineEditor.Line {

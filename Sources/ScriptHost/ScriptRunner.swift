@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import Glibc
 internal import ImageEdit
 internal import JSON
 internal import Jobs
@@ -53,6 +54,10 @@ package struct ScriptRunner {
     let image = try openImage()
     if let image { shell.watch(image) }
     if options.isInteractive { return try converse(shell, image) }
+    shell.replaceExit { [unowned shell] code in
+      for image in shell.unsavedImages { image.reportLoss() }
+      exit(code)
+    }
     do {
       try shell.prepare(options, image)
       return try runChunks(shell, image)

@@ -69,7 +69,7 @@ import Testing
     let images = makeImages(folder)
     Program.write(Array(try declarations().utf8), to: folder + "/declared.lua")
     let run = Program.shell(
-      "cd '\(folder)' && ulimit -v 16000000; timeout 540 xensave-lua -e 'dofile \"declared.lua\"' "
+      "cd '\(folder)' && \(Program.memoryLimit(16_000_000)) timeout 540 xensave-lua -e 'dofile \"declared.lua\"' "
         + "-e 'dofile \"\(Self.scripts)calls.lua\"' -- hvm . \(images.joined(separator: " ")) 2>err"
     )
     let last = String(decoding: Program.read(folder + "/last"), as: UTF8.self)
@@ -111,7 +111,7 @@ import Testing
     Program.write(Array(places.utf8), to: folder + "/places")
     let name = kind.hasPrefix("legacy") ? "legacy" : kind
     let run = Program.shell(
-      "cd '\(folder)' && ulimit -v 16000000; timeout 540 xensave-lua '\(Self.scripts)streams.lua' "
+      "cd '\(folder)' && \(Program.memoryLimit(16_000_000)) timeout 540 xensave-lua '\(Self.scripts)streams.lua' "
         + "img . image '\(name)' 2>err")
     let last = String(decoding: Program.read(folder + "/last"), as: UTF8.self)
     let errors = String(decoding: Program.read(folder + "/err").suffix(2000), as: UTF8.self)

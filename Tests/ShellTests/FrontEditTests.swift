@@ -447,7 +447,8 @@ private let long = "a-name-that-is-much-longer-than-the-one-before"
         journal[journal.count - 8 + index] = UInt8(sum >> (8 * index) & 0xFF)
       }
       Program.write(journal, to: folder + "/.image.undo")
-      let outcome = Program.shell("ulimit -v 4000000; timeout 20 xensave-lua recover \(image)")
+      let outcome = Program.shell(
+        Program.memoryLimit(4_000_000) + "timeout 20 xensave-lua recover \(image)")
       // Where data lay matters to an insertion that was torn only.
       if place >= 96, outcome.exitCode == 0 {
         #expect(Program.read(image) == Program.read(pv), "\(outcome.text)")

@@ -83,7 +83,7 @@ import Testing
       for name, inner in ("good", good), ("bad", bad):
           open(sys.argv[1] + "/" + name, "wb").write(bytes(xl(libxl(inner))))
       ' \(folder)) || exit 9
-      cd \(folder); sleep 0.1; ulimit -v 400000
+      cd \(folder); sleep 0.1; \(Program.memoryLimit(400_000))
       xensave-lua \(command)
       code=$?
       rm good bad; ls -A; exit $code

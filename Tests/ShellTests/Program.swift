@@ -42,6 +42,12 @@ enum Program {
     shell((["DocGenerator"] + words).joined(separator: " "))
   }
 
+  /// What limits the memory of the commands after it, in KiB: nothing with a sanitizer, which maps
+  /// terabytes.
+  static func memoryLimit(_ size: Int) -> String {
+    getenv("XENSAVE_SANITIZED") == nil ? "ulimit -v \(size); " : ""
+  }
+
   /// Runs a shell command with the program's folder in PATH.
   static func shell(_ command: String, input: [UInt8] = []) -> Outcome {
     let folder = temporaryFolder()

@@ -9,6 +9,8 @@ final class Session {
   private let child: pid_t
   private(set) var screen: VirtualScreen
   private var isReaped = false
+  /// Whether something was written since keys were typed.
+  private var hasAnswered = false
 
   /// Starts the program with these words; `home` holds its history and is the working folder.
   init(
@@ -69,6 +71,7 @@ final class Session {
   }
 
   func type(_ keys: String) {
+    hasAnswered = false
     var bytes = Array(keys.utf8)[...]
     while !bytes.isEmpty {
       let count = bytes.withUnsafeBytes { write(keyboard, $0.baseAddress, $0.count) }
@@ -101,8 +104,8 @@ final class Session {
     wait { $0.text.suffix(rows.count).elementsEqual(rows) }
   }
 
-  /// Waits for a new prompt at the end of the screen.
-  func isReady() -> Bool { wait { $0.text.last == ">" } }
+  /// Waits for a prompt at the end of the screen: not for the one that keys were typed at.
+  func isReady() -> Bool { wait { hasAnswered && $0.text.last == ">" } }
 
   /// Waits until the program has used a tenth of a second of processor time more: it computes by then,
   /// however late a busy machine lets it go on after what it printed.
@@ -139,6 +142,11 @@ final class Session {
     guard poll(&wanted, 1, 10) > 0 else { return }
     var bytes = [UInt8](repeating: 0, count: 4096)
     let count = read(keyboard, &bytes, bytes.count)
-    if count > 0 { screen.write(Array(bytes[..<count])) } else { usleep(10_000) }
+    if count > 0 {
+      screen.write(Array(bytes[..<count]))
+      hasAnswered = true
+    } else {
+      usleep(10_000)
+    }
   }
 }

@@ -135,6 +135,12 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     ])
     #expect(script.exitCode == 0, "\(script.errors)")
     #expect(script.errors.contains("warning: \(pvh): its changes were not saved"))
+    // os.exit does not end the process before it is reported.
+    let left = Program.run(["-e", "img.vcpu[0].rip = 5 print 'done' os.exit(7)", pvh])
+    #expect(left.exitCode == 7 && left.text == "done\n", "\(left.errors)")
+    #expect(left.errors.contains("\(pvh): its changes were not saved"), "\(left.errors)")
+    let code = Program.run(["-e", "os.exit(false)", pvh])
+    #expect(code.exitCode == 1 && code.errors.isEmpty, "\(code.errors)")
     let closed = Program.run([
       "-e", "do local i <close> = assert(xs.open(arg[1])) i.vcpu[0].rip = 5 end print 'later'", pv,
       pvh,

@@ -349,7 +349,8 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
       _ = Program.shell("cd \(folder) && (\(make)) && rm -f beyond wrapping huge many other-size")
       let verify = Program.shell("timeout 20 xensave-lua verify \(image) -q")
       #expect(verify.exitCode == 0 || verify.exitCode == 1, "\(make): \(verify.errors)")
-      let outcome = Program.shell("ulimit -v 4000000; timeout 20 xensave-lua recover \(image)")
+      let outcome = Program.shell(
+        Program.memoryLimit(4_000_000) + "timeout 20 xensave-lua recover \(image)")
       #expect(outcome.exitCode == (answer == .refused ? 1 : 0), "\(make): \(outcome.errors)")
       #expect(outcome.errors.split(separator: "\n").count <= 1, "\(make): \(outcome.errors)")
       #expect(Program.read(image) == Program.read(pv), "\(make)")

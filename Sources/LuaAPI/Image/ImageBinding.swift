@@ -54,9 +54,10 @@ package final class LuaImage {
     return try takeSource()
   }
 
-  deinit { tellOfLoss() }
+  deinit { reportLoss() }
 
-  private func tellOfLoss() {
+  /// Says that changes are lost, where they are.
+  package func reportLoss() {
     guard hasUnsavedEdits else { return }
     onLoss?(
       "\(path): its changes were not saved (img:save(PATH) or img:save { in_place = true } writes "
@@ -64,7 +65,7 @@ package final class LuaImage {
   }
 
   package func close() {
-    tellOfLoss()
+    reportLoss()
     cachedDocument = nil
     source = nil
     cachedPages = nil

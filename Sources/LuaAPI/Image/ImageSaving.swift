@@ -105,6 +105,25 @@ extension ShellContext {
     watched.append(WatchedImage(image))
   }
 
+  /// Puts `end` in the place of Lua's own os.exit, which ends the process before anything is reported.
+  /// `end` gets the exit code, from 0 to 255, and does not return or throws.
+  package func replaceExit(_ end: @escaping (Int32) throws -> Void) {
+    let frame = state.frame
+    defer { frame.pop() }
+    guard frame.pushGlobal("os") == .table else { return }
+    frame.push(function: "exit") { frame in
+      var code: Int64 = 0
+      if frame.type(1) == .boolean {
+        code = frame.boolean(1) ? 0 : 1
+      } else if !frame.isMissing(1) {
+        code = try frame.integer(1)
+      }
+      try end(Int32(truncatingIfNeeded: code & 0xFF))
+      return 0
+    }
+    frame.setField("exit")
+  }
+
   /// The open images with changes that were written nowhere.
   package var unsavedImages: [LuaImage] {
     watched.compactMap(\.image).filter(\.hasUnsavedEdits)
