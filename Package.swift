@@ -26,7 +26,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let fuzzed: [Target.Dependency] = [
   "ScriptHost", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Pages", "Legacy", "Convert",
   "HelperProtocol", "SimDomain", "Live", "GuestOS", "Terminal", "ImageCheck", "ImageEdit",
-  "Stream", "Format", "JSON", "Markup", "Zstd", "SystemIO", "Bytes", "CSystem", "TestKit",
+  "Stream", "Format", "JSON", "Markup", "Wire", "Zstd", "SystemIO", "Bytes", "CSystem", "TestKit",
 ]
 let fuzz: [Target] =
   Context.environment["XENSAVE_FUZZ"] == nil
@@ -57,7 +57,7 @@ let package = Package(
     .executableTarget(
       name: "DocGenerator",
       dependencies: [
-        "CommandLine", "ScriptHost", "REPL", "LuaAPI", "Reports", "LuaRuntime", "Legacy",
+        "CommandLine", "ScriptHost", "REPL", "LuaAPI", "Reports", "LuaRuntime", "Legacy", "Wire",
         "Terminal", "Format", "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -67,7 +67,7 @@ let package = Package(
       [
         "ScriptHost", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports",
         "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain", "HelperProtocol",
-        "Live", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON", "Markup",
+        "Live", "Wire", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON", "Markup",
         "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -119,6 +119,7 @@ let package = Package(
     swift("HelperProtocol", ["Live", "Format", "SystemIO", "Bytes", "CSystem"]),
     swift("SimDomain", ["Live", "Format", "SystemIO", "Bytes"]),
     swift("Live", ["Stream", "Format", "SystemIO", "Bytes"]),
+    swift("Wire", ["Format", "Zstd", "SystemIO", "Bytes"]),
     swift("Terminal"),
     swift("ImageCheck", ["ImageEdit", "Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes"]),
     swift("ImageEdit", ["Stream", "Format", "JSON", "Markup", "SystemIO", "Bytes"]),
@@ -162,6 +163,7 @@ let package = Package(
     tests("ZstdTests", ["Zstd", "SystemIO", "Bytes", "TestKit", "CSystemCalls"]),
     tests(
       "SimDomainTests", ["SimDomain", "Live", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
+    tests("WireTests", ["Wire", "Format", "Zstd", "SystemIO", "Bytes", "TestKit"]),
     tests("StreamTests", ["Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests(
       "ConvertTests",

@@ -92,6 +92,13 @@ public final class PageAlignedBuffer {
     }
   }
 
+  /// Fills bytes `range` with `byte`.
+  public func fill(_ range: Range<Int>, _ byte: UInt8) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= capacity)
+    // Safety: the precondition keeps the range inside the block.
+    unsafe memset(base + range.lowerBound, Int32(byte), range.count)
+  }
+
   /// Moves bytes `range` to the start.
   public func moveToStart(_ range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= capacity)

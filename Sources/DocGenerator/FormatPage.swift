@@ -17,7 +17,7 @@ struct FormatPage: Sendable {
 
   /// All pages, outer layers first.
   static let all: [FormatPage] = [
-    xl, libxl, libxc, pvState, hvmContext, draftB, legacy, libvirt, xenopsd,
+    xl, libxl, libxc, pvState, hvmContext, draftB, legacy, libvirt, xenopsd, wire,
   ]
 
   static func named(_ name: String) -> FormatPage? { all.first { $0.name == name } }

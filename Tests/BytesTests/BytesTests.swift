@@ -168,3 +168,30 @@ import Testing
     #expect(arena.copy(30_000..<30_003) == bytes && arena.capacity >= 30_003)
   }
 }
+
+@Suite struct XXH64Tests {
+  /// Values of the reference implementation.
+  @Test func knownValues() {
+    #expect(XXH64.hash([]) == 0xEF46_DB37_51D8_E999)
+    #expect(XXH64.hash(Array("a".utf8)) == 0xD24E_C4F1_A98C_6E5B)
+    #expect(XXH64.hash(Array("abc".utf8)) == 0x44BC_2CF5_AD77_0999)
+    let text = Array("Nobody inspects the spammish repetition".utf8)
+    #expect(XXH64.hash(text) == 0xFBCE_A83C_8A37_8BF1)
+  }
+
+  /// Every length goes through another end of the algorithm; every byte and the seed count.
+  @Test func everyByteCounts() {
+    var seen: Set<UInt64> = []
+    for count in 0..<100 {
+      var bytes = [UInt8](repeating: 3, count: count)
+      seen.insert(XXH64.hash(bytes))
+      seen.insert(XXH64.hash(bytes, seed: 1))
+      for place in bytes.indices {
+        bytes[place] = 4
+        seen.insert(XXH64.hash(bytes))
+        bytes[place] = 3
+      }
+    }
+    #expect(seen.count == 100 + 100 + 99 * 100 / 2)
+  }
+}

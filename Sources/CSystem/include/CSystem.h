@@ -90,6 +90,14 @@ int csystem_spawn_shell(const char *command, int input, pid_t *process);
    errno. */
 int csystem_spawn_companion(char *const words[], int input, int output, pid_t *process);
 
+/* Starts words[0], looked for in PATH, with `input` as its standard input and `output` as its standard
+   output (-1: this process's), in the same session; all other descriptors but standard error are closed.
+   0 and *process, or an errno. */
+int csystem_spawn_piped(char *const words[], int input, int output, pid_t *process);
+
+/* pidfd_open(2): a descriptor that can be read when the process has ended; -1 where there is none. */
+int csystem_process_descriptor(pid_t process);
+
 /* Requests to stop: the number of SIGINT, SIGTERM or SIGHUP once csystem_watch_interrupts() ran,
    0 for none. A second one while one is pending (and not at once after it) ends the process, as
    the default action would. Signals that were ignored when the program began stay so, unless

@@ -195,6 +195,28 @@ public final class Source {
     return filled
   }
 
+  /// Reads what is there now into `range` of `arena`: waits for the first byte, not for all of them. 0 only
+  /// at the end.
+  public func readAvailable(
+    into arena: PageAlignedBuffer, _ range: Range<Int>
+  ) throws(SystemError) -> Int {
+    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    if hasWindow {
+      let count = min(range.count, windowEnd - windowStart)
+      return try read(into: arena, range.lowerBound..<range.lowerBound + count)
+    }
+    let got = try readSome(into: arena, range, at: position)
+    position += UInt64(got)
+    return got
+  }
+
+  /// The same as an array, of at most `count` bytes.
+  public func readAvailable(_ count: Int) throws(SystemError) -> [UInt8] {
+    let bytes = try peekAvailable(count)
+    drop(bytes.count)
+    return bytes
+  }
+
   /// Passes over up to `count` bytes; returns how many there were. A file is not read.
   public func skip(_ count: UInt64) throws(SystemError) -> UInt64 {
     let first = Int(min(count, UInt64(windowEnd - windowStart)))

@@ -50,7 +50,37 @@ public enum Readiness: Sendable {
   case woken
 }
 
+/// What became of a wait for a descriptor whose bytes go to another.
+public enum PassageReadiness: Sendable {
+  case ready
+  /// The time is over.
+  case late
+  /// A signal came: whoever waits looks at what it meant.
+  case woken
+  /// Nobody reads what would be written.
+  case hungUp
+}
+
 extension Source {
+  /// Waits until something can be read, or the end, or until nobody needs it: the reader of `sink` is gone,
+  /// or `end` (-1: none) can be read. At most so many milliseconds, -1 for ever.
+  public func waitForBytes(
+    milliseconds: Int32, orHangupOf sink: Sink, orEnd end: Int32 = -1
+  ) -> PassageReadiness {
+    var entries = [
+      pollfd(fd: fileDescriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: sink.fileDescriptor, events: 0, revents: 0),
+      pollfd(fd: end, events: Int16(POLLIN), revents: 0),
+    ]
+    // Safety: poll gets as many entries as there are.
+    let count = unsafe poll(&entries, 3, hasWindow ? 0 : milliseconds)
+    if count < 0 { return errno == EINTR ? .woken : .ready }
+    // A file or terminal that is written to reports neither of these.
+    let isGone = entries[1].revents & Int16(POLLHUP | POLLERR) != 0
+    if isGone || entries[2].revents != 0 { return .hungUp }
+    return hasWindow || entries[0].revents != 0 ? .ready : .late
+  }
+
   /// Waits until something can be read, or the end; at most so many milliseconds, -1 for ever. What
   /// is in the window is ready.
   public func waitForBytes(milliseconds: Int32) -> Readiness {

@@ -1,6 +1,7 @@
 // What the program asks of the system around it: variables, the user, time, other programs.
 
 // Both declare timespec, and which one the compiler takes depends on the files it compiles together.
+internal import Bytes
 internal import CSystem
 internal import Glibc
 
@@ -8,6 +9,19 @@ internal import Glibc
 public enum Environment {
   /// Processors that this process may use, by its affinity and the quotas of its control groups.
   public static var coreCount: Int { Int(csystem_core_count()) }
+
+  /// Bytes of memory that programs can have without swapping (MemAvailable); nil where nobody says.
+  public static var availableMemory: UInt64? {
+    guard let source = try? Source(opening: "/proc/meminfo"),
+      let text = try? source.readAvailable(8192)
+    else { return nil }
+    let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+    for line in lines where line.hasPrefix("MemAvailable:") {
+      let number = line.split(separator: " ").dropFirst().first.flatMap { UInt64($0) }
+      return number.map { $0.multipliedSaturated(by: 1024) }
+    }
+    return nil
+  }
 
   /// What the CPUID instruction says: EAX to EDX; nil where the processor is no x86.
   public static func cpuid(_ leaf: UInt32, _ subleaf: UInt32) -> [UInt32]? {
