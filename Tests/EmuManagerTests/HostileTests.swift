@@ -97,6 +97,8 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     Mishap(run: .live, step: .events, fault: .hang, line: "error:xenguest Timer expired"),
     Mishap(run: .live, step: .events, fault: .exit(1), line: "error:xenguest exited with an error"),
     Mishap(run: .live, step: .events, fault: .kill, line: "error:xenguest was killed by a signal"),
+    Mishap(
+      run: .live, step: .events, fault: .hangUp, line: "error:xenguest unexpectedly disconnected"),
     Mishap(run: .live, step: .afterEvents, fault: .abort, line: nil, exit: 0),
     Mishap(run: .live, step: .completion, fault: .hang, line: "error:xenguest Timer expired"),
     Mishap(
@@ -165,7 +167,9 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     let host = try FakeHost([
       "f.lua": isFiltered ? Self.filter : "return { policy = 'builtin' }"
     ])
-    if mishap.fault == .hang || mishap.step == .ready || mishap.step == .socket {
+    if mishap.fault == .hang || mishap.fault == .hangUp || mishap.step == .ready
+      || mishap.step == .socket
+    {
       try host.setLimits(Self.limits)
     }
     host.faults[mishap.step] = mishap.fault
@@ -173,13 +177,13 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     switch mishap.run {
     case .live:
       (host.liveEvents, stream) = (Self.events, TestStream())
-      try host.start(FakeHost.liveSave, stream: stream.descriptor)
+      try host.start(FakeHost.liveSave, stream: stream)
     case .nonLive:
       stream = TestStream(.pipe)
-      try host.start(FakeHost.nonLiveSave, stream: stream.descriptor)
+      try host.start(FakeHost.nonLiveSave, stream: stream)
     case .restore:
       (host.completion, stream) = (Self.restored, TestStream(holding: FakeHost.emptyImage))
-      try host.start(FakeHost.restore, stream: stream.descriptor)
+      try host.start(FakeHost.restore, stream: stream)
     }
     try host.run()
     #expect(host.exitStatus == mishap.exit, "\(host.log)")
@@ -216,7 +220,7 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     host.faults[.command("migrate_progress")] = .before(
       #"{"event":"MIGRATION","data":{"sent":0,"remaining":1000,"iteration":0}}"#)
     let stream = TestStream()
-    try host.start(FakeHost.liveSave, stream: stream.descriptor)
+    try host.start(FakeHost.liveSave, stream: stream)
     try host.run()
     #expect(host.exitStatus == 0 && host.results.last == "result:0 0", "\(host.log)")
   }
@@ -226,7 +230,7 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     let host = try FakeHost(["f.lua": "return { policy = 'builtin' }"])
     FileSystem.remove(host.folder.path + "/xenguest")
     let stream = TestStream()
-    try host.start(FakeHost.liveSave, stream: stream.descriptor)
+    try host.start(FakeHost.liveSave, stream: stream)
     try host.run()
     #expect(host.exitStatus == 1 && host.results == ["error:Broken pipe"], "\(host.log)")
   }
@@ -237,7 +241,7 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     host.answers = [host.usualAnswer, #"{ "error" : "Bad Args" }"#]
     host.completion = Self.restored
     let stream = TestStream(holding: FakeHost.emptyImage)
-    try host.start(FakeHost.restore + ["-mem_pnode", "1"], stream: stream.descriptor)
+    try host.start(FakeHost.restore + ["-mem_pnode", "1"], stream: stream)
     try host.run()
     #expect(host.results.last == "result:xenguest 1 2", "\(host.log)")
     #expect(host.commands.filter { $0.contains("set_args") }.count == 2)

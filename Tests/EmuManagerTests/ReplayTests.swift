@@ -119,7 +119,8 @@ extension Recording {
       isRestore
       ? TestStream(holding: FakeHost.emptyImage + next)
       : TestStream(replay.name.hasSuffix("file") ? .file : .socket)
-    try host.start(recording.words, stream: stream.descriptor)
+    stream.isKept = isRestore
+    try host.start(recording.words, stream: stream)
     try host.run()
 
     replay.change(&recording)
@@ -156,7 +157,7 @@ extension Recording {
   @Test func order() throws {
     let host = try host(Recording("xcpng-1.2.1-live-save"))
     let stream = TestStream()
-    try host.start(FakeHost.liveSave, stream: stream.descriptor)
+    try host.start(FakeHost.liveSave, stream: stream)
     try host.run()
     let names = host.transcript.filter { !$0.contains("info:") }.map { line in
       line.hasPrefix("line ") ? String(line.dropFirst(5)) : FakeHost.name(line)
@@ -184,7 +185,7 @@ extension Recording {
           + #""iteration": \#(iteration)}}"# + "\n")
     }
     let stream = TestStream()
-    try host.start(FakeHost.liveSave, stream: stream.descriptor)
+    try host.start(FakeHost.liveSave, stream: stream)
     try host.run()
     #expect(host.exitStatus == 0 && host.results.last == "result:0 0", "\(host.log)")
     #expect(
@@ -198,7 +199,7 @@ extension Recording {
     let recording = try Recording(name)
     let host = try host(recording)
     let stream = TestStream()
-    try host.start(recording.words, stream: stream.descriptor)
+    try host.start(recording.words, stream: stream)
     try host.run()
     #expect(host.exitStatus == 42 && host.lines.isEmpty && host.puppet.id == 0)
     let words = try contents(of: host.folder.path + "/stock-words")

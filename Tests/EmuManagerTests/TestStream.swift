@@ -7,7 +7,7 @@ import TestKit
 /// What the manager gets as -fd, and what a test reads from it or writes into it.
 final class TestStream {
   /// The manager's.
-  let descriptor: Int32
+  private(set) var descriptor: Int32
   private let other: Int32
   private let file: TemporaryFile?
 
@@ -30,6 +30,11 @@ final class TestStream {
     }
   }
 
+  /// A descriptor that is no stream at all.
+  init(taking descriptor: Int32) {
+    (self.descriptor, other, file) = (descriptor, -1, nil)
+  }
+
   /// For a restore: with these bytes in it. They fit into a socket.
   init(holding bytes: [UInt8]) {
     (descriptor, other, file) = TestStream.sockets()
@@ -44,9 +49,19 @@ final class TestStream {
   }
 
   deinit {
-    close(descriptor)
-    close(other)
+    giveAway()
+    if other >= 0 { close(other) }
   }
+
+  /// The manager has got it: then what is not kept here ends with the manager.
+  func giveAway() {
+    if isKept { return }
+    if descriptor >= 0 { close(descriptor) }
+    descriptor = -1
+  }
+
+  /// What the manager has left unread is still to be looked at.
+  var isKept = false
 
   /// The test's own end, which it must not close.
   var otherEnd: Int32 { other }
@@ -63,4 +78,39 @@ final class TestStream {
       out += bytes[..<count]
     }
   }
+
+  /// Reads until the manager has ended, on a thread of its own; then `collected` has all.
+  func collect() {
+    let end = other
+    let box = box
+    collector = TestThread {
+      var bytes = [UInt8](repeating: 0, count: 1 << 16)
+      while case let count = read(end, &bytes, bytes.count), count > 0 {
+        box.bytes += bytes[..<count]
+      }
+    }
+  }
+
+  var collected: [UInt8] {
+    collector?.join()
+    return box.bytes
+  }
+
+  /// Writes on a thread of its own, and leaves the stream open.
+  func feed(_ bytes: [UInt8]) {
+    let end = other
+    _ = TestThread {
+      var start = 0
+      while start < bytes.count {
+        let part = Array(bytes[start..<min(start + 65536, bytes.count)])
+        let count = write(end, part, part.count)
+        guard count > 0 else { return }
+        start += count
+      }
+    }
+  }
+
+  private var collector: TestThread?
+  private let box = Box()
+  private final class Box: @unchecked Sendable { var bytes: [UInt8] = [] }
 }

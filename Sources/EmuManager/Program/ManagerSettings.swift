@@ -4,6 +4,9 @@ internal import Glibc
 internal import SaveHelper
 internal import SystemIO
 
+/// Throws where the settings of a folder make no sense.
+package func checkManagerSettings(folder: String) throws { _ = try ManagerSettings(folder: folder) }
+
 /// Lines of `name = value`, as in xenopsd.conf; what follows "#" at the start of a line is a comment.
 struct ManagerSettings: Equatable {
   /// What happens to a domain where the configuration fails, or lacks what the domain asks for.
@@ -29,8 +32,8 @@ struct ManagerSettings: Equatable {
   init() {}
 
   init(parsing text: String, path: String) throws {
-    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
-    {
+    let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+    for (index, line) in lines.enumerated() {
       let words = line.split(separator: "=", maxSplits: 1).map {
         String($0.trimmingSpaces())
       }

@@ -40,6 +40,8 @@ extension ManagerSession {
       if failure != nil { filter?.cut() }
       finalCall(.quit, until: end)
     }
+    // Nobody has connected to it, so nobody can make it end in another way.
+    if emp == nil { process?.end() }
     emp?.close()
     emp = nil
     if failure != nil { filter?.cut() }
