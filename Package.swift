@@ -52,7 +52,8 @@ let package = Package(
   ],
   targets: [
     .executableTarget(
-      name: "xensave-lua", dependencies: ["CommandLine", "SaveHelper"], swiftSettings: settings),
+      name: "xensave-lua", dependencies: ["CommandLine", "EmuManager", "SaveHelper"],
+      swiftSettings: settings),
     // Prints the documents that are made from the declarations; it is not shipped.
     .executableTarget(
       name: "DocGenerator",
@@ -65,9 +66,10 @@ let package = Package(
     swift(
       "CommandLine",
       [
-        "ScriptHost", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports",
-        "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain", "HelperProtocol",
-        "Live", "Wire", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON", "Markup",
+        "ScriptHost", "EmuManager", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine",
+        "Reports", "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain",
+        "HelperProtocol", "Live", "Wire", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format",
+        "JSON", "Markup",
         "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -82,6 +84,12 @@ let package = Package(
       [
         "LuaAPI", "PolicyEngine", "Reports", "LuaRuntime", "Terminal", "ImageCheck", "ImageEdit",
         "Stream", "Format", "JSON", "SystemIO", "Bytes",
+      ]),
+    swift(
+      "EmuManager",
+      [
+        "SaveHelper", "Jobs", "PolicyEngine", "Reports", "LuaRuntime", "HelperProtocol", "Live",
+        "Format", "JSON", "SystemIO", "Bytes", "CSystem",
       ]),
     swift(
       "SaveHelper",
@@ -194,6 +202,18 @@ let package = Package(
         "SaveHelper", "LuaAPI", "PolicyEngine", "LuaRuntime", "HelperProtocol", "SimDomain", "Live",
         "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit", "sim-helper",
         "xensave-lua",
+      ]),
+    // The emu-manager on a host that a test plays, and the stand-in for xenguest.
+    .executableTarget(
+      name: "sim-emu-manager",
+      dependencies: ["EmuManager", "Reports", "SystemIO", "CSystem", "TestKit"],
+      path: "Tests/SimEmuManager", swiftSettings: Array(settings.dropFirst())),
+    tests(
+      "EmuManagerTests",
+      [
+        "EmuManager", "SaveHelper", "LuaAPI", "PolicyEngine", "LuaRuntime", "Reports", "SimDomain",
+        "Live", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON", "SystemIO", "Bytes",
+        "CSystem", "TestKit", "sim-emu-manager",
       ]),
     // A program that is killed with a domain of the fake Xen in its hands.
     .executableTarget(

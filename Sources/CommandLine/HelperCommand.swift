@@ -1,10 +1,6 @@
 // xensave-lua helper
 
 internal import ArgumentParser
-internal import HelperProtocol
-internal import JSON
-internal import Live
-internal import LuaRuntime
 internal import Reports
 internal import SaveHelper
 internal import SystemIO
@@ -24,7 +20,7 @@ struct HelperCommand: ShellCommand {
       xl and libvirt start the program themselves: set LIBXL_SAVE_HELPER in the environment of xl, or \
       of the service that runs libvirt, or install the program as libxl-save-helper. What it does \
       beside saving stands in /etc/xen/xensave.d/*.lua, files that only root may write. Each returns a \
-      table: match (name, type, pattern: a string or a list), policy (a shipped one's name, a function \
+      table: match (name, type, pattern, on XAPI's hosts uuid and hook: a string or a list), policy (a shipped one's name, a function \
       or a table), opts, filter (as any filter), side (save, restore or both: where the filter works), \
       trace (a file for the record of each live save, for xensave-lua policy test: %n in its path is the \
       domain's name, %i its number, %t the time; its folder must be root's).
@@ -42,44 +38,7 @@ struct HelperCommand: ShellCommand {
     guard check else {
       throw XensaveError(.usage, "helper: it is started by libxl (see helper --help)")
     }
-    guard ["pv", "pvh", "hvm"].contains(type) else {
-      throw XensaveError(.usage, "TYPE: expected pv, pvh or hvm, got '\(type)'")
-    }
-    let facts = HelperFacts(id: 0, name: name, type: type)
-    var writer = JSONWriter(style: .pretty)
-    writer.beginArray()
-    for side in HelperSide.allCases {
-      let configuration: HelperConfiguration
-      do {
-        configuration = try HelperConfiguration(folder: HelperConfiguration.folder, facts, side)
-      } catch { throw XensaveError(.findings, "\(error)") }
-      let word = side == .save ? "save" : "restore"
-      for script in configuration.scripts {
-        let isDecider = script.path == configuration.policy?.path
-        let parts = [isDecider ? "policy" : nil, script.hasFilter ? "filter" : nil]
-          .compactMap { $0 }
-        if json, !parts.isEmpty {
-          writer.beginObject()
-          writer.member("side", word)
-          writer.member("path", script.path)
-          writer.member("policy", isDecider)
-          writer.member("filter", script.hasFilter)
-          writer.endObject()
-        } else if !parts.isEmpty {
-          try writeOut("\(word): \(parts.joined(separator: " and ")): \(script.path)\n")
-        }
-        if let trace = script.trace, script.path == configuration.trace?.path {
-          try writeOut("save: trace \(trace.path(facts, at: LocalTime.now)): \(script.path)\n")
-        }
-        if isDecider {
-          do { _ = try script.policy { _, _ in } } catch {
-            throw XensaveError(.findings, "\(script.path): \(LuaError(raising: error).message)")
-          }
-        }
-      }
-    }
-    writer.endArray()
-    if json { try writeOut(writer.finish() + [10]) }
+    try ConfigurationCheck(HelperFacts(id: 0, name: name, type: type), json: json).run()
     return ExitCode.good
   }
 }

@@ -20,7 +20,8 @@ package final class LuaPolicy: Policy, RestoreObserver {
   private let log: (LogLevel, String) -> Void
   /// Seconds since 1970 at this many nanoseconds of a save.
   private let wallTime: (UInt64) -> Double
-  private let builtin = XenDefaultPolicy()
+  /// What decides where the script does not.
+  package var builtin: any Policy = XenDefaultPolicy()
   private var strikes = 0
   private(set) var isOut = false
   /// Calls of the script, those that failed, and nanoseconds that they took, the way to its thread

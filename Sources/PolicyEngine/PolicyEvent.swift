@@ -76,12 +76,16 @@ package enum PolicyOption: Sendable, Equatable {
 }
 
 extension DomainInfo {
-  /// What on_start is given.
+  /// What on_start is given. What nobody knows is not there: XAPI's xenguest reports none of a domain's
+  /// pages, vCPUs and hypervisor.
   package func luaValue(frameCount: Int) -> LuaValue {
-    .table([
+    var fields: [(name: String, value: LuaValue)] = [
       ("id", .integer(Int64(id))), ("guest", .text(guest.name)),
-      ("max_pages", .integer(Int64(frameCount))), ("pages", .integer(Int64(pageCount))),
-      ("vcpus", .integer(Int64(onlineVCPUs.count))), ("xen", .text("\(xenMajor).\(xenMinor)")),
-    ])
+      ("max_pages", .integer(Int64(frameCount))),
+    ]
+    if pageCount > 0 { fields.append(("pages", .integer(Int64(pageCount)))) }
+    if !onlineVCPUs.isEmpty { fields.append(("vcpus", .integer(Int64(onlineVCPUs.count)))) }
+    if xenMajor > 0 { fields.append(("xen", .text("\(xenMajor).\(xenMinor)"))) }
+    return .table(fields)
   }
 }

@@ -9,9 +9,9 @@ internal import Live
 internal import LuaAPI
 internal import LuaRuntime
 internal import PolicyEngine
-internal import Reports
+package import Reports
 internal import Stream
-internal import SystemIO
+package import SystemIO
 
 /// The filters of a helper, on a sandboxed thread of their own.
 ///
@@ -21,19 +21,22 @@ internal import SystemIO
 /// From libxl's descriptor nothing is read after END or, before libxl has had its turn, after
 /// CHECKPOINT: libxl continues there itself. Where a filter fails, the stream ends: what was written
 /// is no image, the save or restore fails, and nothing that it had not passed gets through.
-final class HelperFilter {
+package final class HelperFilter {
   /// Milliseconds of the processor that a filter may take for one record.
-  static let deadline: UInt64 = 10_000
+  package static let deadline: UInt64 = 10_000
 
   private let sandbox: SandboxThread<Resident>
-  private let job: SandboxJob<EndReason>
+  private var job: SandboxJob<EndReason>?
   private let own: FilterEnds
+  private let ends: Ends
   private var watch: FilterWatch?
   private let isRestore: Bool
+  private let unknown: UnknownRecords
   /// The end of the pipe that the save writes to, or the restore reads from.
-  private(set) var descriptor: Int32
-  /// Bytes of the filter thread: one for each checkpoint that has passed, and one at a good end.
-  private let progress: Int32
+  package private(set) var descriptor: Int32
+  /// Bytes of the filter thread: one for each checkpoint that has passed, and one at a good end; after
+  /// the end of the thread's work there are no more.
+  package let progress: Int32
   /// Restore: a byte lets the filters read on after a checkpoint.
   private var permission: Int32
 
@@ -63,38 +66,48 @@ final class HelperFilter {
     var sink: Sink?
     var shell: ShellContext?
     var time: FilterTime?
+    /// The ends of the filters' own pipes that are the thread's: where it notes what has passed, and
+    /// where it waits to read on.
+    var (stepOut, permission): (Int32, Int32) = (-1, -1)
   }
 
-  /// Starts the filters of `scripts`. The stream is `arguments.descriptor`, which stays open.
-  init(
-    _ scripts: [HelperScript], _ arguments: HelperArguments,
-    _ channel: HelperChannel
+  /// The filters of `scripts`, which pass nothing before `begin`. The stream is `stream`, which stays
+  /// open. `isCopying`: it is read and written by read(2) and write(2) alone, also where it is a socket
+  /// or a pipe. `log` is called from the filters' thread, which may do no more than write to
+  /// descriptors that are open.
+  package init(
+    _ scripts: [HelperScript], isRestore: Bool, stream: Int32, isCopying: Bool = false,
+    unknown: UnknownRecords = .show, log: @escaping (LogLevel, String) -> Void
   ) throws {
-    isRestore = arguments.isRestore
-    let isRestore = isRestore
+    self.isRestore = isRestore
+    self.unknown = unknown
     let (data, steps, permissions): (PipeEnds, PipeEnds, PipeEnds)
     (data, steps, permissions) = (try PipeEnds(), try PipeEnds(), try PipeEnds())
     let (reading, writing) =
-      isRestore ? (arguments.descriptor, data.writing) : (data.reading, arguments.descriptor)
+      isRestore ? (stream, data.writing) : (data.reading, stream)
     descriptor = isRestore ? data.reading : data.writing
     progress = steps.reading
     permission = permissions.writing
-    let log = HelperLog(channel)
+    _ = csystem_set_pipe_capacity(data.writing, Transfer.pipeCapacity)
+    let lines = FilterLog(log)
     let modules = HelperModules.texts
     let ends = Ends()
+    self.ends = ends
     do throws(LuaError) {
       sandbox = try SandboxThread<Resident>(
         memoryLimit: 256 << 20, boundary: .streams
       ) { state in
         ends.source = try Source(
-          Descriptor(taking: reading, path: "stream", isOwned: false, isStream: true),
+          Descriptor(
+            taking: reading, path: "stream", isOwned: false, isStream: true, isCopied: isCopying),
           path: "stream")
         ends.sink = Sink(
-          try Descriptor(taking: writing, path: "stream", isOwned: false), path: "stream")
+          try Descriptor(taking: writing, path: "stream", isOwned: false, isCopied: isCopying),
+          path: "stream")
         ends.time = FilterTime()
         try SandboxModule.bind(state, modules)
         guard let shell = state.context as? ShellContext else { throw LuaError("no shell") }
-        SandboxModule.setLog(state) { log.log($0.level, $0.text) }
+        SandboxModule.setLog(state) { lines.log($0.level, $0.text) }
         ends.shell = shell
       } make: { state in
         guard let shell = ends.shell else { throw LuaError("no shell") }
@@ -106,27 +119,39 @@ final class HelperFilter {
         }
         return Resident(shell, stages.count == 1 ? stages[0] : ChainFilter(stages))
       }
-      let (stepOut, go) = (steps.writing, permissions.reading)
-      own = FilterEnds([isRestore ? writing : reading, stepOut])
-      let own = own
+      (ends.stepOut, ends.permission) = (steps.writing, permissions.reading)
+      own = FilterEnds([isRestore ? writing : reading, ends.stepOut])
+    } catch { throw HelperFilter.failed(error.message) }
+    if sandbox.sealError != 0 {
+      log(
+        .warning,
+        "the kernel does not seal the filters' thread: "
+          + SystemError("seccomp", sandbox.sealError, "").reason)
+    }
+  }
+
+  /// Starts to read the stream. Called once.
+  package func begin() throws {
+    let (own, ends, isRestore, unknown) = (own, ends, isRestore, unknown)
+    do throws(LuaError) {
       job = try sandbox.begin { resident, _ -> EndReason in
         // Closed here and not by their owners: whoever is at the other end of the pipe must hear of
         // it at once when a filter has failed.
         defer { own.close() }
         guard let source = ends.source, let sink = ends.sink else { throw LuaError("no stream") }
         do {
-          let filter = TimedFilter(resident.filter, ends.time)
+          let filter = TimedFilter(unknown.around(resident.filter), ends.time)
           _ = try Rewriter(source, to: sink, filter: filter) { type in
             switch type {
             case .end: return false
             case .checkpoint:
-              guard notify(stepOut) else { return false }
-              return !isRestore || waitForNotice(go)
+              guard notify(ends.stepOut) else { return false }
+              return !isRestore || waitForNotice(ends.permission)
             default: return true
             }
           }.run()
-          // After the last byte of the stream: then libxl may be told.
-          _ = notify(stepOut)
+          // After the last byte of the stream: then whoever manages the domain may continue.
+          _ = notify(ends.stepOut)
           return .good
         } catch {
           guard error is StreamError || error is SystemError else { return .filter("\(error)") }
@@ -138,10 +163,6 @@ final class HelperFilter {
       let limit = HelperFilter.deadline * 1_000_000
       watch = try FilterWatch(time, limit: limit, ends: own)
     }
-    if sandbox.sealError != 0 {
-      channel.log(
-        .notice, number: sandbox.sealError, "the kernel does not seal the filters' thread")
-    }
   }
 
   private static func failed(_ message: String) -> XensaveError {
@@ -149,20 +170,30 @@ final class HelperFilter {
   }
 
   /// What SIGTERM has to cut so that the save fails, whatever the filters are at.
-  var descriptors: [Int32] { [descriptor, progress] }
+  package var descriptors: [Int32] { [descriptor, progress] }
 
   /// Save: waits until a checkpoint that was written has left the filters.
-  func awaitCheckpoint() throws {
+  package func awaitCheckpoint() throws {
     guard waitForNotice(progress) else {
       throw cause(of: XensaveError(.unsuitable, "the stream was cut"), isBehindPipe: true)
     }
   }
 
   /// Restore: lets the filters read on after a checkpoint.
-  func goOn() { _ = notify(permission) }
+  package func goOn() { _ = notify(permission) }
+
+  /// Lets go of `descriptor`, which another program has got: the filters see the end of the stream when
+  /// that program has gone.
+  package func handOver() {
+    if descriptor >= 0 { _ = close(descriptor) }
+    descriptor = -1
+  }
+
+  /// Ends the stream on both sides of the filters, whatever they are at.
+  package func cut() { own.cut() }
 
   /// Waits for the end of the stream: all is written, or this throws.
-  func finish() throws {
+  package func finish() throws {
     closeEnds()
     // A checkpoint that nobody waited for may still be in the pipe.
     while waitForNotice(progress) {}
@@ -175,9 +206,30 @@ final class HelperFilter {
     }
   }
 
+  /// What ended the stream before it was complete.
+  package enum Failure {
+    /// A filter.
+    case filter(XensaveError)
+    /// What is read from or written to; with an errno, or because it ended early.
+    case stream(XensaveError)
+  }
+
+  /// Why the filters have ended; nil where they have passed all, or have not ended within so many
+  /// nanoseconds.
+  package func failure(within nanoseconds: UInt64) -> Failure? {
+    closeEnds()
+    return switch ending(within: nanoseconds) {
+    case .filter(let message)?: .filter(HelperFilter.failed(message))
+    case .stream(let message, let number)? where number != 0:
+      .stream(HelperFilter.stream(message, number))
+    case .stream(let message, _)?: .stream(XensaveError(.truncated, message))
+    case .good?, nil: nil
+    }
+  }
+
   /// Why a save or restore has failed with `error`: what happened at the other end of the pipe may
   /// have been first.
-  func cause(of error: any Error) -> any Error {
+  package func cause(of error: any Error) -> any Error {
     cause(of: error, isBehindPipe: XensaveError(error).errno == EPIPE || isRestore)
   }
 
@@ -198,6 +250,7 @@ final class HelperFilter {
   /// How the filters have ended; nil where they continue for so many nanoseconds, because they wait for
   /// the stream.
   private func ending(within nanoseconds: UInt64) -> EndReason? {
+    guard let job else { return nil }
     let result = job.wait(watch?.isStuck == true ? 0 : nanoseconds)
     return switch result {
     case .success(let ending)?: ending
@@ -210,14 +263,15 @@ final class HelperFilter {
   }
 
   private func closeEnds() {
-    if descriptor >= 0 { _ = close(descriptor) }
+    handOver()
     if permission >= 0 { _ = close(permission) }
-    (descriptor, permission) = (-1, -1)
+    permission = -1
   }
 
   deinit {
     closeEnds()
     _ = close(progress)
+    if job == nil { own.close() }
   }
 }
 
@@ -240,24 +294,21 @@ private func waitForNotice(_ descriptor: Int32) -> Bool {
   }
 }
 
-/// Lines for libxl's log, from the filters' thread.
-private final class HelperLog: @unchecked Sendable {
-  // Safe to send: the channel's log may be written from any thread.
-  private let channel: HelperChannel
+/// Lines of filters for the log of whoever runs them.
+private final class FilterLog: @unchecked Sendable {
+  // Safe to send: used on the filters' thread alone.
+  private let write: (LogLevel, String) -> Void
   private var count = 0
-  init(_ channel: HelperChannel) { self.channel = channel }
+  init(_ write: @escaping (LogLevel, String) -> Void) { self.write = write }
 
   /// Lines of one save or restore: the log is a file of dom0's.
   static let limit = 1000
 
   func log(_ level: LogLevel, _ text: String) {
     count += 1
-    guard count <= HelperLog.limit else { return }
-    channel.log(level.ofXen, context: "xensave-lua filter", text)
-    if count == HelperLog.limit {
-      channel.log(
-        .warn, context: "xensave-lua filter", "no more messages are logged")
-    }
+    guard count <= FilterLog.limit else { return }
+    write(level, text)
+    if count == FilterLog.limit { write(.warning, "no more messages are logged") }
   }
 }
 

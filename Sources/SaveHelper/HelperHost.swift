@@ -10,11 +10,17 @@ public struct HelperFacts: Sendable {
   public var name: String
   /// "pv", "pvh" or "hvm".
   public var type: String
+  /// In the form 00000000-0000-4000-8000-000000000001; "" where it is not known.
+  public var uuid: String
+  /// Names by which the domain's own settings ask for files of the configuration (XAPI's hosts only).
+  public var hooks: [String]
 
-  public init(id: UInt32, name: String, type: String) {
+  public init(id: UInt32, name: String, type: String, uuid: String = "", hooks: [String] = []) {
     self.id = id
     self.name = name
     self.type = type
+    self.uuid = uuid
+    self.hooks = hooks
   }
 }
 

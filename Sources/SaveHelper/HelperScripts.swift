@@ -22,6 +22,13 @@ package struct HelperScript: Sendable {
   var policyOptions: [String: PolicyOption] = [:]
   /// Where the trace of a live save goes.
   package var trace: HelperTrace?
+  /// What becomes of records that nobody knows; nil where the file does not say.
+  var unknownRecords: UnknownRecords?
+  /// Names by which the domain has asked for this file.
+  var hooks: [String] = []
+
+  /// Whether it is of use on this side.
+  var hasAnything: Bool { hasPolicy || hasFilter || trace != nil }
 
   /// Makes the policy; its text is the file's, or that of a shipped one.
   package func policy(
@@ -53,11 +60,19 @@ package struct HelperScript: Sendable {
 package struct HelperConfiguration: Sendable {
   /// The files that speak for it, by name.
   package var scripts: [HelperScript] = []
+  /// Of the names by which the domain asks for files, those that a file for it has.
+  package private(set) var hooks: Set<String> = []
 
   /// Of several the first decides.
   package var policy: HelperScript? { scripts.first { $0.hasPolicy } }
   /// All of them filter, one after the other.
   package var filters: [HelperScript] { scripts.filter(\.hasFilter) }
+
+  /// What all filters together want done with records that nobody knows: `rule` where no file says it.
+  package func unknownRecords(otherwise rule: UnknownRecords) -> UnknownRecords {
+    let rules = filters.map { $0.unknownRecords ?? rule }
+    return rules.contains(.refuse) ? .refuse : rules.contains(.show) ? .show : .pass
+  }
 
   /// Where the trace of a live save goes: of several files the first that says it.
   package var trace: HelperScript? { scripts.first { $0.trace != nil } }
@@ -86,10 +101,12 @@ package struct HelperConfiguration: Sendable {
       }
       for file in files {
         let found = try sandbox.call(deadline: HelperConfiguration.deadline * 1_000_000) {
-          question, state throws -> HelperScript? in
+          question, state throws in
           try HelperConfiguration.ask(question, state, file, facts, side)
         }
-        if let found { scripts.append(found) }
+        guard let found else { continue }
+        hooks.formUnion(found.hooks)
+        if found.hasAnything { scripts.append(found) }
       }
     } catch {
       throw XensaveError(.unsuitable, "\(folder): \(error.message)")
@@ -105,22 +122,31 @@ package struct HelperConfiguration: Sendable {
     defer { frame.pop(frame.count - before) }
     frame.push(question)
     try file.push(state)
-    for word in [facts.name, facts.type, side == .save ? "save" : "restore"] { frame.push(word) }
-    do throws(LuaError) { try state.call(4, results: 6) } catch {
+    for word in [facts.name, facts.type, side == .save ? "save" : "restore", facts.uuid] {
+      frame.push(word)
+    }
+    frame.push(.list(facts.hooks.map { .text($0) }))
+    do throws(LuaError) { try state.call(6, results: 8) } catch {
       throw LuaError("\(file.path): \(error.message)", kind: error.kind, code: error.code)
     }
-    guard frame.boolean(-6) else { return nil }
+    guard frame.boolean(-8) else { return nil }
     var script = file
-    (script.hasPolicy, script.hasFilter) = (frame.boolean(-5), frame.boolean(-4))
-    script.policyName = frame.beginning(-3, 4096)
-    if let template = frame.beginning(-1, 4096) {
+    (script.hasPolicy, script.hasFilter) = (frame.boolean(-7), frame.boolean(-6))
+    script.policyName = frame.beginning(-5, 4096)
+    script.hooks = (frame.beginning(-1, 4096) ?? "").split(separator: "\0").map(String.init)
+    switch frame.beginning(-2, 10) {
+    case "refuse": script.unknownRecords = .refuse
+    case "pass": script.unknownRecords = .pass
+    default: break
+    }
+    if let template = frame.beginning(-3, 4096) {
       do { script.trace = try HelperTrace(template) } catch {
         throw LuaError("\(file.path): \(LuaError(raising: error).message)")
       }
     }
     let options: (value: LuaValue?, size: Int)
     do throws(LuaError) {
-      options = try frame.sizedValue(-2)
+      options = try frame.sizedValue(-4)
       // It stays: with the configuration, and with what it makes.
       try state.hold(options.size)
     } catch { throw LuaError("\(file.path): opts: \(error.message)", kind: error.kind) }
@@ -128,19 +154,20 @@ package struct HelperConfiguration: Sendable {
       throw LuaError("\(file.path): opts: expected a table of names and plain values")
     }
     for (name, value) in fields { script.policyOptions[name] = .value(value) }
-    return script.hasPolicy || script.hasFilter || script.trace != nil ? script : nil
+    return script
   }
 
   /// Whether a table speaks for a domain, and what it has for it.
   private static let question = #"""
-    local file, name, type_, side = ...
+    local file, name, type_, side, uuid, hooks = ...
     local keys = { match = "table", policy = false, filter = false, side = "string",
-      opts = "table", trace = "string", name = "string", description = "string" }
+      opts = "table", trace = "string", unknown_records = "string", name = "string",
+      description = "string" }
     for key, value in pairs(file) do
       local wanted = keys[key]
       if wanted == nil then
-        error(("unknown key '%s': expected match, policy, filter, side, opts, trace, name or description")
-          :format(tostring(key)), 0)
+        error(("unknown key '%s': expected match, policy, filter, side, opts, trace, unknown_records, "
+          .. "name or description"):format(tostring(key)), 0)
       elseif wanted and type(value) ~= wanted then
         error(("%s: expected a %s, got a %s"):format(key, wanted, type(value)), 0)
       end
@@ -148,6 +175,10 @@ package struct HelperConfiguration: Sendable {
     local sides = { save = true, restore = true, both = true }
     if file.side and not sides[file.side] then
       error(("side: expected save, restore or both, got '%s'"):format(file.side), 0)
+    end
+    local unknown = file.unknown_records
+    if unknown and unknown ~= "refuse" and unknown ~= "pass" then
+      error(("unknown_records: expected refuse or pass, got '%s'"):format(unknown), 0)
     end
     local function any(wanted, test, what)
       if wanted == nil then return true end
@@ -164,14 +195,28 @@ package struct HelperConfiguration: Sendable {
       return false
     end
     local match = file.match or {}
+    local known = { name = true, type = true, pattern = true, uuid = true, hook = true }
     for key in pairs(match) do
-      if key ~= "name" and key ~= "type" and key ~= "pattern" then
-        error(("match: unknown key '%s': expected name, type or pattern"):format(tostring(key)), 0)
+      if not known[key] then
+        error(("match: unknown key '%s': expected name, type, pattern, uuid or hook")
+          :format(tostring(key)), 0)
       end
+    end
+    local asked = {}
+    local function is_hook(word)
+      for _, hook in ipairs(hooks) do
+        if word == hook then
+          asked[#asked + 1] = hook
+          return true
+        end
+      end
+      return false
     end
     local is_ours = any(match.name, function(word) return word == name end, "name")
       and any(match.type, function(word) return word == type_ end, "type")
       and any(match.pattern, function(word) return name:find(word) ~= nil end, "pattern")
+      and any(match.uuid, function(word) return uuid ~= "" and word:lower() == uuid end, "uuid")
+      and any(match.hook, is_hook, "hook")
     local at = file.side or "save"
     local policy = file.policy
     if policy ~= nil and type(policy) ~= "string" and type(policy) ~= "table"
@@ -181,7 +226,7 @@ package struct HelperConfiguration: Sendable {
     return is_ours, policy ~= nil and side == "save",
       file.filter ~= nil and (at == "both" or at == side),
       type(policy) == "string" and policy or nil, file.opts or {},
-      side == "save" and file.trace or nil
+      side == "save" and file.trace or nil, unknown, table.concat(asked, "\0")
     """#
 
   // MARK: - Files
@@ -221,6 +266,16 @@ package struct HelperConfiguration: Sendable {
     let source = try Source(
       Descriptor(taking: number, path: path, isOwned: false), path: path)
     return try source.read(Int(status.st_size))
+  }
+
+  /// A file of the folder that is no script; nil where there is none.
+  package static func text(_ path: String) throws -> [UInt8]? {
+    var status = stat()
+    if unsafe lstat(path, &status) != 0 {
+      guard errno == ENOENT else { throw unreadable(path, errno) }
+      return nil
+    }
+    return try read(path)
   }
 
   static func checkOwner(_ path: String, isFolder: Bool) throws {

@@ -108,13 +108,17 @@ public final class HelperSession {
       let channel = channel
       do {
         let policy = try script.policy { channel.log($0.ofXen, context: "xensave-lua policy", $1) }
-        return LoggingPolicy(policy, name: "\(policy.name) (\(script.path))", channel)
+        return LoggingPolicy(policy, name: "\(policy.name) (\(script.path))") {
+          channel.log($0.ofXen, $1)
+        }
       } catch {
         let problem = LuaError(raising: error).message
         channel.log(.warn, "\(script.path): \(problem); Xen's builtin policy decides")
       }
     }
-    return LoggingPolicy(XenDefaultPolicy(), name: "builtin", channel)
+    return LoggingPolicy(XenDefaultPolicy(), name: "builtin") { [channel] in
+      channel.log($0.ofXen, $1)
+    }
   }
 
   /// The file for the trace, where the configuration wants one. One that cannot be had does not stop
@@ -142,7 +146,12 @@ public final class HelperSession {
   ) throws {
     guard !configuration.filters.isEmpty else { return try body(arguments.descriptor, nil) }
     for script in configuration.filters { channel.log(.debug, "filter \(script.path)") }
-    let filter = try HelperFilter(configuration.filters, arguments, channel)
+    let log = FilterChannel(channel)
+    let filter = try HelperFilter(
+      configuration.filters, isRestore: arguments.isRestore, stream: arguments.descriptor,
+      unknown: configuration.unknownRecords(otherwise: .show)
+    ) { log.channel.log($0.ofXen, context: "xensave-lua filter", $1) }
+    try filter.begin()
     if !arguments.isRestore {
       do { try HelperAbort.onSIGTERM([arguments.descriptor] + filter.descriptors) } catch {
         throw XensaveError(.unsuitable, "\(error)")
@@ -215,6 +224,13 @@ public final class HelperSession {
       throw XensaveError(.complete, 0, "\(error)")
     }
   }
+}
+
+/// The channel as filters use it.
+private final class FilterChannel: @unchecked Sendable {
+  // Safe to send: the channel's log may be written from any thread.
+  let channel: HelperChannel
+  init(_ channel: HelperChannel) { self.channel = channel }
 }
 
 /// Checkpoints that libxl hears of once they have left the filters.

@@ -1,6 +1,6 @@
 // Where the helper leaves the trace of a save, by what the configuration says.
 
-internal import Jobs
+package import Jobs
 internal import Live
 internal import LuaRuntime
 internal import SystemIO
@@ -67,7 +67,7 @@ package struct HelperTrace: Sendable {
   }
 
   /// The file for the save of a domain that begins now. No guest waits for who reads a FIFO.
-  func recorder(_ facts: HelperFacts) throws -> TraceRecorder {
+  package func recorder(_ facts: HelperFacts) throws -> TraceRecorder {
     let path = path(facts, at: LocalTime.now)
     let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
     try HelperConfiguration.checkOwner(folder.isEmpty ? "/" : folder, isFolder: true)

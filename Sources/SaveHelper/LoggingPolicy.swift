@@ -1,26 +1,26 @@
-// A policy whose decisions stand in libxl's log.
+// A policy whose decisions stand in the log of whoever manages the domain.
 
-internal import HelperProtocol
-internal import Live
+package import Live
+package import Reports
 
 /// Passes everything on to another policy, and writes a line for each decision.
-struct LoggingPolicy: Policy {
+package struct LoggingPolicy: Policy {
   private var base: any Policy
   private let name: String
-  private let channel: HelperChannel
+  private let log: (LogLevel, String) -> Void
 
-  init(_ base: any Policy, name: String, _ channel: HelperChannel) {
+  package init(_ base: any Policy, name: String, log: @escaping (LogLevel, String) -> Void) {
     self.base = base
     self.name = name
-    self.channel = channel
+    self.log = log
   }
 
-  mutating func begin(_ info: DomainInfo, frameCount: Int) {
-    channel.log(.debug, "policy \(name) decides on domain \(info.id), \(frameCount) pages")
+  package mutating func begin(_ info: DomainInfo, frameCount: Int) {
+    log(.debug, "policy \(name) decides on domain \(info.id), \(frameCount) pages")
     base.begin(info, frameCount: frameCount)
   }
 
-  mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
+  package mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     let verdict = base.decide(stats)
     let word =
       switch verdict {
@@ -28,7 +28,7 @@ struct LoggingPolicy: Policy {
       case .stopAndCopy: "stop and copy"
       case .abort(let reason): "abort" + (reason.isEmpty ? "" : ": " + reason)
       }
-    channel.log(
+    log(
       .debug,
       "policy \(name): \(stats.isBeforeRound ? "before" : "after") round "
         + "\(stats.isBeforeRound ? stats.iteration : stats.iteration - 1), "
@@ -37,10 +37,10 @@ struct LoggingPolicy: Policy {
     return verdict
   }
 
-  mutating func suspended(_ stats: PrecopyStats) { base.suspended(stats) }
-  mutating func postcopy() { base.postcopy() }
-  mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
+  package mutating func suspended(_ stats: PrecopyStats) { base.suspended(stats) }
+  package mutating func postcopy() { base.postcopy() }
+  package mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
     base.checkpoint(stats, count: count)
   }
-  mutating func end(_ outcome: SaveOutcome) { base.end(outcome) }
+  package mutating func end(_ outcome: SaveOutcome) { base.end(outcome) }
 }

@@ -130,6 +130,10 @@ enum Checkout {
     #expect(web.policy?.policyName == "downtime-budget" && web.filters.count == 1)
     #expect(try load("web", "pv").filters.isEmpty)
     #expect(try load("db1", "pv").scripts.count == 3)
+    // A file that a VM has to ask for speaks for no other.
+    let asking = HelperFacts(id: 1, name: "db1", type: "pv", hooks: ["quiet"])
+    let asked = try HelperConfiguration(folder: folder.path, asking, .restore)
+    #expect(asked.filters.count == 1 && asked.hooks == ["quiet"])
     // All of them together, in a save.
     let run = try HelperRun(.migrate)
     run.folder = folder.path

@@ -47,8 +47,8 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     "convert IMAGE OUT --to v2 --lossy", "compact IMAGE OUT", "wrap IMAGE OUT --in libxl --lossy",
     "export IMAGE OUT --format raw", "run --list", "run summary IMAGE",
     "lua/examples/strip.lua IMAGE X86_MSR_POLICY --dry-run", "convert IMAGE OUT --layout aligned",
-    "recover IMAGE", "policy list", "helper --check", "unwrap IMAGE OUT --layer libxc",
-    "delta IMAGE IMAGE OUT", "test Tests/Lua/cpuid_test.lua",
+    "recover IMAGE", "policy list", "helper --check", "emu-manager --check",
+    "unwrap IMAGE OUT --layer libxc", "delta IMAGE IMAGE OUT", "test Tests/Lua/cpuid_test.lua",
   ])
   func jsonIsJSON(command: String) {
     let folder = Program.temporaryFolder()

@@ -99,6 +99,10 @@ import Testing
     let linked = closure("SaveHelper")
     #expect(linked.contains("Live"))
     for name in unwanted { #expect(!linked.contains(name), "SaveHelper links \(name)") }
+    // That of XAPI is built on it.
+    let manager = closure("EmuManager")
+    #expect(manager.contains("SaveHelper"))
+    for name in unwanted { #expect(!manager.contains(name), "EmuManager links \(name)") }
     // sim-helper is the helper over a simulated domain. Swift's symbols begin with their module's name.
     func count(_ symbol: String) -> Int {
       let found = Program.shell("nm \"$(command -v sim-helper)\" | grep -c -e '\(symbol)'")

@@ -12,6 +12,7 @@
 
 #include "CSystemCores.h"
 #include "CSystemOutputs.h"
+#include "CSystemPeers.h"
 #include "CSystemRanges.h"
 #include "CSystemThreads.h"
 #include "CSystemWaits.h"

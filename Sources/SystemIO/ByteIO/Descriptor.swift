@@ -24,9 +24,11 @@ public struct Descriptor: ~Copyable {
 
   /// Takes a descriptor that is open already. With `isOwned` false (0, 1 and 2, or one that
   /// another owns) it stays open when this value goes. With `isStream` a file is read from and
-  /// written to where its own position is, as a pipe: others go on there.
+  /// written to where its own position is, as a pipe: others go on there. With `isCopied` bytes are
+  /// moved by read(2) and write(2) alone, whatever it is.
   public init(
-    taking fileDescriptor: Int32, path: String, isOwned: Bool = true, isStream: Bool = false
+    taking fileDescriptor: Int32, path: String, isOwned: Bool = true, isStream: Bool = false,
+    isCopied: Bool = false
   ) throws(SystemError) {
     var status = stat()
     guard unsafe fstat(fileDescriptor, &status) == 0 else {
@@ -36,6 +38,7 @@ public struct Descriptor: ~Copyable {
     self.isOwned = isOwned
     identity = FileIdentity(status)
     switch status.st_mode & S_IFMT {
+    case _ where isCopied: kind = .other
     case S_IFREG, S_IFBLK: kind = isStream ? .other : .file
     case S_IFIFO: kind = .pipe
     case S_IFSOCK: kind = .socket
