@@ -43,8 +43,9 @@ import Testing
     #expect(problem == nil)
     let isSame = out == bytes
     #expect(isSame)
-    // Every page with contents was seen as one.
-    #expect(totals.zeroPages > 500 && totals.zeroPages + totals.packedPages == pageCount)
+    // Pages are seen as such, but for those in whose middle the writer paused.
+    let seen = totals.zeroPages + totals.packedPages
+    #expect(totals.zeroPages > 300 && seen > pageCount / 2 && seen <= pageCount, "\(totals)")
     #expect(frames.count < bytes.count * 3 / 10)
   }
 
