@@ -55,6 +55,13 @@ public final class PageAlignedBuffer {
     return unsafe base + offset
   }
 
+  /// Whether bytes `range` are those of `other` at the same place.
+  public func isEqual(to other: PageAlignedBuffer, _ range: Range<Int>) -> Bool {
+    precondition(range.lowerBound >= 0 && range.upperBound <= min(capacity, other.capacity))
+    // Safety: the range lies inside both.
+    return unsafe memcmp(base + range.lowerBound, other.base + range.lowerBound, range.count) == 0
+  }
+
   /// A copy of bytes `range`.
   public func copy(_ range: Range<Int>) -> [UInt8] {
     precondition(range.lowerBound >= 0 && range.upperBound <= capacity)

@@ -60,6 +60,8 @@ public struct Difference: Sendable {
 public struct ImageDiff {
   private let a: ImageDocument
   private let b: ImageDocument
+  /// Where payloads are compared, a piece at a time.
+  private let scratch = (PageAlignedBuffer(capacity: 1 << 18), PageAlignedBuffer(capacity: 1 << 18))
 
   public init(_ a: ImageDocument, _ b: ImageDocument) {
     self.a = a
@@ -239,13 +241,12 @@ public struct ImageDiff {
     var readers = (a.reader(at: numberA), b.reader(at: numberB))
     _ = try readers.0.next()
     _ = try readers.1.next()
-    let scratch = (PageAlignedBuffer(capacity: 1 << 18), PageAlignedBuffer(capacity: 1 << 18))
     var left = Int(one.payloadByteCount)
     while left > 0 {
-      let chunk = min(left, 1 << 18)
+      let chunk = min(left, scratch.0.capacity)
       try readers.0.loadPayload(chunk, into: scratch.0)
       try readers.1.loadPayload(chunk, into: scratch.1)
-      if scratch.0.copy(0..<chunk) != scratch.1.copy(0..<chunk) { return false }
+      guard scratch.0.isEqual(to: scratch.1, 0..<chunk) else { return false }
       left -= chunk
     }
     return true

@@ -47,13 +47,6 @@ package struct SummaryTable {
     }.joined()
   }
 
-  /// Comma-separated values with a header, as RFC 4180 has them, but for the line breaks of Unix.
-  package var csv: String {
-    ([Self.header] + rows).map { row in
-      row.map { cell in
-        let isPlain = !cell.contains { "\",\n\r".contains($0) }
-        return isPlain ? cell : "\"" + cell.replacing("\"", with: "\"\"") + "\""
-      }.joined(separator: ",") + "\n"
-    }.joined()
-  }
+  /// Comma-separated values with a header.
+  package var csv: String { commaSeparated([Self.header] + rows) }
 }

@@ -173,5 +173,17 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       "-e", "xs.table({ { 'a', 1 }, { 'bbb', 200 } }, { header = { 'what', 'n' } })",
     ])
     #expect(outcome.text == "what  n\na       1\nbbb   200\n")
+    let values = Program.run([
+      "-e",
+      "xs.table({ { 'a,b', 1.5 }, { 'say \"x\"', true } }, { header = { 'what', 'n' }, format = 'csv' })",
+    ])
+    #expect(values.text == "what,n\n\"a,b\",1.5\n\"say \"\"x\"\"\",true\n", "\(values.errors)")
+    for (options, problem) in [
+      ("format = 'xml'", "format: expected 'text' or 'csv', got 'xml'"),
+      ("heder = {}", "table has no option 'heder' (did you mean 'header'?)"),
+    ] {
+      let wrong = Program.run(["-e", "xs.table({}, { \(options) })"])
+      #expect(wrong.exitCode == 1 && wrong.errors.contains(problem), "\(wrong.errors)")
+    }
   }
 }

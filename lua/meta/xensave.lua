@@ -2076,7 +2076,8 @@ function xs.apropos(word) end
 ---@return string
 function xs.repr(value, options) end
 
----Prints rows in columns; numbers stand on the right. Options: header, a row of titles.
+---Prints rows in columns; numbers stand on the right. Options: header, a row of titles;
+---format, "text" or "csv" (comma-separated values, RFC 4180).
 ---
 ---```lua
 ---xs.table({ { "kept", 14 }, { "dropped", 1 } }, { header = { "what", "n" } })

@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Format
 package import LuaRuntime
+internal import Reports
 internal import SystemIO
 internal import Terminal
 
@@ -114,7 +115,8 @@ extension ShellContext {
       },
       LuaModuleFunction(
         "xs", "table", "(rows: any[][], options?: table)",
-        "Prints rows in columns; numbers stand on the right. Options: header, a row of titles.",
+        "Prints rows in columns; numbers stand on the right. Options: header, a row of titles; format, "
+          + "\"text\" or \"csv\" (comma-separated values, RFC 4180).",
         example:
           "xs.table({ { \"kept\", 14 }, { \"dropped\", 1 } }, { header = { \"what\", \"n\" } })"
       ) { [unowned self] frame in
@@ -203,7 +205,7 @@ private func isMain(_ frame: LuaFrame) throws -> Bool {
   return source == "@" + script || !source.hasPrefix("@")
 }
 
-/// Rows as columns.
+/// Rows as columns, or as comma-separated values.
 private func columns(_ frame: LuaFrame) throws -> String {
   guard frame.type(1) == .table else { throw frame.argumentError(1, "expected a table of rows") }
   var rows: [[(text: String, isNumber: Bool)]] = []
@@ -211,13 +213,26 @@ private func columns(_ frame: LuaFrame) throws -> String {
     var row: [(text: String, isNumber: Bool)] = []
     for position in 1..<(try listCount(frame, index)) + 1 {
       frame.pushElement(index, position)
-      row.append((escapeForDisplay(frame.text(-1)), frame.type(-1) == .number))
+      row.append((frame.text(-1), frame.type(-1) == .number))
       frame.pop()
     }
     rows.append(row)
   }
+  var isCSV = false
   if frame.type(2) == .table {
+    for (name, _) in try frame.fieldNames(2) where !["header", "format"].contains(name) {
+      throw LuaError(
+        "table has no option '\(name)'" + didYouMean(name, among: ["header", "format"]))
+    }
     if frame.pushField(2, "header") == .table { try add(frame.count) }
+    frame.pop()
+    if frame.pushField(2, "format") != .nil {
+      let format = frame.text(-1)
+      guard ["text", "csv"].contains(format) else {
+        throw LuaError("format: expected 'text' or 'csv', got '\(escapeForDisplay(format))'")
+      }
+      isCSV = format == "csv"
+    }
     frame.pop()
   }
   for position in 1..<(try listCount(frame, 1)) + 1 {
@@ -228,6 +243,8 @@ private func columns(_ frame: LuaFrame) throws -> String {
     try add(frame.count)
     frame.pop()
   }
+  if isCSV { return commaSeparated(rows.map { $0.map(\.text) }) }
+  rows = rows.map { $0.map { (escapeForDisplay($0.text), $0.isNumber) } }
   let count = rows.map(\.count).max() ?? 0
   let widths = (0..<count).map { column in
     rows.map { column < $0.count ? displayWidth($0[column].text) : 0 }.max() ?? 0
