@@ -84,6 +84,23 @@ private let docs = "Sources/DocGenerator/Documentation.docc/"
     #expect(named > (page == "Security" ? 2 : page == "Decisions" ? 3 : 10))
   }
 
+  /// The page that goes by messages names rules of `verify`, and commands, that there are.
+  @Test func troubleshootingNamesRulesThatExist() {
+    let text = String(
+      decoding: Program.read("\(Program.checkout)/\(docs)Troubleshooting.md"), as: UTF8.self)
+    let rules = Set(
+      Program.run(["verify", "--rules", "--color", "never"]).text.split(separator: "\n").compactMap {
+        $0.split(separator: " ").first.map(String.init)
+      })
+    let named = text.matches(of: #/\[([a-z0-9-]+\.[a-z0-9-]+)\]/#).map { String($0.1) }
+    #expect(named.count > 20)
+    for name in named { #expect(rules.contains(name), "\(name)") }
+    let help = Program.run(["--help"]).text
+    for match in text.matches(of: #/xensave-lua ([a-z]+) /#) {
+      #expect(help.contains("  \(match.1) "), "\(match.1)")
+    }
+  }
+
   /// The picture of the targets, and the table under it, have all that Package.swift has.
   @Test func everyTargetIsInThePicture() {
     let package = String(
