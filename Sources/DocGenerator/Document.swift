@@ -14,6 +14,8 @@ struct Document: ParsableCommand {
     case apiMan = "api-man"
     /// The manual page of the script whose path is NAME.
     case scriptMan = "script-man"
+    /// The manual page of the page of the documents whose path is NAME.
+    case pageMan = "page-man"
     /// The names of the pages about formats, and the page called NAME.
     case formats, format
     case bash, zsh, fish
@@ -26,7 +28,7 @@ struct Document: ParsableCommand {
   @Argument(help: "Which script or page.") var name: String?
 
   mutating func validate() throws {
-    if name == nil, kind == .scriptMan || kind == .format {
+    if name == nil, [.scriptMan, .pageMan, .format].contains(kind) {
       throw ValidationError("expected a name")
     }
   }
@@ -40,6 +42,7 @@ struct Document: ParsableCommand {
       }
       return page.text
     case .scriptMan: return try ScriptManual(path: name ?? "").page
+    case .pageMan: return try MarkdownManual.text(path: name ?? "")
     case .man: return ManualPage.program
     case .bash, .zsh, .fish: return CommandHelp.completionScript(kind.rawValue) ?? ""
     case .meta, .api, .apiMan:

@@ -1,4 +1,4 @@
-// The manual pages: xensave-lua(1), xensave-lua-api(7) and those of shipped scripts.
+// The manual pages xensave-lua(1) and xensave-lua-api(7), and how one is written.
 
 internal import SystemIO
 internal import CommandLine
@@ -51,14 +51,54 @@ struct ManualPage {
         + "have no effect.")
     page.item("VISUAL, EDITOR", "What .edit of a session starts.")
     page.item("NO_COLOR, CLICOLOR, CLICOLOR_FORCE", "Whether --color=auto gives colours.")
+    page.section("EXAMPLES")
+    for (purpose, command) in examples {
+      page.item(purpose, "")
+      page.macro(".EX")
+      page.line(command)
+      page.macro(".EE")
+    }
     page.section("FILES")
     page.item("~/.local/share/xensave-lua/?.lua", "The user's modules. Not for root.")
     page.item("PREFIX/share/xensave-lua/", "The shipped modules and scripts.")
     page.item("~/.local/state/xensave-lua/history", "The history of sessions.")
     page.section("SEE ALSO")
-    page.text("xensave-lua-api(7), xl(1); the manual pages of the scripts: xensave-lua-NAME(1)")
+    page.text(
+      "xensave-lua-api(7), xensave-lua-policies(7), xensave.d(5), xl(1); the manual pages of the scripts: "
+        + "xensave-lua-NAME(1)")
     return page.out
   }
+
+  private static let examples = [
+    (
+      "What is in an image, and is it whole?",
+      "xensave-lua info web1.save\nxensave-lua verify web1.save"
+    ),
+    ("Does an older host restore it?", "xensave-lua compat web1.save --xen 4.17.3"),
+    (
+      "Make one that the older host restores.",
+      "xensave-lua convert web1.save --for-xen 4.17 -o old.save"
+    ),
+    ("Another name, in place.", "xensave-lua run rename web1.save web2 --in-place"),
+    ("A copy that can run beside it.", "xensave-lua run clone web1.save web3 -o web3.save"),
+    (
+      "A field by its path.",
+      "xensave-lua set web1.save config.b_info.max_memkb=1048576 -o out.save"
+    ),
+    (
+      "A filter in one line: what restores it sees no TSC record.",
+      "xensave-lua -e 'return { X86_TSC_INFO = function() return \"drop\" end }' web1.save -o out.save"
+    ),
+    (
+      "What was the guest doing?",
+      "xensave-lua guest web1.save ps\nxensave-lua guest web1.save dmesg"
+    ),
+    ("A session with the image as img.", "xensave-lua web1.save"),
+    (
+      "A live migration with a policy of Lua's.",
+      "LIBXL_SAVE_HELPER=/usr/bin/xensave-lua xl migrate web1 host2"
+    ),
+  ]
 
   /// xensave-lua-api(7): the declarations.
   static func api(_ state: LuaState) -> String {
@@ -105,6 +145,16 @@ struct ManualPage {
   }
   mutating func item(_ term: String, _ text: String) {
     out += ".TP\n.B \(escaped(term))\n\(escaped(text))\n"
+  }
+
+  mutating func subsection(_ title: String) { out += ".SS \(escaped(title))\n" }
+  mutating func bullet() { macro(".IP \\(bu 2") }
+
+  /// One paragraph of which parts stand in bold letters.
+  mutating func styled(_ runs: [(text: String, isBold: Bool)]) {
+    let text = runs.map { $0.isBold ? "\u{1}" + $0.text + "\u{2}" : $0.text }.joined()
+    out +=
+      escaped(text).replacing("\u{1}", with: "\\fB").replacing("\u{2}", with: "\\fR") + "\n"
   }
 
   private var isInHelp = false

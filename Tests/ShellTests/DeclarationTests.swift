@@ -263,12 +263,29 @@ import Testing
   @Test func manualPagesAreCleanRoff() {
     let scripts = Program.shell("ls lua/xensave/*s/*.lua").text.split(separator: "\n")
     #expect(scripts.count >= 7)
-    for kind in ["man", "api-man"] + scripts.map({ "script-man \($0)" }) {
+    let folder = "Sources/DocGenerator/Documentation.docc/"
+    let pages = ["Configuration", "Policies"].map { "page-man \(folder)\($0).md" }
+    for kind in ["man", "api-man"] + pages + scripts.map({ "script-man \($0)" }) {
       let outcome = Program.shell(
         "DocGenerator \(kind) | if command -v groff >/dev/null; "
           + "then groff -man -Tutf8 -ww -z; else grep -c '^.TH' >/dev/null; fi")
       #expect(outcome.exitCode == 0)
       #expect(outcome.errors.isEmpty, "\(outcome.errors)")
     }
+  }
+
+  /// Pages of the documents as manual pages: all of their text, and nothing of Markdown.
+  @Test func pagesBecomeManualPages() {
+    let folder = "Sources/DocGenerator/Documentation.docc/"
+    let page = Program.documents(["page-man", folder + "Configuration.md"]).text
+    #expect(page.hasPrefix(".TH XENSAVE.D 5 "))
+    for part in [
+      ".SH NAME\n.PP\nxensave.d \\- Files of policies", ".SH DESCRIPTION\n", ".SH KEYS\n",
+      ".IP \\(bu 2\n\\fBmatch.uuid\\fR: the domain's UUID", "\n  match = { pattern = \"^web\"",
+      "xensave\\-lua\\-policies(7)", "\nxensave\\-lua helper \\-\\-check web1 pvh\n",
+    ] { #expect(page.contains(part), "\(part)") }
+    for part in ["`", "<doc:", "##", "\n- ", "\n|"] { #expect(!page.contains(part), "\(part)") }
+    let other = Program.documents(["page-man", folder + "Tour.md"])
+    #expect(other.exitCode != 0 && other.errors.contains("no manual page is made of 'Tour'"))
   }
 }
