@@ -89,7 +89,8 @@ private let docs = "Sources/DocGenerator/Documentation.docc/"
     let text = String(
       decoding: Program.read("\(Program.checkout)/\(docs)Troubleshooting.md"), as: UTF8.self)
     let rules = Set(
-      Program.run(["verify", "--rules", "--color", "never"]).text.split(separator: "\n").compactMap {
+      Program.run(["verify", "--rules", "--color", "never"]).text.split(separator: "\n").compactMap
+      {
         $0.split(separator: " ").first.map(String.init)
       })
     let named = text.matches(of: #/\[([a-z0-9-]+\.[a-z0-9-]+)\]/#).map { String($0.1) }
