@@ -225,6 +225,19 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     #expect(host.exitStatus == 0 && host.results.last == "result:0 0", "\(host.log)")
   }
 
+  /// xenopsd may come to the record before xenguest is ready.
+  @Test func earlyRestore() throws {
+    let host = try FakeHost(["f.lua": Self.filter])
+    host.faults[.restore] = .hang
+    host.completion = Self.restored
+    let stream = TestStream(holding: FakeHost.emptyImage)
+    try host.start(FakeHost.restore, stream: stream)
+    host.sendLine("restore:xenguest")
+    try host.run()
+    #expect(host.exitStatus == 0 && host.results == ["result:xenguest 1 2"], "\(host.log)")
+    #expect(host.commands.map(FakeHost.name) == ["migrate_init", "set_args", "restore", "quit"])
+  }
+
   /// A xenguest that cannot be started.
   @Test func noXenguest() throws {
     let host = try FakeHost(["f.lua": "return { policy = 'builtin' }"])
