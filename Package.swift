@@ -24,7 +24,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 /// The fuzzer's program is only built where XENSAVE_FUZZ is set (scripts/fuzz): it needs libFuzzer.
 /// In all other builds the same targets are part of a test, which runs them on known inputs.
 let fuzzed: [Target.Dependency] = [
-  "ScriptHost", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Pages", "Legacy", "Convert",
+  "ScriptHost", "EmuManager", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Pages", "Legacy",
+  "Convert",
   "HelperProtocol", "SimDomain", "Live", "GuestOS", "Terminal", "ImageCheck", "ImageEdit",
   "Stream", "Format", "JSON", "Markup", "Wire", "Zstd", "SystemIO", "Bytes", "CSystem", "TestKit",
 ]

@@ -21,7 +21,8 @@ struct HelperCommand: ShellCommand {
       of the service that runs libvirt, or install the program as libxl-save-helper. What it does \
       beside saving stands in /etc/xen/xensave.d/*.lua, files that only root may write. Each returns a \
       table: match (name, type, pattern, on XAPI's hosts uuid and hook: a string or a list), policy (a shipped one's name, a function \
-      or a table), opts, filter (as any filter), side (save, restore or both: where the filter works), \
+      or a table), opts, filter (as any filter), side (save, restore or both: where the filter works), unknown_records (pass: filters do not see records \
+      that nobody knows; refuse: those end the stream), \
       trace (a file for the record of each live save, for xensave-lua policy test: %n in its path is the \
       domain's name, %i its number, %t the time; its folder must be root's).
 

@@ -25,6 +25,7 @@ enum Advice {
     "policy": "help \"xs.sim\"; policies are replayed by !xensave-lua policy test",
     "host": "!xensave-lua host describes this machine; img:for_xen(\"4.17\", \"new.img\")",
     "helper": "!xensave-lua helper --check NAME TYPE",
+    "emu-manager": "!xensave-lua emu-manager --check NAME TYPE",
     "run":
       "filter = dofile \"script.lua\", xs.rewrite(img, \"out.img\", filter); !xensave-lua run --list",
     "new": "!xensave-lua new filter NAME",

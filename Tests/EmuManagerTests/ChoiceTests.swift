@@ -61,7 +61,7 @@ import Testing
     #expect(try outcome(files) == (isOurs ? .ours : .stock))
   }
 
-  /// "/vm/UUID-1" from the second migration on, and a name that only the path of /vm has.
+  /// A path of /vm with more than a UUID, and another name.
   @Test func afterMigrations() throws {
     let files = [
       "f.lua": "return { match = { uuid = '\(FakeHost.uuid)', name = 'db' }, \(Self.filter) }"

@@ -363,16 +363,23 @@ final class FakeHost {
     switch fault(step) {
     case .exit(let status):
       puppet.exit(status)
-      xenguest?.hangUp()
+      hangUpXenguest()
     case .kill:
       puppet.move("K")
-      xenguest?.hangUp()
+      hangUpXenguest()
     case .hangUp: xenguest?.hangUp()
     case .hang: break
     case .abort: sendLine("abort")
     default: return false
     }
     return true
+  }
+
+  /// What the kernel does when it has ended.
+  private func hangUpXenguest() {
+    if streamOfXenguest >= 0 { close(streamOfXenguest) }
+    streamOfXenguest = -1
+    xenguest?.hangUp()
   }
 
   /// Sends an answer, or what a test wants in its place; false where none was sent.

@@ -225,6 +225,19 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     #expect(host.exitStatus == 0 && host.results.last == "result:0 0", "\(host.log)")
   }
 
+  /// xenopsd may come to the record before xenguest is ready.
+  @Test func earlyRestore() throws {
+    let host = try FakeHost(["f.lua": Self.filter])
+    host.faults[.restore] = .hang
+    host.completion = Self.restored
+    let stream = TestStream(holding: FakeHost.emptyImage)
+    try host.start(FakeHost.restore, stream: stream)
+    host.sendLine("restore:xenguest")
+    try host.run()
+    #expect(host.exitStatus == 0 && host.results == ["result:xenguest 1 2"], "\(host.log)")
+    #expect(host.commands.map(FakeHost.name) == ["migrate_init", "set_args", "restore", "quit"])
+  }
+
   /// A xenguest that cannot be started.
   @Test func noXenguest() throws {
     let host = try FakeHost(["f.lua": "return { policy = 'builtin' }"])
@@ -233,6 +246,40 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     try host.start(FakeHost.liveSave, stream: stream)
     try host.run()
     #expect(host.exitStatus == 1 && host.results == ["error:Broken pipe"], "\(host.log)")
+  }
+
+  /// xenguest dies while the filters still have much for it, and while they wait for more of it.
+  @Test(arguments: [FakeHost.restore, FakeHost.nonLiveSave]) func deathInsideTheStream(
+    words: [String]
+  ) throws {
+    let host = try FakeHost(["f.lua": Self.filter])
+    let isRestore = words == FakeHost.restore
+    host.faults[.command(isRestore ? "restore" : "migrate_nonlive")] = .exit(1)
+    let stream = TestStream()
+    // A record of 8 MiB: more than a pipe holds.
+    let count: [UInt8] = [0, 0, 0x80, 0]
+    if isRestore {
+      stream.feed(
+        Array(FakeHost.emptyImage.prefix(40)) + [0x7E, 0, 0, 0x80] + count
+          + [UInt8](repeating: 1, count: 8 << 20))
+    }
+    try host.start(words, stream: stream)
+    try host.run()
+    #expect(host.exitStatus == 1 && host.hasXenguestEnded)
+    #expect(host.results.last == "error:xenguest exited with an error", "\(host.log)")
+  }
+
+  /// The other end of the stream goes while there is much to be sent.
+  @Test func receiverGone() throws {
+    let host = try FakeHost(["f.lua": Self.filter])
+    host.image.replaceSubrange(40..<40, with: [0x7E, 0, 0, 0x80, 0, 0, 8, 0])
+    host.image.insert(contentsOf: [UInt8](repeating: 1, count: 8 << 16), at: 48)
+    let stream = TestStream()
+    stream.closeOtherEnd()
+    try host.start(FakeHost.nonLiveSave, stream: stream)
+    try host.run()
+    #expect(host.exitStatus == 1 && host.hasXenguestEnded)
+    #expect(host.results.last?.hasSuffix("Broken pipe") == true, "\(host.results) \(host.log)")
   }
 
   /// It asks for a node of memory that xenguest does not know: it goes without.

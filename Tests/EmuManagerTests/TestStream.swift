@@ -8,7 +8,7 @@ import TestKit
 final class TestStream {
   /// The manager's.
   private(set) var descriptor: Int32
-  private let other: Int32
+  private var other: Int32
   private let file: TemporaryFile?
 
   enum Kind: CaseIterable { case socket, pipe, file }
@@ -58,6 +58,12 @@ final class TestStream {
     if isKept { return }
     if descriptor >= 0 { close(descriptor) }
     descriptor = -1
+  }
+
+  /// The host at the other end is gone.
+  func closeOtherEnd() {
+    close(other)
+    other = -1
   }
 
   /// What the manager has left unread is still to be looked at.

@@ -75,6 +75,12 @@ import Testing
     #expect(all.hooks == ["scrub", "night"])
     let none = try facts([:])
     #expect(none.name == "" && none.uuid == "" && none.hooks.isEmpty)
+    // The receiving side of a migration.
+    let arriving = try facts([
+      home + "/vm": "/vm/6a0c1bd4-15c8-4d3c-8f2a-000000000001",
+      "/vm/6a0c1bd4-15c8-4d3c-8f2a-000000000001/final-uuid": FakeHost.uuid,
+    ])
+    #expect(arriving.uuid == FakeHost.uuid)
     let named = try facts([home + "/vm": "/vm/u", "/vm/u/name": "of the vm"])
     #expect(named.name == "of the vm" && named.uuid == "u")
   }

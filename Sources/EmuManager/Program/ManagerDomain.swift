@@ -24,9 +24,15 @@ enum ManagerDomain {
   ) throws -> HelperFacts {
     let home = "/local/domain/\(arguments.domain)"
     var facts = HelperFacts(id: arguments.domain, name: "", type: type(arguments))
-    // "/vm/UUID", and from the second migration on with a number after it.
     let vm = try store.value(home + "/vm")
-    if let uuid = vm?.split(separator: "/").last { facts.uuid = uuid.prefix(36).lowercased() }
+    // "/vm/UUID". A domain that is migrated here has a UUID of its own until it has arrived, and notes
+    // what it is going to be. xen-api: ocaml/xenopsd/xc/domain.ml, make.
+    if let vm,
+      let uuid = try store.value(vm + "/final-uuid")
+        ?? vm.split(separator: "/").last.map(String.init)
+    {
+      facts.uuid = uuid.prefix(36).lowercased()
+    }
     facts.name = try store.value(home + "/name") ?? ""
     if facts.name.isEmpty, let vm { facts.name = try store.value(vm + "/name") ?? "" }
     if let hook = hook(ofProgram: program) { facts.hooks.append(hook) }

@@ -18,12 +18,18 @@ extension ManagerSession {
     if let filter, !isFilterDone {
       switch filter.failure(within: 2_000_000_000) {
       case .filter(let error): return ManagerFailure(own: error)
-      case .stream(let error) where error.errno != nil: return ManagerFailure(own: error)
+      case .stream(let error) where !isOfXenguest(error): return ManagerFailure(own: error)
       case .stream, nil: break
       }
     }
     _ = process?.wait(until: monotonicNanoseconds() + 2_000_000_000)
     return process?.failure ?? failure
+  }
+
+  /// Whether the filters' stream failed at xenguest's end of it: a save's ended early, or nobody read what
+  /// a restore was to get.
+  func isOfXenguest(_ error: XensaveError) -> Bool {
+    arguments.isRestore ? error.errno == EPIPE : error.errno == nil
   }
 
   /// Makes xenguest end: by its protocol, and where that does not help by a signal.

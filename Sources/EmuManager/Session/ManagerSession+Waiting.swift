@@ -75,7 +75,8 @@ extension ManagerSession {
     lastActivity = monotonicNanoseconds()
     while !condition() {
       // Looks at what xenguest does once in a while, and no more often than needed for the limit.
-      try wait(what, for: min(1_000_000_000, max(limit / 8, 1_000_000)), isFinal: false, condition)
+      let pause = limit == 0 ? 1_000_000_000 : min(1_000_000_000, max(limit / 8, 1_000_000))
+      try wait(what, for: pause, isFinal: false, condition)
       noteActivity()
       if limit > 0, monotonicNanoseconds() > lastActivity + limit {
         throw ManagerFailure.late("\(what): xenguest does nothing", emulator: EMPEvent.emulator)
@@ -205,7 +206,7 @@ extension ManagerSession {
     }
     switch failure {
     // Cut off because xenguest has gone: how it ended says more.
-    case .stream(let error) where error.errno == nil && !arguments.isRestore:
+    case .stream(let error) where isOfXenguest(error):
       throw ManagerFailure(.disconnected, emulator: EMPEvent.emulator, error.description)
     case .filter(let error), .stream(let error): throw ManagerFailure(own: error)
     }

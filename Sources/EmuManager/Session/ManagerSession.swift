@@ -122,8 +122,9 @@ final class ManagerSession {
     }
     _ = record.recording(callbacks).suspend?()
     if let problem { throw problem }
-    rounds?.suspended()
     try call(.paused)
+    // Now that xenguest sends the rest: nobody is to wait for a script.
+    rounds?.suspended()
     try waitForEnd()
   }
 

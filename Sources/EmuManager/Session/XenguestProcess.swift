@@ -124,20 +124,16 @@ final class XenguestProcess {
         .exited, emulator: EMPEvent.emulator, "xenguest's exit status was \(status >> 8 & 0xFF)")
   }
 
-  /// Something that changes while it reads or writes: bytes, or ticks of the processor where the kernel
-  /// counts no bytes.
+  /// Something that changes while it works: bytes that it has read and written, and ticks of the
+  /// processor that it or the hypervisor has had for it.
   var activity: UInt64 {
-    if let text = XenguestProcess.text("/proc/\(id)/io") {
-      return text.split(separator: "\n").prefix(2).reduce(0) { sum, line in
-        sum &+ (line.split(separator: " ").last.flatMap { UInt64($0) } ?? 0)
-      }
-    }
+    let bytes = (XenguestProcess.text("/proc/\(id)/io") ?? "").split(separator: "\n").prefix(2)
+      .map { $0.split(separator: " ").last.flatMap { UInt64($0) } ?? 0 }
     // After the name, which may hold anything and ends with the last bracket: state, ..., utime, stime.
-    guard let text = XenguestProcess.text("/proc/\(id)/stat"),
-      let end = text.lastIndex(of: ")")
-    else { return 0 }
-    let fields = text[end...].split(separator: " ")
-    return fields.dropFirst(12).prefix(2).reduce(0) { $0 &+ (UInt64($1) ?? 0) }
+    let status = XenguestProcess.text("/proc/\(id)/stat") ?? ""
+    let fields = status[(status.lastIndex(of: ")") ?? status.startIndex)...].split(separator: " ")
+    let ticks = fields.dropFirst(12).prefix(2).map { UInt64($0) ?? 0 }
+    return (bytes + ticks).reduce(0) { $0 &+ $1 }
   }
 
   /// The beginning of a file of /proc, whose size is not known; nil where it cannot be read.
