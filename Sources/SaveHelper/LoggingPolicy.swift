@@ -8,6 +8,10 @@ struct LoggingPolicy: Policy {
   private var base: any Policy
   private let name: String
   private let channel: HelperChannel
+  /// Whether the rounds are those of Xen's library, which takes decisions only: said once where the policy
+  /// wants more.
+  var takesDecisionsOnly = false
+  private var hasSaidSo = false
 
   init(_ base: any Policy, name: String, _ channel: HelperChannel) {
     self.base = base
@@ -22,6 +26,12 @@ struct LoggingPolicy: Policy {
 
   mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     let verdict = base.decide(stats)
+    if takesDecisionsOnly, !hasSaidSo, base.measures != RoundMeasures() {
+      hasSaidSo = true
+      channel.log(
+        .warn,
+        "policy \(name): Xen's library sends the rounds: it takes continue, stop and abort only")
+    }
     let word =
       switch verdict {
       case .continuePrecopy: "continue"
@@ -37,6 +47,7 @@ struct LoggingPolicy: Policy {
     return verdict
   }
 
+  var measures: RoundMeasures { base.measures }
   mutating func suspended(_ stats: PrecopyStats) { base.suspended(stats) }
   mutating func postcopy() { base.postcopy() }
   mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
