@@ -117,7 +117,7 @@ public struct Replay: Sendable {
       xenMinor: 0)
     policy.begin(info, frameCount: trace.frameCount)
     var now: UInt64 = 0
-    // A throttled guest's time is behind the clock.
+    // A throttled guest's time passes slower than the clock's.
     var guest: UInt64 = 0
     var lastClean: UInt64 = 0
     var waiting = 0

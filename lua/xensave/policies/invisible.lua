@@ -16,7 +16,7 @@ local xs = require "xensave"
 
 local M = {
   name = "invisible",
-  opts = { downtime_ms = 10, patience = 3, near = 1.1, max_rounds = 30 },
+  opts = { downtime_ms = 0.1, patience = 3, near = 1.1, max_rounds = 30 },
 }
 
 function M:on_start() self.least, self.stale = math.huge, 0 end
