@@ -237,6 +237,31 @@ int cxen_vcpu_is_online(struct cxen *xen, uint32_t domain, uint32_t vcpu) {
 
 int cxen_pause(struct cxen *xen, uint32_t domain) { return xen->f.pause(xen->xch, domain); }
 int cxen_unpause(struct cxen *xen, uint32_t domain) { return xen->f.unpause(xen->xch, domain); }
+int cxen_cap(struct cxen *xen, uint32_t domain, uint16_t *cap) {
+    struct xen_domctl_sched_credit2 newer;
+    struct xen_domctl_sched_credit older;
+    /* Each scheduler refuses the other's parameters: the domain may be in any pool. */
+    if (xen->f.credit2_get(xen->xch, domain, &newer) == 0) {
+        *cap = newer.cap;
+        return 0;
+    }
+    if (xen->f.credit_get(xen->xch, domain, &older) != 0) return -1;
+    *cap = older.cap;
+    return 0;
+}
+
+int cxen_set_cap(struct cxen *xen, uint32_t domain, uint16_t cap) {
+    struct xen_domctl_sched_credit2 newer;
+    struct xen_domctl_sched_credit older;
+    if (xen->f.credit2_get(xen->xch, domain, &newer) == 0) {
+        newer.cap = cap;
+        return xen->f.credit2_set(xen->xch, domain, &newer);
+    }
+    if (xen->f.credit_get(xen->xch, domain, &older) != 0) return -1;
+    older.cap = cap;
+    return xen->f.credit_set(xen->xch, domain, &older);
+}
+
 int cxen_shutdown_for_suspend(struct cxen *xen, uint32_t domain) {
     return xen->f.shutdown(xen->xch, domain, 2 /* SHUTDOWN_suspend */);
 }

@@ -83,6 +83,9 @@ struct restore_callbacks {
     void *data;
 };
 typedef enum { XC_STREAM_PLAIN, XC_STREAM_REMUS, XC_STREAM_COLO } xc_stream_type_t;
+/* domctl.h; the cap is in percent of one processor, 0 for none. */
+struct xen_domctl_sched_credit { uint16_t weight, cap; };
+struct xen_domctl_sched_credit2 { uint16_t weight, cap; };
 #endif
 
 /* 4.14's form: 16 bytes, in two registers when passed by value. */
@@ -117,6 +120,14 @@ struct save_callbacks_414 {
       (xc_interface *, uint32_t, xen_pfn_t *)) \
     X(CTRL,  pause,           xc_domain_pause,    CXEN_ANY, int, (xc_interface *, uint32_t)) \
     X(CTRL,  unpause,         xc_domain_unpause,  CXEN_ANY, int, (xc_interface *, uint32_t)) \
+    X(CTRL,  credit_get,      xc_sched_credit_domain_get, CXEN_ANY, int, \
+      (xc_interface *, uint32_t, struct xen_domctl_sched_credit *)) \
+    X(CTRL,  credit_set,      xc_sched_credit_domain_set, CXEN_ANY, int, \
+      (xc_interface *, uint32_t, struct xen_domctl_sched_credit *)) \
+    X(CTRL,  credit2_get,     xc_sched_credit2_domain_get, CXEN_ANY, int, \
+      (xc_interface *, uint32_t, struct xen_domctl_sched_credit2 *)) \
+    X(CTRL,  credit2_set,     xc_sched_credit2_domain_set, CXEN_ANY, int, \
+      (xc_interface *, uint32_t, struct xen_domctl_sched_credit2 *)) \
     X(CTRL,  shutdown,        xc_domain_shutdown, CXEN_ANY, int, (xc_interface *, uint32_t, int)) \
     X(GUEST, resume,          xc_domain_resume,   CXEN_ANY, int, (xc_interface *, uint32_t, int)) \
     X(CTRL,  vcpu_getinfo,    xc_vcpu_getinfo,    CXEN_ANY, int, \

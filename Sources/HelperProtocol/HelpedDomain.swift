@@ -63,6 +63,8 @@ public final class HelpedDomain: Domain {
     try base.peekLogDirty(into: &bitmap)
   }
 
+  public func throttle(_ percent: Int) throws { try base.throttle(percent) }
+
   public func state(_ type: RecordType, vcpu: Int?) throws -> [UInt8]? {
     try base.state(type, vcpu: vcpu)
   }

@@ -229,6 +229,7 @@ private struct LockedPolicy: Policy {
   mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     lock.with { policy.decide(stats) }
   }
+  var measures: RoundMeasures { lock.with { policy.measures } }
   mutating func suspended(_ stats: PrecopyStats) { lock.with { policy.suspended(stats) } }
   mutating func postcopy() { lock.with { policy.postcopy() } }
   mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {

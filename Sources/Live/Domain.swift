@@ -1,6 +1,7 @@
 // The hypervisor, as the save loop sees it.
 
 public import Format
+internal import SystemIO
 
 /// What the hypervisor says of a domain. Xen: struct xen_domctl_getdomaininfo.
 public struct DomainInfo: Sendable, Equatable {
@@ -105,8 +106,14 @@ public protocol Domain: AnyObject {
     into bitmap: inout PageBitmap, isFinal: Bool
   ) throws -> LogDirtyCounts
 
-  /// As `cleanLogDirty`, but forgets nothing. Called once, after a verify round.
+  /// As `cleanLogDirty`, but forgets nothing. Called once, after a verify round; and before each batch of a
+  /// round that leaves out pages that are dirty again.
   func peekLogDirty(into bitmap: inout PageBitmap) throws -> LogDirtyCounts
+
+  /// Takes `percent` of 100 of its vCPUs' time from the domain (0: gives all of it back). Called before
+  /// rounds, where a policy asks for another value than before, and with 0 at the end of every save that
+  /// has throttled it. Throws where the domain cannot be throttled: the save continues without.
+  func throttle(_ percent: Int) throws
 
   /// Stops noting dirty pages. Called at the end of every save that called `enableLogDirty`, even
   /// if that failed; then nothing may be on, and it is no error.
@@ -126,6 +133,12 @@ public protocol Domain: AnyObject {
   /// Static types (X86_PV_INFO, X86_CPUID_POLICY, X86_MSR_POLICY) and X86_PV_P2M_FRAMES are asked
   /// for once before the first page, all others when the guest stands still.
   func state(_ type: RecordType, vcpu: Int?) throws -> [UInt8]?
+}
+
+extension Domain {
+  public func throttle(_ percent: Int) throws {
+    throw XensaveError(.throttle, 0, "this domain cannot be throttled")
+  }
 }
 
 /// What an operation on log-dirty says.

@@ -6,6 +6,7 @@ public import SystemIO
 public enum Hook: String, Sendable, CaseIterable {
   case info, frameCount, frames, pageTypes, map, machineFrame, checkUnchanged
   case switchEmulatorLogDirty, enableLogDirty, cleanLogDirty, peekLogDirty, disableLogDirty
+  case throttle
   case suspend, resume, state
   case pause, unpause, store
   case postcopy, checkpoint

@@ -42,6 +42,12 @@ public struct PageBitmap: Sendable, Equatable {
     for index in words.indices { words[index] |= other.words[index] }
   }
 
+  /// Takes away what is in `other`.
+  public mutating func subtract(_ other: PageBitmap) {
+    precondition(other.count == count)
+    for index in words.indices { words[index] &= ~other.words[index] }
+  }
+
   /// Makes it the same as `other`, without new memory.
   public mutating func assign(_ other: PageBitmap) {
     precondition(other.count == count)

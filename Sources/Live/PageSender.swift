@@ -31,6 +31,13 @@ final class PageSender {
   var deferred: PageBitmap
   /// Whether the guest stands still: then nothing can be put off any more.
   var isFinal = false
+  /// Bytes a second that go out at most; nil: no limit.
+  var byteLimit: UInt64?
+  /// Whether pages that are dirty again are left out.
+  var skipsDirtyPages = false
+  /// Pages that were left out since the start.
+  private(set) var skippedCount = 0
+  private var peeked = PageBitmap(count: 0)
   /// Pages that were sent with their contents, and all records, since the start.
   private(set) var pageCount = 0
   private(set) var recordCount = 0
@@ -53,19 +60,52 @@ final class PageSender {
   /// have been looked at.
   func send(_ bitmap: PageBitmap, progress: (Int) -> Void) throws {
     var done = 0
+    let pace = Pace(begin: clock.now, position: sink.position)
     var pfns: [UInt64] = []
     pfns.reserveCapacity(PageSender.batchLimit)
     try bitmap.forEach { page in
       pfns.append(UInt64(page))
       if pfns.count == PageSender.batchLimit {
-        try flush(pfns)
+        try flush(try withoutDirtyPages(pfns))
+        wait(pace)
         pfns.removeAll(keepingCapacity: true)
         done += PageSender.batchLimit
         progress(done)
       }
     }
-    try flush(pfns)
+    try flush(try withoutDirtyPages(pfns))
+    wait(pace)
     try domain.checkUnchanged()
+  }
+
+  /// Where a round began: by the clock, and in the sink.
+  private struct Pace {
+    let begin: UInt64
+    let position: UInt64
+  }
+
+  /// Waits until what was sent since `pace` is within the limit.
+  private func wait(_ pace: Pace) {
+    guard let byteLimit, byteLimit > 0 else { return }
+    let seconds = Double(sink.position - pace.position) / Double(byteLimit)
+    let due = pace.begin.addingSaturated(UInt64(saturating: seconds * 1e9))
+    let now = clock.now
+    if now < due { clock.wait(nanoseconds: due - now) }
+  }
+
+  /// The pages of a batch that have not been dirtied again. The others are still noted as dirty: the next
+  /// round has them. As Xen 4.5 did, in xc_domain_save.c with to_skip.
+  private func withoutDirtyPages(_ pfns: [UInt64]) throws -> [UInt64] {
+    guard skipsDirtyPages, !pfns.isEmpty else { return pfns }
+    if peeked.count != deferred.count { peeked = PageBitmap(count: deferred.count) }
+    let counts = try domain.peekLogDirty(into: &peeked)
+    guard counts.frameCount == peeked.count else {
+      throw XensaveError(
+        .logDirtyLength, "expected dirty bits of \(peeked.count) pages, got \(counts.frameCount)")
+    }
+    let rest = pfns.filter { !peeked[Int($0)] }
+    skippedCount += pfns.count - rest.count
+    return rest
   }
 
   private func flush(_ pfns: [UInt64]) throws {

@@ -56,13 +56,24 @@ public struct PrecopyStats: Sendable, Equatable {
   /// was sent.
   public var smoothBandwidth = 0.0
   public var smoothDirtyRate = 0.0
+  /// Pages that wait for the last round and are not dirty now: they come on top of `dirtyCount`.
+  public var deferredCount = 0
+  /// Pages of the last round that were dirty again when their turn came, and left to the next one.
+  public var skippedCount = 0
+  /// Element n: pages that were dirty in more than n of the last eight rounds. Empty where nobody counts.
+  public var hotCounts: [Int] = []
+  /// Of 100, how much of its processors the guest does without now.
+  public var throttle = 0
 
   public init() {}
 
-  /// Nanoseconds that sending the dirty pages would take; nil where it cannot be told.
+  /// Pages that would be sent if the guest stood still now; nil where it cannot be told.
+  public var remainingCount: Int? { dirtyCount.map { $0.addingSaturated(deferredCount) } }
+
+  /// Nanoseconds that sending the remaining pages would take; nil where it cannot be told.
   public var estimatedDowntime: UInt64? {
-    guard let dirtyCount, bandwidth > 0 else { return nil }
-    return UInt64(saturating: Double(dirtyCount) / bandwidth * 1e9)
+    guard let remainingCount, bandwidth > 0 else { return nil }
+    return UInt64(saturating: Double(remainingCount) / bandwidth * 1e9)
   }
 }
 
@@ -79,6 +90,8 @@ public protocol Policy {
   mutating func begin(_ info: DomainInfo, frameCount: Int)
   /// Called twice a round: before it is sent, and after it (`dirtyCount` is nil then).
   mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision
+  /// How the next round is to be sent; asked for after each `decide`. Xen's own library knows none of it.
+  var measures: RoundMeasures { get }
   /// Called once, when the guest stands still after the last live round; not when a policy aborts.
   mutating func suspended(_ stats: PrecopyStats)
   /// Called when the guest of a checkpointed save runs again, after each checkpoint.
@@ -91,6 +104,7 @@ public protocol Policy {
 }
 
 extension Policy {
+  public var measures: RoundMeasures { RoundMeasures() }
   public mutating func begin(_ info: DomainInfo, frameCount: Int) {}
   public mutating func suspended(_ stats: PrecopyStats) {}
   public mutating func postcopy() {}

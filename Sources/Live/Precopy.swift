@@ -6,10 +6,14 @@ internal import Bytes
 struct Precopy {
   private var recorder: PrecopyRecorder
   private let frameCount: Int
+  private let tally: RoundTally?
 
-  init(frameCount: Int) {
+  /// `tally`: what `send` and `clean` do of what the policy wants, and count. Nil where they do nothing of
+  /// it.
+  init(frameCount: Int, tally: RoundTally? = nil) {
     recorder = PrecopyRecorder(frameCount: frameCount)
     self.frameCount = frameCount
+    self.tally = tally
   }
 
   /// What the policy was asked with last.
@@ -28,14 +32,18 @@ struct Precopy {
   ) throws -> PrecopyDecision {
     var (iteration, written) = (0, 0)
     var dirty: Int? = frameCount
+    func note() { if let tally { recorder.note(tally) } }
     while true {
+      note()
       var verdict = recorder.decide(
         &policy, iteration: iteration, totalWritten: written, dirtyCount: dirty, now: now)
       if case .abort = verdict { return verdict }
+      tally?.measures = policy.measures
       let sent = dirty == 0 ? 0 : try send(iteration, dirty)
       if verdict != .continuePrecopy { return verdict }
       iteration += 1
       written = written.addingSaturated(sent)
+      note()
       verdict = recorder.decide(
         &policy, iteration: iteration, totalWritten: written, dirtyCount: nil, now: now)
       if verdict != .continuePrecopy { return verdict }

@@ -26,6 +26,14 @@ public struct PrecopyRecorder: Sendable {
     return verdict
   }
 
+  /// Takes in what a loop has made of a policy's measures.
+  mutating func note(_ tally: RoundTally) {
+    stats.deferredCount = tally.deferredCount
+    stats.skippedCount = tally.skippedCount
+    stats.hotCounts = tally.hotCounts
+    stats.throttle = tally.throttle
+  }
+
   private mutating func note(iteration: Int, totalWritten: Int, dirtyCount: Int?, at now: UInt64) {
     let isAfterRound = iteration > stats.iteration
     // Xen 4.14 counts in 32 bits: it begins anew at 0 after 16 TiB.

@@ -10,6 +10,11 @@ internal import Bytes
 /// pages of the domain: a round longer than the recorded ones is an upper bound. Pages after the
 /// first round all have contents. A round of `d` pages of which `p` have contents takes
 /// 16 * ceil(d / 1024) + 8 * d + 4096 * p bytes.
+///
+/// What a policy wants of its rounds is modelled by the share of pages that were dirty in two rounds running,
+/// where the trace says it: those are the pages that a deferral finds (from its `hits`-th round on), and
+/// half of them are dirty again when their turn comes, so that `skip` leaves them out. A throttled guest's
+/// time passes slower. Without that share nothing is deferred or skipped.
 public struct Replay: Sendable {
   /// What came of it. Times in nanoseconds.
   public struct Result: Sendable, Equatable {
@@ -44,6 +49,9 @@ public struct Replay: Sendable {
     public let end: Double
     /// Pages a nanosecond.
     public let rate: Double
+    /// Of the pages of the round after it, the share that was dirty in the round before, too; 0 where the
+    /// trace does not say.
+    public let again: Double
   }
 
   private let trace: Trace
@@ -70,7 +78,8 @@ public struct Replay: Sendable {
       intervals.append(
         Interval(
           begin: Double(round.begin - first.begin), end: Double(end - first.begin),
-          rate: Double(next.dirtyCount) / span))
+          rate: Double(next.dirtyCount) / span,
+          again: next.againCount.map { min(1, Double($0) / Double(max(next.dirtyCount, 1))) } ?? 0))
     }
     self.intervals = intervals
   }
@@ -84,6 +93,12 @@ public struct Replay: Sendable {
     }
     if let last = intervals.last { count += max(0, end - max(begin, last.end)) * last.rate }
     return min(trace.frameCount, Int(saturating: count.rounded()))
+  }
+
+  /// The share of pages that were dirty in the round before, too, at a guest's time.
+  func again(at time: UInt64) -> Double {
+    let time = Double(time)
+    return (intervals.last { $0.begin < time } ?? intervals.first)?.again ?? 0
   }
 
   /// Bytes of a round of `dirty` pages, of which `data` have contents.
@@ -102,17 +117,28 @@ public struct Replay: Sendable {
       xenMinor: 0)
     policy.begin(info, frameCount: trace.frameCount)
     var now: UInt64 = 0
+    // A throttled guest's time passes slower than the clock's.
+    var guest: UInt64 = 0
     var lastClean: UInt64 = 0
+    var waiting = 0
+    let tally = RoundTally()
     var sent: UInt64 = 0
     var rounds = 0
     var sentRounds: [Round] = []
     // Over a link that is slow enough time comes to an end, which every clock can still show.
-    func pass(_ time: UInt64) { now = min(now.addingSaturated(time), UInt64(Int64.max)) }
+    func pass(_ time: UInt64) {
+      now = min(now.addingSaturated(time), UInt64(Int64.max))
+      let share = Double(100 - tally.throttle) / 100
+      let passed = tally.throttle == 0 ? time : UInt64(saturating: Double(time) * share)
+      guest = min(guest.addingSaturated(passed), UInt64(Int64.max))
+    }
     func send(_ dirty: Int, _ data: Int, isFinal: Bool = false) {
       let bytes = Replay.bytes(dirty: dirty, data: data)
       let begin = now
       sent = sent.addingSaturated(bytes)
-      pass(UInt64(saturating: (Double(bytes) / bytesPerSecond * 1e9).rounded()))
+      let limit = isFinal ? nil : tally.measures.byteLimit
+      let speed = min(bytesPerSecond, limit.map(Double.init) ?? .infinity)
+      pass(UInt64(saturating: (Double(bytes) / speed * 1e9).rounded()))
       sentRounds.append(Round(dirtyCount: dirty, begin: begin, end: now, isFinal: isFinal))
     }
     func result(_ outcome: SaveOutcome, _ downtime: UInt64) -> Result {
@@ -123,24 +149,48 @@ public struct Replay: Sendable {
         rounds: sentRounds, sentRatio: Double(sent) / Double(max(whole, 1)))
     }
     func clean() -> Int {
-      defer { lastClean = now }
-      return dirtied(from: lastClean, to: now)
+      defer { lastClean = guest }
+      return dirtied(from: lastClean, to: guest)
     }
-    var precopy = Precopy(frameCount: trace.frameCount)
+    /// Pages of a round that are sent: without what is deferred, and what is dirty again.
+    func sending(_ count: Int, _ number: Int) -> Int {
+      let hot = Int(Double(count) * again(at: guest))
+      var rest = count
+      tally.skippedCount = 0
+      if let deferral = tally.measures.deferral, number >= deferral.hits {
+        waiting = max(waiting, hot)
+        rest -= hot
+      } else if tally.measures.skipsDirtyPages, number > 0 {
+        tally.skippedCount = hot / 2
+        rest -= hot / 2
+      }
+      return rest
+    }
+    var precopy = Precopy(frameCount: trace.frameCount, tally: tally)
     let verdict: PrecopyDecision
     do {
       verdict = try precopy.run(&policy, now: { now }) { number, dirty in
-        let count = dirty ?? 0
+        tally.throttle = tally.measures.throttle
+        let count = sending(dirty ?? 0, number)
         send(count, number == 0 ? firstDataCount : count)
         rounds += 1
         return count
       } clean: {
-        clean()
+        let count = clean()
+        let share = again(at: guest)
+        if share > 0 {
+          let hot = Int(Double(count) * share)
+          tally.hotCounts = [count] + [Int](repeating: hot, count: PageHeat.roundLimit - 1)
+        }
+        tally.deferredCount = Int(Double(waiting) * (1 - share))
+        return count
       }
     } catch { return result(.failed("\(error)"), 0) }
     if case .abort(let reason) = verdict { return result(.aborted(reason), 0) }
     pass(suspendTime)
-    let dirty = clean()
+    tally.throttle = 0
+    let dirty = min(
+      trace.frameCount, clean() + Int(Double(waiting) * (1 - again(at: guest))))
     policy.suspended(precopy.stats)
     let stopped = now
     send(dirty, dirty, isFinal: true)

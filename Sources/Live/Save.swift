@@ -60,6 +60,11 @@ public final class Save {
   private var checkpointCount = 0
   private var verifyDirtyCount: Int?
   private var stats = PrecopyStats()
+  private let tally = RoundTally()
+  private var heat = PageHeat(count: 0)
+  private var canThrottle = true
+  /// What a policy wanted and the domain cannot do.
+  private var warnings: [String] = []
 
   /// A save that has not begun. `isVerifying` sends all pages a second time for the restorer to
   /// compare (plain saves only). `progress` is called from the save's thread.
@@ -168,16 +173,17 @@ public final class Save {
   private func sendLive() throws {
     try enableLogDirty()
     bitmap.fill()
-    var precopy = Precopy(frameCount: bitmap.count)
+    heat = PageHeat(count: bitmap.count)
+    var precopy = Precopy(frameCount: bitmap.count, tally: tally)
     let verdict = try precopy.run(&policy, now: { clock.now }) {
       number, dirty in
       step = .precopy(round: number)
-      let count = dirty ?? bitmap.setCount
-      try send(.live, number, dirtyCount: count, "Frames iteration \(number)")
-      return count
+      return try sendRound(number, dirty ?? bitmap.setCount)
     } clean: {
-      try clean(isFinal: false)
+      try cleanRound()
     }
+    sender.byteLimit = nil
+    sender.skipsDirtyPages = false
     if case .abort(let reason) = verdict {
       throw XensaveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))
     }
@@ -189,6 +195,7 @@ public final class Save {
   /// What is dirty when the guest stands still, and what was put off.
   private func sendDirty(_ kind: Trace.Kind, stats: PrecopyStats? = nil) throws {
     try suspend()
+    throttle(0)
     if let stats { policy.suspended(stats) }
     step = .finalRound
     _ = try clean(isFinal: true)
@@ -198,6 +205,56 @@ public final class Save {
     try send(
       kind, number, dirtyCount: bitmap.setCount,
       kind == .checkpoint ? "Checkpointed save" : "Frames iteration \(number)")
+  }
+
+  /// A round while the guest runs, as the policy wants it; how many pages of it were sent.
+  private func sendRound(_ number: Int, _ count: Int) throws -> Int {
+    let measures = tally.measures
+    throttle(measures.throttle)
+    sender.byteLimit = measures.byteLimit
+    // Batches of the first round stay whole: restorers make superpages of them.
+    sender.skipsDirtyPages = measures.skipsDirtyPages && number > 0
+    var round = bitmap
+    if let deferral = measures.deferral {
+      let hot = heat.hot(bitmap, deferral)
+      round.subtract(hot)
+      sender.deferred.formUnion(hot)
+    }
+    let skipped = sender.skippedCount
+    var parts = [round]
+    if measures.order == .coldFirst, number > 0 {
+      let hot = heat.hot(round, RoundMeasures.Deferral(hits: 2, rounds: PageHeat.roundLimit))
+      round.subtract(hot)
+      parts = [round, hot]
+    }
+    let sent = parts.reduce(0) { $0 + $1.setCount }
+    try send(
+      .live, number, dirtyCount: count, "Frames iteration \(number)", in: parts)
+    tally.skippedCount = sender.skippedCount - skipped
+    return sent - tally.skippedCount
+  }
+
+  /// What was dirtied since the last round.
+  private func cleanRound() throws -> Int {
+    let count = try clean(isFinal: false)
+    heat.note(bitmap)
+    tally.hotCounts = heat.counts
+    var waiting = sender.deferred
+    waiting.subtract(bitmap)
+    tally.deferredCount = waiting.setCount
+    return count
+  }
+
+  /// Throttles the guest, where it can be. What cannot be done is said once, and does not end a save.
+  private func throttle(_ percent: Int) {
+    guard percent != tally.throttle, canThrottle || percent == 0 else { return }
+    do {
+      try domain.throttle(percent)
+      tally.throttle = percent
+    } catch {
+      canThrottle = false
+      if percent > 0 { warnings.append("the guest was not throttled: \(error)") }
+    }
   }
 
   /// Everything again, for the restorer to compare.
@@ -269,13 +326,20 @@ public final class Save {
     return counts.dirtyCount
   }
 
+  /// Sends the dirty pages, or these sets of them one after the other.
   private func send(
-    _ kind: Trace.Kind, _ number: Int, dirtyCount: Int, _ what: String
+    _ kind: Trace.Kind, _ number: Int, dirtyCount: Int, _ what: String,
+    in parts: [PageBitmap]? = nil
   ) throws {
     let (begin, bytes, pages) = (clock.now, sink.position, sender.pageCount)
-    let total = bitmap.setCount
+    let sets = parts ?? [bitmap]
+    let total = sets.reduce(0) { $0 + $1.setCount }
     if total > 0 { progress(Progress(what: what, done: 0, total: total)) }
-    try sender.send(bitmap) { progress(Progress(what: what, done: $0, total: total)) }
+    var before = 0
+    for set in sets where before == 0 || set.setCount > 0 {
+      try sender.send(set) { progress(Progress(what: what, done: before + $0, total: total)) }
+      before += set.setCount
+    }
     if total % PageSender.batchLimit != 0 || total == 0 {
       progress(Progress(what: what, done: total, total: total))
     }
@@ -283,7 +347,8 @@ public final class Save {
       Trace.Round(
         kind: kind, number: number, dirtyCount: dirtyCount, digest: bitmap.digest,
         sentCount: sender.pageCount - pages, bytes: sink.position - bytes,
-        begin: begin - start, end: clock.now - start))
+        begin: begin - start, end: clock.now - start,
+        againCount: kind == .live ? heat.againCount : nil))
   }
 
   private func writeRecords(_ types: [RecordType], _ step: Step) throws {
@@ -321,6 +386,10 @@ public final class Save {
     if mustDisableLogDirty {
       attempt("switching log-dirty off") { try domain.disableLogDirty() }
     }
+    if tally.throttle != 0 {
+      attempt("giving the guest its processors back") { try domain.throttle(0) }
+      tally.throttle = 0
+    }
     if mustSwitchEmulator {
       attempt("switching the device model's log-dirty off") {
         try domain.switchEmulatorLogDirty(false)
@@ -353,7 +422,7 @@ public final class Save {
   private func finish() -> SaveResult {
     progress(Progress(what: "Complete", done: 0, total: 0))
     // A checkpointed save that was ended leaves the guest running; a plain one leaves it standing.
-    let aftermath = putBack(resuming: isCheckpointed)
+    let aftermath = warnings + putBack(resuming: isCheckpointed)
     if hasBegunPolicy { policy.end(.complete) }
     trace.end = clock.now - start
     trace.outcome = "complete"

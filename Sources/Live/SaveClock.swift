@@ -8,6 +8,12 @@ public protocol SaveClock: AnyObject {
   var now: UInt64 { get }
   /// Told after each write that these bytes went out. A simulation lets time pass by it.
   func didWrite(_ byteCount: Int)
+  /// Lets time pass, or returns early on a request to stop.
+  func wait(nanoseconds: UInt64)
+}
+
+extension SaveClock {
+  public func wait(nanoseconds: UInt64) { sleepUnlessInterrupted(nanoseconds: nanoseconds) }
 }
 
 /// The clock of this machine.

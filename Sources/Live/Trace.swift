@@ -12,7 +12,8 @@ public import Format
 ///     round kind=final number=1 dirty=12 digest=0x... sent=12 octets=49264 begin=35201 end=35600
 ///     end outcome=complete time=35700
 ///
-/// Times are nanoseconds since the save began. The outcome is "complete", or the code of the error
+/// A round may say `again=`: pages that were dirty before this round and before the one before it. Times
+/// are nanoseconds since the save began. The outcome is "complete", or the code of the error
 /// that ended the save ("aborted" where the policy gave up). Where Xen's own library did the work, it
 /// does not tell digests and bytes, nor how many pages the final round had: digests and bytes are
 /// 0 then, and there is no final round. Readers pass over keys and lines that they do not
@@ -45,11 +46,14 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     public var bytes: UInt64
     public var begin: UInt64
     public var end: UInt64
+    /// Pages that were dirty before this round and before the one before it; nil where nobody counted.
+    public var againCount: Int?
 
     public init(
       kind: Kind, number: Int, dirtyCount: Int, digest: UInt64, sentCount: Int, bytes: UInt64,
-      begin: UInt64, end: UInt64
+      begin: UInt64, end: UInt64, againCount: Int? = nil
     ) {
+      self.againCount = againCount
       self.kind = kind
       self.number = number
       self.dirtyCount = dirtyCount
@@ -96,6 +100,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     for round in rounds {
       text += "round kind=\(round.kind.rawValue) number=\(round.number) dirty=\(round.dirtyCount)"
       text += " digest=\(round.digest.hex(16)) sent=\(round.sentCount) octets=\(round.bytes)"
+      if let again = round.againCount { text += " again=\(again)" }
       text += " begin=\(round.begin) end=\(round.end)\n"
     }
     for span in suspends { text += "suspend begin=\(span.begin) end=\(span.end)\n" }
@@ -141,7 +146,8 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
           Round(
             kind: kind, number: try row.count("number"), dirtyCount: try row.count("dirty"),
             digest: try row.number("digest"), sentCount: try row.count("sent"),
-            bytes: try row.amount("octets"), begin: span.begin, end: span.end))
+            bytes: try row.amount("octets"), begin: span.begin, end: span.end,
+            againCount: row.has("again") ? try row.count("again") : nil))
       case "suspend":
         suspends.append(try row.span())
       case "end":
@@ -168,6 +174,8 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       }
       self.values = values
     }
+
+    func has(_ key: String) -> Bool { values[key[...]] != nil }
 
     func text(_ key: String) throws -> String {
       guard let value = values[key[...]] else {

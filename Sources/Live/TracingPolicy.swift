@@ -67,6 +67,7 @@ public struct TracingPolicy: Policy {
     return verdict
   }
 
+  public var measures: RoundMeasures { base.measures }
   public mutating func suspended(_ stats: PrecopyStats) {
     record.close(totalWritten: stats.totalWritten)
     base.suspended(stats)

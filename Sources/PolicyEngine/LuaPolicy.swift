@@ -34,6 +34,8 @@ package final class LuaPolicy: Policy, RestoreObserver {
     [(stats: PrecopyStats, verdict: PrecopyDecision, isBuiltin: Bool)] =
       []
   private var last = PrecopyStats()
+  /// What the last answer wants of the next round.
+  package private(set) var measures = RoundMeasures()
 
   /// `wallTime` is the machine's clock, or a replay's.
   package init(
@@ -51,6 +53,7 @@ package final class LuaPolicy: Policy, RestoreObserver {
 
   package func begin(_ info: DomainInfo, frameCount: Int) {
     decisions = []
+    measures = RoundMeasures()
     _ = ask(.start(info.luaValue(frameCount: frameCount)))
   }
 
@@ -60,8 +63,13 @@ package final class LuaPolicy: Policy, RestoreObserver {
     if !isOut {
       guard stats.isBeforeRound || runner.asksTwice else { return .continuePrecopy }
       guard runner.has("precopy") else { return builtin.decide(stats) }
-      if case .verdict(let answer)? = ask(.decide(moment(stats))) { verdict = answer }
+      if case .verdict(let answer, let wanted)? = ask(.decide(moment(stats))) {
+        verdict = answer
+        if let wanted { measures = wanted }
+      }
     }
+    // Xen's own answers want nothing: a policy that is out leaves no guest throttled.
+    if verdict == nil { measures = RoundMeasures() }
     let isBuiltin = verdict == nil
     let decided = verdict ?? builtin.decide(stats)
     if decisions.count < 10_000 { decisions.append((stats, decided, isBuiltin)) }

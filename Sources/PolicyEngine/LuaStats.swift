@@ -72,9 +72,32 @@ struct LuaStatistic {
         "dirty_rate_raw", "Pages a second that the guest dirtied in the last round.",
         unit: "pages/s"
       ) { $0.stats.dirtyRate },
+      integer(
+        "deferred", "Pages that wait for the last round and are not dirty now.", unit: "pages"
+      ) { $0.deferredCount },
+      integer(
+        "skipped",
+        "Pages of the last round that were dirty again when their turn came, and left to the next one.",
+        unit: "pages"
+      ) { $0.skippedCount },
+      LuaStatistic(
+        "hot", "integer[]?",
+        "Pages that were dirty in at least 1, 2, ... 8 of the last eight rounds; nil where nobody counts "
+          + "them (saves by Xen's library).",
+        example: "if s.hot and s.hot[3] * 2 > s.dirty_count then hot = true end"
+      ) { moment in
+        moment.stats.hotCounts.isEmpty
+          ? .none : .list(moment.stats.hotCounts.map { .integer(Int64($0)) })
+      },
+      integer(
+        "throttle",
+        "Percent of its processors' time that the guest does without now; 0 where it cannot be throttled.",
+        unit: "%"
+      ) { $0.throttle },
       LuaStatistic(
         "est_downtime", "number?",
-        "Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known.",
+        "Seconds that sending the dirty and deferred pages would take at this bandwidth; nil where it "
+          + "is not known.",
         unit: "s"
       ) { $0.estimatedDowntime.map { .number($0) } ?? .none },
       number("time", "Seconds since 1970.", unit: "s") { $0.time },
@@ -124,8 +147,8 @@ package final class LuaStats {
 extension PolicyMoment {
   /// Seconds; by the smoothed bandwidth.
   var estimatedDowntime: Double? {
-    guard let dirty = stats.dirtyCount, stats.smoothBandwidth > 0 else { return nil }
-    return Double(dirty) / stats.smoothBandwidth
+    guard let count = stats.remainingCount, stats.smoothBandwidth > 0 else { return nil }
+    return Double(count) / stats.smoothBandwidth
   }
 
   package var luaValue: LuaValue {

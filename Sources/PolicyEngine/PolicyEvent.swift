@@ -52,7 +52,8 @@ package enum PolicyEvent: Sendable {
 package enum PolicyAnswer: Sendable, Equatable {
   /// It has no such method, or nothing was asked.
   case nothing
-  case verdict(PrecopyDecision)
+  /// With how rounds are to be sent; nil: as before.
+  case verdict(PrecopyDecision, RoundMeasures?)
   /// Of on_checkpoint: whether there is to be another one.
   case shouldContinue(Bool)
 }

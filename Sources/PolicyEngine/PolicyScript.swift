@@ -195,24 +195,41 @@ final class PolicyScript {
     }
     try frame.state.call(frame, count, results: 2)
     switch event {
-    case .decide: return .verdict(try verdict(before + 1))
+    case .decide:
+      let (decision, measures) = try verdict(before + 1)
+      return .verdict(decision, measures)
     case .checkpoint: return .shouldContinue(try shouldContinue(before + 1))
     default: return .nothing
     }
   }
 
-  private func verdict(_ index: Int) throws(LuaError) -> PrecopyDecision {
-    let reason = frame.beginning(index + 1, 1000) ?? ""
+  /// The decision at `index`, or in a table there that also says how rounds are to be sent.
+  private func verdict(
+    _ index: Int
+  ) throws(LuaError) -> (PrecopyDecision, RoundMeasures?) {
+    guard frame.type(index) == .table else {
+      return (try decision(index, reason: index + 1), nil)
+    }
+    let before = frame.count
+    defer { frame.pop(max(0, frame.count - before)) }
+    frame.pushElement(index, 1)
+    frame.pushElement(index, 2)
+    let decided = try decision(before + 1, reason: before + 2)
+    return (decided, try PolicyMeasures(frame).read(index))
+  }
+
+  private func decision(_ index: Int, reason: Int) throws(LuaError) -> PrecopyDecision {
+    let text = frame.beginning(reason, 1000) ?? ""
     if frame.type(index) == .number, frame.isInteger(index),
       let verdict = PrecopyDecision(code: Int(clamping: frame.integerIfAny(index) ?? 2))
     {
-      if case .abort = verdict { return .abort(reason) }
+      if case .abort = verdict { return .abort(text) }
       return verdict
     }
     switch frame.type(index) == .string ? frame.beginning(index, 40) : nil {
     case "continue": return .continuePrecopy
     case "stop": return .stopAndCopy
-    case "abort": return .abort(reason)
+    case "abort": return .abort(text)
     default:
       throw nonsense(index, "\"continue\", \"stop\" or \"abort\"", "precopy")
     }

@@ -69,10 +69,11 @@ public final class HelperSession {
     _ stream: StreamKind, _ facts: HelperFacts, _ configuration: HelperConfiguration,
     _ recorder: TraceRecorder?
   ) throws {
-    let policy = policy(configuration)
+    var policy = policy(configuration)
     try filtered(configuration) { descriptor, filter in
       guard let domain = try host.domain(arguments) else {
         // Xen's own library does it: what it tells the policy is all that is known.
+        policy.takesDecisionsOnly = true
         let record = TracingPolicy.Record()
         defer { if arguments.isLive { recorder?.trace = record.trace } }
         return try host.save(
@@ -103,7 +104,7 @@ public final class HelperSession {
   }
 
   /// The policy of the configuration. One that cannot be had does not stop a save.
-  private func policy(_ configuration: HelperConfiguration) -> any Policy {
+  private func policy(_ configuration: HelperConfiguration) -> LoggingPolicy {
     if let script = configuration.policy, arguments.isLive {
       let channel = channel
       do {

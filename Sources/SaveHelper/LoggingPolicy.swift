@@ -8,6 +8,10 @@ package struct LoggingPolicy: Policy {
   private var base: any Policy
   private let name: String
   private let log: (LogLevel, String) -> Void
+  /// Whether the rounds are those of Xen's library, which takes decisions only: said once where the policy
+  /// wants more.
+  package var takesDecisionsOnly = false
+  private var hasSaidSo = false
 
   package init(_ base: any Policy, name: String, log: @escaping (LogLevel, String) -> Void) {
     self.base = base
@@ -22,6 +26,12 @@ package struct LoggingPolicy: Policy {
 
   package mutating func decide(_ stats: PrecopyStats) -> PrecopyDecision {
     let verdict = base.decide(stats)
+    if takesDecisionsOnly, !hasSaidSo, base.measures != RoundMeasures() {
+      hasSaidSo = true
+      log(
+        .warning,
+        "policy \(name): Xen's library sends the rounds: it takes continue, stop and abort only")
+    }
     let word =
       switch verdict {
       case .continuePrecopy: "continue"
@@ -37,6 +47,7 @@ package struct LoggingPolicy: Policy {
     return verdict
   }
 
+  package var measures: RoundMeasures { base.measures }
   package mutating func suspended(_ stats: PrecopyStats) { base.suspended(stats) }
   package mutating func postcopy() { base.postcopy() }
   package mutating func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {

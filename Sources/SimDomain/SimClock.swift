@@ -37,6 +37,8 @@ public final class SimClock: SaveClock {
     carry = divided.remainder
   }
 
+  public func wait(nanoseconds: UInt64) { advance(by: nanoseconds) }
+
   /// Lets time pass (in real time: sleeps).
   public func advance(by nanoseconds: UInt64) {
     if kind == .real {

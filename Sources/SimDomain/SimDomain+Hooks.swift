@@ -146,6 +146,12 @@ extension SimDomain: Domain {
       frameCount: dirty.count - missing, dirtyCount: dirty.setCount)
   }
 
+  public func throttle(_ percent: Int) throws {
+    try enter(.throttle)
+    guard (0..<100).contains(percent) else { throw XensaveError(.throttle, 22, "no such throttle") }
+    throttle = percent
+  }
+
   public func disableLogDirty() throws {
     try enter(.disableLogDirty)
     isLogDirtyOn = false

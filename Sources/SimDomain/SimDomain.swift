@@ -44,6 +44,10 @@ public final class SimDomain {
   public internal(set) var isLogDirtyOn = false
   public internal(set) var isEmulatorLogDirtyOn = false
   public internal(set) var shutdown: DomainInfo.Shutdown?
+  /// Of 100, how much of its time the guest does without.
+  public internal(set) var throttle = 0
+  /// Hundredths of nanoseconds that the throttle left over.
+  private var throttledRest: UInt64 = 0
   /// Whether somebody outside has stopped the vCPUs.
   public internal(set) var isPaused = false
   /// The domain's part of xenstore, by path.
@@ -160,7 +164,10 @@ public final class SimDomain {
     // In real time a guest on a slow machine does less: to make up for all of it would take longer
     // than it lasted, and so on without an end.
     let passed = clock.kind == .real ? min(now - lastTime, 10_000_000) : now - lastTime
-    runner.run(passed, pageCount: pages.count) { write in
+    let scaled = passed.multipliedSaturated(by: UInt64(100 - throttle)).addingSaturated(
+      throttledRest)
+    throttledRest = scaled % 100
+    runner.run(scaled / 100, pageCount: pages.count) { write in
       let page = pages[write.rank]
       let start = page * pageByteCount
       if write.isZero {

@@ -15,6 +15,9 @@ final class CallbackBox {
   /// Whether the policy wanted no further checkpoint.
   private(set) var isEnded = false
   private let clock: any SaveClock
+  /// Called once where the policy wants what Xen's library does not do.
+  var onUnsupported: () -> Void = {}
+  private var hasSaidUnsupported = false
   private var recorder: PrecopyRecorder
   private var hasToldSuspended = false
   private var checkpointCount = 0
@@ -90,6 +93,10 @@ final class CallbackBox {
       &policy, iteration: iteration, totalWritten: written, dirtyCount: dirty < 0 ? nil : dirty,
       now: { clock.now })
     self.policy = policy
+    if !hasSaidUnsupported, policy.measures != RoundMeasures() {
+      hasSaidUnsupported = true
+      onUnsupported()
+    }
     if case .abort(let reason) = verdict { abortReason = reason }
     return Int32(verdict.code)
   }
@@ -128,6 +135,8 @@ public struct DelegatedSave {
   public var streamType = StreamKind.plain
   /// COLO: where the other side's dirty pages come from; -1 for nowhere.
   public var backDescriptor: Int32 = -1
+  /// Gets a line for people where the policy wants more than the library's callback can say.
+  public var onWarning: (String) -> Void = { _ in }
   /// Where the times of the policy's statistics are from.
   public var clock: any SaveClock = MonotonicClock()
 
@@ -142,6 +151,11 @@ public struct DelegatedSave {
     var policy: (any Policy)? = isLive ? policy : nil
     policy?.begin(info, frameCount: count)
     let box = CallbackBox(callbacks, policy, frameCount: count, clock: clock)
+    box.onUnsupported = {
+      onWarning(
+        "Xen's library sends the rounds: of the policy's answers it takes continue, stop and abort only"
+      )
+    }
     let flags: UInt32 = (isLive ? 1 : 0) | (isVerifying ? 2 : 0)
     let result = unsafe box.withTable {
       unsafe cxen_save(

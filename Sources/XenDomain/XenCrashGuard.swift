@@ -6,7 +6,7 @@ internal import SystemIO
 
 /// What was done to a domain and has to be undone, in the order of undoing.
 enum PendingUndo: UInt8, CaseIterable {
-  case logDirty, suspension, pause
+  case logDirty, suspension, pause, throttle
 }
 
 /// A process of its own that knows what has been done to the domains of a `XenHost`. A handle puts its
@@ -32,8 +32,10 @@ final class XenCrashGuard {
     }
   }
 
-  func note(_ undo: PendingUndo, _ domain: UInt32, isDue: Bool) throws {
-    var bytes: [UInt8] = [isDue ? 1 : 0, undo.rawValue, 0, 0]
+  /// `cap`: what a throttled domain had before.
+  func note(_ undo: PendingUndo, _ domain: UInt32, isDue: Bool, cap: UInt16) throws {
+    var bytes: [UInt8] = [isDue ? 1 : 0, undo.rawValue]
+    bytes.append(integer: cap)
     bytes.append(integer: domain)
     do throws(SystemError) { try process.send(bytes) } catch {
       throw XenCrashGuard.failure(error.errno, "\(error)")
@@ -51,12 +53,12 @@ final class XenCrashGuard {
 extension XenHost {
   /// Notes what is about to be done to a domain, or what has been undone. Does nothing where no
   /// crash guard is wanted.
-  func note(_ undo: PendingUndo, _ domain: UInt32, isDue: Bool) throws {
+  func note(_ undo: PendingUndo, _ domain: UInt32, isDue: Bool, cap: UInt16 = 0) throws {
     if crashGuard == nil {
       guard isDue, !crashGuardWords.isEmpty else { return }
       crashGuard = try XenCrashGuard(crashGuardWords)
     }
-    try crashGuard?.note(undo, domain, isDue: isDue)
+    try crashGuard?.note(undo, domain, isDue: isDue, cap: cap)
   }
 }
 
@@ -89,9 +91,11 @@ public func guardDomains(
   }
   CrashGuard.writeByte()
   var due: [UInt32: Set<PendingUndo>] = [:]
+  var caps: [UInt32: UInt16] = [:]
   while let bytes = CrashGuard.read(XenCrashGuard.messageByteCount) {
     guard let undo = PendingUndo(rawValue: bytes[1]) else { continue }
     let domain = bytes.load(4, as: UInt32.self)
+    if undo == .throttle { caps[domain] = bytes.load(2, as: UInt16.self) }
     if bytes[0] == 1 { due[domain, default: []].insert(undo) } else { due[domain]?.remove(undo) }
   }
   var isGood = true
@@ -105,6 +109,7 @@ public func guardDomains(
         case .logDirty: try domain.disableLogDirty()
         case .suspension: if info.shutdown == .suspend { try domain.resume() }
         case .pause: try domain.unpause()
+        case .throttle: try domain.setCap(caps[id] ?? 0)
         }
       } catch {
         report("crash guard: domain \(id): \(error)")

@@ -89,6 +89,50 @@ extension XenDomain: ManagedDomain {
       "the domain has a device model, which only libxl can tell to note dirty pages")
   }
 
+  // MARK: - Processors
+
+  /// Caps the domain by its scheduler: its vCPUs together get what they would be left with. It is only
+  /// done where somebody takes it back if this program is killed; libxl's helper has nobody.
+  public func throttle(_ percent: Int) throws {
+    if percent == 0 {
+      guard let cap = capBefore else { return }
+      try setCap(cap)
+      capBefore = nil
+      return resolve(.throttle)
+    }
+    guard !host.crashGuardWords.isEmpty else {
+      throw XensaveError(
+        .throttle, 0, "nobody would give the guest its processors back if this program were killed")
+    }
+    let before: UInt16
+    if let cap = capBefore {
+      before = cap
+    } else {
+      var cap: UInt16 = 0
+      guard unsafe cxen_cap(host.xen, id, &cap) == 0 else {
+        throw failure(.throttle, "the domain's scheduler has no caps (credit and credit2 have)")
+      }
+      before = cap
+      try host.note(.throttle, id, isDue: true, cap: cap)
+      capBefore = cap
+    }
+    // In percent of one processor. A cap of 0 would be none.
+    let all = before > 0 ? Int(before) : 100 * max(1, try info().onlineVCPUs.count)
+    do { try setCap(UInt16(clamping: max(1, all * (100 - percent) / 100))) } catch {
+      // What it had is what it has, or what is to be given back to it.
+      try? setCap(before)
+      capBefore = nil
+      resolve(.throttle)
+      throw error
+    }
+  }
+
+  func setCap(_ cap: UInt16) throws {
+    guard unsafe cxen_set_cap(host.xen, id, cap) == 0 else {
+      throw failure(.throttle, "the cap of its scheduler")
+    }
+  }
+
   private func wait(
     _ problem: String, _ condition: () throws -> Bool
   ) throws {

@@ -17,6 +17,7 @@ extension XenDomain {
     let run = LibrarySave(self, try info(), mode, record, progress)
     var save = DelegatedSave(isLive: run.isLive)
     save.isVerifying = isVerifying
+    save.onWarning = { run.warnings.append($0) }
     save.streamType = run.checkpoints == nil ? .plain : .remus
     let output = try sink.duplicate()
     let number = output.fileDescriptor
@@ -34,7 +35,9 @@ extension XenDomain {
       resolve(.logDirty)
     } catch {
       // The library calls it a failure when there is to be no further checkpoint.
-      if run.problem == nil, run.isEnded { return run.result(sink, run.resume()) }
+      if run.problem == nil, run.isEnded {
+        return run.result(sink, run.warnings + run.resume())
+      }
       var error = XensaveError(run.problem ?? error)
       if run.problem == nil, Interrupt.isRequested {
         let stopped = SystemError.interrupted(sink.path)
@@ -47,7 +50,7 @@ extension XenDomain {
       throw error
     }
     // Of a checkpointed save that was ended the guest runs on; of a plain one the copy is the domain.
-    return run.result(sink, run.checkpoints == nil ? [] : run.resume())
+    return run.result(sink, run.warnings + (run.checkpoints == nil ? [] : run.resume()))
   }
 }
 
@@ -58,6 +61,8 @@ private final class LibrarySave {
   let checkpoints: (any Checkpoints)?
   private(set) var problem: (any Error)?
   private(set) var isEnded = false
+  /// What the policy wanted and the library does not do.
+  var warnings: [String] = []
   private var count = 0
   private let wasSuspended: Bool
   /// Whether it was this save that suspended the domain.

@@ -18,6 +18,8 @@ public final class XenDomain: Domain {
 
   /// Whether it was suspended through this handle, and somebody is to resume it.
   var owesResume = false
+  /// The cap of its scheduler before it was throttled; nil where it is not.
+  var capBefore: UInt16?
 
   /// Nodes of xenstore that are watched.
   var watched: Set<String> = []

@@ -25,7 +25,7 @@ static int mappings, interfaces;
 
 /* The domain. Where there is a file `state` beside the library, it is in that: then all processes that
    have loaded it see one domain. */
-struct state { int log_dirty, paused, suspended, resumed; };
+struct state { int log_dirty, paused, suspended, resumed, cap; };
 static struct state own_state, *state = &own_state;
 #define log_dirty (state->log_dirty)
 #define paused (state->paused)
@@ -54,6 +54,10 @@ int fake_interfaces(void) { return interfaces; }
 int fake_paused(void) { return paused; }
 int fake_suspended(void) { return suspended; }
 int fake_resumed(void) { return resumed; }
+/* The scheduler: credit2, or credit where fake_scheduler says 1, or one without caps (2). */
+static int scheduler;
+int fake_cap(void) { return state->cap; }
+void fake_schedule(int kind, int cap) { scheduler = kind, state->cap = cap; }
 void fake_write(unsigned frame) { memory[frame][8]++; if (log_dirty) dirty[frame] = true; }
 unsigned char *fake_page(unsigned frame) { return memory[frame]; }
 
@@ -158,6 +162,17 @@ int xc_domain_nr_gpfns(void *x, uint32_t domain, unsigned long *frames) {
     *frames = FRAMES;
     return x && domain == DOMAIN ? 0 : -1;
 }
+struct sched { uint16_t weight, cap; };
+static int sched(int kind, void *x, uint32_t domain, struct sched *out, bool set) {
+    if (!x || domain != DOMAIN || kind != scheduler) { errno = EINVAL; return -1; }
+    if (set && out->weight != 256) { errno = EINVAL; return -1; }
+    if (set) state->cap = out->cap; else *out = (struct sched){256, (uint16_t)state->cap};
+    return 0;
+}
+int xc_sched_credit2_domain_get(void *x, uint32_t d, struct sched *s) { FAIL; return sched(0, x, d, s, false); }
+int xc_sched_credit2_domain_set(void *x, uint32_t d, struct sched *s) { FAIL; return sched(0, x, d, s, true); }
+int xc_sched_credit_domain_get(void *x, uint32_t d, struct sched *s) { FAIL; return sched(1, x, d, s, false); }
+int xc_sched_credit_domain_set(void *x, uint32_t d, struct sched *s) { FAIL; return sched(1, x, d, s, true); }
 /* Pauses are counted, as Xen does. */
 int xc_domain_pause(void *x, uint32_t domain) { FAIL; return x && domain == DOMAIN ? (paused++, 0) : -1; }
 int xc_domain_unpause(void *x, uint32_t domain) {

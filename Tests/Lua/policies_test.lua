@@ -30,6 +30,7 @@ end
 t.test("every policy has a name, a summary, options and a method", function()
   for _, name in ipairs {
     "builtin", "downtime-budget", "total-time", "bandwidth-aware", "give-up", "night-batch",
+    "converge", "frugal", "invisible", "ramp", "remus-fast",
   } do
     local loaded = xs.load_policy(name)
     t.equal(loaded.name, name)
@@ -209,6 +210,57 @@ t.test("a policy is a table, a function, or a function that makes one", function
   t.equal(assert(save(maker)).rounds, 4)
   t.equal(assert(save(maker { n = 1 })).rounds, 2)
   t.equal(assert(save(maker { n = 1 })).policy_failures, 0)
+end)
+
+t.test("an answer can say how rounds are sent", function()
+  local seen = load_text [[
+    local xs = require "xensave"
+    return { precopy = function(self, s)
+      xs.log.warn("%d %d %s", s.iteration, s.throttle, s.hot and #s.hot or "no counts")
+      if s.iteration == 0 then
+        return { "continue", defer = { 2, 3 }, skip = true, throttle = 60, order = "cold_first", limit = 1e8 }
+      end
+      -- A word leaves it as it is.
+      return s.iteration == 2 and "stop" or "continue"
+    end }]]
+  local dom <close> = assert(xs.sim { pages = 2000, link = "1G", workload = { { writes_per_s = 1e5 } } })
+  local result = assert(dom:save(t.path "nowhere.img", { policy = seen, resume = true, unchecked = true }))
+  t.equal(result.policy_failures, 0)
+  t.equal(result.rounds, 3)
+  -- At 100 MB/s, not at 125, all of its rounds.
+  local first = result.trace.rounds[1]
+  local speed = first.octets / (first.end_s - first.begin_s)
+  assert(speed > 90e6 and speed < 101e6, speed)
+end)
+
+t.test("answers that make no sense are refused, and Xen's policy decides", function()
+  for _, answer in ipairs {
+    "{}", "{ 'continue', defer = 3 }", "{ 'continue', defer = { 3, 2 } }", "{ 'continue', defer = { 1, 9 } }",
+    "{ 'continue', skip = 1 }", "{ 'continue', throttle = 100 }", "{ 'continue', throttle = -1 }",
+    "{ 'continue', order = 'random' }", "{ 'continue', limit = 0 }", "{ 'continue', limit = 'fast' }",
+    "{ 'continue', defers = { 1, 2 } }", "{ action = 'continue' }", "{ 5 }",
+  } do
+    local result = assert(save(load_text("return { precopy = function() return " .. answer .. " end }")))
+    assert(result.policy_failures > 0, answer)
+  end
+end)
+
+t.test("converge keeps within its downtime where slowing down helps, and frugal sends less", function()
+  local busy = { { writes_per_s = 60000, hot_pages = 1500, hot_percent = 90 } }
+  local function run(name, options)
+    local dom <close> = assert(xs.sim { pages = 8000, link = "1G", workload = busy })
+    return assert(dom:migrate("cat >/dev/null", {
+      policy = options and xs.load_policy(name)(options) or name, unchecked = true, deadline_ms = 600000,
+    }))
+  end
+  local builtin = run "builtin"
+  local converge = run("converge", { downtime_ms = 15 })
+  assert(builtin.downtime > 0.02, builtin.downtime)
+  assert(converge.downtime <= 0.015, converge.downtime)
+  local frugal = run("frugal", { downtime_ms = 200 })
+  assert(frugal.pages < builtin.pages and frugal.downtime <= 0.2, frugal.downtime)
+  local invisible = run "invisible"
+  assert(invisible.downtime <= builtin.downtime * 1.05, invisible.downtime)
 end)
 
 t.test("options are checked", function()

@@ -121,7 +121,8 @@ import Testing
       "Bytes": "bytes", "Seconds": "s", "Nanoseconds": "ns", "Hours": "h",
       "Pages": "pages",
       "Pages a second": "pages/s",
-      "Records": "records", "Rounds": "rounds", "Headers": "headers", "Findings": "findings",
+      "Percent": "%", "Records": "records", "Rounds": "rounds", "Headers": "headers",
+      "Findings": "findings",
       "Calls": "calls", "Checkpoints": "checkpoints", "Different": "contents", "What the": "losses",
     ]
     let bare: Set = [

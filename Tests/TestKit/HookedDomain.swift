@@ -69,6 +69,11 @@ public final class HookedDomain: Domain {
     return try base.peekLogDirty(into: &bitmap)
   }
 
+  public func throttle(_ percent: Int) throws {
+    before(.throttle)
+    try base.throttle(percent)
+  }
+
   public func disableLogDirty() throws {
     before(.disableLogDirty)
     try base.disableLogDirty()

@@ -94,6 +94,44 @@ struct CrashGuardTests {
     #expect(state(xen) == [0, 0, 0])
   }
 
+  /// A guest that was slowed down has what it had before, whatever that was.
+  @Test(arguments: [0, 150]) func throttleIsTakenBack(cap: Int) throws {
+    let xen = try FakeXen(minor: 17, isShared: true)
+    xen.schedule(0, cap: cap)
+    // Of what two vCPUs could have, or of the cap that it had, two fifths are left.
+    let throttled = cap == 0 ? 80 : 60
+    var victim = try Victim(xen, ["throttle", "log-dirty", "throttle"])
+    #expect(victim.awaitReady())
+    #expect(xen.number("cap") == throttled)
+    #expect(victim.kill() == "")
+    #expect(xen.number("cap") == cap && state(xen) == [0, 0, 0])
+    victim = try Victim(xen, ["throttle", "no-throttle"])
+    #expect(victim.awaitReady())
+    #expect(xen.number("cap") == cap)
+    #expect(victim.kill() == "")
+    #expect(xen.number("cap") == cap)
+  }
+
+  /// Both schedulers that have caps; others say so, and where nobody would take it back it is not done.
+  @Test func schedulers() throws {
+    let xen = try FakeXen(minor: 17)
+    let host = try xen.host()
+    let domain = try host.domain(5)
+    #expect(throws: XensaveError.self) { try domain.throttle(50) }
+    #expect(xen.number("cap") == 0)
+    host.crashGuardWords = [Victim.program, xen.folder, "17", "guard"]
+    for kind in [0, 1] {
+      xen.schedule(kind, cap: 0)
+      for (percent, cap) in [(50, 100), (99, 2), (10, 180), (0, 0)] {
+        try domain.throttle(percent)
+        #expect(xen.number("cap") == cap, "\(kind) \(percent)")
+      }
+    }
+    xen.schedule(2, cap: 0)
+    let error = #expect(throws: XensaveError.self) { try domain.throttle(50) }
+    #expect(error?.operation == "throttle")
+  }
+
   /// What was like that before is nobody's to undo, and neither is a domain that somebody else may
   /// have by now.
   @Test func leavesWhatIsNotOurs() throws {

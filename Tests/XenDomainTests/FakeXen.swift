@@ -41,7 +41,7 @@ final class FakeXen {
     _ = system("rm -r '\(folder)'")
   }
 
-  /// A number that the libraries hold: log_dirty, mappings, interfaces, paused, suspended, resumed;
+  /// A number that the libraries hold: log_dirty, mappings, interfaces, paused, suspended, resumed, cap;
   /// calls: of the function that was to fail.
   func number(_ name: String) -> Int {
     typealias Function = @convention(c) () -> Int32
@@ -61,6 +61,13 @@ final class FakeXen {
     typealias Function = @convention(c) (UnsafePointer<CChar>, Int32) -> Void
     guard let symbol = dlsym(handle, "fake_fail_at") else { return }
     unsafeBitCast(symbol, to: Function.self)(function, Int32(call))
+  }
+
+  /// Gives the domain a scheduler (0: credit2, 1: credit, 2: one without caps) and a cap.
+  func schedule(_ kind: Int, cap: Int) {
+    typealias Function = @convention(c) (Int32, Int32) -> Void
+    guard let symbol = dlsym(handle, "fake_schedule") else { return }
+    unsafeBitCast(symbol, to: Function.self)(Int32(kind), Int32(cap))
   }
 
   /// Has xc_domain_save send rounds in the order of Xen's own loop, at most `limit` of them.

@@ -19,6 +19,8 @@ import XenDomain
     ("xc_get_system_cpu_policy", 1, 14...15, 6), ("xc_cpu_policy_get_system", 1, 16...22, 3),
     ("xc_domain_getinfolist", 0, 14...22, 4),
     ("xc_domain_nr_gpfns", 0, 14...22, 3), ("xc_domain_pause", 0, 14...22, 2),
+    ("xc_sched_credit_domain_get", 0, 14...22, 3), ("xc_sched_credit_domain_set", 0, 14...22, 3),
+    ("xc_sched_credit2_domain_get", 0, 14...22, 3), ("xc_sched_credit2_domain_set", 0, 14...22, 3),
     ("xc_domain_unpause", 0, 14...22, 2), ("xc_domain_shutdown", 0, 14...22, 3),
     ("xc_domain_resume", 1, 14...22, 3), ("xc_vcpu_getinfo", 0, 14...22, 4),
     ("xc_domain_get_guest_width", 0, 14...22, 3), ("xc_get_pfn_type_batch", 0, 14...22, 4),

@@ -1,7 +1,7 @@
 #!/usr/bin/env xensave-lua
 -- make-traces - record ten saves of simulated domains, for trying policies
 --
--- usage: xensave-lua run make-traces [--to=FOLDER] [--pages=N] [--link=1G]
+-- usage: xensave-lua run make-traces [--to=FOLDER] [--pages=N] [--link=1G] [--policy=NAME]
 --
 -- Each domain works as one kind of guest does: the same seed, the same trace. They are saved in
 -- virtual time by a policy that continues for twelve rounds, so that a replay knows what would have
@@ -36,6 +36,7 @@ local opts = xs.options {
   { name = "to", default = ".", placeholder = "FOLDER", help = "Where the traces go." },
   { name = "pages", type = "integer", default = 65536, help = "Pages of each domain." },
   { name = "link", default = "1G", help = "The link that they are saved over." },
+  { name = "policy", default = "", help = "Who decides, for a line of a table; else twelve rounds are sent." },
 }
 
 for number, guest in ipairs(workloads(opts.pages)) do
@@ -49,10 +50,16 @@ for number, guest in ipairs(workloads(opts.pages)) do
     unchecked = true,
     -- However busy this machine is: the same trace.
     deadline_ms = 600000,
-    policy = function(s) return s.iteration >= 12 and "stop" or "continue" end,
+    policy = opts.policy ~= "" and opts.policy
+      or function(s) return s.iteration >= 12 and "stop" or "continue" end,
   }))
   local path = ("%s/%s.trace"):format(opts.to, name)
   assert(result.trace:save(path))
-  print(path)
+  if opts.policy == "" then
+    print(path)
+  else
+    print(("| %s | %s | %d | %.1f MiB | %.2f ms | %.2f s |"):format(
+      name, opts.policy, result.rounds, result.pages / 256, result.downtime * 1000, result.total))
+  end
   dom:destroy()
 end

@@ -1366,7 +1366,7 @@ local SaveResult = {}
 ---@field outcome string How it ended: "complete", or what went wrong.
 ---@field downtime number Seconds for which the guest stood still. Unit: s.
 ---@field total number Seconds that all of it took. Unit: s.
----@field rounds table[] Each round: kind ("live", "final", "standing", "checkpoint", "verify"), number, dirty_count, sent (pages with contents), bytes, begin_s and end_s (in seconds), digest (of the dirty bitmap).
+---@field rounds table[] Each round: kind ("live", "final", "standing", "checkpoint", "verify"), number, dirty_count, sent (pages with contents), bytes, begin_s and end_s (in seconds), digest (of the dirty bitmap), again (pages that were dirty before the last round, too; nil where nobody counted).
 local Trace = {}
 
 ---Writes it to a file; gives the path.
@@ -1398,7 +1398,11 @@ local Policy = {}
 ---@field bandwidth_raw number Pages a second that the last round sent. Unit: pages/s.
 ---@field dirty_rate number Pages a second that the guest dirties, smoothed. Unit: pages/s.
 ---@field dirty_rate_raw number Pages a second that the guest dirtied in the last round. Unit: pages/s.
----@field est_downtime number? Seconds that sending the dirty pages would take at this bandwidth; nil where it is not known. Unit: s.
+---@field deferred integer Pages that wait for the last round and are not dirty now. Unit: pages.
+---@field skipped integer Pages of the last round that were dirty again when their turn came, and left to the next one. Unit: pages.
+---@field hot integer[]? Pages that were dirty in at least 1, 2, ... 8 of the last eight rounds; nil where nobody counts them (saves by Xen's library).
+---@field throttle integer Percent of its processors' time that the guest does without now; 0 where it cannot be throttled. Unit: %.
+---@field est_downtime number? Seconds that sending the dirty and deferred pages would take at this bandwidth; nil where it is not known. Unit: s.
 ---@field time number Seconds since 1970. Unit: s.
 ---@field hour number Hours since midnight, local time: 22.5 is half past ten. Unit: h.
 local PrecopyStats = {}

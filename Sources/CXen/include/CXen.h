@@ -68,6 +68,10 @@ int cxen_guest_width(struct cxen *, uint32_t domain, unsigned *width);
 int cxen_vcpu_is_online(struct cxen *, uint32_t domain, uint32_t vcpu);
 int cxen_pause(struct cxen *, uint32_t domain);
 int cxen_unpause(struct cxen *, uint32_t domain);
+/* The most time that the domain's vCPUs get together, in percent of one processor; 0: no limit. Of the
+   schedulers credit2 and credit; others know none (-1). */
+int cxen_cap(struct cxen *, uint32_t domain, uint16_t *cap);
+int cxen_set_cap(struct cxen *, uint32_t domain, uint16_t cap);
 int cxen_shutdown_for_suspend(struct cxen *, uint32_t domain);
 int cxen_resume(struct cxen *, uint32_t domain, bool fast);
 

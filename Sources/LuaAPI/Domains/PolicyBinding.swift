@@ -98,7 +98,8 @@ final class LuaTrace {
           "rounds", "table[]",
           "Each round: kind (\"live\", \"final\", \"standing\", \"checkpoint\", \"verify\"), "
             + "number, dirty_count, sent (pages with contents), bytes, begin_s and end_s (in seconds), "
-            + "digest (of the dirty bitmap).",
+            + "digest (of the dirty bitmap), again (pages that were dirty before the last round, too; nil "
+            + "where nobody counted).",
           example: "for _, round in ipairs(trace.rounds) do print(round.dirty_count) end"
         ) { trace, frame in
           frame.push(
@@ -107,6 +108,7 @@ final class LuaTrace {
                 .table([
                   ("kind", .text(round.kind.rawValue)), ("number", .integer(Int64(round.number))),
                   ("dirty_count", .integer(Int64(round.dirtyCount))),
+                  ("again", round.againCount.map { .integer(Int64($0)) } ?? .none),
                   ("sent", .integer(Int64(round.sentCount))), ("octets", .unsigned(round.bytes)),
                   ("begin_s", seconds(round.begin)), ("end_s", seconds(round.end)),
                   ("digest", .unsigned(round.digest)),
