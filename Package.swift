@@ -154,9 +154,9 @@ let package = Package(
     tests(
       "ShellTests",
       [
-        "CommandLine", "DocGenerator", "REPL", "LuaAPI", "Reports", "LuaRuntime", "Terminal",
-        "SimDomain", "Live", "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes",
-        "TestKit",
+        "CommandLine", "DocGenerator", "REPL", "LuaAPI", "Jobs", "Reports", "LuaRuntime",
+        "Terminal", "SimDomain", "Live", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON",
+        "SystemIO", "Bytes", "TestKit",
         "sim-helper", "xensave-lua",
       ]),
     tests(

@@ -54,7 +54,8 @@ struct Commands: ParsableCommand {
     ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self, HostCommand.self,
     PagesCommand.self, GuestCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self,
     Export.self,
-    PolicyCommand.self, HelperCommand.self, ManagerCommand.self, SSHCommand.self, Run.self,
+    EachCommand.self, PolicyCommand.self, HelperCommand.self, ManagerCommand.self,
+    SSHCommand.self, Run.self,
     New.self, Test.self,
     Init.self,
   ]

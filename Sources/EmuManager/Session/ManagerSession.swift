@@ -220,7 +220,9 @@ final class ManagerSession {
       do {
         let policy = try script.policy(log)
         policy.builtin = ManagerDefaultPolicy()
-        return LoggingPolicy(policy, name: "\(policy.name) (\(script.path))", log: log)
+        var logging = LoggingPolicy(policy, name: "\(policy.name) (\(script.path))", log: log)
+        logging.takesDecisionsOnly = true
+        return logging
       } catch {
         let problem = LuaError(raising: error).message
         log(.warning, "\(script.path): \(problem); XAPI's own rule decides")

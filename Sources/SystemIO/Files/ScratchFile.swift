@@ -38,6 +38,9 @@ public final class ScratchFile {
     }
   }
 
+  /// For a program that writes into it. It is this object's.
+  var fileDescriptor: Int32 { descriptor.fileDescriptor }
+
   /// What writes into the file from its start; `name` is for messages.
   public func sink(as name: String) throws(SystemError) -> Sink {
     try Sink(duplicate(name), path: name)

@@ -30,10 +30,11 @@ public final class PipedCommand {
       let output = try Pipe()
       // Safety: a NULL ends the words, which the call only reads.
       problem = unsafe csystem_spawn_piped(
-        &arguments, input.reading.fileDescriptor, output.writing.fileDescriptor, &id)
+        &arguments, input.reading.fileDescriptor, output.writing.fileDescriptor, -1, &id)
       source = try Source(try output.reading.duplicate(path: name), path: name)
     } else {
-      problem = unsafe csystem_spawn_piped(&arguments, input.reading.fileDescriptor, -1, &id)
+      problem = unsafe csystem_spawn_piped(
+        &arguments, input.reading.fileDescriptor, -1, -1, &id)
       source = nil
     }
     guard problem == 0 else { throw SystemError("posix_spawn", problem, name) }
