@@ -6,7 +6,7 @@ package import SimDomain
 internal import XenDomain
 
 /// This program, also where its file has been replaced since it began.
-let ownProgram = "/proc/self/exe"
+package let ownProgram = "/proc/self/exe"
 /// The word by which it is started to look after domains; nobody types it.
 package let crashGuardWord = "--guard-domains"
 

@@ -35,7 +35,7 @@ public final class Save {
     }
   }
 
-  private let domain: any Domain
+  let domain: any Domain
   private let sink: Sink
   private let mode: Mode
   private let isVerifying: Bool
@@ -46,8 +46,8 @@ public final class Save {
   private var isDone = false
   private var info: DomainInfo
   private var guest = Guest.hvm
-  private var sender: PageSender
-  private var bitmap = PageBitmap(count: 0)
+  var sender: PageSender
+  var bitmap = PageBitmap(count: 0)
   /// What has been recorded so far: when `run` has thrown, how far the save came and why it ended.
   public private(set) var trace = Trace()
   private var policy: any Policy = XenDefaultPolicy()
@@ -60,11 +60,11 @@ public final class Save {
   private var checkpointCount = 0
   private var verifyDirtyCount: Int?
   private var stats = PrecopyStats()
-  private let tally = RoundTally()
-  private var heat = PageHeat(count: 0)
-  private var canThrottle = true
+  let tally = RoundTally()
+  var heat = PageHeat(count: 0)
+  var canThrottle = true
   /// What a policy wanted and the domain cannot do.
-  private var warnings: [String] = []
+  var warnings: [String] = []
 
   /// A save that has not begun. `isVerifying` sends all pages a second time for the restorer to
   /// compare (plain saves only). `progress` is called from the save's thread.
@@ -207,56 +207,6 @@ public final class Save {
       kind == .checkpoint ? "Checkpointed save" : "Frames iteration \(number)")
   }
 
-  /// A round while the guest runs, as the policy wants it; how many pages of it were sent.
-  private func sendRound(_ number: Int, _ count: Int) throws -> Int {
-    let measures = tally.measures
-    throttle(measures.throttle)
-    sender.byteLimit = measures.byteLimit
-    // Batches of the first round stay whole: restorers make superpages of them.
-    sender.skipsDirtyPages = measures.skipsDirtyPages && number > 0
-    var round = bitmap
-    if let deferral = measures.deferral {
-      let hot = heat.hot(bitmap, deferral)
-      round.subtract(hot)
-      sender.deferred.formUnion(hot)
-    }
-    let skipped = sender.skippedCount
-    var parts = [round]
-    if measures.order == .coldFirst, number > 0 {
-      let hot = heat.hot(round, RoundMeasures.Deferral(hits: 2, rounds: PageHeat.roundLimit))
-      round.subtract(hot)
-      parts = [round, hot]
-    }
-    let sent = parts.reduce(0) { $0 + $1.setCount }
-    try send(
-      .live, number, dirtyCount: count, "Frames iteration \(number)", in: parts)
-    tally.skippedCount = sender.skippedCount - skipped
-    return sent - tally.skippedCount
-  }
-
-  /// What was dirtied since the last round.
-  private func cleanRound() throws -> Int {
-    let count = try clean(isFinal: false)
-    heat.note(bitmap)
-    tally.hotCounts = heat.counts
-    var waiting = sender.deferred
-    waiting.subtract(bitmap)
-    tally.deferredCount = waiting.setCount
-    return count
-  }
-
-  /// Throttles the guest, where it can be. What cannot be done is said once, and does not end a save.
-  private func throttle(_ percent: Int) {
-    guard percent != tally.throttle, canThrottle || percent == 0 else { return }
-    do {
-      try domain.throttle(percent)
-      tally.throttle = percent
-    } catch {
-      canThrottle = false
-      if percent > 0 { warnings.append("the guest was not throttled: \(error)") }
-    }
-  }
-
   /// Everything again, for the restorer to compare.
   private func verify() throws {
     guard isVerifying, !isCheckpointed else { return }
@@ -317,7 +267,7 @@ public final class Save {
     }
   }
 
-  private func clean(isFinal: Bool) throws -> Int {
+  func clean(isFinal: Bool) throws -> Int {
     let counts = try domain.cleanLogDirty(into: &bitmap, isFinal: isFinal)
     guard counts.frameCount == bitmap.count else {
       throw XensaveError(
@@ -327,7 +277,7 @@ public final class Save {
   }
 
   /// Sends the dirty pages, or these sets of them one after the other.
-  private func send(
+  func send(
     _ kind: Trace.Kind, _ number: Int, dirtyCount: Int, _ what: String,
     in parts: [PageBitmap]? = nil
   ) throws {

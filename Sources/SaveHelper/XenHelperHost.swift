@@ -3,6 +3,7 @@
 internal import SystemIO
 internal import Format
 internal import HelperProtocol
+internal import Jobs
 internal import Live
 internal import XenDomain
 
@@ -26,6 +27,9 @@ final class XenHelperHost: HelperHost {
       progress: { line in
         channel.report(context: line.context, line.what, done: line.done, total: line.total)
       })
+    // Started when a policy throttles the guest, and not before.
+    host.crashGuardWords = [ownProgram, crashGuardWord]
+    host.guardsThrottleOnly = true
   }
 
   func facts(_ id: UInt32) throws -> HelperFacts {

@@ -74,6 +74,9 @@ public final class WireSender {
     }
   }
 
+  /// Milliseconds for which the rest of a record is waited for.
+  private static let linger: Int32 = 5
+
   private enum Fill { case filled, paused, ended, hungUp }
 
   /// Fills a frame until it is full, or the stream pauses.
@@ -93,7 +96,9 @@ public final class WireSender {
         }
         // In the middle of a record more is on its way: a frame of a few bytes would cost more than it
         // brings. Between records the other side may wait for what has come.
-        if !scanner.isBetweenRecords, try wait(milliseconds: 1) == .ready { continue }
+        if !scanner.isBetweenRecords, try wait(milliseconds: WireSender.linger) == .ready {
+          continue
+        }
         return .paused
       }
     }

@@ -14,7 +14,7 @@ enum PendingUndo: UInt8, CaseIterable {
 /// SIGKILL. The crash guard reads a pipe: when that ends and something is left to be undone, it undoes
 /// it. It is told before a thing is done and after it is undone.
 ///
-/// libxl's save helper needs none: libxl looks after the domain when its helper dies.
+/// libxl's save helper needs it for throttles only: libxl looks after the rest when its helper dies.
 final class XenCrashGuard {
   /// Milliseconds that it may take to open Xen.
   private static let patience: Int32 = 10_000
@@ -54,6 +54,7 @@ extension XenHost {
   /// Notes what is about to be done to a domain, or what has been undone. Does nothing where no
   /// crash guard is wanted.
   func note(_ undo: PendingUndo, _ domain: UInt32, isDue: Bool, cap: UInt16 = 0) throws {
+    if guardsThrottleOnly, undo != .throttle { return }
     if crashGuard == nil {
       guard isDue, !crashGuardWords.isEmpty else { return }
       crashGuard = try XenCrashGuard(crashGuardWords)

@@ -92,7 +92,7 @@ extension XenDomain: ManagedDomain {
   // MARK: - Processors
 
   /// Caps the domain by its scheduler: its vCPUs together get what they would be left with. It is only
-  /// done where somebody takes it back if this program is killed; libxl's helper has nobody.
+  /// done where somebody takes it back if this program is killed.
   public func throttle(_ percent: Int) throws {
     if percent == 0 {
       guard let cap = capBefore else { return }

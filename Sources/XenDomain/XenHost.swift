@@ -40,6 +40,8 @@ public final class XenHost {
   /// none: nobody does. Set it before anything is done to a domain.
   public var crashGuardWords: [String] = []
   var crashGuard: XenCrashGuard?
+  /// Whether it is for throttles only: libxl looks after the rest when its helper dies.
+  public var guardsThrottleOnly = false
 
   /// The environment variable with the release whose calls are tried on a newer one than those that
   /// are known: "4.22".

@@ -7,6 +7,14 @@ import SystemIO
 import TestKit
 import Testing
 
+@Suite struct AvailableMemoryTests {
+  /// Linux says it; no machine has less than a MiB, or an EiB.
+  @Test func memoryIsKnown() throws {
+    let count = try #require(Environment.availableMemory)
+    #expect(count > 1 << 20 && count < 1 << 60 && count % 1024 == 0)
+  }
+}
+
 @Suite struct MemoryTests {
   @Test func scratchFilesHoldWhatIsWritten() throws {
     let scratch = try ScratchFile()

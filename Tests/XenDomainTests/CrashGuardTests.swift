@@ -112,6 +112,16 @@ struct CrashGuardTests {
     #expect(xen.number("cap") == cap)
   }
 
+  /// As libxl's helper: the throttle is taken back, and what libxl looks after is left to it.
+  @Test func onlyThrottlesOfHelpers() throws {
+    let xen = try FakeXen(minor: 17, isShared: true)
+    let victim = try Victim(xen, ["throttle-only", "log-dirty", "throttle", "suspend"])
+    #expect(victim.awaitReady())
+    #expect(xen.number("cap") == 80)
+    #expect(victim.kill() == "")
+    #expect(xen.number("cap") == 0 && state(xen) == [0, 1, 1])
+  }
+
   /// Both schedulers that have caps; others say so, and where nobody would take it back it is not done.
   @Test func schedulers() throws {
     let xen = try FakeXen(minor: 17)

@@ -3,7 +3,7 @@
 //   xen-victim FOLDER MINOR STEP...
 //   xen-victim FOLDER MINOR guard
 //
-// The steps are pause, unpause, suspend, resume, leave, take-back, log-dirty, no-log-dirty, throttle, no-throttle, exit, saves
+// The steps are pause, unpause, suspend, resume, leave, take-back, log-dirty, no-log-dirty, throttle, no-throttle, throttle-only, exit, saves
 // (again and again, without an end), failing-saves (the same, but each fails when the domain stands still). After the last one it says "ready" on standard output.
 
 import Glibc
@@ -62,6 +62,7 @@ for step in words[3...] {
   case "resume": try domain.resume()
   case "leave": _ = domain.keepSuspended()
   case "take-back": domain.takeBackSuspended()
+  case "throttle-only": host.guardsThrottleOnly = true
   case "throttle": try domain.throttle(60)
   case "no-throttle": try domain.throttle(0)
   case "log-dirty": try domain.enableLogDirty()

@@ -12,7 +12,11 @@ public enum Environment {
 
   /// Bytes of memory that programs can have without swapping (MemAvailable); nil where nobody says.
   public static var availableMemory: UInt64? {
-    guard let source = try? Source(opening: "/proc/meminfo"),
+    // A file of no length, which has contents all the same.
+    let path = "/proc/meminfo"
+    guard let number = try? Waiting.open(path, O_RDONLY),
+      let descriptor = try? Descriptor(taking: number, path: path, isStream: true),
+      let source = try? Source(descriptor, path: path),
       let text = try? source.readAvailable(8192)
     else { return nil }
     let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
