@@ -26,7 +26,7 @@ struct EachCommand: LongCommand {
       than 1 MiB.
 
       With --done a file is kept of the images whose run has ended with 0 or 1, and these are left out the \
-      next time: a run that was stopped goes on where it was. --shard 2/8 takes the second of eight parts \
+      next time: a run that was stopped continues where it was. --shard 2/8 takes the second of eight parts \
       of the list; a task of a job array of Slurm takes its own part without being told.
 
       Exit codes: 0 all ended with 0, 1 some did not, 2 usage, 3 a system call failed.

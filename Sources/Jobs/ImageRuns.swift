@@ -8,7 +8,7 @@ package struct Shard: Sendable, Equatable {
   package let index: Int
   package let count: Int
 
-  /// - Parameter index: from 0.
+  /// `index` counts from 0.
   package init?(index: Int, count: Int) {
     guard count > 0, (0..<count).contains(index) else { return nil }
     self.index = index
@@ -137,7 +137,7 @@ package struct ImageRuns {
     return board.totals
   }
 
-  /// What the threads share. Safe to send: everything in it is behind the lock.
+  /// What the threads share. Safe to send: all of it is used under the lock.
   private final class Board: @unchecked Sendable {
     private let lock = Lock()
     private let images: [String]
