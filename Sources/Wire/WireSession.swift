@@ -76,7 +76,10 @@ public struct WireCaller {
       input.cut()
     }
     back?.wait()
-    guard let code = command.wait() else { throw SystemError.interrupted(carrier[0]) }
+    guard let code = command.wait() else {
+      command.terminate()
+      throw SystemError.interrupted(carrier[0])
+    }
     return Outcome(exitCode: code, totals: totals)
   }
 

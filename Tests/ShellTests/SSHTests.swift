@@ -42,6 +42,15 @@ import Testing
     Program.shell("PATH='\(folder)':\"$PATH\"; export PATH; \(command)", input: input)
   }
 
+  /// The same for a script that sends signals: a thread of the tests may have blocked them, and programs
+  /// inherit that.
+  private func runUnblocked(_ script: String) -> Outcome {
+    Program.write(Array(script.utf8), to: folder + "/script")
+    return run(
+      "exec python3 -c 'import os, signal, sys; signal.pthread_sigmask(signal.SIG_SETMASK, []); "
+        + "os.execvp(\"sh\", [\"sh\", sys.argv[1]])' '\(folder)/script'")
+  }
+
   @Test func streamAndAnswersPass() {
     writeSSH()
     let outcome = run(
@@ -188,7 +197,7 @@ import Testing
       done
       echo "code $code"
       """
-    let outcome = run(script)
+    let outcome = runUnblocked(script)
     #expect(outcome.text.hasPrefix("code "), "\(outcome.errors)")
     #expect(outcome.text != "code 0\n")
     let out = Program.read(folder + "/out")
@@ -211,7 +220,23 @@ import Testing
       while kill -0 "$(cat '\(folder)/command')" 2>/dev/null; do sleep 0.02; done
       echo "code $code"
       """
-    let outcome = run(script)
+    let outcome = runUnblocked(script)
+    #expect(outcome.text == "code 143\n", "\(outcome.errors)")
+    Program.remove(folder)
+  }
+
+  /// After the end of the stream, too, while the command still runs.
+  @Test func terminatedAtTheEnd() {
+    writeSSH()
+    let script = """
+      xensave-lua ssh there "cat >/dev/null; echo ended >'\(folder)/command'; sleep 60" </dev/null & sender=$!
+      while ! [ -s '\(folder)/command' ]; do sleep 0.02; done
+      kill -TERM "$sender"
+      wait "$sender"; code=$?
+      while kill -0 "$(cat '\(folder)/carrier')" 2>/dev/null; do sleep 0.02; done
+      echo "code $code"
+      """
+    let outcome = runUnblocked(script)
     #expect(outcome.text == "code 143\n", "\(outcome.errors)")
     Program.remove(folder)
   }
