@@ -191,7 +191,7 @@ package struct ImageRuns {
     }
     if command.isCut { writer.member("cut", true) }
     writer.endObject()
-    return String(decoding: writer.finish(), as: UTF8.self)
+    return String(decoding: writer.take(), as: UTF8.self)
   }
 
   private static func doneLine(_ image: String, _ exitCode: Int32) -> String {
@@ -200,6 +200,6 @@ package struct ImageRuns {
     writer.member("image", image)
     writer.member("exit", Int(exitCode))
     writer.endObject()
-    return String(decoding: writer.finish(), as: UTF8.self)
+    return String(decoding: writer.take(), as: UTF8.self)
   }
 }

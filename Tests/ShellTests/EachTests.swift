@@ -181,7 +181,7 @@ import Testing
             while true do end
           end
           """.utf8), to: folder + "/wait.lua")
-      let stopped = Program.shell(
+      let stopped = Program.unblockedShell(
         "xensave-lua each -j 2 --done \(done) \(folder)/wait.lua -- \(images) & id=$!; "
           + "while ! [ -e \(folder)/reached ]; do sleep 0.05; done; "
           + "while [ $(wc -l <\(done)) -lt 2 ]; do sleep 0.05; done; kill -TERM $id; wait $id; echo $?; "

@@ -62,6 +62,17 @@ enum Program {
       output: read(folder + "/out"), errors: String(decoding: read(folder + "/err"), as: UTF8.self))
   }
 
+  /// The same for a script that sends signals: a thread of the tests may have blocked them, and programs
+  /// inherit that.
+  static func unblockedShell(_ script: String) -> Outcome {
+    let folder = temporaryFolder()
+    defer { remove(folder) }
+    write(Array(script.utf8), to: folder + "/script")
+    return shell(
+      "exec python3 -c 'import os, signal, sys; signal.pthread_sigmask(signal.SIG_SETMASK, []); "
+        + "os.execvp(\"sh\", [\"sh\", sys.argv[1]])' '\(folder)/script'")
+  }
+
   private static func removeFiles(_ folder: String) {
     for name in ["in", "out", "err"] { unlink(folder + "/" + name) }
     rmdir(folder)

@@ -42,13 +42,8 @@ import Testing
     Program.shell("PATH='\(folder)':\"$PATH\"; export PATH; \(command)", input: input)
   }
 
-  /// The same for a script that sends signals: a thread of the tests may have blocked them, and programs
-  /// inherit that.
   private func runUnblocked(_ script: String) -> Outcome {
-    Program.write(Array(script.utf8), to: folder + "/script")
-    return run(
-      "exec python3 -c 'import os, signal, sys; signal.pthread_sigmask(signal.SIG_SETMASK, []); "
-        + "os.execvp(\"sh\", [\"sh\", sys.argv[1]])' '\(folder)/script'")
+    Program.unblockedShell("PATH='\(folder)':\"$PATH\"; export PATH\n" + script)
   }
 
   @Test func streamAndAnswersPass() {
