@@ -187,3 +187,19 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 }
+
+/// Descriptors of what a script has dropped.
+@Suite struct DescriptorTests {
+  /// Fields, loops that are left early and images that are opened again need no more than a few.
+  @Test(arguments: [
+    "local _ = img.hvm_params[99]", "local _ = img[1].type",
+    "for rec in img:records() do break end",
+    "local i = assert(xs.open(img.path)) local _ = i.guest",
+  ])
+  func loopsDoNotRunOut(code: String) {
+    let image = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
+    let outcome = Program.shell(
+      "ulimit -n 40; xensave-lua -e \"for _ = 1, 300 do \(code) end print 'done'\" \(image)")
+    #expect(outcome.text == "done\n", "\(outcome.errors)")
+  }
+}

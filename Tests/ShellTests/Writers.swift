@@ -128,7 +128,9 @@ enum Writers {
     "ApplyDelta.delta", "Export.image", "CompatImage.image", "HostOption.forHost", "Diff.a",
     "Diff.b", "Dump.image",
     "GuestCommand.image", "Info.image", "Verify.image", "PagesCommand.image",
-    "BacktestOptions.trace", "Test.places",
+    "BacktestOptions.trace", "Test.places", "EachCommand.from",
+    // It is added to, and must be a regular file.
+    "EachCommand.done",
   ]
 
   /// Functions of scripts with a path that is only read, or that is no file's.
@@ -159,7 +161,7 @@ enum Writers {
     "SystemIO/Files/OutputFile.swift", "SystemIO/Files/Patch.swift",
     "SystemIO/Files/ScratchFile.swift",
     "SystemIO/Files/UndoJournal.swift",
-    "Terminal/HistoryFile.swift", "Terminal/OpenFile.swift",
+    "SystemIO/Files/AppendedFile.swift", "Terminal/HistoryFile.swift", "Terminal/OpenFile.swift",
   ]
 
   /// Makes the files that the commands read.

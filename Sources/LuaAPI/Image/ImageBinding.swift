@@ -20,6 +20,10 @@ package final class LuaImage {
   private var savedEditCount = 0
   /// Gets a line where edits are lost: the image is closed, or nothing can reach it any more.
   package var onLoss: ((String) -> Void)?
+  /// Where scripts use it.
+  weak var state: LuaState?
+  /// What the records that a script asks for read their payloads from.
+  private var recordSource: Source?
   private var cachedPages: PageImage?
   private var cachedHistory: PageIndex?
   private var cachedMemory: GuestMemory?
@@ -68,6 +72,7 @@ package final class LuaImage {
     reportLoss()
     cachedDocument = nil
     source = nil
+    recordSource = nil
     cachedPages = nil
     cachedHistory = nil
     cachedMemory = nil
@@ -119,7 +124,8 @@ package final class LuaImage {
     if legacy != nil { try importLegacy() }
     guard let source else { throw LuaError("the image is closed") }
     if source.isFile {
-      return try source.duplicate()
+      guard let state else { return try source.duplicate() }
+      return try state.opening { () throws(SystemError) in try source.duplicate() }
     }
     guard !isConsumed else {
       throw LuaError("\(path): a pipe can be read only once")
@@ -164,6 +170,7 @@ package final class LuaImage {
     cachedDocument = nil
     source = nil
     (cachedPages, cachedHistory, cachedMemory, cachedLinux) = (nil, nil, nil, nil)
+    recordSource = nil
     vcpuRecords = [:]
     savedEditCount = 0
     source = opened
@@ -186,7 +193,9 @@ package final class LuaImage {
   package func record(_ number: Int) throws -> LuaRecord {
     let document = try document()
     let record = try document.record(number)
-    let source = try takeSource()
+    // Each reads at a place of its own, one after the other: a descriptor for all of them.
+    let source = try recordSource ?? takeSource()
+    recordSource = source
     let object = LuaRecord(
       EditableRecord(reading: record, from: source) {
         (arena: PageAlignedBuffer, count: Int) in

@@ -97,6 +97,7 @@ extension LuaImage {
 extension ShellContext {
   /// From now on a line says it where the changes to this image are lost.
   package func watch(_ image: LuaImage) {
+    image.state = state
     image.onLoss = { [weak self] line in
       guard let self, self.reportsLoss else { return }
       self.log(.warning, line)
@@ -127,6 +128,18 @@ extension ShellContext {
   /// The open images with changes that were written nowhere.
   package var unsavedImages: [LuaImage] {
     watched.compactMap(\.image).filter(\.hasUnsavedEdits)
+  }
+}
+
+extension LuaState {
+  /// Opens something; where there are no descriptors left, what scripts have dropped gives its own back
+  /// first.
+  func opening<R>(_ open: () throws(SystemError) -> R) throws(SystemError) -> R {
+    do { return try open() } catch {
+      guard error.isOutOfDescriptors else { throw error }
+      collectGarbage()
+      return try open()
+    }
   }
 }
 

@@ -112,7 +112,10 @@ extension ShellContext {
         example: "local img <close> = assert(xs.open \"vm.img\")"
       ) { [unowned self] frame throws in
         let source: Source
-        do { source = try Source(image: try frame.string(1)) } catch {
+        let path = try frame.string(1)
+        do {
+          source = try frame.state.opening { () throws(SystemError) in try Source(image: path) }
+        } catch {
           return try frame.fail(error)
         }
         if let legacy = try LegacyOptions(frame, 2) {
@@ -182,7 +185,9 @@ extension ShellContext {
       source = try image.takeSource()
     } else {
       let path = try frame.string(1)
-      do { source = try Source(image: path) } catch { return try frame.fail(error) }
+      do {
+        source = try frame.state.opening { () throws(SystemError) in try Source(image: path) }
+      } catch { return try frame.fail(error) }
     }
     var job = RewriteJob(destination: .none)
     if !frame.isMissing(2) {

@@ -24,6 +24,8 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   public var isInterrupt: Bool { errno == 0 }
   /// Whether the reader of a pipe is gone.
   public var isBrokenPipe: Bool { errno == EPIPE }
+  /// Whether the process has as many descriptors as it may have.
+  public var isOutOfDescriptors: Bool { errno == EMFILE }
 
   /// The symbol of errno in lower case, "enoent", where it is one of the usual ones.
   public var symbol: String {
