@@ -25,6 +25,8 @@ enum Advice {
     "policy": "help \"xs.sim\"; policies are replayed by !xensave-lua policy test",
     "host": "!xensave-lua host describes this machine; img:for_xen(\"4.17\", \"new.img\")",
     "helper": "!xensave-lua helper --check NAME TYPE",
+    "ssh": "xl migrate -s \"xensave-lua ssh\" DOMAIN HOST, in a shell",
+    "each": "for _, p in ipairs(PATHS) do local i <close> = assert(xs.open(p)) end; !xensave-lua each",
     "emu-manager": "!xensave-lua emu-manager --check NAME TYPE",
     "run":
       "filter = dofile \"script.lua\", xs.rewrite(img, \"out.img\", filter); !xensave-lua run --list",
