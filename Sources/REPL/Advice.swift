@@ -26,7 +26,7 @@ enum Advice {
     "host": "!xensave-lua host describes this machine; img:for_xen(\"4.17\", \"new.img\")",
     "helper": "!xensave-lua helper --check NAME TYPE",
     "ssh": "xl migrate -s \"xensave-lua ssh\" DOMAIN HOST, in a shell",
-    "each": "for _, p in ipairs(PATHS) do local i <close> = assert(xs.open(p)) end; !xensave-lua each",
+    "each": "for _, path in ipairs(PATHS) do local img <close> = assert(xs.open(path)) end",
     "emu-manager": "!xensave-lua emu-manager --check NAME TYPE",
     "run":
       "filter = dofile \"script.lua\", xs.rewrite(img, \"out.img\", filter); !xensave-lua run --list",
