@@ -40,9 +40,11 @@ import Testing
       let outcome = Program.shell(
         """
         mkdir \(folder)/o; export OUT=\(folder)/o/out
+        # What the run before wrote is there until this one has begun.
+        rm -f \(folder)/err; : >\(folder)/err
         xensave-lua \(folder)/s.lua 2>\(folder)/err & p=$!
         # Counted from where the save begins.
-        for i in $(seq 500); do grep -q begins \(folder)/err && break; sleep 0.01; done
+        for i in $(seq 3000); do grep -q begins \(folder)/err && break; sleep 0.01; done
         sleep 0.\(digits); kill -\(signal) $p 2>/dev/null; wait $p; code=$?
         if [ -e $OUT ]; then xensave-lua verify -q $OUT || echo half; fi
         ls -A \(folder)/o | grep -v '^out$'
