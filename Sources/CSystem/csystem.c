@@ -224,17 +224,22 @@ long csystem_peak_resident_kib(void) {
     return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0;
 }
 
+/* No signal blocked, and those that this process ignores as a new program has them. */
+static void set_usual_signals(posix_spawnattr_t *attributes) {
+    sigset_t set;
+    sigemptyset(&set);
+    posix_spawnattr_setsigmask(attributes, &set);
+    sigaddset(&set, SIGPIPE);
+    sigaddset(&set, SIGXFSZ);
+    posix_spawnattr_setsigdefault(attributes, &set);
+    posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
 int csystem_spawn_command(
     const char *command, const posix_spawn_file_actions_t *actions, pid_t *process) {
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
-    sigset_t set;
-    sigemptyset(&set);
-    posix_spawnattr_setsigmask(&attributes, &set);
-    sigaddset(&set, SIGPIPE);
-    sigaddset(&set, SIGXFSZ);
-    posix_spawnattr_setsigdefault(&attributes, &set);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    set_usual_signals(&attributes);
     char *const arguments[] = {"sh", "-c", (char *)command, NULL};
     extern char **environ;
     int error = posix_spawn(process, "/bin/sh", actions, &attributes, arguments, environ);
@@ -286,13 +291,7 @@ int csystem_spawn_piped(
     if (output >= 0) posix_spawn_file_actions_adddup2(&actions, output, 1);
     if (errors >= 0) posix_spawn_file_actions_adddup2(&actions, errors, 2);
     posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    sigset_t set;
-    sigemptyset(&set);
-    posix_spawnattr_setsigmask(&attributes, &set);
-    sigaddset(&set, SIGPIPE);
-    sigaddset(&set, SIGXFSZ);
-    posix_spawnattr_setsigdefault(&attributes, &set);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    set_usual_signals(&attributes);
     extern char **environ;
     int error = posix_spawnp(process, words[0], &actions, &attributes, words, environ);
     posix_spawnattr_destroy(&attributes);
