@@ -25,29 +25,14 @@ static int start(const char *command, int from, int to, pid_t *process) {
     return error;
 }
 
-/* Waits for a command; -1 (errno) where a request to stop came first. Ctrl-C at a terminal is the
-   command's: where that lives on it was not meant for us. All other requests are passed on, and then
-   the command has two seconds. */
+/* Waits for a command; -1 (errno) where a request to stop came first. Where the command lived on after
+   Ctrl-C, that was not meant for us. */
 static int wait_for(lua_State *L, pid_t process) {
     int status = 0;
-    uint64_t end = 0;
-    while (waitpid(process, &status, 0) < 0) {
-        int number = csystem_interrupted();
-        if (errno != EINTR) return -1;
-        if (number == 0 || (number == SIGINT && isatty(0))) continue;
-        uint64_t now = csystem_monotonic_nanoseconds();
-        if (end == 0) {
-            kill(process, number);
-            end = now + 2000000000u;
-        } else if (now >= end) {
-            errno = EINTR;
-            return -1;
-        }
-    }
-    if (end == 0 && csystem_interrupted() == SIGINT && WIFEXITED(status)) {
-        csystem_clear_interrupted();
-        clua_end_stop(L);
-    }
+    bool was_interrupted;
+    if (csystem_wait_for_command(process, &status, &was_interrupted) != 0) return -1;
+    if (was_interrupted && WIFEXITED(status)) clua_end_stop(L);
+    if (was_interrupted && WIFSIGNALED(status)) raise(SIGINT);
     errno = 0; /* luaL_execresult takes a stale one for the reason of a status that is not 0 */
     return status;
 }

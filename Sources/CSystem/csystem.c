@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -245,6 +246,35 @@ int csystem_spawn_command(
     int error = posix_spawn(process, "/bin/sh", actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     return error;
+}
+
+int csystem_wait_for_command(pid_t process, int *status, bool *was_interrupted) {
+    static const uint64_t patience = 2000000000u; /* nanoseconds */
+    uint64_t end = 0;
+    *was_interrupted = false;
+    while (waitpid(process, status, 0) < 0) {
+        if (errno != EINTR) return -1;
+        int number = csystem_interrupted();
+        if (number == 0) continue;
+        if (number == SIGINT && isatty(0)) {
+            *was_interrupted = true;
+            csystem_clear_interrupted();
+            continue;
+        }
+        uint64_t now = csystem_monotonic_nanoseconds();
+        if (end == 0) {
+            kill(process, number);
+            end = now + patience;
+        } else if (now >= end) {
+            errno = EINTR;
+            return -1;
+        }
+    }
+    if (csystem_interrupted() == SIGINT && isatty(0)) {
+        *was_interrupted = true;
+        csystem_clear_interrupted();
+    }
+    return 0;
 }
 
 int csystem_spawn_shell(const char *command, int input, pid_t *process) {

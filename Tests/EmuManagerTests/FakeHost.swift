@@ -14,7 +14,7 @@ final class TestFolder {
     path = try FileSystem.temporaryFolder()
   }
 
-  deinit { _ = system("rm -r '\(path)'") }
+  deinit { runShell("rm -r '\(path)'") }
 
   func write(_ name: String, _ text: String, mode: UInt32? = nil) throws {
     try FileSystem.create("\(path)/\(name)", text, mode: mode)
@@ -184,13 +184,11 @@ final class FakeHost {
     }
     closeOthers(&actions, from: 6)
     let path = BuiltPrograms.path("sim-emu-manager")
-    var arguments: [UnsafeMutablePointer<CChar>?] =
-      ([path, folder.path, program] + words).map { strdup($0) } + [nil]
-    let result = posix_spawn(&process, path, &actions, nil, &arguments, environ)
-    for argument in arguments { free(argument) }
-    for source in sources { close(source) }
-    posix_spawn_file_actions_destroy(&actions)
-    guard result == 0 else { throw SystemError("posix_spawn", result, path) }
+    defer {
+      for source in sources { close(source) }
+      posix_spawn_file_actions_destroy(&actions)
+    }
+    process = try spawn([path, folder.path, program] + words, &actions)
     stream.giveAway()
   }
 

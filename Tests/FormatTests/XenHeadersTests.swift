@@ -5,6 +5,7 @@ import Glibc
 import Testing
 
 @testable import Format
+import func TestKit.runShell
 
 @Suite(
   .enabled(
@@ -170,7 +171,7 @@ struct XenHeaders {
   static let areInstalled =
     unsafe access("/usr/include/xen/hvm/save.h", R_OK) == 0
     && access("/usr/include/xen/foreign/x86_32.h", R_OK) == 0
-    && system("command -v cc >/dev/null 2>&1") == 0
+    && runShell("command -v cc >/dev/null 2>&1") == 0
 
   mutating func print(_ label: String, _ expression: String) {
     statements += "  printf(\"%s %zu\\n\", \"\(label)\", (size_t)(\(expression)));\n"
@@ -183,7 +184,7 @@ struct XenHeaders {
     var name = Array("/tmp/xensave-lua-headers.XXXXXX".utf8CString)
     guard unsafe mkdtemp(&name) != nil else { throw Failed(description: "mkdtemp failed") }
     let folder = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    defer { unsafe system("rm -r '\(folder)'") }
+    defer { runShell("rm -r '\(folder)'") }
     let source = declarations + "int main(void)\n{\n" + statements + "  return 0;\n}\n"
     guard let file = unsafe fopen(folder + "/t.c", "w") else {
       throw Failed(description: "cannot write \(folder)/t.c")

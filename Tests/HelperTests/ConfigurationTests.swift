@@ -26,7 +26,7 @@ final class Folder {
     for (name, text) in files { try FileSystem.create("\(path)/\(name)", text) }
   }
 
-  deinit { _ = system("rm -r '\(path)'") }
+  deinit { runShell("rm -r '\(path)'") }
 }
 
 @Suite struct ConfigurationTests {

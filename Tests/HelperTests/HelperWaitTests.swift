@@ -44,12 +44,8 @@ private final class StalledHelper {
     posix_spawn_file_actions_adddup2(&actions, its, 250)
     closeOthers(&actions, from: 251)
     let all = [HelperProcess.program, "patience=\(patience)", folder] + mode
-    var arguments: [UnsafeMutablePointer<CChar>?] = all.map { strdup($0) } + [nil]
-    var id: pid_t = 0
-    let result = posix_spawn(&id, all[0], &actions, nil, &arguments, environ)
-    for argument in arguments { free(argument) }
-    guard result == 0 else { throw SystemError("posix_spawn", result, all[0]) }
-    self.id = id
+    id = try spawn(all, &actions)
+    posix_spawn_file_actions_destroy(&actions)
     for end in [to[1], from[0], its] { close(end) }
     stream = own
     answers = to[0]

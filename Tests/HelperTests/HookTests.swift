@@ -51,12 +51,8 @@ enum Checkout {
       + "export MIGRATE_SHELL; "
       + "exec \(Checkout.path)/lua/hooks/migrate-filter \(folder.path)/f.lua "
       + "there xl migrate-receive"
-    let shell: [String] = ["/bin/sh", "-c", command]
-    var words: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) }
-    words.append(nil)
-    var id: pid_t = 0
-    #expect(posix_spawn(&id, "/bin/sh", &actions, nil, &words, environ) == 0)
-    for word in words { free(word) }
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    let id = try spawn(["/bin/sh", "-c", command], &actions)
     close(to[0])
     close(from[1])
     var writer: Sink? = Sink(try Descriptor(taking: to[1], path: "filter"), path: "filter")
@@ -91,7 +87,7 @@ enum Checkout {
       "PATH=\(Checkout.bin):$PATH; export PATH; echo \"<domain type='xen'><name>web1</name>"
       + "<os><type>hvm</type></os></domain>\" | \(Checkout.path)/lua/hooks/libvirt/libxl \(words) "
       + "2>/dev/null | wc -c | grep -qx 0"
-    #expect((system(command) == 0) == isGood)
+    #expect((runShell(command) == 0) == isGood)
   }
 
   /// It cancels a migration for which the helper would let nothing through. (The program is a fake
@@ -104,7 +100,7 @@ enum Checkout {
     let command =
       "PATH=\(folder.path):$PATH; export PATH; echo '<domain><os><type>hvm</type></os></domain>' | "
       + "\(Checkout.path)/lua/hooks/libvirt/libxl web1 migrate begin -"
-    #expect((system(command) == 0) == isGood)
+    #expect((runShell(command) == 0) == isGood)
     let words = try Source(opening: folder.path + "/words").read(100)
     #expect(String(decoding: words, as: UTF8.self) == "helper --check web1 hvm\n")
   }

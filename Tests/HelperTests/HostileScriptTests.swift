@@ -59,13 +59,8 @@ private struct ChildEnd {
     posix_spawn_file_actions_addopen(&actions, 1, file.path, O_WRONLY | O_APPEND, 0)
     posix_spawn_file_actions_adddup2(&actions, 1, 2)
     closeOthers(&actions, from: 3)
-    let all = Limited.words + words
-    var arguments: [UnsafeMutablePointer<CChar>?] = all.map { strdup($0) } + [nil]
-    var id: pid_t = 0
-    let result = posix_spawn(&id, all[0], &actions, nil, &arguments, environ)
-    for argument in arguments { free(argument) }
-    posix_spawn_file_actions_destroy(&actions)
-    guard result == 0 else { throw SystemError("posix_spawn", result, all[0]) }
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    let id = try spawn(Limited.words + words, &actions)
     var (status, usage) = (Int32(0), rusage())
     wait4(id, &status, 0, &usage)
     (self.status, self.usage) = (status, usage)

@@ -38,12 +38,8 @@ final class HelperProcess {
     posix_spawn_file_actions_addopen(&actions, 20, file.path, O_RDWR, 0)
     closeOthers(&actions, from: 21)
     let all = [program] + (program == HelperProcess.program ? [folder] : []) + words
-    var arguments: [UnsafeMutablePointer<CChar>?] = all.map { strdup($0) } + [nil]
-    var id: pid_t = 0
-    let result = posix_spawn(&id, all[0], &actions, nil, &arguments, environ)
-    for argument in arguments { free(argument) }
-    guard result == 0 else { throw SystemError("posix_spawn", result, all[0]) }
-    self.id = id
+    id = try spawn(all, &actions)
+    posix_spawn_file_actions_destroy(&actions)
     close(to[1])
     close(from[0])
     peer = HelperPeer(

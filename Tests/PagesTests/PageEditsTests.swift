@@ -5,6 +5,7 @@ import Pages
 import Stream
 import SystemIO
 import Testing
+import func TestKit.mustSpawn
 
 /// A filter that runs `edit` on every PAGE_DATA record.
 final class EditFilter: RewriteFilter {
@@ -224,12 +225,10 @@ struct Feeder {
   private var number: pid_t = 0
 
   init(_ command: String) {
-    var arguments: [UnsafeMutablePointer<CChar>?] = []
-    for word in ["sh", "-c", command] { arguments.append(strdup(word)) }
-    arguments.append(nil)
-    defer { for argument in arguments { free(argument) } }
-    let result = posix_spawn(&number, "/bin/sh", nil, nil, &arguments, environ)
-    #expect(result == 0)
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    number = mustSpawn(["/bin/sh", "-c", command], &actions)
   }
 
   func wait() {

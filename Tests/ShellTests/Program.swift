@@ -53,24 +53,13 @@ enum Program {
     let folder = temporaryFolder()
     defer { removeFiles(folder) }
     write(input, to: folder + "/in")
-    let status = system(
+    let status = runShell(
       "PATH='\(BuiltPrograms.directory)':\"$PATH\"; export PATH; cd '\(checkout)'; exec <'\(folder)/in' "
         + ">'\(folder)/out' 2>'\(folder)/err'; \(command)")
     let signal = status & 0x7F
     return Outcome(
       exitCode: signal == 0 ? status >> 8 & 0xFF : -1, signal: signal,
       output: read(folder + "/out"), errors: String(decoding: read(folder + "/err"), as: UTF8.self))
-  }
-
-  /// The same for a script that sends signals: a thread of the tests may have blocked them, and programs
-  /// inherit that.
-  static func unblockedShell(_ script: String) -> Outcome {
-    let folder = temporaryFolder()
-    defer { remove(folder) }
-    write(Array(script.utf8), to: folder + "/script")
-    return shell(
-      "exec python3 -c 'import os, signal, sys; signal.pthread_sigmask(signal.SIG_SETMASK, []); "
-        + "os.execvp(\"sh\", [\"sh\", sys.argv[1]])' '\(folder)/script'")
   }
 
   private static func removeFiles(_ folder: String) {

@@ -42,10 +42,6 @@ import Testing
     Program.shell("PATH='\(folder)':\"$PATH\"; export PATH; \(command)", input: input)
   }
 
-  private func runUnblocked(_ script: String) -> Outcome {
-    Program.unblockedShell("PATH='\(folder)':\"$PATH\"; export PATH\n" + script)
-  }
-
   @Test func streamAndAnswersPass() {
     writeSSH()
     let outcome = run(
@@ -192,7 +188,7 @@ import Testing
       done
       echo "code $code"
       """
-    let outcome = runUnblocked(script)
+    let outcome = run(script)
     #expect(outcome.text.hasPrefix("code "), "\(outcome.errors)")
     #expect(outcome.text != "code 0\n")
     let out = Program.read(folder + "/out")
@@ -215,7 +211,7 @@ import Testing
       while kill -0 "$(cat '\(folder)/command')" 2>/dev/null; do sleep 0.02; done
       echo "code $code"
       """
-    let outcome = runUnblocked(script)
+    let outcome = run(script)
     #expect(outcome.text == "code 143\n", "\(outcome.errors)")
     Program.remove(folder)
   }
@@ -231,7 +227,7 @@ import Testing
       while kill -0 "$(cat '\(folder)/carrier')" 2>/dev/null; do sleep 0.02; done
       echo "code $code"
       """
-    let outcome = runUnblocked(script)
+    let outcome = run(script)
     #expect(outcome.text == "code 143\n", "\(outcome.errors)")
     Program.remove(folder)
   }

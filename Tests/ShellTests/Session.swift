@@ -36,14 +36,6 @@ final class Session {
     posix_spawn_file_actions_adddup2(&actions, 0, 1)
     posix_spawn_file_actions_adddup2(&actions, 0, 2)
     closeOthers(&actions, from: 3)
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    sigemptyset(&none)
-    posix_spawnattr_setsigmask(&attributes, &none)
-    // POSIX_SPAWN_SETSID, which Glibc shows only under _GNU_SOURCE.
-    posix_spawnattr_setflags(&attributes, 0x80 | Int16(POSIX_SPAWN_SETSIGMASK))
 
     // No pager where a test does not ask for one.
     let usual = ["TERM=xterm", "HOME=\(home)", "NO_COLOR=1", "PATH=/usr/bin:/bin", "PAGER="]
@@ -52,14 +44,8 @@ final class Session {
         let name = line.prefix { $0 != "=" } + "="
         return !environment.contains { $0.hasPrefix(name) }
       } + environment
-    let command = ["sh", "-c", "cd \"$0\" && exec \"$@\"", home, Program.path] + words
-    var arguments = command.map { strdup($0) } + [nil]
-    var variables = settings.map { strdup($0) } + [nil]
-    var child: pid_t = 0
-    let result = posix_spawn(&child, "/bin/sh", &actions, &attributes, &arguments, &variables)
-    precondition(result == 0, "posix_spawn: \(result)")
-    for text in arguments + variables { free(text) }
-    self.child = child
+    let command = ["/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", home, Program.path] + words
+    child = mustSpawn(command, &actions, environment: settings, isLeader: true)
   }
 
   deinit {

@@ -24,24 +24,8 @@ private final class Waiting {
     }
     posix_spawn_file_actions_addopen(&actions, 2, folder + "/errors", O_WRONLY | O_CREAT, 0o600)
     closeOthers(&actions, from: 3)
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    var set = sigset_t()
-    sigemptyset(&set)
-    posix_spawnattr_setsigmask(&attributes, &set)
-    for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
-    posix_spawnattr_setsigdefault(&attributes, &set)
-    posix_spawnattr_setflags(
-      &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-    var arguments: [UnsafeMutablePointer<CChar>?] = ([Program.path] + words).map { strdup($0) }
-    arguments.append(nil)
-    var id: pid_t = 0
-    let result = posix_spawn(&id, Program.path, &actions, &attributes, &arguments, environ)
-    precondition(result == 0)
-    for argument in arguments { free(argument) }
+    id = mustSpawn([Program.path] + words, &actions)
     posix_spawn_file_actions_destroy(&actions)
-    posix_spawnattr_destroy(&attributes)
-    self.id = id
   }
 
   /// Waits until it sleeps in one system call for a while (or has ended).

@@ -8,6 +8,7 @@ import XenDomain
 
 import enum TestKit.BuiltPrograms
 import struct TestKit.Seed
+import func TestKit.spawn
 
 /// xen-victim over the fake libraries.
 final class Victim {
@@ -25,12 +26,8 @@ final class Victim {
     posix_spawn_file_actions_adddup2(&actions, out[1], 1)
     posix_spawn_file_actions_adddup2(&actions, err[1], 2)
     let words = [Victim.program, xen.folder, "\(xen.minor)"] + steps
-    var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-    var id: pid_t = 0
-    let result = posix_spawn(&id, Victim.program, &actions, nil, &arguments, environ)
-    for argument in arguments { free(argument) }
-    guard result == 0 else { throw FakeXen.Failed(what: "posix_spawn \(result)") }
-    self.id = id
+    id = try spawn(words, &actions)
+    posix_spawn_file_actions_destroy(&actions)
     (output, errors) = (out[0], err[0])
     close(out[1])
     close(err[1])

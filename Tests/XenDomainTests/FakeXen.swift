@@ -3,10 +3,11 @@
 import Glibc
 import Live
 import XenDomain
+import func TestKit.runShell
 
 /// The fake libraries of one release, built for the time of a test.
 final class FakeXen {
-  static let hasCompiler = system("command -v cc >/dev/null 2>&1") == 0
+  static let hasCompiler = runShell("command -v cc >/dev/null 2>&1") == 0
   static let source =
     #filePath.replacing("XenDomainTests/FakeXen.swift", with: "Fixtures/fake-xen.c")
 
@@ -30,7 +31,7 @@ final class FakeXen {
       "cd \(folder) && \(share)cc -shared -fPIC -w -DMINOR=\(minor) '\(FakeXen.source)' -o fake && "
       + "for name in libxenctrl.so.4.\(minor) libxenguest.so.4.\(minor) "
       + "libxenforeignmemory.so.1 \(store); do ln -s fake $name; done"
-    guard system(command) == 0, let handle = dlopen(folder + "fake", RTLD_NOW) else {
+    guard runShell(command) == 0, let handle = dlopen(folder + "fake", RTLD_NOW) else {
       throw Failed(what: command)
     }
     self.handle = handle
@@ -38,7 +39,7 @@ final class FakeXen {
 
   deinit {
     dlclose(handle)
-    _ = system("rm -r '\(folder)'")
+    runShell("rm -r '\(folder)'")
   }
 
   /// A number that the libraries hold: log_dirty, mappings, interfaces, paused, suspended, resumed, cap;

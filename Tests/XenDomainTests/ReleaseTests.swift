@@ -9,6 +9,7 @@ import SimDomain
 import SystemIO
 import Testing
 import XenDomain
+import func TestKit.runShell
 
 @Suite struct TableTests {
   /// From Xen's headers of the releases: symbol, library, releases in which it has the form, how
@@ -99,7 +100,7 @@ import XenDomain
   @Test func wrongRelease() throws {
     let xen = try FakeXen(minor: 16)
     #expect(
-      system(
+      runShell(
         "cd \(xen.folder) && ln -s fake libxenctrl.so.4.17 && "
           + "ln -s fake libxenguest.so.4.17") == 0)
     let error = #expect(throws: XensaveError.self) { try XenHost(release: 17, folder: xen.folder) }
@@ -144,7 +145,7 @@ import XenDomain
   @Test func missingFunction() throws {
     let xen = try FakeXen(minor: 15)
     #expect(
-      system(
+      runShell(
         "cd \(xen.folder) && ln -s fake libxenctrl.so.4.18 && "
           + "ln -s fake libxenguest.so.4.18 && ln -s fake libxenstore.so.4") == 0)
     let error = #expect(throws: XensaveError.self) { try XenHost(release: 18, folder: xen.folder) }

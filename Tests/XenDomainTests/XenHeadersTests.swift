@@ -2,6 +2,7 @@
 
 import Glibc
 import Testing
+import func TestKit.runShell
 
 @Suite(
   .enabled(
@@ -25,7 +26,7 @@ struct XenHeadersTests {
     var template = Array("/tmp/xensave-lua-headers.XXXXXX".utf8CString)
     try #require(mkdtemp(&template) != nil)
     let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    defer { _ = system("rm -r '\(folder)'") }
+    defer { runShell("rm -r '\(folder)'") }
     let file = try #require(fopen(folder + "/t.c", "w"))
     fputs(program, file)
     fclose(file)

@@ -82,6 +82,12 @@ void csystem_stop_main(void);
 int csystem_spawn_command(
     const char *command, const posix_spawn_file_actions_t *actions, pid_t *process);
 
+/* Waits for a command that this process has started: 0 and its status, or -1 and errno, EINTR where a
+   request to stop came. Ctrl-C at a terminal is the command's, however often: then *was_interrupted is
+   true, and no request is left. All other requests are passed on, and then the command has two
+   seconds. */
+int csystem_wait_for_command(pid_t process, int *status, bool *was_interrupted);
+
 /* Starts `/bin/sh -c command` with `input` as its standard input, no other descriptor than standard
    output and error, and signals as a new program has them. 0 and *process, or an errno. */
 int csystem_spawn_shell(const char *command, int input, pid_t *process);

@@ -55,10 +55,16 @@ public enum Environment {
     return self.variable("HOME").map { $0 + "/" + fallback }
   }
 
-  /// Runs a command of the shell and waits for it; its exit code, or nil where it did not end so.
+  /// Runs a command of the shell and waits for it; its exit code, or nil where it did not end so. Ctrl-C
+  /// is the command's. A request to stop is passed on to it, and ends the wait.
   public static func run(_ command: String) -> Int32? {
-    let status = unsafe system(command)
-    return status >= 0 && status & 0x7F == 0 ? status >> 8 & 0xFF : nil
+    var process: pid_t = 0
+    var status: Int32 = 0
+    var wasInterrupted = false
+    guard unsafe csystem_spawn_command(command, nil, &process) == 0,
+      unsafe csystem_wait_for_command(process, &status, &wasInterrupted) == 0
+    else { return nil }
+    return status & 0x7F == 0 ? status >> 8 & 0xFF : nil
   }
 
   /// Nanoseconds since 1970, as files have them.
