@@ -149,7 +149,8 @@ let package = Package(
 
     // What tests of several targets share.
     .target(
-      name: "TestKit", dependencies: ["Terminal", "Live", "Format"], path: "Tests/TestKit",
+      name: "TestKit", dependencies: ["Terminal", "Live", "Format", "SystemIO"],
+      path: "Tests/TestKit",
       swiftSettings: Array(settings.dropFirst())),
     tests(
       "ShellTests",
@@ -160,7 +161,8 @@ let package = Package(
         "sim-helper", "xensave-lua",
       ]),
     tests(
-      "PagesTests", ["Pages", "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes"]),
+      "PagesTests",
+      ["Pages", "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
     tests("GuestOSTests", ["GuestOS", "Pages", "SystemIO", "TestKit"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests(

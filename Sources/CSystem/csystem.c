@@ -225,27 +225,37 @@ long csystem_peak_resident_kib(void) {
     return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0;
 }
 
-/* No signal blocked, and those that this process ignores as a new program has them. */
-static void set_usual_signals(posix_spawnattr_t *attributes) {
+/* No signal blocked, and those that this process ignores as a new program has them. `further`: two more
+   of these, or 0. */
+static void set_usual_signals(posix_spawnattr_t *attributes, const int further[2]) {
     sigset_t set;
     sigemptyset(&set);
     posix_spawnattr_setsigmask(attributes, &set);
+    for (int i = 0; further && i < 2; i++) {
+        if (further[i]) sigaddset(&set, further[i]);
+    }
     sigaddset(&set, SIGPIPE);
     sigaddset(&set, SIGXFSZ);
     posix_spawnattr_setsigdefault(attributes, &set);
     posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
-int csystem_spawn_command(
-    const char *command, const posix_spawn_file_actions_t *actions, pid_t *process) {
+static int spawn_command(
+    const char *command, const posix_spawn_file_actions_t *actions, const int further[2],
+    pid_t *process) {
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
-    set_usual_signals(&attributes);
+    set_usual_signals(&attributes, further);
     char *const arguments[] = {"sh", "-c", (char *)command, NULL};
     extern char **environ;
     int error = posix_spawn(process, "/bin/sh", actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     return error;
+}
+
+int csystem_spawn_command(
+    const char *command, const posix_spawn_file_actions_t *actions, pid_t *process) {
+    return spawn_command(command, actions, NULL, process);
 }
 
 int csystem_wait_for_command(pid_t process, int *status, bool *was_interrupted) {
@@ -275,6 +285,24 @@ int csystem_wait_for_command(pid_t process, int *status, bool *was_interrupted) 
         csystem_clear_interrupted();
     }
     return 0;
+}
+
+int csystem_run_command(const char *command, int *status) {
+    static const int keys[] = {SIGINT, SIGQUIT};
+    struct sigaction ignored = {.sa_handler = SIG_IGN}, before[2];
+    int further[2];
+    for (int i = 0; i < 2; i++) {
+        sigaction(keys[i], &ignored, &before[i]);
+        further[i] = before[i].sa_handler == SIG_IGN ? 0 : keys[i];
+    }
+    pid_t process;
+    bool was_interrupted;
+    int error = spawn_command(command, NULL, further, &process);
+    if (error == 0 && csystem_wait_for_command(process, status, &was_interrupted) != 0) {
+        error = errno;
+    }
+    for (int i = 0; i < 2; i++) sigaction(keys[i], &before[i], NULL);
+    return error;
 }
 
 int csystem_spawn_shell(const char *command, int input, pid_t *process) {
@@ -321,7 +349,7 @@ int csystem_spawn_piped(
     if (output >= 0) posix_spawn_file_actions_adddup2(&actions, output, 1);
     if (errors >= 0) posix_spawn_file_actions_adddup2(&actions, errors, 2);
     posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    set_usual_signals(&attributes);
+    set_usual_signals(&attributes, NULL);
     extern char **environ;
     int error = posix_spawnp(process, words[0], &actions, &attributes, words, environ);
     posix_spawnattr_destroy(&attributes);

@@ -109,6 +109,9 @@ final class Session {
     return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
   }
 
+  /// Sends the program a signal, which no key does.
+  func send(_ signal: Int32) { kill(child, signal) }
+
   /// The exit code, once the program has ended; nil after 30 s, or where a signal ended it.
   func exitCode() -> Int32? {
     let end = ContinuousClock.now + .seconds(30)

@@ -1,5 +1,6 @@
 // What newcomers type in a session, and what it says to them.
 
+import Glibc
 import TestKit
 import Testing
 
@@ -9,6 +10,16 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
 private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
 @Suite(.serialized) struct SessionWordsTests {
+  /// A request to stop ends a command of the shell, and then the session.
+  @Test func aStopReachesTheCommand() {
+    withSession { session, _ in
+      session.type("!echo runs; sleep 1000\r")
+      #expect(session.ends(with: ["runs"]))
+      session.send(SIGTERM)
+      #expect(session.exitCode() == 143, "\(session.screen.text)")
+    }
+  }
+
   @Test(arguments: ["quit", "exit", "quit()", "exit()", ":q", "q"]) func wordsThatLeave(
     word: String
   ) {
@@ -64,6 +75,18 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       expect(session, "!echo hello >&2; pwd", ["hello", home])
       expect(session, "!false", ["exit code 1"])
       expect(session, "!", ["expected: !COMMAND"])
+      // Ctrl-C is the command's, however often, and the session lives on.
+      session.type("!trap 'echo again' INT; echo runs; read x; read x; read x; sleep 1000\r")
+      #expect(session.ends(with: ["runs"]))
+      for count in 1...3 {
+        session.type("\u{3}")
+        #expect(
+          session.wait { $0.text.count { $0.contains("again") } == count + 1 },
+          "\(session.screen.text)")
+      }
+      session.type("\u{1C}")
+      #expect(session.isReady(), "\(session.screen.text)")
+      expect(session, "1 + 1", ["2"])
       expect(session, "1 + 1", ["2"])
     }
   }

@@ -88,6 +88,10 @@ int csystem_spawn_command(
    seconds. */
 int csystem_wait_for_command(pid_t process, int *status, bool *was_interrupted);
 
+/* Runs `/bin/sh -c command` for somebody at a terminal: what Ctrl-C and Ctrl-\ send is the command's
+   alone. Other requests to stop end the wait as above. 0 and the status, or an errno. */
+int csystem_run_command(const char *command, int *status);
+
 /* Starts `/bin/sh -c command` with `input` as its standard input, no other descriptor than standard
    output and error, and signals as a new program has them. 0 and *process, or an errno. */
 int csystem_spawn_shell(const char *command, int input, pid_t *process);

@@ -55,15 +55,11 @@ public enum Environment {
     return self.variable("HOME").map { $0 + "/" + fallback }
   }
 
-  /// Runs a command of the shell and waits for it; its exit code, or nil where it did not end so. Ctrl-C
-  /// is the command's. A request to stop is passed on to it, and ends the wait.
+  /// Runs a command of the shell and waits for it; its exit code, or nil where it did not end so. What the
+  /// keys send is the command's. A request to stop is passed on to it, and ends the wait.
   public static func run(_ command: String) -> Int32? {
-    var process: pid_t = 0
     var status: Int32 = 0
-    var wasInterrupted = false
-    guard unsafe csystem_spawn_command(command, nil, &process) == 0,
-      unsafe csystem_wait_for_command(process, &status, &wasInterrupted) == 0
-    else { return nil }
+    guard unsafe csystem_run_command(command, &status) == 0 else { return nil }
     return status & 0x7F == 0 ? status >> 8 & 0xFF : nil
   }
 

@@ -45,9 +45,47 @@ private enum GuestSeeds {
     }
   }()
 
-  /// One change that does nothing, and some that link lists to themselves.
-  static let changes: [[UInt8]] = kernels.indices.flatMap { kind -> [[UInt8]] in
-    let (guest, frames) = kernels[kind]
+  /// A kernel is opened anew for each input, which costs as much as many answers: a part of the questions
+  /// at a time.
+  static let questions: [@Sendable (LinuxGuest) throws -> Void] = [
+    { linux in
+      _ = try? linux.clock()
+      _ = try? linux.log()
+      _ = try? linux.modules()
+      _ = try? linux.memoryUse()
+      _ = try? linux.hung(seconds: 0)
+    },
+    { linux in
+      _ = try? linux.mounts()
+      _ = try? linux.netDevices()
+      _ = try? linux.sockets()
+    },
+    { linux in
+      _ = try? linux.stack(ofVCPU: 0)
+      for task in (try? linux.threads())?.items.prefix(16) ?? [] {
+        _ = try? linux.arguments(of: task)
+        _ = try? linux.executable(of: task)
+        _ = try? linux.maps(of: task)
+      }
+    },
+    { linux in
+      for task in (try? linux.threads())?.items.prefix(16) ?? [] {
+        if let stack = try? linux.stack(of: task) {
+          try demand(stack.frames.count <= 256, "a stack of \(stack.frames.count) calls")
+        }
+      }
+      if let value = try? linux.variable("init_task") {
+        try demand(
+          linux.text(of: value, depth: 3).utf8.count < 1 << 22, "a value as long as a book")
+      }
+    },
+  ]
+
+  /// For each kernel and part of the questions one change that does nothing, and some that link lists to
+  /// themselves.
+  static let changes: [[UInt8]] = (0..<kernels.count * questions.count).flatMap {
+    kind -> [[UInt8]] in
+    let (guest, frames) = kernels[kind % kernels.count]
     func change(_ place: String, _ offset: UInt64, _ value: UInt64) -> [UInt8] {
       guard let address = guest.places[place] else { preconditionFailure("no \(place)") }
       let physical = guest.memory.physical(address + offset)
@@ -68,7 +106,8 @@ private enum GuestSeeds {
   }
 }
 
-/// A kernel with words of its memory changed: which page, where, and to what.
+/// A kernel with words of its memory changed: which kernel, and which questions it is asked; then which
+/// page, where, and to what.
 private func guest(_ input: [UInt8]) throws {
   guard let first = input.first else { return }
   let (kernel, frames) = GuestSeeds.kernels[Int(first) % GuestSeeds.kernels.count]
@@ -91,26 +130,8 @@ private func guest(_ input: [UInt8]) throws {
     let linux = try? LinuxGuest(PagedMemory(source), [vcpu])
   else { return }
   try demand(linux.symbols.count > 0, "a kernel without symbols was opened")
-  _ = try? linux.clock()
-  _ = try? linux.log()
-  _ = try? linux.modules()
-  _ = try? linux.mounts()
-  _ = try? linux.netDevices()
-  _ = try? linux.memoryUse()
-  _ = try? linux.hung(seconds: 0)
-  _ = try? linux.sockets()
-  _ = try? linux.stack(ofVCPU: 0)
-  for task in (try? linux.threads())?.items.prefix(16) ?? [] {
-    _ = try? linux.arguments(of: task)
-    _ = try? linux.executable(of: task)
-    _ = try? linux.maps(of: task)
-    if let stack = try? linux.stack(of: task) {
-      try demand(stack.frames.count <= 256, "a stack of \(stack.frames.count) calls")
-    }
-  }
-  if let value = try? linux.variable("init_task") {
-    try demand(linux.text(of: value, depth: 3).utf8.count < 1 << 22, "a value as long as a book")
-  }
+  try GuestSeeds.questions[Int(first) / GuestSeeds.kernels.count % GuestSeeds.questions.count](
+    linux)
 }
 
 /// Types: whatever is read answers all questions.
