@@ -62,3 +62,68 @@ t.test("pages counts types, zeros and duplicates", function()
   t.equal(facts.types, { L1TAB = 1, L2TAB = 1, L3TAB = 1, L4TAB = 1, NOTAB = 28 })
   t.equal(facts.top[2], { count = 2, first_pfn = 0x10, image = 1, zero = false })
 end)
+
+t.test("restores-on names what speaks against it", function()
+  local answer = require("xensave.reports.restores-on").answer
+  local image = t.open(xs.synth {}:save(t.path "new.img"))
+  t.equal(answer(image, "4.17"), { xen = "4.17", restores = true })
+  local old = answer(image, "4.6")
+  t.equal(old.restores, false)
+  t.equal(#old.reasons > 0, true)
+end)
+
+t.test("restores-on knows the processors, too", function()
+  local image = t.open "Tests/Fixtures/pv-4m-1v-tiny.xlsave"
+  local answer = require("xensave.reports.restores-on").answer
+  local level = require("xensave.cpuid").named
+  t.equal(answer(image, "4.17", level "zen2"), { xen = "4.17", restores = true })
+  local reasons = answer(image, "4.17", level "sandybridge").reasons
+  t.equal({ reasons[1], reasons[4] }, { "abm", "bmi1" })
+end)
+
+t.test("holds finds bytes and pages", function()
+  local holds = require "xensave.reports.holds"
+  local pages = { [0x10] = 5, [0x11] = 6 }
+  local a = t.open(xs.synth { guest = "x86_pv", pages = pages }:save(t.path "a.img"))
+  local b = t.open(xs.synth { guest = "x86_pv", pages = { [0x14] = 6 } }:save(t.path "b.img"))
+  local found = holds.pages(a, b, 10)
+  t.equal({ found.holds, found.places[#found.places] }, { true, 0x11 })
+  t.equal(holds.pages(a, b, 0).places, nil)
+  t.equal(holds.bytes(a, ("\5"):rep(4096), "bytes", 3),
+    { holds = true, count = 1, places = { "0x10000" } })
+  t.equal(holds.bytes(a, "not there", "bytes", 3), { holds = false, count = 0 })
+end)
+
+t.test("kernel says why there is none", function()
+  local facts = require("xensave.reports.kernel").facts(
+    t.open(xs.synth { name = "one" }:save(t.path "one.img")))
+  t.equal({ facts.name, facts.kernel }, { "one", nil })
+  t.equal(facts.problem:find "no kernel was found" ~= nil, true)
+  t.equal(facts.problem:find "kernel.lua", nil)
+end)
+
+t.test("shared pages of several images are counted once", function()
+  local facts = require("xensave.reports.shared-pages").facts
+  local pages = { [0x10] = 5, [0x11] = 6 }
+  local a = t.open(xs.synth { guest = "x86_pv", pages = pages }:save(t.path "a.img"))
+  local one = facts(a, {})
+  local two = facts(a, { t.open(xs.synth { guest = "x86_pv", pages = pages }:save(t.path "b.img")) })
+  t.equal({ two.images, two.pages, two.distinct }, { 2, 2 * one.pages, one.distinct })
+  t.equal(two.saved, 1 - one.distinct / (2 * one.pages))
+end)
+
+t.test("the best policy stays within the downtime", function()
+  local trace = t.path "run.trace"
+  local domain = assert(xs.sim.domain {
+    memory_mib = 16, workload = { { seconds = 60, writes_per_s = 40000, hot_pages = 3000 } },
+  })
+  assert(domain:save(t.path "run.img", { policy = "builtin", trace = trace }))
+  local row = require("xensave.reports.best-policy").row
+  local policies = { "builtin", "invisible", "frugal" }
+  local quick = row(trace, policies, { link = "1G" })
+  local cheap = row(trace, policies, { link = "1G", max_ms = 1e9 })
+  for _, name in ipairs(policies) do
+    t.equal(quick.results[quick.best].downtime_ms <= quick.results[name].downtime_ms, true)
+    t.equal(cheap.results[cheap.best].bytes <= cheap.results[name].bytes, true)
+  end
+end)

@@ -187,8 +187,9 @@ extension ShellContext {
           + "options?: table): table?, Error?",
         "What a policy would have done in a save that was recorded, in virtual time. Options: "
           + "link_mbps (megabits a second, 10000 as a rule) or link (\"10G\"), hour (at which the "
-          + "save begins). The result has outcome, reason, rounds, bytes, sent_ratio (of the memory, "
-          + "1.0 is once), downtime_ms, total_s, dirty_counts, decisions and failures.",
+          + "save begins). The result has outcome, reason, rounds, `octets` (bytes sent), "
+          + "sent_ratio (of the memory, 1.0 is once), downtime_ms, total_s, dirty_counts, decisions and "
+          + "failures.",
         example: "local r = assert(xs.sim.replay(\"web.trace\", \"builtin\", { link = \"1G\" }))"
       ) { [unowned self] frame in
         let options = try OptionTable(frame, 3, "replay", ["link_mbps", "link", "hour"])
