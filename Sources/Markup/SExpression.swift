@@ -190,8 +190,19 @@ public struct SExpression: MarkupDocument {
         at: nodes[node].range.lowerBound)
     }
     guard !atom(node).elementsEqual(new.utf8) else { return }
+    let before = self
     try splice(
       nodes[node].range, SExpressionScanner.written(new, quotes: nodes[node].isQuoted))
+    switch value(at: path) {
+    case .text(let text)? where text == new: return
+    case .tree(let text)? where text.elementsEqual(new.utf8): return
+    default:
+      // A name that becomes that of the list around it: (a (b x)) as (a (a x)).
+      self = before
+      throw MarkupError(
+        "\(path) cannot have this text: the path would lead elsewhere",
+        at: nodes[node].range.lowerBound)
+    }
   }
 
   /// Adds a pair to a record that lacks it.

@@ -81,6 +81,19 @@ import Testing
     #expect(document.value(at: path)?.text == old)
   }
 
+  /// A name that becomes that of the list around it would be found by the list's path.
+  @Test func whatWouldBeFoundElsewhereIsNotSet() throws {
+    let text = Array(#"(c (d "x"))"#.utf8)
+    var document = try SExpression(text)
+    let path = try MarkupPath(parsing: "c[0]")
+    #expect(document.value(at: path)?.text == "d")
+    let error = #expect(throws: MarkupError.self) { try document.set(path, to: "c") }
+    #expect(error?.description.contains("c[0] cannot have this text") == true)
+    #expect(document.text == text)
+    try document.set(path, to: "e")
+    #expect(document.value(at: path)?.text == "e")
+  }
+
   @Test func addingAndRemoving() throws {
     var document = try document()
     let before = document.text
