@@ -155,7 +155,8 @@ let package = Package(
     tests(
       "ShellTests",
       [
-        "CommandLine", "DocGenerator", "REPL", "LuaAPI", "Jobs", "Reports", "LuaRuntime",
+        "CommandLine", "DocGenerator", "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports",
+        "LuaRuntime",
         "Terminal", "SimDomain", "Live", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON",
         "SystemIO", "Bytes", "TestKit",
         "sim-helper", "xensave-lua",

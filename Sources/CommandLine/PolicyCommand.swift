@@ -16,7 +16,7 @@ struct PolicyCommand: ShellCommand {
   static let configuration = CommandConfiguration(
     commandName: name, _superCommandName: Commands.name,
     abstract: "Try migration policies on recorded saves.",
-    subcommands: [PolicyList.self, PolicyTest.self, PolicyExplain.self])
+    subcommands: [PolicyList.self, PolicyTest.self, PolicyExplain.self, PolicyTune.self])
 
   mutating func execute() throws -> Int32 {
     try writeOut(PolicyCommand.helpMessage() + "\n")

@@ -105,71 +105,47 @@ package struct ImageRuns {
   package func run(jobs: Int, _ report: @escaping @Sendable (String) throws -> Void) throws
     -> Totals
   {
-    let board = Board(images)
-    let (words, done) = (words, done)
-    let threads = try (0..<max(1, min(jobs, images.count))).map { _ in try WorkerThread() }
+    let tally = Tally(done)
+    let (words, images) = (words, images)
     let isShown = Progress.begin("running", of: UInt64(images.count), unit: "images") {
-      board.finished
+      tally.finished
     }
-    for thread in threads {
-      thread.start {
-        while let image = board.next() {
-          do {
-            let start = Environment.nanoseconds
-            let command = try CapturedCommand(
-              [ownProgram] + ImageRuns.words(words, for: image), limit: ImageRuns.limit)
-            let line = ImageRuns.line(image, command, Environment.nanoseconds - start)
-            try board.add(image, command.exitCode) {
-              try report(line)
-              try done?.add(ImageRuns.doneLine(image, command.exitCode))
-            }
-          } catch { board.fail(error) }
-        }
+    var isDone = false
+    defer { if isShown { Progress.end(isDone: isDone) } }
+    try Crew.run(images.count, jobs: jobs) { index in
+      let image = images[index]
+      let start = Environment.nanoseconds
+      let command = try CapturedCommand(
+        [ownProgram] + ImageRuns.words(words, for: image), limit: ImageRuns.limit)
+      let line = ImageRuns.line(image, command, Environment.nanoseconds - start)
+      try tally.add(image, command.exitCode) { done in
+        try report(line)
+        try done?.add(ImageRuns.doneLine(image, command.exitCode))
       }
     }
-    for thread in threads {
-      while !thread.wait(nanoseconds: 100_000_000) { Progress.beat() }
-      thread.wait()
-    }
-    if isShown { Progress.end(isDone: board.problem == nil) }
-    try Interrupt.check("each")
-    if let problem = board.problem { throw problem }
-    return board.totals
+    isDone = true
+    return tally.totals
   }
 
   /// What the threads share. Safe to send: all of it is used under the lock.
-  private final class Board: @unchecked Sendable {
+  private final class Tally: @unchecked Sendable {
     private let lock = Lock()
-    private let images: [String]
-    private var place = 0
+    private let done: AppendedFile?
     private var counted = Totals()
-    private var first: (any Error)?
 
-    init(_ images: [String]) { self.images = images }
-
-    /// The next image; nil at the end, after a failure and after a request to stop.
-    func next() -> String? {
-      lock.with {
-        guard place < images.count, first == nil, !Interrupt.isRequested else { return nil }
-        defer { place += 1 }
-        return images[place]
-      }
-    }
+    init(_ done: AppendedFile?) { self.done = done }
 
     /// Counts a run, after `record` has been called with nobody else in it.
-    func add(_ image: String, _ exitCode: Int32, _ record: () throws -> Void) throws {
+    func add(_ image: String, _ exitCode: Int32, _ record: (AppendedFile?) throws -> Void) throws {
       try lock.with {
-        try record()
+        try record(done)
         counted.count += 1
         if exitCode != 0 { counted.failed.append((image, exitCode)) }
       }
     }
 
-    func fail(_ error: any Error) { lock.with { first = first ?? error } }
-
     var finished: UInt64 { lock.with { UInt64(counted.count) } }
     var totals: Totals { lock.with { counted } }
-    var problem: (any Error)? { lock.with { first } }
   }
 
   private static func line(

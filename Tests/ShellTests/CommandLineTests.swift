@@ -67,7 +67,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let names = listed.filter { $0.hasPrefix("  ") && $0.dropFirst(2).first?.isLowercase == true }
       .compactMap { $0.split(separator: " ").first.map(String.init) }
     #expect(names.count > 15, "\(help)")
-    for name in names + ["policy list", "policy test", "policy explain"]
+    for name in names + ["policy list", "policy test", "policy explain", "policy tune"]
     where !["policy", "new", "init", "help", "host", "each"].contains(name) {
       let words = name.split(separator: " ").map(String.init)
       #expect(Program.run(words + ["--help"]).text.contains("--json"), "\(name)")
