@@ -250,4 +250,71 @@ public final class PagedMemory {
       }
     }
   }
+
+  // MARK: - From pages to addresses
+
+  /// Where the user's half of a 64-bit address space maps pages, by address.
+  ///
+  /// - Parameters:
+  ///   - pages: The pages that are looked for.
+  ///   - tableLimit: How many tables may be read; what is left of it afterwards. Tables that refer to each
+  ///     other would have no end else.
+  ///   - limit: How many places are given at most.
+  public func places(
+    of pages: PageSet, _ space: AddressSpace, tableLimit: inout Int, limit: Int
+  ) -> [(address: UInt64, pfn: UInt64)] {
+    guard space.mode == .fourLevel || space.mode == .fiveLevel else { return [] }
+    var out: [(address: UInt64, pfn: UInt64)] = []
+    var search = PlaceSearch(ranges: pages.ranges, limit: limit, tablesLeft: tableLimit)
+    search.visit(self, space.root, space.mode.levels, 0, isTop: true, &out)
+    tableLimit = search.tablesLeft
+    return out
+  }
+
+  private struct PlaceSearch {
+    let ranges: [Range<UInt64>]
+    let limit: Int
+    var tablesLeft: Int
+
+    mutating func visit(
+      _ memory: PagedMemory, _ table: UInt64, _ level: Int, _ base: UInt64, isTop: Bool,
+      _ out: inout [(address: UInt64, pfn: UInt64)]
+    ) {
+      guard tablesLeft > 0, let bytes = try? memory.page(table >> 12) else { return }
+      tablesLeft -= 1
+      let shift = UInt64(12 + 9 * (level - 1))
+      for index in 0..<(isTop ? 256 : 512) where out.count < limit {
+        let entry = bytes.load(8 * index, as: UInt64.self)
+        guard entry & 5 == 5 else { continue }
+        let address = base + UInt64(index) << shift
+        let frame = entry & 0x000F_FFFF_FFFF_F000
+        if level > 1, level > 3 || entry & 0x80 == 0 {
+          visit(memory, frame, level - 1, address, isTop: false, &out)
+        } else {
+          let first = frame >> 12 & ~(UInt64(1) << (shift - 12) - 1)
+          add(first, UInt64(1) << (shift - 12), at: address, &out)
+        }
+      }
+    }
+
+    /// The pages of a run that are asked for.
+    private func add(
+      _ first: UInt64, _ count: UInt64, at address: UInt64,
+      _ out: inout [(address: UInt64, pfn: UInt64)]
+    ) {
+      var (low, high) = (0, ranges.count)
+      while low < high {
+        let middle = (low + high) / 2
+        if ranges[middle].upperBound <= first { low = middle + 1 } else { high = middle }
+      }
+      let run = first..<first + count
+      while low < ranges.count, ranges[low].lowerBound < run.upperBound {
+        for pfn in ranges[low].clamped(to: run) {
+          guard out.count < limit else { return }
+          out.append((address + (pfn - first) << 12, pfn))
+        }
+        low += 1
+      }
+    }
+  }
 }

@@ -95,6 +95,28 @@ import Testing
     #expect(try linux.maps(of: kernel).items.isEmpty && linux.files(of: kernel).items.isEmpty)
   }
 
+  /// Each page of a process is found at its address, once, and the kernel's at none.
+  @Test(arguments: SyntheticLinux.Options.kinds) func owners(_ options: SyntheticLinux.Options)
+    throws
+  {
+    let guest = options.guest
+    let linux = try open(guest)
+    let task = try linux.task(10)
+    let space = try linux.space(of: task)
+    let page = try linux.memory.paged.translate(space, 0x7FF8).physical >> 12
+    let kernel = guest.memory.physical(guest.places["init_task"] ?? 0) >> 12
+    let owners = try linux.owners(of: PageSet([page, kernel]))
+    #expect(owners.problem == nil)
+    #expect(owners.items == [PageOwner(pfn: page, task: task, address: 0x7000)])
+    // All pages there are: no more than the tables map, each where a walk finds it.
+    let all = try linux.owners(of: PageSet(0..<PageSet.limit)).items
+    #expect(all.contains(PageOwner(pfn: page, task: task, address: 0x7000)))
+    for owner in all {
+      let found = try linux.memory.paged.translate(space, owner.address)
+      #expect(found.physical >> 12 == owner.pfn && found.isUser)
+    }
+  }
+
   @Test(arguments: SyntheticLinux.Options.kinds) func log(_ options: SyntheticLinux.Options) throws
   {
     let log = try open(options.guest).log()

@@ -127,3 +127,33 @@ t.test("the best policy stays within the downtime", function()
     t.equal(cheap.results[cheap.best].bytes <= cheap.results[name].bytes, true)
   end
 end)
+
+t.test("secrets are found where they are, and mentions of them are none", function()
+  local texts = {
+    [0x10] = "xx-----BEGIN RSA PRIVATE KEY-----", [0x11] = "-----BEGIN PUBLIC KEY-----",
+    [0x12] = "AKIAIOSFODNN7EXAMPLE", [0x13] = "AKIA is how they begin",
+    [0x14] = "root:$6$saltsalt$0123456789abcdef", [0x15] = "glpat-shrt",
+  }
+  local pages = {}
+  for pfn in pairs(texts) do pages[pfn] = 1 end
+  local out = t.path "with.img"
+  assert(xs.rewrite(xs.synth { guest = "x86_pv", pages = pages }:save(t.path "plain.img"), out, {
+    PAGE_DATA = function(batch)
+      for pfn, text in pairs(texts) do
+        for _, view in batch:each(xs.pages.pfn(pfn)) do view:put(8, text) end
+      end
+    end,
+  }))
+  local find = require("xensave.reports.secrets").find
+  local found, total, problem = find(t.open(out))
+  local shown = {}
+  for index, row in ipairs(found) do shown[index] = { row.kind, row.address } end
+  t.equal(shown, {
+    { "private key (PEM)", 0x1000a }, { "AWS access key", 0x12008 }, { "hashed password", 0x14008 },
+  })
+  t.equal(total, 3)
+  -- The guest is no Linux: that is said, and the secrets are there all the same.
+  t.match(problem, "no kernel was found")
+  local more, count = find(t.open(out), { regexes = { "glpat-[a-z]+" }, limit = 1 })
+  t.equal({ #more, count }, { 4, 4 })
+end)

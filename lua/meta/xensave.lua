@@ -824,6 +824,18 @@ function Linux:meminfo() end
 ---@return (string|xensave.Error)?
 function Linux:hung(seconds) end
 
+---Where processes have these pages of the guest in their memory: a list of tables of pfn, pid,
+---comm and address, by process. A page without an owner is the kernel's, its page cache's, or
+---free. Where there may be more of them, the second result says why.
+---
+---```lua
+---print(img.linux:owners({ 0x1a2b })[1].comm)
+---```
+---@param pfns xensave.PageSet|integer[]
+---@return table[]?
+---@return (string|xensave.Error)?
+function Linux:owners(pfns) end
+
 ---The stacks of the vCPUs: vcpu, pid, name, state and frames. Where there may be more of them,
 ---the second result says why.
 ---@return table?

@@ -155,6 +155,27 @@ package final class LuaLinux {
       ) { linux, frame in
         try linux.reports.hung(frame.isMissing(2) ? nil : "\(frame.number(2))")
       },
+      .method(
+        "owners", "(pfns: PageSet|integer[]): table[]?, (string|Error)?",
+        "Where processes have these pages of the guest in their memory: a list of tables of pfn, pid, comm "
+          + "and address, by process. A page without an owner is the kernel's, its page cache's, or free. "
+          + "Where there may be more of them, the second result says why.",
+        example: "print(img.linux:owners({ 0x1a2b })[1].comm)"
+      ) { linux, frame in
+        do {
+          let owners = try linux.linux.owners(of: try pageSet(frame, 2))
+          frame.push(
+            LuaValue.list(
+              owners.items.map {
+                .table([
+                  ("pfn", .unsigned($0.pfn)), ("pid", .integer(Int64($0.task.pid))),
+                  ("comm", .text($0.task.name)), ("address", .unsigned($0.address)),
+                ])
+              }))
+          if let problem = owners.problem { frame.push(problem) } else { frame.pushNil() }
+          return 2
+        } catch { return try frame.fail(error) }
+      },
       rows("stack", "The stacks of the vCPUs: vcpu, pid, name, state and frames.") {
         linux, _ in try linux.reports.stacks(nil)
       },
