@@ -253,13 +253,9 @@ public final class PagedMemory {
 
   // MARK: - From pages to addresses
 
-  /// Where the user's half of a 64-bit address space maps pages, by address.
-  ///
-  /// - Parameters:
-  ///   - pages: The pages that are looked for.
-  ///   - tableLimit: How many tables may be read; what is left of it afterwards. Tables that refer to each
-  ///     other would have no end else.
-  ///   - limit: How many places are given at most.
+  /// Where the user's half of a 64-bit address space maps pages, by address; at most `limit` places.
+  /// `tableLimit` tables may be read, and what is left of it is there afterwards: tables that refer to each
+  /// other would have no end else.
   public func places(
     of pages: PageSet, _ space: AddressSpace, tableLimit: inout Int, limit: Int
   ) -> [(address: UInt64, pfn: UInt64)] {
