@@ -19,31 +19,11 @@ public enum ZeroPages {
       try reader.loadPayload(pages * 4096, into: scratch)
       zeros += scratch.withBytes(0..<pages * 4096) { bytes in
         var count = 0
-        for page in 0..<pages where isZero(bytes, at: page * 4096) { count += 1 }
+        for page in 0..<pages where bytes.isZeroPage(at: page * 4096) { count += 1 }
         return count
       }
       left -= pages
     }
     return zeros
-  }
-
-  /// Whether the 4096 bytes at `offset` are all zero. Looks at 64 bytes at a time, so that pages
-  /// that are not zero are known by their first.
-  @inline(__always)
-  public static func isZero(_ bytes: RawSpan, at offset: Int) -> Bool {
-    precondition(offset >= 0 && bytes.byteCount - offset >= 4096)
-    var position = offset
-    let end = offset + 4096
-    while position < end {
-      var sum: UInt64 = 0
-      for word in 0..<8 {
-        // Safety: the precondition holds all bytes of the page inside the span.
-        sum |= unsafe bytes.unsafeLoadUnaligned(
-          fromUncheckedByteOffset: position &+ 8 &* word, as: UInt64.self)
-      }
-      if sum != 0 { return false }
-      position &+= 64
-    }
-    return true
   }
 }

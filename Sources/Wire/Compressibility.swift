@@ -1,28 +1,9 @@
-// Cheap questions about a page: is it zero, is it worth packing?
+// Whether a page is worth packing.
 
 internal import Bytes
 
-/// Tests that cost a small part of packing the page.
+/// A test that costs a small part of packing the page.
 enum Compressibility {
-  /// Whether the page at `offset` is all zeros.
-  static func isZero(_ bytes: RawSpan, at offset: Int) -> Bool {
-    precondition(offset >= 0 && bytes.byteCount - offset >= WireFormat.pageByteCount)
-    // Safety: the precondition holds the whole page inside the span.
-    return unsafe bytes.withUnsafeBytes { raw in
-      var position = offset
-      let end = offset + WireFormat.pageByteCount
-      while position < end {
-        var sum: UInt64 = 0
-        for word in 0..<8 {
-          sum |= unsafe raw.loadUnaligned(fromByteOffset: position &+ 8 &* word, as: UInt64.self)
-        }
-        if sum != 0 { return false }
-        position &+= 64
-      }
-      return true
-    }
-  }
-
   /// Words that are looked at: one of eight.
   private static let sampled = WireFormat.pageByteCount / 64
   /// The sum of squares of how often each byte comes. 512 even ones give 1534, with a standard deviation

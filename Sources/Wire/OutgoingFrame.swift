@@ -113,7 +113,7 @@ final class OutgoingFrame {
     let count = WireFormat.pageByteCount
     let offset = scanned
     chunk.withBytes(0..<filled) { bytes in
-      if Compressibility.isZero(bytes, at: offset) {
+      if bytes.isZeroPage(at: offset) {
         cache.remove(key)
         commands.appendPage(.zeroPages, key: key)
         totals.zeroPages += 1

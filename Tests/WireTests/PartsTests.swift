@@ -112,9 +112,9 @@ import Testing
     // Base64 has 64 letters.
     #expect(!isRandom(pages.page(3).map { 0x30 + $0 % 64 }))
     let zero = buffer(zeros(4096))
-    #expect(zero.withBytes(0..<4096) { Compressibility.isZero($0, at: 0) })
+    #expect(zero.withBytes(0..<4096) { $0.isZeroPage(at: 0) })
     zero.store(4095, UInt8(1))
-    #expect(!zero.withBytes(0..<4096) { Compressibility.isZero($0, at: 0) })
+    #expect(!zero.withBytes(0..<4096) { $0.isZeroPage(at: 0) })
   }
 
   @Test func levelsFollowWhatIsWaitedFor() {

@@ -228,11 +228,11 @@ extension PageImage {
     while page < count {
       var end = page
       let isZero = arena.withBytes(0..<count * pageByteCount) { bytes in
-        let first = PageLoops.isZero(bytes, at: page * pageByteCount)
+        let first = bytes.isZeroPage(at: page * pageByteCount)
         repeat {
           end += 1
         } while end < count
-          && PageLoops.isZero(bytes, at: end * pageByteCount) == first
+          && bytes.isZeroPage(at: end * pageByteCount) == first
         return first
       }
       let range = page * pageByteCount..<end * pageByteCount

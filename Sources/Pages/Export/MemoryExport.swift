@@ -129,9 +129,9 @@ final class DumpWriter {
       var page = 0
       while page < count {
         var end = page + 1
-        let isZero = isSparse && PageLoops.isZero(bytes, at: page * pageByteCount)
+        let isZero = isSparse && bytes.isZeroPage(at: page * pageByteCount)
         while end < count,
-          (isSparse && PageLoops.isZero(bytes, at: end * pageByteCount)) == isZero
+          (isSparse && bytes.isZeroPage(at: end * pageByteCount)) == isZero
         {
           end += 1
         }

@@ -98,7 +98,7 @@ extension PageImage {
     try mapChunks({
       { pfn, bytes, count in
         var found = PageSet()
-        for page in 0..<count where PageLoops.isZero(bytes, at: page * pageByteCount) {
+        for page in 0..<count where bytes.isZeroPage(at: page * pageByteCount) {
           found.append(pfn + UInt64(page)..<pfn + UInt64(page) + 1)
         }
         return found

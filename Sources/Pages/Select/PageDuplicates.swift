@@ -60,7 +60,7 @@ public final class PageDuplicates {
         (0..<count).map { page in
           let place = page * pageByteCount
           return Look(
-            hash: PageLoops.hash(bytes, at: place), isZero: PageLoops.isZero(bytes, at: place))
+            hash: PageLoops.hash(bytes, at: place), isZero: bytes.isZeroPage(at: place))
         }
       }
     }) { chunk, found in

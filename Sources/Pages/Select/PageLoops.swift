@@ -8,26 +8,6 @@ internal import Glibc
 
 /// Loops over the bytes of pages. Each checks its range once and then loads unchecked.
 public enum PageLoops {
-  /// Whether the 4096 bytes at `offset` are all zero; looks at 64 bytes at a time.
-  @inline(__always)
-  public static func isZero(_ bytes: RawSpan, at offset: Int) -> Bool {
-    precondition(offset >= 0 && bytes.byteCount - offset >= pageByteCount)
-    return unsafe bytes.withUnsafeBytes { raw in
-      // Safety: the precondition holds the whole page inside the span.
-      var position = offset
-      let end = offset + pageByteCount
-      while position < end {
-        var sum: UInt64 = 0
-        for word in 0..<8 {
-          sum |= unsafe raw.loadUnaligned(fromByteOffset: position &+ 8 &* word, as: UInt64.self)
-        }
-        if sum != 0 { return false }
-        position &+= 64
-      }
-      return true
-    }
-  }
-
   // Odd constants without a pattern: the fractional digits of the square roots of 2, 3, 5 and 7.
   private static let key0: UInt64 = 0x6A09_E667_F3BC_C909
   private static let key1: UInt64 = 0xBB67_AE85_84CA_A73B
@@ -139,7 +119,7 @@ public final class ByteCounts {
   public func count(_ bytes: RawSpan, at offset: Int) {
     precondition(offset >= 0 && bytes.byteCount - offset >= pageByteCount)
     unsafe tables.update(repeating: 0, count: 1024)
-    if PageLoops.isZero(bytes, at: offset) {
+    if bytes.isZeroPage(at: offset) {
       unsafe tables[0] = UInt16(pageByteCount)
       return
     }

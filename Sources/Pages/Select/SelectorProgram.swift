@@ -240,7 +240,7 @@ public final class SelectorProgram {
       }
     }
     switch test {
-    case .zero: filter { PageLoops.isZero(bytes, at: $0) }
+    case .zero: filter { bytes.isZeroPage(at: $0) }
     case .byte(let offset, let value): filter { bytes.load($0 + offset, as: UInt8.self) == value }
     case .u64(let offset, let mask, let value):
       filter { bytes.load($0 + offset, as: UInt64.self) & mask == value }
