@@ -70,7 +70,7 @@ let package = Package(
         "ScriptHost", "EmuManager", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine",
         "Reports", "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain",
         "HelperProtocol", "Live", "Wire", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format",
-        "JSON", "Markup",
+        "JSON", "Markup", "Remote",
         "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -137,12 +137,14 @@ let package = Package(
     swift("JSON"),
     swift("Markup"),
     swift("Zstd", ["SystemIO", "Bytes", "CZstd"]),
+    swift("Remote", ["SystemIO", "Bytes", "CCurl"]),
     swift("SystemIO", ["Bytes", "CSystem"]),
     swift("Bytes"),
     .target(name: "CLuaShim", dependencies: ["CLua", "CSystem"]),
     .systemLibrary(
       name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .target(name: "CXen", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CSystem"),
@@ -171,6 +173,7 @@ let package = Package(
     // Defines system calls of the C library, so that tests can make each of them fail.
     .target(name: "CSystemCalls", path: "Tests/CSystemCalls"),
     tests("BytesTests", ["Bytes"]),
+    tests("RemoteTests", ["Remote", "JSON", "SystemIO", "Bytes", "TestKit", "xensave-lua"]),
     tests("SystemIOTests", ["SystemIO", "Bytes", "CSystem", "TestKit", "CSystemCalls"]),
     tests("ZstdTests", ["Zstd", "SystemIO", "Bytes", "TestKit", "CSystemCalls"]),
     tests(

@@ -44,6 +44,9 @@ struct Commands: ParsableCommand {
       SCRIPT or IMAGE is standard input. --unchecked leaves out the check of what was written; \
       --json prints the report as JSON; --quiet prints only warnings and errors.
 
+      An image may be a URL (s3://BUCKET/KEY, https://...), and OUT one of s3. --endpoint URL before all \
+      other words says where the object store is; AWS's variables and files do so too.
+
       Exit codes: \(ExitCode.sentence).
       """,
     version: "xensave-lua \(versionLine)",

@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import Jobs
 internal import Live
 internal import LuaRuntime
+internal import Remote
 internal import Reports
 internal import ScriptHost
 internal import Synchronization
@@ -28,8 +29,9 @@ public func runShell(_ words: [String]) -> Int32 {
       writeError("xensave-lua: warning: \(line)\n")
     }
   }
+  RemoteFiles.register(RemoteImages())
   do {
-    return try dispatch(words)
+    return try dispatch(try withoutEndpoint(words))
   } catch {
     let error = XensaveError(error)
     if error.code != .brokenPipe {
@@ -38,6 +40,22 @@ public func runShell(_ words: [String]) -> Int32 {
     }
     return error.exitCode
   }
+}
+
+/// The words after `--endpoint URL`, which stands before all others: where s3:// is. What this program
+/// starts is told of it, too.
+private func withoutEndpoint(_ words: [String]) throws -> [String] {
+  let option = "--endpoint"
+  guard let first = words.first, first == option || first.hasPrefix(option + "=") else {
+    return words
+  }
+  let count = first == option ? 2 : 1
+  let url = first == option ? words.dropFirst().first : String(first.dropFirst(option.count + 1))
+  guard let url, url.contains("://") else {
+    throw XensaveError(.usage, "--endpoint: expected the URL of an object store")
+  }
+  Environment.set("AWS_ENDPOINT_URL_S3", url)
+  return Array(words.dropFirst(count))
 }
 
 private func dispatch(_ words: [String]) throws -> Int32 {

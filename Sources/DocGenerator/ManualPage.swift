@@ -49,6 +49,19 @@ struct ManualPage {
       "XENSAVE_LUA_PATH",
       "Folders with modules, separated by colons. Not for root. LUA_PATH, LUA_CPATH and LUA_INIT "
         + "have no effect.")
+    page.item(
+      "AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
+      "Where the object store of s3:// is, and the key for it, as AWS's own programs have them; "
+        + "~/.aws/config and ~/.aws/credentials are read too. --endpoint URL, before all other words, "
+        + "is the first of them.")
+    page.item(
+      "XENSAVE_S3_STYLE",
+      "path or virtual: whether a bucket stands in the path or in the host's name.")
+    page.item("AWS_CA_BUNDLE", "The certificates that are trusted for URLs.")
+    page.item(
+      "XENSAVE_REMOTE_TIMEOUT",
+      "Seconds without a byte after which a request has failed; 30 without it.")
+    page.item("XENSAVE_LIBCURL", "The file of libcurl, which URLs need. Not for root.")
     page.item("VISUAL, EDITOR", "What .edit of a session starts.")
     page.item("NO_COLOR, CLICOLOR, CLICOLOR_FORCE", "Whether --color=auto gives colours.")
     page.section("EXAMPLES")
@@ -92,6 +105,10 @@ struct ManualPage {
     (
       "What was the guest doing?",
       "xensave-lua guest web1.save ps\nxensave-lua guest web1.save dmesg"
+    ),
+    (
+      "An image in an object store.",
+      "xensave-lua --endpoint http://rgw.lab:7480 verify s3://saves/web1.save"
     ),
     ("A session with the image as img.", "xensave-lua web1.save"),
     (

@@ -62,6 +62,7 @@ package struct DomainSave {
   private func perform(_ domain: any ManagedDomain) throws -> Outcome {
     switch target {
     case .file(let path):
+      try RemoteFiles.refuse(path, for: "a save of a domain", "convert it to there after that")
       var outcome: Outcome?
       do {
         let done = try OutputFile.write(path, .memory) { output in

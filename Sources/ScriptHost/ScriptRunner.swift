@@ -262,6 +262,8 @@ package struct ScriptRunner {
   }
 
   private func opening(_ path: String) throws -> Source {
+    // Nobody runs what a server happens to have.
+    try RemoteFiles.refuse(path, for: "a script")
     return try Source(opening: path)
   }
 

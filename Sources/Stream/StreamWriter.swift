@@ -6,8 +6,8 @@ public import SystemIO
 
 /// Writes a saved domain part by part.
 ///
-/// Parts that are kept as they are, from a file into a file, are gathered into runs and copied in
-/// one go when something else has to be written (or at `finish()`).
+/// Parts that are kept as they are, from a file into a file or between two objects of a server, are
+/// gathered into runs and copied in one go when something else has to be written (or at `finish()`).
 public struct StreamWriter {
   public let sink: Sink
   private let source: Source?
@@ -21,7 +21,10 @@ public struct StreamWriter {
   }
 
   /// Whether kept parts are gathered instead of being moved one by one.
-  private var gathers: Bool { sink.kind == .file && source?.isFile == true }
+  private var gathers: Bool {
+    guard let source, source.isFile else { return false }
+    return sink.kind == .file || sink.takesRanges(of: source)
+  }
 
   /// Keeps a header as it was read.
   public mutating func keep(_ header: Header) throws(StreamError) {

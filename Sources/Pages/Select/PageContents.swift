@@ -24,6 +24,7 @@ public final class PageImage {
   /// Indexes the image at `path`, or takes the index from its cache beside it; what was not there or
   /// did not fit is written anew. `note` gets one line where a cache was ignored or not written.
   public init(caching path: String, note: (String) -> Void) throws {
+    try RemoteFiles.refuse(path, for: "an index beside the image (--cache)", "leave --cache out")
     source = try Source(image: path)
     let cache = IndexCache(of: path)
     var known: PageIndex?

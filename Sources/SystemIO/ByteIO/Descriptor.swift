@@ -59,6 +59,15 @@ public struct Descriptor: ~Copyable {
     return try Descriptor(taking: fileDescriptor, path: path)
   }
 
+  /// One for what has none: whatever is done to it does nothing.
+  static func ofNothing() throws(SystemError) -> Descriptor {
+    let path = "memory"
+    // Safety: the name lives for the call.
+    let fileDescriptor = unsafe csystem_memory_file(path)
+    guard fileDescriptor >= 0 else { throw SystemError("memfd_create", errno, path) }
+    return try Descriptor(taking: fileDescriptor, path: path, isCopied: true)
+  }
+
   deinit { if isOwned { _ = Glibc.close(fileDescriptor) } }
 
   /// Another descriptor of the same file, with a life of its own.
@@ -102,6 +111,11 @@ public struct Descriptor: ~Copyable {
 public struct FileIdentity: Sendable, Equatable, Hashable {
   public let device: UInt64
   public let inode: UInt64
+
+  public init(device: UInt64, inode: UInt64) {
+    self.device = device
+    self.inode = inode
+  }
 }
 
 /// Two ends of a new pipe. A struct, because tuples cannot hold noncopyable values.

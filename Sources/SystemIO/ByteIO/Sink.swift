@@ -13,6 +13,13 @@ public final class Sink {
   public private(set) var position: UInt64 = 0
 
   let descriptor: Descriptor
+  /// What is written to where it is no file or pipe: an object of a server. The descriptor is of nothing
+  /// then.
+  private let remote: (any RemoteWriter)?
+  /// What the object consists of, where its server may take ranges of another one.
+  private var composition: Composition?
+  /// Where the same bytes go, of an object of a server; nil once nobody reads there.
+  public var mirror: Sink?
   /// Bytes that make it worth to tell the disk: some milliseconds of its work.
   private static let synchronizedChunk: UInt64 = 8 << 20
   /// From where on the kernel was not yet asked to write to the disk; nil where it is not asked.
@@ -21,10 +28,18 @@ public final class Sink {
   /// A sink over `descriptor`, from its current position on.
   public init(_ descriptor: consuming Descriptor, path: String) {
     self.path = path
+    remote = nil
     if descriptor.kind == .pipe {
       _ = csystem_set_pipe_capacity(descriptor.fileDescriptor, Transfer.pipeCapacity)
     }
     self.descriptor = descriptor
+  }
+
+  /// A sink that makes an object of a server.
+  init(_ remote: any RemoteWriter) throws(SystemError) {
+    path = remote.name
+    descriptor = try Descriptor.ofNothing()
+    self.remote = remote
   }
 
   /// Standard output.
@@ -33,6 +48,8 @@ public final class Sink {
     return Sink(try Descriptor(taking: 1, path: name, isOwned: false), path: name)
   }
 
+  /// Whether it is an object of a server.
+  public var isRemote: Bool { remote != nil }
   public var kind: DescriptorKind { descriptor.kind }
   public var identity: FileIdentity { descriptor.identity }
   public var fileDescriptor: Int32 { descriptor.fileDescriptor }
@@ -62,6 +79,10 @@ public final class Sink {
     _ head: [UInt8], then arena: PageAlignedBuffer, _ range: Range<Int>
   ) throws(SystemError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    if remote != nil {
+      try write(head)
+      return try write(arena, range)
+    }
     // Safety: the buffer is used only inside the closure, the range lies inside the arena.
     let done = try unsafe head.withUnsafeBufferPointer { buffer throws(SystemError) -> Int in
       let raw = UnsafeRawBufferPointer(buffer)
@@ -83,6 +104,10 @@ public final class Sink {
 
   /// Writes all chunks of `vectors` in their order, as few system calls as the kernel allows.
   public func write(_ vectors: WriteVectors) throws(SystemError) {
+    if remote != nil {
+      for index in 0..<vectors.count { try unsafe writeAll(vectors.chunk(index)) }
+      return
+    }
     var first = 0
     var skipped = 0
     while first < vectors.count {
@@ -97,6 +122,13 @@ public final class Sink {
   }
 
   private func writeAll(_ raw: UnsafeRawBufferPointer) throws(SystemError) {
+    if let remote {
+      try unsafe remote.write(raw)
+      advance(UInt64(raw.count))
+      try unsafe composition?.append(raw)
+      try unsafe reflect(raw)
+      return
+    }
     let limit = kind == .pipe ? Transfer.pipeChunk : .max
     var done = 0
     while done < raw.count {
@@ -108,6 +140,49 @@ public final class Sink {
       }
       done += written
       advance(UInt64(written))
+    }
+  }
+
+  /// Writes bytes in memory.
+  @unsafe
+  func write(_ raw: UnsafeRawBufferPointer) throws(SystemError) { try unsafe writeAll(raw) }
+
+  /// Has the server take ranges of `source` from now on, where it is an object of the same one; whether
+  /// that is so.
+  func compose(from source: Source) throws(SystemError) -> Bool {
+    guard let remote, let reader = source.remote, remote.canTake(from: reader) else { return false }
+    composition = try Composition(of: reader)
+    return true
+  }
+
+  /// Whether ranges of `source` are taken where they are.
+  public func takesRanges(of source: Source) -> Bool {
+    guard composition != nil, let remote, let reader = source.remote else { return false }
+    return remote.canTake(from: reader)
+  }
+
+  /// Has the server take `count` bytes of `source` from `offset` on; how many it took.
+  func takeRange(of source: Source, _ offset: UInt64, _ count: UInt64) throws(SystemError) -> UInt64
+  {
+    guard let composition, let remote, let reader = source.remote, count > 0 else { return 0 }
+    let taken = try remote.take(offset..<offset + count, of: reader)
+    composition.append(from: offset, taken)
+    advance(taken)
+    return taken
+  }
+
+  /// What reads the object as it will be; nil where nothing of it is composed.
+  func composedSource() throws(SystemError) -> Source? {
+    guard let composition else { return nil }
+    return try Source(CompositionReader(composition))
+  }
+
+  /// Gives the mirror what was written.
+  private func reflect(_ raw: UnsafeRawBufferPointer) throws(SystemError) {
+    guard let mirror else { return }
+    do throws(SystemError) { try unsafe mirror.writeAll(raw) } catch {
+      guard error.isBrokenPipe else { throw error }
+      self.mirror = nil
     }
   }
 

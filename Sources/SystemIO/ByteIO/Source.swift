@@ -23,6 +23,8 @@ public final class Source {
   public private(set) var bytesRead: UInt64 = 0
 
   let descriptor: Descriptor
+  /// What is read where it is no file or pipe: an object of a server. The descriptor is of nothing then.
+  let remote: (any RemoteReader)?
   /// The right to edit the file, where it was opened for that.
   public internal(set) var edit: FileEdit?
   private let start: UInt64
@@ -63,6 +65,7 @@ public final class Source {
     _ descriptor: consuming Descriptor, path: String, start: UInt64
   ) throws(SystemError) {
     self.path = path
+    remote = nil
     if descriptor.kind == .file {
       self.start = start
       let size = try descriptor.byteCount(path: path)
@@ -78,9 +81,20 @@ public final class Source {
     self.descriptor = descriptor
   }
 
-  /// Opens `path` for reading; "-" is standard input.
+  /// A source over an object of a server, from its start.
+  init(_ remote: any RemoteReader) throws(SystemError) {
+    path = remote.name
+    start = 0
+    byteCount = remote.byteCount
+    descriptor = try Descriptor.ofNothing()
+    self.remote = remote
+  }
+
+  /// Opens `path`, or a URL, for reading; "-" is standard input.
   public convenience init(opening path: String) throws(SystemError) {
-    if path == "-" {
+    if RemoteFiles.isRemote(path) {
+      try self.init(RemoteFiles.store(for: path).open(path))
+    } else if path == "-" {
       let name = "standard input"
       try self.init(Descriptor(taking: 0, path: name, isOwned: false), path: name)
     } else {
@@ -91,16 +105,19 @@ public final class Source {
   /// Another source over the same file, from its start and with a position of its own.
   public func duplicate() throws(SystemError) -> Source {
     precondition(isFile, "a pipe has one reader")
+    if let remote { return try Source(remote.duplicate()) }
     let copy = try Source(descriptor.duplicate(path: path), path: path, start: start)
     copy.edit = edit
     return copy
   }
 
   /// Whether any part can be read at any time.
-  public var isFile: Bool { descriptor.kind == .file }
+  public var isFile: Bool { remote != nil || descriptor.kind == .file }
+  /// Whether it is an object of a server.
+  public var isRemote: Bool { remote != nil }
   public var kind: DescriptorKind { descriptor.kind }
   /// Device and inode of what is read.
-  public var identity: FileIdentity { descriptor.identity }
+  public var identity: FileIdentity { remote?.identity ?? descriptor.identity }
   /// Whether bytes are in memory already.
   var hasWindow: Bool { windowEnd > windowStart }
   /// The descriptor's number, for poll and for tests.
@@ -122,7 +139,9 @@ public final class Source {
     windowStart = 0
     window.reserve(max(count, Self.readAhead))
     let goal = isFile ? max(count, hasShortReadAhead ? Self.shortReadAhead : Self.readAhead) : count
-    let start = windowEnd == 0 && prefetcher.isToBeTimed(position) ? ContinuousClock.now : nil
+    let start =
+      remote == nil && windowEnd == 0 && prefetcher.isToBeTimed(position)
+      ? ContinuousClock.now : nil
     defer { if let start { prefetcher.note(start.duration(to: .now), self) } }
     while windowEnd < count {
       let got = try readSome(
@@ -181,6 +200,7 @@ public final class Source {
   public func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int {
     precondition(range.upperBound <= arena.capacity)
     var filled = min(range.count, windowEnd - windowStart)
+    remote?.expect(position..<position.addingSaturated(UInt64(range.count)))
     // Safety: both ranges were checked against their arenas' ends.
     unsafe arena.pointer(range.lowerBound)
       .copyMemory(from: window.pointer(windowStart), byteCount: filled)
@@ -226,7 +246,7 @@ public final class Source {
       let there = byteCount > position ? byteCount - position : 0
       rest = min(rest, there)
       position += rest
-      prefetcher.note(rest, self)
+      if remote == nil { prefetcher.note(rest, self) }
       return UInt64(first) + rest
     }
     guard rest > 0 else { return UInt64(first) }
@@ -276,6 +296,12 @@ public final class Source {
     precondition(range.upperBound <= arena.capacity)
     let rest = byteCount.map { $0 > position ? $0 - position : 0 } ?? .max
     let count = min(range.count, Int(clamping: rest))
+    if let remote {
+      let got = try remote.read(
+        into: arena, range.lowerBound..<range.lowerBound + count, at: position)
+      bytesRead += UInt64(got)
+      return got
+    }
     while true {
       try Interrupt.check(path)
       // Safety: the range lies inside the arena.
@@ -318,7 +344,8 @@ public final class Source {
 
   /// Whether the file is still as long as when it was opened; pipes always are.
   public func isUnchanged() throws(SystemError) -> Bool {
-    guard let byteCount else { return true }
+    // What a server has is looked at with each read.
+    guard let byteCount, remote == nil else { return true }
     return try descriptor.byteCount(path: path) == start + byteCount
   }
 }

@@ -50,7 +50,8 @@ public enum Transfer {
   ///      pipe    | splice                             | splice | splice | splice
   ///      socket  | copy                               | splice | copy   | copy
   static func strategy(_ source: Source, _ sink: Sink) -> TransferStrategy {
-    switch (source.kind, sink.kind) {
+    if source.isRemote || sink.isRemote { return .copy }
+    return switch (source.kind, sink.kind) {
     case (.file, .file):
       source.identity.device == sink.identity.device
         && csystem_shares_extents(source.fileDescriptor) ? .shareExtents : .copyRange
@@ -102,6 +103,11 @@ extension Source {
     // The kernel would continue into what was appended since the file was opened.
     let count = min(count, byteCount.map { $0 > position ? $0 - position : 0 } ?? .max)
     var strategy = forcing ?? Transfer.strategy(self, sink)
+    if remote != nil, sink.takesRanges(of: self) {
+      moved = try sink.takeRange(of: self, position, count)
+      advance(moved)
+    }
+    remote?.expect(position..<position + (count - moved))
     var buffer: PageAlignedBuffer?
     while moved < count {
       try Interrupt.check(path)

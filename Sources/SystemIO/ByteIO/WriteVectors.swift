@@ -76,6 +76,12 @@ public final class WriteVectors {
     self.byteCount += byteCount * (unsafe starts.count)
   }
 
+  /// The bytes of one chunk.
+  @unsafe
+  func chunk(_ index: Int) -> UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(start: chunks[index].iov_base, count: chunks[index].iov_len)
+  }
+
   /// Calls `body` with what is left after byte `skipped` of chunk `first`: no more chunks than one
   /// call takes. With `isPipe` at most `Transfer.pipeChunk` bytes, and either whole pages that begin
   /// at a page's address or other bytes: then a pipe's pages are filled from pages, which copies up

@@ -10,11 +10,14 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   public let errno: Int32
   /// The file, as the user named it.
   public let path: String
+  /// What a server said, or what was expected of it: words that stand for those of errno.
+  public let explanation: String?
 
-  public init(_ call: String, _ errno: Int32, _ path: String) {
+  public init(_ call: String, _ errno: Int32, _ path: String, _ explanation: String? = nil) {
     self.call = call
     self.errno = errno
     self.path = path
+    self.explanation = explanation
   }
 
   /// Stopped by SIGINT between two chunks of work.
@@ -22,6 +25,8 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
 
   /// Whether the user stopped the work.
   public var isInterrupt: Bool { errno == 0 }
+  /// Whether an object of a server is another one than when it was opened.
+  var isChange: Bool { explanation != nil && errno == ESTALE }
   /// Whether the reader of a pipe is gone.
   public var isBrokenPipe: Bool { errno == EPIPE }
   /// Whether the process has as many descriptors as it may have.
@@ -47,18 +52,23 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     case EBADF: "ebadf"
     case EINVAL: "einval"
     case ELOOP: "eloop"
+    case ESTALE: "estale"
+    case ETIMEDOUT: "etimedout"
+    case EOPNOTSUPP: "eopnotsupp"
     default: "errno\(errno)"
     }
   }
 
   public var description: String {
     if isInterrupt { return "\(path): interrupted" }
+    if let explanation { return "\(path): \(explanation)" }
     return "\(path): \(call): \(reason)"
   }
 
   /// The system's words for errno.
   public var reason: String {
+    if let explanation { return explanation }
     // Safety: strerror returns a NUL-terminated string that is copied at once.
-    unsafe String(cString: strerror(errno))
+    return unsafe String(cString: strerror(errno))
   }
 }

@@ -116,6 +116,6 @@ extension SystemError: XensaveErrorConvertible {
 
   /// What kind of failure it is.
   public var code: ErrorCode {
-    isInterrupt ? .interrupted : isBrokenPipe ? .brokenPipe : .system
+    isInterrupt ? .interrupted : isBrokenPipe ? .brokenPipe : isChange ? .changed : .system
   }
 }

@@ -19,7 +19,7 @@ extension Source {
   /// edit of it is not finished.
   public convenience init(image path: String) throws(SystemError) {
     try self.init(opening: path)
-    guard isFile else { return }
+    guard isFile, !isRemote else { return }
     switch try UndoJournal.find(for: fileDescriptor, self.path) {
     case .none, .void: break
     case .foreign(let journal, let reason):
@@ -40,7 +40,7 @@ extension Source {
 
   /// What is wrong where an edit of the file is not finished; nil where none is known of.
   public func unfinishedEdit() throws(SystemError) -> String? {
-    guard isFile, edit == nil else { return nil }
+    guard isFile, !isRemote, edit == nil else { return nil }
     switch try UndoJournal.find(for: fileDescriptor, path) {
     case .none, .void, .foreign: return nil
     case .unclear(let journal, let reason):

@@ -49,6 +49,7 @@ public final class FileEdit {
 
   /// Locks the file, whatever is beside it.
   init(locking path: String) throws {
+    try RemoteFiles.refuse(path, for: "an edit in place", "write a new image (-o)")
     guard path != "-" else {
       throw XensaveError(.usage, "standard input: only a file by its name can be edited in place")
     }

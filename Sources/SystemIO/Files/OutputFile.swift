@@ -11,6 +11,7 @@ internal import Glibc
 /// | a symbolic link | followed: the file that it points to is replaced, or made where it dangles |
 /// | a FIFO, a socket, a device | written to, and never replaced; what was written stays |
 /// | a folder | an error |
+/// | a URL (s3://) | a new object, which is to be seen when it is complete |
 ///
 /// Order of the end of a new file: verify (the caller's), fsync of the file, the name, fsync of the
 /// folder. Before that nothing of it can be seen; without `commit()` it is gone with its descriptor,
@@ -45,9 +46,16 @@ public final class OutputFile {
     _ body: (OutputFile) throws -> R
   ) throws -> R {
     let output = try OutputFile(path, content, rule)
-    let result = try body(output)
-    try output.commit(isDurable: isDurable)
-    return result
+    do {
+      let result = try body(output)
+      try output.commit(isDurable: isDurable)
+      return result
+    } catch {
+      guard let rest = output.abandon() else { throw error }
+      var error = XensaveError(error)
+      error.aftermath.append(rest)
+      throw error
+    }
   }
 
   /// The same with contents that are in memory.
@@ -67,6 +75,8 @@ public final class OutputFile {
     case named
     /// Something that was there before, and is written to.
     case special
+    /// A new object of a server.
+    case remote
     case done
   }
 
@@ -80,6 +90,10 @@ public final class OutputFile {
   /// Whether somebody may read it while it is written.
   public var isStream: Bool { state == .special && !isBlockDevice }
 
+  /// Whether it is an object of a server.
+  public var isRemote: Bool { remote != nil }
+  private let remote: (any RemoteWriter)?
+
   /// The path with its links followed.
   private let target: String
   private let temporaryPath: String
@@ -91,6 +105,21 @@ public final class OutputFile {
   ) throws(SystemError) {
     self.path = path
     self.rule = rule
+    if RemoteFiles.isRemote(path) {
+      guard rule == .replacing || rule == .new else {
+        throw SystemError("open", EINVAL, path, "a file is needed here, and this is a URL")
+      }
+      let writer = try RemoteFiles.store(for: path).create(path, isNew: rule == .new)
+      remote = writer
+      sink = try Sink(writer)
+      readingPath = nil
+      isBlockDevice = false
+      target = path
+      temporaryPath = ""
+      state = .remote
+      return
+    }
+    remote = nil
     let place = rule == .new ? Place(name: path) : try Place(following: path)
     target = place.name
     var status = stat()
@@ -158,6 +187,15 @@ public final class OutputFile {
     try copy(csystem_access_lists)
   }
 
+  /// From now on ranges of `source` that are written are taken by the server that has both; false where it
+  /// cannot.
+  public func compose(from source: Source) throws(SystemError) -> Bool {
+    try sink.compose(from: source)
+  }
+
+  /// What reads an object as it will be, where it is composed; nil else.
+  public func composedSource() throws(SystemError) -> Source? { try sink.composedSource() }
+
   /// Ends the output: what is special reaches its device, a new file gets its name and replaces what
   /// was there. Without `isDurable` it is whole for everybody who looks, but a crash of the machine
   /// may take it.
@@ -169,6 +207,11 @@ public final class OutputFile {
     }
     switch state {
     case .special, .done: return
+    case .remote:
+      sink.mirror = nil
+      try remote?.commit()
+      state = .done
+      return
     case .unnamed:
       // Safety: the paths are NUL-terminated for the time of the call.
       var result = unsafe csystem_name(sink.fileDescriptor, target)
@@ -191,6 +234,14 @@ public final class OutputFile {
 
   deinit {
     if state == .named { unsafe unlink(temporaryPath) }
+    if let rest = abandon() { EditNotices.post("\(path): \(rest)") }
+  }
+
+  /// Takes back what a server was sent of an object that is not complete; says what could not be.
+  private func abandon() -> String? {
+    guard state == .remote else { return nil }
+    state = .done
+    return remote?.abandon()
   }
 
   // MARK: - What is no file
@@ -244,6 +295,12 @@ public final class OutputFile {
 
   /// Whether an output to `path` would be written over one of these inputs.
   public static func isSame(_ path: String, as inputs: [FileIdentity]) -> Bool {
+    if RemoteFiles.isRemote(path) {
+      guard let identity = try? RemoteFiles.store(for: path).identity(of: path) else {
+        return false
+      }
+      return inputs.contains(identity)
+    }
     var status = stat()
     guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFCHR else { return false }
     return inputs.contains(FileIdentity(status))
@@ -251,6 +308,13 @@ public final class OutputFile {
 
   /// Whether two outputs would be the same file.
   public static func isSame(_ path: String, as other: String) -> Bool {
+    if RemoteFiles.isRemote(other) {
+      guard let identity = try? RemoteFiles.store(for: other).identity(of: other) else {
+        return false
+      }
+      return isSame(path, as: [identity])
+    }
+    if RemoteFiles.isRemote(path) { return false }
     var (status, others) = (stat(), stat())
     guard unsafe stat(path, &status) == 0, unsafe stat(other, &others) == 0 else {
       guard let a = try? Place(following: path), let b = try? Place(following: other) else {

@@ -41,6 +41,9 @@ public enum Environment {
     return text.isEmpty ? nil : text
   }
 
+  /// Sets a variable, for this process and the programs that it starts.
+  public static func set(_ name: String, _ value: String) { _ = unsafe setenv(name, value, 1) }
+
   /// Whether an environment variable is there, also where it is empty.
   public static func isSet(_ name: String) -> Bool { unsafe getenv(name) != nil }
 
