@@ -55,7 +55,8 @@ struct Commands: ParsableCommand {
   static let all: [any ShellCommand.Type] = [
     Info.self, Verify.self, Dump.self, SetFields.self, Recover.self, Diff.self,
     ConvertImage.self, Wrap.self, Unwrap.self, CompatImage.self, HostCommand.self,
-    PagesCommand.self, GuestCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self,
+    PagesCommand.self, MapCommand.self, HistoryCommand.self, ReportCommand.self,
+    GuestCommand.self, Compact.self, MakeDelta.self, ApplyDelta.self,
     Export.self,
     EachCommand.self, PolicyCommand.self, HelperCommand.self, ManagerCommand.self,
     SSHCommand.self, Run.self,

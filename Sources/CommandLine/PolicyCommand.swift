@@ -151,7 +151,7 @@ struct PolicyTest: ShellCommand {
   @OptionGroup var options: BacktestOptions
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Print a Markdown table of all traces.") var markdown = false
-  @Option(help: "Write a picture of the first trace.", completion: .file()) var svg: String?
+  @Option(help: "Write a picture of all traces, as SVG.", completion: .file()) var svg: String?
 
   mutating func execute() throws -> Int32 {
     if let svg, options.trace.contains(where: { OutputFile.isSame(svg, as: $0) }) {
@@ -173,8 +173,9 @@ struct PolicyTest: ShellCommand {
     } else {
       for (test, outcomes) in all { try writeOut(PolicyTest.text(test, outcomes)) }
     }
-    if let svg, let first = all.first {
-      let plot = BacktestPlot.svg(first.test, first.outcomes)
+    if let svg {
+      let plot = BacktestPlot.svg(
+        all.map { BacktestPlot.Panel(test: $0.test, outcomes: $0.outcomes) })
       try OutputFile.write(svg, .text, bytes: Array(plot.utf8))
     }
     return all.allSatisfy { $0.outcomes.allSatisfy { $0.failureCount == 0 } }

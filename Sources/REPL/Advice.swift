@@ -17,6 +17,10 @@ enum Advice {
     "unwrap": "img:convert(\"new.img\", { layer = \"libxc\" })",
     "compat": "img:compat(\"4.17\")",
     "pages": "img:count { zero = xs.pages.zero }; help \"xs.pages\" lists the selectors",
+    "map": "!xensave-lua map IMAGE draws the guest's memory; img:count counts pages",
+    "history":
+      "the arrow keys and Ctrl-R go through what was typed; !xensave-lua history STREAM draws rounds",
+    "report": "!xensave-lua report IMAGE -o report.html",
     "guest": "img.linux:tasks(), img.linux:log(); help \"Linux\"",
     "compact": "img:compact(\"small.img\")",
     "delta": "base:delta(\"monday.delta\", img)",
@@ -43,7 +47,6 @@ enum Advice {
     "write": "img:save(PATH) or img:save { in_place = true }",
     "changes": "img:changes()",
     "edit": ".edit opens $EDITOR; fields are assigned to: img.vcpu[0].rip = 0x1000",
-    "history": "the arrow keys and Ctrl-R go through what was typed before",
     "clear": "Ctrl-L clears the screen",
     "man": "help NAME, or !man xensave-lua",
     "ls": "!ls runs a command of the shell", "cat": "!cat FILE runs a command of the shell",

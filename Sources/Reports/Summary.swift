@@ -65,15 +65,10 @@ package struct Summary {
     }
   }
 
-  package func text(path: String, _ textStyle: TextStyle = .none) -> String {
-    let title = name.map { " \"\(Array($0.utf8).printable)\"" } ?? ""
-    var out = textStyle.title("\(path): saved domain\(title)") + "\n"
-    func line(_ label: String, _ value: String) {
-      out +=
-        "  " + textStyle.key(label) + String(repeating: " ", count: max(1, 12 - label.count))
-        + value
-        + "\n"
-    }
+  /// What is known of the domain and its image: labels, and what stands after them.
+  package var rows: [(label: String, value: String)] {
+    var out: [(label: String, value: String)] = []
+    func line(_ label: String, _ value: String) { out.append((label, value)) }
     var layers = survey.layers.joined(separator: " > ")
     if let version = survey.version { layers += " v\(version)" }
     if survey.libxcOrder == .big { layers += ", big-endian" }
@@ -116,6 +111,17 @@ package struct Summary {
     }
     let tpm = survey.count(.swtpm) + survey.count(.swtpm0)
     if tpm > 0 { line("TPM", "\(tpm) state\(tpm == 1 ? "" : "s") of swtpm") }
+    return out
+  }
+
+  package func text(path: String, _ textStyle: TextStyle = .none) -> String {
+    let title = name.map { " \"\(Array($0.utf8).printable)\"" } ?? ""
+    var out = textStyle.title("\(path): saved domain\(title)") + "\n"
+    for (label, value) in rows {
+      out +=
+        "  " + textStyle.key(label) + String(repeating: " ", count: max(1, 12 - label.count))
+        + value + "\n"
+    }
     out += "  \(textStyle.key("records"))\n"
     for (type, tally) in records {
       let name = type.layer == .libxl ? "libxl \(type.name)" : type.name

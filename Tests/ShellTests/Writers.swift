@@ -95,6 +95,12 @@ enum Writers {
       "policy test --svg", "xensave-lua policy test --trace trace --svg \"$OUT\" >/dev/null",
       uses: ["PolicyTest.svg"], input: "trace"),
     Writer(
+      "map -o", "xensave-lua map in -o \"$OUT\" -q", uses: ["PictureOutput.output"], input: "in"),
+    Writer("history -o", "xensave-lua history in -o \"$OUT\" -q", uses: [], input: "in"),
+    Writer(
+      "report", "xensave-lua report in new -o \"$OUT\" -q", uses: ["ReportCommand.output"],
+      input: "new"),
+    Writer(
       lua: "try(xs.rewrite(img, out, function() end))", uses: ["xs.rewrite"], isImage: true),
     Writer(
       lua: "try(img:convert(out, { layer = \"libxl\" }))", uses: ["Image:convert"], isImage: true),
@@ -127,7 +133,8 @@ enum Writers {
     "MakeDelta.base", "MakeDelta.new", "ApplyDelta.base",
     "ApplyDelta.delta", "Export.image", "CompatImage.image", "HostOption.forHost", "Diff.a",
     "Diff.b", "Dump.image",
-    "GuestCommand.image", "Info.image", "Verify.image", "PagesCommand.image",
+    "GuestCommand.image", "MapCommand.image", "HistoryCommand.image", "ReportCommand.image",
+    "ReportCommand.other", "Info.image", "Verify.image", "PagesCommand.image",
     "BacktestOptions.trace", "Test.places", "EachCommand.from",
     // It is added to, and must be a regular file.
     "EachCommand.done",
@@ -149,6 +156,7 @@ enum Writers {
     "Jobs/DomainSave.swift": ["Domain:save", "Domain:checkpoint"],
     "Jobs/TraceRecorder.swift": ["trace", "a helper's trace"],
     "CommandLine/PolicyCommand.swift": ["policy test --svg"],
+    "CommandLine/PictureOutput.swift": ["map -o", "history -o", "report"],
     "LuaAPI/Image/SynthBinding.swift": ["Synth:save"],
     "LuaAPI/Domains/PolicyBinding.swift": ["Trace:save"],
     "Pages/Select/PageSet.swift": ["PageSet:save"],
