@@ -70,7 +70,7 @@ let package = Package(
         "ScriptHost", "EmuManager", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine",
         "Reports", "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain",
         "HelperProtocol", "Live", "Wire", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format",
-        "JSON", "Markup", "Remote",
+        "JSON", "Markup", "Remote", "Zstd",
         "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -109,7 +109,7 @@ let package = Package(
       "Jobs",
       [
         "Reports", "Pages", "Legacy", "Convert", "XenDomain", "SimDomain", "Live", "ImageCheck",
-        "ImageEdit", "Stream", "Format", "JSON", "SystemIO", "Bytes",
+        "ImageEdit", "Stream", "Format", "JSON", "Zstd", "SystemIO", "Bytes",
       ]),
     swift(
       "PolicyEngine", ["Reports", "LuaRuntime", "Live", "Format", "SystemIO", "Bytes"]),

@@ -5,6 +5,7 @@ internal import Bytes
 internal import Convert
 internal import Format
 internal import ImageEdit
+internal import JSON
 internal import Jobs
 internal import Legacy
 internal import Reports
@@ -52,6 +53,12 @@ struct ConvertImage: LongCommand {
   var xen: String?
 
   @Option(
+    help: ArgumentHelp(
+      "Pack the result by zstd at this level, 1 to 19: every command reads it as it is.",
+      valueName: "level"))
+  var zstd: Int?
+
+  @Option(
     help:
       "Word size of a legacy image's toolstack, where it is not to be told from the image: 32 or 64."
   )
@@ -61,9 +68,13 @@ struct ConvertImage: LongCommand {
   private var output: String { target.path }
 
   mutating func execute() throws -> Int32 {
+    if let zstd, !(1...19).contains(zstd) {
+      throw XensaveError(.usage, "--zstd: expected a level of 1 to 19, got \(zstd)")
+    }
     if let layout { return try lay(out: layout) }
     if forXen != nil || hostOption.forHost != nil { return try fit() }
     let source = try opened(image)
+    if let zstd, to.isEmpty, order == nil, width == nil { return try pack(source, level: zstd) }
     if let legacy = try importLegacy(source) { return legacy }
     var conversion = try shared.conversion()
     for name in to where !conversion.add(format: name) {
@@ -74,9 +85,22 @@ struct ConvertImage: LongCommand {
     if let order { conversion.order = try byteOrder(order) }
     if let xen { conversion.xenRelease = try xenRelease(xen) }
     guard !to.isEmpty || order != nil else {
-      throw XensaveError(.usage, "convert: expected --to, --order or --for-xen")
+      throw XensaveError(.usage, "convert: expected --to, --order, --zstd or --for-xen")
     }
-    return try shared.run(source, output, conversion).0
+    return try shared.run(source, output, conversion, packingLevel: zstd).0
+  }
+
+  /// The image as it is, packed.
+  private func pack(_ source: Source, level: Int) throws -> Int32 {
+    var job = PackJob(destination: output, level: level)
+    job.isUnchecked = shared.unchecked
+    let count = try job.run(source)
+    if shared.json, output != "-" {
+      try writeOut(JSONWriter.document { $0.object { $0.member("octets_in", count) } })
+    } else if !shared.long.quiet, output != "-" {
+      try writeOut("\(output): \(count.grouped) bytes packed\n")
+    }
+    return ExitCode.good
   }
 
   /// For a release of Xen.
@@ -109,14 +133,14 @@ struct ConvertImage: LongCommand {
     } catch let error as XensaveError {
       throw error
     } catch { throw XensaveError(error) }
-    return try shared.run(source, output, conversion).0
+    return try shared.run(source, output, conversion, packingLevel: zstd).0
   }
 
   /// Another layout of the same version, order and layers.
   private func lay(out layout: LayoutName) throws -> Int32 {
-    guard to.isEmpty, order == nil, width == nil else {
+    guard to.isEmpty, order == nil, width == nil, zstd == nil else {
       throw XensaveError(
-        .usage, "--layout: expected neither --to nor --order (convert in two steps)")
+        .usage, "--layout: expected neither --to nor --order nor --zstd (convert in two steps)")
     }
     var words = layout == .aligned ? ["--aligned"] : []
     if shared.unchecked { words.append("--unchecked") }
@@ -129,7 +153,8 @@ struct ConvertImage: LongCommand {
   /// Converts a legacy image to version 3; nil where the image is none.
   private func importLegacy(_ source: Source) throws -> Int32? {
     guard try width != nil || LegacyForm.detect(source) != nil else { return nil }
-    guard order == nil, to.allSatisfy({ ["v3", "libxc", "libxl"].contains($0) }) else {
+    guard order == nil, zstd == nil, to.allSatisfy({ ["v3", "libxc", "libxl"].contains($0) })
+    else {
       throw XensaveError(
         .usage,
         "\(image): a legacy image becomes version 3 first: expected --to v3, libxl or libxc")
@@ -178,10 +203,11 @@ struct ConvertOptions: ParsableArguments {
 
   /// Runs it; the report goes to standard error where the image goes to standard output.
   func run(
-    _ source: Source, _ output: String, _ conversion: Conversion
+    _ source: Source, _ output: String, _ conversion: Conversion, packingLevel: Int? = nil
   ) throws -> (Int32, ConversionReport) {
     var job = ConvertJob(conversion: conversion, destination: output)
     job.isUnchecked = unchecked
+    job.packingLevel = packingLevel
     let report = try job.run(source)
     if json, output != "-" {
       try writeOut(report.json)

@@ -35,7 +35,7 @@ struct Verify: LongCommand {
     if rules { return try listRules() }
     let path = image ?? "-"
     let report = try Verifier(
-      Source(opening: path), options: Verifier.Options(isStrict: strict, readsPages: pages)
+      Source(contents: path), options: Verifier.Options(isStrict: strict, readsPages: pages)
     ).run()
     if json {
       var writer = JSONWriter(style: .pretty)

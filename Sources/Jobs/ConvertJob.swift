@@ -18,6 +18,8 @@ package struct ConvertJob {
   package var isUnchecked = false
   /// As in `OutputJob`.
   package var check: ((Source) throws -> Void)?
+  /// As in `OutputJob`.
+  package var packingLevel: Int?
 
   package init(conversion: Conversion, destination: String) {
     self.conversion = conversion
@@ -33,6 +35,7 @@ package struct ConvertJob {
   package func run(_ source: Source) throws -> ConversionReport {
     var job = OutputJob(
       destination: Destination(destination), isUnchecked: isUnchecked, check: check)
+    job.packingLevel = packingLevel
     if check == nil, !isUnchecked, let release = conversion.release {
       let checker = ReleaseCheck(release, on: conversion.host)
       job.check = { written in try checker.run(written) }
@@ -43,6 +46,28 @@ package struct ConvertJob {
       guard let sink else { throw XensaveError(.usage, "a conversion needs a destination") }
       var converter = Converter(source, to: sink, conversion)
       return try converter.run()
+    }
+  }
+}
+
+/// A copy of an image that zstd has packed.
+package struct PackJob {
+  package let destination: String
+  /// One of zstd's.
+  package let level: Int
+  package var isUnchecked = false
+
+  package init(destination: String, level: Int) {
+    (self.destination, self.level) = (destination, level)
+  }
+
+  /// Returns the bytes that were packed.
+  package func run(_ source: Source) throws -> UInt64 {
+    var job = OutputJob(destination: Destination(destination), isUnchecked: isUnchecked)
+    job.packingLevel = level
+    return try job.run(source) { sink in
+      guard let sink else { throw XensaveError(.usage, "a copy needs a destination") }
+      return try source.move(source.byteCount ?? .max, to: sink)
     }
   }
 }

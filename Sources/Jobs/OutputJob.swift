@@ -5,6 +5,7 @@ internal import ImageCheck
 package import ImageEdit
 package import Stream
 package import SystemIO
+internal import Zstd
 
 /// Where an image goes.
 package enum Destination: Equatable {
@@ -28,6 +29,8 @@ package struct OutputJob {
   package var check: ((Source) throws -> Void)?
   /// Whether the check may be left out where what was written cannot be read again.
   package var isCheckOptional = false
+  /// The level at which zstd packs what is written, in frames that are read one by one; nil: not at all.
+  package var packingLevel: Int?
 
   package init(
     destination: Destination, isUnchecked: Bool = false,
@@ -79,7 +82,7 @@ package struct OutputJob {
       guard sink.kind != .file || !inputs.contains(sink.identity) else {
         throw XensaveError(.usage, "standard output \(isTheInput)")
       }
-      return try body(sink)
+      return try packing(sink, body)
     case .file(let path):
       guard !OutputFile.isSame(path, as: inputs) else {
         throw XensaveError(.usage, "\(path): the output \(isTheInput)")
@@ -113,10 +116,13 @@ package struct OutputJob {
         throw XensaveError(.usage, "\(path): what is written there cannot be checked")
       }
       // What a server takes from one of its objects does not pass here.
-      let isComposed = try source.map { try output.compose(from: $0) } ?? false
-      let passing =
-        output.isRemote && !isComposed && !isUnchecked ? try PassingCheck(output.sink) : nil
-      let report = try body(output.sink)
+      let isComposed =
+        try packingLevel == nil && source.map { try output.compose(from: $0) } ?? false
+      var passing: PassingCheck?
+      let report = try packing(output.sink) { sink in
+        passing = output.isRemote && !isComposed && !isUnchecked ? try PassingCheck(sink) : nil
+        return try body(sink)
+      }
       if let passing {
         try judge(passing.finish(), of: output, expecting(report))
       } else if let composed = try output.composedSource() {
@@ -124,7 +130,7 @@ package struct OutputJob {
       } else if !isUnchecked {
         try verify(output, expecting(report))
       }
-      if let check, let readable = output.readingPath { try check(Source(opening: readable)) }
+      if let check, let written = try written(output) { try check(written) }
       try edit?.checkPlace()
       return report
     }
@@ -134,8 +140,25 @@ package struct OutputJob {
   package func verify(
     _ output: OutputFile, _ expectedRules: Set<String> = []
   ) throws {
-    guard let path = output.readingPath else { return }
-    try judge(Verifier(Source(opening: path)).run(), of: output, expectedRules)
+    guard let written = try written(output) else { return }
+    try judge(Verifier(written).run(), of: output, expectedRules)
+  }
+
+  /// What was written, where it can be read again.
+  private func written(_ output: OutputFile) throws -> Source? {
+    guard let path = output.readingPath else { return nil }
+    let source = try Source(opening: path)
+    guard packingLevel != nil else { return source }
+    return try SeekableZstdReader(source).map { try Source($0) }
+  }
+
+  /// Runs `body` with `sink`, or with what packs for it.
+  private func packing<R>(_ sink: Sink, _ body: (Sink) throws -> R) throws -> R {
+    guard let packingLevel else { return try body(sink) }
+    let writer = try SeekableZstdWriter(sink, level: packingLevel, jobs: Environment.coreCount)
+    let result = try body(Sink(writer))
+    try writer.commit()
+    return result
   }
 
   /// Throws where what was written would not restore.

@@ -312,5 +312,5 @@ final class ObjectReader: RemoteReader {
 
   func expect(_ range: Range<UInt64>) { plan.expect(range) }
 
-  func duplicate() -> any RemoteReader { ObjectReader(object) }
+  func duplicate() throws(SystemError) -> any RemoteReader { ObjectReader(object) }
 }

@@ -36,6 +36,24 @@ internal import SystemIO
     // There is one thing that can go wrong with a context of its own: the result does not fit.
     return ZSTD_isError(result) != 0 || result >= count ? nil : result
   }
+
+  /// Packs `count` bytes at the start of `input` to the start of `output`, also where they become more.
+  /// Returns the number of bytes that came out.
+  ///
+  /// - Precondition: `output` has room for `bound(count)` bytes.
+  func packWhole(
+    _ input: PageAlignedBuffer, _ count: Int, level: Int, into output: PageAlignedBuffer
+  ) throws -> Int {
+    precondition(count >= 0 && count <= input.capacity && ZstdPacker.levels.contains(level))
+    precondition(output.capacity >= ZstdPacker.bound(count))
+    // Safety: both ranges lie inside their buffers.
+    return try unsafe checked(
+      ZSTD_compressCCtx(
+        context, output.pointer(), output.capacity, input.pointer(), count, Int32(level)))
+  }
+
+  /// The most bytes that `count` bytes become.
+  static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }
 }
 
 /// Unpacks frames of known size. Used by one thread at a time.

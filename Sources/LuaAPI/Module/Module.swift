@@ -172,7 +172,7 @@ extension ShellContext {
         }
         let path = try frame.string(1)
         do {
-          return try pushVerification(of: try Source(opening: path), frame, options: options)
+          return try pushVerification(of: try Source(contents: path), frame, options: options)
         } catch { return try frame.fail(error) }
       },
     ]

@@ -142,7 +142,7 @@ private struct PageFacts {
 
   @inline(__always)
   init(_ bytes: RawSpan, at offset: Int, hashing seed: UInt64?, _ table: Entropy?) {
-    isZero = PageLoops.isZero(bytes, at: offset)
+    isZero = bytes.isZeroPage(at: offset)
     if isZero { return }
     if let seed { hash = PageLoops.hash(bytes, at: offset, seed: seed) }
     if let table { entropy = Float(table.bits(bytes, at: offset)) }

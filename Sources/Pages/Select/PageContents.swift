@@ -26,6 +26,11 @@ public final class PageImage {
   public init(caching path: String, note: (String) -> Void) throws {
     try RemoteFiles.refuse(path, for: "an index beside the image (--cache)", "leave --cache out")
     source = try Source(image: path)
+    guard !source.isRemote else {
+      note("\(path): the index of a compressed image is not kept")
+      index = try PageIndex(source, options: PageIndex.Options())
+      return
+    }
     let cache = IndexCache(of: path)
     var known: PageIndex?
     do {

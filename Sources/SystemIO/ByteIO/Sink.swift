@@ -35,8 +35,8 @@ public final class Sink {
     self.descriptor = descriptor
   }
 
-  /// A sink that makes an object of a server.
-  init(_ remote: any RemoteWriter) throws(SystemError) {
+  /// A sink that makes an object of a server, or packs what is written to it.
+  public init(_ remote: any RemoteWriter) throws(SystemError) {
     path = remote.name
     descriptor = try Descriptor.ofNothing()
     self.remote = remote

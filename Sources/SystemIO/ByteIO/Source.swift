@@ -81,8 +81,8 @@ public final class Source {
     self.descriptor = descriptor
   }
 
-  /// A source over an object of a server, from its start.
-  init(_ remote: any RemoteReader) throws(SystemError) {
+  /// A source over an object of a server, or over what a compressed file holds, from its start.
+  public init(_ remote: any RemoteReader) throws(SystemError) {
     path = remote.name
     start = 0
     byteCount = remote.byteCount

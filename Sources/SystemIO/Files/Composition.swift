@@ -77,9 +77,9 @@ final class CompositionReader: RemoteReader {
   private let composition: Composition
   private let base: any RemoteReader
 
-  init(_ composition: Composition) {
+  init(_ composition: Composition) throws(SystemError) {
     self.composition = composition
-    base = composition.base.duplicate()
+    base = try composition.base.duplicate()
   }
 
   var name: String { base.name }
@@ -103,5 +103,5 @@ final class CompositionReader: RemoteReader {
 
   func expect(_ range: Range<UInt64>) {}
 
-  func duplicate() -> any RemoteReader { CompositionReader(composition) }
+  func duplicate() throws(SystemError) -> any RemoteReader { try CompositionReader(composition) }
 }

@@ -15,10 +15,10 @@ public enum EditNotices {
 }
 
 extension Source {
-  /// Opens the image at `path` for reading; "-" is standard input. Whoever listens is told where an
-  /// edit of it is not finished.
+  /// Opens the image at `path` for reading; "-" is standard input. A compressed file is read as what it
+  /// holds. Whoever listens is told where an edit of it is not finished.
   public convenience init(image path: String) throws(SystemError) {
-    try self.init(opening: path)
+    try self.init(contents: path)
     guard isFile, !isRemote else { return }
     switch try UndoJournal.find(for: fileDescriptor, self.path) {
     case .none, .void: break

@@ -53,6 +53,7 @@ public final class FileEdit {
     guard path != "-" else {
       throw XensaveError(.usage, "standard input: only a file by its name can be edited in place")
     }
+    try CompressedFiles.refuse(path, for: "an edit in place", "write a new image (-o)")
     self.path = path
     var status = stat()
     guard unsafe stat(path, &status) == 0 else { throw SystemError("stat", errno, path) }

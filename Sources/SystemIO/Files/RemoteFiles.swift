@@ -28,7 +28,7 @@ public protocol RemoteReader: AnyObject {
   /// All of these bytes will be read, in their order.
   func expect(_ range: Range<UInt64>)
   /// Another reader of the same object, for any thread.
-  func duplicate() -> any RemoteReader
+  func duplicate() throws(SystemError) -> any RemoteReader
 }
 
 /// An object of a server that is written from its start to its end. Nothing is to be seen of it before

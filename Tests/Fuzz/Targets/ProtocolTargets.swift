@@ -26,6 +26,7 @@ let protocolTargets: [FuzzTarget] = [
     }, helperArguments),
   FuzzTarget("restore", limit: 16384, seeds: { Seeds.images.map { $0 + [0] } }, restore),
   FuzzTarget("zstd", limit: 1024, seeds: { packed }, zstd),
+  FuzzTarget("seekable-zstd", limit: 1024, seeds: { seekable }, seekableZstd),
   journalTarget,
 ]
 
@@ -151,6 +152,32 @@ private let packed: [[UInt8]] = [
   [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x58, 0x03, 0x01, 0x00, 0x61],
   [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00],
 ]
+
+/// Files of frames with a table, as this program and others write them.
+private let seekable: [[UInt8]] = {
+  let plain = [[], [UInt8](repeating: 7, count: 3000), Array("abcabcabd".utf8)]
+  return plain.compactMap { bytes in
+    guard let sink = try? MemoryFile.output.sink(),
+      let writer = try? SeekableZstdWriter(sink, level: 1, jobs: 1),
+      (try? Sink(writer).write(bytes)) != nil, (try? writer.commit()) != nil
+    else { return nil }
+    return MemoryFile.output.bytes
+  }
+}()
+
+/// A file with a table, read from its start and from its end: both say the same.
+private func seekableZstd(_ bytes: [UInt8]) throws {
+  guard let found = try? SeekableZstdReader(MemoryFile.input.source(bytes)), let reader = found
+  else { return }
+  try demand(reader.byteCount <= UInt64(bytes.count) << 20, "\(reader.byteCount) bytes")
+  let count = Int(min(reader.byteCount, 1 << 20))
+  let source = try Source(reader)
+  guard let whole = try? source.read(count), !whole.isEmpty else { return }
+  try demand(whole.count == count, "\(whole.count) bytes of \(count)")
+  let half = whole.count / 2
+  source.seek(UInt64(half))
+  try demand((try? source.read(count - half)) == Array(whole[half...]), "another end")
+}
 
 /// One frame, read in chunks: what comes out is at most what its length allows.
 private func zstd(_ bytes: [UInt8]) throws {
