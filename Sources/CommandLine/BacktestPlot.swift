@@ -76,7 +76,7 @@ struct BacktestPlot {
   }
 
   private static func seconds(_ value: Double) -> String {
-    Shown.time(UInt64(saturating: value * 1e9))
+    value == 0 ? "0" : Shown.time(UInt64(saturating: value * 1e9))
   }
 
   private static func rates(

@@ -48,6 +48,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     "export IMAGE OUT --format raw", "run --list", "run summary IMAGE",
     "lua/examples/strip.lua IMAGE X86_MSR_POLICY --dry-run", "convert IMAGE OUT --layout aligned",
     "recover IMAGE", "policy list", "helper --check", "emu-manager --check",
+    "map IMAGE --by duplicates", "history IMAGE", "report IMAGE -o OUT",
     "unwrap IMAGE OUT --layer libxc", "delta IMAGE IMAGE OUT", "test Tests/Lua/cpuid_test.lua",
   ])
   func jsonIsJSON(command: String) {

@@ -141,6 +141,35 @@ import Testing
     Program.remove(folder)
   }
 
+  /// The chart of back-tests shows every trace and policy, whatever its file is called.
+  @Test func policiesAreCharted() {
+    let (one, two, out) = (folder + "/one<b>.trace", folder + "/two.trace", folder + "/chart.svg")
+    let code =
+      "local d <close> = xs.sim { pages = 64 }; "
+      + "assert(assert(d:migrate \"cat >/dev/null\").trace:save(arg[1]))"
+    for path in [one, two] {
+      #expect(Program.run(["-e", code, pv, path]).exitCode == 0)
+    }
+    let drawn = Program.run([
+      "policy", "test", "give-up", "--trace", one, two, "--svg", out,
+    ])
+    #expect(drawn.exitCode == 0, "\(drawn.errors)")
+    let script = """
+      import sys, xml.etree.ElementTree as E
+      root = E.parse(sys.stdin).getroot()
+      space = "{http://www.w3.org/2000/svg}"
+      words = [e.text for e in root.iter(space + "text")]
+      for word in ("one<b>.trace", "two.trace", "downtime", "sent", "pages a second"):
+          assert word in words, (word, words)
+      assert words.count("builtin") == 3 and words.count("give-up") == 3, words
+      assert len(list(root.iter(space + "circle"))) == 4
+      assert "prefers-color-scheme:dark" in root.find(space + "style").text
+      """
+    let outcome = check("cat '\(out)'", script)
+    #expect(outcome.exitCode == 0, "\(outcome.errors)")
+    Program.remove(folder)
+  }
+
   // MARK: - History
 
   private func stream() -> String {
