@@ -68,7 +68,8 @@ struct SeekTable: Sendable {
     let byteCount =
       SeekTable.headByteCount + count * entryByteCount + SeekTable.footerByteCount
     guard count <= SeekTable.frameLimit, byteCount <= size else {
-      throw refuse("expected at most \(SeekTable.frameLimit) frames and a table inside the file, got \(count)")
+      throw refuse(
+        "expected at most \(SeekTable.frameLimit) frames and a table inside the file, got \(count)")
     }
     let end = size - byteCount
     source.seek(end)
@@ -88,7 +89,8 @@ struct SeekTable: Sendable {
       for index in 0..<Int(part) {
         let place = index * Int(entryByteCount)
         let (from, to) = (
-          UInt64(entries.load(place, as: UInt32.self)), UInt64(entries.load(place + 4, as: UInt32.self))
+          UInt64(entries.load(place, as: UInt32.self)),
+          UInt64(entries.load(place + 4, as: UInt32.self))
         )
         // A frame is never much longer than what it holds; that it holds nothing takes a few bytes.
         guard from > 0, to <= SeekTable.frameByteLimit,

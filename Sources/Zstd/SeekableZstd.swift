@@ -211,7 +211,8 @@ public final class SeekableZstdWriter: RemoteWriter {
   }
 
   public func canTake(from reader: any RemoteReader) -> Bool { false }
-  public func take(_ range: Range<UInt64>, of reader: any RemoteReader) throws(SystemError) -> UInt64
+  public func take(_ range: Range<UInt64>, of reader: any RemoteReader) throws(SystemError)
+    -> UInt64
   { 0 }
   public func abandon() -> String? { nil }
 }

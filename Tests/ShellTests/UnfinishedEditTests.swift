@@ -97,7 +97,7 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
       "EachCommand.swift",
     ]
     let found = Program.shell(
-      "cd Sources && grep -rlE 'Source\\(opening:' CommandLine LuaAPI Pages Convert Legacy"
+      "cd Sources && grep -rlE 'Source\\((opening|contents):' CommandLine LuaAPI Pages Convert Legacy"
     )
     for path in found.text.split(separator: "\n") {
       let name = String(path.split(separator: "/").last ?? "")

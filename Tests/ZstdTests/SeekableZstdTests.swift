@@ -17,7 +17,9 @@ import Testing
     out.reserveCapacity(count)
     while out.count < count {
       let run = 1 + random.below(5000)
-      out += random.below(2) == 0 ? [UInt8](repeating: UInt8(random.below(256)), count: run) : random.bytes(run)
+      out +=
+        random.below(2) == 0
+        ? [UInt8](repeating: UInt8(random.below(256)), count: run) : random.bytes(run)
     }
     return Array(out.prefix(count))
   }
@@ -26,7 +28,8 @@ import Testing
     let file = TemporaryFile()
     let number = open(file.path, O_RDWR)
     let writer = try SeekableZstdWriter(
-      Sink(try Descriptor(taking: number, path: "packed"), path: "packed"), level: level, jobs: jobs)
+      Sink(try Descriptor(taking: number, path: "packed"), path: "packed"), level: level, jobs: jobs
+    )
     let sink = try Sink(writer)
     var rest = bytes[...]
     var part = 1
@@ -71,7 +74,9 @@ import Testing
   }
 
   /// zstd's own program unpacks it.
-  @Test(.enabled(if: runShell("command -v zstd >/dev/null 2>&1") == 0)) func anyZstdUnpacksIt() throws {
+  @Test(.enabled(if: runShell("command -v zstd >/dev/null 2>&1") == 0)) func anyZstdUnpacksIt()
+    throws
+  {
     var random = Seed()
     let plain = bytes(5 * Self.frame / 2, &random)
     let (input, output) = (TemporaryFile(try packed(plain)), TemporaryFile())
@@ -120,7 +125,9 @@ import Testing
     let entry = good.count - 9 - 12
     func forge(_ place: Int, _ value: UInt32) -> [UInt8] {
       var bad = good
-      for byte in 0..<4 { bad[place + byte] = UInt8(truncatingIfNeeded: value >> (8 * UInt32(byte))) }
+      for byte in 0..<4 {
+        bad[place + byte] = UInt8(truncatingIfNeeded: value >> (8 * UInt32(byte)))
+      }
       return bad
     }
     for (place, value) in [

@@ -167,8 +167,7 @@ private let seekable: [[UInt8]] = {
 
 /// A file with a table, read from its start and from its end: both say the same.
 private func seekableZstd(_ bytes: [UInt8]) throws {
-  guard let found = try? SeekableZstdReader(MemoryFile.input.source(bytes)), let reader = found
-  else { return }
+  guard let reader = try? SeekableZstdReader(MemoryFile.input.source(bytes)) else { return }
   try demand(reader.byteCount <= UInt64(bytes.count) << 20, "\(reader.byteCount) bytes")
   let count = Int(min(reader.byteCount, 1 << 20))
   let source = try Source(reader)
