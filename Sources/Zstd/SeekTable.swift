@@ -41,7 +41,7 @@ struct SeekTable: Sendable {
   // MARK: - Reading
 
   /// Whether a file ends like one with a seek table.
-  static func isThere(_ source: Source) throws(SystemError) -> Bool {
+  static func exists(in source: Source) throws(SystemError) -> Bool {
     guard let size = source.byteCount, size >= headByteCount + footerByteCount else { return false }
     source.seek(size - footerByteCount)
     let footer = try source.read(Int(footerByteCount))

@@ -26,7 +26,7 @@ public final class SeekableZstdReader: RemoteReader {
 
   /// A reader of `source`, a file; nil where it has no seek table. Throws where the table is wrong.
   public convenience init?(_ source: Source) throws(SystemError) {
-    guard try SeekTable.isThere(source) else { return nil }
+    guard try SeekTable.exists(in: source) else { return nil }
     try self.init(source, SeekTable(source))
   }
 
