@@ -13,7 +13,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   /// A request to stop ends a command of the shell, and then the session.
   @Test func aStopReachesTheCommand() {
     withSession { session, _ in
-      session.type("!echo runs; sleep 1000\r")
+      session.type("!echo runs; exec sleep 1000\r")
       #expect(session.ends(with: ["runs"]))
       session.send(SIGTERM)
       #expect(session.exitCode() == 143, "\(session.screen.text)")
@@ -76,7 +76,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       expect(session, "!false", ["exit code 1"])
       expect(session, "!", ["expected: !COMMAND"])
       // Ctrl-C is the command's, however often, and the session lives on.
-      session.type("!trap 'echo again' INT; echo runs; read x; read x; read x; sleep 1000\r")
+      session.type("!trap 'echo again' INT; echo runs; read x; read x; read x; exec sleep 1000\r")
       #expect(session.ends(with: ["runs"]))
       for count in 1...3 {
         session.type("\u{3}")

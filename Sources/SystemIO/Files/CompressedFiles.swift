@@ -1,6 +1,5 @@
 // Images that are compressed and are read as they are.
 
-internal import CSystem
 internal import Glibc
 internal import Synchronization
 
@@ -16,26 +15,28 @@ public enum CompressedFiles {
 
   /// The contents of a zstd file; nil where `path` is none, or one that is only read from its start.
   static func reader(_ path: String) throws(SystemError) -> (any RemoteReader)? {
-    guard let opener = opener.withLock({ $0 }), isCompressed(path) else { return nil }
-    return try opener(Source(opening: path))
+    guard let opener = opener.withLock({ $0 }), let file = try compressed(path) else { return nil }
+    return try opener(file)
   }
 
   /// Throws where a file is compressed, and `work` needs one that is not: "an edit in place".
   static func refuse(_ path: String, for work: String, _ hint: String) throws {
-    guard isCompressed(path) else { return }
+    guard try compressed(path) != nil else { return }
     throw XensaveError(.usage, "\(path): \(work) needs a file that is not compressed: \(hint)")
   }
 
-  /// Whether a file begins with a frame of zstd.
-  private static func isCompressed(_ path: String) -> Bool {
+  /// A file that begins with a frame of zstd; nil for others, and where there is none.
+  private static func compressed(_ path: String) throws(SystemError) -> Source? {
     var status = stat()
     // A FIFO would wait for its writer.
-    guard path != "-", unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
-      let descriptor = try? Descriptor.open(path)
-    else { return false }
-    var bytes: [UInt8] = [0, 0, 0, 0]
-    let count = unsafe pread(descriptor.fileDescriptor, &bytes, bytes.count, 0)
-    return count == bytes.count && bytes == [0x28, 0xB5, 0x2F, 0xFD]
+    guard path != "-", unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      return nil
+    }
+    let source = try Source(opening: path)
+    source.hasShortReadAhead = true
+    guard try source.read(4) == [0x28, 0xB5, 0x2F, 0xFD] else { return nil }
+    source.hasShortReadAhead = false
+    return source
   }
 }
 
