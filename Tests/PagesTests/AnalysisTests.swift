@@ -57,6 +57,23 @@ import Testing
     try SearchPattern(expression: Array(text.utf8))
   }
 
+  /// What regcomp writes out: it would take minutes or gigabytes.
+  @Test(arguments: [
+    "a" + String(repeating: "+", count: 15), "a?" + String(repeating: "+", count: 10),
+    "a+?" + String(repeating: "+", count: 9), "a*" + String(repeating: "+", count: 9),
+    String(repeating: "(", count: 10) + "a?" + String(repeating: ")+", count: 10),
+    "((a|b|){40}){20}", "(a{0,30}){20}", "(a{2,}){300}", "((a{200}){200}){9}",
+  ]) func repetitionsAreBounded(text: String) throws {
+    let error = #expect(throws: XensaveError.self) { try expression(text) }
+    #expect(error?.description.contains("repetitions are too many") == true)
+  }
+
+  @Test(arguments: [
+    "a" + String(repeating: "+", count: 10), "[0-9a-f]{4000}", "(a|b|c)*", "a?b?c?d*",
+    "(x{1,3}y?){60}",
+    "-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----",
+  ]) func usualRepetitionsAreTaken(text: String) throws { _ = try expression(text) }
+
   @Test func expressionsCrossPages() throws {
     var first = page(0)
     var second = page(0)

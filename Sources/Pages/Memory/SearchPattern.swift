@@ -122,12 +122,16 @@ private final class RegularExpression: @unchecked Sendable {
         "expected a regular expression of 1 to \(pageByteCount) bytes without NUL, got "
           + "\(text.count) bytes")
     }
-    // Each repetition of a repetition copies what it is of: 30 in a row are gigabytes.
-    guard RegularExpression.size(text) <= RegularExpression.sizeLimit else {
+    // Each repetition of a repetition copies what it is of: 30 in a row are gigabytes. And what may be left
+    // out is looked at together with all else that may be: that grows with the square.
+    let size = RegularExpression.size(text)
+    guard size.all <= RegularExpression.sizeLimit, size.optional <= RegularExpression.optionalLimit
+    else {
       throw XensaveError(
         .usage,
         "regular expression '\(text.printable)': its repetitions are too many (at most "
-          + "\(RegularExpression.sizeLimit) characters when they are written out)")
+          + "\(RegularExpression.sizeLimit) characters when they are written out, and "
+          + "\(RegularExpression.optionalLimit) of those that may be left out)")
     }
     let made = UnsafeMutablePointer<regex_t>.allocate(capacity: 1)
     let code = unsafe regcomp(
@@ -146,19 +150,34 @@ private final class RegularExpression: @unchecked Sendable {
   }
 
   private static let sizeLimit = 1 << 14
+  private static let optionalLimit = 1 << 9
 
   /// About how many characters an expression has when its repetitions are written out, as regcomp
   /// does; it stops counting far above the limit.
-  private static func size(_ text: [UInt8]) -> Int {
-    // For each open group what is in it, and how much of that the next repetition is of.
-    var groups = [(count: 0, last: 0)]
-    func add(_ count: Int) {
-      let top = groups.count - 1
-      groups[top] = (min(groups[top].count + count, 1 << 30), count)
+  private static func size(_ text: [UInt8]) -> (all: Int, optional: Int) {
+    /// Characters as they are written out, and those of them that may be left out.
+    struct Extent {
+      var all = 0
+      var optional = 0
+
+      mutating func add(_ other: Extent) {
+        all = min(all + other.all, 1 << 30)
+        optional = min(optional + other.optional, 1 << 30)
+      }
     }
-    func repeatLast(_ times: Int) {
-      let last = min(groups[groups.count - 1].last * max(times, 1), 1 << 30)
-      groups[groups.count - 1].count -= groups[groups.count - 1].last
+    // For each open group what is in it, and how much of that the next repetition is of.
+    var groups = [(whole: Extent(), last: Extent())]
+    func add(_ extent: Extent) {
+      groups[groups.count - 1].whole.add(extent)
+      groups[groups.count - 1].last = extent
+    }
+    func repeatLast(_ times: Int, isOptional: Bool) {
+      let top = groups.count - 1
+      var last = groups[top].last
+      groups[top].whole.all -= min(last.all, groups[top].whole.all)
+      groups[top].whole.optional -= min(last.optional, groups[top].whole.optional)
+      last.all = min(last.all * times, 1 << 30)
+      last.optional = isOptional ? last.all : min(last.optional * times, 1 << 30)
       add(last)
     }
     var position = 0
@@ -168,27 +187,36 @@ private final class RegularExpression: @unchecked Sendable {
       switch byte {
       case UInt8(ascii: "\\"):
         position += 1
-        add(1)
+        add(Extent(all: 1))
       case UInt8(ascii: "["):
         // "]" at the beginning is one of the set.
         if position < text.count, text[position] == UInt8(ascii: "^") { position += 1 }
         position += 1
         while position < text.count, text[position] != UInt8(ascii: "]") { position += 1 }
         position += 1
-        add(1)
-      case UInt8(ascii: "("): groups.append((0, 0))
-      case UInt8(ascii: ")") where groups.count > 1: add(groups.removeLast().count)
-      case UInt8(ascii: "+"), UInt8(ascii: "*"): repeatLast(2)
+        add(Extent(all: 1))
+      case UInt8(ascii: "("): groups.append((Extent(), Extent()))
+      case UInt8(ascii: ")") where groups.count > 1: add(groups.removeLast().whole)
+      case UInt8(ascii: "+"): repeatLast(2, isOptional: false)
+      case UInt8(ascii: "*"): repeatLast(2, isOptional: true)
+      case UInt8(ascii: "?"): repeatLast(1, isOptional: true)
+      // An alternative may be empty.
+      case UInt8(ascii: "|"): add(Extent(all: 1, optional: 1))
       case UInt8(ascii: "{"):
         let end = text[position...].firstIndex(of: UInt8(ascii: "}")) ?? text.count
-        let numbers = text[position..<end].split(separator: UInt8(ascii: ","))
-        let times = numbers.map { Int(String(decoding: $0, as: UTF8.self)) ?? 2 }.max() ?? 2
-        repeatLast(min(max(times, 2), 1 << 20))
+        let numbers = text[position..<end].split(
+          separator: UInt8(ascii: ","), omittingEmptySubsequences: false
+        ).map { Int(String(decoding: $0, as: UTF8.self)) }
+        let times = numbers.compactMap { $0 }.max() ?? 2
+        repeatLast(
+          min(max(times, 2), 1 << 20), isOptional: numbers.count > 1 || numbers.first == 0)
         position = end + 1
-      default: add(1)
+      default: add(Extent(all: 1))
       }
     }
-    return groups.reduce(0) { $0 + $1.count }
+    var whole = Extent()
+    for group in groups { whole.add(group.whole) }
+    return (whole.all, whole.optional)
   }
 
   deinit {
