@@ -5,9 +5,11 @@ import Terminal
 import TestKit
 import Testing
 
-@Suite struct PictureTests {
+@Suite final class PictureTests {
   let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
   let folder = Program.temporaryFolder()
+
+  deinit { Program.remove(folder) }
 
   /// Runs a check in Python over what a command printed.
   private func check(_ command: String, _ script: String) -> Outcome {
@@ -26,7 +28,6 @@ import Testing
     #expect(outcome.text.contains("\n  0x0 ................"))
     #expect(outcome.text.contains(". zeros 546"))
     #expect(outcome.text.split(separator: "\n").allSatisfy { displayWidth(String($0)) <= 80 })
-    Program.remove(folder)
   }
 
   @Test func coloursAreHalfBlocks() {
@@ -42,7 +43,6 @@ import Testing
       let plain = Program.shell("\(variables) xensave-lua map '\(pv)'")
       #expect(plain.text == Program.run(["map", pv]).text)
     }
-    Program.remove(folder)
   }
 
   @Test(arguments: [30, 40, 80, 133, 300])
@@ -86,7 +86,6 @@ import Testing
     let outcome = check(
       "xensave-lua map '\(pv)' --by types --by duplicates --by entropy --cells 16 --json", script)
     #expect(outcome.exitCode == 0, "\(outcome.errors)")
-    Program.remove(folder)
   }
 
   @Test func wrongWordsAreUsage() {
@@ -103,7 +102,6 @@ import Testing
       #expect(outcome.exitCode == 2)
       #expect(outcome.errors.lowercased().contains(problem.lowercased()), "\(outcome.errors)")
     }
-    Program.remove(folder)
   }
 
   /// A guest that tells nothing has a map all the same.
@@ -112,7 +110,6 @@ import Testing
     #expect(outcome.exitCode == 0)
     #expect(outcome.text.contains("? unknown 1,024"))
     #expect(outcome.errors.hasPrefix("xensave-lua: note: the use is not known: "))
-    Program.remove(folder)
   }
 
   /// Names of files are text in SVG, too.
@@ -138,7 +135,6 @@ import Testing
       let outcome = check("cat '\(out)'", script)
       #expect(outcome.exitCode == 0, "\(outcome.errors)")
     }
-    Program.remove(folder)
   }
 
   /// The chart of back-tests shows every trace and policy, whatever its file is called.
@@ -167,7 +163,6 @@ import Testing
       """
     let outcome = check("cat '\(out)'", script)
     #expect(outcome.exitCode == 0, "\(outcome.errors)")
-    Program.remove(folder)
   }
 
   // MARK: - History
@@ -191,7 +186,6 @@ import Testing
     #expect(
       outcome.text.contains("       checkpoint 1\n    1      2  =========="), "\(outcome.text)")
     #expect(outcome.text.contains(". once 1  + 3 or 4 2\n"), "\(outcome.text)")
-    Program.remove(folder)
   }
 
   @Test func aPipeIsAsGoodAsAFile() {
@@ -211,6 +205,5 @@ import Testing
     let wrong = Program.shell("echo no stream | xensave-lua history -")
     #expect(wrong.exitCode == 1)
     #expect(wrong.errors.split(separator: "\n").count == 1)
-    Program.remove(folder)
   }
 }

@@ -3,9 +3,11 @@
 import TestKit
 import Testing
 
-@Suite struct ReportTests {
+@Suite final class ReportTests {
   let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
   let folder = Program.temporaryFolder()
+
+  deinit { Program.remove(folder) }
 
   /// Reads a page as a browser would: elements that are closed in their order, no markup but ours,
   /// nothing from outside, and the script that the page's policy lets run.
@@ -76,7 +78,6 @@ import Testing
       """)
     let again = Program.run(["report", pv, "-o", "-"])
     #expect(again.output == Program.read(out))
-    Program.remove(folder)
   }
 
   @Test func twoImagesAreCompared() {
@@ -95,7 +96,6 @@ import Testing
           assert word in words, word
       assert data["views"][0]["word"] == "differences"
       """)
-    Program.remove(folder)
   }
 
   /// Names, values of xenstore and of a guest are text, whatever they look like.
@@ -118,7 +118,6 @@ import Testing
       assert "<script>x</script>" in words
       assert not any(ord(c) < 32 and c not in "\\n\\t" or c == "\\u202e" for c in text)
       """)
-    Program.remove(folder)
   }
 
   /// What a guest tells is there; the one that lies makes no page of any length.
@@ -133,7 +132,6 @@ import Testing
       for word in ("9.8.7-synthetic", "swapper/0", "hangs -v a b", "a line at the end"):
           assert word in words, word
       """)
-    Program.remove(folder)
   }
 
   /// A guest of 4 GiB has a million pages, and a page of no more than others; so have many records.
@@ -162,6 +160,5 @@ import Testing
       assert cells <= 8192 and cells > 2048, cells
       assert "more records are not shown" in words
       """)
-    Program.remove(folder)
   }
 }
