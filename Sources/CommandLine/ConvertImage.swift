@@ -96,7 +96,7 @@ struct ConvertImage: LongCommand {
     job.isUnchecked = shared.unchecked
     let count = try job.run(source)
     if shared.json, output != "-" {
-      try writeOut(JSONWriter.document { $0.object { $0.member("octets_in", count) } })
+      try writeOut(JSONWriter.document { $0.object { $0.member("bytes_packed", count) } })
     } else if !shared.long.quiet, output != "-" {
       try writeOut("\(output): \(count.grouped) bytes packed\n")
     }

@@ -52,7 +52,7 @@ struct ReportCommand: LongCommand {
     JSONWriter.document {
       $0.beginObject()
       $0.member("output", output)
-      $0.member("octets", page.utf8.count)
+      $0.member("bytes", page.utf8.count)
       $0.member("good", report.subject.verdict.isGood)
       if let comparison = report.comparison {
         $0.member("differences", comparison.differences.count)

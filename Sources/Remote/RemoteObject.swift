@@ -35,9 +35,8 @@ final class RemoteObject: @unchecked Sendable {
   private static let fetchByteLimit: UInt64 = 12 << 20
 
   /// A range that was asked for.
-  private struct Fetch {
+  private struct Fetch: RetriedRequest {
     let range: Range<UInt64>
-    /// nil between two tries.
     var exchange: HTTPExchange?
     var retry = Retry()
   }
@@ -201,16 +200,9 @@ final class RemoteObject: @unchecked Sendable {
   /// Lets requests continue; waits so long at most until one has ended. Throws what went wrong with the
   /// byte at `offset`: what fails of the others is asked for again when it is needed.
   private func advance(needing offset: UInt64?, milliseconds: Int) throws(SystemError) {
-    var pause = milliseconds
-    for index in fetches.indices where fetches[index].exchange == nil {
-      let left = fetches[index].retry.milliseconds
-      if left == 0 {
-        fetches[index].exchange = try begin(fetches[index].range)
-      } else {
-        pause = min(pause, left)
-      }
+    try session.run(&fetches, milliseconds: milliseconds) { fetch throws(SystemError) in
+      try begin(fetch.range)
     }
-    session.run(milliseconds: pause)
     var index = 0
     while index < fetches.count {
       guard let exchange = fetches[index].exchange, exchange.hasEnded else {

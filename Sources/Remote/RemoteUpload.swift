@@ -42,10 +42,9 @@ final class RemoteUpload: RemoteWriter {
   private static let takenByteCount: UInt64 = 64 << 20
   private static let worthByteCount: UInt64 = 16 << 20
 
-  private struct Part {
+  private struct Part: RetriedRequest {
     let index: Int
     let body: HTTPBody
-    /// nil between two tries.
     var exchange: HTTPExchange?
     var retry = Retry()
   }
@@ -165,16 +164,7 @@ final class RemoteUpload: RemoteWriter {
   /// Lets parts continue; waits so long at most until one has ended.
   private func advance(milliseconds: Int) throws(SystemError) {
     try Interrupt.check(name)
-    var pause = milliseconds
-    for index in sending.indices where sending[index].exchange == nil {
-      let left = sending[index].retry.milliseconds
-      if left == 0 {
-        sending[index].exchange = try begin(sending[index])
-      } else {
-        pause = min(pause, left)
-      }
-    }
-    session.run(milliseconds: pause)
+    try session.run(&sending, milliseconds: milliseconds, begin)
     var index = 0
     while index < sending.count {
       guard let exchange = sending[index].exchange, exchange.hasEnded else {

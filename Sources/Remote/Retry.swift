@@ -28,7 +28,32 @@ struct Retry {
   }
 }
 
+/// A request that is made again where it fails.
+protocol RetriedRequest {
+  /// nil between two tries.
+  var exchange: HTTPExchange? { get set }
+  var retry: Retry { get }
+}
+
 extension HTTPSession {
+  /// Begins those of the requests whose time has come, and lets all continue; waits so long at most until
+  /// one has ended.
+  func run<Request: RetriedRequest>(
+    _ requests: inout [Request], milliseconds: Int,
+    _ begin: (Request) throws(SystemError) -> HTTPExchange
+  ) throws(SystemError) {
+    var pause = milliseconds
+    for index in requests.indices where requests[index].exchange == nil {
+      let left = requests[index].retry.milliseconds
+      if left == 0 {
+        requests[index].exchange = try begin(requests[index])
+      } else {
+        pause = min(pause, left)
+      }
+    }
+    run(milliseconds: pause)
+  }
+
   /// How long a wait for servers is at most, in milliseconds, before a request to stop is looked for: a
   /// signal that this thread takes ends it at once.
   static let wait = 100

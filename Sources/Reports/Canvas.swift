@@ -24,6 +24,27 @@ package struct Tint: Equatable {
     self.light = light
     self.dark = dark
   }
+
+  /// What is there for the first time, or once.
+  static func first(_ name: String) -> Tint {
+    Tint(name, "#", .blue, light: "#2f6fb7", dark: "#5b9be6")
+  }
+
+  /// What is there another time.
+  static func again(_ name: String) -> Tint {
+    Tint(name, "=", .yellow, light: "#e08a1e", dark: "#f2ad55")
+  }
+
+  /// At most five steps from little to much, each a name and a letter.
+  static func ramp(_ steps: (name: String, letter: Character)...) -> [Tint] {
+    let colors: [(color: Color, light: String, dark: String)] = [
+      (.blue, "#31688e", "#3b78a8"), (.cyan, "#21918c", "#2cb5ae"), (.green, "#5ec962", "#6fd673"),
+      (.yellow, "#e3b505", "#fde047"), (.red, "#c0392b", "#ff6b5e"),
+    ]
+    return zip(steps, colors).map {
+      Tint($0.name, $0.letter, $1.color, light: $1.light, dark: $1.dark)
+    }
+  }
 }
 
 /// Rows of cells, and what they mean.

@@ -13,17 +13,11 @@ package struct HistoryPicture {
   package init(_ history: SendHistory) { self.history = history }
 
   package static let barTints = [
-    Tint("sent for the first time", "#", .blue, light: "#2f6fb7", dark: "#5b9be6"),
-    Tint("sent again", "=", .yellow, light: "#e08a1e", dark: "#f2ad55"),
+    Tint.first("sent for the first time"), Tint.again("sent again"),
     Tint("to be compared", "?", .white, light: "#9aa0a8", dark: "#7b828c"),
   ]
-  private static let heatTints = [
-    Tint("once", ".", .blue, light: "#31688e", dark: "#3b78a8"),
-    Tint("2 times", ":", .cyan, light: "#21918c", dark: "#2cb5ae"),
-    Tint("3 or 4", "+", .green, light: "#5ec962", dark: "#6fd673"),
-    Tint("5 to 8", "*", .yellow, light: "#e3b505", dark: "#fde047"),
-    Tint("9 and more", "#", .red, light: "#c0392b", dark: "#ff6b5e"),
-  ]
+  private static let heatTints = Tint.ramp(
+    ("once", "."), ("2 times", ":"), ("3 or 4", "+"), ("5 to 8", "*"), ("9 and more", "#"))
 
   /// Neighbouring rounds that are one bar.
   private struct Bar {
@@ -213,7 +207,7 @@ package struct HistoryPicture {
       writer.member("absent", round.absentCount)
       writer.member("pages", round.pageCount)
       writer.member("again", round.againCount)
-      writer.member("octets", round.byteCount)
+      writer.member("bytes", round.byteCount)
       writer.member("verify", round.isVerifying)
       writer.endObject()
     }

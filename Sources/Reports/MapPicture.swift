@@ -42,7 +42,7 @@ package enum MapView: String, CaseIterable {
 
   private static let zero = Tint("zeros", ".", .brightBlack, light: "#c9ced6", dark: "#4a505a")
   private static let none = Tint("no contents", "-", .white, light: "#eceef1", dark: "#2a2e35")
-  private static let data = Tint("contents", "#", .blue, light: "#2f6fb7", dark: "#5b9be6")
+  private static let data = Tint.first("contents")
 
   private static let typeTints = [
     data, zero,
@@ -52,17 +52,12 @@ package enum MapView: String, CaseIterable {
     Tint("broken", "B", .red, light: "#c0392b", dark: "#ff6b5e"),
   ]
   private static let copyTints = [
-    Tint("first of their kind", "#", .blue, light: "#2f6fb7", dark: "#5b9be6"),
-    Tint("copies", "=", .yellow, light: "#e08a1e", dark: "#f2ad55"), zero, none,
+    Tint.first("first of their kind"), Tint.again("copies"), zero, none,
   ]
-  private static let entropyTints = [
-    zero, none,
-    Tint("below 2", ":", .blue, light: "#31688e", dark: "#3b78a8"),
-    Tint("2 to 4", "-", .cyan, light: "#21918c", dark: "#2cb5ae"),
-    Tint("4 to 6", "+", .green, light: "#5ec962", dark: "#6fd673"),
-    Tint("6 to 7.5", "*", .yellow, light: "#e3b505", dark: "#fde047"),
-    Tint("7.5 to 8", "#", .red, light: "#c0392b", dark: "#ff6b5e"),
-  ]
+  private static let entropyTints =
+    [zero, none]
+    + Tint.ramp(
+      ("below 2", ":"), ("2 to 4", "-"), ("4 to 6", "+"), ("6 to 7.5", "*"), ("7.5 to 8", "#"))
   private static let useTints = [
     Tint("free", ".", .brightBlack, light: "#c9ced6", dark: "#4a505a"),
     Tint("page cache", "c", .green, light: "#3d9a50", dark: "#5fcf76"),

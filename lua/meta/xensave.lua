@@ -2486,7 +2486,7 @@ function xs.sim.trace(path) end
 
 ---What a policy would have done in a save that was recorded, in virtual time. Options:
 ---link_mbps (megabits a second, 10000 as a rule) or link ("10G"), hour (at which the save
----begins). The result has outcome, reason, rounds, `octets` (bytes sent), sent_ratio (of the
+---begins). The result has outcome, reason, rounds, bytes (that were sent), sent_ratio (of the
 ---memory, 1.0 is once), downtime_ms, total_s, dirty_counts, decisions and failures.
 ---
 ---```lua

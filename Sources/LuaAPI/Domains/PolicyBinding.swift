@@ -187,7 +187,7 @@ extension ShellContext {
           + "options?: table): table?, Error?",
         "What a policy would have done in a save that was recorded, in virtual time. Options: "
           + "link_mbps (megabits a second, 10000 as a rule) or link (\"10G\"), hour (at which the "
-          + "save begins). The result has outcome, reason, rounds, `octets` (bytes sent), "
+          + "save begins). The result has outcome, reason, rounds, bytes (that were sent), "
           + "sent_ratio (of the memory, 1.0 is once), downtime_ms, total_s, dirty_counts, decisions and "
           + "failures.",
         example: "local r = assert(xs.sim.replay(\"web.trace\", \"builtin\", { link = \"1G\" }))"
@@ -231,6 +231,8 @@ extension Backtest.Outcome {
     .table([
       ("policy", .text(name)), ("outcome", .text(result.outcome.word)),
       ("reason", .text(result.outcome.reason)), ("rounds", .integer(Int64(result.liveRounds))),
+      ("bytes", .unsigned(result.bytes)),
+      // What it was called first.
       ("octets", .unsigned(result.bytes)), ("sent_ratio", .number(result.sentRatio)),
       ("downtime_ms", .number(Double(result.downtime) / 1e6)),
       ("total_s", .number(Double(result.total) / 1e9)),

@@ -36,7 +36,7 @@ function M.row(path, policies, options)
   for _, name in ipairs(policies or M.policies) do
     local result = assert(xs.sim.replay(trace, name, { link = options and options.link }))
     row.results[name] = {
-      outcome = result.outcome, downtime_ms = result.downtime_ms, bytes = result.octets,
+      outcome = result.outcome, downtime_ms = result.downtime_ms, bytes = result.bytes,
       total_s = result.total_s, rounds = result.rounds,
     }
     local best = row.best and row.results[row.best]
