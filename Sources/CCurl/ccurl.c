@@ -46,9 +46,6 @@ enum { /* CURLoption: a long */
     opt_cainfo = 10065,
     opt_private = 10103,
     opt_seekdata = 10168,
-    opt_username = 10173,
-    opt_password = 10174,
-    opt_aws_sigv4 = 10305,
     /* a function */
     opt_writefunction = 20011,
     opt_readfunction = 20012,
@@ -180,8 +177,6 @@ struct ccurl *ccurl_open(const char *library, char *problem, size_t size) {
     return out;
 }
 
-const char *ccurl_version(const struct ccurl *owner) { return owner->version; }
-
 /* ---- one transfer ---- */
 
 static bool make_room(struct ccurl_transfer *t, size_t count) {
@@ -305,8 +300,7 @@ static int prepare(struct ccurl_transfer *t, const struct ccurl_request *r) {
     SET(opt_errorbuffer, t->problem);
     SET(opt_nosignal, 1L);
     SET(opt_url, r->url);
-    /* Newer libraries do not sign a path as it is: one that has to be is refused before. */
-    if (!r->signature) SET(opt_path_as_is, 1L);
+    SET(opt_path_as_is, 1L);
     SET(opt_protocols, (long)(proto_http | proto_https));
     /* What was asked for under TLS does not come without it. */
     long redirects = strncasecmp(r->url, "https:", 6) == 0 ? proto_https : proto_http | proto_https;
@@ -351,11 +345,6 @@ static int prepare(struct ccurl_transfer *t, const struct ccurl_request *r) {
     }
     /* Newer than what else is needed: without it the end of a search for a name is waited for. */
     curl.easy_setopt(easy, opt_quick_exit, 1L);
-    if (r->signature) {
-        SET(opt_aws_sigv4, r->signature);
-        SET(opt_username, r->key);
-        SET(opt_password, r->secret);
-    }
 #undef SET
     return failed;
 }

@@ -15,7 +15,8 @@ struct DomainConfiguration {
   let offset: UInt64
   /// c_info.type: "pv", "pvh" or "hvm"; nil where the configuration does not say.
   let type: String?
-  /// b_info.max_vcpus: 1 where it is missing or 0, as libxl takes it. nil where it is no number.
+  /// b_info.max_vcpus, at most 2³¹ - 1: 1 where it is missing, 0, or nothing that libxl's int holds, as libxl
+  /// takes it. nil where it is no number.
   let vcpuCount: Int?
 
   /// Reads the configuration of xl's header; nil where there is none in JSON, or it cannot be read.
@@ -29,7 +30,9 @@ struct DomainConfiguration {
     offset = header.offset + UInt64(header.kind.byteCount + 4)
     type = root["c_info"]?["type"]?.stringValue
     if let stated = root["b_info"]?["max_vcpus"] {
-      vcpuCount = stated.numberValue?.int64.map { max(1, Int($0)) }
+      vcpuCount = stated.numberValue.map {
+        max(1, Int($0.int64.flatMap { Int32(exactly: $0) } ?? 1))
+      }
     } else {
       vcpuCount = 1
     }
@@ -49,12 +52,13 @@ struct DomainConfiguration {
   /// tools/libs/light/libxl_create.c, libxl__domain_build_info_setdefault; libxl_dom.c,
   /// libxl__build_pre; LIBXL_MAXMEM_CONSTANT.
   var allowedKiB: UInt64 {
-    func number(_ name: String) -> UInt64? {
-      root["b_info"]?[name]?.numberValue?.int64.flatMap { UInt64(exactly: $0) }
-    }
+    func number(_ name: String) -> UInt64? { buildNumber(name).flatMap { UInt64(exactly: $0) } }
     let most = number("max_memkb") ?? 32 << 10
     return (number("target_memkb") ?? most).addingSaturated(1024)
   }
+
+  /// A number of b_info; nil where there is none, or one that libxl's parser of JSON cannot hold.
+  func buildNumber(_ name: String) -> Int64? { root["b_info"]?[name]?.numberValue?.int64 }
 }
 
 extension UInt64 {

@@ -13,6 +13,9 @@ extension Rule {
   private static let defaults =
     "Xen: tools/libs/light/libxl_create.c, libxl__domain_build_info_setdefault"
 
+  private static let paging =
+    "Xen: tools/libs/light/libxl_dom.c, libxl__domain_set_paging_mempool_size; xl of 4.17"
+
   static let config: [Rule] = [
     Rule(
       "config.value", .error,
@@ -85,19 +88,50 @@ extension Rule {
       "Xen: tools/libs/light/libxl_x86.c, paging mempool size; xl of 4.20",
       .header(.xl) { look, _ in
         guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
-          let build = config.root["b_info"], build["max_vcpus"]?.numberValue?.int64 == 0,
+          config.buildNumber("max_vcpus") == 0,
           // The memory for page tables is counted by the vCPUs, unless the configuration says it.
-          build["shadow_memkb"] == nil
+          config.root["b_info"]?["shadow_memkb"] == nil
         else { return }
         look.reportConfig("b_info.max_vcpus", "expected at least 1, got 0")
+      }),
+    Rule(
+      "config.paging-memory", .error, "An HVM or PVH guest has memory for its page tables.", paging,
+      .header(.xl) { look, _ in
+        guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
+          config.buildNumber("shadow_memkb") == 0
+        else { return }
+        look.reportConfig("b_info.shadow_memkb", "expected at least 4, got 0")
+      }),
+    Rule(
+      "config.paging-pages", .error,
+      "The memory for the page tables of an HVM or PVH guest is a number of pages of 4 KiB.",
+      paging,
+      since: 17,
+      .header(.xl) { look, _ in
+        guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
+          let size = config.buildNumber("shadow_memkb"), size > 0, size % 4 != 0
+        else { return }
+        look.reportConfig("b_info.shadow_memkb", "expected a multiple of 4, got \(size)")
+      }),
+    Rule(
+      "config.vcpu-limit", .error,
+      "A domain has no more vCPUs than Xen gives it: 128 where it is HVM or PVH, 8192 where it is PV.",
+      "Xen: xen/common/domain.c, sanitise_domain_config; domain_max_vcpus of xen/arch/x86",
+      .header(.xl) { look, _ in
+        guard let config = look.configuration, let type = config.type,
+          // libxl takes what is not in its int as if it were missing.
+          let count = config.buildNumber("max_vcpus").flatMap({ Int32(exactly: $0) })
+        else { return }
+        let limit = type == "pv" ? 8192 : 128
+        guard !(0...limit).contains(Int(count)) else { return }
+        look.reportConfig("b_info.max_vcpus", "expected 1 to \(limit), got \(count)")
       }),
     Rule(
       "config.memory-order", .warning, "A domain may have as much memory as it is to have.",
       defaults,
       .header(.xl) { look, _ in
-        guard let build = look.configuration?.root["b_info"],
-          let most = build["max_memkb"]?.numberValue?.int64,
-          let target = build["target_memkb"]?.numberValue?.int64, target > most
+        guard let config = look.configuration, let most = config.buildNumber("max_memkb"),
+          let target = config.buildNumber("target_memkb"), target > most
         else { return }
         look.reportConfig(
           "b_info.max_memkb", "expected at least target_memkb, \(target), got \(most)")

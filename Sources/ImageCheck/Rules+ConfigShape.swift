@@ -6,6 +6,8 @@ internal import JSON
 internal import Stream
 
 extension Rule {
+  private static let grantTable = "Xen: xen/common/grant_table.c, grant_table_init; xl of 4.17"
+
   static let configShape: [Rule] = [
     Rule(
       "config.sched", .error,
@@ -37,6 +39,99 @@ extension Rule {
           config.root["b_info"]?["shadow_memkb"]?.numberValue == nil
         else { return }
         look.reportShape("b_info.max_memkb", "expected the memory of the guest in KiB, got none")
+      }),
+    Rule(
+      "config.grant-frames", .error, "The grant table has a frame at least.",
+      grantTable, since: 10,
+      .image { look in
+        guard look.configuration?.buildNumber("max_grant_frames") == 0 else { return }
+        look.reportShape("b_info.max_grant_frames", "expected at least 1, got 0")
+      }),
+    Rule(
+      "config.grant-version", .error, "The grant table is of version 1 or 2.", grantTable,
+      since: 16,
+      .image { look in
+        // -1 stands for the host's own.
+        guard let version = look.configuration?.buildNumber("max_grant_version"),
+          ![-1, 1, 2].contains(version)
+        else { return }
+        look.reportShape("b_info.max_grant_version", "expected 1 or 2, got \(version)")
+      }),
+    Rule(
+      "config.event-channels", .error,
+      "A guest may have the two event channels that xl makes, for xenstore and the console.",
+      "Xen: tools/libs/light/libxl_dom.c, libxl__build_pre; xl of 4.17",
+      .image { look in
+        // 0 stands for libxl's default.
+        guard look.configuration?.buildNumber("event_channels") == 1 else { return }
+        look.reportShape("b_info.event_channels", "expected at least 2, got 1")
+      }),
+    Rule(
+      "config.tsc-mode", .error, "The TSC is in no mode that Xen has given up.",
+      "Xen: tools/libs/light/libxl_x86.c, libxl__arch_domain_create; xl of 4.17", since: 12,
+      .image { look in
+        guard look.configuration?.root["b_info"]?["tsc_mode"]?.stringValue == "native_paravirt"
+        else { return }
+        look.reportShape(
+          "b_info.tsc_mode", "expected default, always_emulate or native, got native_paravirt")
+      }),
+    Rule(
+      "config.affinity", .error, "A vCPU may run on a processor at least.",
+      "Xen: tools/xl/xl_vcpu.c, apply_global_affinity_masks; xl of 4.17", since: 12,
+      .image { look in
+        for name in ["vcpu_hard_affinity", "vcpu_soft_affinity"] {
+          let maps = look.configuration?.root["b_info"]?[name]?.arrayValue ?? []
+          guard let index = maps.firstIndex(where: { $0.arrayValue?.isEmpty == true }) else {
+            continue
+          }
+          look.reportShape("b_info.\(name)[\(index)]", "expected a processor, got none")
+        }
+      }),
+    Rule(
+      "config.ioports", .error,
+      "Ports that a guest is given are some of the 65,536 that there are.",
+      "Xen: xen/common/domctl.c, ioport_permission; xl of 4.17",
+      .image { look in
+        let ranges = look.configuration?.root["b_info"]?["ioports"]?.arrayValue ?? []
+        for (index, range) in ranges.enumerated() {
+          let first = range["first"]?.numberValue?.int64 ?? 0
+          let count = range["number"]?.numberValue?.int64 ?? 0
+          // Others are none of libxl's integers.
+          guard (0...Int64(UInt32.max)).contains(first), (0...Int64(UInt32.max)).contains(count),
+            count == 0 || first + count > 65536
+          else { continue }
+          look.reportShape(
+            "b_info.ioports[\(index)]",
+            "expected 1 or more ports up to 0xffff, got \(count) from \(UInt64(first).hex()) on")
+        }
+      }),
+    Rule(
+      "config.vnuma", .error, "A PV guest has no virtual NUMA nodes.",
+      "Xen: tools/libs/light/libxl_create.c, libxl__domain_config_setdefault; xl of 4.17",
+      .image { look in
+        guard let config = look.configuration, config.type == "pv",
+          let nodes = config.root["b_info"]?["vnuma_nodes"]?.arrayValue, !nodes.isEmpty
+        else { return }
+        look.reportShape("b_info.vnuma_nodes", "expected none of a PV guest, got \(nodes.count)")
+      }),
+    Rule(
+      "config.vmtrace", .error,
+      "The buffer for processor traces of an HVM or PVH guest has 4 KiB to 64 MiB, a power of two.",
+      "Xen: xen/arch/x86/domain.c, arch_sanitise_domain_config", since: 15,
+      .image { look in
+        guard let config = look.configuration,
+          let size = config.buildNumber("vmtrace_buf_kb").flatMap({ Int32(exactly: $0) })
+        else { return }
+        // libxl takes what is negative, or too large for 32 bits of bytes, for what is left of it.
+        let bytes = (UInt32(bitPattern: size) << 10 &+ 4095) & ~4095
+        guard bytes != 0,
+          config.type == "pv" || bytes > 64 << 20 || bytes.nonzeroBitCount != 1
+        else { return }
+        look.reportShape(
+          "b_info.vmtrace_buf_kb",
+          config.type == "pv"
+            ? "expected 0 of a PV guest, got \(size)"
+            : "expected a power of two of 4 to 65536, got \(size)")
       }),
     Rule(
       "config.own-name", .error,

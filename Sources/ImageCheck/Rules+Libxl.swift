@@ -9,6 +9,8 @@ internal import SystemIO
 extension Rule {
   private static let reader = "Xen: tools/libs/light/libxl_stream_read.c, process_record"
   private static let spec = "Spec: libxl-migration-stream, "
+  private static let qemu =
+    "Rationale: QEMU ends where it cannot read its state (migration/savevm.c), and xl gives up"
 
   static let libxl: [Rule] = [
     Rule(
@@ -94,14 +96,23 @@ extension Rule {
         look.report(record, "", "expected one for this emulator, got a second")
       }),
     Rule(
-      "emulator-context.magic", .warning, "QEMU's state begins with \"QEVM\".",
-      "Rationale: QEMU refuses to start from anything else (migration/savevm.c)",
+      "emulator-context.magic", .error, "QEMU's state begins with \"QEVM\".",
+      qemu,
       .emulator { look, record, head in
-        guard record.body.load(0, as: UInt32.self, record.context.order) == 2,
-          !head.starts(with: "QEVM".utf8)
-        else { return }
+        guard record.isOfQEMU, !head.starts(with: "QEVM".utf8) else { return }
         let got = head.isEmpty ? "nothing" : "0x" + head.prefix(4).hexDigits
         look.report(record, "emulator_ctx", at: 8, "expected 0x5145564d (QEVM), got \(got)")
+      }),
+    Rule(
+      "emulator-context.version", .error, "QEMU's state is of version 3, as since QEMU 0.11.",
+      qemu,
+      .emulator { look, record, head in
+        let version = head.dropFirst(4).prefix(4)
+        guard record.isOfQEMU, head.starts(with: "QEVM".utf8), version != [0, 0, 0, 3] else {
+          return
+        }
+        let got = version.count < 4 ? "\(head.count) bytes" : "0x" + version.hexDigits
+        look.report(record, "emulator_ctx", at: 12, "expected version 3, got \(got)")
       }),
   ]
 
@@ -193,4 +204,9 @@ extension VerificationContext {
     case .other, .tooShort: nil
     }
   }
+}
+
+extension Record {
+  /// Whether an emulator record is of QEMU, upstream's. It has a body of 8 bytes at least.
+  fileprivate var isOfQEMU: Bool { body.load(0, as: UInt32.self, context.order) == 2 }
 }

@@ -179,15 +179,6 @@ final class HTTPSession {
 
   deinit { unsafe ccurl_close(raw) }
 
-  /// Whether the library signs headers right of which one's name begins with another's: from 8.10 on.
-  var signsHeadersInOrder: Bool {
-    // Safety: the text ends in NUL and lives as long as the session.
-    let parts = unsafe String(cString: ccurl_version(raw)).split(separator: ".").map {
-      Int($0) ?? 0
-    }
-    return parts.count > 1 && (parts[0] > 8 || parts[0] == 8 && parts[1] >= 10)
-  }
-
   /// SHA-256 of no bytes.
   private static let hashOfNothing =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -202,11 +193,14 @@ final class HTTPSession {
   func start(_ request: HTTPRequest, _ name: String) throws(SystemError) -> HTTPExchange {
     var headers = request.headers
     if let credentials = request.credentials {
-      // A library of 7.88 says nothing of the body by itself, and the store wants it said. What is sent
-      // is not hashed: its length is looked at, and TLS keeps it as it is.
-      let hash = request.body == nil ? HTTPSession.hashOfNothing : "UNSIGNED-PAYLOAD"
-      headers.append("x-amz-content-sha256: \(hash)")
-      if let token = credentials.token { headers.append("x-amz-security-token: \(token)") }
+      // What is sent is not hashed: its length is looked at, and TLS keeps it as it is.
+      let payload = request.body == nil ? HTTPSession.hashOfNothing : "UNSIGNED-PAYLOAD"
+      guard
+        let signed = S3Signature.headers(
+          of: request.method, request.url, headers, payload: payload, region: request.region,
+          credentials, at: time(nil))
+      else { throw SystemError("request", EINVAL, name, "a URL without a host") }
+      headers = signed
     }
     for text in headers + [request.url] where text.utf8.contains(where: { $0 < 0x20 }) {
       throw SystemError("request", EINVAL, name, "a line break in a header or URL")
@@ -227,11 +221,6 @@ final class HTTPSession {
     unsafe raw.url = unsafe keep(request.url)
     if let range = request.range {
       unsafe raw.range = unsafe keep("\(range.lowerBound)-\(range.upperBound - 1)")
-    }
-    if let credentials = request.credentials {
-      unsafe raw.key = unsafe keep(credentials.key)
-      unsafe raw.secret = unsafe keep(credentials.secret)
-      unsafe raw.signature = unsafe keep("aws:amz:\(request.region):s3")
     }
     unsafe raw.ca_file = unsafe keep(request.authorities)
     unsafe raw.follows = request.followsRedirects

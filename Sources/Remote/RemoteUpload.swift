@@ -201,7 +201,6 @@ final class RemoteUpload: RemoteWriter {
   func canTake(from reader: any RemoteReader) -> Bool {
     guard !isRefused, let object = (reader as? ObjectReader)?.object else { return false }
     guard let place = target.place, let other = object.request.place else { return false }
-    guard target.credentials == nil || session.signsHeadersInOrder else { return false }
     return place.endpoint == other.endpoint && place.path != other.path
       && target.credentials == object.request.credentials && target.region == object.request.region
       && !object.etag.isEmpty && !object.etag.hasPrefix("W/")

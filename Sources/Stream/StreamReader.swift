@@ -289,6 +289,8 @@ public struct StreamReader {
 
   private mutating func checkComplete(_ got: UInt64, of count: UInt64) throws(StreamError) {
     guard got < count else { return }
+    // Of all of the record, however much of it was asked for.
+    let missing = waiting + count - got
     waiting = 0
     if checkpointCount > 0 {
       state = .done
@@ -297,7 +299,7 @@ public struct StreamReader {
     }
     throw StreamError(
       .truncated, path: source.path, offset: source.position, place: waitingPlace.text,
-      "the stream ends inside the record: \(count - got) bytes are missing")
+      "the stream ends inside the record: \(missing) bytes are missing")
   }
 
   // MARK: - Records

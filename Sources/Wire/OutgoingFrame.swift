@@ -31,10 +31,9 @@ final class OutgoingFrame {
   /// A longer run of bytes that are no pages is looked at in pieces of this length.
   private static let pieceByteCount = 4096
 
-  private let chunk = PageAlignedBuffer(capacity: OutgoingFrame.chunkByteCount)
-  private let plain = PageAlignedBuffer(
-    capacity: OutgoingFrame.chunkByteCount + 2 * WireFormat.differenceLimit)
-  private let packed = PageAlignedBuffer(capacity: OutgoingFrame.chunkByteCount)
+  private let chunk: PageAlignedBuffer
+  private let plain: PageAlignedBuffer
+  private let packed: PageAlignedBuffer
   private let front = PageAlignedBuffer(capacity: FrameHeader.byteCount + WireFormat.commandLimit)
   private let vectors = WriteVectors()
   private let packer: ZstdPacker
@@ -50,7 +49,12 @@ final class OutgoingFrame {
   /// What sealing it met with, read when that has ended.
   private var problem: (any Error)?
 
-  init() throws { packer = try ZstdPacker() }
+  init(byteCount: Int = OutgoingFrame.chunkByteCount) throws {
+    chunk = PageAlignedBuffer(capacity: byteCount)
+    plain = PageAlignedBuffer(capacity: byteCount + 2 * WireFormat.differenceLimit)
+    packed = PageAlignedBuffer(capacity: byteCount)
+    packer = try ZstdPacker()
+  }
 
   var isEmpty: Bool { filled == 0 }
   var isFull: Bool { filled == chunk.capacity }

@@ -34,9 +34,19 @@ public final class WireSender {
   /// Sends what comes from `source` to `sink`, packed by so many threads beside this one; 0 for none.
   /// `level` is one of zstd's, or nil for one that adapts. Where the descriptor `end` can be read, nobody
   /// needs more.
-  public init(
-    _ source: Source, _ sink: Sink, end: Int32 = -1, cacheByteCount: UInt64, threads count: Int,
+  public convenience init(
+    _ source: Source, _ sink: Sink, end: Int32 = -1, cacheByteCount: UInt64, threads: Int,
     level: Int?
+  ) throws {
+    try self.init(
+      source, sink, end: end, cacheByteCount: cacheByteCount, threads: threads, level: level,
+      frameByteCount: OutgoingFrame.chunkByteCount)
+  }
+
+  /// Frames of `frameByteCount` bytes of the stream, at least two pages.
+  init(
+    _ source: Source, _ sink: Sink, end: Int32 = -1, cacheByteCount: UInt64, threads count: Int,
+    level: Int?, frameByteCount: Int
   ) throws {
     self.source = source
     self.sink = sink
@@ -44,7 +54,7 @@ public final class WireSender {
     cache = PageCache(byteCount: cacheByteCount)
     control = LevelControl(fixed: level)
     for _ in 0..<count { threads.append(try WorkerThread()) }
-    for _ in 0...max(count, 1) { frames.append(try OutgoingFrame()) }
+    for _ in 0...max(count, 1) { frames.append(try OutgoingFrame(byteCount: frameByteCount)) }
   }
 
   private var current: OutgoingFrame { frames[(oldest + outstanding) % frames.count] }

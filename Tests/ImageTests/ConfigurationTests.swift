@@ -30,6 +30,41 @@ import Testing
     #expect(try found(config(type: "pv"), .pv()).isEmpty)
   }
 
+  /// No number of a configuration ends the program, whatever rules calculate with it.
+  @Test(arguments: ["hvm", "pv", "pvh"])
+  func numbersAtEdges(type: String) throws {
+    let names = [
+      "max_vcpus", "max_memkb", "target_memkb", "video_memkb", "shadow_memkb", "iommu_memkb",
+      "rtc_timeoffset", "event_channels", "max_grant_frames", "max_maptrack_frames", "tsc_mode",
+    ]
+    for number in [
+      "0", "1", "-1", "129", "8193", "2147483647", "2147483648", "-2147483648", "4294967295",
+      "4294967296", "9223372036854775807", "-9223372036854775808", "9223372036854775808",
+      "18446744073709551615", "18446744073709551616", "1e400", "0.1",
+    ] {
+      let members = names.map { "\"\($0)\":\(number)" }
+      let sched = #""sched_params":{"sched":"credit2","weight":\#(number),"cap":\#(number)}"#
+      for build in members + [members.joined(separator: ","), "\"max_vcpus\":\(number)," + sched] {
+        let text =
+          #"{"c_info":{"type":"\#(type)","name":"a","ssidref":\#(number)},"b_info":{"#
+          + build + #","type.\#(type)":{}},"on_crash":\#(number)}"#
+        _ = try found(text, type == "pv" ? .pv() : .hvm())
+      }
+    }
+  }
+
+  @Test(
+    arguments: [
+      ("hvm", "0", []), ("hvm", "128", []), ("pvh", "129", ["vcpu-limit"]),
+      ("pv", "8192", []), ("pv", "8193", ["vcpu-limit"]), ("pv", "-1", ["vcpu-limit"]),
+      ("pvh", "2147483648", ["value"]),
+    ] as [(String, String, [String])])
+  func vcpusHaveALimit(type: String, count: String, rules: [String]) throws {
+    let text = config(type: type).replacing("\"max_vcpus\":1", with: "\"max_vcpus\":\(count)")
+    let all = try found(text, type == "pv" ? .pv() : .hvm())
+    #expect(all.filter { $0 != "config.emulator" } == rules.map { "config.\($0)" })
+  }
+
   /// One value of each type: those that libxl takes, and those that it cannot convert.
   @Test(
     arguments: [

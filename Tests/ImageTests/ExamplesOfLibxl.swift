@@ -43,6 +43,9 @@ extension Example {
       $0.replace(
         "EMULATOR_CONTEXT", StreamBuilder.record("EMULATOR_CONTEXT", 3, le32(2, 0)))
     },
+    Example("emulator-context.version", .hvm(), at: "EMULATOR_CONTEXT", 20) {
+      $0.poke("EMULATOR_CONTEXT", 23, [2])
+    },
     Example("emulator-xenstore.end", .hvm(), at: name, 8 + 8 + 2) {
       $0.replace(name, StreamBuilder.record(name, 2, le32(2, 0) + [0x61, 0, 0x62]))
     },

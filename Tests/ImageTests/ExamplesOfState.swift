@@ -307,6 +307,16 @@ extension Example {
     config("config.sched", #"{"b_info":{"sched_params":{"cap":101}}}"#),
     config("config.sched", #"{"b_info":{"sched_params":{"sched":"credit","weight":0}}}"#),
     config("config.shadow", #"{"c_info":{"type":"pvh"},"b_info":{"type.pvh":{}}}"#),
+    config("config.grant-frames", #"{"b_info":{"max_grant_frames":0}}"#),
+    config("config.grant-version", #"{"b_info":{"max_grant_version":3}}"#),
+    config("config.event-channels", #"{"b_info":{"event_channels":1}}"#),
+    config("config.tsc-mode", #"{"b_info":{"tsc_mode":"native_paravirt"}}"#),
+    config("config.affinity", #"{"b_info":{"vcpu_hard_affinity":[[0],[]]}}"#),
+    config("config.ioports", #"{"b_info":{"ioports":[{"first":65535,"number":2}]}}"#),
+    config(
+      "config.vnuma", #"{"c_info":{"type":"pv","name":"a"},"b_info":{"vnuma_nodes":[{"pnode":0}]}}"#
+    ),
+    config("config.vmtrace", #"{"c_info":{"type":"hvm"},"b_info":{"vmtrace_buf_kb":12}}"#),
     config("config.own-name", #"{"c_info":{"type":"pv"}}"#),
     config("config.own-name", #"{"c_info":{"name":"Domain-0"}}"#),
     config("config.value", #"{"c_info":{"uuid":"nonsense"}}"#),
@@ -323,6 +333,9 @@ extension Example {
     config("config.name", #"{"c_info":{"name":""}}"#),
     config("config.uuid", #"{"c_info":{"name":"a"}}"#),
     config("config.vcpus", #"{"c_info":{"type":"pvh"},"b_info":{"max_vcpus":0}}"#),
+    config("config.paging-memory", #"{"c_info":{"type":"pvh"},"b_info":{"shadow_memkb":0}}"#),
+    config("config.paging-pages", #"{"c_info":{"type":"pvh"},"b_info":{"shadow_memkb":1023}}"#),
+    config("config.vcpu-limit", #"{"c_info":{"type":"pvh"},"b_info":{"max_vcpus":129}}"#),
     config("config.memory-order", #"{"b_info":{"max_memkb":4,"target_memkb":64}}"#),
     Example("config.memory", .pv(), at: "xl", 52) { image in
       let pages = (0x100..<0x240).map { UInt64($0) }

@@ -146,7 +146,7 @@ import Testing
 
   @Test func paddingOfALargeBlob() throws {
     for (padding, isGood) in [(0, true), (1, false)] as [(UInt8, Bool)] {
-      let blob = Array("QEVM".utf8) + zeros(2 << 20 + 1)
+      let blob = Array("QEVM".utf8) + be32(3) + zeros(2 << 20 + 1)
       let image = changed(.hvm()) {
         $0.replace(
           "EMULATOR_CONTEXT",

@@ -55,9 +55,6 @@ enum FakeStore {
   }()
 
   static var isPossible: Bool { release != nil }
-  /// Whether it signs requests that take ranges of other objects rightly.
-  static var copies: Bool { release.map { $0 >= (8, 10) } ?? false }
-
   /// Runs `body` with a new folder, which is gone afterwards.
   static func inFolder(_ body: (String) throws -> Void) throws {
     var template = Array("/tmp/xensave-test-XXXXXX".utf8CString)

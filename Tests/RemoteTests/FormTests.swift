@@ -1,5 +1,6 @@
 // URLs, settings, and what is asked for before it is needed.
 
+import Bytes
 import SystemIO
 import Testing
 
@@ -36,6 +37,75 @@ import Testing
       "", "bytes", "bytes 0-99", "bytes 9-0/10", "bytes a-b/c", "items 0-1/2", "bytes 0-1/x",
       "bytes 0-18446744073709551615/1", "bytes -1-2/3", "bytes 1-2/3/4", "bytes 0-1/2 x",
     ] { #expect(ContentRange(wrong) == nil, "\(wrong)") }
+  }
+
+  // MARK: - Signatures
+
+  /// FIPS 180-4 and RFC 4231.
+  @Test func hashes() {
+    for (text, hash) in [
+      ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+      ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+      (
+        "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+      ),
+      (
+        String(repeating: "a", count: 1_000),
+        "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3"
+      ),
+    ] { #expect(SHA256.hash(Array(text.utf8)).hexDigits == hash, "\(text.prefix(60))") }
+    for (key, text, code) in [
+      (
+        [UInt8](repeating: 0x0B, count: 20), "Hi There",
+        "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+      ),
+      (
+        [UInt8](repeating: 0xAA, count: 131),
+        "Test Using Larger Than Block-Size Key - Hash Key First",
+        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+      ),
+    ] {
+      #expect(SHA256.authenticate(Array(text.utf8), key: key).hexDigits == code, "\(text)")
+    }
+  }
+
+  /// The examples of AWS's documentation, "Authenticating Requests: Using the Authorization Header".
+  @Test(
+    arguments: [
+      (
+        "GET", "test.txt", ["Range: bytes=0-9"], "",
+        "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+      ),
+      (
+        "PUT", "test%24file.text",
+        ["Date: Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class: REDUCED_REDUNDANCY"],
+        "Welcome to Amazon S3.",
+        "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"
+      ),
+      (
+        "GET", "?lifecycle", [], "",
+        "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"
+      ),
+      (
+        "GET", "?prefix=J&max-keys=2", [], "",
+        "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
+      ),
+    ] as [(String, String, [String], String, String)])
+  func requestsAreSigned(
+    method: String, place: String, headers: [String], body: String, signature: String
+  ) throws {
+    let url = "https://examplebucket.s3.amazonaws.com:443/" + place
+    let signed = try #require(
+      S3Signature.headers(
+        of: method, url, headers, payload: SHA256.hash(Array(body.utf8)).hexDigits,
+        region: "us-east-1",
+        S3Credentials(
+          key: "AKIAIOSFODNN7EXAMPLE", secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        at: 1_369_353_600))
+    #expect(signed.prefix(headers.count) == headers[...])
+    #expect(signed.contains("Host: examplebucket.s3.amazonaws.com"))
+    #expect(signed.last?.hasSuffix("Signature=" + signature) == true, "\(signed)")
   }
 
   // MARK: - Settings

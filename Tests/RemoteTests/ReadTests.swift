@@ -93,7 +93,7 @@ import Testing
 
   @Test func keysAreEscapedAndSigned() throws {
     try FakeStore.inFolder { folder in
-      for key in ["a b+c/ü&=?#%41.save", "/twice//x", "~'();:@$,!*[]"] {
+      for key in ["a b+c/ü&=?#%41.save", "/twice//x", "~'();:@$,!*[]", "a/../b/./c"] {
         let quoted = key.replacing("'", with: "'\\''")
         let run = try FakeStore.run(
           folder, ["--put", "\(key)=\(image)"],
@@ -187,7 +187,6 @@ import Testing
         ("verify s3://images/none", 3, "NoSuchKey"),
         ("verify s3://elsewhere/none", 3, "NoSuchBucket"),
         ("verify s3://images", 3, "no URL"),
-        ("verify s3://images/a/../b", 3, "cannot be asked for"),
         ("verify http://127.0.0.1:1/x", 3, "connect"),
         ("-e 'return {}' '\(image)' -o http://127.0.0.1:1/x", 3, "only s3://"),
         ("-e 'return {}' s3://images/image -o s3://images/image", 2, "is the image itself"),

@@ -172,8 +172,7 @@ import Testing
   private let renaming = "xensave-lua run rename s3://images/big web -o s3://images/out -q"
 
   /// Most of an object of the same server is not moved; what comes of it is the same.
-  @Test(.enabled(if: FakeStore.copies, "libcurl is older than 8.10"))
-  func rangesStayOnTheServer() throws {
+  @Test func rangesStayOnTheServer() throws {
     try FakeStore.inFolder { folder in
       let made = runShell(
         "'\(FakeStore.checkout)/scripts/make-image' --memory 300MiB --zero 0 '\(folder)/big'")

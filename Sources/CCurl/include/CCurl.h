@@ -15,8 +15,6 @@ struct ccurl_transfer;
 struct ccurl *ccurl_open(const char *library, char *problem, size_t problem_size);
 /* Ends what is under way, and forgets the connections. Transfers that were not freed stay readable. */
 void ccurl_close(struct ccurl *);
-/* "7.88.1", or "" where it cannot be told. */
-const char *ccurl_version(const struct ccurl *);
 
 struct ccurl_request {
     const char *method; /* GET, HEAD, PUT, POST or DELETE */
@@ -26,8 +24,6 @@ struct ccurl_request {
     /* What is sent; it stays the caller's, and where it is until the transfer has ended. */
     const void *body;
     size_t body_count;
-    /* Name and secret of a key, and what signs with it ("aws:amz:us-east-1:s3"), or NULL. */
-    const char *key, *secret, *signature;
     const char *ca_file; /* certificates that are trusted, or NULL for those of the system */
     bool follows;        /* redirects, a few of them */
     /* Seconds without a byte after which it has failed. */

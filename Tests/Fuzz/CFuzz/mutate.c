@@ -93,11 +93,38 @@ static size_t cut(uint8_t *data, size_t size, size_t offset, size_t count) {
   return size - count;
 }
 
+static const char *const numbers[] = {
+    "0", "1", "-1", "32", "33", "128", "65536", "2147483647", "2147483648", "-2147483648", "4294967295",
+    "4294967296", "9007199254740993", "9223372036854775807", "-9223372036854775808",
+    "9223372036854775808", "18446744073709551615", "18446744073709551616", "1e30", "0.5",
+};
+
+static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+
+// Another number in place of one that is written in digits, as in a configuration. The lengths in an xl
+// header follow. Data without a digit from some place on are left as they are.
+static size_t renumber(uint8_t *data, size_t size, size_t max) {
+  size_t start = draw((uint32_t)size), end;
+  while (start < size && !is_digit(data[start])) start++;
+  for (end = start; end < size && is_digit(data[end]);) end++;
+  if (start == size) return size;
+  const char *number = numbers[draw(sizeof numbers / sizeof *numbers)];
+  size_t length = strlen(number);
+  if (size - (end - start) + length > max) return size;
+  memmove(data + start + length, data + end, size - end);
+  memcpy(data + start, number, length);
+  uint32_t change = (uint32_t)length - (uint32_t)(end - start);
+  if (start >= 52 && !memcmp(data, "Xen saved domain, xl format", 27))
+    for (int at = 44; at <= 48; at += 4) store(data + at, load(data + at) + change);
+  return size - (end - start) + length;
+}
+
 size_t fuzz_mutate(uint8_t *data, size_t size, size_t max, uint32_t seed) {
   static struct piece records[record_limit], inner[record_limit];
   static uint8_t copy[piece_limit];
   state = seed | 1;
   for (int i = 0; i < 4; i++) draw(2);
+  if (size > 0 && size <= max && draw(12) == 0) return renumber(data, size, max);
   if (size < 40 || size > max || draw(3) == 0) return LLVMFuzzerMutate(data, size, max);
   size_t count = find(data, size, records);
   if (count == 0) return LLVMFuzzerMutate(data, size, max);

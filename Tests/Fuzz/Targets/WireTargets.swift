@@ -68,7 +68,8 @@ private func wireStream(_ input: [UInt8]) throws {
   let cacheByteCount = UInt64(choice & 3) << 15
   let sender = try WireSender(
     MemoryFile.input.source(bytes + bytes, isStream: true), MemoryFile.output.sink(isStream: true),
-    cacheByteCount: cacheByteCount, threads: 0, level: 1)
+    cacheByteCount: cacheByteCount, threads: 0, level: 1,
+    frameByteCount: choice & 4 == 0 ? 16 << 10 : 256 << 10)
   try demand(try sender.run() == .complete, "the sender does not end")
   let sent = MemoryFile.output.bytes
   let receiver = try WireReceiver(
