@@ -57,6 +57,17 @@ struct DomainConfiguration {
     return (number("target_memkb") ?? most).addingSaturated(1024)
   }
 
+  /// The KiB for the page tables of an HVM or PVH guest: those that are stated, or what libxl counts, before
+  /// it takes a missing number of vCPUs for one. nil where there is nothing to count from.
+  var pagingKiB: UInt64? {
+    guard root["b_info"]?["shadow_memkb"] == nil else {
+      return buildNumber("shadow_memkb").flatMap { UInt64(exactly: $0) }
+    }
+    guard let most = buildNumber("max_memkb").flatMap({ UInt64(exactly: $0) }) else { return nil }
+    let vcpus = buildNumber("max_vcpus").flatMap { UInt32(exactly: $0) } ?? 0
+    return 4 * (256 * UInt64(vcpus) + 2 * (most >> 10))
+  }
+
   /// A number of b_info; nil where there is none, or one that libxl's parser of JSON cannot hold.
   func buildNumber(_ name: String) -> Int64? { root["b_info"]?[name]?.numberValue?.int64 }
 }

@@ -84,23 +84,20 @@ extension Rule {
         look.reportConfig("c_info.uuid", "expected a UUID, got none")
       }),
     Rule(
-      "config.vcpus", .error, "An HVM or PVH guest has a vCPU at least.",
-      "Xen: tools/libs/light/libxl_x86.c, paging mempool size; xl of 4.20",
+      "config.paging-memory", .error,
+      "An HVM or PVH guest has more than 32 KiB for its page tables: they are counted by its vCPUs and memory.",
+      "Xen: tools/libs/light/libxl_utils.c, libxl__get_required_paging_memory; xl of 4.17 and 4.20",
       .header(.xl) { look, _ in
         guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
-          config.buildNumber("max_vcpus") == 0,
-          // The memory for page tables is counted by the vCPUs, unless the configuration says it.
-          config.root["b_info"]?["shadow_memkb"] == nil
+          let size = config.pagingKiB, size <= 32
         else { return }
-        look.reportConfig("b_info.max_vcpus", "expected at least 1, got 0")
-      }),
-    Rule(
-      "config.paging-memory", .error, "An HVM or PVH guest has memory for its page tables.", paging,
-      .header(.xl) { look, _ in
-        guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
-          config.buildNumber("shadow_memkb") == 0
-        else { return }
-        look.reportConfig("b_info.shadow_memkb", "expected at least 4, got 0")
+        if config.root["b_info"]?["shadow_memkb"] != nil {
+          look.reportConfig("b_info.shadow_memkb", "expected more than 32, got \(size)")
+        } else {
+          look.reportConfig(
+            "b_info.max_vcpus",
+            "expected at least 1, got 0: \(size) KiB for the page tables are left")
+        }
       }),
     Rule(
       "config.paging-pages", .error,

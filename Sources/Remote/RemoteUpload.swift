@@ -215,6 +215,9 @@ final class RemoteUpload: RemoteWriter {
     try keeping { () throws(SystemError) in
       // What was gathered becomes a part, with as much of the range as that needs.
       if filled > 0 {
+        // No more than that is fetched, though it is read in its order.
+        let missing = max(0, RemoteUpload.leastByteCount - filled)
+        reader.expect(place..<place.addingSaturated(UInt64(missing)))
         while filled < RemoteUpload.leastByteCount {
           let got = try reader.read(into: buffer, filled..<RemoteUpload.leastByteCount, at: place)
           guard got > 0 else { throw Failure.changed("it is shorter").error(name) }
