@@ -32,6 +32,8 @@ public struct CompatSummary: Sendable {
   private(set) var msrPolicy: Record?
   /// What vCPUs have turned on, at most 4096 items.
   private(set) var inUse: [X86StateInUse] = []
+  /// What the last checkpoint has left of entries, MSRs and state in use.
+  private var earlier: (entries: [Entry], msrs: Set<UInt32>, inUse: [X86StateInUse]) = ([], [], [])
   /// emulator_id of each EMULATOR_CONTEXT.
   private(set) var emulators: Set<UInt32> = []
   /// What verify calls an error, with the first release that refuses it: the minor number of Xen 4.
@@ -116,8 +118,11 @@ public struct CompatSummary: Sendable {
     if record.type.layer == .libxc, record.length > longest?.byteCount ?? 0 {
       longest = (record.place, record.length)
     }
+    // Of several in one checkpoint Xen reads the last.
+    if record.type == .hvmContext { (entries, msrs, inUse) = earlier }
     if inUse.count < 4096 { inUse += X86StateInUse.all(in: record) }
     switch record.type {
+    case .checkpoint: earlier = (entries, msrs, inUse)
     case .x86CPUIDPolicy where record.length <= 24 * 256: cpuidPolicy = record
     case .x86MSRPolicy where record.length <= 16 * 64: msrPolicy = record
     case .hvmContext:

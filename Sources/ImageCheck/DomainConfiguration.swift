@@ -40,7 +40,8 @@ struct DomainConfiguration {
 
   /// As libxl reads it: of two members with one name the first counts.
   static let options = JSONOptions(
-    byteLimit: StreamReader.Limit.head, duplicateNames: .keep)
+    depthLimit: JSONOptions.highestDepthLimit, byteLimit: StreamReader.Limit.head,
+    duplicateNames: .keep)
 
   /// Whether it gives the guest nested virtualisation: libxl writes "True", by its own default not.
   var isNested: Bool {

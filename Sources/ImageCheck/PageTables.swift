@@ -23,6 +23,10 @@ extension Rule {
       "A page table's entries name tables of the next level, and each table has one level.",
       promote, .framing),
     Rule(
+      "page-table.absent", .error,
+      "The tables that page tables name have come: Xen takes one of zeros, and the guest faults on its pages.",
+      localise + "; xl of 4.17", .framing),
+    Rule(
       "page-table.writable", .error, "No page table and no page of a GDT is mapped writable.",
       promote + "; get_page_from_l1e", .framing),
     Rule(
@@ -207,9 +211,16 @@ struct PageTableCheck {
       defer { levels[entry.pfn] = level - 1 }
       return levels[entry.pfn] == nil ? entry.pfn : nil
     }
+    let field = "pfn \(pfn.hex())[\(slot)]"
+    if let type = inspection.libxc.pageTypes.type(of: entry.pfn), !type.hasData {
+      report(
+        "page-table.absent", place, 8 * slot, field,
+        "expected a table of level \(level - 1), got no contents (pfn \(entry.pfn.hex()))")
+      return nil
+    }
     let got = levels[entry.pfn].map { "one of level \($0)" } ?? "another page"
     report(
-      "page-table.type", place, 8 * slot, "pfn \(pfn.hex())[\(slot)]",
+      "page-table.type", place, 8 * slot, field,
       "expected a table of level \(level - 1), got \(got) (pfn \(entry.pfn.hex()))")
     return nil
   }

@@ -121,7 +121,7 @@ extension Rule {
       }),
     Rule(
       "xl-header.config-json", .error,
-      "The configuration is one JSON object, nested no deeper than 64.",
+      "The configuration is one JSON object, nested no deeper than 512.",
       "Xen: tools/libs/light/libxl_json.c; the depth is ours",
       .header(.xl) { look, header in
         guard XLConfig.isJSON(header), let text = XLConfig.text(header), !text.isEmpty else {

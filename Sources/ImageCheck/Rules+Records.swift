@@ -99,8 +99,9 @@ extension Rule {
           record, "type", "expected a record of \(guest.name) streams, got \(record.type.name)")
       }),
     Rule(
-      "record.version", .error, "A record stands only in versions of the stream that have it.",
-      "Spec: libxc-migration-stream, Compatibility with older versions",
+      "record.version", .warning,
+      "A record stands only in versions of the stream that have it: Xen 4.14 and later take it all the same.",
+      "Spec: libxc-migration-stream, Compatibility with older versions; xl of 4.17",
       .layer(.libxc) { look, record in
         guard let version = look.libxc.version, version >= 2, let layout = look.layout,
           layout.since > version

@@ -21,6 +21,9 @@ final class VerificationContext {
   private(set) var layout: RecordSchema?
   let book = RuleRegistry.current
   private var current = 0
+  /// What the rules for HVM_CONTEXT's entries have said of the last one: counts before and after them, and
+  /// their findings.
+  private var context: (before: [Int], after: [Int], findings: Range<Int>)?
 
   /// Findings that are kept, of all rules and of one rule.
   static let findingLimit = 1000
@@ -63,12 +66,7 @@ final class VerificationContext {
         check(self, record, pages)
       }
     }
-    if record.type == .hvmContext {
-      for (rule, check) in book.context {
-        current = rule
-        check(self, record, contents.entries)
-      }
-    }
+    if record.type == .hvmContext { visitContext(record, contents) }
     survey.add(record, contents)
     if record.type.layer == .libxl {
       libxl.add(record)
@@ -83,6 +81,22 @@ final class VerificationContext {
     }
     libxc.beginCheckpoint(after: record)
     if record.type == .checkpoint { libxl.isInCheckpoint = true }
+  }
+
+  /// Xen reads the last HVM_CONTEXT of a checkpoint: what was said of one before it no longer counts.
+  private func visitContext(_ record: Record, _ contents: RecordContents) {
+    if libxc.checkpoint.first[.hvmContext] != nil, let context {
+      for index in context.before.indices {
+        counts[index] -= context.after[index] - context.before[index]
+      }
+      findings.removeSubrange(context.findings)
+    }
+    let (before, start) = (counts, findings.count)
+    for (rule, check) in book.context {
+      current = rule
+      check(self, record, contents.entries)
+    }
+    context = (before, counts, start..<findings.count)
   }
 
   /// The padding after `record`, and the first bytes of what it holds for an emulator.

@@ -4,6 +4,7 @@ import Convert
 import ImageCheck
 import Stream
 import SystemIO
+import TestKit
 import Testing
 
 @Suite struct CompatTests {
@@ -77,6 +78,23 @@ import Testing
         + [0, 0, 0, 0, 0, 0, 0, 0])
     image.record(0)
     #expect(try errors(image.bytes, release).isEmpty == isGood)
+  }
+
+  /// Of several HVM_CONTEXT Xen reads the last.
+  @Test func theLastContextCounts() throws {
+    var image = StreamBuilder.hvm()
+    image.insert(
+      StreamBuilder.record("HVM_CONTEXT", 9, le32(0xCE, 8) + zeros(8)), before: "HVM_CONTEXT")
+    #expect(try errors(image.bytes, "4.17").isEmpty)
+    #expect(try errors(image.bytes, "4.17") == errors(StreamBuilder.hvm().bytes, "4.17"))
+  }
+
+  /// Xen before 4.14 does not know the records of version 3, whatever version the stream says.
+  @Test func recordsOfALaterVersion() throws {
+    var image = StreamBuilder.hvm(version: 2)
+    image.insert(StreamBuilder.record("STATIC_DATA_END", 0x10), before: "PAGE_DATA")
+    #expect(try errors(image.bytes, "4.17").isEmpty)
+    #expect(try !errors(image.bytes, "4.13").isEmpty)
   }
 
   @Test func params() throws {

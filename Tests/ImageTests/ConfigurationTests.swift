@@ -30,6 +30,16 @@ import Testing
     #expect(try found(config(type: "pv"), .pv()).isEmpty)
   }
 
+  /// xl has no limit of its own for nesting.
+  @Test(arguments: [(70, []), (500, []), (520, ["xl-header.config-json"])] as [(Int, [String])])
+  func nesting(depth: Int, rules: [String]) throws {
+    let deep = String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
+    var image = StreamBuilder.hvm()
+    let text = config(rest: "\"x\":" + deep)
+    image.replace("xl", StreamBuilder.xl(config: Array("\(text)\0".utf8)))
+    #expect(try verify(image).ids.filter { $0 != "config.unknown" } == rules)
+  }
+
   /// No number of a configuration ends the program, whatever rules calculate with it.
   @Test(arguments: ["hvm", "pv", "pvh"])
   func numbersAtEdges(type: String) throws {

@@ -80,6 +80,16 @@ import Testing
     #expect(try own.report().isGood)
   }
 
+  /// A table that was sent and is gone at the end: Xen takes a page of zeros for it, and the guest dies.
+  @Test func tablesWithoutContents() throws {
+    var guest = try Guest()
+    let end = guest.first + 8 * 1024 + 4096 * 1024
+    let gone = le32(1, 16, 1, 0) + le64(0xF << 60 | UInt64(guest.table(1)))
+    guest.bytes.insert(contentsOf: gone, at: end)
+    let report = try guest.report()
+    #expect(!report.isGood && report.ids.contains("page-table.absent"), "\(report.text)")
+  }
+
   @Test func flagsThatXenRefuses() throws {
     var guest = try Guest()
     guest.set(guest.table(2), 300, UInt64(guest.table(1)) << 12 | 0xE7)

@@ -230,4 +230,14 @@ import Testing
     #expect(report.ids == ["p2m-frames.page"], "\(report.text)")
     #expect(report.findings.first?.field == "p2m_pfn[1]")
   }
+
+  /// Of several HVM_CONTEXT Xen reads the last.
+  @Test func theLastContextCounts() throws {
+    let broken = StreamBuilder.record("HVM_CONTEXT", 9, le32(0x10E, 8) + zeros(8))
+    let before = try verify(changed(.hvm()) { $0.insert(broken, before: "HVM_CONTEXT") })
+    #expect(before.isGood && before.ids == ["record.duplicate"], "\(before.text)")
+    #expect(before.findings.count == 1)
+    let after = try verify(changed(.hvm()) { $0.insert(broken, after: "HVM_CONTEXT") })
+    #expect(!after.isGood && after.ids.contains("hvm-context.header"), "\(after.text)")
+  }
 }

@@ -10,6 +10,13 @@ local P = xs.pages
 
 local M = {}
 
+-- What `f` returns, or nil and the problem on one line, without the place in a file of Lua.
+function M.try(f, ...)
+  local result = table.pack(pcall(f, ...))
+  if result[1] then return table.unpack(result, 2, result.n) end
+  return nil, (tostring(result[2]):gsub("^[^\n]-%.lua:%d+: ", ""))
+end
+
 -- The text as a table: OSRELEASE, PAGESIZE, ... and SYMBOL, OFFSET, SIZE, LENGTH, NUMBER by name.
 local function parse(text)
   local info = { SYMBOL = {}, OFFSET = {}, SIZE = {}, LENGTH = {}, NUMBER = {} }

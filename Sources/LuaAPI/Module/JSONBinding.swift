@@ -8,13 +8,15 @@ extension ShellContext {
   var jsonFunctions: [LuaModuleFunction] {
     [
       LuaModuleFunction(
-        "xs", "json", "(value: any): string", "A plain Lua value as JSON text.",
-        example: "print(xs.json { a = 1 })"
+        "xs", "json", "(value: any, options?: table): string",
+        "A plain Lua value as JSON text. An empty table is an object, with the option empty_list a list.",
+        example: "print(xs.json({ found = {} }, { empty_list = true }))"
       ) { frame in
+        let options = try OptionTable(frame, 2, "json", ["empty_list"])
         guard let value = try frame.value(1) else {
           throw frame.argumentError(1, "expected plain data")
         }
-        frame.push(try jsonValue(value).text())
+        frame.push(try jsonValue(value, emptyIsList: options.flag("empty_list", false)).text())
         return 1
       },
       LuaModuleFunction(
@@ -34,7 +36,7 @@ extension ShellContext {
 }
 
 /// Plain Lua data as JSON. Bytes that are not UTF-8 are refused.
-func jsonValue(_ value: LuaValue) throws -> JSONValue {
+func jsonValue(_ value: LuaValue, emptyIsList: Bool = false) throws -> JSONValue {
   switch value {
   case .none: return .null
   case .boolean(let flag): return .bool(flag)
@@ -49,12 +51,14 @@ func jsonValue(_ value: LuaValue) throws -> JSONValue {
     return .string(text)
   case .list(let values):
     var items: [JSONValue] = []
-    for value in values { items.append(try jsonValue(value)) }
+    for value in values { items.append(try jsonValue(value, emptyIsList: emptyIsList)) }
     return .array(items)
+  case .table(let fields) where fields.isEmpty && emptyIsList: return .array([])
   case .table(let fields):
     var members: [JSONObject.Member] = []
     for field in fields {
-      members.append(JSONObject.Member(name: field.name, value: try jsonValue(field.value)))
+      let value = try jsonValue(field.value, emptyIsList: emptyIsList)
+      members.append(JSONObject.Member(name: field.name, value: value))
     }
     return .object(JSONObject(distinct: members))
   }

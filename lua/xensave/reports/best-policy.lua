@@ -68,7 +68,7 @@ local lines = {}
 for _, path in ipairs(traces) do
   local row = M.row(path, policies, { link = opts.link, max_ms = opts.max_ms })
   if opts.json then
-    print(xs.json(row))
+    print(xs.json(row, { empty_list = true }))
   else
     local best = row.best and row.results[row.best]
     lines[#lines + 1] = {

@@ -8,6 +8,7 @@
 --
 -- In a script: require "xensave.reports.compare-guests".differences(a, b)
 local xs = require "xensave"
+local try = require "xensave.linux".try
 
 local M = {}
 
@@ -63,9 +64,13 @@ if not xs.is_main() then return M end
 local opts = xs.options { { name = "json", type = "flag", help = "Print JSON." } }
 if not img or #arg ~= 1 then xs.usage "expected two images" end
 local other <close> = assert(xs.open(arg[1]))
-local found = M.differences(img, other)
+local found, problem = try(M.differences, img, other)
+if not found then
+  xs.log.error("%s", problem)
+  return 1
+end
 if opts.json then
-  print(xs.json(found))
+  print(xs.json(found, { empty_list = true }))
 else
   for _, d in ipairs(found) do
     local text = d.text:gsub("[%c\x7f]", "?")

@@ -70,5 +70,5 @@ elseif opts.pages_of then
 else
   xs.usage "expected --text, --hex, --regex or --pages-of"
 end
-print(xs.json(answer))
+print(xs.json(answer, { empty_list = true }))
 return answer.holds and 0 or 1

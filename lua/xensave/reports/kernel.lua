@@ -10,6 +10,7 @@
 --
 -- In a script: require "xensave.reports.kernel".facts(img)
 local xs = require "xensave"
+local try = require "xensave.linux".try
 
 local M = {}
 
@@ -17,12 +18,11 @@ local M = {}
 function M.facts(image)
   local config = image.config
   local facts = { name = config and config.c_info and config.c_info.name }
-  local fine, problem = pcall(function()
+  local _
+  _, facts.problem = try(function()
     local linux = image.linux
     facts.kernel, facts.cpus = linux.release, #linux.cpus
   end)
-  -- Without the place in this file.
-  if not fine then facts.problem = tostring(problem):gsub("^[^\n]-%.lua:%d+: ", "") end
   if facts.kernel then
     -- Kernels that say nothing of their clock are kernels all the same.
     pcall(function() facts.uptime = image.linux.uptime end)

@@ -53,5 +53,5 @@ elseif opts.named then
   level = found
 end
 local answer = M.answer(img, opts.xen, level)
-print(xs.json(answer))
+print(xs.json(answer, { empty_list = true }))
 return answer.restores and 0 or 1

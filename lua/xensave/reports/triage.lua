@@ -9,6 +9,7 @@
 --
 -- In a script: require "xensave.reports.triage".facts(img, { seconds = 120 })
 local xs = require "xensave"
+local try = require "xensave.linux".try
 
 local M = {}
 
@@ -55,6 +56,10 @@ function M.facts(image, options)
 
   facts.hung, problem = linux:hung(options and options.seconds or 120)
   note("hung tasks", problem)
+  for _, task in ipairs(facts.hung or {}) do
+    -- No number of JSON: most are above 2^63.
+    for _, call in ipairs(task.frames) do call.address = xs.hex(call.address) end
+  end
   facts.memory, problem = linux:meminfo()
   note("memory", problem)
 
@@ -92,8 +97,12 @@ local opts = xs.options {
   { name = "json", type = "flag", help = "Print JSON." },
 }
 if not img then xs.usage "expected an image" end
-local facts = M.facts(img, opts)
-if opts.json then return print(xs.json(facts)) end
+local facts, problem = try(M.facts, img, opts)
+if not facts then
+  xs.log.error("%s", problem)
+  return 1
+end
+if opts.json then return print(xs.json(facts, { empty_list = true })) end
 
 local function mib(bytes) return ("%.1f MiB"):format(bytes / 1048576) end
 
@@ -118,7 +127,7 @@ for index, task in ipairs(facts.hung or {}) do
   print(("  %d %s for %.1f s"):format(task.pid or 0, plain(task.name or "?"), task.seconds))
   for depth, call in ipairs(task.frames) do
     if depth > 12 then break end
-    print("    " .. plain(call.symbol or xs.hex(call.address)))
+    print("    " .. plain(call.symbol or call.address))
   end
 end
 print "\nlargest processes"
