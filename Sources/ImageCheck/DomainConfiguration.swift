@@ -58,6 +58,9 @@ struct DomainConfiguration {
     return (number("target_memkb") ?? most).addingSaturated(1024)
   }
 
+  /// Whether it is an HVM or PVH guest, for which Xen keeps page tables of its own.
+  var isTranslated: Bool { type == "hvm" || type == "pvh" }
+
   /// The KiB for the page tables of an HVM or PVH guest: those that are stated, or what libxl counts, before
   /// it takes a missing number of vCPUs for one. nil where there is nothing to count from.
   var pagingKiB: UInt64? {

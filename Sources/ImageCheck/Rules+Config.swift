@@ -88,7 +88,7 @@ extension Rule {
       "An HVM or PVH guest has more than 32 KiB for its page tables: they are counted by its vCPUs and memory.",
       "Xen: tools/libs/light/libxl_utils.c, libxl__get_required_paging_memory; xl of 4.17 and 4.20",
       .header(.xl) { look, _ in
-        guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
+        guard let config = look.configuration, config.isTranslated,
           let size = config.pagingKiB, size <= 32
         else { return }
         if config.root["b_info"]?["shadow_memkb"] != nil {
@@ -105,7 +105,7 @@ extension Rule {
       paging,
       since: 17,
       .header(.xl) { look, _ in
-        guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
+        guard let config = look.configuration, config.isTranslated,
           let size = config.buildNumber("shadow_memkb"), size > 0, size % 4 != 0
         else { return }
         look.reportConfig("b_info.shadow_memkb", "expected a multiple of 4, got \(size)")

@@ -33,7 +33,7 @@ extension Rule {
       "An HVM or PVH guest has max_memkb, or shadow_memkb: one is counted from the other.",
       "Xen: tools/libs/light/libxl_create.c, libxl__domain_config_setdefault; xl of 4.17",
       .image { look in
-        guard let config = look.configuration, config.type == "hvm" || config.type == "pvh",
+        guard let config = look.configuration, config.isTranslated,
           case .object? = config.root["b_info"],
           config.root["b_info"]?["max_memkb"]?.numberValue == nil,
           config.root["b_info"]?["shadow_memkb"]?.numberValue == nil

@@ -104,6 +104,17 @@ t.test("clone takes what it is told, and refuses what is none", function()
   t.equal(out.config.b_info["type.hvm"] and out.config.b_info["type.hvm"].ms_vm_genid, nil)
 end)
 
+t.test("clone sets the clocks forward", function()
+  local clone = require "xensave.filters.clone"
+  local path = image()
+  local before = t.open(path):first("X86_TSC_INFO").nsec
+  local out = t.rewrite(path, clone.filter("web2", { forward = 3600 }))
+  t.equal(out:first("X86_TSC_INFO").nsec, before + 3600 * 1000000000)
+  for _, wrong in ipairs { -1, 1.5, "7", 1 << 40 } do
+    t.raises("expected 0 to 3155760000 seconds", clone.filter, "a", { forward = wrong })
+  end
+end)
+
 t.test("set-version changes the domain header and nothing else", function()
   local set_version = require "xensave.filters.set-version"
   local path = image { guest = "x86_pv" }

@@ -110,6 +110,34 @@ import Testing
     }
   }
 
+  @Test func aCloneHasItsClocksSetForward() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    Program.write(
+      Array(
+        StreamBuilder.config().replacing("\"max_memkb\"", with: "\"max_vcpus\":2,\"max_memkb\"")
+          .utf8), to: folder + "/config")
+    let wrapped = Program.run([
+      "wrap", Program.fixtures + "pairs/hvm.xlsave", "-o", folder + "/in", "--in", "xl", "--config",
+      folder + "/config", "-q", "--unchecked",
+    ])
+    #expect(wrapped.exitCode == 0, "\(wrapped.errors)")
+    let outcome = Program.run([
+      "run", "clone", folder + "/in", "web2", "--forward=60", "-o", folder + "/out", "-q",
+      "--unchecked",
+    ])
+    #expect(outcome.exitCode == 0, "\(outcome.errors)")
+    for (path, forward) in [
+      ("X86_TSC_INFO.nsec", 60_000_000_000), ("HVM_CONTEXT.RTC[0].rtc_offset", 60),
+    ] {
+      let values = ["/in", "/out"].map { name in
+        Program.run(["dump", folder + name, path]).text.split(separator: " ").compactMap { Int($0) }
+          .first
+      }
+      #expect(values[0] != nil && values[1] == values[0].map { $0 + forward }, "\(path): \(values)")
+    }
+  }
+
   /// What verify calls an error is refused before anything is written, in place as into a new file; a
   /// warning is not.
   @Test(arguments: [

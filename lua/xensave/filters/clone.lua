@@ -1,14 +1,15 @@
 #!/usr/bin/env xensave-lua
 -- clone - make a saved domain another one that can run beside it
 --
--- usage: xensave-lua run clone IMAGE NEWNAME [--uuid=UUID] [--mac=ADDRESS]...
+-- usage: xensave-lua run clone IMAGE NEWNAME [--uuid=UUID] [--mac=ADDRESS]... [--forward=SECONDS]
 --                    (-o OUT | --in-place | --dry-run)
 --
 -- The clone gets the name, a new UUID, a new MAC address for each network card (--mac gives them in
 -- their order) and, where the guest has one, a new VM generation ID, which libxl writes into the guest
 -- at the restore: so Windows and cloud-init know that they are a copy. What stays alike is said: disks
 -- (two guests must not write to the same one: `run retarget`), and what the guest has in its memory
--- (host name, addresses, keys, clocks).
+-- (host name, addresses, keys, clocks). --forward sets its TSC and, of an HVM guest, its RTC forward by
+-- the time that the image has lain there.
 --
 -- In a script: require "xensave.filters.clone".filter("web2", { uuid = "...", macs = { "..." } })
 local xs = require "xensave"
@@ -30,7 +31,7 @@ local function is_zero(id)
   return true
 end
 
--- A filter. options.uuid, options.macs: instead of random ones.
+-- A filter. options.uuid, options.macs: instead of random ones. options.forward: seconds, up to 100 years.
 function M.filter(name, options)
   options = options or {}
   local uuid, macs = options.uuid or xs.uuid(), options.macs or {}
@@ -45,7 +46,11 @@ function M.filter(name, options)
       error("clone: expected a MAC address such as 00:16:3e:00:00:01, got " .. mac, 2)
     end
   end
-  return description.filter("clone", function(domain)
+  local forward = options.forward
+  if forward and (math.type(forward) ~= "integer" or forward < 0 or forward > 3155760000) then
+    error("clone: expected 0 to 3155760000 seconds, got " .. tostring(forward), 2)
+  end
+  local filter = description.filter("clone", function(domain)
     xs.log.info("name: %s -> %s", domain.name or "(none)", name)
     xs.log.info("UUID: %s -> %s", domain.uuid or "(none)", uuid:lower())
     domain.name, domain.uuid = name, uuid:lower()
@@ -73,6 +78,13 @@ function M.filter(name, options)
     end
     xs.log.info "alike: all that the guest has in its memory (host name, addresses, keys, clocks)"
   end)
+  if forward then
+    function filter.X86_TSC_INFO(rec) rec.nsec = rec.nsec + forward * 1000000000 end
+    function filter.HVM_CONTEXT(rec)
+      for rtc in rec:each "RTC" do rtc.rtc_offset = rtc.rtc_offset + forward end
+    end
+  end
+  return filter
 end
 
 if not xs.is_main() then return M end
@@ -80,6 +92,8 @@ if not xs.is_main() then return M end
 local opts = xs.options {
   { name = "uuid", help = "The UUID, instead of a random one.", placeholder = "UUID" },
   { name = "mac", type = "list", help = "The address of the next card.", placeholder = "ADDRESS" },
+  { name = "forward", type = "integer", help = "How far its clocks are set forward.",
+    placeholder = "SECONDS" },
 }
 if #arg ~= 1 then xs.usage "expected the new name" end
-return M.filter(arg[1], { uuid = opts.uuid, macs = opts.mac })
+return M.filter(arg[1], { uuid = opts.uuid, macs = opts.mac, forward = opts.forward })

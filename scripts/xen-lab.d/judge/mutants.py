@@ -589,6 +589,8 @@ def tsc_info(image, rng):
 def cpuid_leaf(image, rng):
     for record in image.records(wire.X86_CPUID_POLICY):
         count = len(record.data) // 24
+        if count == 0:
+            return None
         place = rng.randrange(count)
         leaf = load(record.data, 24 * place, 4)
         how = rng.choice(["leaf", "subleaf", "register", "register", "max", "dropped", "doubled",
@@ -637,6 +639,8 @@ def cpuid_leaf(image, rng):
 def msr_policy(image, rng):
     for record in image.records(wire.X86_MSR_POLICY):
         count = len(record.data) // 16
+        if count == 0:
+            return None
         how = rng.choice(["index", "flags", "value", "value", "dropped", "doubled", "new"])
         place = rng.randrange(count)
         if how == "dropped":
@@ -750,6 +754,8 @@ def context_field(image, rng):
                                         0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3E,
                                         rng.randrange(64)]), 4
     else:
+        if len(body) < size:
+            return None
         offset = size * rng.randrange(len(body) // size)
     words = change(body, offset, size, rng, f"{entries.named(kind)}[{instance}] byte {offset}")
     entries.write()
