@@ -85,14 +85,14 @@ extension Rule {
       }),
     Rule(
       "config.paging-memory", .error,
-      "An HVM or PVH guest has more than 32 KiB for its page tables: they are counted by its vCPUs and memory.",
+      "An HVM or PVH guest has more than 64 KiB for its page tables: they are counted by its vCPUs and memory.",
       "Xen: tools/libs/light/libxl_utils.c, libxl__get_required_paging_memory; xl of 4.17 and 4.20",
       .header(.xl) { look, _ in
         guard let config = look.configuration, config.isTranslated,
-          let size = config.pagingKiB, size <= 32
+          let size = config.pagingKiB, size <= 64
         else { return }
         if config.root["b_info"]?["shadow_memkb"] != nil {
-          look.reportConfig("b_info.shadow_memkb", "expected more than 32, got \(size)")
+          look.reportConfig("b_info.shadow_memkb", "expected more than 64, got \(size)")
         } else {
           look.reportConfig(
             "b_info.max_vcpus",

@@ -2150,14 +2150,16 @@ function xs.synth(options) end
 ---@return xensave.Progress
 function xs.progress(title, total, unit) end
 
----A plain Lua value as JSON text.
+---A plain Lua value as JSON text. An empty table is an object, with the option empty_list a
+---list.
 ---
 ---```lua
----print(xs.json { a = 1 })
+---print(xs.json({ found = {} }, { empty_list = true }))
 ---```
 ---@param value any
+---@param options? table
 ---@return string
-function xs.json(value) end
+function xs.json(value, options) end
 
 ---The value of a JSON text: objects and arrays as tables, integers up to 64 bits as integers
 ---(unsigned ones by bit pattern), null as nil. Nil and an error for what is no JSON.
