@@ -137,11 +137,22 @@ struct ConfigReading {
       for (index, item) in (value.arrayValue ?? []).enumerated() where !hasStopped {
         read(item, as: element, "\(path)[\(index)]")
       }
+    case .bitmap where ConfigReading.isTooLarge(value):
+      hasStopped = true
+      note(.refused, path, "a greatest number of at most 2147483646", value)
     default:
       guard !takes(value, type) else { return }
       hasStopped = true
       note(buildType == nil ? .refused : .lost, path, expected(type), value)
     }
+  }
+
+  /// Whether xl ends for want of memory: libxl counts the bits of a bitmap, in an int, from its last number.
+  /// Xen: libxl_json.c, libxl__bitmap_parse_json.
+  private static func isTooLarge(_ value: JSONValue) -> Bool {
+    guard let last = value.arrayValue?.last?.numberValue.flatMap(integer) else { return false }
+    // Down to -7 bytes and more are none.
+    return Int32(truncatingIfNeeded: last &+ 1) <= -15
   }
 
   /// Whether libxl can convert the value. Xen: libxl_json.c, libxl__*_parse_json.

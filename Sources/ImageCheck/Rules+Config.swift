@@ -40,11 +40,20 @@ extension Rule {
         }
       }),
     Rule(
+      "config.hvm-type", .error, "What c_info makes as an HVM domain, b_info builds as one.",
+      "Xen: tools/libs/light/libxl_create.c, libxl__domain_config_setdefault (an assertion); xl of 4.17",
+      .header(.xl) { look, _ in
+        guard let reading = look.configuration?.reading, reading.createType == "hvm",
+          let other = reading.buildType, other != "hvm", other != "invalid"
+        else { return }
+        look.reportConfig("b_info.type.\(other)", "expected type.hvm, as c_info.type says")
+      }),
+    Rule(
       "config.types-differ", .warning, "c_info and b_info say the same type.",
       "Xen: tools/libs/light/libxl_create.c (c_info's makes the domain, b_info's builds it)",
       .header(.xl) { look, _ in
         guard let reading = look.configuration?.reading, let one = reading.createType,
-          let other = reading.buildType, one != other, other != "invalid"
+          let other = reading.buildType, one != other, one != "hvm", other != "invalid"
         else { return }
         look.reportConfig("b_info.type.\(other)", "expected type.\(one), as c_info.type says")
       }),

@@ -76,11 +76,17 @@ extension Rule {
           "b_info.tsc_mode", "expected default, always_emulate or native, got native_paravirt")
       }),
     Rule(
-      "config.affinity", .error, "A vCPU may run on a processor at least.",
-      "Xen: tools/xl/xl_vcpu.c, apply_global_affinity_masks; xl of 4.17", since: 12,
+      "config.affinity", .error,
+      "Each list of processors is of a vCPU that there is, and has one.",
+      "Xen: tools/xl/xl_vcpu.c, apply_global_affinity_masks; tools/libs/light/libxl_dom.c, "
+        + "libxl__build_pre; xl of 4.17", since: 12,
       .image { look in
         for name in ["vcpu_hard_affinity", "vcpu_soft_affinity"] {
           let maps = look.configuration?.root["b_info"]?[name]?.arrayValue ?? []
+          if let count = look.configuration?.vcpuCount, maps.count > count {
+            look.reportShape(
+              "b_info.\(name)", "expected at most \(count) (b_info.max_vcpus), got \(maps.count)")
+          }
           guard let index = maps.firstIndex(where: { $0.arrayValue?.isEmpty == true }) else {
             continue
           }

@@ -97,7 +97,7 @@ import Testing
       (#""max_memkb":9223372036854775807"#, []), (#""max_memkb":-1"#, ["value"]),
       (#""max_memkb":18446744073709551615"#, ["ignored"]), (#""max_memkb":1e5"#, []),
       (#""cpumap":[0,1,2]"#, []), (#""cpumap":[0,"1"]"#, ["value"]), (#""cpumap":{}"#, ["ignored"]),
-      (#""vcpu_hard_affinity":[[0],[1]]"#, []), (#""vcpu_hard_affinity":[0]"#, ["value"]),
+      (#""vcpu_hard_affinity":[[0,1]]"#, []), (#""vcpu_hard_affinity":[0]"#, ["value"]),
       (#""cpuid":[{"leaf":1}]"#, []), (#""cpuid":{"cpuid":[],"msr":[]}"#, []),
       (#""cpuid":"host""#, ["value"]), (#""extra":["a"]"#, []), (#""extra":[1]"#, ["value"]),
       (#""vnuma_nodes":[{"memkb":1,"distances":[1,2],"vcpus":[0]}]"#, []),

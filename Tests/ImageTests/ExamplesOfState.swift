@@ -311,7 +311,8 @@ extension Example {
     config("config.grant-version", #"{"b_info":{"max_grant_version":3}}"#),
     config("config.event-channels", #"{"b_info":{"event_channels":1}}"#),
     config("config.tsc-mode", #"{"b_info":{"tsc_mode":"native_paravirt"}}"#),
-    config("config.affinity", #"{"b_info":{"vcpu_hard_affinity":[[0],[]]}}"#),
+    config("config.affinity", #"{"b_info":{"max_vcpus":2,"vcpu_hard_affinity":[[0],[]]}}"#),
+    config("config.affinity", #"{"b_info":{"vcpu_soft_affinity":[[0],[0]]}}"#),
     config("config.ioports", #"{"b_info":{"ioports":[{"first":65535,"number":2}]}}"#),
     config(
       "config.vnuma", #"{"c_info":{"type":"pv","name":"a"},"b_info":{"vnuma_nodes":[{"pnode":0}]}}"#
@@ -324,7 +325,9 @@ extension Example {
     config("config.type", #"{"c_info":{"type":5},"b_info":{"type.hvm":{}}}"#),
     config("config.type", #"{"c_info":{"type":"hvm"},"b_info":{"type.hvm":[]}}"#),
     config("config.type", "{}"),
-    config("config.types-differ", #"{"c_info":{"type":"hvm"},"b_info":{"type.pvh":{}}}"#),
+    config("config.types-differ", #"{"c_info":{"type":"pvh"},"b_info":{"type.hvm":{}}}"#),
+    config("config.hvm-type", #"{"c_info":{"type":"hvm"},"b_info":{"type.pvh":{}}}"#),
+    config("config.value", #"{"b_info":{"type.hvm":{},"avail_vcpus":[0,2147483647]}}"#),
     config("config.lost", #"{"b_info":{"type.hvm":{}},"on_crash":"explode"}"#),
     config("config.lost", #"{"b_info":{"type.hvm":{}},"nics":[{"mac":"00:16:3e"}]}"#),
     config("config.ignored", #"{"c_info":{"uuid":5}}"#),
