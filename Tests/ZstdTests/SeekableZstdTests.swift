@@ -105,8 +105,9 @@ import Testing
           continue
         }
         #expect(try whole(reader) == plain, "byte \(place)")
-        // Nothing of it was wrong: a bit of a frame's head that says nothing of the contents.
-        #expect(place < table, "byte \(place)")
+        // Nothing of it was wrong: a bit of a frame's header that says nothing of the contents, or one of the
+        // two bits of the table's descriptor that have no meaning.
+        #expect(place < table || place == good.count - 5, "byte \(place)")
       } catch let error as SystemError {
         #expect(error.description.contains("zstd"), "\(error)")
       }
