@@ -14,8 +14,8 @@ extension Rule {
 
   static let libxl: [Rule] = [
     Rule(
-      "libxc-context.first", .error, "LIBXC_CONTEXT is the first record.",
-      "Xen: tools/libs/light/libxl_stream_write.c, stream_header_done",
+      "libxc-context.first", .warning, "LIBXC_CONTEXT is the first record: xl takes another order.",
+      "Xen: tools/libs/light/libxl_stream_write.c, stream_header_done; xl of 4.17",
       .layer(.libxl) { look, record in
         guard look.libxl.context == nil, record.type != .libxcContext, look.count == 0
         else { return }
@@ -62,8 +62,8 @@ extension Rule {
 
   static let emulator: [Rule] = [
     Rule(
-      "emulator.id", .error, "The emulator is one of those that are defined.",
-      spec + "Emulator Records",
+      "emulator.id", .warning, "The emulator is one of those that are defined: xl does not look.",
+      spec + "Emulator Records; xl of 4.17",
       .record([.emulatorXenstoreData, .emulatorContext]) { look, record in
         guard record.body.count >= 8 else { return }
         let id = record.body.load(0, as: UInt32.self, record.context.order)
