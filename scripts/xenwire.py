@@ -61,7 +61,7 @@ def domain_config(kind, name, memory_kib, vcpus=1, uuid="00000000-0000-4000-8000
         "c_info": {"type": guest, "name": name, "uuid": uuid, "run_hotplug_scripts": "True"},
         "b_info": {
             "max_vcpus": vcpus, "avail_vcpus": list(range(vcpus)), "max_memkb": memory_kib,
-            "target_memkb": memory_kib, "video_memkb": 0,
+            "target_memkb": memory_kib, "video_memkb": 8192 if kind == HVM else 0,
             "sched_params": {"sched": "credit2", "weight": 256, "cap": 0}, "claim_mode": "True",
             f"type.{guest}": {}, "arch_arm": {}, "arch_x86": {"msr_relaxed": "False"},
         },

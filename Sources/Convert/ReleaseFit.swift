@@ -250,8 +250,3 @@ struct ReleaseFit: Sendable {
     }
   }
 }
-
-extension HVMParams {
-  /// HVM_PARAM_VIRIDIAN.
-  static let viridianIndex: UInt64 = 9
-}

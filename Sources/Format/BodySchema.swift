@@ -346,6 +346,12 @@ public struct BodySchema: Sendable {
         default: there = .bytes(field.name, count)
         }
       }
+      if let (name, bits) = there.bitsBySibling,
+        let sibling = out.first(where: { $0.field.name == name }),
+        case .unsigned(let value) = sibling.value(in: body)
+      {
+        there.bits = bits(value)
+      }
       out.append(slot(there, path: prefix + field.name, at: offset, count: count, order: order))
       offset += count
       if isCut { break }

@@ -103,6 +103,12 @@ public enum CPUIDFeatures {
   /// Names by bit, 0 to 63. Only 0x10A, MSR_ARCH_CAPABILITIES, has some.
   public static func names(msr: UInt32) -> [Int: String] { byPlace[.msr(msr)] ?? [:] }
 
+  /// The same as parts of a field, in the order of the bits.
+  static func bits(msr: UInt64) -> [Field.Bits] {
+    guard let index = UInt32(exactly: msr) else { return [] }
+    return names(msr: index).sorted { $0.key < $1.key }.map { Field.Bits($0.value, $0.key) }
+  }
+
   /// Where these leaves put the components of an XSAVE area: subleaves 2 to 62 of leaf 0xD. Those
   /// of supervisor state (ECX bit 0) are not in the standard form and left out.
   public static func xstateComponents(

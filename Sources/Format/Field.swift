@@ -83,6 +83,8 @@ public struct Field: Sendable {
   /// Whether the names are the field's only legal values: scripts then read them as text.
   public var isEnumeration = false
   public var bits: [Bits] = []
+  /// Where the bits depend on another field of the group: its name, and the bits by its value.
+  public var bitsBySibling: (name: String, bits: @Sendable (UInt64) -> [Bits])?
   /// Whether the bits stand beside the field too, as the members of C's unnamed structures do:
   /// `is_master` is then the same place as `mode.is_master`.
   public var bitsAreMembers = false
@@ -150,6 +152,12 @@ extension Field {
   /// Parts of one bit each, by number.
   public func bits(_ bits: KeyValuePairs<String, Int>) -> Field {
     self.bits(bits.map { Bits($0.key, $0.value) })
+  }
+  /// Parts that another field of the same group decides on, which comes before it.
+  public func bits(
+    by sibling: String, _ bits: @escaping @Sendable (UInt64) -> [Bits]
+  ) -> Field {
+    with { $0.bitsBySibling = (sibling, bits) }
   }
   /// As `bits`, and found beside the field as well.
   public func memberBits(_ bits: [Bits]) -> Field {

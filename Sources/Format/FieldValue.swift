@@ -234,12 +234,25 @@ extension Field {
     return Int64(text) ?? UInt64(text).map(Int64.init(bitPattern:))
   }
 
-  /// How people read `value` of this field: hexadecimal where it says so, with its name or unit.
+  /// The parts of `number` that are not 0: " (pae, pge)", with the value of those of several bits; "" where
+  /// there are none.
+  private func setParts(of number: UInt64) -> String {
+    let parts = bits.compactMap { part -> String? in
+      let value = number >> UInt64(part.low) & part.greatest
+      guard value != 0 else { return nil }
+      return part.width == 1 ? part.name : "\(part.name)=\(part.names[value] ?? value.hex())"
+    }
+    return parts.isEmpty ? "" : " (\(parts.joined(separator: ", ")))"
+  }
+
+  /// How people read `value` of this field: hexadecimal where it says so, with its name or unit, or with
+  /// its parts that are not 0.
   public func text(of value: FieldValue) -> String {
     switch value {
     case .unsigned(let number):
       if let name = names[number] { return "\(isHex ? number.hex() : "\(number)") (\(name))" }
       return (isHex ? number.hex() : "\(number)") + (unit.isEmpty ? "" : " " + unit)
+        + setParts(of: number)
     case .signed(let number): return "\(number)" + (unit.isEmpty ? "" : " " + unit)
     case .bytes(let bytes) where isText:
       let shown = bytes.prefix { $0 != 0 }

@@ -34,6 +34,9 @@ public enum HVMParams {
   /// Those whose value stays once it is not 0.
   public static let setOnce: Set<UInt64> = [5, 6, 9, 32, 33, 35, 38]
 
+  /// The number of VIRIDIAN.
+  public static let viridianIndex: UInt64 = 9
+
   /// The enlightenments that bits of VIRIDIAN turn on, with the first release that knows each: the
   /// minor number of Xen 4. no_freq takes away what base_freq gives. Xen: HVMPV_*.
   public static let viridian: [(name: String, since: Int)] = [
@@ -42,6 +45,12 @@ public enum HVMParams {
     ("stimer", 13), ("hcall_ipi", 13), ("ex_processor_masks", 15), ("no_vp_limit", 15),
     ("cpu_hotplug", 15),
   ]
+
+  /// The parts of the value of parameter `index`; none but of VIRIDIAN.
+  static func bits(_ index: UInt64) -> [Field.Bits] {
+    guard index == viridianIndex else { return [] }
+    return viridian.enumerated().map { Field.Bits($1.name, $0) }
+  }
 
   /// The values that Xen takes of a parameter.
   public struct Values: Sendable {

@@ -131,7 +131,10 @@ public enum LibxcRecords {
       .u32("count").doc("Entries of param."), .reserved(4),
       .array(
         "param", .field("count"),
-        of: [.u64("index").names(HVMParams.names), .x64("value")]
+        of: [
+          .u64("index").names(HVMParams.names),
+          .x64("value").bits(by: "index", HVMParams.bits),
+        ]
       ).keyed(by: "index").doc("Parameters by number."),
     ])
 
@@ -190,7 +193,8 @@ public enum LibxcRecords {
       .array(
         "msr", .rest,
         of: [
-          .x32("index").names(X86MSRs.names), .reserved(4, "flags"), .x64("value"),
+          .x32("index").names(X86MSRs.names), .reserved(4, "flags"),
+          .x64("value").bits(by: "index", CPUIDFeatures.bits(msr:)),
         ]
       ).keyed(by: "index")
     ])

@@ -43,10 +43,39 @@ struct DomainConfiguration {
     depthLimit: JSONOptions.highestDepthLimit, byteLimit: StreamReader.Limit.head,
     duplicateNames: .keep)
 
-  /// Whether it gives the guest nested virtualisation: libxl writes "True", by its own default not.
-  var isNested: Bool {
-    let places = [root["b_info"]?["nested_hvm"], root["b_info"]?["type.hvm"]?["nested_hvm"]]
-    return places.contains { $0?.boolValue == true || $0?.stringValue?.lowercased() == "true" }
+  /// Whether it gives the guest nested virtualisation: by libxl's own default not.
+  var isNested: Bool { isTrue(root["b_info"]?["nested_hvm"]) || isTrue(hvm?["nested_hvm"]) }
+
+  /// What only an HVM guest has; nil of another one.
+  var hvm: JSONValue? { type == "hvm" ? root["b_info"]?["type.hvm"] : nil }
+
+  /// Whether libxl reads one of its three-valued words as true: it writes "True".
+  func isTrue(_ value: JSONValue?, default unset: Bool = false) -> Bool {
+    if let value = value?.boolValue { return value }
+    guard let word = value?.stringValue?.lowercased(), word != "<default>" else { return unset }
+    return word == "true"
+  }
+
+  /// Whether the guest gets less memory at first than it may have, the rest when it touches it.
+  var isPopulatedOnDemand: Bool {
+    guard isTranslated, let target = buildNumber("target_memkb"),
+      let most = buildNumber("max_memkb")
+    else { return false }
+    return target < most
+  }
+
+  /// HVM_PARAM_ALTP2M as libxl sets it before it reads the stream: 0 is off.
+  var altp2m: UInt64 {
+    let modes = ["disabled", "mixed", "external", "limited"]
+    let word = root["b_info"]?["altp2m"]?.stringValue?.lowercased()
+    let mode = UInt64(word.flatMap(modes.firstIndex) ?? 0)
+    return mode == 0 && isTrue(hvm?["altp2m"]) ? 1 : mode
+  }
+
+  /// The parameters that libxl sets before it reads the stream, of those that Xen lets be set once.
+  var onceParams: [UInt64: UInt64] {
+    let capabilities = hvm?["mca_caps"]?.numberValue?.int64.flatMap { UInt64(exactly: $0) }
+    return [35: altp2m, 38: capabilities ?? 0]
   }
 
   /// The KiB that libxl lets the domain have before its stream is read. Xen:

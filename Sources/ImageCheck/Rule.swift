@@ -71,7 +71,8 @@ public struct Rule: Sendable {
 extension Rule {
   /// All rules, in the order of the layers. To add one, add it to one of these lists.
   public static let all: [Rule] =
-    unfinishedEdits + framing + xlHeader + configShape + config + libvirtHeader + xenopsd
+    unfinishedEdits + framing + xlHeader + configShape + config + configHVM + libvirtHeader
+    + xenopsd
     + libxlHeader + libxcHeaders + records + dispatch
     + staticData + order + cpuPolicy + completeness + pageData + pv + pvState + hvmContext
     + hvmState + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending + pages
@@ -121,12 +122,17 @@ struct RuleRegistry: Sendable {
   private(set) var completion: [(Int, Rule.Check.OfRecord)] = []
   private(set) var trailing: [(Int, Rule.Check.OfTrailing)] = []
   private(set) var image: [(Int, Rule.Check.OfImage)] = []
+  /// What is in a vCPU's state, of which Xen looks at the last; sizes it looks at as they come.
+  let ofStates: [Int]
   private var byType: [RecordType: [(Int, Rule.Check.OfRecord)]] = [:]
   /// Those for all records of a layer: few enough to be searched.
   private var ofLayers: [(layer: Layer, rule: Int, check: Rule.Check.OfRecord)] = []
 
   init(_ rules: [Rule]) {
     self.rules = rules
+    ofStates = rules.indices.filter {
+      rules[$0].id.hasPrefix("vcpu-") && !rules[$0].id.hasSuffix(".size")
+    }
     // Types with rules of their own have them after the ones for all records of their layer.
     for (index, rule) in rules.enumerated() {
       switch rule.check {

@@ -143,10 +143,10 @@ extension Rule {
           "b_info.max_memkb", "expected at least target_memkb, \(target), got \(most)")
       }),
     Rule(
-      "config.memory", .error, "The pages of a PV or PVH guest fit into the memory it is to have.",
+      "config.memory", .error, "The pages of a guest fit into the memory it is to have.",
       "Xen: tools/libs/light/libxl_dom.c, libxl__build_pre; xen/common/memory.c, populate_physmap",
       .image { look in
-        guard let config = look.configuration, config.type == "pv" || config.type == "pvh",
+        guard let config = look.configuration, config.type == "pv" || config.isTranslated,
           look.survey.roundCount > 0
         else { return }
         let needed = look.survey.memoryByteCount >> 10

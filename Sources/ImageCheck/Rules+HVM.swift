@@ -195,7 +195,10 @@ extension Rule {
       "hvm-params.once", .error, "A parameter that Xen lets be set once has one value.",
       "Xen: xen/arch/x86/hvm/hvm.c, hvm_allow_set_param",
       .record([.hvmParams]) { look, record in
-        var values: [UInt64: UInt64] = [:]
+        var values = look.libxc.onceParams
+        if let config = look.configuration, config.isTranslated {
+          for (index, value) in config.onceParams where value != 0 { values[index] = value }
+        }
         for (number, param) in record.hvmParams.enumerated()
         where HVMParams.setOnce.contains(param.index) {
           if let before = values[param.index], before != 0, before != param.value {

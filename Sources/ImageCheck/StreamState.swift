@@ -37,12 +37,15 @@ struct LibxcState {
   private var leaves: [CPUIDLeaf]?
   private var msrs: [UInt32: UInt64] = [:]
   private(set) var checkpoint = CheckpointState()
+  /// Parameters that Xen lets be set once, and the value of each that came.
+  private(set) var onceParams: [UInt64: UInt64] = [:]
 
   func has(_ type: RecordType) -> Bool { first[type] != nil }
 
   /// Adds a record of a known type.
   mutating func add(_ record: Record, _ contents: RecordContents) {
     if first[record.type] == nil { first[record.type] = RecordPlace(record) }
+    if record.type == .hvmParams { noteOnce(record) }
     switch record.type {
     case .pageData:
       guard let pages = contents.pages else { break }
@@ -65,6 +68,13 @@ struct LibxcState {
       }
       policy = leaves.map { CPUPolicy(leaves: $0, msrs: msrs) }
     default: checkpoint.add(record)
+    }
+  }
+
+  private mutating func noteOnce(_ record: Record) {
+    for param in record.hvmParams
+    where HVMParams.setOnce.contains(param.index) && onceParams[param.index, default: 0] == 0 {
+      onceParams[param.index] = param.value
     }
   }
 
@@ -146,9 +156,12 @@ struct LibxlState {
   private(set) var isBehindCheckpointEnd = false
   /// Types and emulators of this checkpoint, for the emulators that are known.
   private(set) var emulators: Set<UInt64> = []
+  /// The state of a device model came.
+  private(set) var hasEmulatorContext = false
 
   mutating func add(_ record: Record) {
     isBehindCheckpointEnd = record.type == .checkpointEnd
+    if record.type == .emulatorContext { hasEmulatorContext = true }
     switch record.type {
     case .libxcContext: if context == nil { context = RecordPlace(record) }
     case .checkpointEnd:

@@ -24,6 +24,8 @@ final class VerificationContext {
   /// What the rules for HVM_CONTEXT's entries have said of the last one: counts before and after them, and
   /// their findings.
   private var context: (before: [Int], after: [Int], findings: Range<Int>)?
+  /// Where the last state of each kind of each vCPU is in this checkpoint.
+  private var vcpuStates: [VCPUState: Range<UInt64>] = [:]
 
   /// Findings that are kept, of all rules and of one rule.
   static let findingLimit = 1000
@@ -56,6 +58,7 @@ final class VerificationContext {
   func visit(_ record: Record) {
     let contents = RecordContents(record)
     layout = RecordSchemas.of(record.type)
+    if layout?.isVCPUStateOfXen == true { replaceState(record) }
     for (rule, check) in book.records(record.type) {
       current = rule
       check(self, record)
@@ -80,6 +83,7 @@ final class VerificationContext {
       check(self, record)
     }
     libxc.beginCheckpoint(after: record)
+    vcpuStates = [:]
     if record.type == .checkpoint { libxl.isInCheckpoint = true }
   }
 
@@ -97,6 +101,29 @@ final class VerificationContext {
       check(self, record, contents.entries)
     }
     context = (before, counts, start..<findings.count)
+  }
+
+  /// Xen loads the last state of each kind that came for a vCPU: what was said of one before it no longer
+  /// counts.
+  private func replaceState(_ record: Record) {
+    guard record.length > 8, let vcpu = record.vcpuID, vcpu < ImageSummary.vcpuLimit
+    else { return }
+    let end = record.bodyOffset &+ UInt64(record.length)
+    let state = VCPUState(type: record.type, vcpu: vcpu)
+    let before = vcpuStates.updateValue(record.offset..<max(end, record.offset), forKey: state)
+    guard let before else { return }
+    findings.removeAll { finding in
+      guard before.contains(finding.offset),
+        let rule = book.ofStates.first(where: { book.rules[$0].id == finding.ruleID })
+      else { return false }
+      counts[rule] -= 1
+      return true
+    }
+  }
+
+  private struct VCPUState: Hashable {
+    let type: RecordType
+    let vcpu: UInt32
   }
 
   /// The padding after `record`, and the first bytes of what it holds for an emulator.

@@ -3,6 +3,8 @@
 import Bytes
 import Testing
 
+import func TestKit.le32
+import func TestKit.le64
 import struct TestKit.Seed
 
 @testable import Format
@@ -16,6 +18,20 @@ import struct TestKit.Seed
       places += layout.parts(of: leaf)
     }
     return places
+  }
+
+  /// What the bits of a value mean can depend on a field before it.
+  @Test func bitsOfAParameter() throws {
+    let body = le32(2, 0) + le64(9, 0x83, 1, 0x83)
+    let layout = BodySchema(.hvmParams, body: body, BodyContext())
+    func text(_ path: String) throws -> String {
+      let slot = try layout.slot(path, in: body)
+      return slot.field.text(of: slot.value(in: body))
+    }
+    #expect(try text("param[0].value") == "0x83 (base_freq, no_freq, synic)")
+    #expect(try text("param[0].value.synic") == "1")
+    #expect(try text("param[1].value") == "0x83")
+    #expect(layout.find("param[1].value.synic", in: body) == nil)
   }
 
   @Test(arguments: Table.all) func writingWhatWasReadChangesNothing(_ table: Table) throws {

@@ -39,6 +39,9 @@ extension Example {
       $0.poke("EMULATOR_CONTEXT", 12, [1])
     },
     Example("emulator.duplicate", .hvm(), at: "libxl END", -32) { $0.double("EMULATOR_CONTEXT") },
+    Example("emulator-context.missing", .hvm(), at: "libxl END", 8) {
+      $0.remove("EMULATOR_CONTEXT")
+    },
     Example("emulator-context.magic", .hvm(), at: "EMULATOR_CONTEXT", 16) {
       $0.replace(
         "EMULATOR_CONTEXT", StreamBuilder.record("EMULATOR_CONTEXT", 3, le32(2, 0)))

@@ -303,6 +303,52 @@ extension Example {
     Example(rule, .hvm(), at: "xl", 52) { config(text, in: &$0) }
   }
 
+  /// The configuration of an HVM guest with `fields` in its type.hvm and `more` beside that.
+  private static func hvm(_ rule: String, _ fields: String, _ more: String = "") -> Example {
+    config(
+      rule,
+      #"{"c_info":{"type":"hvm","name":"a"},"b_info":{"max_memkb":8192,\#(more)"type.hvm":{\#(fields)}}}"#
+    )
+  }
+
+  static let hvmConfigs: [Example] = [
+    hvm("config.device-model", "", #""device_model_version":"none","#),
+    hvm("config.device-model", #""bios":"rombios""#),
+    hvm(
+      "config.device-model", #""bios":"seabios""#,
+      #""device_model_version":"qemu_xen_traditional","#),
+    hvm("config.direct-boot", "", #""cmdline":"quiet","#),
+    hvm("config.video-memory", #""vga":{"kind":"std"}"#, #""video_memkb":8192,"#),
+    hvm("config.video-memory", #""vga":{"kind":5}"#, #""video_memkb":8191,"#),
+    hvm("config.video-memory", #""vga":{"kind":"qxl"}"#, #""video_memkb":65536,"#),
+    hvm("config.usb", #""usb":"True","usbversion":2"#),
+    hvm("config.usb", #""usbversion":4"#),
+    hvm("config.usb", #""usbdevice":"tablet","usbdevice_list":["mouse"]"#),
+    hvm("config.serial", #""serial":"pty","serial_list":["pty"]"#),
+    hvm("config.vnc", #""vnc":{"listen":"127.0.0.1:1","display":2}"#),
+    hvm("config.vnc", #""vnc":{"display":-1}"#),
+    hvm("config.vnc", #""vnc":{"display":59636}"#),
+    hvm("config.spice", #""spice":{"enable":"True"}"#),
+    hvm("config.spice", #""spice":{"enable":"True","port":6000}"#),
+    hvm("config.sound", #""soundhw":"drum""#),
+    hvm("config.graphics", #""gfx_passthru":"True""#),
+    hvm("config.boot", #""boot":"cc""#),
+    hvm("config.boot", #""boot":"e""#),
+    hvm("config.mca-capabilities", #""mca_caps":2"#),
+    hvm("config.altp2m", "", #""altp2m":"mixed","nested_hvm":"True","#),
+    hvm("config.altp2m", #""altp2m":"True""#, #""target_memkb":4096,"#),
+    hvm("config.on-demand", "", #""target_memkb":4096,"vnuma_nodes":[{"pnode":0}],"#),
+    Example("hvm-params.once", .hvm(), at: "HVM_PARAMS", 8 + 16) {
+      $0.replace("HVM_PARAMS", StreamBuilder.params([(35, 2), (1, 1)]))
+      config(
+        #"{"c_info":{"type":"hvm","name":"a"},"b_info":{"altp2m":"mixed","type.hvm":{}}}"#, in: &$0)
+    },
+    Example("hvm-params.once", .hvm(), at: "more", 8 + 16) {
+      $0.replace("HVM_PARAMS", StreamBuilder.params([(5, 2), (1, 1)]))
+      $0.insert(.init("more", StreamBuilder.params([(5, 3)]).bytes), after: "HVM_PARAMS")
+    },
+  ]
+
   static let configs: [Example] = [
     config("config.sched", #"{"b_info":{"sched_params":{"cap":101}}}"#),
     config("config.sched", #"{"b_info":{"sched_params":{"sched":"credit","weight":0}}}"#),
@@ -346,6 +392,13 @@ extension Example {
       image.insert(StreamBuilder.pages(pages), after: "PAGE_DATA")
       config(
         #"{"c_info":{"type":"pv"},"b_info":{"type.pv":{},"max_memkb":65536,"target_memkb":256}}"#,
+        in: &image)
+    },
+    Example("config.memory", .hvm(), at: "xl", 52) { image in
+      image.insert(
+        StreamBuilder.pages((0x100..<0x260).map { UInt64($0) }), before: "PAGE_DATA")
+      config(
+        #"{"c_info":{"type":"hvm"},"b_info":{"type.hvm":{},"max_memkb":65536,"target_memkb":256}}"#,
         in: &image)
     },
     Example("config.emulator", .hvm(), at: "EMULATOR_XENSTORE_DATA") {

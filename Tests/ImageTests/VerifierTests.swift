@@ -240,4 +240,33 @@ import Testing
     let after = try verify(changed(.hvm()) { $0.insert(broken, after: "HVM_CONTEXT") })
     #expect(!after.isGood && after.ids.contains("hvm-context.header"), "\(after.text)")
   }
+
+  /// Xen loads the last state of each kind of each vCPU; of what it looks at as it comes, every one counts.
+  @Test(arguments: [
+    ("X86_PV_VCPU_EXTENDED", UInt32(5), le32(0, 31) + zeros(56), true),
+    ("X86_PV_VCPU_EXTENDED", 5, le32(0, 0) + zeros(128), false),
+    ("X86_PV_VCPU_XSAVE", 6, le64(1, 0), true),
+    ("X86_PV_VCPU_MSRS", 0xC, le32(0x1234, 0) + le64(0), true),
+  ])
+  func theLastStateOfAVCPUCounts(
+    name: String, type: UInt32, state: [UInt8], isReplaced: Bool
+  ) throws {
+    let broken = StreamBuilder.Chunk(
+      "broken", StreamBuilder.record(name, type, le32(0, 0) + state).bytes)
+    let before = try verify(changed(.pv()) { $0.insert(broken, before: name) })
+    #expect(before.isGood == isReplaced, "\(before.text)")
+    #expect(before.ids.contains("record.duplicate"))
+    if isReplaced { #expect(before.findings.count == 1, "\(before.text)") }
+    let after = try verify(changed(.pv()) { $0.insert(broken, after: name) })
+    #expect(!after.isGood, "\(after.text)")
+    // An empty one replaces nothing.
+    let empty = StreamBuilder.Chunk(
+      "empty", StreamBuilder.record(name, type, le32(0, 0)).bytes)
+    let kept = try verify(
+      changed(.pv()) {
+        $0.insert(empty, after: name)
+        $0.insert(broken, before: "empty")
+      })
+    #expect(!kept.isGood, "\(kept.text)")
+  }
 }

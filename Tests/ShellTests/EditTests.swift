@@ -312,7 +312,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     ("hvm_params[12]", "hvm_params[12] (IDENT_PT): 0xfeffe000\n"),
     ("HVM_PARAMS.param[0].value", "param[0].value: 0xfeffc\n"),
     ("config.c_info.name", "config.c_info.name: \"tpvh\"\n"),
-    ("HVM_CONTEXT.MTRR[0].msr_mtrr_cap", "MTRR[0].msr_mtrr_cap: 0x508\n"),
+    ("HVM_CONTEXT.MTRR[0].msr_mtrr_cap", "MTRR[0].msr_mtrr_cap: 0x508 (vcnt=0x8, fix, wc)\n"),
     ("record[1025].khz", "khz: 2596097 kHz\n"),
     ("domain_header.xen_minor", "xen_minor: 17\n"),
     ("msr_policy[0xce]", "msr[0].value: 0x80000000\n"),

@@ -229,7 +229,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
           "msr_policy[0xce] (MSR_INTEL_PLATFORM_INFO): 0x80000000 -> 0x5",
           "HVM_CONTEXT.CPU[0].rip: 0x1000c9 -> 0x5",
           "- hvm_params[12] (IDENT_PT): 0xfeffe000",
-          "+ hvm_params[9] (VIRIDIAN): 0x1",
+          "+ hvm_params[9] (VIRIDIAN): 0x1 (base_freq)",
         ], "\(outcome.text)\(outcome.errors)")
       // The same as diff prints of the result.
       let written = Program.run(["-e", code, pvh, "-o", folder + "/out", "-q", "--unchecked"])

@@ -99,8 +99,14 @@ class Court:
         self.guest, self.options, self.lab = guest, options, lab
         self.base, self.image = base, images.Image(base)
         self.decisions = Decisions(FOLDER / "decisions")
+        lines = options.edits.read_text().split("\n") if options.edits else []
+        self.edits = [line for line in lines if line.strip() and not line.startswith("#")]
 
     def mutant(self, number, only=None):
+        if self.edits:
+            made = mutants.edited(self.base, self.image, number, self.edits[number])
+            made.name = f"{self.guest}-edit-{number + 1}"
+            return made
         made = mutants.mutant(self.base, self.image, self.guest, self.options.seed, number, only)
         made.name = f"{self.guest}-{self.options.seed}-{number}" + (
             "" if only is None else "-" + "".join(map(str, only)))
@@ -154,9 +160,12 @@ class Court:
         """Has Xen judge, in as many boots of the lab as it takes: what ends the machine is written down,
         and the others go on in a new one."""
         rest = list(rulings)
+        self.options.pull.mkdir(parents=True, exist_ok=True)
         while rest:
             batch = rest[:self.options.batch]
-            with tempfile.TemporaryDirectory(dir=self.options.work) as folder:
+            # What came before an end that nobody wanted is not lost.
+            with tempfile.TemporaryDirectory(dir=self.options.work) as folder, \
+                    open(self.options.pull / f"{self.guest}.heard", "a", buffering=1) as heard:
                 base, rows = Path(folder, "base"), Path(folder, "mutants")
                 base.write_bytes(self.base)
                 rows.write_text("".join(
@@ -168,6 +177,7 @@ class Court:
                     if match:
                         ruling = batch[int(match[1])]
                         ruling.xen, ruling.said = match[2], match[3]
+                        heard.write(f"{ruling.mutant.words} ## {match[2]} {match[3]}\n")
                         done = sum(one.xen is not None for one in rulings)
                         if done % 50 == 0:
                             print(f"judge: {done} of {len(rulings)}", file=sys.stderr, flush=True)
@@ -189,7 +199,7 @@ class Court:
 
     def hold(self):
         """Judges all mutants; returns how many disagreements are not meant."""
-        numbers = self.options.only or range(self.options.count)
+        numbers = self.options.only or range(len(self.edits) or self.options.count)
         rulings = [Ruling(self.mutant(number)) for number in numbers]
         self.ask_program(rulings)
         self.ask_xen(rulings)

@@ -66,6 +66,40 @@ def mutant(base, image, guest, seed, number, only=None):
     return made
 
 
+def edited(base, image, number, line):
+    """The mutant that a line asks for: steps between semicolons, each `drop RECORD`, `double RECORD`
+    (by name), `param INDEX=VALUE` (one more), or KEY/KEY=JSON in the configuration; without JSON the key
+    goes."""
+    changed = image.twin()
+    for step in filter(None, map(str.strip, line.split(";"))):
+        word, _, rest = step.partition(" ")
+        if word in ("drop", "double"):
+            place = next(index for index, part in enumerate(changed.parts)
+                         if part.kind == "record" and part.name == rest)
+            twice = [copy.deepcopy(changed.parts[place])] * 2 if word == "double" else []
+            changed.parts[place:place + 1] = twice
+        elif word == "param":
+            index, _, value = rest.partition("=")
+            record = changed.records(wire.HVM_PARAMS)[0]
+            record.data += wire.u64(int(index, 0), int(value, 0))
+            record.data[:4] = wire.u32((len(record.data) - 8) // 16)
+        else:
+            path, _, value = step.partition("=")
+            config = changed.config
+            *outer, name = path.split("/")
+            where = config
+            for key in outer:
+                where = where.setdefault(key, {}) if isinstance(where, dict) else where[int(key)]
+            if value:
+                where[name] = json.loads(value)
+            else:
+                where.pop(name, None)
+            changed.set_config_text(json.dumps(config))
+    made = Mutant(number, [("edit", line)], changed.pieces(base))
+    made.steps = [0]
+    return made
+
+
 def edge(rng, bits, now=0):
     """A value of so many bits at which things break, other than `now`."""
     limit = (1 << bits) - 1
