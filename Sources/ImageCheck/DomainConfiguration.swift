@@ -46,6 +46,11 @@ struct DomainConfiguration {
   /// Whether it gives the guest nested virtualisation: by libxl's own default not.
   var isNested: Bool { isTrue(root["b_info"]?["nested_hvm"]) || isTrue(hvm?["nested_hvm"]) }
 
+  /// Whether libxl comes to the end of it.
+  var isReadWhole: Bool {
+    !reading.problems.contains { $0.kind == .lost || $0.kind == .refused }
+  }
+
   /// What only an HVM guest has; nil of another one.
   var hvm: JSONValue? { type == "hvm" ? root["b_info"]?["type.hvm"] : nil }
 

@@ -71,9 +71,8 @@ public struct Rule: Sendable {
 extension Rule {
   /// All rules, in the order of the layers. To add one, add it to one of these lists.
   public static let all: [Rule] =
-    unfinishedEdits + framing + xlHeader + configShape + config + configHVM + libvirtHeader
-    + xenopsd
-    + libxlHeader + libxcHeaders + records + dispatch
+    unfinishedEdits + framing + xlHeader + configShape + config + configHVM + configDevices
+    + libvirtHeader + xenopsd + libxlHeader + libxcHeaders + records + dispatch
     + staticData + order + cpuPolicy + completeness + pageData + pv + pvState + hvmContext
     + hvmState + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending + pages
 

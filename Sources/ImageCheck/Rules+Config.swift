@@ -176,10 +176,4 @@ extension VerificationContext {
       reportConfig(problem.path, problem.text + suffix)
     }
   }
-
-  /// Reports a key of the configuration; the finding points at the configuration's first byte.
-  fileprivate func reportConfig(_ path: String, _ problem: String) {
-    report(
-      offset: configuration?.offset ?? 0, place: HeaderKind.xl.title, "config.\(path)", problem)
-  }
 }

@@ -21,14 +21,15 @@ extension Rule {
       .hvm { look, hvm in
         let model = hvm.model
         guard hvm.isOfQEMU else {
-          return look.reportHVM(
-            "device_model_version", "expected qemu_xen or qemu_xen_traditional, got \(model)")
+          return look.reportConfig(
+            "b_info.device_model_version", "expected qemu_xen or qemu_xen_traditional, got \(model)"
+          )
         }
         guard let bios = hvm.word("bios"), bios != "unknown",
           (bios == "rombios") != hvm.isTraditional
         else { return }
-        look.reportHVM(
-          "type.hvm.bios",
+        look.reportConfig(
+          "b_info.type.hvm.bios",
           "expected \(hvm.isTraditional ? "rombios" : "another") of \(model), got \(bios)")
       }),
     Rule(
@@ -39,7 +40,7 @@ extension Rule {
         guard hvm.build["kernel"]?.stringValue == nil,
           let name = ["ramdisk", "cmdline"].first(where: { hvm.build[$0]?.stringValue != nil })
         else { return }
-        look.reportHVM("kernel", "expected one for \(name), got none")
+        look.reportConfig("b_info.kernel", "expected one for \(name), got none")
       }),
     Rule(
       "config.video-memory", .error,
@@ -49,7 +50,8 @@ extension Rule {
         // cirrus is the default. The traditional device model asks for less, and has no qxl.
         let kind = hvm.fields["vga"]?["kind"]?.stringValue?.lowercased() ?? "cirrus"
         if hvm.isTraditional, kind == "qxl" {
-          return look.reportHVM("type.hvm.vga.kind", "expected none of qemu_xen's, got qxl")
+          return look.reportConfig(
+            "b_info.type.hvm.vga.kind", "expected none of qemu_xen's, got qxl")
         }
         let least: UInt64
         switch (kind, hvm.isTraditional) {
@@ -62,8 +64,9 @@ extension Rule {
         guard let size = hvm.build["video_memkb"]?.numberValue?.int64.map(UInt64.init(bitPattern:)),
           size < least
         else { return }
-        look.reportHVM(
-          "video_memkb", "expected at least \(least) for the display adapter \(kind), got \(size)")
+        look.reportConfig(
+          "b_info.video_memkb",
+          "expected at least \(least) for the display adapter \(kind), got \(size)")
       }),
     Rule(
       "config.usb", .error,
@@ -77,18 +80,19 @@ extension Rule {
         let device = hvm.fields["usbdevice"]?.stringValue
         let isOld = hvm.isSet("usb") || list != nil || device != nil
         if version != 0 || redirected != 0, isOld {
-          return look.reportHVM(
-            "type.hvm.usbversion", "expected none beside usb, usbdevice or usbdevice_list")
+          return look.reportConfig(
+            "b_info.type.hvm.usbversion", "expected none beside usb, usbdevice or usbdevice_list")
         }
         if device != nil, list != nil {
-          return look.reportHVM("type.hvm.usbdevice", "expected none beside usbdevice_list")
+          return look.reportConfig(
+            "b_info.type.hvm.usbdevice", "expected none beside usbdevice_list")
         }
         guard !hvm.isTraditional, version != 0 else { return }
         if !(1...3).contains(version) {
-          look.reportHVM("type.hvm.usbversion", "expected 1 to 3, got \(version)")
+          look.reportConfig("b_info.type.hvm.usbversion", "expected 1 to 3, got \(version)")
         } else if !(0...4).contains(redirected) {
-          look.reportHVM(
-            "type.hvm.spice.usbredirection", "expected 1 to 4, got \(redirected)")
+          look.reportConfig(
+            "b_info.type.hvm.spice.usbredirection", "expected 1 to 4, got \(redirected)")
         }
       }),
     Rule(
@@ -99,7 +103,7 @@ extension Rule {
         guard hvm.fields["serial"]?.stringValue != nil,
           hvm.list("serial_list") != nil
         else { return }
-        look.reportHVM("type.hvm.serial", "expected none beside serial_list")
+        look.reportConfig("b_info.type.hvm.serial", "expected none beside serial_list")
       }),
     Rule(
       "config.vnc", .error,
@@ -110,11 +114,11 @@ extension Rule {
         let display = hvm.number(["vnc", "display"])
         if let listen = vnc["listen"]?.stringValue, listen.contains(":") {
           guard display != 0 else { return }
-          look.reportHVM(
-            "type.hvm.vnc.display",
+          look.reportConfig(
+            "b_info.type.hvm.vnc.display",
             "expected 0 beside listen \"\(Array(listen.utf8).printable)\", got \(display)")
         } else if !hvm.isTraditional, !(0...65535 - 5900).contains(display) {
-          look.reportHVM("type.hvm.vnc.display", "expected 0 to 59635, got \(display)")
+          look.reportConfig("b_info.type.hvm.vnc.display", "expected 0 to 59635, got \(display)")
         }
       }),
     Rule(
@@ -123,12 +127,14 @@ extension Rule {
       .hvm { look, hvm in
         guard hvm.hasSpice, !hvm.isTraditional, let spice = hvm.fields["spice"] else { return }
         if hvm.number(["spice", "port"]) == 0, hvm.number(["spice", "tls_port"]) == 0 {
-          look.reportHVM("type.hvm.spice.port", "expected a port here or in tls_port, got none")
+          look.reportConfig(
+            "b_info.type.hvm.spice.port", "expected a port here or in tls_port, got none")
         } else if !hvm.isOn(spice["disable_ticketing"]),
           (spice["passwd"]?.stringValue ?? "").isEmpty
         {
-          look.reportHVM(
-            "type.hvm.spice.passwd", "expected a password, or disable_ticketing, got neither")
+          look.reportConfig(
+            "b_info.type.hvm.spice.passwd", "expected a password, or disable_ticketing, got neither"
+          )
         }
       }),
     Rule(
@@ -138,8 +144,8 @@ extension Rule {
         let known = ["ac97", "adlib", "cs4231a", "es1370", "gus", "hda", "sb16"]
         guard !hvm.isTraditional, let card = hvm.word("soundhw"), !known.contains(card)
         else { return }
-        look.reportHVM(
-          "type.hvm.soundhw",
+        look.reportConfig(
+          "b_info.type.hvm.soundhw",
           "expected \(known.joined(separator: ", ")), got "
             + "\"\(Array(card.utf8).printable)\"")
       }),
@@ -151,8 +157,8 @@ extension Rule {
         guard !hvm.isTraditional, hvm.isSet("gfx_passthru"),
           (hvm.word("gfx_passthru_kind") ?? "default") == "default", !hvm.hasDevices
         else { return }
-        look.reportHVM(
-          "type.hvm.gfx_passthru_kind", "expected igd, or a device in pcidevs, got none")
+        look.reportConfig(
+          "b_info.type.hvm.gfx_passthru_kind", "expected igd, or a device in pcidevs, got none")
       }),
     Rule(
       "config.boot", .error,
@@ -166,8 +172,8 @@ extension Rule {
           drives.count > 3 || Set(drives).count < drives.count
             || !drives.allSatisfy("abcdn".utf8.contains)
         else { return }
-        look.reportHVM(
-          "type.hvm.boot", "expected some of abcdn, got \"\(Array(drives).printable)\"")
+        look.reportConfig(
+          "b_info.type.hvm.boot", "expected some of abcdn, got \"\(Array(drives).printable)\"")
       }),
     Rule(
       "config.mca-capabilities", .error, "Of the machine check's capabilities only bit 0 is known.",
@@ -175,7 +181,7 @@ extension Rule {
       .hvm { look, hvm in
         let value = hvm.number(["mca_caps"])
         guard value != 0, value != 1 else { return }
-        look.reportHVM("type.hvm.mca_caps", "expected 0 or 1, got \(value)")
+        look.reportConfig("b_info.type.hvm.mca_caps", "expected 0 or 1, got \(value)")
       }),
     Rule(
       "config.altp2m", .error,
@@ -186,9 +192,10 @@ extension Rule {
           return
         }
         if config.isNested {
-          look.reportHVM("altp2m", "expected none beside nested_hvm")
+          look.reportConfig("b_info.altp2m", "expected none beside nested_hvm")
         } else if config.isPopulatedOnDemand {
-          look.reportHVM("altp2m", "expected none where target_memkb is less than max_memkb")
+          look.reportConfig(
+            "b_info.altp2m", "expected none where target_memkb is less than max_memkb")
         }
       }),
     Rule(
@@ -198,8 +205,8 @@ extension Rule {
       .image { look in
         guard let config = look.configuration, config.isPopulatedOnDemand else { return }
         if config.root["b_info"]?["vnuma_nodes"]?.arrayValue?.isEmpty == false {
-          look.reportHVM(
-            "vnuma_nodes", "expected none where target_memkb is less than max_memkb")
+          look.reportConfig(
+            "b_info.vnuma_nodes", "expected none where target_memkb is less than max_memkb")
         }
       }),
     Rule(
@@ -226,9 +233,7 @@ struct HVMConfiguration {
 
   /// nil where c_info and b_info are not both of an HVM guest, and where libxl does not read all of it.
   init?(_ config: DomainConfiguration) {
-    guard config.reading.buildType == "hvm",
-      !config.reading.problems.contains(where: { $0.kind == .lost || $0.kind == .refused }),
-      let build = config.root["b_info"],
+    guard config.reading.buildType == "hvm", config.isReadWhole, let build = config.root["b_info"],
       let fields = config.hvm
     else { return nil }
     (self.build, self.fields, self.config) = (build, fields, config)
@@ -275,14 +280,5 @@ extension Rule.Check {
       guard let config = look.configuration, let hvm = HVMConfiguration(config) else { return }
       check(look, hvm)
     }
-  }
-}
-
-extension VerificationContext {
-  /// Reports a key of b_info.
-  fileprivate func reportHVM(_ path: String, _ problem: String) {
-    report(
-      offset: survey.config?.offset ?? 0, place: HeaderKind.xl.title, "config.b_info.\(path)",
-      problem)
   }
 }

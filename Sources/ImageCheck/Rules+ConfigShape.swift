@@ -23,7 +23,7 @@ extension Rule {
           // -1 stands for the value that there is.
           guard let value = sched[name]?.numberValue?.int64, value != -1, !range.contains(value)
           else { continue }
-          look.reportShape(
+          look.reportConfig(
             "b_info.sched_params.\(name)",
             "expected \(range.lowerBound) to \(range.upperBound), got \(value)")
         }
@@ -38,14 +38,14 @@ extension Rule {
           config.root["b_info"]?["max_memkb"]?.numberValue == nil,
           config.root["b_info"]?["shadow_memkb"]?.numberValue == nil
         else { return }
-        look.reportShape("b_info.max_memkb", "expected the memory of the guest in KiB, got none")
+        look.reportConfig("b_info.max_memkb", "expected the memory of the guest in KiB, got none")
       }),
     Rule(
       "config.grant-frames", .error, "The grant table has a frame at least.",
       grantTable, since: 10,
       .image { look in
         guard look.configuration?.buildNumber("max_grant_frames") == 0 else { return }
-        look.reportShape("b_info.max_grant_frames", "expected at least 1, got 0")
+        look.reportConfig("b_info.max_grant_frames", "expected at least 1, got 0")
       }),
     Rule(
       "config.grant-version", .error, "The grant table is of version 1 or 2.", grantTable,
@@ -55,7 +55,7 @@ extension Rule {
         guard let version = look.configuration?.buildNumber("max_grant_version"),
           ![-1, 1, 2].contains(version)
         else { return }
-        look.reportShape("b_info.max_grant_version", "expected 1 or 2, got \(version)")
+        look.reportConfig("b_info.max_grant_version", "expected 1 or 2, got \(version)")
       }),
     Rule(
       "config.event-channels", .error,
@@ -64,7 +64,7 @@ extension Rule {
       .image { look in
         // 0 stands for libxl's default.
         guard look.configuration?.buildNumber("event_channels") == 1 else { return }
-        look.reportShape("b_info.event_channels", "expected at least 2, got 1")
+        look.reportConfig("b_info.event_channels", "expected at least 2, got 1")
       }),
     Rule(
       "config.tsc-mode", .error, "The TSC is in no mode that Xen has given up.",
@@ -72,7 +72,7 @@ extension Rule {
       .image { look in
         guard look.configuration?.root["b_info"]?["tsc_mode"]?.stringValue == "native_paravirt"
         else { return }
-        look.reportShape(
+        look.reportConfig(
           "b_info.tsc_mode", "expected default, always_emulate or native, got native_paravirt")
       }),
     Rule(
@@ -84,13 +84,13 @@ extension Rule {
         for name in ["vcpu_hard_affinity", "vcpu_soft_affinity"] {
           let maps = look.configuration?.root["b_info"]?[name]?.arrayValue ?? []
           if let count = look.configuration?.vcpuCount, maps.count > count {
-            look.reportShape(
+            look.reportConfig(
               "b_info.\(name)", "expected at most \(count) (b_info.max_vcpus), got \(maps.count)")
           }
           guard let index = maps.firstIndex(where: { $0.arrayValue?.isEmpty == true }) else {
             continue
           }
-          look.reportShape("b_info.\(name)[\(index)]", "expected a processor, got none")
+          look.reportConfig("b_info.\(name)[\(index)]", "expected a processor, got none")
         }
       }),
     Rule(
@@ -106,7 +106,7 @@ extension Rule {
           guard (0...Int64(UInt32.max)).contains(first), (0...Int64(UInt32.max)).contains(count),
             count == 0 || first + count > 65536
           else { continue }
-          look.reportShape(
+          look.reportConfig(
             "b_info.ioports[\(index)]",
             "expected 1 or more ports up to 0xffff, got \(count) from \(UInt64(first).hex()) on")
         }
@@ -118,7 +118,7 @@ extension Rule {
         guard let config = look.configuration, config.type == "pv",
           let nodes = config.root["b_info"]?["vnuma_nodes"]?.arrayValue, !nodes.isEmpty
         else { return }
-        look.reportShape("b_info.vnuma_nodes", "expected none of a PV guest, got \(nodes.count)")
+        look.reportConfig("b_info.vnuma_nodes", "expected none of a PV guest, got \(nodes.count)")
       }),
     Rule(
       "config.vmtrace", .error,
@@ -133,7 +133,7 @@ extension Rule {
         guard bytes != 0,
           config.type == "pv" || bytes > 64 << 20 || bytes.nonzeroBitCount != 1
         else { return }
-        look.reportShape(
+        look.reportConfig(
           "b_info.vmtrace_buf_kb",
           config.type == "pv"
             ? "expected 0 of a PV guest, got \(size)"
@@ -147,18 +147,11 @@ extension Rule {
         guard case .object? = look.configuration?.root["c_info"] else { return }
         let name = look.configuration?.root["c_info"]?["name"]
         guard let text = name?.stringValue else {
-          return look.reportShape(
+          return look.reportConfig(
             "c_info.name", "expected a name, got \(name?.text().printable ?? "none")")
         }
         guard text == "Domain-0" else { return }
-        look.reportShape("c_info.name", "expected a name that is free, got \"Domain-0\"")
+        look.reportConfig("c_info.name", "expected a name that is free, got \"Domain-0\"")
       }),
   ]
-}
-
-extension VerificationContext {
-  fileprivate func reportShape(_ path: String, _ problem: String) {
-    report(
-      offset: survey.config?.offset ?? 0, place: HeaderKind.xl.title, "config.\(path)", problem)
-  }
 }

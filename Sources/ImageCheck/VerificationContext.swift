@@ -194,6 +194,12 @@ final class VerificationContext {
       offset: header.offset + UInt64(offset), place: header.kind.title, field, problem())
   }
 
+  /// Reports a key of the configuration; the finding points at the configuration's first byte.
+  func reportConfig(_ path: String, _ problem: @autoclosure () -> String) {
+    report(
+      offset: configuration?.offset ?? 0, place: HeaderKind.xl.title, "config.\(path)", problem())
+  }
+
   /// Reports a field of a record; `offset` is the field's place in the body: -8 is the record's
   /// type, -4 its length.
   func report(

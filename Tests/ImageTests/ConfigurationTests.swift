@@ -129,7 +129,7 @@ import Testing
     arguments: [
       (#""disks":[{"vdev":"xvda","readwrite":1,"format":"raw","direct_io_safe":true}]"#, []),
       (#""disks":[{"format":"vdi"}]"#, ["lost"]),
-      (#""disks":[{"direct_io_safe":"True"}]"#, ["ignored"]),
+      (#""disks":[{"vdev":"hda","direct_io_safe":"True"}]"#, ["ignored"]),
       (#""nics":[{"mac":"00:16:3E:00:00:01"}]"#, []),
       (#""nics":[{"mac":"00:16:3e:00:00:1"}]"#, ["lost"]),
       (#""nics":[{"mac":"00:16:3e:00:00:0g"}]"#, ["lost"]),

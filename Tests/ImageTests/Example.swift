@@ -29,5 +29,5 @@ struct Example: Sendable, CustomTestStringConvertible {
 
   static let all: [Example] =
     framing + headers + records + order + pages + pv + hvm + policies + hvmState + pvState + params
-    + configs + hvmConfigs + toolstacks + libxl + ending
+    + configs + hvmConfigs + deviceConfigs + toolstacks + libxl + ending
 }

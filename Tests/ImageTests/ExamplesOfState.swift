@@ -349,6 +349,43 @@ extension Example {
     },
   ]
 
+  /// A guest's configuration with `list` beside its parts.
+  private static func device(_ rule: String, _ list: String, type: String = "hvm") -> Example {
+    config(
+      rule,
+      #"{"c_info":{"type":"\#(type)","name":"a"},"b_info":{"type.\#(type)":{},"max_memkb":8192},\#(list)}"#
+    )
+  }
+
+  static let deviceConfigs: [Example] = [
+    device("config.disk-name", #""disks":[{"vdev":"nonsense"}]"#),
+    device("config.disk-name", #""disks":[{"vdev":"xvda01"}]"#),
+    device("config.disk-name", #""disks":[{}]"#),
+    device("config.disk-twice", #""disks":[{"vdev":"xvda"},{"vdev":"xvdb"},{"vdev":"d0p0"}]"#),
+    device("config.disk-format", #""disks":[{"vdev":"xvda","format":"empty"}]"#),
+    device(
+      "config.disk-format",
+      #""disks":[{"vdev":"xvda","format":"empty","is_cdrom":1,"pdev_path":"/a"}]"#),
+    device("config.disk-format", #""disks":[{"vdev":"xvda","format":"raw","backend":"tap"}]"#),
+    device("config.disk-format", #""disks":[{"vdev":"xvda","format":"qcow2","backend":"phy"}]"#),
+    device(
+      "config.disk-format", #""disks":[{"vdev":"hda","is_cdrom":1,"backend":"phy","format":"raw"}]"#
+    ),
+    device("config.nic-type", #""nics":[{"nictype":"vif_ioemu"}]"#, type: "pvh"),
+    device("config.channel", #""channels":[{"connection.pty":{}}]"#),
+    device("config.channel", #""channels":[{"name":"a"}]"#),
+    device("config.channel", #""channels":[{"name":"a","connection.socket":{}}]"#),
+    device("config.usb-controller", #""usbctrls":[{"version":4}]"#),
+    device("config.usb-controller", #""usbctrls":[{"version":1,"ports":3}]"#),
+    device("config.usb-controller", #""usbctrls":[{"type":"qusb","version":3}]"#),
+    device("config.passthrough", #""pcidevs":[{"dev":1}]"#, type: "pvh"),
+    config(
+      "config.passthrough",
+      #"{"c_info":{"type":"hvm","name":"a","passthrough":"disabled"},"b_info":{"type.hvm":{}},"dtdevs":[{}]}"#
+    ),
+    hvm("config.available-vcpus", "", #""avail_vcpus":[0,1024],"#),
+  ]
+
   static let configs: [Example] = [
     config("config.sched", #"{"b_info":{"sched_params":{"cap":101}}}"#),
     config("config.sched", #"{"b_info":{"sched_params":{"sched":"credit","weight":0}}}"#),

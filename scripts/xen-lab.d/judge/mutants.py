@@ -94,7 +94,7 @@ def edited(base, image, number, line):
                 where[name] = json.loads(value)
             else:
                 where.pop(name, None)
-            changed.set_config_text(json.dumps(config))
+            changed.set_config_text(wire.config_text(config))
     made = Mutant(number, [("edit", line)], changed.pieces(base))
     made.steps = [0]
     return made
