@@ -7,8 +7,8 @@ import TestKit
 @testable import Wire
 
 let wireTargets: [FuzzTarget] = [
-  FuzzTarget("wire-frames", limit: 16384, seeds: { frames }, wireFrames),
-  FuzzTarget("wire-stream", limit: 32768, seeds: { Seeds.images.map { $0 + [0] } }, wireStream),
+  FuzzTarget("wire-frames", limit: 8192, seeds: { frames }, wireFrames),
+  FuzzTarget("wire-stream", limit: 16384, seeds: { Seeds.images.map { $0 + [0] } }, wireStream),
 ]
 
 private let frames: [[UInt8]] = [
