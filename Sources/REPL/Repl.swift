@@ -36,6 +36,7 @@ package final class Repl {
     options.isInterrupted = { Interrupt.isRequested }
     options.coloring = LuaColoring.runs
     editor = LineEditor(options: options, history: history)
+    if editor.isInteractive { editor.options.input = .ofUser() }
     let state = shell.state
     editor.options.completions = { Completer(state: state).completions($0, $1) }
     editor.options.isComplete = { [unowned self] in self.isComplete($0) }
@@ -99,6 +100,7 @@ package final class Repl {
     options.prompt = Prompt("leave without saving? [y/N] ", Style(.yellow, bold: true))
     options.usesColor = usesColor
     options.isInterrupted = { Interrupt.isRequested }
+    options.input = editor.options.input
     var answer = ""
     do {
       switch try LineEditor(options: options).readLine() {

@@ -21,7 +21,11 @@ struct Editor {
   /// What one block leaves for the next.
   struct Memory {
     var killed = ""
+    /// Whether that was whole lines.
+    var killsLines = false
     var query = ""
+    /// The editing mode, where it was changed; nil for that of the settings.
+    var editingMode: InputSettings.EditingMode?
   }
 
   let options: LineEditorOptions
@@ -29,6 +33,7 @@ struct Editor {
   var browser: HistoryBrowser
   var buffer = EditBuffer()
   var mode = Mode.editing
+  var vi = ViState()
   var undoLog = UndoLog()
   /// The command before this one; nil after text. Joins kills, and typed text into undo steps.
   var previousCommand: Command?
@@ -96,7 +101,16 @@ struct Editor {
 
   mutating func clearScreen() { painter.clearScreen() }
 
-  mutating func ring() { rings = true }
+  mutating func ring() { rings = options.input.rings }
+
+  var editingMode: InputSettings.EditingMode { memory.editingMode ?? options.input.editingMode }
+
+  /// The word before the prompt; "" where none is asked for.
+  private var modeText: String {
+    guard options.input.showsMode else { return "" }
+    guard editingMode == .vi else { return options.input.emacsText }
+    return vi.isCommandMode ? options.input.commandText : options.input.insertText
+  }
 
   // MARK: Output
 
@@ -150,7 +164,7 @@ struct Editor {
   private mutating func textFrame() -> Frame {
     TextLayout.frame(
       text: buffer.text, cursor: buffer.cursor,
-      prompt: Cell.cells(of: options.prompt.text, style: options.prompt.style),
+      prompt: Cell.cells(of: modeText + options.prompt.text, style: options.prompt.style),
       continuation: Cell.cells(
         of: options.continuationPrompt.text, style: options.continuationPrompt.style),
       runs: styledRuns(), columns: layoutColumns)

@@ -10,6 +10,20 @@ extension Editor {
     case .choosing(let menu):
       if menuTakes(key, menu) { return nil }
     }
+    return editingMode == .vi ? viHandle(key) : take(key, .emacs)
+  }
+
+  /// Takes a key by the bindings of `keymap`, and by our own where that has none.
+  mutating func take(_ key: Key, _ keymap: InputSettings.Keymap) -> Effect? {
+    switch options.input.bindings[keymap]?[key] {
+    case .command(let command): return perform(command)
+    case .text(let text):
+      checkpoint()
+      buffer.insert(text)
+      note(nil)
+      return nil
+    case nil: break
+    }
     switch key {
     case .text(let text): type(text)
     case .paste(let text):
@@ -98,6 +112,14 @@ extension Editor {
     case .historyNext: recall(browser.next)
     case .historyFirst: recall(browser.first)
     case .historyLast: recall(browser.last)
+    case .historyPrefixBackward, .historyPrefixForward:
+      recallWithPrefix(backward: command == .historyPrefixBackward)
+    case .viCommandMode:
+      if editingMode == .vi { viEnterCommandMode() } else { ring() }
+    case .viEditing: memory.editingMode = .vi
+    case .emacsEditing:
+      memory.editingMode = .emacs
+      vi = ViState()
     case .searchBackward, .searchForward: beginSearch(backward: command == .searchBackward)
     case .clearScreen: clearScreen()
     default: return false
@@ -110,6 +132,32 @@ extension Editor {
     guard let position else { return ring() }
     checkpoint()
     buffer = EditBuffer(browser.move(to: position, leaving: buffer.text))
+  }
+
+  /// Shows the next entry that begins with the text before the cursor, which stays.
+  private mutating func recallWithPrefix(backward: Bool) {
+    let prefix = buffer[0..<buffer.cursor]
+    var position = browser.position + (backward ? -1 : 1)
+    while browser.entries.indices.contains(position),
+      !browser.entries[position].utf8.starts(with: prefix.utf8)
+        || browser.entries[position].utf8.elementsEqual(buffer.text.utf8)
+    {
+      position += backward ? -1 : 1
+    }
+    guard (0...browser.entries.count).contains(position),
+      position < browser.entries.count || !backward && browser.position < position
+    else { return ring() }
+    recall(position)
+    buffer.move(to: prefix.utf8.count)
+  }
+
+  /// Shows the entry with this number, the oldest is 0; false where there is none.
+  mutating func recallEntry(_ position: Int) -> Bool {
+    guard browser.entries.indices.contains(position), position != browser.position else {
+      return false
+    }
+    recall(position)
+    return true
   }
 
   // MARK: Edits
@@ -156,6 +204,7 @@ extension Editor {
     let removed = buffer.remove(range)
     let collected = previousCommand?.kills == true ? memory.killed : ""
     memory.killed = forward ? collected + removed : removed + collected
+    memory.killsLines = false
   }
 
   /// Exchanges the characters around the cursor, or the last two of a line at its end.

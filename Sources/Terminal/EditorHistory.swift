@@ -91,6 +91,18 @@ extension Editor {
     mode = .searching(HistorySearch(isBackward: backward, original: buffer))
   }
 
+  /// Shows the next entry with what was searched for last; false where there is none.
+  mutating func searchAgain(backward: Bool) -> Bool {
+    guard !memory.query.isEmpty else { return false }
+    var search = HistorySearch(
+      query: memory.query, isBackward: backward, original: buffer)
+    restart(&search)
+    guard search.found != nil else { return false }
+    show(search)
+    accept(search)
+    return true
+  }
+
   /// Handles a key of the search; false if the key ends it and is to be handled as usual.
   mutating func searchTakes(_ key: Key, _ current: HistorySearch) -> Bool {
     var search = current

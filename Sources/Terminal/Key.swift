@@ -30,7 +30,9 @@ enum Command: Hashable {
   case deleteBackward, deleteForward, deleteOrEnd, transpose, undo
   case killLineEnd, killLineStart, killBlankWordBackward, killWordBackward, killWordForward, yank
   case historyPrevious, historyNext, historyFirst, historyLast, searchBackward, searchForward
+  case historyPrefixBackward, historyPrefixForward
   case clearScreen, interrupt, suspend, cancel
+  case viCommandMode, viEditing, emacsEditing
 
   /// Whether the command puts text into the kill buffer; such commands in a row are one kill.
   var kills: Bool {

@@ -32,9 +32,6 @@ public final class LineEditor {
   /// Bytes typed after the end of the last block.
   private var pending: ArraySlice<UInt8> = []
 
-  /// Milliseconds to wait for the rest of an escape sequence before ESC is a key by itself.
-  private static let escapeTimeout: CInt = 50
-
   /// An editor on the open descriptors `input` and `output`, which stay the caller's.
   /// `terminalName` is the kind of the terminal; by default the value of TERM.
   public init(
@@ -98,7 +95,9 @@ public final class LineEditor {
   private func next(
     _ session: inout TerminalSession, _ editor: inout Editor
   ) throws(TerminalError) -> Bool {
-    switch try session.wait(milliseconds: editor.isInsideEscape ? Self.escapeTimeout : -1) {
+    switch try session.wait(
+      milliseconds: editor.isInsideEscape ? options.input.escapeMilliseconds : -1)
+    {
     case .input:
       guard let typed = try session.read() else { return true }
       pending = typed[...]

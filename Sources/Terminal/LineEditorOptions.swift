@@ -36,6 +36,8 @@ public struct LineEditorOptions {
   public var completions: ((_ text: String, _ cursor: Int) -> Completions)?
   /// Colours the text. Called after each change of it when `usesColor` is true.
   public var coloring: ((_ text: String) -> [StyledRun])?
+  /// Mode, bell and key bindings.
+  public var input = InputSettings()
   /// Asked after each key and after each signal: true makes the read return `.interrupted` and
   /// forgets what was typed ahead. For callers that catch SIGINT themselves.
   public var isInterrupted: () -> Bool = { false }

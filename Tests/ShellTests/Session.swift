@@ -38,7 +38,10 @@ final class Session {
     closeOthers(&actions, from: 3)
 
     // No pager where a test does not ask for one.
-    let usual = ["TERM=xterm", "HOME=\(home)", "NO_COLOR=1", "PATH=/usr/bin:/bin", "PAGER="]
+    let usual = [
+      "TERM=xterm", "HOME=\(home)", "NO_COLOR=1", "PATH=/usr/bin:/bin", "PAGER=",
+      "INPUTRC=/dev/null",
+    ]
     let settings =
       usual.filter { line in
         let name = line.prefix { $0 != "=" } + "="
