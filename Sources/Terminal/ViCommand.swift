@@ -181,7 +181,7 @@ extension EditBuffer {
     return nil
   }
 
-  /// The bracket that belongs to the first one at or behind `offset` in its line.
+  /// The bracket that belongs to the first one at or after `offset` in its line.
   func matchingBracket(from offset: Int) -> Int? {
     let pairs: [UInt8: (partner: UInt8, isForward: Bool)] = [
       UInt8(ascii: "("): (UInt8(ascii: ")"), true), UInt8(ascii: ")"): (UInt8(ascii: "("), false),

@@ -50,7 +50,7 @@ extension Editor {
     note(nil)
   }
 
-  /// The cursor is never behind the last character of a line.
+  /// The cursor is never after the last character of a line.
   private mutating func viKeepOnCharacter() {
     guard vi.isCommandMode, buffer.cursor == buffer.lineEnd(of: buffer.cursor),
       buffer.cursor > buffer.lineStart(of: buffer.cursor)
@@ -177,7 +177,7 @@ extension Editor {
     checkpoint()
     var range = range
     if isLines, verb == "d" {
-      // The line break goes, too: the one behind, or that before the last line.
+      // The line break goes, too: the one after them, or that before the last line.
       if range.upperBound < buffer.count {
         range = range.lowerBound..<range.upperBound + 1
       } else if range.lowerBound > 0 {
