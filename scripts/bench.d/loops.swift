@@ -33,7 +33,7 @@ public func runLoops() {
   var (start, end) = (timespec(), timespec())
   clock_gettime(CLOCK_MONOTONIC, &start)
   switch arguments[1] {
-  case "zero": run { x, _, place in PageLoops.isZero(x, at: place) ? 1 : 0 }
+  case "zero": run { x, _, place in x.isZeroPage(at: place) ? 1 : 0 }
   case "hash": run { x, _, place in PageLoops.hash(x, at: place) }
   case "equal": run { x, y, place in PageLoops.isEqual(x, at: place, y, at: place) ? 1 : 0 }
   case "histogram":
