@@ -25,7 +25,7 @@ extension Rule {
       "config.disk-twice", .error, "Two disks are no one device.",
       "Xen: tools/libs/light/libxl_disk.c, device_disk_add; xl of 4.17",
       .image { look in
-        var seen: Set<UInt64> = []
+        var seen: Set<Int> = []
         let disks = look.readable?.root["disks"]?.arrayValue ?? []
         for (index, disk) in disks.enumerated() {
           guard let text = disk["vdev"]?.stringValue, let name = DiskName(text) else { continue }
@@ -51,12 +51,32 @@ extension Rule {
             return look.reportConfig("\(place).pdev_path", "expected none of an empty drive")
           }
         }
+        let (transport, isVirtio) = (word("transport"), word("specification") == "virtio")
+        if transport != "unknown", !isVirtio || transport != "mmio" {
+          return look.reportConfig(
+            "\(place).transport",
+            "expected \(isVirtio ? "mmio" : "none without specification virtio"), got \(transport)")
+        }
+        if format != "empty", !["qdisk", "tap"].contains(backend),
+          disk["pdev_path"]?.stringValue == nil, disk["script"]?.stringValue == nil,
+          disk["backend_domid"]?.numberValue?.int64 ?? 0 == 0, !isDrive || config.type != "hvm"
+        {
+          return look.reportConfig("\(place).pdev_path", "expected a file or device, got none")
+        }
         if isDrive, config.type == "hvm" {
           // libxl gives them to QEMU, whatever their format is.
           guard backend != "unknown", backend != "qdisk" else { return }
           return look.reportConfig("\(place).backend", "expected qdisk of a CD-ROM, got \(backend)")
         }
+        if backend != "unknown", isVirtio != (backend == "standalone") {
+          return look.reportConfig(
+            "\(place).backend",
+            "expected \(isVirtio ? "standalone" : "phy or qdisk"), got \(backend)")
+        }
         switch backend {
+        case "standalone" where format != "raw":
+          look.reportConfig(
+            "\(place).format", "expected raw of the backend standalone, got \(format)")
         case "tap": look.reportConfig("\(place).backend", "expected phy or qdisk, got tap")
         case "phy" where format != "raw":
           look.reportConfig("\(place).format", "expected raw of the backend phy, got \(format)")
@@ -96,6 +116,11 @@ extension Rule {
         func number(_ name: String) -> Int64? { controller[name]?.numberValue?.int64 }
         var kind = controller["type"]?.stringValue?.lowercased() ?? "auto"
         if kind == "auto" { kind = config.type == "hvm" ? "devicemodel" : "qusb" }
+        if kind == "devicemodel", config.type == "pv" || config.type == "pvh" {
+          return look.reportConfig(
+            "\(place).type",
+            "expected pv or qusb of a guest without a device model, got devicemodel")
+        }
         let version = number("version") ?? 0
         let ports = number("ports") ?? 0
         let limits: [Int64: ClosedRange<Int64>]
@@ -116,6 +141,20 @@ extension Rule {
         look.reportConfig(
           "\(place).ports",
           "expected \(isFixed ? "" : "1 to ")\(range.upperBound), got \(ports)")
+      }),
+    Rule(
+      "config.usb-device", .error, "A USB device is at a controller that there is.",
+      "Xen: tools/libs/light/libxl_usb.c, libxl__device_usbdev_setdefault; xl of 4.17", since: 7,
+      .devices("usbdevs") { look, config, device, place in
+        // Without a number libxl looks for a controller with a free port, and makes one.
+        guard let number = device["ctrl"]?.numberValue?.int64, number >= 0 else { return }
+        let controllers = config.root["usbctrls"]?.arrayValue ?? []
+        let exists = controllers.enumerated().contains { index, controller in
+          let own = controller["devid"]?.numberValue?.int64 ?? -1
+          return (own < 0 ? Int64(index) : own) == number
+        }
+        guard !exists else { return }
+        look.reportConfig("\(place).ctrl", "expected one of usbctrls, got \(number)")
       }),
     Rule(
       "config.passthrough", .error,
@@ -149,7 +188,7 @@ extension Rule {
 /// The name of a disk as the guest sees it, read as libxl does.
 private struct DiskName {
   /// What xenstore calls it.
-  let number: UInt64
+  let number: Int
 
   init?(_ text: String) {
     if let (disk, partition) = DiskName.parse(text, "xvd", disks: 1 << 20, partitions: 255)
@@ -169,45 +208,44 @@ private struct DiskName {
     }
   }
 
-  /// "xvda", "sdb1": letters count as digits, "z" is followed by "ba".
+  /// "xvda", "sdb1": letters count as digits, "aa" follows "z". Without one libxl takes the disk before
+  /// the first, -1.
   private static func parse(
-    _ text: String, _ prefix: String, disks: UInt64, partitions: UInt64
-  ) -> (disk: UInt64, partition: UInt64)? {
+    _ text: String, _ prefix: String, disks: Int, partitions: Int
+  ) -> (disk: Int, partition: Int)? {
     guard text.hasPrefix(prefix) else { return nil }
     var rest = text.utf8.dropFirst(prefix.utf8.count)
-    var disk: UInt64?
+    var disk = -1
     while let letter = rest.first, (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(letter) {
-      let next = (disk ?? 0) * 26 + UInt64(letter - UInt8(ascii: "a"))
-      guard next < disks else { return nil }
-      disk = next
+      disk = (disk + 1) * 26 + Int(letter - UInt8(ascii: "a"))
+      guard disk < disks else { return nil }
       rest = rest.dropFirst()
     }
-    guard let disk else { return nil }
     if rest.isEmpty { return (disk, 0) }
-    guard rest.first != UInt8(ascii: "0"), let partition = UInt64(Substring(rest)),
-      partition <= partitions
+    guard rest.first != UInt8(ascii: "0"), let partition = Int(Substring(rest)),
+      0...partitions ~= partition
     else { return nil }
     return (disk, partition)
   }
 
   /// "d5p1".
-  private static func pair(_ text: String) -> (disk: UInt64, partition: UInt64)? {
+  private static func pair(_ text: String) -> (disk: Int, partition: Int)? {
     guard text.hasPrefix("d") else { return nil }
     let parts = text.dropFirst().split(separator: "p", omittingEmptySubsequences: false)
-    guard parts.count == 2, let disk = UInt64(parts[0]), let partition = UInt64(parts[1]),
-      disk < 1 << 20, partition < 256
+    guard parts.count == 2, let disk = Int(parts[0]), let partition = Int(parts[1]),
+      0..<1 << 20 ~= disk, 0..<256 ~= partition
     else { return nil }
     return (disk, partition)
   }
 
   /// A number as C's strtoul reads it; no text is 0.
-  private static func plain(_ text: String) -> UInt64? {
+  private static func plain(_ text: String) -> Int? {
     let lower = text.lowercased()
-    let value: UInt64? =
+    let value: Int? =
       if lower.isEmpty { 0 } else if lower.hasPrefix("0x") {
-        UInt64(lower.dropFirst(2), radix: 16)
-      } else if lower.hasPrefix("0") { UInt64(lower, radix: 8) } else { UInt64(lower) }
-    return value.flatMap { $0 <= UInt64(Int32.max) ? $0 : nil }
+        Int(lower.dropFirst(2), radix: 16)
+      } else { Int(lower, radix: lower.hasPrefix("0") ? 8 : 10) }
+    return value.flatMap { 0...Int(Int32.max) ~= $0 ? $0 : nil }
   }
 }
 

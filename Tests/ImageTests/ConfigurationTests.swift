@@ -127,16 +127,19 @@ import Testing
 
   @Test(
     arguments: [
-      (#""disks":[{"vdev":"xvda","readwrite":1,"format":"raw","direct_io_safe":true}]"#, []),
+      (
+        #""disks":[{"vdev":"xvda","pdev_path":"/a","readwrite":1,"format":"raw","direct_io_safe":true}]"#,
+        []
+      ),
       (#""disks":[{"format":"vdi"}]"#, ["lost"]),
-      (#""disks":[{"vdev":"hda","direct_io_safe":"True"}]"#, ["ignored"]),
+      (#""disks":[{"vdev":"hda","pdev_path":"/a","direct_io_safe":"True"}]"#, ["ignored"]),
       (#""nics":[{"mac":"00:16:3E:00:00:01"}]"#, []),
       (#""nics":[{"mac":"00:16:3e:00:00:1"}]"#, ["lost"]),
       (#""nics":[{"mac":"00:16:3e:00:00:0g"}]"#, ["lost"]),
       (#""nics":[{"mac":"0:16:3e:00:00:01"}]"#, ["lost"]),
       (#""nics":[{"mac":"00-16-3e-00-00-01"}]"#, ["lost"]),
       (#""pcidevs":[{"func":256}]"#, ["lost"]),
-      (#""usbdevs":[{"ctrl":0,"type.hostdev":{"hostbus":3}}]"#, []),
+      (#""usbctrls":[{}],"usbdevs":[{"ctrl":0,"type.hostdev":{"hostbus":3}}]"#, []),
       (#""usbdevs":[{"type.hostdev":{"hostbus":300}}]"#, ["lost"]), (#""on_reboot":"RESTART""#, []),
       (#""on_reboot":"explode""#, ["lost"]), (#""on_reboot":3"#, ["ignored"]),
       (#""vtpms":[{"uuid":"00000000-0000-4000-8000-00000000000"}]"#, ["lost"]),

@@ -361,7 +361,7 @@ extension Example {
     device("config.disk-name", #""disks":[{"vdev":"nonsense"}]"#),
     device("config.disk-name", #""disks":[{"vdev":"xvda01"}]"#),
     device("config.disk-name", #""disks":[{}]"#),
-    device("config.disk-twice", #""disks":[{"vdev":"xvda"},{"vdev":"xvdb"},{"vdev":"d0p0"}]"#),
+    device("config.disk-twice", #""disks":[{"vdev":"xvdaa"},{"vdev":"xvdb"},{"vdev":"d26p0"}]"#),
     device("config.disk-format", #""disks":[{"vdev":"xvda","format":"empty"}]"#),
     device(
       "config.disk-format",
@@ -371,6 +371,14 @@ extension Example {
     device(
       "config.disk-format", #""disks":[{"vdev":"hda","is_cdrom":1,"backend":"phy","format":"raw"}]"#
     ),
+    device("config.disk-format", #""disks":[{"vdev":"xvda","format":"raw"}]"#),
+    device(
+      "config.disk-format", #""disks":[{"vdev":"xvda","pdev_path":"/a","transport":"mmio"}]"#),
+    device(
+      "config.disk-format",
+      #""disks":[{"vdev":"xvda","pdev_path":"/a","format":"raw","backend":"standalone"}]"#),
+    device("config.usb-controller", #""usbctrls":[{"type":"devicemodel"}]"#, type: "pvh"),
+    device("config.usb-device", #""usbctrls":[{}],"usbdevs":[{"ctrl":1,"port":1}]"#),
     device("config.nic-type", #""nics":[{"nictype":"vif_ioemu"}]"#, type: "pvh"),
     device("config.channel", #""channels":[{"connection.pty":{}}]"#),
     device("config.channel", #""channels":[{"name":"a"}]"#),

@@ -74,7 +74,9 @@ import Testing
     return (try bytes(Array(first[2...]), of: whole), lines.dropFirst().compactMap(Mutant.init))
   }
 
-  @Test(arguments: ["pv.judged", "pvh.judged", "hvm.judged"])
+  @Test(arguments: [
+    "pv.judged", "pvh.judged", "hvm.judged", "hvm-config.judged", "pvh-devices.judged",
+  ])
   func verifySaysWhatXenSaid(name: String) throws {
     let (base, mutants) = try Self.list(name)
     #expect(try verify(base).isGood(isStrict: true))
@@ -91,7 +93,9 @@ import Testing
   }
 
   /// Where verify is of another opinion than Xen, the list says why.
-  @Test(arguments: ["pv.judged", "pvh.judged", "hvm.judged"])
+  @Test(arguments: [
+    "pv.judged", "pvh.judged", "hvm.judged", "hvm-config.judged", "pvh-devices.judged",
+  ])
   func disagreementsAreDecided(name: String) throws {
     for mutant in try Self.list(name).mutants where !mutant.agrees {
       #expect(mutant.remark.hasPrefix("meant: "), "\(mutant.changes): \(mutant.remark)")
