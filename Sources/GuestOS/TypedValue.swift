@@ -153,29 +153,36 @@ extension TypedMemory {
 
   /// " (did you mean tgid?)", where a member's name differs in one letter.
   private func nearest(_ name: String, _ type: TypeReference) -> String {
-    guard let types = try? types else { return "" }
-    let names = memberNames(types, type.id, 0)
-    let near = names.first { candidate in
+    let near = members(of: type).map(\.name).first { candidate in
       candidate.hasPrefix(name) || name.hasPrefix(candidate) && candidate.count > 2
         || zip(candidate, name).filter { $0 != $1 }.count <= 1 && candidate.count == name.count
     }
     return near.map { " (did you mean \($0)?)" } ?? ""
   }
 
-  /// Names of the members of a structure, or of what a pointer to one points to; those of anonymous
-  /// ones too.
-  public func memberNames(of type: TypeReference) -> [String] {
+  /// Names and types of the members of a structure, or of what a pointer to one points to; those of
+  /// anonymous ones too. Reads no memory.
+  public func members(of type: TypeReference) -> [(name: String, type: TypeReference)] {
     guard let types = try? types, let type = try? structure(type), type.pointers == 0 else {
       return []
     }
-    return memberNames(types, type.id, 0)
+    // Structures may be inside of themselves, where a guest says so.
+    var left = 4096
+    return members(types, type.id, 0, &left)
   }
 
-  private func memberNames(_ types: BTF, _ id: BTF.ID, _ depth: Int) -> [String] {
-    guard depth < 8 else { return [] }
-    var out: [String] = []
-    for member in types.members(id).prefix(4096) where out.count < 4096 {
-      out += member.name.isEmpty ? memberNames(types, member.type, depth + 1) : [member.name]
+  private func members(
+    _ types: BTF, _ id: BTF.ID, _ depth: Int, _ left: inout Int
+  ) -> [(name: String, type: TypeReference)] {
+    guard depth < 8, left > 0 else { return [] }
+    var out: [(name: String, type: TypeReference)] = []
+    for member in types.members(id) {
+      guard left > 0 else { return out }
+      left -= 1
+      out +=
+        member.name.isEmpty
+        ? members(types, member.type, depth + 1, &left)
+        : [(member.name, TypeReference(member.type))]
     }
     return out
   }

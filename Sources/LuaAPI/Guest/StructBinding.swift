@@ -88,9 +88,8 @@ final class LuaStruct {
         },
         .property("members", "string[]", "The names of its members.") { type, frame in
           let memory = KernelMemory(PagedMemory(ByteMemory([], path: "nothing")), .physical)
-          let names = DeclaredMemory(type.declared.types, memory).memberNames(
-            of: type.declared.type)
-          frame.push(LuaValue.list(names.map { .text($0) }))
+          let all = DeclaredMemory(type.declared.types, memory).members(of: type.declared.type)
+          frame.push(LuaValue.list(all.map { .text($0.name) }))
         },
         .method(
           "offset", "(member: string): integer?",

@@ -53,11 +53,7 @@ package final class LuaTypedValue {
 
   /// The members of a structure, or of what it is a pointer to, and their types.
   package var memberTypes: [(name: String, type: String)] {
-    let memory = owner.memory
-    return memory.memberNames(of: value.type).map { name in
-      let type = try? memory.memberType(of: value.type, name)
-      return (name, type.map { memory.description(of: $0) } ?? "")
-    }
+    owner.memory.members(of: value.type).map { ($0.name, owner.memory.description(of: $0.type)) }
   }
 
   // MARK: - Values
@@ -171,8 +167,8 @@ package final class LuaTypedValue {
         object, frame in frame.push(LuaValue.unsigned(try object.number()))
       },
       .property("members_", "string[]", "The names of a structure's members.") { object, frame in
-        let names = object.owner.memory.memberNames(of: object.value.type)
-        frame.push(LuaValue.list(names.map { .text($0) }))
+        let all = object.owner.memory.members(of: object.value.type)
+        frame.push(LuaValue.list(all.map { .text($0.name) }))
       },
       .method("deref_", "(): any", "What a pointer points to.") { object, frame in
         try push(object.owner, try object.memory.dereference(object.value), frame)
