@@ -20,7 +20,8 @@ public struct KernelGlance: Sendable, Equatable {
   /// Page tables that are tried: a vCPU in user mode may have others than the kernel's.
   private static let spaceLimit = 8
   private static let rangeLimit = 1 << 12
-  private static let chunkByteCount = 256 << 10
+  /// With what is looked at again, as much as is read in one go.
+  private static let chunkByteCount = 60 << 10
 
   /// Nil where no Linux kernel is found. Linux: include/linux/timekeeper_internal.h (the order of the
   /// clock's members is that of 3.18 and later), include/uapi/linux/utsname.h.

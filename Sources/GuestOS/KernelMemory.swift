@@ -164,8 +164,9 @@ public final class KernelMemory {
     return pages
   }
 
-  /// Pages that are read in one go.
-  private static let togetherLimit = 64
+  /// Pages that are read in one go: memory of more than 128 KiB comes from the system anew each time, and
+  /// costs more than the read.
+  private static let togetherLimit = 16
 
   /// How many pages from `address` on, which is at `place`, lie one after the other in the guest's
   /// memory too; at most `limit`.
