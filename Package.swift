@@ -158,7 +158,7 @@ let package = Package(
       "ShellTests",
       [
         "CommandLine", "DocGenerator", "REPL", "LuaAPI", "Jobs", "PolicyEngine", "Reports",
-        "LuaRuntime",
+        "LuaRuntime", "GuestOS", "Pages",
         "Terminal", "SimDomain", "Live", "ImageCheck", "ImageEdit", "Stream", "Format", "JSON",
         "SystemIO", "Bytes", "TestKit",
         "sim-helper", "xensave-lua",
@@ -166,7 +166,7 @@ let package = Package(
     tests(
       "PagesTests",
       ["Pages", "ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),
-    tests("GuestOSTests", ["GuestOS", "Pages", "SystemIO", "TestKit"]),
+    tests("GuestOSTests", ["GuestOS", "Pages", "SystemIO", "Bytes", "TestKit"]),
     tests("LuaRuntimeTests", ["LuaRuntime", "CLuaShim", "CSystem"]),
     tests(
       "ImageTests", ["ImageCheck", "ImageEdit", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),

@@ -1,7 +1,7 @@
 // BTF: the descriptions of types that a Linux kernel carries. Linux: Documentation/bpf/btf.rst.
 
 internal import SystemIO
-internal import Bytes
+public import Bytes
 internal import Pages
 
 /// Types of a kernel, or of a module on top of its kernel's.
@@ -44,6 +44,10 @@ public final class BTF {
 
   let bytes: [UInt8]
   public let base: BTF?
+  /// Bytes of a pointer.
+  public let pointerByteCount: Int
+  /// The byte order of what has none of its own: pointers, enumerations, floating-point numbers.
+  public let order: ByteOrder
   /// The first type of its own.
   public let firstID: ID
   private let firstString: UInt32
@@ -61,7 +65,9 @@ public final class BTF {
   /// Most types.
   static let countLimit = 4 << 20
 
-  public init(_ bytes: [UInt8], base: BTF? = nil) throws {
+  public init(
+    _ bytes: [UInt8], base: BTF? = nil, pointerByteCount: Int = 8, order: ByteOrder = .little
+  ) throws {
     func bad(_ problem: String) -> XensaveError { XensaveError(.invalid, "BTF: \(problem)") }
     guard bytes.count >= 24, bytes.load(0, as: UInt16.self) == 0xEB9F else {
       throw bad("expected the magic number 0xeb9f")
@@ -77,6 +83,8 @@ public final class BTF {
     }
     self.bytes = bytes
     self.base = base
+    self.pointerByteCount = pointerByteCount
+    self.order = order
     self.strings = strings
     firstID = base.map { $0.endID } ?? 1
     firstString = base.map { UInt32(clamping: $0.endString) } ?? 0
@@ -256,7 +264,7 @@ public final class BTF {
         let (size, overflow) = factor.multipliedReportingOverflow(by: Int(record.sizeOrType))
         return overflow ? nil : size
       case .pointer:
-        let (size, overflow) = factor.multipliedReportingOverflow(by: 8)
+        let (size, overflow) = factor.multipliedReportingOverflow(by: pointerByteCount)
         return overflow ? nil : size
       case .array:
         let (product, overflow) = factor.multipliedReportingOverflow(by: Int(extra(id, record, 8)))
@@ -269,7 +277,8 @@ public final class BTF {
     return nil
   }
 
-  /// How an integer is meant. Bits: 1 signed, 2 character, 4 boolean.
+  /// How an integer is meant. Bits: 1 signed, 2 character, 4 boolean; and of declared types, 8: its most
+  /// significant byte comes first.
   public func encoding(_ id: ID) -> (flags: UInt32, bitOffset: UInt32, bitCount: UInt32)? {
     let id = resolved(id)
     guard let record = record(id), record.kind == .integer else { return nil }
@@ -284,6 +293,12 @@ public final class BTF {
     case .enumeration, .enumeration64: return record(id)?.flag ?? false
     default: return false
     }
+  }
+
+  /// The order of a number's bytes.
+  func order(of id: ID) -> ByteOrder {
+    guard let encoding = encoding(id) else { return order }
+    return encoding.flags & 8 != 0 ? .big : .little
   }
 
   /// The members of a structure or union, in their order.

@@ -84,13 +84,13 @@ private struct ExpressionParser {
     return name
   }
 
-  mutating func parse() throws -> KernelValue {
+  mutating func parse() throws -> TypedValue {
     let value = try expression()
     guard next == tokens.count else { throw syntax("expected the end of the expression") }
     return value
   }
 
-  private mutating func expression() throws -> KernelValue {
+  private mutating func expression() throws -> TypedValue {
     depth += 1
     defer { depth -= 1 }
     guard depth < 64 else { throw syntax("it is nested too deeply") }
@@ -105,19 +105,19 @@ private struct ExpressionParser {
   }
 
   /// Pointers move by what they point to.
-  private func add(_ value: KernelValue, _ amount: Int64) throws -> KernelValue {
+  private func add(_ value: TypedValue, _ amount: Int64) throws -> TypedValue {
     var step: Int64 = 1
     if value.type.pointers > 0 {
-      let inner = KernelType(value.type.id, pointers: value.type.pointers - 1)
+      let inner = TypeReference(value.type.id, pointers: value.type.pointers - 1)
       step = Int64(try guest.byteCount(of: inner))
     } else if let moved = try? guest.element(value, amount), moved.address != nil {
       return try guest.pointer(to: moved)
     }
     let number = try guest.integer(value)
-    return KernelValue(.computed(number &+ UInt64(bitPattern: amount &* step)), value.type)
+    return TypedValue(.computed(number &+ UInt64(bitPattern: amount &* step)), value.type)
   }
 
-  private mutating func unary() throws -> KernelValue {
+  private mutating func unary() throws -> TypedValue {
     depth += 1
     defer { depth -= 1 }
     guard depth < 64 else { throw syntax("it is nested too deeply") }
@@ -131,13 +131,13 @@ private struct ExpressionParser {
       } else {
         number = try guest.integer(value)
       }
-      return KernelValue(.computed(number), type)
+      return TypedValue(.computed(number), type)
     }
     return try postfix()
   }
 
   /// A type in parentheses, where one stands here.
-  private mutating func castType() throws -> KernelType? {
+  private mutating func castType() throws -> TypeReference? {
     let start = next
     next += 1
     guard case .name(let first) = token else {
@@ -168,7 +168,7 @@ private struct ExpressionParser {
     }
   }
 
-  private mutating func postfix() throws -> KernelValue {
+  private mutating func postfix() throws -> TypedValue {
     var value = try primary()
     while true {
       if take(".") || take("->") {
@@ -184,7 +184,7 @@ private struct ExpressionParser {
   }
 
   /// A type up to a comma or a parenthesis.
-  private mutating func type() throws -> KernelType {
+  private mutating func type() throws -> TypeReference {
     var words: [String] = []
     while case .name(let word) = token {
       words.append(word)
@@ -195,11 +195,11 @@ private struct ExpressionParser {
     return type
   }
 
-  private mutating func primary() throws -> KernelValue {
+  private mutating func primary() throws -> TypedValue {
     switch token {
     case .number(let number):
       next += 1
-      return KernelValue(.computed(number), guest.numberType)
+      return TypedValue(.computed(number), guest.numberType)
     case .mark("("):
       next += 1
       let value = try expression()
@@ -215,7 +215,7 @@ private struct ExpressionParser {
         let cpu = Int(truncatingIfNeeded: try guest.integer(expression()))
         try expect(")")
         guard let address = variable.address else { throw syntax("expected a per-CPU variable") }
-        return KernelValue(.memory(try guest.perCPU(address, cpu)), variable.type)
+        return TypedValue(.memory(try guest.perCPU(address, cpu)), variable.type)
       case "container_of":
         let value = try expression()
         try expect(",")
@@ -228,7 +228,7 @@ private struct ExpressionParser {
       case "sizeof":
         let type = try type()
         try expect(")")
-        return KernelValue(.computed(UInt64(try guest.byteCount(of: type))), guest.numberType)
+        return TypedValue(.computed(UInt64(try guest.byteCount(of: type))), guest.numberType)
       default: throw syntax("expected per_cpu, container_of or sizeof, got \(name)")
       }
     default: throw syntax("expected a name, a number or \"(\"")
@@ -238,12 +238,12 @@ private struct ExpressionParser {
 
 extension LinuxGuest {
   /// The type of numbers in expressions.
-  fileprivate var numberType: KernelType {
-    (try? type("long unsigned int")) ?? (try? type("u64")) ?? KernelType(0)
+  fileprivate var numberType: TypeReference {
+    (try? type("long unsigned int")) ?? (try? type("u64")) ?? TypeReference(0)
   }
 
   /// The value of an expression of C over the kernel's variables; see `ExpressionParser`.
-  public func evaluate(_ text: String) throws -> KernelValue {
+  public func evaluate(_ text: String) throws -> TypedValue {
     var parser = try ExpressionParser(self, text)
     return try parser.parse()
   }

@@ -21,7 +21,7 @@ struct KernelFinder {
 
   /// Page tables that may be the kernel's: a vCPU in user mode has others where page-table isolation
   /// is on, which lie one page after the kernel's. Linux: arch/x86/entry/calling.h.
-  private var spaces: [AddressSpace] {
+  var spaces: [AddressSpace] {
     var out: [AddressSpace] = []
     for vcpu in vcpus where vcpu.mode == .fourLevel || vcpu.mode == .fiveLevel {
       for cr3 in [vcpu.cr3, vcpu.cr3 & ~0x1000] {

@@ -20,7 +20,22 @@ public struct Listing<Item> {
   }
 }
 
-/// The memory of a guest as its kernel sees it.
+extension Listing where Item == UInt64 {
+  /// What `body` reads at each address. What it cannot is left out; the first is the problem: `name`, where
+  /// it is, and why.
+  func reading<R>(_ name: String, _ body: (UInt64) throws -> R) -> Listing<R> {
+    var out = Listing<R>()
+    out.problem = problem
+    for address in items {
+      do { out.items.append(try body(address)) } catch {
+        out.problem = out.problem ?? "\(name) at \(address.hex()): \(error)"
+      }
+    }
+    return out
+  }
+}
+
+/// The memory of a guest as its kernel sees it, or whoever else uses an address space.
 ///
 /// Nothing that is read is trusted: reads are limited in length, and what cannot be read is an error
 /// that names the address.
@@ -63,13 +78,17 @@ public final class KernelMemory {
 
   func forgetPages() { pages.removeAll() }
 
-  private func page(at address: UInt64) throws -> [UInt8] {
-    let number = address >> 12
-    readsLeft -= 1
+  private func count(_ pages: Int) throws {
+    readsLeft -= pages
     guard readsLeft > 0 else {
       throw XensaveError(
         .invalid, "\(path): the guest's structures lead to too much work to continue with them")
     }
+  }
+
+  private func page(at address: UInt64) throws -> [UInt8] {
+    let number = address >> 12
+    try count(1)
     if let page = pages[number] { return page }
     let page: [UInt8]
     do {
@@ -97,6 +116,14 @@ public final class KernelMemory {
     var address = address
     while out.count < count {
       let start = Int(address & 0xFFF)
+      // What is long is read once: past the caches, and many pages in one go.
+      if count - out.count >= 16 * 4096, let pages = pages(address, count - out.count) {
+        let chunk = min(count - out.count, pages.count - start)
+        try self.count(chunk >> 12)
+        out += pages[start..<start + chunk]
+        address &+= UInt64(chunk)
+        continue
+      }
       let chunk = min(count - out.count, 4096 - start)
       out += try page(at: address)[start..<start + chunk]
       address &+= UInt64(chunk)
@@ -111,18 +138,45 @@ public final class KernelMemory {
     var address = address
     while out.count < count {
       let start = Int(address & 0xFFF)
-      let chunk = min(count - out.count, 4096 - start)
       // Past the caches: what a search passes over is not wanted again.
-      if let place = try? paged.translate(space, address).physical,
-        let page = try? paged.source.contents(of: place >> 12), page.count == 4096
-      {
-        out += page[start..<start + chunk]
+      if let pages = pages(address, count - out.count) {
+        let chunk = min(count - out.count, pages.count - start)
+        out += pages[start..<start + chunk]
+        address &+= UInt64(chunk)
       } else {
+        let chunk = min(count - out.count, 4096 - start)
         out += repeatElement(0, count: chunk)
+        address &+= UInt64(chunk)
       }
-      address &+= UInt64(chunk)
     }
     return out
+  }
+
+  /// The page at `address` and those after it that lie after it in the guest's memory too, as many as
+  /// `count` bytes need and can be read in one go; nil where it cannot be read.
+  private func pages(_ address: UInt64, _ count: Int) -> [UInt8]? {
+    let start = Int(address & 0xFFF)
+    let wanted = min((count + start + 4095) / 4096, Self.togetherLimit)
+    guard let place = try? paged.translate(space, address).physical,
+      let pages = paged.source.contents(of: place >> 12, count: together(address, place, wanted)),
+      pages.count >= 4096
+    else { return nil }
+    return pages
+  }
+
+  /// Pages that are read in one go: memory of more than 128 KiB comes from the system anew each time, and
+  /// costs more than the read.
+  private static let togetherLimit = 16
+
+  /// How many pages from `address` on, which is at `place`, lie one after the other in the guest's
+  /// memory too; at most `limit`.
+  private func together(_ address: UInt64, _ place: UInt64, _ limit: Int) -> Int {
+    var count = 1
+    while count < limit,
+      let next = try? paged.translate(space, address &+ UInt64(4096 * count)).physical,
+      next == place &+ UInt64(4096 * count)
+    { count += 1 }
+    return count
   }
 
   /// The integer at `address`.
@@ -214,14 +268,43 @@ public final class KernelMemory {
     }
   }
 
-  /// Follows `next` from `first` on until it is null; as `list`.
+  /// The nodes of a red-black tree in their order, as addresses of their structures, in which the node
+  /// lies at `offset`; `top` is the first node, `left` and `right` where a node has its children. Ends as
+  /// `list` does.
+  public func tree(
+    _ top: UInt64, _ left: Field, _ right: Field, _ offset: UInt64,
+    limit: Int = KernelMemory.listLimit
+  ) -> Listing<UInt64> {
+    var out = Listing<UInt64>()
+    var seen: Set<UInt64> = []
+    var path: [UInt64] = []
+    var node = top
+    do {
+      while node != 0 || !path.isEmpty {
+        while node != 0 {
+          guard seen.insert(node).inserted, seen.count <= limit else {
+            out.problem = "the tree from \(top.hex()) on has no end"
+            return out
+          }
+          path.append(node)
+          node = try value(node, left)
+        }
+        let here = path.removeLast()
+        out.items.append(here &- offset)
+        node = try value(here, right)
+      }
+    } catch { out.problem = "the tree from \(top.hex()) on ends early: \(error)" }
+    return out
+  }
+
+  /// Follows `next` from `first` on until it is null, or odd where that ends a list; as `list`.
   public func chain(
-    _ first: UInt64, _ next: Field, limit: Int = KernelMemory.listLimit
+    _ first: UInt64, _ next: Field, limit: Int = KernelMemory.listLimit, endsAtOdd: Bool = false
   ) -> Listing<UInt64> {
     var out = Listing<UInt64>()
     var seen: Set<UInt64> = []
     var place = first
-    while place != 0 {
+    while place != 0, !endsAtOdd || place & 1 == 0 {
       guard seen.insert(place).inserted, out.items.count < limit else {
         out.problem = "the chain from \(first.hex()) has no end"
         return out

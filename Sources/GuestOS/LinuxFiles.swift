@@ -158,7 +158,9 @@ extension LinuxGuest {
         // From 6.8 on they are in a tree.
         let tree = try field("mnt_namespace", "mounts")
         let node = try firstField("mount", "mnt_node")
-        list = self.tree(space &+ tree.offset, node.offset, limit: 1 << 16)
+        list = memory.tree(
+          try value(space &+ tree.offset, "rb_root", "rb_node"), try field("rb_node", "rb_left"),
+          try field("rb_node", "rb_right"), node.offset, limit: 1 << 16)
       }
       let inside = try field("mount", "mnt")
       var out = Listing<LinuxMount>()
@@ -184,33 +186,5 @@ extension LinuxGuest {
       }
       return out
     }
-  }
-
-  /// The members of a `struct rb_root`, in order.
-  func tree(_ root: UInt64, _ offset: UInt64, limit: Int = KernelMemory.listLimit) -> Listing<
-    UInt64
-  > {
-    var out = Listing<UInt64>()
-    do {
-      let left = try field("rb_node", "rb_left")
-      let right = try field("rb_node", "rb_right")
-      var seen: Set<UInt64> = []
-      var path: [UInt64] = []
-      var node = try value(root, "rb_root", "rb_node")
-      while node != 0 || !path.isEmpty {
-        while node != 0 {
-          guard seen.insert(node).inserted, seen.count <= limit else {
-            out.problem = "the tree at \(root.hex()) has no end"
-            return out
-          }
-          path.append(node)
-          node = try memory.value(node, left)
-        }
-        let here = path.removeLast()
-        out.items.append(here &- offset)
-        node = try memory.value(here, right)
-      }
-    } catch { out.problem = "the tree at \(root.hex()) ends early: \(error)" }
-    return out
   }
 }

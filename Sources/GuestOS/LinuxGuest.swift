@@ -225,20 +225,30 @@ public final class LinuxGuest {
 }
 
 extension BTF {
-  /// A member by a path of names ("f_path.dentry"), as a place to read from.
+  /// A member by a path of names ("f_path.dentry", "pid_links[0]"), as a place to read from.
   public func field(_ type: ID, _ path: String) -> Field? {
     var type = type
     var field = Field(offset: 0, byteCount: 0)
-    for name in path.split(separator: ".") {
-      guard field.bitCount == 0, let member = member(type, String(name)) else { return nil }
+    for step in path.split(separator: ".") {
+      let words = step.split(separator: "[", omittingEmptySubsequences: false)
+      guard field.bitCount == 0, let name = words.first, let member = member(type, String(name))
+      else { return nil }
       field.offset = field.offset.addingSaturated(member.bitOffset / 8)
       type = member.type
       if member.bitCount > 0 {
         field.bitShift = member.bitOffset % 8
         field.bitCount = member.bitCount
-        guard field.bitShift + field.bitCount <= 64 else { return nil }
+        guard words.count == 1, field.bitShift + field.bitCount <= 64 else { return nil }
       } else if member.bitOffset % 8 != 0 {
         return nil
+      }
+      for word in words.dropFirst() {
+        guard word.hasSuffix("]"), let index = UInt64(word.dropLast()),
+          let count = elementCount(type), index < UInt64(count), let element = target(type),
+          let size = size(element)
+        else { return nil }
+        field.offset = field.offset.addingSaturated(index.multipliedSaturated(by: UInt64(size)))
+        type = element
       }
     }
     field.byteCount = size(type) ?? 0

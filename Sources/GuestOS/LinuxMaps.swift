@@ -24,27 +24,20 @@ public struct LinuxMapping: Sendable, Equatable {
 
 extension LinuxGuest {
   /// Most ranges of a process. Linux: vm.max_map_count is 65530, or 1048576 in newer distributions.
-  private static let mapLimit = 1 << 20
+  private static let mapLimit = MapleWalk.entryLimit
 
   /// The ranges of a process's address space, ascending.
   public func maps(of task: LinuxTask) throws -> Listing<LinuxMapping> {
     try memory.question {
-      var out = Listing<LinuxMapping>()
-      guard task.mm != 0 else { return out }
+      guard task.mm != 0 else { return Listing() }
       let areas: Listing<UInt64>
       if let tree = optionalField("mm_struct", "mm_mt") {
-        areas = try mapleTree(task.mm &+ tree.offset)
+        areas = try mapleTree(task.mm &+ tree.offset).map(\.entry)
       } else {
         let first = try value(task.mm, "mm_struct", "mmap")
         areas = memory.chain(first, try field("vm_area_struct", "vm_next"), limit: Self.mapLimit)
       }
-      out.problem = areas.problem
-      for area in areas.items {
-        do { out.items.append(try mapping(area, task.mm)) } catch {
-          out.problem = out.problem ?? "area at \(area.hex()): \(error)"
-        }
-      }
-      return out
+      return areas.reading("area") { try mapping($0, task.mm) }
     }
   }
 
@@ -87,82 +80,6 @@ extension LinuxGuest {
     }
     let stack = try value(mm, "mm_struct", "start_stack")
     return range.lowerBound <= stack && range.upperBound >= stack ? "[stack]" : ""
-  }
-
-  // MARK: - Maple trees
-
-  /// The entries of a maple tree, ascending. Linux: lib/maple_tree.c, mt_dump_node.
-  func mapleTree(_ tree: UInt64) throws -> Listing<UInt64> {
-    var walk = try MapleWalk(self)
-    let root = try value(tree, "maple_tree", "ma_root")
-    if MapleWalk.isNode(root) {
-      walk.visit(root, 0, .max, 0)
-    } else if root != 0, root & 3 == 0 {
-      // One entry needs no node.
-      walk.out.items.append(root)
-    }
-    return walk.out
-  }
-
-  /// Walks over the nodes.
-  private struct MapleWalk {
-    let memory: KernelMemory
-    let pivots64, slots64, pivotsA, slotsA: Field
-    var out = Listing<UInt64>()
-    private var nodesLeft = 1 << 18
-
-    init(_ guest: LinuxGuest) throws {
-      memory = guest.memory
-      pivots64 = try guest.field("maple_range_64", "pivot")
-      slots64 = try guest.field("maple_range_64", "slot")
-      pivotsA = try guest.field("maple_arange_64", "pivot")
-      slotsA = try guest.field("maple_arange_64", "slot")
-    }
-
-    static func isNode(_ entry: UInt64) -> Bool { entry & 3 == 2 && entry > 4096 }
-
-    mutating func visit(_ entry: UInt64, _ first: UInt64, _ last: UInt64, _ depth: Int) {
-      guard depth < 32, nodesLeft > 0, out.items.count < LinuxGuest.mapLimit else {
-        out.problem = out.problem ?? "the maple tree has no end"
-        return
-      }
-      nodesLeft -= 1
-      // Bits 3 to 6: 1 a leaf of ranges, 2 ranges, 3 ranges with gaps.
-      let kind = entry >> 3 & 0xF
-      let node = entry & ~0xFF
-      guard (1...3).contains(kind) else {
-        out.problem =
-          out.problem ?? "node \(node.hex()) of a maple tree has the unknown kind \(kind)"
-        return
-      }
-      let (pivots, slots) = kind == 3 ? (pivotsA, slotsA) : (pivots64, slots64)
-      let count = slots.byteCount / 8
-      let pivotCount = pivots.byteCount / 8
-      var start = first
-      for index in 0..<min(count, 64) {
-        let slot: UInt64
-        var end = last
-        do {
-          slot = try memory.word(node &+ slots.offset &+ UInt64(8 * index))
-          if index < pivotCount {
-            end = try memory.word(node &+ pivots.offset &+ UInt64(8 * index))
-          } else if slot == 0, last != .max {
-            return
-          }
-        } catch {
-          out.problem = out.problem ?? "a maple tree ends early: \(error)"
-          return
-        }
-        if end == 0, index > 0 { return }
-        if kind == 1 {
-          if slot != 0, slot & 3 == 0 { out.items.append(slot) }
-        } else if slot > 4096 {
-          visit(slot, start, end, depth + 1)
-        }
-        guard end < last, end >= start else { return }
-        start = end + 1
-      }
-    }
   }
 
   // MARK: - Memory

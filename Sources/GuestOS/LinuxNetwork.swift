@@ -35,15 +35,8 @@ extension LinuxGuest {
       let net = try symbol("init_net")
       let head = try field("net", "dev_base_head")
       let node = try field("net_device", "dev_list")
-      let list = memory.list(net &+ head.offset, node.offset, limit: 1 << 14)
-      var out = Listing<LinuxNetDevice>()
-      out.problem = list.problem
-      for device in list.items {
-        do { out.items.append(try netDevice(device)) } catch {
-          out.problem = out.problem ?? "network device at \(device.hex()): \(error)"
-        }
-      }
-      return out
+      return memory.list(net &+ head.offset, node.offset, limit: 1 << 14)
+        .reading("network device", netDevice)
     }
   }
 

@@ -2,7 +2,7 @@
 
 internal import SystemIO
 internal import Bytes
-internal import Pages
+public import Pages
 
 /// A task: a process (its first thread), or one more thread of one.
 public struct LinuxTask: Sendable, Equatable {
@@ -272,7 +272,7 @@ extension LinuxGuest {
   }
 
   /// The address space of a process.
-  func space(of task: LinuxTask) throws -> AddressSpace {
+  public func space(of task: LinuxTask) throws -> AddressSpace {
     guard task.mm != 0 else {
       throw missing("task \(task.pid) (\(task.name)) is a thread of the kernel: it has no memory")
     }

@@ -10,9 +10,24 @@ public protocol PageSource: AnyObject {
   var path: String { get }
   /// The contents of the guest's page `pfn`: 4096 bytes. Throws where the source does not have it.
   func contents(of pfn: UInt64) throws -> [UInt8]
+  /// The contents of `pfn` and as many of the `count` pages from it on as can be had together: whole
+  /// pages, at least one; nil where it has none.
+  func contents(of pfn: UInt64, count: Int) -> [UInt8]?
 }
 
-extension PageImage: PageSource {}
+extension PageSource {
+  public func contents(of pfn: UInt64, count: Int) -> [UInt8]? { try? contents(of: pfn) }
+}
+
+extension PageImage: PageSource {
+  public func contents(of pfn: UInt64, count: Int) -> [UInt8]? {
+    guard let run = index.run(of: pfn), run.hasData else { return nil }
+    let bytes = min(count, Int(run.end - pfn)) * pageByteCount
+    source.seek(run.offset(of: pfn))
+    guard let found = try? source.read(bytes), found.count == bytes else { return nil }
+    return found
+  }
+}
 
 extension PagingMode {
   /// Levels of page tables that a walk goes through.

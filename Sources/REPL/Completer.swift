@@ -16,6 +16,9 @@ struct Completer {
     "open", "verify", "rewrite", "glob", "dofile", "loadfile", "lines", "save", "compare",
   ]
 
+  /// Names of a kernel that are offered at most.
+  private static let symbolLimit = 512
+
   func completions(_ text: String, _ cursor: Int) -> Completions {
     let before = String(decoding: Array(text.utf8)[..<cursor], as: UTF8.self)
     if let command = dotCommand(before, cursor) { return command }
@@ -40,7 +43,7 @@ struct Completer {
         return Completions(replacing: range, [])
       }
       return filtered(
-        members(of: expression, isCall: last.isSymbol(":"), after: tokens), word, range)
+        members(of: expression, isCall: last.isSymbol(":"), after: tokens, word), word, range)
     }
     return filtered(options(of: tokens) + words(in: before, beside: word), word, range)
   }
@@ -101,7 +104,7 @@ struct Completer {
   // MARK: - Members
 
   private func members(
-    of expression: LuaExpression, isCall: Bool, after context: [LuaToken]
+    of expression: LuaExpression, isCall: Bool, after context: [LuaToken], _ word: String
   ) -> [Completion] {
     let frame = state.frame
     switch LuaResolver(state: state, context: context).resolve(expression) {
@@ -115,7 +118,7 @@ struct Completer {
         return entries(of: -1, onlyFunctions: true)
       case .userdata:
         let declared = declared(frame.typeName(-1), isCall)
-        return isCall ? declared : dynamicNames() + declared
+        return isCall ? declared : dynamicNames(word) + declared
       default: return []
       }
     case .type(let name, let fields):
@@ -140,8 +143,17 @@ struct Completer {
   }
 
   /// The names that the object on the top has of its own: fields, members of the configuration or a tree.
-  private func dynamicNames() -> [Completion] {
+  private func dynamicNames(_ word: String) -> [Completion] {
     let frame = state.frame
+    if let value: LuaTypedValue = frame.objectIfAny(-1) {
+      return value.memberTypes.map { Completion($0.name, note: $0.type) }
+    }
+    if let symbols: LuaSymbols = frame.objectIfAny(-1) {
+      // A kernel has some hundred thousand.
+      guard !word.isEmpty else { return [] }
+      return symbols.linux.variables(word, limit: Completer.symbolLimit)
+        .filter(LuaLexer.isIdentifier).map { Completion($0) }
+    }
     var fields: [FieldLocation] = []
     if let record: LuaRecord = frame.objectIfAny(-1) {
       fields = record.fieldLayout.slots(in: record.fieldBytes)

@@ -249,6 +249,12 @@ struct LuaResolver {
       if let found = property(name) { return found }
       return typed(declaration)
     }
+    if let value: LuaTypedValue = frame.objectIfAny(-1) {
+      return pushed(name.map { value.member($0) } ?? value.element) ?? .unknown
+    }
+    if let symbols: LuaSymbols = frame.objectIfAny(-1), let name {
+      return pushed(symbols.linux.variable(name)) ?? .unknown
+    }
     if let record: LuaRecord = frame.objectIfAny(-1) { return field(record, name) }
     if let header: LuaHeader = frame.objectIfAny(-1) { return field(header, name) }
     if let node: FieldNode = frame.objectIfAny(-1) {
@@ -308,6 +314,16 @@ struct LuaResolver {
       if name == "cpuid", let record = try? image.first(.x86CPUIDPolicy) {
         return pushed(LuaCPUID(record))
       }
+    }
+    if name == "linux", let image: LuaImage = frame.objectIfAny(-1) {
+      return pushed(image.cachedLinux)
+    }
+    if name == "symbol", let linux: LuaLinux = frame.objectIfAny(-1) {
+      return pushed(LuaSymbols(linux))
+    }
+    if let task: LuaTask = frame.objectIfAny(-1) {
+      if name == "struct" { return pushed(try? task.structure()) }
+      if name == "mm" { return pushed(try? task.addressSpace()) }
     }
     if name == "xml", let header: LuaHeader = frame.objectIfAny(-1) { return pushed(header.tree()) }
     if name == "xenops", let record: LuaRecord = frame.objectIfAny(-1) {

@@ -29,6 +29,18 @@ extension GuestReports {
     }
   }
 
+  package func blockDevices() throws -> GuestSection {
+    GuestSection("blockdevs", try linux.blockDevices()) { device in
+      [
+        GuestCell("name", .text(device.name)),
+        GuestCell("number", .text("\(device.major):\(device.minor)")),
+        GuestCell("size", .number(Int64(clamping: device.byteCount))),
+        GuestCell("access", .text(device.isReadOnly ? "ro" : "rw")),
+        GuestCell("disk", device.disk.map { .text($0) } ?? .none),
+      ]
+    }
+  }
+
   package func netDevices() throws -> GuestSection {
     GuestSection("net", try linux.netDevices()) { device in
       [

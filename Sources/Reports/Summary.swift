@@ -2,9 +2,11 @@
 
 internal import Bytes
 package import Format
+package import GuestOS
 package import ImageCheck
 internal import ImageEdit
 package import JSON
+internal import Pages
 internal import Stream
 package import SystemIO
 
@@ -13,13 +15,20 @@ package struct Summary {
   package var survey = ImageSummary()
   package var zeroPages: Int?
   package var config: JSONValue?
+  /// The guest's kernel; nil where none was found, and where finding it would take a pass of its own.
+  package var kernel: KernelGlance?
 
   package init(_ source: Source, countsZeroPages: Bool) throws {
     var reader = StreamReader(source)
+    // Where the pages are is noted on the way: what is broken is not looked into. Of an object of a server
+    // only the headers are fetched.
+    let hasPages = source.isFile && !RemoteFiles.isRemote(source.path)
+    var pass = hasPages ? PageIndexPass(path: source.path) : nil
     let scratch = PageAlignedBuffer(capacity: 256 << 10)
     var zeros = 0
     while let part = try reader.next() {
       survey.add(part)
+      do { try pass?.add(part, checkpointCount: reader.checkpointCount) } catch { pass = nil }
       if countsZeroPages, case .record(let record) = part, record.type == .pageData {
         zeros += try ZeroPages.count(in: &reader, record, scratch: scratch)
       }
@@ -28,6 +37,11 @@ package struct Summary {
     if countsZeroPages { zeroPages = zeros }
     if let text = survey.config?.text { config = try? JSONDocument(text).root }
     for (kind, text) in survey.texts where facts == nil { facts = DomainFacts(kind, text.text) }
+    if let index = try? pass?.finish(reader), let image = try? PageImage(source, index),
+      let vcpus = try? image.vcpus()
+    {
+      kernel = KernelGlance(PagedMemory(image), vcpus)
+    }
   }
 
   /// Record types with their tallies, in the order of the tables, unknown ones last.
@@ -82,6 +96,11 @@ package struct Summary {
       line("guest", guest.name + (kind.map { " (\($0))" } ?? ""))
     }
     if let count = vcpuCount { line("vCPUs", "\(count)") }
+    if let kernel {
+      let uptime = kernel.uptime.map { ", up \($0.duration)" } ?? ""
+      line("kernel", "Linux \(Array(kernel.release.utf8).printable)\(uptime)")
+      if !kernel.hostName.isEmpty { line("host name", Array(kernel.hostName.utf8).printable) }
+    }
     var memory =
       "\(survey.memoryByteCount.byteCount) in \(survey.firstRoundPageCount.grouped) pages"
     // What a configuration says may be more bytes than there are.
@@ -147,6 +166,11 @@ package struct Summary {
     if let xen = survey.xenVersion { writer.member("xen_version", "\(xen.major).\(xen.minor)") }
     if let guest = survey.guest { writer.member("guest", guest.name) }
     if let count = vcpuCount { writer.member("vcpus", count) }
+    if let kernel {
+      writer.member("kernel", kernel.release)
+      if let uptime = kernel.uptime { writer.member("uptime", uptime) }
+      if !kernel.hostName.isEmpty { writer.member("host_name", kernel.hostName) }
+    }
     writer.member("memory_octets", survey.memoryByteCount)
     writer.member("page_entries", survey.pageEntryCount)
     writer.member("pages", survey.pageCount)
@@ -180,5 +204,14 @@ package struct Summary {
     }
     writer.endArray()
     writer.endObject()
+  }
+}
+
+extension UInt64 {
+  /// So many seconds, as people say it: "9 s", "3 d 4 h 5 min".
+  fileprivate var duration: String {
+    guard self >= 60 else { return "\(self) s" }
+    let parts = [(self / 86400, "d"), (self / 3600 % 24, "h"), (self / 60 % 60, "min")]
+    return parts.drop { $0.0 == 0 }.map { "\($0.0) \($0.1)" }.joined(separator: " ")
   }
 }

@@ -2,15 +2,18 @@
 
 internal import Bytes
 internal import Format
+internal import GuestOS
 internal import ImageCheck
 internal import Stream
 internal import Terminal
 
 /// Rows of `info` about several images.
 package struct SummaryTable {
-  private static let header = ["file", "name", "type", "vcpus", "mib", "xen", "layers", "complete"]
+  private static let header = [
+    "file", "name", "type", "vcpus", "mib", "xen", "kernel", "uptime", "layers", "complete",
+  ]
   /// Columns of numbers, which stand on the right.
-  private static let numbers: Set<Int> = [3, 4]
+  private static let numbers: Set<Int> = [3, 4, 7]
   private var rows: [[String]] = []
 
   package init() {}
@@ -23,6 +26,7 @@ package struct SummaryTable {
       path, summary.name ?? "", summary.kind ?? survey.guest?.name ?? "",
       summary.vcpuCount.map { "\($0)" } ?? "", "\(survey.memoryByteCount >> 20)",
       survey.xenVersion.map { "\($0.major).\($0.minor)" } ?? "",
+      summary.kernel?.release ?? "", summary.kernel?.uptime.map { "\($0)" } ?? "",
       survey.layers.joined(separator: ">"), survey.ending == nil ? "no" : "yes",
     ])
   }

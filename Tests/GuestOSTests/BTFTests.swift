@@ -1,6 +1,7 @@
 // BTF: types as the format describes them, and bytes that are none.
 
 import Pages
+import SystemIO
 import TestKit
 import Testing
 
@@ -131,6 +132,24 @@ import Testing
         _ = btf.target(id)
       }
       _ = btf.type("task_struct").flatMap { btf.field($0, "sched_info.last_arrival") }
+    }
+  }
+
+  /// Structures without names that are inside of themselves, many times over: the list of members ends.
+  @Test func membersWithoutEnd() throws {
+    var writer = BTFWriter()
+    let number = writer.integer("u32", 4)
+    let own = writer.nextID
+    _ = writer.structure(
+      "loop", 4,
+      (0..<4000).map { _ in (name: "", type: own, offset: 0, bits: 0) }
+        + [(name: "last", type: number, offset: 0, bits: 0)])
+    let types = try BTF(writer.bytes)
+    let memory = DeclaredMemory(
+      types, KernelMemory(PagedMemory(ByteMemory([], path: "nothing")), .physical))
+    #expect(memory.members(of: TypeReference(Int(own))).count <= 4096)
+    #expect(throws: XensaveError.self) {
+      try memory.member(TypedValue(.memory(0), TypeReference(Int(own))), "las")
     }
   }
 }

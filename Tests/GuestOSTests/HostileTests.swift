@@ -15,6 +15,7 @@ import Testing
     _ = try? linux.modules()
     _ = try? linux.mounts()
     _ = try? linux.netDevices()
+    _ = try? linux.blockDevices()
     _ = try? linux.memoryUse()
     _ = try? linux.hung(seconds: 0)
     _ = try? linux.sockets()
@@ -75,6 +76,51 @@ import Testing
     let maps = try linux.maps(of: linux.task(10))
     #expect(maps.problem?.contains("has no end") == true)
     #expect(try linux.mounts().problem?.contains("has no end") == true)
+  }
+
+  /// Iteration over what leads back to itself ends, and says why.
+  @Test func arraysAndTreesThatDoNotEnd() throws {
+    var guest = SyntheticLinux()
+    let node = try #require(guest.places["xa_node"])
+    let slots = guest.layout.offset("xa_node", "slots")
+    guest.put(node + slots + 24, word(node + 2))
+    let item = guest.layout.offset("item", "links") + 16
+    let (first, second) = (
+      try #require(guest.places["item 0"]), try #require(guest.places["item 1"])
+    )
+    guest.put(second + item, word(first + item))
+    guest.put(second + guest.layout.offset("item", "node.rb_right"), word(0x1234_5678))
+    let linux = try open(guest)
+    func value(_ name: String) throws -> TypedValue {
+      TypedValue(.memory(try #require(guest.places[name])), try linux.type("struct \(name)"))
+    }
+    let array = try linux.indexedArray(value("idr"))
+    #expect(array.items.count == 4 && array.problem?.contains("leads back") == true)
+    let type = try linux.type("struct item")
+    let list = try linux.hashList(value("hlist_head"), type, "links[1]")
+    #expect(list.items.count == 3 && list.problem?.contains("has no end") == true)
+    let tree = try linux.redBlackTree(value("rb_root_cached"), type, "node")
+    #expect(tree.items.count == 2 && tree.problem?.contains("ends early") == true)
+  }
+
+  /// A list of devices without an end, and one whose devices are nowhere.
+  @Test func blockDevicesThatLie() throws {
+    var guest = SyntheticLinux()
+    let node = guest.layout.offset("device_private", "knode_class.n_node")
+    let (first, last) = (
+      try #require(guest.places["device_private xvda"]),
+      try #require(guest.places["device_private gone"])
+    )
+    guest.put(last + node, word(first + node))
+    var devices = try open(guest).blockDevices()
+    #expect(devices.items.count == 3 && devices.problem?.contains("leads back") == true)
+    guest.put(first + guest.layout.offset("device_private", "device"), word(0x1234))
+    let block = try #require(guest.places["block xvdb"])
+    guest.put(block + guest.layout.offset("block_device", "bd_nr_sectors"), word(.max))
+    devices = try open(guest).blockDevices()
+    #expect(devices.items.map(\.name) == ["xvda1", "xvdb"] && devices.problem != nil)
+    #expect(devices.items[1].byteCount == .max)
+    HostileTests.askAll(try open(guest))
   }
 
   @Test func logsThatLie() throws {

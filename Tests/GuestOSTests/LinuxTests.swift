@@ -162,6 +162,46 @@ import Testing
     #expect(linux.location(of: 0x1000) == nil && linux.location(of: .max) == nil)
   }
 
+  @Test(arguments: SyntheticLinux.Options.kinds) func blockDevices(
+    _ options: SyntheticLinux.Options
+  ) throws {
+    let devices = try open(options.guest).blockDevices()
+    #expect(devices.problem == nil)
+    #expect(
+      devices.items == [
+        LinuxBlockDevice(
+          name: "xvda", major: 202, minor: 0, byteCount: 2 << 30, isReadOnly: false, disk: nil),
+        LinuxBlockDevice(
+          name: "xvda1", major: 202, minor: 1, byteCount: 1 << 30, isReadOnly: true, disk: "xvda"),
+        LinuxBlockDevice(
+          name: "xvdb", major: 202, minor: 16, byteCount: 5 << 20, isReadOnly: true, disk: nil),
+      ])
+  }
+
+  /// What a short look tells, of kernels with and without symbols and types.
+  @Test(arguments: SyntheticLinux.Options.kinds) func glance(_ options: SyntheticLinux.Options)
+    throws
+  {
+    var guest = options.guest
+    func look() throws -> KernelGlance? {
+      KernelGlance(
+        PagedMemory(PageTable(guest.memory.pages)),
+        [try vcpu(root: guest.root, levels: guest.options.levels)])
+    }
+    let glance = try #require(try look())
+    #expect(glance.release == "9.8.7-synthetic" && glance.hostName == "synthetic-host")
+    #expect(glance.uptime == 1005)
+    // A clock whose times do not fit each other is none.
+    let clock = try #require(guest.places["tk_core"]) + 8
+    guest.put(clock + guest.layout.offset("timekeeper", "offs_real"), [1])
+    #expect(try look()?.uptime == nil && look()?.release == "9.8.7-synthetic")
+    // Names of another system.
+    guest.put(try #require(guest.places["init_uts_ns"]) + 4, Array("Minix".utf8))
+    #expect(try look() == nil)
+    #expect(KernelGlance(PagedMemory(PageTable([:])), [try vcpu(root: guest.root)]) == nil)
+    #expect(KernelGlance(PagedMemory(PageTable(guest.memory.pages)), []) == nil)
+  }
+
   @Test(arguments: SyntheticLinux.Options.kinds) func rest(_ options: SyntheticLinux.Options) throws
   {
     let linux = try open(options.guest)

@@ -58,6 +58,7 @@ extension SyntheticLinux.Options {
     out.append(five)
     var relative = SyntheticLinux.Options()
     relative.hasAbsolutePerCPU = false
+    relative.types.blockLayer = .middle
     out.append(relative)
     return out
   }()

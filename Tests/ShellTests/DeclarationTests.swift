@@ -128,7 +128,7 @@ import Testing
     let bare: Set = [
       "Image.version", "Record.type_id", "Record.index", "Record.checkpoint", "VCPU.id",
       "Domain.id", "Task.pid", "Task.process", "Task.ppid", "Task.uid", "Task.address",
-      "KernelValue.address_", "KernelValue.value_",
+      "TypedValue.address_", "TypedValue.value_",
       "Progress.done",
     ]
     var seen = 0

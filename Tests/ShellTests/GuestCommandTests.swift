@@ -1,7 +1,14 @@
 // xensave-lua guest, over an image of a kernel that was made by hand.
 
+import GuestOS
+import Live
+import SimDomain
+import SystemIO
 import TestKit
 import Testing
+
+@testable import Jobs
+@testable import Reports
 
 @Suite struct GuestCommandTests {
   static let guest = SyntheticLinux()
@@ -49,6 +56,16 @@ import Testing
         DEVICE      TYPE  ACCESS  NUMBER  PATH
         /dev/xvda1  ext4  rw      8:1     /
         /dev/xvdb1  xfs   ro      8:17    /var
+
+        """
+      ),
+      (
+        "blockdevs",
+        """
+        NAME   NUMBER        SIZE  ACCESS  DISK
+        xvda   202:0   2147483648  rw      \("")
+        xvda1  202:1   1073741824  ro      xvda
+        xvdb   202:16     5242880  ro      \("")
 
         """
       ),
@@ -124,8 +141,8 @@ import Testing
   }
 
   private static let words = [
-    "", "ps", "dmesg", "stack", "stack all", "hung 1", "modules", "mounts", "net", "sockets",
-    "files 10", "maps 10", "mem", "sym func_1", "print init_task",
+    "", "ps", "dmesg", "stack", "stack all", "hung 1", "modules", "mounts", "blockdevs", "net",
+    "sockets", "files 10", "maps 10", "mem", "sym func_1", "print init_task",
   ]
 
   /// The same from Lua: img.linux, tasks, and values of the kernel's types.
@@ -175,6 +192,43 @@ import Testing
 
     """
 
+  /// A domain is paused for as long as somebody looks, and continues however that ends.
+  @Test func domain() throws {
+    var configuration = SimDomain.Configuration(frameCount: 40_000)
+    configuration.name = "web1"
+    let domain = try SimDomain(restoring: Source(opening: image()), configuration)
+    let backends = Backends()
+    backends.simulated.add(domain)
+    var warnings: [String] = []
+    func look(_ body: (GuestReports) throws -> Void) throws {
+      try withPausedDomain("web1", backends, warn: { warnings.append($0) }) { memory, vcpus in
+        #expect(domain.isPaused)
+        try body(GuestReports(try LinuxGuest(memory, vcpus)))
+      }
+    }
+    try look { reports in
+      let (tasks, devices) = (try reports.tasks(threads: false), try reports.blockDevices())
+      #expect(tasks.rows.count == 7 && devices.rows.count == 3)
+    }
+    #expect(!domain.isPaused && domain.openLeaseCount == 0)
+    #expect(throws: XensaveError.self) { try look { _ = try $0.files("77") } }
+    #expect(!domain.isPaused)
+    // One that cannot be read, and one that cannot be let go on.
+    domain.faults.arm(.hook(.map), at: 1, times: .max, number: 5)
+    #expect(throws: XensaveError.self) { try look { _ in } }
+    domain.faults.disarm()
+    domain.faults.arm(.hook(.unpause), at: 1, times: 1, number: 5)
+    try look { _ in }
+    #expect(warnings.count == 1 && warnings[0].hasPrefix("domain web1: unpausing: "))
+    // One that was paused before stays so.
+    try look { _ in }
+    #expect(domain.isPaused)
+    #expect(throws: XensaveError.self) {
+      try withPausedDomain("web2", backends, warn: { _ in }) { _, _ in }
+    }
+    Program.remove(folder)
+  }
+
   /// One line says what is wrong; names in a guest do not steer the terminal.
   @Test func errors() throws {
     let image = image()
@@ -185,11 +239,23 @@ import Testing
       (["files", "77"], 1, "there is no task 77"),
       (["sym", "none"], 1, "no symbol none"), (["print", "init_task.pif"], 2, "did you mean pid?"),
       (["hung", "x"], 2, "expected seconds"), (["dmesg", "--threads"], 2, "--threads is for ps"),
+      (["ps", "1", "--domain", "web1"], 2, "unexpected \"1\""),
     ] as [([String], Int32, String)] {
       let found = Program.run(["guest", image] + words)
       #expect(found.exitCode == code, "\(words): \(found.exitCode)")
       #expect(found.errors.contains(problem) && found.output.isEmpty, "\(words): \(found.errors)")
       #expect(found.errors.split(separator: "\n").count == 1, "\(found.errors)")
+    }
+    for (words, code, problem) in [
+      ([], 2, "expected an image, or --domain NAME"),
+      (["ps", "--domain", "web1", "--cache"], 2, "--cache is for images"),
+      (["sym", "--domain", "web1"], 2, "sym: expected NAME"),
+      (["ps", "--domain", "web1"], 1, "there is no domain 'web1'"),
+      (["--domain", "web1"], 1, "there is no domain 'web1'"),
+    ] as [([String], Int32, String)] {
+      let found = Program.run(["guest"] + words)
+      #expect(found.exitCode == code && found.output.isEmpty, "\(words): \(found.exitCode)")
+      #expect(found.errors.contains(problem), "\(words): \(found.errors)")
     }
     let other = Program.run(["guest", Program.fixtures + "pv-4m-1v-tiny.xlsave"])
     #expect(other.exitCode == 1 && other.errors.contains("no kernel was found"))

@@ -47,7 +47,12 @@ import Testing
         largest processes
              0.2 MiB      10 a?[2Jb
 
-        disks that are read-only
+        disks
+          xvda         2048.0 MiB rw
+          xvda1        1024.0 MiB ro
+          xvdb            5.0 MiB ro
+
+        mounted read-only
           /dev/xvdb1 (xfs) on /var
 
         """)
@@ -96,5 +101,46 @@ import Testing
       #expect(Program.run(["run", "compare-guests", before] + words + ["--json"]).text == text)
     }
     #expect(Program.run(["run", "compare-guests", before]).exitCode == 2)
+    for words in [["triage"], ["compare-guests", before]] {
+      let none = Program.run(["run"] + words + ["--domain=nobody"])
+      #expect(none.exitCode == 1 && none.errors.contains("no domain 'nobody'"), "\(none.errors)")
+    }
+    #expect(Program.run(["run", "triage", before, "--domain=nobody"]).exitCode == 2)
+  }
+
+  /// The same of a domain that stands still: what was given before is nothing once it has run.
+  @Test func domains() {
+    let found = Program.run([
+      "-e",
+      """
+      local dom <close> = assert(xs.sim { from = img.path, pages = 40000, name = "web1" })
+      print(pcall(function() return dom.linux end))
+      local other = require "xensave.linux".paused "web1"
+      local linux = dom.linux
+      local facts = require "xensave.reports.triage".facts(other)
+      print(facts.kernel, facts.tasks, #facts.disks, linux:task(10).mm.brk ~= nil)
+      print(#require "xensave.reports.compare-guests".differences(img, dom))
+      local item = xs.struct "u32 x; u32 id"
+      print(item(dom, 0x2000).id, xs.struct("u64 a")(linux, linux.symbol.tk_core + 56).a)
+      local task = linux:task(10).struct
+      other:close()
+      assert(not dom:info().paused)
+      dom:run(1)
+      for _, f in ipairs { function() return assert(linux:tasks()) end, function() return task.pid end } do
+        print((tostring(select(2, pcall(f))):gsub("^.-:%d+: ", "")))
+      end
+      """, write("guest"),
+    ])
+    #expect(found.exitCode == 0, "\(found.errors)")
+    #expect(
+      found.text == """
+        false\t(command line):2: domain 1 is running: pause it first (dom:pause())
+        9.8.7-synthetic\t7\t3\ttrue
+        0
+        0\t1700000000
+        the domain has run since this was read from it (pause it and ask again)
+        the domain has run since this was read from it (pause it and ask again)
+
+        """, "\(found.text)")
   }
 }

@@ -55,6 +55,26 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     }
   }
 
+  /// Members of the kernel's types, of declared ones, and its variables.
+  @Test func typesOfAKernel() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    Program.write(GuestCommandTests.guest.image, to: folder + "/guest")
+    withSession(["-i", folder + "/guest"]) { session, _ in
+      expect(session, "task = img.linux:task(10)", [])
+      check(session, "task.mm.arg_s\t", "task.mm.arg_start")
+      check(session, "task.struct.thread_info.fl\t", "task.struct.thread_info.flags")
+      check(session, "task.struct:conta\t", "task.struct:container_of_")
+      check(session, "img.linux.symbol.init_ta\t", "img.linux.symbol.init_task")
+      check(
+        session, "img.linux.symbol.init_task.real_p\t", "img.linux.symbol.init_task.real_parent")
+      check(session, "img.linux:blockd\t", "img.linux:blockdevs")
+      expect(session, "v = xs.struct(\"struct n { u8 id; }; struct n *many[4]\")(img, 0)", [])
+      check(session, "v.man\t", "v.many")
+      check(session, "v.many[0].i\t", "v.many[0].id")
+    }
+  }
+
   @Test func namesThatAreBeingMade() {
     withSession { session, _ in
       check(session, "local s = \"x\" s:upp\t", "local s = \"x\" s:upper")

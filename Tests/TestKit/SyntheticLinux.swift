@@ -106,6 +106,8 @@ public struct SyntheticLinux: Sendable {
     addStacks()
     addModules()
     addNetwork()
+    addBlockDevices()
+    addTrees()
     if options.hasRingLog { addRingLog() } else { addBufferLog() }
     addCounters()
     addUnwindTables()
@@ -167,7 +169,14 @@ public struct SyntheticLinux: Sendable {
     set(core, "timekeeper", "tkr_mono.shift", 10, width: 4)
     set(core, "timekeeper", "tkr_mono.xtime_nsec", 250_000_000 << 10)
     set(core, "timekeeper", "wall_to_monotonic.tv_sec", UInt64(bitPattern: -1_699_999_000))
+    set(core, "timekeeper", "ktime_sec", 1000)
+    set(core, "timekeeper", "offs_real", 1_699_999_000_000_000_000)
     set(core, "timekeeper", "offs_boot", 5_000_000_000)
+    // A count of references, then the names.
+    let names = variable("init_uts_ns", 400) + 4
+    for (index, name) in ["Linux", "synthetic-host", "9.8.7-synthetic", "#1 SMP", "x86_64"]
+      .enumerated()
+    { memory.put(names + UInt64(65 * index), Array(name.utf8)) }
     let offsets = variable("__per_cpu_offset", 8 * 4)
     memory.put(variable("nr_cpu_ids", 4), 2, width: 4)
     memory.put(variable("__cpu_online_mask", 8), 3)

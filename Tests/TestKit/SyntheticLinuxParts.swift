@@ -197,4 +197,105 @@ extension SyntheticLinux {
     memory.put(nodes + 32, 100)
     memory.put(nodes + 40, 400)
   }
+
+  // MARK: - Block devices
+
+  mutating func addBlockDevices() {
+    let blockClass = variable("block_class", layout.size("class"))
+    let partition = variable("part_type", 8)
+    let whole = variable("disk_type", 8)
+    let sets = variable("class_kset", 8)
+    let subsystem = make("subsys_private", "block subsystem")
+    set(subsystem, "subsys_private", "class", blockClass)
+    if options.types.blockLayer == .new {
+      let other = make("subsys_private")
+      let kset = make("kset")
+      memory.put(sets, kset)
+      let entry = layout.offset("subsys_private", "subsys.kobj.entry")
+      link(kset + layout.offset("kset", "list"), [other + entry, subsystem + entry])
+    } else {
+      set(blockClass, "class", "p", subsystem)
+    }
+    var nodes: [UInt64] = []
+    var disk: (device: UInt64, gendisk: UInt64) = (0, 0)
+    for (name, minor, bytes, isReadOnly, isPartition) in [
+      ("xvda", 0, 2 << 30, false, false), ("xvda1", 1, 1 << 30, true, true),
+      ("xvdb", 16, 5 << 20, true, false), ("gone", 32, 0, false, false),
+    ] as [(String, UInt64, UInt64, Bool, Bool)] {
+      let owner = options.types.blockLayer == .old ? "hd_struct" : "block_device"
+      let block = make(owner, "block \(name)")
+      if !isPartition { disk.gendisk = make("gendisk", "gendisk \(name)") }
+      let device =
+        block + layout.offset(owner, owner == "hd_struct" ? "__dev" : "bd_device")
+      if owner == "hd_struct" {
+        set(block, owner, "nr_sects", bytes / 512)
+        set(block, owner, "policy", isReadOnly ? 1 : 0, width: 4)
+      } else {
+        set(block, owner, "bd_nr_sectors", bytes / 512)
+        set(block, owner, "bd_disk", disk.gendisk)
+        if options.types.blockLayer == .middle {
+          set(block, owner, "bd_read_only", isReadOnly ? 1 : 0, width: 1)
+        } else {
+          // The number of the partition, and flags after it.
+          let flags = (isPartition ? 1 : 0) | (isReadOnly && isPartition ? UInt64(0x100) : 0x200)
+          set(block, owner, "__bd_flags.counter", flags, width: 4)
+          if isReadOnly, !isPartition { set(disk.gendisk, "gendisk", "state", 2) }
+        }
+      }
+      set(device, "device", name == "xvdb" ? "init_name" : "kobj.name", memory.text(name))
+      set(device, "device", "devt", 202 << 20 | minor, width: 4)
+      set(device, "device", "type", isPartition ? partition : whole)
+      if isPartition { set(device, "device", "parent", disk.device) } else { disk.device = device }
+      let holder = make("device_private", "device_private \(name)")
+      set(holder, "device_private", "device", device)
+      // The lowest bit: it is being removed.
+      set(holder, "device_private", "knode_class.n_klist", name == "gone" ? 1 : 0x10)
+      nodes.append(holder + layout.offset("device_private", "knode_class.n_node"))
+    }
+    link(subsystem + layout.offset("subsys_private", "klist_devices.k_list"), nodes)
+  }
+
+  // MARK: - Lists and trees
+
+  mutating func addTrees() {
+    let items = (0..<5).map { index -> UInt64 in
+      let item = make("item", "item \(index)")
+      set(item, "item", "id", UInt64(index), width: 4)
+      return item
+    }
+    // A list of three, whose second node is used; the other ends with a mark.
+    let link = layout.offset("item", "links") + UInt64(layout.size("hlist_node"))
+    for (name, end) in [("hlist_head", UInt64(0)), ("hlist_nulls_head", 0x21)] {
+      let head = make(name, name)
+      memory.put(head, items[0] + link)
+      memory.put(items[0] + link, items[2] + link)
+      memory.put(items[2] + link, items[1] + link)
+      // Both lists share their nodes: the mark ends the first as well.
+      memory.put(items[1] + link, end)
+    }
+    // 3 is above 1 and 4; 1 above 0 and 2.
+    let node = layout.offset("item", "node")
+    for (top, left, right) in [(3, 1, 4), (1, 0, 2)] {
+      set(items[top], "item", "node.rb_left", items[left] + node)
+      set(items[top], "item", "node.rb_right", items[right] + node)
+    }
+    let root = make("rb_root_cached", "rb_root_cached")
+    set(root, "rb_root_cached", "rb_root.rb_node", items[3] + node)
+    // Indices 0 and 5 in a leaf, 128 to 191 above it, and a number at 64.
+    let array = make("idr", "idr")
+    let (top, leaf, second) = (make("xa_node", "xa_node"), make("xa_node"), make("xa_node"))
+    set(array, "idr", "idr_base", 1, width: 4)
+    set(array, "idr", "idr_rt.xa_head", top + 2)
+    memory.put(top, 6, width: 1)
+    let slots = layout.offset("xa_node", "slots")
+    memory.put(top + slots, leaf + 2)
+    memory.put(top + slots + 8, second + 2)
+    memory.put(top + slots + 16, items[2])
+    memory.put(leaf + slots, items[0])
+    memory.put(leaf + slots + 40, items[1])
+    // The entry at 5 is at 6 and 7, too.
+    memory.put(leaf + slots + 48, 5 << 2 | 2)
+    memory.put(leaf + slots + 56, 5 << 2 | 2)
+    memory.put(second + slots, 77 << 1 | 1)
+  }
 }

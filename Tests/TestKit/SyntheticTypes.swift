@@ -23,7 +23,18 @@ public struct SyntheticTypes: Sendable {
     public var hasCounters = true
     /// `__state` (from 5.14).
     public var hasNewState = true
+    /// How block devices are described.
+    public var blockLayer = BlockLayer.new
     public init() {}
+
+    public enum BlockLayer: Sendable {
+      /// A struct hd_struct each, as until 5.10.
+      case old
+      /// With flags that are members of their own, as in 6.1.
+      case middle
+      /// With one word of flags, and classes that do not point to what is theirs, as in 6.12.
+      case new
+    }
 
     public static let new = Options()
     public static var old: Options {
@@ -34,6 +45,7 @@ public struct SyntheticTypes: Sendable {
       options.hasWideUnwindTypes = false
       options.hasCounters = false
       options.hasNewState = false
+      options.blockLayer = .old
       return options
     }
   }
@@ -171,8 +183,58 @@ public struct SyntheticTypes: Sendable {
     add("tk_read_base", 32, ("shift", "u32", 8), ("xtime_nsec", "u64", 16))
     add("timespec64", 16, ("tv_sec", "s64", 0), ("tv_nsec", "s64", 8))
     add(
-      "timekeeper", 120, ("tkr_mono", "struct tk_read_base", 0), ("xtime_sec", "u64", 40),
-      ("wall_to_monotonic", "struct timespec64", 64), ("offs_boot", "s64", 96))
+      "timekeeper", 120, ("tkr_mono", "struct tk_read_base", 0), ("xtime_sec", "u64", 48),
+      ("ktime_sec", "u64", 56), ("wall_to_monotonic", "struct timespec64", 64),
+      ("offs_real", "s64", 80), ("offs_boot", "s64", 88))
+    addTrees()
+    addBlockLayer()
+  }
+
+  /// What C's macros iterate over, and what is in it.
+  private mutating func addTrees() {
+    add("hlist_head", 8, ("first", "ptr", 0))
+    add("hlist_node", 16, ("next", "ptr", 0), ("pprev", "ptr", 8))
+    add("hlist_nulls_head", 8, ("first", "ptr", 0))
+    add("hlist_nulls_node", 16, ("next", "ptr", 0), ("pprev", "ptr", 8))
+    add("rb_root_cached", 16, ("rb_root", "struct rb_root", 0), ("rb_leftmost", "ptr", 8))
+    add("xarray", 16, ("xa_lock", "u32", 0), ("xa_flags", "u32", 4), ("xa_head", "ptr", 8))
+    add("xa_node", 576, ("shift", "u8", 0), ("offset", "u8", 1), ("slots", "ptr[64]", 48))
+    add("idr", 24, ("idr_rt", "struct xarray", 0), ("idr_base", "u32", 16))
+    add(
+      "item", 80, ("id", "u32", 4), ("node", "struct rb_node", 8),
+      ("links", "struct hlist_node[2]", 40))
+  }
+
+  private mutating func addBlockLayer() {
+    let hasPointer = options.blockLayer != .new
+    add("kobject", 64, ("name", "ptr", 8), ("entry", "struct list_head", 16))
+    add("kset", 104, ("list", "struct list_head", 8), ("kobj", "struct kobject", 32))
+    add("klist", 40, ("k_lock", "u32", 0), ("k_list", "struct list_head", 16))
+    add("klist_node", 40, ("n_klist", "ptr", 0), ("n_node", "struct list_head", 16))
+    add("device_private", 88, ("knode_class", "struct klist_node", 24), ("device", "ptr", 72))
+    add(
+      "device", 160, ("kobj", "struct kobject", 16), ("parent", "ptr", 96),
+      ("init_name", "ptr", 104),
+      ("type", "ptr", 112), ("devt", "u32", 124))
+    add(
+      "subsys_private", 200, ("subsys", "struct kset", 16),
+      ("klist_devices", "struct klist", 128), ("class", "ptr", 176))
+    add("class", 64, ("name", "ptr", 0), hasPointer ? ("p", "ptr", 48) : ("ns_type", "ptr", 48))
+    add("gendisk", 64, ("major", "s32", 0), ("state", "u64", 40))
+    switch options.blockLayer {
+    case .old:
+      add(
+        "hd_struct", 240, ("start_sect", "u64", 0), ("nr_sects", "u64", 16),
+        ("__dev", "struct device", 40), ("policy", "s32", 208))
+    case .middle:
+      add(
+        "block_device", 240, ("bd_nr_sectors", "u64", 8), ("bd_read_only", "u8", 20),
+        ("bd_disk", "ptr", 24), ("bd_device", "struct device", 48))
+    case .new:
+      add(
+        "block_device", 240, ("bd_nr_sectors", "u64", 8), ("__bd_flags", "struct atomic_t", 20),
+        ("bd_disk", "ptr", 24), ("bd_device", "struct device", 48))
+    }
   }
 
   /// Bytes of a structure.

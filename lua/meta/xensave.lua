@@ -744,8 +744,8 @@ function VCPU:mappings(limit) end
 ---@return table
 function VCPU:search(text, options) end
 
----What a saved Linux guest was doing, by what its kernel carries about itself: kallsyms, BTF
----and unwind tables. Needs no file from outside.
+---What a Linux guest, a saved one or a domain that stands still, was doing, by what its kernel
+---carries about itself: kallsyms, BTF and unwind tables. Needs no file from outside.
 ---@class xensave.Linux
 ---@field release string The kernel's release, as uname -r says it.
 ---@field banner string The kernel's own line: release, compiler, build.
@@ -796,6 +796,17 @@ function Linux:modules() end
 ---@return (string|xensave.Error)?
 function Linux:mounts() end
 
+---The disks and partitions: name, number ("major:minor"), size (bytes), access ("ro" or "rw")
+---and disk (that a partition is of). Where there may be more of them, the second result says
+---why.
+---
+---```lua
+---for _, d in ipairs(img.linux:blockdevs()) do print(d.name, d.size) end
+---```
+---@return table?
+---@return (string|xensave.Error)?
+function Linux:blockdevs() end
+
 ---The network devices: index, name, state, mtu, hardware and addresses. Where there may be
 ---more of them, the second result says why.
 ---@return table?
@@ -843,7 +854,7 @@ function Linux:owners(pfns) end
 function Linux:stack() end
 
 ---The value of an expression of C over the kernel's variables, as `xensave-lua guest IMAGE
----print` takes it: a number, a string, a boolean, or a KernelValue.
+---print` takes it: a number, a string, a boolean, or a TypedValue.
 ---
 ---```lua
 ---print(img.linux:eval "per_cpu(runqueues, 0).curr->comm")
@@ -899,7 +910,8 @@ local Symbols = {}
 ---@field is_kernel boolean Whether it is a thread of the kernel.
 ---@field cmdline string[] Its arguments; none for threads of the kernel.
 ---@field exe string? The file that it runs; nil for threads of the kernel.
----@field struct xensave.KernelValue Its struct task_struct.
+---@field struct xensave.TypedValue Its struct task_struct.
+---@field mm xensave.TypedValue? Its struct mm_struct; nil for threads of the kernel.
 local Task = {}
 
 ---Its calls in the kernel, the innermost first: tables of address, symbol, offset and module.
@@ -930,31 +942,32 @@ function Task:files() end
 ---@return xensave.Error?
 function Task:read(address, count) end
 
----A structure, pointer or array of a guest's kernel. Members are fields (of a pointer, those
----of what it points to), elements have numbers from 0; numbers, booleans and strings are
----Lua's. What is not the structure's own ends with "_".
----@class xensave.KernelValue
+---A structure, pointer or array in a guest's memory, of a type of its kernel or of a declared
+---one (xs.struct). Members are fields (of a pointer, those of what it points to), elements
+---have numbers from 0; numbers, booleans and strings are Lua's. What is not the structure's
+---own ends with "_".
+---@class xensave.TypedValue
 ---@field type_ string Its type, as C writes it.
 ---@field address_ integer? Where it lies; nil for what was computed.
 ---@field value_ integer The address that a pointer holds.
 ---@field members_ string[] The names of a structure's members.
-local KernelValue = {}
+local TypedValue = {}
 
 ---What a pointer points to.
 ---@return any
-function KernelValue:deref_() end
+function TypedValue:deref_() end
 
 ---The bytes that a pointer to characters points to, up to the first zero.
 ---@param limit? integer
 ---@return string?
 ---@return xensave.Error?
-function KernelValue:string_(limit) end
+function TypedValue:string_(limit) end
 
 ---The structure that has this value, or what it points to, as a member.
 ---@param type string
 ---@param member string
 ---@return any
-function KernelValue:container_of_(type, member) end
+function TypedValue:container_of_(type, member) end
 
 ---The structures in the list that begins at this struct list_head, of which `member` is the
 ---node. Where there may be more of them, the second result says why.
@@ -964,9 +977,82 @@ function KernelValue:container_of_(type, member) end
 ---```
 ---@param type string
 ---@param member string
----@return xensave.KernelValue[]
+---@return xensave.TypedValue[]
 ---@return string?
-function KernelValue:list_(type, member) end
+function TypedValue:list_(type, member) end
+
+---The structures in the list of this struct hlist_head (or hlist_nulls_head, hlist_bl_head),
+---of which `member` is the node. Where there may be more of them, the second result says why.
+---@param type string
+---@param member string
+---@return xensave.TypedValue[]
+---@return string?
+function TypedValue:hlist_(type, member) end
+
+---The structures in the red-black tree of this struct rb_root or rb_root_cached, in its order;
+---`member` is the node. Where there may be more of them, the second result says why.
+---
+---```lua
+---local areas = root:rbtree_("struct vmap_area", "rb_node")
+---```
+---@param type string
+---@param member string
+---@return xensave.TypedValue[]
+---@return string?
+function TypedValue:rbtree_(type, member) end
+
+---The entries of this struct xarray or idr, ascending. Tables of first and last (indices), and
+---of value (what a pointer points to, where `type` says what that is), address (without a
+---type) or number (what stands in place of a pointer). Where there may be more of them, the
+---second result says why.
+---
+---```lua
+---for _, e in ipairs(disk.part_tbl:xarray_ "struct block_device") do print(e.first) end
+---```
+---@param type? string
+---@return table[]
+---@return string?
+function TypedValue:xarray_(type) end
+
+---The entries of this struct maple_tree, ascending. Tables of first and last (indices), and of
+---value (what a pointer points to, where `type` says what that is), address (without a type)
+---or number (what stands in place of a pointer). Where there may be more of them, the second
+---result says why.
+---
+---```lua
+---print(#task.mm.mm_mt:maple_ "struct vm_area_struct")
+---```
+---@param type? string
+---@return table[]
+---@return string?
+function TypedValue:maple_(type) end
+
+---A type that xs.struct has made. T(where, address) is short for T:at(where, address);
+---tostring gives its layout.
+---@class xensave.Struct
+---@field size integer Bytes of a value. Unit: bytes.
+---@field members string[] The names of its members.
+local Struct = {}
+
+---Where a member begins, in bytes; a path of names ("first.id") goes into structures. Nil
+---where there is none.
+---@param member string
+---@return integer?
+function Struct:offset(member) end
+
+---What lies at an address: a TypedValue; with `count`, a list of so many of them (at most
+---65,536). Of an Image and a Domain, which must be paused, the address is a physical one; of a
+---VCPU, Linux and a Task it is one of theirs; of a string it counts its bytes from 0. Pointers
+---are followed in the same memory. Nothing is read before a member is asked for.
+---
+---```lua
+---print(T:at(img, 0x1000).name)
+---```
+---@param where xensave.Image|xensave.VCPU|xensave.Linux|xensave.Task|xensave.Domain|string
+---@param address integer
+---@param count? integer
+---@return any
+function Struct:at(where, address, count) end
 
 ---HVM parameters by name (STORE_PFN or HVM_PARAM_STORE_PFN) or number. What is not in the
 ---image is nil; assigning adds it, nil removes it.
@@ -1070,6 +1156,7 @@ function Synth:save(path) end
 ---@field name string? Its name; nil where it has none.
 ---@field uuid string? Its UUID.
 ---@field guest string "x86_hvm" (PVH too) or "x86_pv".
+---@field linux xensave.Linux What its Linux guest is doing. The domain must be paused or suspended, and stay so: once it has run, what was given before raises an error. Raises one where there is no Linux, and for PV domains on Xen.
 local Domain = {}
 
 ---What it is now: id, name, uuid, guest, max_pages, pages, vcpus (numbers of those online),
@@ -2217,6 +2304,21 @@ function xs.domain(which) end
 ---@param name string
 ---@return xensave.Policy
 function xs.load_policy(name) end
+
+---Makes a type of what C would declare: members, or structures, unions and enums by name and
+---then members. Numbers are u8 to u64, s8 to s64, le16 to be64 (with their byte order), char,
+---bool, float, double, and those of C; there are pointers, arrays, bit fields, and members
+---without a name. Members are aligned as on x86-64. What is wrong is said with line and
+---column. Options: packed (true: no padding), endian ("little" or "big": the order of numbers
+---that have none of their own), pointer (4 or 8: bytes of a pointer and of long).
+---
+---```lua
+---local T = xs.struct "u32 magic; u64 next; char name[16]"
+---```
+---@param declaration string
+---@param options? table
+---@return xensave.Struct
+function xs.struct(declaration, options) end
 
 ---Messages on standard error.
 ---@class xensave.log

@@ -17,6 +17,15 @@ function M.try(f, ...)
   return nil, (tostring(result[2]):gsub("^[^\n]-%.lua:%d+: ", ""))
 end
 
+-- A domain by its name, paused until its handle is closed. Raises where there is none.
+function M.paused(name)
+  local dom = assert(xs.domain(name))
+  local fine, problem = dom:pause()
+  if fine then return dom end
+  dom:close()
+  error(problem, 0)
+end
+
 -- The text as a table: OSRELEASE, PAGESIZE, ... and SYMBOL, OFFSET, SIZE, LENGTH, NUMBER by name.
 local function parse(text)
   local info = { SYMBOL = {}, OFFSET = {}, SIZE = {}, LENGTH = {}, NUMBER = {} }

@@ -2,9 +2,12 @@
 
 internal import Bytes
 internal import Format
+internal import GuestOS
 internal import ImageEdit
+internal import Jobs
 internal import Live
 internal import LuaRuntime
+internal import Pages
 internal import Reports
 internal import SimDomain
 internal import SystemIO
@@ -23,6 +26,9 @@ final class LuaDomain {
   private(set) var frameCountKnown: Int?
   /// Pages that are lent now: the next call of the hypervisor ends that.
   private var mapping: MappedPages?
+  /// How often the domain was let run: what was read before is not what is there then.
+  private var runCount = 0
+  private var cachedLinux: LuaLinux?
 
   init(_ summary: DomainSummary, _ domain: any ManagedDomain, _ shell: ShellContext) {
     self.summary = summary
@@ -49,10 +55,17 @@ final class LuaDomain {
     return domain
   }
 
+  /// Notes that the domain runs, or may.
+  func runs() {
+    runCount += 1
+    cachedLinux = nil
+  }
+
   /// Puts everything back as it was found.
   func close() {
     guard !isClosed else { return }
     isClosed = true
+    runs()
     mapping?.end()
     mapping = nil
     func attempt(_ what: String, _ body: () throws -> Void) {
@@ -80,6 +93,7 @@ final class LuaDomain {
   }
 
   func unpause() throws {
+    runs()
     try domain.unpause()
     hasPaused = false
   }
@@ -91,6 +105,7 @@ final class LuaDomain {
   }
 
   func resume() throws {
+    runs()
     try domain.resume()
     hasSuspended = false
   }
@@ -109,6 +124,37 @@ final class LuaDomain {
   func forgetSuspension() { hasSuspended = false }
 
   // MARK: - Memory
+
+  /// The memory of the domain, which must stand still, and whether it still does.
+  func standingMemory() throws -> (memory: PagedMemory, check: () throws -> Void) {
+    let info = try open().info()
+    guard info.isPaused || info.shutdown != nil else {
+      throw XensaveError(
+        .usage, "domain \(summary.id) is running: pause it first (dom:pause())")
+    }
+    let count = runCount
+    let check = { [weak self] in
+      guard let self, !self.isClosed, self.runCount == count else {
+        throw XensaveError(
+          .usage, "the domain has run since this was read from it (pause it and ask again)")
+      }
+    }
+    let pages = DomainPages(name: "domain \(summary.name ?? "\(summary.id)")") { [weak self] in
+      try check()
+      guard let self else { throw XensaveError(.usage, "the domain's handle is closed") }
+      return try self.open()
+    }
+    return (PagedMemory(pages), check)
+  }
+
+  /// The Linux guest in it, which must stand still.
+  func linux() throws -> LuaLinux {
+    if let cachedLinux { return cachedLinux }
+    let (memory, check) = try standingMemory()
+    let linux = LuaLinux(try LinuxGuest(memory, vcpus(of: try open())), check: check)
+    cachedLinux = linux
+    return linux
+  }
 
   func frameCount() throws -> Int {
     if let frameCountKnown { return frameCountKnown }

@@ -76,6 +76,13 @@ extension LuaDomain {
           return 1
         }
       },
+      .property(
+        "linux", "Linux",
+        "What its Linux guest is doing. The domain must be paused or suspended, and stay so: once it has "
+          + "run, what was given before raises an error. Raises one where there is no Linux, and for PV "
+          + "domains on Xen.",
+        example: "assert(dom:pause()) for _, task in ipairs(dom.linux:tasks()) do print(task) end"
+      ) { domain, frame in frame.push(object: try domain.linux()) },
       .method("close", "()", "Ends the handle: the domain is as it was found.") { domain, _ in
         domain.close()
         return 0

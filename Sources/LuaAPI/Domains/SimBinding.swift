@@ -207,6 +207,7 @@ extension LuaDomain {
         guard frame.type(2) == .number, frame.number(2) >= 0, frame.number(2) < 1e9 else {
           throw frame.argumentError(2, "expected seconds")
         }
+        domain.runs()
         simulated.clock.advance(by: UInt64(frame.number(2) * 1e9))
         simulated.catchUp()
         return 0
@@ -223,6 +224,7 @@ extension LuaDomain {
         guard simulated.hasPage(pfn), offset + bytes.count <= pageByteCount else {
           throw LuaError("pfn \(UInt64(pfn).hex()): no such page, or it is too short for that")
         }
+        domain.runs()
         simulated.write(pfn, at: offset, bytes)
         return 0
       },

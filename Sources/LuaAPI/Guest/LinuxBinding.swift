@@ -28,10 +28,36 @@ extension GuestCell {
 
 /// A Linux guest.
 package final class LuaLinux {
-  let linux: LinuxGuest
-  var reports: GuestReports { GuestReports(linux) }
+  let owner: TypedOwner
+  private let linux: LinuxGuest
 
-  init(_ linux: LinuxGuest) { self.linux = linux }
+  /// `check` throws where the guest's memory is not what it was.
+  init(_ linux: LinuxGuest, check: @escaping () throws -> Void = {}) {
+    self.linux = linux
+    owner = TypedOwner(linux, check: check)
+  }
+
+  var guest: LinuxGuest {
+    get throws {
+      try owner.check()
+      return linux
+    }
+  }
+
+  var reports: GuestReports {
+    get throws { GuestReports(try guest) }
+  }
+
+  /// Names of the kernel's variables that begin with `prefix`, at most `limit`.
+  package func variables(_ prefix: String, limit: Int) -> [String] {
+    linux.symbols.names(withPrefix: prefix, limit: limit)
+  }
+
+  /// A variable, where its type is known; reads no memory.
+  package func variable(_ name: String) -> LuaTypedValue? {
+    guard let value = try? linux.variable(name), value.type != TypeReference(0) else { return nil }
+    return LuaTypedValue(owner, value)
+  }
 
   /// Pushes rows and, where there may be more of them, why: two results.
   static func push(_ section: GuestSection, _ frame: LuaFrame) -> Int32 {
@@ -66,7 +92,7 @@ package final class LuaLinux {
   package static var table: LuaClass<LuaLinux> {
     var table = LuaClass<LuaLinux>(
       "Linux",
-      "What a saved Linux guest was doing, by what its kernel carries about itself: kallsyms, BTF and "
+      "What a Linux guest, a saved one or a domain that stands still, was doing, by what its kernel carries about itself: kallsyms, BTF and "
         + "unwind tables. Needs no file from outside.",
       properties + questions + values)
     table.toString = { "Linux \($0.linux.release)" }
@@ -76,18 +102,18 @@ package final class LuaLinux {
   private static var properties: [LuaMember<LuaLinux>] {
     [
       .property("release", "string", "The kernel's release, as uname -r says it.") {
-        linux, frame in frame.push(linux.linux.release)
+        linux, frame in frame.push(try linux.guest.release)
       },
       .property("banner", "string", "The kernel's own line: release, compiler, build.") {
-        linux, frame in frame.push(linux.linux.banner)
+        linux, frame in frame.push(try linux.guest.banner)
       },
       .property("cpus", "integer[]", "The numbers of the CPUs that are online.") { linux, frame in
-        frame.push(LuaValue.list(linux.linux.cpus.map { .integer(Int64($0)) }))
+        frame.push(LuaValue.list(try linux.guest.cpus.map { .integer(Int64($0)) }))
       },
       .property("uptime", "number", "Seconds since the start, by the guest's own clock.", unit: "s")
       {
         linux, frame in
-        let clock = try linux.linux.clock()
+        let clock = try linux.guest.clock()
         frame.push(Double(clock.sinceBoot) / 1e9)
       },
       .property(
@@ -104,13 +130,13 @@ package final class LuaLinux {
         "The processes. Where there may be more of them, the second result says why.",
         example: "for _, task in ipairs(img.linux:tasks()) do print(task.pid, task.comm) end"
       ) { linux, frame in
-        do { return linux.push(try linux.linux.tasks(), frame) } catch {
+        do { return linux.push(try linux.guest.tasks(), frame) } catch {
           return try frame.fail(error)
         }
       },
       .method("threads", "(): Task[]?, (string|Error)?", "All threads of all processes.") {
         linux, frame in
-        do { return linux.push(try linux.linux.threads(), frame) } catch {
+        do { return linux.push(try linux.guest.threads(), frame) } catch {
           return try frame.fail(error)
         }
       },
@@ -118,7 +144,7 @@ package final class LuaLinux {
         linux, frame in
         let pid = Int(try frame.integer(2, in: 0...Int64(Int32.max)))
         do {
-          frame.push(object: LuaTask(linux, try linux.linux.task(pid)))
+          frame.push(object: LuaTask(linux, try linux.guest.task(pid)))
           return 1
         } catch { return try frame.fail(error) }
       },
@@ -132,6 +158,12 @@ package final class LuaLinux {
       rows("mounts", "The mounted file systems: device, type, access, number and path.") {
         linux, _ in try linux.reports.mounts()
       },
+      rows(
+        "blockdevs",
+        "The disks and partitions: name, number (\"major:minor\"), size (bytes), access (\"ro\" or \"rw\") "
+          + "and disk (that a partition is of).",
+        example: "for _, d in ipairs(img.linux:blockdevs()) do print(d.name, d.size) end"
+      ) { linux, _ in try linux.reports.blockDevices() },
       rows("netdevs", "The network devices: index, name, state, mtu, hardware and addresses.") {
         linux, _ in try linux.reports.netDevices()
       },
@@ -144,7 +176,7 @@ package final class LuaLinux {
         example: "print(img.linux:meminfo().MemFree)"
       ) { linux, frame in
         do {
-          let use = try linux.linux.memoryUse()
+          let use = try linux.guest.memoryUse()
           frame.push(LuaValue.table(use.map { ($0.name, .unsigned($0.bytes)) }))
           return 1
         } catch { return try frame.fail(error) }
@@ -163,7 +195,7 @@ package final class LuaLinux {
         example: "print(img.linux:owners({ 0x1a2b })[1].comm)"
       ) { linux, frame in
         do {
-          let owners = try linux.linux.owners(of: try pageSet(frame, 2))
+          let owners = try linux.guest.owners(of: try pageSet(frame, 2))
           frame.push(
             LuaValue.list(
               owners.items.map {
@@ -187,12 +219,12 @@ package final class LuaLinux {
       .method(
         "eval", "(expression: string): any, Error?",
         "The value of an expression of C over the kernel's variables, as `xensave-lua guest IMAGE "
-          + "print` takes it: a number, a string, a boolean, or a KernelValue.",
+          + "print` takes it: a number, a string, a boolean, or a TypedValue.",
         example: "print(img.linux:eval \"per_cpu(runqueues, 0).curr->comm\")"
       ) { linux, frame in
         let text = try frame.string(2)
         do {
-          try LuaKernelValue.push(linux, try linux.linux.evaluate(text), frame)
+          try LuaTypedValue.push(linux.owner, try linux.guest.evaluate(text), frame)
           return 1
         } catch { return try frame.fail(error) }
       },
@@ -203,9 +235,9 @@ package final class LuaLinux {
       ) { linux, frame in
         let name = try frame.string(2)
         let address = UInt64(bitPattern: try frame.integer(3))
-        let type = try linux.linux.type(name)
-        let place: KernelValue.Place = type.pointers > 0 ? .computed(address) : .memory(address)
-        try LuaKernelValue.push(linux, KernelValue(place, type), frame)
+        let type = try linux.guest.type(name)
+        let place: TypedValue.Place = type.pointers > 0 ? .computed(address) : .memory(address)
+        try LuaTypedValue.push(linux.owner, TypedValue(place, type), frame)
         return 1
       },
       .method(
@@ -214,7 +246,7 @@ package final class LuaLinux {
         example: "print(img.linux:location(img.vcpu[0].rip))"
       ) { linux, frame in
         let address = UInt64(bitPattern: try frame.integer(2))
-        if let location = linux.linux.location(of: address) {
+        if let location = try linux.guest.location(of: address) {
           frame.push(location.description)
         } else {
           frame.pushNil()
@@ -228,7 +260,7 @@ package final class LuaLinux {
         let address = UInt64(bitPattern: try frame.integer(2))
         let count = Int(try frame.integer(3, in: 0...Int64(KernelMemory.readLimit)))
         do {
-          frame.push(LuaValue.string(try linux.linux.memory.read(address, count)))
+          frame.push(LuaValue.string(try linux.guest.memory.read(address, count)))
           return 1
         } catch { return try frame.fail(error) }
       },
@@ -237,9 +269,9 @@ package final class LuaLinux {
 }
 
 /// The kernel's symbols by name.
-final class LuaSymbols {
-  let linux: LuaLinux
-  init(_ linux: LuaLinux) { self.linux = linux }
+package final class LuaSymbols {
+  package let linux: LuaLinux
+  package init(_ linux: LuaLinux) { self.linux = linux }
 
   static var table: LuaClass<LuaSymbols> {
     var table = LuaClass<LuaSymbols>(
@@ -249,19 +281,19 @@ final class LuaSymbols {
     table.index = { symbols, frame in
       let name = try frame.string(2)
       let linux = symbols.linux
-      guard let address = linux.linux.symbols[name] else {
+      guard let address = try linux.guest.symbols[name] else {
         frame.pushNil()
         return 1
       }
-      guard let value = try? linux.linux.variable(name), value.type.id != 0 else {
+      guard let value = linux.variable(name) else {
         frame.push(LuaValue.unsigned(address))
         return 1
       }
-      try LuaKernelValue.push(linux, value, frame)
+      try LuaTypedValue.push(linux.owner, value.value, frame)
       return 1
     }
     table.length = { symbols, frame in
-      frame.push(symbols.linux.linux.symbols.count)
+      frame.push(try symbols.linux.guest.symbols.count)
       return 1
     }
     return table
@@ -276,6 +308,18 @@ package final class LuaTask {
   init(_ linux: LuaLinux, _ task: LinuxTask) {
     self.linux = linux
     self.task = task
+  }
+
+  package func structure() throws -> LuaTypedValue {
+    try typed("struct task_struct", task.address)
+  }
+
+  package func addressSpace() throws -> LuaTypedValue {
+    try typed("struct mm_struct", task.mm)
+  }
+
+  private func typed(_ type: String, _ address: UInt64) throws -> LuaTypedValue {
+    LuaTypedValue(linux.owner, TypedValue(.memory(address), try linux.guest.type(type)))
   }
 
   private static func number(
@@ -322,19 +366,27 @@ package final class LuaTask {
       },
       .property("cmdline", "string[]", "Its arguments; none for threads of the kernel.") {
         task, frame in
-        let arguments = try task.linux.linux.arguments(of: task.task)
+        let arguments = try task.linux.guest.arguments(of: task.task)
         frame.push(LuaValue.list(arguments.map { .text($0) }))
       },
       .property("exe", "string?", "The file that it runs; nil for threads of the kernel.") {
         task, frame in
-        let path = try task.linux.linux.executable(of: task.task)
+        let path = try task.linux.guest.executable(of: task.task)
         if let path { frame.push(path) } else { frame.pushNil() }
       },
-      .property("struct", "KernelValue", "Its struct task_struct.") {
+      .property("struct", "TypedValue", "Its struct task_struct.") {
         task, frame in
-        let type = try task.linux.linux.type("struct task_struct")
-        try LuaKernelValue.push(
-          task.linux, KernelValue(.memory(task.task.address), type), frame)
+        frame.push(object: try task.structure())
+      },
+      .property(
+        "mm", "TypedValue?", "Its struct mm_struct; nil for threads of the kernel.",
+        example: "print(img.linux:task(1).mm.total_vm)"
+      ) { task, frame in
+        if task.task.mm == 0 {
+          frame.pushNil()
+        } else {
+          frame.push(object: try task.addressSpace())
+        }
       },
       .method(
         "stack", "(): table?, (string|Error)?",
@@ -342,7 +394,7 @@ package final class LuaTask {
         example: "for _, call in ipairs(img.linux:task(1):stack()) do print(call.symbol) end"
       ) { task, frame in
         do {
-          let stack = try task.linux.linux.stack(of: task.task)
+          let stack = try task.linux.guest.stack(of: task.task)
           frame.push(LuaValue.list(GuestReports.frames(stack).map(GuestCell.table)))
           if let problem = stack.problem { frame.push(problem) } else { frame.pushNil() }
           return 2
@@ -362,7 +414,7 @@ package final class LuaTask {
         let count = Int(try frame.integer(3, in: 0...Int64(KernelMemory.readLimit)))
         do {
           frame.push(
-            LuaValue.string(try task.linux.linux.read(of: task.task, address, count)))
+            LuaValue.string(try task.linux.guest.read(of: task.task, address, count)))
           return 1
         } catch { return try frame.fail(error) }
       },

@@ -27,7 +27,8 @@ package final class LuaImage {
   private var cachedPages: PageImage?
   private var cachedHistory: PageIndex?
   private var cachedMemory: GuestMemory?
-  private var cachedLinux: LuaLinux?
+  /// The Linux guest, where it was asked for.
+  package private(set) var cachedLinux: LuaLinux?
   private var vcpuRecords: [Int: Int] = [:]
   /// Whether a pipe's bytes have been taken already.
   private(set) var isConsumed = false

@@ -31,7 +31,8 @@ extension ShellContext {
     state.register(LuaLinux.table)
     state.register(LuaSymbols.table)
     state.register(LuaTask.table)
-    state.register(LuaKernelValue.table)
+    state.register(LuaTypedValue.table)
+    state.register(LuaStruct.table)
     state.register(LuaParams.table)
     state.register(LuaCPUID.table)
     state.register(LuaConversion.table)
@@ -57,7 +58,7 @@ extension ShellContext {
     state.addFunctions(
       imageFunctions + recordFunctions + textFunctions + scriptFunctions
         + optionFunctions + synthFunctions + progressFunctions + jsonFunctions + diffFunctions
-        + domainFunctions + policyFunctions)
+        + domainFunctions + policyFunctions + structFunctions)
     frame.pushTable()
     state.declareTop(
       LuaDeclaration(.module, owner: "", "xs.log", "", "Messages on standard error."))

@@ -96,25 +96,22 @@ public struct PageIndex: Sendable {
     guard source.isFile else {
       throw XensaveError(.usage, "\(source.path): a pipe cannot be indexed (expected a file)")
     }
-    path = source.path
     source.seek(0)
-    var builder = PageIndexBuilder(path: source.path, options)
+    var pass = PageIndexPass(path: source.path, options: options)
     var reader = StreamReader(source)
     try Progress.phase("indexing", of: source.byteCount, done: { source.position }) {
-
       while let part = try reader.next() {
-        switch part {
-        case .header(let header): headers.append(header)
-        case .record(let record):
-          try builder.add(record)
-          builder.checkpoints(reader.checkpointCount)
-        case .trailing: break
-        }
+        try pass.add(part, checkpointCount: reader.checkpointCount)
       }
     }
-    guard reader.guest != nil else {
-      throw XensaveError(.invalid, "\(source.path): there is no libxc stream in it")
-    }
+    self = try pass.finish(reader)
+  }
+
+  fileprivate init(
+    _ builder: inout PageIndexBuilder, _ headers: [Header], _ reader: StreamReader
+  ) {
+    path = builder.path
+    self.headers = headers
     builder.finish(checkpointCount: reader.checkpointCount)
     runs = builder.committed.take()
     records = builder.records
@@ -122,7 +119,7 @@ public struct PageIndex: Sendable {
     roundCount = builder.roundCount
     hasVerify = builder.hasVerify
     dataCountInFile = builder.dataCount
-    if options.keepsHistory {
+    if builder.options.keepsHistory {
       history = builder.history.map {
         HistoryEntry(run: $0.run, checkpoint: $0.checkpoint, counts: $0.counts)
       }
@@ -219,6 +216,36 @@ extension RecordType {
   /// Whether a stream has it once, before its first pages, and not at each checkpoint.
   var isStatic: Bool {
     RecordSchemas.of(self)?.phase.isOnce ?? false
+  }
+}
+
+/// An index that is made beside other work: of the parts that somebody else reads, in one pass.
+public struct PageIndexPass {
+  private var builder: PageIndexBuilder
+  private var headers: [Header] = []
+
+  /// `path`: the source's name, for messages.
+  public init(path: String, options: PageIndex.Options = PageIndex.Options()) {
+    builder = PageIndexBuilder(path: path, options)
+  }
+
+  /// Takes the next part of the stream. `checkpointCount` is what its reader says after it.
+  public mutating func add(_ part: StreamElement, checkpointCount: Int) throws {
+    switch part {
+    case .header(let header): headers.append(header)
+    case .record(let record):
+      try builder.add(record)
+      builder.checkpoints(checkpointCount)
+    case .trailing: break
+    }
+  }
+
+  /// The index, after the last part. Throws where there was no libxc stream.
+  public mutating func finish(_ reader: StreamReader) throws -> PageIndex {
+    guard reader.guest != nil else {
+      throw XensaveError(.invalid, "\(builder.path): there is no libxc stream in it")
+    }
+    return PageIndex(&builder, headers, reader)
   }
 }
 

@@ -143,6 +143,17 @@ public struct VCPU: Sendable, Equatable {
   }
 }
 
+extension VCPU {
+  /// The vCPUs of HVM_CONTEXT's body, in its order.
+  public static func all(inHVMContext body: [UInt8]) -> [VCPU] {
+    Format.entries(of: HVMRecords.chain, in: body, 0..<body.count).filter { $0.type == 2 }
+      .compactMap { entry in
+        let data = Array(body[entry.offset..<entry.offset + entry.byteCount])
+        return VCPU(hvm: data, instance: Int(entry.instance))
+      }
+  }
+}
+
 extension PageImage {
   /// The vCPUs whose state counts, by their numbers.
   public func vcpus() throws -> [VCPU] {
@@ -153,11 +164,8 @@ extension PageImage {
         let body = try index.body(of: spot, source)
         if let vcpu = VCPU(pvBasic: body, index.context.order) { out[vcpu.number] = vcpu }
       case .hvmContext:
-        let body = try index.body(of: spot, source)
-        for entry in Format.entries(of: HVMRecords.chain, in: body, 0..<body.count)
-        where entry.type == 2 {
-          let data = Array(body[entry.offset..<entry.offset + entry.byteCount])
-          if let vcpu = VCPU(hvm: data, instance: Int(entry.instance)) { out[vcpu.number] = vcpu }
+        for vcpu in VCPU.all(inHVMContext: try index.body(of: spot, source)) {
+          out[vcpu.number] = vcpu
         }
       default: break
       }

@@ -60,6 +60,12 @@ public final class PageImage {
     self.source = try source.duplicate()
   }
 
+  /// The image that `index` is of: what somebody else has found in `source`, which stays the caller's.
+  public init(_ source: Source, _ index: PageIndex) throws {
+    self.index = index
+    self.source = try source.duplicate()
+  }
+
   public var path: String { source.path }
   /// Device and inode of the file.
   public var identity: FileIdentity { source.identity }

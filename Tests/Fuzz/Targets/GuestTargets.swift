@@ -1,5 +1,7 @@
-// Targets over what a guest's kernel says of itself: its structures, its types, and expressions.
+// Targets over what a guest's kernel says of itself: its structures, its types, and expressions; and
+// declared types.
 
+import Bytes
 import SystemIO
 import GuestOS
 import Pages
@@ -19,6 +21,15 @@ let guestTargets: [FuzzTarget] = [
         "container_of(modules, struct module, list).name[2]",
       ].map { Array($0.utf8) }
     }, expression),
+  FuzzTarget(
+    "declaration", limit: 2048,
+    seeds: {
+      [
+        "u32 magic; u64 next; char name[16]",
+        "struct a { u8 x; struct a *next[2][3]; }; union { be16 p; struct a q; }; u32 r : 3, s : 9;",
+        "enum e : u8 { A, B = -2 }; enum e x; unsigned long long y; double z; u8 rest[];",
+      ].map { Array($0.utf8) }
+    }, declaration),
 ]
 
 /// Pages that are only in memory.
@@ -58,6 +69,7 @@ private enum GuestSeeds {
     { linux in
       _ = try? linux.mounts()
       _ = try? linux.netDevices()
+      _ = try? linux.blockDevices()
       _ = try? linux.sockets()
     },
     { linux in
@@ -66,6 +78,11 @@ private enum GuestSeeds {
         _ = try? linux.arguments(of: task)
         _ = try? linux.executable(of: task)
         _ = try? linux.maps(of: task)
+        if let type = try? linux.type("struct mm_struct"),
+          let tree = try? linux.member(TypedValue(.memory(task.mm), type), "mm_mt")
+        {
+          _ = try? linux.mapleTree(tree)
+        }
       }
     },
     { linux in
@@ -126,9 +143,9 @@ private func guest(_ input: [UInt8]) throws {
   context.put(672, kernel.root)
   context.put(680, 0x20)
   context.put(992, 0x500)
-  guard let vcpu = VCPU(hvm: context, instance: 0),
-    let linux = try? LinuxGuest(PagedMemory(source), [vcpu])
-  else { return }
+  guard let vcpu = VCPU(hvm: context, instance: 0) else { return }
+  _ = KernelGlance(PagedMemory(source), [vcpu])
+  guard let linux = try? LinuxGuest(PagedMemory(source), [vcpu]) else { return }
   try demand(linux.symbols.count > 0, "a kernel without symbols was opened")
   try GuestSeeds.questions[Int(first) / GuestSeeds.kernels.count % GuestSeeds.questions.count](
     linux)
@@ -174,4 +191,19 @@ private func expression(_ input: [UInt8]) throws {
   if let pointer = try? linux.pointer(to: value), let again = try? linux.dereference(pointer) {
     try demand(again.address == value.address, "\(input.text): another address")
   }
+}
+
+/// Any text is a type with a size, or an error; and any bytes are a value of it.
+private func declaration(_ input: [UInt8]) throws {
+  var options = DeclarationOptions()
+  options.isPacked = input.count % 2 == 1
+  options.order = input.count % 3 == 1 ? .big : .little
+  options.pointerByteCount = input.count % 5 == 1 ? 4 : 8
+  guard let type = try? DeclaredType(input.text, options) else { return }
+  try demand(type.byteCount <= 1 << 28, "a type of \(type.byteCount) bytes")
+  try demand(!type.layout.isEmpty, "a type without a layout")
+  let bytes = PagedMemory(ByteMemory(input, path: "bytes"))
+  let memory = DeclaredMemory(type.types, KernelMemory(bytes, .physical))
+  let text = memory.text(of: TypedValue(.memory(0), type.type), depth: 3)
+  try demand(text.utf8.count < 1 << 22, "a value of \(text.utf8.count) bytes")
 }

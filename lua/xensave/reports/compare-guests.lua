@@ -2,13 +2,16 @@
 -- compare-guests - what changed between two images of a Linux guest
 --
 -- usage: xensave-lua run compare-guests IMAGE LATER [--json]
+--        xensave-lua run compare-guests IMAGE --domain=NAME [--json]
 --
--- Processes, modules, mounts, network addresses and sockets that are only in one of them. Exit code
--- 0 where nothing differs, else 1.
+-- Processes, modules, mounts, disks, network addresses and sockets that are only in one of them. A
+-- domain, which comes after the image, is paused for as long as it takes. Exit code 0 where nothing
+-- differs, else 1.
 --
 -- In a script: require "xensave.reports.compare-guests".differences(a, b)
 local xs = require "xensave"
-local try = require "xensave.linux".try
+local linux = require "xensave.linux"
+local try = linux.try
 
 local M = {}
 
@@ -29,6 +32,9 @@ local function facts(image)
   fill("mount", linux:mounts(), function(mount)
     return ("%s on %s (%s, %s)"):format(mount.device, mount.path, mount.type, mount.access)
   end)
+  fill("disk", linux:blockdevs(), function(disk)
+    return ("%s (%s, %d bytes, %s)"):format(disk.name, disk.number, disk.size, disk.access)
+  end)
   fill("socket", linux:sockets(), function(socket)
     return ("%s %s %s %s (%d %s)"):format(
       socket.protocol, socket["local"], socket.remote, socket.state, socket.pid, socket.name)
@@ -42,7 +48,7 @@ local function facts(image)
   return out
 end
 
-local kinds = { "kernel", "process", "module", "mount", "address", "socket" }
+local kinds = { "kernel", "process", "module", "mount", "disk", "address", "socket" }
 
 -- A list of { kind, text, change }: change is "gone" or "new".
 function M.differences(a, b)
@@ -61,9 +67,20 @@ end
 
 if not xs.is_main() then return M end
 
-local opts = xs.options { { name = "json", type = "flag", help = "Print JSON." } }
-if not img or #arg ~= 1 then xs.usage "expected two images" end
-local other <close> = assert(xs.open(arg[1]))
+local opts = xs.options {
+  { name = "domain", placeholder = "NAME", help = "A domain instead of the later image." },
+  { name = "json", type = "flag", help = "Print JSON." },
+}
+if not img or #arg ~= (opts.domain and 0 or 1) then
+  xs.usage "expected two images, or one and --domain=NAME"
+end
+local other <close>, none = try(function()
+  return opts.domain and linux.paused(opts.domain) or assert(xs.open(arg[1]))
+end)
+if not other then
+  xs.log.error("%s", none)
+  return 1
+end
 local found, problem = try(M.differences, img, other)
 if not found then
   xs.log.error("%s", problem)

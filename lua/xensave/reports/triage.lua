@@ -2,14 +2,17 @@
 -- triage - one page on a saved Linux guest: what was wrong with it
 --
 -- usage: xensave-lua run triage IMAGE [--seconds N] [--json]
+--        xensave-lua run triage --domain=NAME [--seconds N] [--json]
 --
 -- Kernel and uptime, a panic or the last errors of the log, tasks that hang with their stacks,
--- memory, the largest processes, and disks that are mounted read-only. What cannot be read of one
+-- memory, the largest processes, disks, and those that are mounted read-only. A domain is paused for
+-- as long as it takes. What cannot be read of one
 -- part is said in its place, and the others are still there.
 --
 -- In a script: require "xensave.reports.triage".facts(img, { seconds = 120 })
 local xs = require "xensave"
-local try = require "xensave.linux".try
+local linux = require "xensave.linux"
+local try = linux.try
 
 local M = {}
 
@@ -36,7 +39,8 @@ local virtual = {
   binfmt_misc = true, fusectl = true, nsfs = true,
 }
 
--- The facts as a table; `problems` has what could not be read.
+-- The facts of an image, or of a domain that is paused, as a table; `problems` has what could not be
+-- read.
 function M.facts(image, options)
   local linux = image.linux
   local facts = { kernel = linux.release, cpus = #linux.cpus, problems = {} }
@@ -87,6 +91,8 @@ function M.facts(image, options)
       facts.read_only[#facts.read_only + 1] = mount
     end
   end
+  facts.disks, problem = linux:blockdevs()
+  note("block devices", problem)
   return facts
 end
 
@@ -94,10 +100,16 @@ if not xs.is_main() then return M end
 
 local opts = xs.options {
   { name = "seconds", type = "number", default = 120, help = "How long a task waits that hangs." },
+  { name = "domain", placeholder = "NAME", help = "A domain instead of an image." },
   { name = "json", type = "flag", help = "Print JSON." },
 }
-if not img then xs.usage "expected an image" end
-local facts, problem = try(M.facts, img, opts)
+if (not img) == (not opts.domain) then xs.usage "expected an image, or --domain=NAME" end
+local dom <close>, none = try(function() return opts.domain and linux.paused(opts.domain) end)
+if none then
+  xs.log.error("%s", none)
+  return 1
+end
+local facts, problem = try(M.facts, dom or img, opts)
 if not facts then
   xs.log.error("%s", problem)
   return 1
@@ -134,7 +146,11 @@ print "\nlargest processes"
 for _, task in ipairs(facts.largest) do
   print(("  %10s %7d %s"):format(mib(task.rss), task.pid, plain(task.comm)))
 end
-if #facts.read_only > 0 then print "\ndisks that are read-only" end
+if #(facts.disks or {}) > 0 then print "\ndisks" end
+for _, disk in ipairs(facts.disks or {}) do
+  print(("  %-10s %12s %s"):format(plain(disk.name), mib(disk.size), disk.access))
+end
+if #facts.read_only > 0 then print "\nmounted read-only" end
 for _, mount in ipairs(facts.read_only) do
   print(("  %s (%s) on %s"):format(plain(mount.device), plain(mount.type), plain(mount.path)))
 end
