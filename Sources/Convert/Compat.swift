@@ -192,6 +192,8 @@ public enum Compat {
   private static func context(_ look: inout CompatLook) {
     guard look.release.major == 4 else { return }
     for entry in look.image.entries {
+      // Of END no release looks at the length.
+      guard entry.type != HVMContextType.end else { continue }
       guard let layout = HVMRecords.chain.layout(entry.type) else {
         look.refuse("HVM_CONTEXT", "entry type \(entry.type) is known to no release")
         continue

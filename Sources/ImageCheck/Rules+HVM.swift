@@ -42,7 +42,10 @@ extension Rule {
     Rule(
       "hvm-context.overrun", .error, "Every entry ends within the record.", load,
       .context { look, record, entries in
-        guard let last = entries.last, Int(last.claimed) > last.byteCount else { return }
+        // Xen stops at END, whatever its length says.
+        guard let last = entries.last, last.type != HVMContextType.end,
+          Int(last.claimed) > last.byteCount
+        else { return }
         look.report(
           record, "entry[\(entries.count - 1)]", at: last.offset - 4,
           "expected at most \(last.byteCount) bytes, got \(last.claimed)")
@@ -65,9 +68,13 @@ extension Rule {
       "hvm-context.excess", .warning, "END has no data and nothing follows it: Xen stops there.",
       load,
       .context { look, record, entries in
-        guard let last = entries.last, last.type == HVMContextType.end,
-          last.offset < record.body.count
-        else { return }
+        guard let last = entries.last, last.type == HVMContextType.end else { return }
+        if last.offset == record.body.count {
+          guard last.claimed != 0 else { return }
+          return look.report(
+            record, "entry[\(entries.count - 1)]", at: last.offset - 4,
+            "expected 0 bytes, got \(last.claimed)")
+        }
         look.report(
           record, "entry[\(entries.count - 1)]", at: last.offset,
           "expected the end, got \(record.body.count - last.offset) bytes after END")

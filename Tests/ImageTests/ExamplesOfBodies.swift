@@ -142,6 +142,9 @@ extension Example {
     Example("hvm-context.excess", .hvm(), at: "HVM_CONTEXT", 8 + 32 + 1040 + 8) {
       context(StreamBuilder.context() + [0], &$0)
     },
+    Example("hvm-context.excess", .hvm(), at: "HVM_CONTEXT", 8 + 32 + 1040 + 4) {
+      $0.poke("HVM_CONTEXT", 8 + 32 + 1040 + 4, [0, 0, 0, 0x80])
+    },
     Example("hvm-context.duplicate", .hvm(), at: "HVM_CONTEXT", 8 + 32 + 16) {
       context(StreamBuilder.context([entry, entry]), &$0)
     },

@@ -90,7 +90,10 @@ private func verify(_ bytes: [UInt8]) throws {
   try demand(
     file.isGood == pipe.isGood && file.findings.count == pipe.findings.count,
     "file: \(first)\npipe: \(second)")
-  guard file.isGood else { return }
+  // What comes after a virtual GPU's state may be the libxc stream, which nobody finds.
+  guard file.isGood, file.survey.headers[.image] != nil || file.survey.ending != .opaque else {
+    return
+  }
   do {
     _ = try ImageDocument(MemoryFile.input.source()).plan(unit: 4096)
     var converter = Converter(
