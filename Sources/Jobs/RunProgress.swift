@@ -32,7 +32,8 @@ package struct RunProgress {
       let now = Environment.nanosecondsSince1970 / 1_000_000_000
       let changed = try source.modificationTime() / 1_000_000_000
       var own: [String: Int32] = [:]
-      for line in try source.read(RunProgress.byteLimit).split(separator: 10) {
+      let count = min(source.byteCount ?? RunProgress.byteLimit, RunProgress.byteLimit)
+      for line in try source.read(Int(count)).split(separator: 10) {
         guard let run = ImageRuns.run(ofLine: String(decoding: line, as: UTF8.self)),
           wanted?.contains(run.image) ?? true
         else { continue }
@@ -49,8 +50,8 @@ package struct RunProgress {
     failed = outcomes.filter { $0.value != 0 }.map(\.key).sorted()
   }
 
-  /// Bytes of one file: some millions of images.
-  private static let byteLimit = 1 << 30
+  /// Bytes of one file: a million images and more.
+  private static let byteLimit: UInt64 = 1 << 28
 
   /// Whether all images of the list are done, and none failed.
   package var isComplete: Bool { failed.isEmpty && done == total ?? done }
@@ -78,27 +79,20 @@ package struct RunProgress {
   }
 
   package var json: String {
-    var writer = JSONWriter(style: .pretty)
-    writer.beginObject()
-    writer.member("done", done)
-    if let total { writer.member("total", total) }
-    writer.member("complete", isComplete)
-    writer.key("failed")
-    writer.beginArray()
-    for image in failed { writer.value(image) }
-    writer.endArray()
-    writer.key("tasks")
-    writer.beginArray()
-    for task in tasks {
-      writer.beginObject()
-      writer.member("file", task.path)
-      writer.member("done", task.done)
-      writer.member("failed", task.failed)
-      writer.member("age_seconds", task.age)
-      writer.endObject()
+    let bytes = JSONWriter.document {
+      $0.object { writer in
+        writer.member("done", done)
+        if let total { writer.member("total", total) }
+        writer.member("complete", isComplete)
+        writer.member("failed", failed)
+        writer.objects("tasks", tasks) { writer, task in
+          writer.member("file", task.path)
+          writer.member("done", task.done)
+          writer.member("failed", task.failed)
+          writer.member("age_seconds", task.age)
+        }
+      }
     }
-    writer.endArray()
-    writer.endObject()
-    return String(decoding: writer.take(), as: UTF8.self) + "\n"
+    return String(decoding: bytes, as: UTF8.self)
   }
 }
