@@ -27,7 +27,8 @@ let fuzzed: [Target.Dependency] = [
   "ScriptHost", "EmuManager", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Pages", "Legacy",
   "Convert",
   "HelperProtocol", "SimDomain", "Live", "GuestOS", "Terminal", "ImageCheck", "ImageEdit",
-  "Stream", "Format", "JSON", "Markup", "Wire", "Zstd", "SystemIO", "Bytes", "CSystem", "TestKit",
+  "Stream", "Format", "JSON", "Markup", "Wire", "Unpack", "Zstd", "SystemIO", "Bytes",
+  "CSystem", "TestKit",
 ]
 let fuzz: [Target] =
   Context.environment["XENSAVE_FUZZ"] == nil
@@ -70,7 +71,7 @@ let package = Package(
         "ScriptHost", "EmuManager", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine",
         "Reports", "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain",
         "HelperProtocol", "Live", "Wire", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format",
-        "JSON", "Markup", "Remote", "Zstd",
+        "JSON", "Markup", "Remote", "Unpack", "Zstd",
         "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -136,6 +137,7 @@ let package = Package(
     swift("Format", ["Bytes"]),
     swift("JSON"),
     swift("Markup"),
+    swift("Unpack", ["Zstd", "SystemIO", "Bytes", "CUnpack"]),
     swift("Zstd", ["SystemIO", "Bytes", "CZstd"]),
     swift("Remote", ["SystemIO", "Bytes", "CCurl"]),
     swift("SystemIO", ["Bytes", "CSystem"]),
@@ -145,6 +147,7 @@ let package = Package(
       name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .target(name: "CXen", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CUnpack", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CSystem"),
@@ -175,6 +178,7 @@ let package = Package(
     tests("BytesTests", ["Bytes"]),
     tests("RemoteTests", ["Remote", "JSON", "SystemIO", "Bytes", "TestKit", "xensave-lua"]),
     tests("SystemIOTests", ["SystemIO", "Bytes", "CSystem", "TestKit", "CSystemCalls"]),
+    tests("UnpackTests", ["Unpack", "SystemIO", "Bytes", "TestKit"]),
     tests("ZstdTests", ["Zstd", "SystemIO", "Bytes", "TestKit", "CSystemCalls"]),
     tests(
       "SimDomainTests", ["SimDomain", "Live", "Stream", "Format", "SystemIO", "Bytes", "TestKit"]),

@@ -54,7 +54,7 @@ struct Diff: LongCommand {
   private func document(_ path: String) throws -> ImageDocument {
     let source = try Source(image: path)
     guard source.isFile else {
-      throw XensaveError(.usage, "\(path): only files can be compared")
+      throw XensaveError(.usage, "\(path): only files can be compared" + source.unpackingHint)
     }
     return try ImageDocument(source)
   }

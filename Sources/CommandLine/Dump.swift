@@ -39,7 +39,8 @@ struct Dump: ShellCommand {
       try dumpAll(source, &dumper)
     } else {
       guard source.isFile else {
-        throw XensaveError(.usage, "\(image): parts can be picked only from a file")
+        throw XensaveError(
+          .usage, "\(image): parts can be picked only from a file" + source.unpackingHint)
       }
       try dumpParts(ImageDocument(source), &dumper)
     }

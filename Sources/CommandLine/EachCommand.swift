@@ -15,6 +15,7 @@ struct EachCommand: LongCommand {
       xensave-lua each [OPTION...] COMMAND [ARGUMENT...] -- IMAGE...
       xensave-lua each [OPTION...] SCRIPT.lua [ARGUMENT...] -- IMAGE...
       xensave-lua each [OPTION...] --from FILE COMMAND [ARGUMENT...]
+      xensave-lua each --status [--from FILE] DONE...
       """,
     discussion: """
       COMMAND is one of xensave-lua. The image comes after it, or where {} stands; {/} is its name without \
@@ -25,9 +26,16 @@ struct EachCommand: LongCommand {
       printed, where that is JSON) or output; errors where there are any, and cut where it printed more \
       than 1 MiB.
 
+      An image can be s3://BUCKET/PREFIX/, which stands for all objects whose names begin so, or a pattern \
+      such as s3://BUCKET/vm-*.save.
+
       With --done a file is kept of the images whose run has ended with 0 or 1, and these are left out the \
       next time: a run that was stopped continues where it was. --shard 2/8 takes the second of eight parts \
       of the list; a task of a job array of Slurm takes its own part without being told.
+
+      --status reads the files that --done has written, of all tasks of a job, and says how far they are: \
+      images that are done, those that failed, and, with the list by --from, how many are left. Its exit \
+      code is 0 where all are done and none failed, else 1.
 
       Exit codes: 0 all ended with 0, 1 some did not, 2 usage, 3 a system call failed.
       """)
@@ -47,6 +55,8 @@ struct EachCommand: LongCommand {
       "Take the images from a file, a path a line; \"-\" is standard input.", valueName: "file"),
     completion: .file())
   var from: String?
+  @Flag(help: "Say how far the runs are that have written these files.") var status = false
+  @Flag(help: "With --status: print JSON.") var json = false
   @OptionGroup var long: ProgressOptions
   @Argument(parsing: .captureForPassthrough, help: "The command, and after -- the images.")
   var words: [String] = []
@@ -56,6 +66,8 @@ struct EachCommand: LongCommand {
     if let jobs, !(1...4096).contains(jobs) {
       throw XensaveError(.usage, "--jobs: expected 1 to 4096, got '\(jobs)'")
     }
+    guard !status else { return try printStatus() }
+    guard !json else { throw XensaveError(.usage, "each: --json is for --status") }
     let (command, images) = try split()
     let part = try part()
     let runs = try ImageRuns(
@@ -79,6 +91,7 @@ struct EachCommand: LongCommand {
       throw XensaveError(.usage, "each: expected -- and the images (xensave-lua each --help)")
     }
     if let from { images += try paths(from) }
+    images = try EachCommand.expanded(images)
     guard let first = command.first else {
       throw XensaveError(.usage, "each: expected a command (xensave-lua each --help)")
     }
@@ -86,6 +99,24 @@ struct EachCommand: LongCommand {
     else { throw XensaveError(.usage, "each: no command and no script '\(first)'") }
     guard first != EachCommand.name else { throw XensaveError(.usage, "each: not of itself") }
     return (command, images)
+  }
+
+  /// The images, with the objects of a store that a prefix or pattern names in its place.
+  private static func expanded(_ words: [String]) throws -> [String] {
+    guard words.contains(where: RemoteFiles.isPattern) else { return words }
+    var images: [String] = []
+    for word in words {
+      guard RemoteFiles.isPattern(word) else {
+        images.append(word)
+        continue
+      }
+      let found = try RemoteFiles.matches(word)
+      guard !found.isEmpty else {
+        throw XensaveError(.usage, "each: \(word): the store has no such objects")
+      }
+      images += found
+    }
+    return images
   }
 
   private func paths(_ path: String) throws -> [String] {
@@ -102,6 +133,17 @@ struct EachCommand: LongCommand {
       throw XensaveError(.usage, "--shard: expected I/N, with I from 1 to N, got '\(shard)'")
     }
     return part
+  }
+
+  /// How far the runs of a job are, by the files of its tasks.
+  private func printStatus() throws -> Int32 {
+    guard done == nil, shard == nil, jobs == nil, !words.isEmpty else {
+      throw XensaveError(.usage, "each: expected --status and the files that --done has written")
+    }
+    let images = try from.map { try EachCommand.expanded(try paths($0)) }
+    let progress = try RunProgress(files: words, images: images)
+    try writeOut(json ? progress.json : progress.text)
+    return progress.isComplete ? ExitCode.good : ExitCode.findings
   }
 
   private func report(_ totals: ImageRuns.Totals, left: Int) {

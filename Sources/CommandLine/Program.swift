@@ -10,7 +10,7 @@ internal import ScriptHost
 internal import Synchronization
 internal import SystemIO
 internal import XenDomain
-internal import Zstd
+internal import Unpack
 
 /// Runs the program with these words (without its own name) and returns its exit code.
 public func runShell(_ words: [String]) -> Int32 {
@@ -31,7 +31,7 @@ public func runShell(_ words: [String]) -> Int32 {
     }
   }
   RemoteFiles.register(RemoteImages())
-  CompressedFiles.register { source throws(SystemError) in try SeekableZstdReader(source) }
+  CompressedFiles.register(PackedFile.open)
   do {
     return try dispatch(try withoutEndpoint(words))
   } catch {

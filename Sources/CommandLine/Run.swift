@@ -32,7 +32,8 @@ struct Run: ShellCommand {
   static func dispatch(_ words: [String]) throws -> Int32? {
     guard let name = words.first, !name.hasPrefix("-") else { return nil }
     let script = try ScriptLibrary.script(name)
-    return try ScriptRunner(options: ScriptOptions([script.path] + words.dropFirst())).run()
+    let runner = ScriptRunner(options: try ScriptOptions([script.path] + words.dropFirst()))
+    do { return try runner.run() } catch { throw ScriptRunner.withoutPlaces(error) }
   }
 
   private func printList() throws -> Int32 {

@@ -72,7 +72,8 @@ struct SetFields: LongCommand {
   mutating func execute() throws -> Int32 {
     let source = try inPlace ? Source(editing: image) : Source(image: image)
     guard source.isFile else {
-      throw XensaveError(.usage, "\(image): only a file can be edited by path")
+      throw XensaveError(
+        .usage, "\(image): only a file can be edited by path" + source.unpackingHint)
     }
     if cache {
       _ = try PageImage(caching: image) { writeError("xensave-lua: \($0)\n") }

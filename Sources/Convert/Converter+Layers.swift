@@ -60,8 +60,19 @@ extension Converter {
         "xl's header has no place for \(text): supply one of xl's (wrap --in xl --config FILE), or "
           + "give it to `xl restore CONFIG IMAGE` (a lossy conversion leaves it out)")
     }
+    hasLostConfiguration = true
     report.note(
       place, "\(text) left out: `xl restore` has to be given one as a file", isLoss: true)
+  }
+
+  /// What the result does not have, though nothing of the source was lost.
+  mutating func noteMissingConfiguration() {
+    guard target == .xl, source != .xl, conversion.config == nil, !hasLostConfiguration else {
+      return
+    }
+    report.note(
+      "xl header", "it has no configuration: `xl restore` has to be given one as a file",
+      isLoss: false)
   }
 
   /// Writes what stands before LIBXC_CONTEXT, or xenopsd's Libxc.

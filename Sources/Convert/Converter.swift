@@ -36,6 +36,8 @@ public struct Converter {
   var libxlHeader: Header?
   /// The byte order that the libxl stream of the result has.
   var libxlOrder = ByteOrder.little
+  /// Whether it was said that what the source says of the domain is lost.
+  var hasLostConfiguration = false
   var hasEnded = false
   /// Whether a libxc stream has begun.
   var hasLibxc = false
@@ -137,6 +139,7 @@ public struct Converter {
 
   private mutating func end() throws -> ConversionReport {
     guard hasLibxc else { throw refusal("the image", "there is no libxc stream in it") }
+    noteMissingConfiguration()
     try emitter.finish()
     let isWhole = try reader.source.isUnchanged()
     guard isWhole else {

@@ -82,5 +82,8 @@ public enum DraftB {
 extension RecordType {
   public static let vcpuInfo = RecordType(.draftB, 0x13)
   public static let vcpuContext = RecordType(.draftB, 0x14)
+
+  /// Whether it has the registers of a PV vCPU: X86_PV_VCPU_BASIC, or draft B's with the same body.
+  public var hasPVRegisters: Bool { self == .x86PVVCPUBasic || self == .vcpuContext }
   public static let xenVersion = RecordType(.draftB, 0x8000_0000)
 }

@@ -24,6 +24,15 @@ public struct RecordFraming: Sendable, Equatable {
   public static let xenopsd = RecordFraming(
     headByteCount: 16, numberByteCount: 8, alignment: 1, footerByteCount: 0)
 
+  /// What lies around the records of a layer, in a stream of this version.
+  public static func of(_ layer: Layer, version: Int?) -> RecordFraming {
+    switch layer {
+    case .xenopsd: .xenopsd
+    case .libxl: .plain
+    case .libxc, .draftB: version == DraftB.version ? .draftB : .plain
+    }
+  }
+
   /// Bytes of padding after a body of `length` bytes.
   public func paddingByteCount(_ length: UInt64) -> Int {
     let rest = Int(length % UInt64(alignment))

@@ -76,7 +76,7 @@ struct PageTableCheck {
 
   mutating func run(from start: UInt64) throws {
     try walk(from: start) { (check: inout PageTableCheck, record) in
-      guard record.type == .x86PVVCPUBasic, let id = record.vcpuID,
+      guard record.type.hasPVRegisters, let id = record.vcpuID,
         let context = PVContext(record)
       else { return }
       check.contexts[id] = context

@@ -130,7 +130,7 @@ extension ImageDocument {
       return try place(number, inside, path)
     }
     // The last record of a vCPU counts: that is what a restore takes.
-    for number in numbers(of: .x86PVVCPUBasic).reversed() {
+    for number in numbers(where: \.hasPVRegisters).reversed() {
       let record = try record(number)
       guard record.number("vcpu_id") == UInt64(id) else { continue }
       if path.inside.isEmpty { return .record(number, nil) }

@@ -65,8 +65,11 @@ public final class ImageDocument {
   public func reader(at number: Int) -> StreamReader { index.reader(at: number, source) }
 
   /// Numbers of the records of a type, in their order.
-  public func numbers(of type: RecordType) -> [Int] {
-    index.entries.indices.filter { index.entries[$0].type == type }.map { $0 + 1 }
+  public func numbers(of type: RecordType) -> [Int] { numbers { $0 == type } }
+
+  /// The numbers of the records whose types fit.
+  public func numbers(where isWanted: (RecordType) -> Bool) -> [Int] {
+    index.entries.indices.filter { isWanted(index.entries[$0].type) }.map { $0 + 1 }
   }
 
   /// Takes a new header for record `number`.

@@ -67,23 +67,24 @@ package struct ImageRuns {
       self.images = images
       return
     }
-    let before = Set(try done.lines().compactMap(ImageRuns.finishedImage))
+    let before = Set(
+      try done.lines().compactMap(ImageRuns.run).filter { ImageRuns.isFinal($0.exitCode) }
+        .map(\.image))
     self.images = images.filter { !before.contains($0) }
   }
 
   package var count: Int { images.count }
 
-  /// The image of a line of `done`: its run has come to an end of its own. Whatever is not such a line is
-  /// passed over.
-  private static func finishedImage(_ line: String) -> String? {
+  /// The image of a line of `done`, and how its run ended. Whatever is not such a line is passed over.
+  static func run(ofLine line: String) -> (image: String, exitCode: Int32)? {
     guard let value = try? JSONValue(parsing: line), let image = value["image"]?.stringValue,
-      let exitCode = value["exit"]?.numberValue?.int64, isFinal(Int32(clamping: exitCode))
+      let exitCode = value["exit"]?.numberValue?.int64
     else { return nil }
-    return image
+    return (image, Int32(clamping: exitCode))
   }
 
   /// Whether another run would end like this one: what the system or a signal does may pass.
-  private static func isFinal(_ exitCode: Int32) -> Bool {
+  static func isFinal(_ exitCode: Int32) -> Bool {
     exitCode == ExitCode.good || exitCode == ExitCode.findings
   }
 

@@ -64,7 +64,7 @@ struct ConversionPass {
 
   private mutating func take(_ item: LegacyItem) throws(StreamError) {
     switch item.content {
-    case .xlHeader(let header): try put(header)
+    case .xlHeader(let header): try put(header, item)
     case .xendConfig:
       report.front = .xend
       note(item, "xend's configuration (SXP) was left out: restore asks for a new one")
@@ -91,9 +91,13 @@ struct ConversionPass {
 
   // MARK: - Headers
 
-  private mutating func put(_ header: Header) throws(StreamError) {
+  private mutating func put(_ header: Header, _ item: LegacyItem) throws(StreamError) {
     report.front = .xl
-    guard options.wrapping == .asInput else { return }
+    guard options.wrapping == .asInput else {
+      let count = header.bytes.count - HeaderKind.xl.byteCount
+      if count > 0 { note(item, "xl header: left out with its \(count) bytes of configuration") }
+      return
+    }
     var header = header
     // xl reads JSON as a C string; the text of older releases has no NUL and needs none.
     if XLConfig.isJSON(header), let text = XLConfig.text(header), !text.isEmpty,

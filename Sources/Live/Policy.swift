@@ -31,6 +31,21 @@ public enum PrecopyDecision: Sendable, Equatable {
   }
 }
 
+/// What a stop of the guest has taken, in nanoseconds; nil of what nobody has measured.
+public struct StopTimes: Sendable, Equatable {
+  /// From asking the guest to suspend to its standing still.
+  public var suspend: UInt64?
+  /// The round that was sent then.
+  public var finalRound: UInt64?
+  /// The records after it.
+  public var records: UInt64?
+
+  public init() {}
+
+  /// What it takes beside the pages.
+  public var besidePages: UInt64 { (suspend ?? 0).addingSaturated(records ?? 0) }
+}
+
 /// What a policy decides on: made by `PrecopyRecorder`. The first three are Xen's struct
 /// precopy_stats.
 public struct PrecopyStats: Sendable, Equatable {
@@ -64,16 +79,22 @@ public struct PrecopyStats: Sendable, Equatable {
   public var hotCounts: [Int] = []
   /// Of 100, how much of its processors the guest does without now.
   public var throttle = 0
+  /// Bytes of the stream that were written; nil where nobody counts (saves by Xen's library).
+  public var byteCount: UInt64?
+  /// What the last stop of this save has taken: a checkpointed save has one each checkpoint.
+  public var stop = StopTimes()
 
   public init() {}
 
   /// Pages that would be sent if the guest stood still now; nil where it cannot be told.
   public var remainingCount: Int? { dirtyCount.map { $0.addingSaturated(deferredCount) } }
 
-  /// Nanoseconds that sending the remaining pages would take; nil where it cannot be told.
+  /// Nanoseconds that sending the remaining pages would take, with what is known of the rest of a stop; nil
+  /// where it cannot be told.
   public var estimatedDowntime: UInt64? {
     guard let remainingCount, bandwidth > 0 else { return nil }
     return UInt64(saturating: Double(remainingCount) / bandwidth * 1e9)
+      .addingSaturated(stop.besidePages)
   }
 }
 

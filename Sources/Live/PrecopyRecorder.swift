@@ -32,7 +32,11 @@ public struct PrecopyRecorder: Sendable {
     stats.skippedCount = tally.skippedCount
     stats.hotCounts = tally.hotCounts
     stats.throttle = tally.throttle
+    stats.byteCount = tally.byteCount
   }
+
+  /// Takes in how long the guest took to stand still.
+  public mutating func noteSuspend(_ nanoseconds: UInt64) { stats.stop.suspend = nanoseconds }
 
   private mutating func note(iteration: Int, totalWritten: Int, dirtyCount: Int?, at now: UInt64) {
     let isAfterRound = iteration > stats.iteration

@@ -136,6 +136,7 @@ public struct Replay: Sendable {
       let bytes = Replay.bytes(dirty: dirty, data: data)
       let begin = now
       sent = sent.addingSaturated(bytes)
+      tally.byteCount = sent
       let limit = isFinal ? nil : tally.measures.byteLimit
       let speed = min(bytesPerSecond, limit.map(Double.init) ?? .infinity)
       pass(UInt64(saturating: (Double(bytes) / speed * 1e9).rounded()))
@@ -191,7 +192,9 @@ public struct Replay: Sendable {
     tally.throttle = 0
     let dirty = min(
       trace.frameCount, clean() + Int(Double(waiting) * (1 - again(at: guest))))
-    policy.suspended(precopy.stats)
+    var stats = precopy.stats
+    stats.stop.suspend = suspendTime
+    policy.suspended(stats)
     let stopped = now
     send(dirty, dirty, isFinal: true)
     return result(.complete, now - stopped)

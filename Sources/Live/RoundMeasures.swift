@@ -50,6 +50,8 @@ final class RoundTally {
   var hotCounts = [Int](repeating: 0, count: PageHeat.roundLimit)
   /// What the guest is throttled by now.
   var throttle = 0
+  /// Bytes of the stream that were written.
+  var byteCount: UInt64 = 0
 }
 
 /// Which pages were dirty in the last eight rounds: one byte a page.

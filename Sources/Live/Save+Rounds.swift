@@ -1,6 +1,7 @@
 // What a policy wants of a live save's rounds beside sending them.
 
 internal import Bytes
+internal import SystemIO
 
 extension Save {
   /// A round while the guest runs, as the policy wants it; how many pages of it were sent.
@@ -27,6 +28,7 @@ extension Save {
     try send(
       .live, number, dirtyCount: count, "Frames iteration \(number)", in: parts)
     tally.skippedCount = sender.skippedCount - skipped
+    tally.byteCount = sink.position
     return sent - tally.skippedCount
   }
 

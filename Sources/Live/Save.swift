@@ -36,7 +36,7 @@ public final class Save {
   }
 
   let domain: any Domain
-  private let sink: Sink
+  let sink: Sink
   private let mode: Mode
   private let isVerifying: Bool
   private let clock: any SaveClock
@@ -60,6 +60,8 @@ public final class Save {
   private var checkpointCount = 0
   private var verifyDirtyCount: Int?
   private var stats = PrecopyStats()
+  /// When the records after the last round of pages began.
+  private var recordsStart: UInt64 = 0
   let tally = RoundTally()
   var heat = PageHeat(count: 0)
   var canThrottle = true
@@ -96,6 +98,7 @@ public final class Save {
       try writeRecords(guest.startOfStream, .startOfStream)
       repeat {
         try sendMemory()
+        recordsStart = clock.now
         try writeRecords(guest.endOfCheckpoint, .endOfCheckpoint)
         try writeVCPURecords()
       } while try nextCheckpoint()
@@ -196,15 +199,17 @@ public final class Save {
   private func sendDirty(_ kind: Trace.Kind, stats: PrecopyStats? = nil) throws {
     try suspend()
     throttle(0)
-    if let stats { policy.suspended(stats) }
+    if stats != nil { policy.suspended(self.stats) }
     step = .finalRound
     _ = try clean(isFinal: true)
     bitmap.formUnion(sender.deferred)
     sender.deferred.clear()
     let number = kind == .checkpoint ? checkpointCount : (stats?.iteration ?? 0)
+    let begin = clock.now
     try send(
       kind, number, dirtyCount: bitmap.setCount,
       kind == .checkpoint ? "Checkpointed save" : "Frames iteration \(number)")
+    self.stats.stop.finalRound = clock.now - begin
   }
 
   /// Everything again, for the restorer to compare.
@@ -226,6 +231,8 @@ public final class Save {
     step = .checkpoint(checkpointCount)
     try checkpoints.willEnd()
     try write(.checkpoint)
+    stats.stop.records = clock.now - recordsStart
+    stats.byteCount = sink.position
     checkpointCount += 1
     guard try checkpoints.postcopy() else { return false }
     sender.isFinal = false
@@ -253,7 +260,9 @@ public final class Save {
     }
     self.info.onlineVCPUs = info.onlineVCPUs
     sender.isFinal = true
-    trace.suspends.append(.init(begin: begin - start, end: clock.now - start))
+    let end = clock.now
+    stats.stop.suspend = end - begin
+    trace.suspends.append(.init(begin: begin - start, end: end - start))
     progress(Progress(what: "Domain now suspended", done: 0, total: 0))
   }
 

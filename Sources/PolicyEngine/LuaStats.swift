@@ -37,6 +37,14 @@ struct LuaStatistic {
     LuaStatistic(name, "integer", doc, unit: unit) { .integer(Int64(value($0.stats))) }
   }
 
+  private static func seconds(
+    _ name: String, _ doc: String, _ value: @escaping (StopTimes) -> UInt64?
+  ) -> LuaStatistic {
+    LuaStatistic(name, "number?", doc, unit: "s") {
+      value($0.stats.stop).map { .number(Double($0) / 1e9) } ?? .none
+    }
+  }
+
   static var all: [LuaStatistic] {
     [
       integer("iteration", "Rounds that were sent.", unit: "rounds") { $0.iteration },
@@ -95,9 +103,26 @@ struct LuaStatistic {
         unit: "%"
       ) { $0.throttle },
       LuaStatistic(
+        "bytes", "integer?",
+        "Bytes of the stream that were written; nil where nobody counts them (saves by Xen's library).",
+        unit: "bytes"
+      ) { $0.stats.byteCount.map { .integer(Int64(clamping: $0)) } ?? .none },
+      seconds(
+        "suspend_time",
+        "Seconds from asking the guest to suspend to its standing still, the last time in this save; nil "
+          + "before it has."
+      ) { $0.suspend },
+      seconds(
+        "final_time", "Seconds of the round that was sent then; nil before the first checkpoint."
+      ) { $0.finalRound },
+      seconds(
+        "records_time",
+        "Seconds of the records after it; nil before the first checkpoint."
+      ) { $0.records },
+      LuaStatistic(
         "est_downtime", "number?",
-        "Seconds that sending the dirty and deferred pages would take at this bandwidth; nil where it "
-          + "is not known.",
+        "Seconds that sending the dirty and deferred pages would take at this bandwidth, with "
+          + "suspend_time and records_time where they are known; nil where the bandwidth is not.",
         unit: "s"
       ) { $0.estimatedDowntime.map { .number($0) } ?? .none },
       number("time", "Seconds since 1970.", unit: "s") { $0.time },
@@ -148,7 +173,7 @@ extension PolicyMoment {
   /// Seconds; by the smoothed bandwidth.
   var estimatedDowntime: Double? {
     guard let count = stats.remainingCount, stats.smoothBandwidth > 0 else { return nil }
-    return Double(count) / stats.smoothBandwidth
+    return Double(count) / stats.smoothBandwidth + Double(stats.stop.besidePages) / 1e9
   }
 
   package var luaValue: LuaValue {

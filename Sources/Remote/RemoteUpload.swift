@@ -143,7 +143,7 @@ final class RemoteUpload: RemoteWriter {
   }
 
   /// Text of XML without its escapes.
-  private static func plain(_ text: String) -> String {
+  static func plain(_ text: String) -> String {
     text.replacing("&lt;", with: "<").replacing("&gt;", with: ">").replacing("&quot;", with: "\"")
       .replacing("&#34;", with: "\"").replacing("&apos;", with: "'").replacing("&amp;", with: "&")
   }

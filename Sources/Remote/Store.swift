@@ -11,6 +11,12 @@ public struct RemoteImages: RemoteStore {
 
   public func open(_ url: String) throws(SystemError) -> any RemoteReader {
     let (request, location) = try self.request(url)
+    if case .s3(_, let key) = location, key.hasSuffix("/") {
+      throw SystemError(
+        "open", RemoteFiles.unsupported, location.shown,
+        "this is how the names of many images begin (xensave-lua each COMMAND -- URL takes them all)"
+      )
+    }
     return ObjectReader(
       try RemoteObject(request, location.shown, RemoteImages.identity(request.url)))
   }

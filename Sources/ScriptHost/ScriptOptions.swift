@@ -188,7 +188,7 @@ package struct ScriptOptions {
   /// Whether a word of `-i` is a script, by what the file begins with, and not an image.
   private static func isScript(_ path: String) -> Bool {
     if path.hasSuffix(".lua") { return true }
-    guard path != "-", let source = try? Source(opening: path), source.isFile,
+    guard path != "-", let source = try? Source(contents: path), source.isFile || source.isPacked,
       let first = try? source.read(Container.peekByteCount)
     else { return false }
     switch Container(first) {

@@ -284,4 +284,17 @@ package struct ScriptRunner {
     if failure.detail == "" { failure.detail = nil }
     throw failure
   }
+
+  /// An error of one of the program's own scripts: where in it that was raised is of no use to whoever runs it,
+  /// unless the script itself is at fault.
+  package static func withoutPlaces(_ error: any Error) -> any Error {
+    guard let failure = XensaveError.known(error), !failure.message.contains("attempt to "),
+      failure.detail != nil || failure.message.contains(".lua:")
+    else { return error }
+    return XensaveError(
+      failure.code, failure.message.replacing(#/[^ ]*\.lua:[0-9]+: /#, with: ""),
+      path: failure.path,
+      offset: failure.offset, record: failure.record, hint: failure.hint,
+      underlying: failure.underlying, errno: failure.errno)
+  }
 }

@@ -86,6 +86,8 @@ public struct Record: Sendable {
   public var totalByteCount: UInt64 { framing.totalByteCount(length) }
   /// The offset of the body's first byte.
   public var bodyOffset: UInt64 { offset + UInt64(framing.headByteCount) }
+  /// The offset of the first byte of the payload, which comes after the part of the body in memory.
+  public var payloadOffset: UInt64 { bodyOffset + UInt64(body.count) }
   /// The offset of the first byte after it.
   public var endOffset: UInt64 { offset + totalByteCount }
   /// The rows laid over the body.

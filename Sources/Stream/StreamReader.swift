@@ -448,13 +448,7 @@ public struct StreamReader {
   }
 
   /// What lies around the records of a layer.
-  public func framing(_ layer: Layer) -> RecordFraming {
-    switch layer {
-    case .xenopsd: .xenopsd
-    case .libxl: .plain
-    case .libxc, .draftB: version == DraftB.version ? .draftB : .plain
-    }
-  }
+  public func framing(_ layer: Layer) -> RecordFraming { .of(layer, version: version) }
 
   /// What is known for reading the bodies of a layer.
   public func context(_ layer: Layer) -> BodyContext {

@@ -49,8 +49,9 @@ final class CallbackBox {
     if callbacks.suspend != nil {
       unsafe table.suspend = { data in
         let box = unsafe CallbackBox.of(data)
+        let begin = box.clock.now
         guard box.callbacks.suspend?() == true else { return 0 }
-        box.noteSuspended()
+        box.noteSuspended(box.clock.now - begin)
         return 1
       }
     }
@@ -102,7 +103,8 @@ final class CallbackBox {
   }
 
   /// Xen asks for each checkpoint; a policy hears of the end of its rounds.
-  private func noteSuspended() {
+  private func noteSuspended(_ nanoseconds: UInt64) {
+    recorder.noteSuspend(nanoseconds)
     guard !hasToldSuspended else { return }
     hasToldSuspended = true
     policy?.suspended(recorder.stats)

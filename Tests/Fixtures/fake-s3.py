@@ -8,7 +8,8 @@ came, the objects and the uploads that are left. Objects are kept as files in FO
 be signed with the right key (AWS Signature Version 4, by its specification), but with --open. The exit
 status is that of COMMAND.
 
-A fault hits COUNT requests of a kind (GET, HEAD, PUT, CREATE, PART, COPY, COMPLETE, ABORT) from number FIRST on,
+A fault hits COUNT requests of a kind (GET, LIST, HEAD, PUT, CREATE, PART, COPY,
+COMPLETE, ABORT) from number FIRST on,
 counted from 1; COUNT may be "all". In COMMAND, {port} stands for the port.
 """
 
@@ -171,6 +172,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             kind = "COPY" if "x-amz-copy-source" in self.headers else "PART"
         if kind == "DELETE":
             kind = "ABORT"
+        if kind == "GET" and "list-type" in names:
+            kind = "LIST"
         fault = self.store.fault(kind)
         entry = {"kind": kind, "path": path, "range": self.headers.get("Range"), "fault": fault,
                  "match": self.headers.get("If-Match"), "host": self.headers.get("Host"),
@@ -293,6 +296,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while True:
                 self.send(data)
         self.answer(206, data, headers)
+
+    def on_list(self, key, names, fault, body):
+        """Two keys a page, as ListObjectsV2 has them."""
+        if fault == "endless":
+            return self.answer(200, b"<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a</Key>"
+                                    b"</Contents><NextContinuationToken>x</NextContinuationToken>"
+                                    b"</ListBucketResult>")
+        if fault == "words":
+            return self.answer(200, b"<html>no list</html>")
+        if names.get("list-type") != "2" or key:
+            return self.error(400, "InvalidArgument")
+        prefix, after = names.get("prefix", ""), names.get("continuation-token", "")
+        keys = sorted(k for k in self.store.objects if k.startswith(prefix) and k > after)
+        escape = urllib.parse.quote_plus if names.get("encoding-type") == "url" else str
+        if fault == "plain":
+            escape = str
+        text = "<?xml version=\"1.0\"?><ListBucketResult><Name>images</Name>"
+        if escape is not str:
+            text += "<EncodingType>url</EncodingType>"
+        for k in keys[:2]:
+            shown = escape(k).replace("&", "&amp;").replace("<", "&lt;")
+            text += f"<Contents><Key>{shown}</Key><Size>1</Size></Contents>"
+        text += f"<IsTruncated>{'true' if len(keys) > 2 else 'false'}</IsTruncated>"
+        if len(keys) > 2:
+            shown = keys[1].replace("&", "&amp;")
+            text += f"<NextContinuationToken>{shown}</NextContinuationToken>"
+        self.answer(200, (text + "</ListBucketResult>").encode())
 
     def on_head(self, key, names, fault, body):
         if key not in self.store.objects:

@@ -126,6 +126,48 @@ import struct TestKit.Seed
     expectClean(domain)
   }
 
+  /// What the last stop has taken is told at each checkpoint, and counts in what the next one may take.
+  @Test func policiesHearWhatAStopTakes() throws {
+    final class Listening: Policy {
+      var suspended: [PrecopyStats] = []
+      var checkpoints: [PrecopyStats] = []
+      func decide(_ stats: PrecopyStats) -> PrecopyDecision {
+        stats.iteration >= 2 ? .stopAndCopy : .continuePrecopy
+      }
+      func suspended(_ stats: PrecopyStats) { suspended.append(stats) }
+      func checkpoint(_ stats: PrecopyStats, count: Int) -> Bool {
+        checkpoints.append(stats)
+        return count < 3
+      }
+    }
+    final class Willing: Checkpoints {
+      func postcopy() throws -> Bool { true }
+      func checkpoint(_ count: Int) throws -> Bool { true }
+    }
+    let policy = Listening()
+    let domain = try SimDomain(.small(.steady(writesPerSecond: 100_000)))
+    let result = try Save(
+      domain, to: nowhere(), mode: .checkpointed(policy, Willing()), clock: domain.clock
+    ).run()
+    #expect(policy.suspended.count == 1 && policy.checkpoints.count == 3)
+    let first = try #require(policy.suspended.first)
+    #expect(first.stop.finalRound == nil && first.stop.records == nil)
+    let stops = result.trace.suspends.map { $0.end - $0.begin }
+    #expect(first.stop.suspend == stops[0] && stops[0] > 0)
+    #expect(policy.checkpoints.map(\.stop.suspend) == stops)
+    let rounds = result.trace.rounds.filter { $0.kind != .live }.map { $0.end - $0.begin }
+    #expect(policy.checkpoints.map(\.stop.finalRound) == rounds)
+    for stats in policy.checkpoints {
+      let records = try #require(stats.stop.records)
+      #expect(records > 0)
+      #expect(stats.stop.besidePages == records + (stats.stop.suspend ?? 0))
+      var standing = stats
+      (standing.dirtyCount, standing.bandwidth) = (1000, 1_000_000)
+      #expect(standing.estimatedDowntime == 1_000_000 + stats.stop.besidePages)
+    }
+    #expect(policy.checkpoints.last?.byteCount == result.byteCount)
+  }
+
   private func restore(_ bytes: ArraySlice<UInt8>) throws -> (RestoreResult, SimDomain) {
     let scratch = Scratch()
     try scratch.sink().write(Array(bytes))

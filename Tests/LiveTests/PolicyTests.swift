@@ -50,6 +50,23 @@ final class Recording: Policy {
     #expect(result.pageCount == 2300)
   }
 
+  /// Bytes are counted in saves and in replays of them.
+  @Test func bytesAreCounted() throws {
+    let policy = Recording { _, stats in stats.iteration < 3 ? .continuePrecopy : .stopAndCopy }
+    let (_, result) = try save(policy)
+    let sums = result.trace.rounds.reduce(into: [UInt64]()) { $0.append(($0.last ?? 0) + $1.bytes) }
+    let counted = policy.calls.filter { !$0.isBeforeRound }.compactMap(\.byteCount)
+    // The headers come before the first round.
+    let heads = counted[0] - sums[0]
+    #expect(counted.count == 3 && heads > 0 && heads < 10_000)
+    #expect(counted == sums.prefix(3).map { $0 + heads })
+    let again = Recording { _, stats in stats.iteration < 3 ? .continuePrecopy : .stopAndCopy }
+    let replay = try #require(Replay(result.trace, bytesPerSecond: 100_000_000))
+    let bytes = replay.run(again).bytes
+    let last = try #require(again.calls.last?.byteCount)
+    #expect(last > 0 && last <= bytes)
+  }
+
   @Test func builtinLimits() {
     var stats = PrecopyStats()
     #expect(XenDefaultPolicy().decide(stats) == .continuePrecopy)

@@ -116,3 +116,21 @@ t.test("every level: nothing is left that it lacks", function()
     end
   end
 end)
+
+t.test("an image without a CPUID policy is nothing to level", function()
+  local old = t.open(xs.synth { guest = "x86_hvm", version = 2 }:save(t.path "old.img"))
+  t.equal(old:first "X86_CPUID_POLICY", nil)
+  local level = cpuid.named "haswell"
+  t.raises("no CPUID policy %(streams of version 2 have none%): there is nothing to take away",
+    cpuid.expect_policy, old)
+  local fits, reasons = cpuid.check(old, level)
+  t.equal(fits, false)
+  t.match(table.concat(reasons, "\n"), "no CPUID policy .* what its guest uses is not known")
+  for _, line in ipairs(cpuid.kept(old, level)) do t.equal(type(line), "string") end
+  cpuid.expect_policy(image())
+end)
+
+t.test("what stays is said in words", function()
+  local level = cpuid.without(image(), "sse3")
+  for _, line in ipairs(cpuid.kept(image(), level)) do t.equal(type(line), "string") end
+end)

@@ -95,6 +95,22 @@ t.test("give-up aborts with a reason", function()
   t.equal(p:precopy(stats { dirty_count = 10 }), "stop")
 end)
 
+t.test("converge says after the first round what it cannot keep", function()
+  local options = { downtime_ms = 100, total_s = 20, max_throttle = 50 }
+  local p = policy("converge", options)
+  local function doubt(fields)
+    fields.deferred, fields.skipped, fields.throttle = 0, 0, 0
+    return p:doubt(stats(fields))
+  end
+  t.equal(doubt { dirty_count = 1000, dirty_rate = 500, elapsed = 5 }, nil)
+  t.equal(doubt { dirty_count = 50, dirty_rate = 5000, elapsed = 5 }, nil)
+  t.match(doubt { dirty_count = 1000, dirty_rate = 2000 }, "rounds do not get smaller")
+  t.equal(doubt { dirty_count = 1000, dirty_rate = 1900 }, nil)
+  t.match(doubt { dirty_count = 1000, dirty_rate = 1980 }, "would take %d+%.%d s, and 19%.0 s are left")
+  t.match(doubt { dirty_count = 1000, elapsed = 19.5 }, "one round over all pages took 19%.5 s of 20 s")
+  t.equal(doubt { dirty_count = false }, nil)
+end)
+
 t.test("night-batch knows the hour", function()
   local p = policy("night-batch", { day_ms = 100, night_ms = 3000 })
   for _, case in ipairs {

@@ -240,4 +240,48 @@ import Testing
     #expect(small.exitCode == 1 && small.text.contains("Xen 4.17.7: no"), "\(small.text)")
     #expect(small.text.contains("the host 0 MiB in all"))
   }
+
+  /// The vCPUs of a PV guest in draft B are those that it had before.
+  @Test func draftBHasVCPUs() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
+    #expect(
+      Program.run(["convert", pv, "-o", folder + "/b", "--to", "draft-b", "-q"]).exitCode == 0)
+    _ = Program.shell("cp \(pv) \(folder)/pv")
+    for words in [
+      ["run", "registers", "IMG"], ["dump", "IMG", "vcpu[0].rip"],
+      [
+        "-e", "print(#img.vcpu, img.vcpu[0].rip, img.vcpu[0]:virtual(img.vcpu[0].rip, 8):bytes())",
+        "IMG",
+      ],
+      ["export", "IMG", "--format", "elf-core", "-o", "-"], ["pages", "IMG", "--zero"],
+      ["run", "pages", "IMG"], ["run", "holds", "IMG", "--hex=7f454c46"],
+    ] {
+      let outcomes = [folder + "/pv", folder + "/b"].map { path in
+        Program.run(words.map { $0 == "IMG" ? path : $0 })
+      }
+      #expect(outcomes[0].exitCode == 0 && !outcomes[0].output.isEmpty, "\(words)")
+      let text = outcomes[0].text.replacing(folder + "/pv", with: folder + "/b")
+      #expect(
+        outcomes[0].output == outcomes[1].output || text == outcomes[1].text,
+        "\(words): \(outcomes[1].errors)")
+    }
+    #expect(
+      !Program.run(["diff", folder + "/pv", folder + "/b"]).text.contains("other contents"))
+  }
+
+  /// A legacy image's configuration has no place in the inner layers: it is said.
+  @Test func legacyConfigurationsAreNotDroppedWithoutAWord() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
+    _ = Program.shell("scripts/legacy-image \(pv) \(folder)/old 2>/dev/null")
+    for (format, isSaid) in [("libxl", true), ("libxc", true), ("v3", false)] {
+      let outcome = Program.run(["convert", folder + "/old", "--to", format, "-o", folder + "/new"])
+      #expect(outcome.exitCode == 0, "\(outcome.errors)")
+      #expect(
+        outcome.errors.contains("xl header: left out with its") == isSaid, "\(outcome.errors)")
+    }
+  }
 }

@@ -200,4 +200,46 @@ import Testing
       #expect(restImages == Set(names[2...]))
     }
   }
+
+  /// How far the tasks of a job are, by the files that each has written.
+  @Test func statusOfAJob() throws {
+    try inFolder { folder in
+      let names = (1...7).map { "\(folder)/image\($0)" }
+      for name in names.dropLast() { Program.write(Program.read(pv), to: name) }
+      Program.write(Array(names.joined(separator: "\n").utf8), to: folder + "/list")
+      Program.write(Array(Program.read(pv).prefix(100_000)), to: names[2])
+      for task in 1...2 {
+        let run = Program.shell(
+          "SLURM_ARRAY_TASK_ID=\(task) SLURM_ARRAY_TASK_COUNT=3 SLURM_ARRAY_TASK_MIN=1 "
+            + "xensave-lua each --from \(folder)/list --done \(folder)/done.\(task) verify -q")
+        #expect([0, 1].contains(run.exitCode), "\(run.errors)")
+      }
+      let status = ["each", "--status", "--from", folder + "/list"]
+      let files = [folder + "/done.1", folder + "/done.2"]
+      // Of task 1 image 7 is not there (3: it may pass), of task 3 nothing has run.
+      let text = Program.run(status + files)
+      #expect(text.exitCode == 1, "\(text.errors)")
+      let rows = text.text.split(separator: "\n")
+      #expect(rows.count == 3 && rows[0].contains("/done.1  2 done"), "\(text.text)")
+      #expect(
+        rows[0].contains("1 failed, written ") && rows[1].contains("0 failed"), "\(text.text)")
+      #expect(rows[2].hasPrefix("all ") && rows[2].contains("4 of 7 (57 %) done"), "\(text.text)")
+      let json = try JSONValue(parsing: Program.run(status + ["--json"] + files).text)
+      #expect(json["done"]?.numberValue?.int64 == 4 && json["total"]?.numberValue?.int64 == 7)
+      #expect(json["failed"]?.arrayValue?.compactMap(\.stringValue) == [names[6]])
+      #expect(json["complete"]?.boolValue == false)
+      let without = Program.run(["each", "--status", files[1]])
+      #expect(without.exitCode == 0 && without.text.contains("2 done"), "\(without.text)")
+      // What was cut, and what is no line of such a file, does not count.
+      Program.write(
+        Array("{\"image\":\"a\",\"exit\":0}\nnonsense\n{\"image\":\"b\",\"ex".utf8),
+        to: folder + "/odd")
+      #expect(Program.run(["each", "--status", folder + "/odd"]).text.contains("1 done"))
+      for words in [
+        ["each", "--status"], ["each", "--status", "--done", "x", "y"],
+        ["each", "--json", "info", "--", pv],
+      ] { #expect(Program.run(words).exitCode == 2, "\(words)") }
+      #expect(Program.run(["each", "--status", folder + "/none"]).exitCode == 3)
+    }
+  }
 }

@@ -95,3 +95,154 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
     }
   }
 }
+
+/// Files that gzip, xz and zstd have packed as they do: nobody put a seek table into them.
+@Suite final class ForeignPackedTests {
+  private let folder = Program.temporaryFolder()
+  private let names = ["a.gz", "a.xz", "a.zst"]
+
+  /// `plain`, a copy of the image, and the same packed.
+  init() {
+    let made = Program.shell(
+      """
+      cd \(folder) && cp \(pv) plain && xensave-lua convert plain --zstd 1 -o seek -q && python3 -c '
+      import gzip, lzma, struct
+      plain = open("plain", "rb").read()
+      # In two parts each, as cat makes one file of two.
+      half = len(plain) // 2
+      def both(pack): return pack(plain[:half]) + pack(plain[half:])
+      open("a.gz", "wb").write(both(lambda x: gzip.compress(x, 1)))
+      open("a.xz", "wb").write(both(lambda x: lzma.compress(x, preset=0)))
+      seek = open("seek", "rb").read()
+      count = struct.unpack("<I", seek[-9:-5])[0]
+      open("a.zst", "wb").write(seek[:-17 - 12 * count])
+      '
+      """)
+    #expect(made.exitCode == 0, "\(made.errors)")
+  }
+
+  deinit { Program.remove(folder) }
+
+  /// The outcome of a command on an image of the folder, and of the same with its name as that of the plain
+  /// one.
+  private func run(_ words: String, _ name: String) -> (outcome: Outcome, text: String) {
+    let outcome = Program.shell(
+      "cd \(folder) && xensave-lua \(words.replacing("IMAGE", with: name))")
+    return (outcome, outcome.text.replacing(name, with: "plain"))
+  }
+
+  @Test func whateverReadsStreamsReadsThem() {
+    Program.write(Array("return {}\n".utf8), to: folder + "/same.lua")
+    for words in [
+      "verify IMAGE", "info IMAGE --json", "dump IMAGE", "compat IMAGE --xen 4.17",
+      "same.lua IMAGE --dry-run", "convert IMAGE --to libxl -o - -q", "wrap IMAGE -o - -q",
+      "run rename IMAGE other -o - -q", "run strip IMAGE 0x13 -o - -q",
+      "-e 'for r in img:records() do print(r.type, r.length) end' IMAGE",
+      "-e 'print(xs.verify(\"IMAGE\").ok)'",
+    ] {
+      let plain = run(words, "plain")
+      #expect(
+        plain.outcome.exitCode == 0 && !plain.text.isEmpty, "\(words): \(plain.outcome.errors)")
+      for name in names {
+        let packed = run(words, name)
+        #expect(packed.outcome.exitCode == 0, "\(words), \(name): \(packed.outcome.errors)")
+        #expect(
+          words.contains("-o -")
+            ? packed.outcome.output == plain.outcome.output : packed.text == plain.text,
+          "\(words), \(name)")
+      }
+    }
+    for name in names {
+      let piped = Program.shell(
+        "cd \(folder) && cat \(name) | xensave-lua verify - && xensave-lua same.lua \(name) -o - -q | "
+          + "cmp - plain && xensave-lua convert \(name) --zstd 2 -o anywhere -q && "
+          + "xensave-lua diff plain anywhere")
+      #expect(piped.exitCode == 0, "\(name): \(piped.errors)")
+    }
+  }
+
+  @Test(arguments: [
+    "dump IMAGE config.c_info.name", "diff plain IMAGE", "set IMAGE config.c_info.name=x -o out",
+    "pages IMAGE --zero", "map IMAGE", "guest IMAGE ps", "compact IMAGE -o out",
+    "export IMAGE --format raw -o out", "run summary IMAGE", "run registers IMAGE",
+    "-e 'print(img.config.c_info.name)' IMAGE",
+  ]) func whatNeedsAFileSaysHowToMakeOne(words: String) {
+    for name in names {
+      let (outcome, _) = run(words, name)
+      #expect([1, 2].contains(outcome.exitCode) && outcome.output.isEmpty, "\(words), \(name)")
+      #expect(
+        outcome.errors.split(separator: "\n").count == 1
+          && outcome.errors.contains("xensave-lua convert \(name) --zstd 3 -o NEW"),
+        "\(words): \(outcome.errors)")
+    }
+    #expect(!Program.exists(folder + "/out"))
+  }
+
+  @Test func noneIsEditedInPlace() {
+    for name in names {
+      let (outcome, _) = run("set IMAGE config.c_info.name=x --in-place", name)
+      #expect(
+        outcome.exitCode == 2 && outcome.errors.contains("a file that is not compressed"),
+        "\(outcome.errors)")
+    }
+  }
+
+  /// What is cut, damaged, or followed by something else is one line, and memory has a bound.
+  @Test func hostileFilesAreRefused() {
+    for (name, packing) in zip(names, ["gzip", "xz", "zstd"]) {
+      let whole = Program.read(folder + "/" + name)
+      for (bytes, words) in [
+        (Array(whole.prefix(whole.count / 2 + 1000)), ["it is cut"]),
+        (Array(whole.prefix(whole.count / 8)), ["it is cut"]),
+        (
+          whole + [UInt8](repeating: 0x6D, count: 100),
+          ["something else after its end", "nknown frame"]
+        ),
+      ] {
+        Program.write(bytes, to: folder + "/bad")
+        let outcome = Program.shell(
+          Program.memoryLimit(1_500_000) + "xensave-lua verify \(folder)/bad")
+        #expect(outcome.exitCode == 3 && outcome.output.isEmpty, "\(name): \(outcome.text)")
+        #expect(
+          outcome.errors.split(separator: "\n").count == 1
+            && outcome.errors.contains("\(packing) data before byte")
+            && words.contains { outcome.errors.contains($0) }, "\(name): \(outcome.errors)")
+      }
+      // Checksums stand at the end of gzip's data, and need not be in zstd's.
+      var flipped = whole
+      flipped[whole.count / 3] ^= 0x55
+      Program.write(flipped, to: folder + "/bad")
+      let outcome = Program.run([
+        "convert", folder + "/bad", "--to", "libxl", "-o", folder + "/out",
+      ])
+      #expect(outcome.signal == 0 && (packing == "zstd" || [1, 3].contains(outcome.exitCode)))
+      #expect(packing == "zstd" || !Program.exists(folder + "/out"))
+      Program.remove(folder + "/out")
+      Program.write(Array(whole.prefix(5)), to: folder + "/bad")
+      #expect(Program.run(["verify", folder + "/bad"]).exitCode != 0)
+    }
+  }
+
+  /// A GiB of zeros behind an image's start: nobody keeps it.
+  @Test func bombsTakeNoMemory() {
+    let made = Program.shell(
+      """
+      cd \(folder) && python3 -c '
+      import gzip, lzma
+      head = open("plain", "rb").read(4096)
+      with gzip.open("bomb.gz", "wb", 9) as f, lzma.open("bomb.xz", "wb", preset=0) as g:
+        for out in f, g:
+          out.write(head)
+          for _ in range(256): out.write(bytes(1 << 20))
+      '
+      """)
+    #expect(made.exitCode == 0, "\(made.errors)")
+    for name in ["bomb.gz", "bomb.xz"] {
+      let outcome = Program.shell(
+        "cd \(folder); " + Program.memoryLimit(1_500_000)
+          + "xensave-lua verify \(name); xensave-lua convert \(name) --to libxl -o out")
+      #expect(outcome.signal == 0 && [1, 3].contains(outcome.exitCode), "\(outcome.errors)")
+      #expect(!Program.exists(folder + "/out"))
+    }
+  }
+}

@@ -5,7 +5,7 @@ local xs = require "xensave"
 
 local img = img or xs.usage "expected an image"
 local params = img:first "HVM_PARAMS"
-if not params then error "the image has no HVM_PARAMS: is it of a PV guest?" end
+if not params then error("the image has no HVM_PARAMS: is it of a PV guest?", 0) end
 for p in params:each() do
   print(("%-24s %s"):format(p.name or p.index, xs.hex(p.value)))
 end

@@ -40,5 +40,6 @@ if is_check then
   print("levelled, the guest would lose:\n" .. cpuid.report(img, wanted))
   return 1
 else
+  cpuid.expect_policy(img)
   return cpuid.filter(level())
 end

@@ -32,6 +32,6 @@ return {
     end
   end,
   finish = function()
-    if not has_policy then error "the image has no CPUID policy (streams of version 2 have none)" end
+    if not has_policy then error("the image has no CPUID policy (streams of version 2 have none)", 0) end
   end,
 }

@@ -11,7 +11,7 @@ end
 return {
   name = "rename",
   xl_header = function(h) -- xl save
-    if not h.config then error "the image has no configuration in JSON" end
+    if not h.config then error("the image has no configuration in JSON", 0) end
     h.config.c_info.name = name
   end,
   libvirt_header = function(h) h.xml.name = name end, -- virsh save

@@ -15,5 +15,5 @@ return description.filter("retarget-disk", function(domain)
       return
     end
   end
-  error(("the domain has no disk '%s'"):format(vdev))
+  error(("the domain has no disk '%s'"):format(vdev), 0)
 end)

@@ -5,15 +5,21 @@
 local xs = require "xensave"
 
 if #arg == 0 then xs.usage "expected at least one record type" end
-local unwanted = {}
-for _, name in ipairs(arg) do unwanted[xs.record_type(name)] = true end
+local unwanted, dropped = {}, {}
+for _, name in ipairs(arg) do unwanted[xs.record_type(name)] = name end
 
 return {
   name = "strip",
   record = function(rec)
     if rec.layer == "libxc" and unwanted[rec.type_id] then
+      dropped[rec.type_id] = true
       xs.log.info("dropping %s at %#x (%d bytes)", rec.type, rec.offset, rec.length)
       return false
+    end
+  end,
+  finish = function()
+    for type, name in xs.sorted(unwanted) do
+      if not dropped[type] then xs.log.warn("the image has no record %s", name) end
     end
   end,
 }

@@ -1501,7 +1501,11 @@ local Policy = {}
 ---@field skipped integer Pages of the last round that were dirty again when their turn came, and left to the next one. Unit: pages.
 ---@field hot integer[]? Pages that were dirty in at least 1, 2, ... 8 of the last eight rounds; nil where nobody counts them (saves by Xen's library).
 ---@field throttle integer Percent of its processors' time that the guest does without now; 0 where it cannot be throttled. Unit: %.
----@field est_downtime number? Seconds that sending the dirty and deferred pages would take at this bandwidth; nil where it is not known. Unit: s.
+---@field bytes integer? Bytes of the stream that were written; nil where nobody counts them (saves by Xen's library). Unit: bytes.
+---@field suspend_time number? Seconds from asking the guest to suspend to its standing still, the last time in this save; nil before it has. Unit: s.
+---@field final_time number? Seconds of the round that was sent then; nil before the first checkpoint. Unit: s.
+---@field records_time number? Seconds of the records after it; nil before the first checkpoint. Unit: s.
+---@field est_downtime number? Seconds that sending the dirty and deferred pages would take at this bandwidth, with suspend_time and records_time where they are known; nil where the bandwidth is not. Unit: s.
 ---@field time number Seconds since 1970. Unit: s.
 ---@field hour number Hours since midnight, local time: 22.5 is half past ten. Unit: h.
 local PrecopyStats = {}
@@ -2142,13 +2146,16 @@ function xs.uuid() end
 ---@return string
 function xs.mac() end
 
----The paths that match a pattern of the shell, sorted; folders end in "/".
+---The paths that match a pattern of the shell, sorted; folders end in "/". Of s3:// the
+---objects that match, or all whose names begin with a prefix that ends in "/"; nil and an
+---error where the store does not say.
 ---
 ---```lua
 ---for _, path in ipairs(xs.glob "/var/lib/xen/*.save") do print(path) end
 ---```
 ---@param pattern string
----@return string[]
+---@return string[]?
+---@return xensave.Error?
 function xs.glob(pattern) end
 
 ---Explains a value, or what is called so: a function, class, record type or field. The same as

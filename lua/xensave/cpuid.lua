@@ -20,8 +20,7 @@ local text = require "xensave.cpu_text"
 local M = {}
 
 local function key(leaf, subleaf, register)
-  return subleaf and ("%x:%x:%s"):format(leaf, subleaf, register)
-    or ("%x:%s"):format(leaf, register)
+  return subleaf and ("%x:%x:%s"):format(leaf, subleaf, register) or ("%x:%s"):format(leaf, register)
 end
 
 -- The registers that are feature bits: those (and only those) are masked bit by bit. Others are
@@ -221,6 +220,7 @@ function M.in_use(state, policy, msrs)
   return out
 end
 
+local NO_POLICY = "the image has no CPUID policy (streams of version 2 have none)"
 -- What has to be turned on by a vCPU for Xen to look at its features.
 local STATES = { "HVM_CONTEXT", "X86_PV_VCPU_XSAVE", "X86_PV_VCPU_MSRS" }
 
@@ -310,6 +310,7 @@ function M.check(img, level, xen)
   local cpuid = img.cpuid
   local masked, msrs = img:first "X86_CPUID_POLICY", img:first "X86_MSR_POLICY"
   reasons[#reasons + 1] = other_vendor(img, level, checks)
+  reasons[#reasons + 1] = not masked and NO_POLICY .. ": what its guest uses is not known" or nil
   if masked then
     local before = masked:find { leaf = 7, subleaf = 0 }
     masked, msrs = masked:copy(), msrs and msrs:copy()
@@ -570,7 +571,13 @@ function M.filter(level, force)
     end,
   }
   for _, type in ipairs(STATES) do filter[type] = check_use end
+  filter.finish = function() return policy or xs.log.warn("%s: nothing was taken away", NO_POLICY) end
   return filter
+end
+
+--- Raises where an image has no CPUID policy: there is nothing to take a feature from.
+function M.expect_policy(img)
+  if not img:first "X86_CPUID_POLICY" then error(NO_POLICY .. ": there is nothing to take away", 0) end
 end
 
 --- A level without the named features and all that needs them: everything else is as the image has
@@ -585,8 +592,8 @@ end
 --- What a level does not change in an image, though its hosts may differ in it: lines of text on
 --- another vendor and on features that the level does not say that all of its hosts have.
 function M.kept(img, level)
-  local lines = unsaid_lines(img, level)
-  table.insert(lines, 1, other_vendor(img, level))
+  local lines, vendors = unsaid_lines(img, level), other_vendor(img, level)
+  if vendors then table.insert(lines, 1, vendors) end
   return lines
 end
 

@@ -108,6 +108,13 @@ function kinds.xenopsd(rec)
   }
 end
 
+-- The name of an image's domain, or nil where the image does not say.
+function M.name(image)
+  local config, xml, xenops = image.config, image.xml, image.xenops
+  return config and config.c_info and config.c_info.name or xml and xml.name
+    or xenops and xenops["vm_str.name"]
+end
+
 -- A filter that calls edit(domain) once, with what the image says of its domain: name and uuid, which
 -- can be set, and lists: disks (vdev, path) and cards (bridge, mac), whose parts can be set, too, where
 -- has_devices says that it has them. generation_id is what xl has as ms_vm_genid, or nil. An

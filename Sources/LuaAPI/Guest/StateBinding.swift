@@ -27,7 +27,7 @@ package final class LuaVCPUs {
         }
       }
     } else {
-      for number in document.numbers(of: .x86PVVCPUBasic) {
+      for number in document.numbers(where: \.hasPVRegisters) {
         if let id = try image.vcpuID(number) { found.insert(id) }
       }
     }

@@ -108,11 +108,19 @@ package final class LuaImage {
     return index
   }
 
+  /// That a file is needed. How an image was packed is no mistake of the script.
+  private func needsFile(_ problem: String) -> LuaError {
+    let isPacked = source?.isPacked == true
+    return LuaError(
+      "\(path): \(problem)" + (source?.unpackingHint ?? ""),
+      code: isPacked ? ErrorCode.unsupported.rawValue : "")
+  }
+
   /// The image by its pages; only for files.
   package func pages() throws -> PageImage {
     if let cachedPages { return cachedPages }
     guard source?.isFile == true else {
-      throw LuaError("\(path): only an image in a file has an index of its pages")
+      throw needsFile("only an image in a file has an index of its pages")
     }
     let pass = try takeSource()
     let pages = try PageImage(pass)
@@ -129,7 +137,7 @@ package final class LuaImage {
       return try state.opening { () throws(SystemError) in try source.duplicate() }
     }
     guard !isConsumed else {
-      throw LuaError("\(path): a pipe can be read only once")
+      throw needsFile("a pipe can be read only once")
     }
     isConsumed = true
     return source
@@ -141,7 +149,7 @@ package final class LuaImage {
     if legacy != nil { try importLegacy() }
     guard let source else { throw LuaError("the image is closed") }
     guard source.isFile else {
-      throw LuaError("\(path): only an image in a file has an index (use img:records() on a pipe)")
+      throw needsFile("only an image in a file has an index (use img:records() on a pipe)")
     }
     let pass = try takeSource()
     let document = try ImageDocument(pass)
@@ -241,7 +249,7 @@ package final class LuaImage {
     if let number = vcpuRecords[id], try vcpuID(number) == id { return number }
     // Not known yet, or a script has changed numbers since.
     vcpuRecords = [:]
-    for number in try document().numbers(of: .x86PVVCPUBasic) {
+    for number in try document().numbers(where: \.hasPVRegisters) {
       if let id = try vcpuID(number) { vcpuRecords[id] = number }
     }
     return vcpuRecords[id]

@@ -60,11 +60,20 @@ extension ShellContext {
         return 1
       },
       LuaModuleFunction(
-        "xs", "glob", "(pattern: string): string[]",
-        "The paths that match a pattern of the shell, sorted; folders end in \"/\".",
+        "xs", "glob", "(pattern: string): string[]?, Error?",
+        "The paths that match a pattern of the shell, sorted; folders end in \"/\". Of s3:// the objects "
+          + "that match, or all whose names begin with a prefix that ends in \"/\"; nil and an error "
+          + "where the store does not say.",
         example: "for _, path in ipairs(xs.glob \"/var/lib/xen/*.save\") do print(path) end"
       ) { frame in
-        frame.push(LuaValue.list(FileSystem.matches(try frame.string(1)).map { .text($0) }))
+        let pattern = try frame.string(1)
+        if RemoteFiles.isPattern(pattern) {
+          do {
+            frame.push(LuaValue.list(try RemoteFiles.matches(pattern).map { .text($0) }))
+          } catch { return try frame.fail(error) }
+          return 1
+        }
+        frame.push(LuaValue.list(FileSystem.matches(pattern).map { .text($0) }))
         return 1
       },
       LuaModuleFunction(

@@ -15,7 +15,8 @@ extension PageDelta {
     _ delta: Source, to base: Source, _ sink: Sink
   ) throws -> Report {
     for source in [delta, base] where !source.isFile {
-      throw XensaveError(.usage, "\(source.path): expected a file, not a pipe")
+      throw XensaveError(
+        .usage, "\(source.path): expected a file, not a pipe" + source.unpackingHint)
     }
     let head = try readHead(delta)
     try Progress.phase("checking the delta", of: delta.byteCount, done: { delta.position }) {

@@ -209,7 +209,7 @@ struct DeltaPlan {
     while let part = try reader.next() {
       guard case .record(let record) = part else { continue }
       guard record.type == .pageData, let count = record.pageEntryCount else { continue }
-      let headEnd = record.offset + 8 + UInt64(record.body.count)
+      let headEnd = record.payloadOffset
       // Of a checkpoint that is cut in its pages, all that is there is copied as it stands.
       guard headEnd >= end, record.endOffset <= new.byteCount else { break }
       // The table stands in the base before the same pages.

@@ -55,7 +55,7 @@ public final class PageGuard {
       frames = frames.filter { $0 < PageSet.limit }
       p2mFrames = p2mFrames.union(PageSet(frames))
       return edited.isEmpty ? [] : frames.map { ($0, PageGuard.p2m) }
-    case .x86PVVCPUBasic:
+    case let type where type.hasPVRegisters:
       guard let context = PVContext(record) else { return [] }
       let number = record.body.load(0, as: UInt32.self, record.context.order)
       var found = context.gdtFrames.map { (pfn: $0, what: "it holds the GDT of vCPU \(number)") }

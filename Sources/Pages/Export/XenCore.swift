@@ -13,7 +13,7 @@ extension GuestMemory {
     let isPV = index.guest == .x86PV
     var contexts: [[UInt8]] = []
     if isPV {
-      for spot in index.records where spot.type == .x86PVVCPUBasic {
+      for spot in index.records where spot.type.hasPVRegisters {
         contexts.append(Array(try index.body(of: spot, image.source).dropFirst(8)))
       }
     } else {

@@ -323,7 +323,7 @@ public struct IndexCache {
       guard let part = try? one.next(), case .record(let record) = part, record.type == .pageData,
         let count = record.pageEntryCount
       else { throw unfit("there is no record of pages at \(offset.hex())") }
-      var place = record.offset + 8 + UInt64(record.body.count)
+      var place = record.payloadOffset
       let contents = place..<place + record.payloadByteCount
       for number in 0..<count {
         let entry = record.pageEntry(number)

@@ -94,7 +94,8 @@ public struct PageIndex: Sendable {
   /// Walks over `source` from its start. The position that it had is lost.
   public init(_ source: Source, options: Options = Options()) throws {
     guard source.isFile else {
-      throw XensaveError(.usage, "\(source.path): a pipe cannot be indexed (expected a file)")
+      throw XensaveError(
+        .usage, "\(source.path): a pipe cannot be indexed (expected a file)" + source.unpackingHint)
     }
     source.seek(0)
     var pass = PageIndexPass(path: source.path, options: options)
@@ -181,11 +182,20 @@ public struct PageIndex: Sendable {
   public func body(
     of spot: RecordLocation, _ source: Source, limit: Int = StreamReader.Limit.head
   ) throws -> [UInt8] {
-    let context = spot.type.layer == .libxc ? context : libxlContext
+    let framing = RecordFraming.of(spot.type.layer, version: version)
+    let order: ByteOrder =
+      switch spot.type.layer {
+      case .libxc, .draftB: context.order
+      case .libxl: libxlContext.order
+      case .xenopsd: .little
+      }
     source.seek(spot.offset)
-    let head = try source.read(8)
-    guard head.count == 8 else { throw shorter(source) }
-    let length = Int(head.load(4, as: UInt32.self, context.order))
+    let head = try source.read(framing.headByteCount)
+    guard head.count == framing.headByteCount else { throw shorter(source) }
+    let length =
+      framing.numberByteCount == 8
+      ? Int(clamping: head.load(8, as: UInt64.self, order))
+      : Int(head.load(4, as: UInt32.self, order))
     guard length <= limit else {
       throw XensaveError(
         .invalid,
@@ -364,7 +374,7 @@ struct PageIndexBuilder {
     if roundCount == 0 { roundCount = 1 }
     lastPFN = record.pageEntry(count - 1).pfn
     let round = UInt32(roundCount - 1)
-    let start = record.offset + 8 + UInt64(record.body.count)
+    let start = record.payloadOffset
     if summary.isAscending {
       return record.withPageWords(count) { word in
         PageIndexBuilder.collect(count, start, round, word)

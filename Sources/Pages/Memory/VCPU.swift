@@ -160,7 +160,7 @@ extension PageImage {
     var out: [Int: VCPU] = [:]
     for spot in index.records {
       switch spot.type {
-      case .x86PVVCPUBasic:
+      case let type where type.hasPVRegisters:
         let body = try index.body(of: spot, source)
         if let vcpu = VCPU(pvBasic: body, index.context.order) { out[vcpu.number] = vcpu }
       case .hvmContext:

@@ -25,6 +25,8 @@ public final class Source {
   let descriptor: Descriptor
   /// What is read where it is no file or pipe: an object of a server. The descriptor is of nothing then.
   let remote: (any RemoteReader)?
+  /// What is read where it is unpacked on the way. The descriptor is of nothing then.
+  private let unpacker: (any UnpackingReader)?
   /// The right to edit the file, where it was opened for that.
   public internal(set) var edit: FileEdit?
   private let start: UInt64
@@ -65,7 +67,7 @@ public final class Source {
     _ descriptor: consuming Descriptor, path: String, start: UInt64
   ) throws(SystemError) {
     self.path = path
-    remote = nil
+    (remote, unpacker) = (nil, nil)
     if descriptor.kind == .file {
       self.start = start
       let size = try descriptor.byteCount(path: path)
@@ -88,6 +90,29 @@ public final class Source {
     byteCount = remote.byteCount
     descriptor = try Descriptor.ofNothing()
     self.remote = remote
+    unpacker = nil
+  }
+
+  /// A source over what a packed file holds, which is read from its start only.
+  public init(_ unpacker: any UnpackingReader) throws(SystemError) {
+    path = unpacker.name
+    start = 0
+    descriptor = try Descriptor.ofNothing()
+    self.unpacker = unpacker
+    remote = nil
+  }
+
+  /// A source that continues where `other` stands, which nobody reads any more.
+  convenience init(continuing other: Source) throws(SystemError) {
+    if let remote = other.remote {
+      try self.init(remote)
+    } else {
+      try self.init(
+        other.descriptor.duplicate(path: other.path), path: other.path, start: other.start)
+    }
+    position = other.position
+    window = other.window
+    (windowStart, windowEnd) = (other.windowStart, other.windowEnd)
   }
 
   /// Opens `path`, or a URL, for reading; "-" is standard input.
@@ -113,11 +138,23 @@ public final class Source {
 
   /// Whether any part can be read at any time.
   public var isFile: Bool { remote != nil || descriptor.kind == .file }
+  /// Whether it is unpacked on the way, from its start only.
+  public var isPacked: Bool { unpacker != nil }
   /// Whether it is an object of a server.
   public var isRemote: Bool { remote != nil }
   public var kind: DescriptorKind { descriptor.kind }
   /// Device and inode of what is read.
-  public var identity: FileIdentity { remote?.identity ?? descriptor.identity }
+  public var identity: FileIdentity {
+    remote?.identity ?? unpacker?.identity ?? descriptor.identity
+  }
+  /// What to say after a message that a file is needed: how to make one of what is packed. Empty where it
+  /// is not.
+  public var unpackingHint: String {
+    guard let unpacker else { return "" }
+    return
+      "; what \(unpacker.packing) has packed is read from its start only (unpack it, or make it one "
+      + "that is read anywhere: xensave-lua convert \(path) --zstd 3 -o NEW)"
+  }
   /// Whether bytes are in memory already.
   var hasWindow: Bool { windowEnd > windowStart }
   /// The descriptor's number, for poll and for tests.
@@ -299,6 +336,12 @@ public final class Source {
     if let remote {
       let got = try remote.read(
         into: arena, range.lowerBound..<range.lowerBound + count, at: position)
+      bytesRead += UInt64(got)
+      return got
+    }
+    if let unpacker {
+      try Interrupt.check(path)
+      let got = try unpacker.read(into: arena, range.lowerBound..<range.lowerBound + count)
       bytesRead += UInt64(got)
       return got
     }

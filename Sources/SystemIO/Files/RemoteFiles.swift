@@ -10,6 +10,8 @@ public protocol RemoteStore: Sendable {
   func open(_ url: String) throws(SystemError) -> any RemoteReader
   /// A new object, which replaces what has the name when it is complete; with `isNew` it does not.
   func create(_ url: String, isNew: Bool) throws(SystemError) -> any RemoteWriter
+  /// The URLs of all objects whose URLs begin so, sorted.
+  func list(_ prefix: String) throws(SystemError) -> [String]
   /// What tells two URLs of one object from those of two.
   func identity(of url: String) throws(SystemError) -> FileIdentity
 }
@@ -58,6 +60,40 @@ public enum RemoteFiles {
     let start = path.prefix { $0 != "/" }.lowercased()
     return ["s3:", "http:", "https:"].contains(start)
       && path.utf8.dropFirst(start.utf8.count).starts(with: "//".utf8)
+  }
+
+  /// Whether a path names several objects of a store: s3://BUCKET, a prefix that ends with "/", or a
+  /// pattern with "*".
+  public static func isPattern(_ path: String) -> Bool {
+    path.lowercased().hasPrefix("s3://")
+      && (path.hasSuffix("/") || path.contains("*") || !path.dropFirst(5).contains("/"))
+  }
+
+  /// The URLs of the objects that such a path names, sorted. "*" does not go over a "/".
+  public static func matches(_ pattern: String) throws(SystemError) -> [String] {
+    let fixed = String(pattern.prefix { $0 != "*" })
+    let found = try store(for: pattern).list(fixed)
+    guard fixed != pattern else { return found }
+    let parts = pattern.split(separator: "/", omittingEmptySubsequences: false)
+    return found.filter { url in
+      let words = url.split(separator: "/", omittingEmptySubsequences: false)
+      return words.count == parts.count && zip(words, parts).allSatisfy { fits($0, $1) }
+    }
+  }
+
+  /// Whether a word fits a pattern, in which "*" stands for any letters.
+  static func fits(_ word: Substring, _ pattern: Substring) -> Bool {
+    let parts = pattern.split(separator: "*", omittingEmptySubsequences: false)
+    guard parts.count > 1, let first = parts.first, let last = parts.last else {
+      return word == pattern
+    }
+    guard word.hasPrefix(first) else { return false }
+    var rest = word.dropFirst(first.count)
+    for part in parts.dropFirst().dropLast() where !part.isEmpty {
+      guard let place = rest.firstRange(of: part) else { return false }
+      rest = rest[place.upperBound...]
+    }
+    return rest.hasSuffix(last)
   }
 
   /// What opens this URL.

@@ -10,6 +10,7 @@ import SimDomain
 import Stream
 @testable import SystemIO
 import TestKit
+import Unpack
 import Zstd
 
 let protocolTargets: [FuzzTarget] = [
@@ -26,6 +27,7 @@ let protocolTargets: [FuzzTarget] = [
     }, helperArguments),
   FuzzTarget("restore", limit: 16384, seeds: { Seeds.images.map { $0 + [0] } }, restore),
   FuzzTarget("zstd", limit: 1024, seeds: { packed }, zstd),
+  FuzzTarget("unpack", limit: 1024, seeds: { foreign }, unpack),
   FuzzTarget("seekable-zstd", limit: 1024, seeds: { seekable }, seekableZstd),
   journalTarget,
 ]
@@ -152,6 +154,28 @@ private let packed: [[UInt8]] = [
   [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x58, 0x03, 0x01, 0x00, 0x61],
   [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00],
 ]
+
+/// As gzip, xz and zstd pack "abc".
+private let foreign: [[UInt8]] = [
+  [31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 75, 76, 74, 6, 0, 194, 65, 36, 53, 3, 0, 0, 0],
+  packed[0],
+  [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0, 0, 4, 0xE6, 0xD6, 0xB4, 0x46, 2, 0, 0x21, 1, 0x0C, 0, 0, 0],
+]
+
+/// What looks packed, by whatever: it has an end, and no more comes out than its length allows.
+private func unpack(_ bytes: [UInt8]) throws {
+  guard let packing = Packing(bytes),
+    case .inOrder(let stream)? = try? PackedFile.open(MemoryFile.input.source(bytes), packing)
+  else { return }
+  let arena = PageAlignedBuffer(capacity: 65536)
+  var count = 0
+  while count < 64 << 20 {
+    guard let got = try? stream.read(into: arena, 0..<65536) else { return }
+    if got == 0 { break }
+    count += got
+  }
+  try demand(count <= max(1, bytes.count) * 32768, "\(count) bytes of \(bytes.count)")
+}
 
 /// Files of frames with a table, as this program and others write them.
 private let seekable: [[UInt8]] = {

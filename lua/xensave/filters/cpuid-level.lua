@@ -72,6 +72,7 @@ if not level and not opts.without then xs.usage "expected --like, --from, --name
 local less = opts.without and asked(cpuid.without, img, table.unpack(opts.without))
 if opts.xen then asked(xs.cpuid.checks, opts.xen) end
 if not opts.check then
+  cpuid.expect_policy(img)
   for _, line in ipairs(level and cpuid.kept(img, level) or {}) do xs.log.warn("%s", line) end
   return M.filter(img, level, opts.without, opts.force)
 end

@@ -31,7 +31,7 @@ function M.filter(options)
       end
     end
     for vdev in xs.sorted(disks) do
-      if not used[vdev] then error(("the domain has no disk '%s'"):format(vdev)) end
+      if not used[vdev] then error(("the domain has no disk '%s'"):format(vdev), 0) end
     end
   end
   local function retarget_cards(domain)
@@ -50,10 +50,10 @@ function M.filter(options)
       end
     end
     for bridge in xs.sorted(bridges) do
-      if not used[bridge] then error(("the domain uses no bridge '%s'"):format(bridge)) end
+      if not used[bridge] then error(("the domain uses no bridge '%s'"):format(bridge), 0) end
     end
     for number in xs.sorted(macs) do
-      if not used[number] then error(("the domain has no network card %d"):format(number)) end
+      if not used[number] then error(("the domain has no network card %d"):format(number), 0) end
     end
   end
   return description.filter("retarget", function(domain)

@@ -15,14 +15,20 @@ local M = {}
 -- A filter that drops the records of these types. options.layer: "libxc" (as a rule) or "libxl".
 function M.filter(types, options)
   local layer = options and options.layer or "libxc"
-  local unwanted = {}
-  for _, name in ipairs(types) do unwanted[xs.record_type(name)] = true end
+  local unwanted, dropped = {}, {}
+  for _, name in ipairs(types) do unwanted[xs.record_type(name)] = name end
   return {
     name = "strip",
     record = function(rec)
       if rec.layer == layer and unwanted[rec.type_id] then
+        dropped[rec.type_id] = true
         xs.log.info("dropping %s at %#x (%d bytes)", rec.type, rec.offset, rec.length)
         return false
+      end
+    end,
+    finish = function()
+      for type, name in xs.sorted(unwanted) do
+        if not dropped[type] then xs.log.warn("the image has no record %s", name) end
       end
     end,
   }

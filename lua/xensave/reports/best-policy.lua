@@ -50,14 +50,14 @@ end
 if not xs.is_main() then return M end
 
 local opts = xs.options {
-  { name = "traces", placeholder = "PATTERN", required = true, help = "Which traces: '*.trace'." },
+  { name = "traces", placeholder = "PATTERN", required = true, help = "Which traces: '*.trace', or s3://BUCKET/PREFIX/." },
   { name = "link", default = "10G", placeholder = "RATE", help = "How fast the link is." },
   { name = "policies", placeholder = "NAME,NAME", help = "These only." },
   { name = "max-ms", type = "number", placeholder = "MS",
     help = "The longest downtime: then the fewest bytes are best." },
   { name = "json", type = "flag", help = "Print JSON, a line a trace." },
 }
-local traces = xs.glob(opts.traces)
+local traces = assert(xs.glob(opts.traces))
 if #traces == 0 then xs.usage("--traces: no file is called '%s'", opts.traces) end
 local policies
 if opts.policies then

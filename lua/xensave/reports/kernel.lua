@@ -10,14 +10,14 @@
 --
 -- In a script: require "xensave.reports.kernel".facts(img)
 local xs = require "xensave"
+local description = require "xensave.description"
 local try = require "xensave.linux".try
 
 local M = {}
 
 -- What is known of an image's kernel.
 function M.facts(image)
-  local config = image.config
-  local facts = { name = config and config.c_info and config.c_info.name }
+  local facts = { name = description.name(image) }
   local _
   _, facts.problem = try(function()
     local linux = image.linux

@@ -3,7 +3,8 @@
 --
 -- usage: xensave-lua run registers IMAGE [--vcpu=N] [--json]
 --
--- Of HVM and PVH guests they are in HVM_CONTEXT (entries CPU), of PV guests in X86_PV_VCPU_BASIC.
+-- Of HVM and PVH guests they are in HVM_CONTEXT (entries CPU), of PV guests in X86_PV_VCPU_BASIC (of draft B:
+-- VCPU_CONTEXT).
 -- JSON has them as text in hexadecimal: they are unsigned values of 64 bits.
 --
 -- In a script: require "xensave.reports.registers".vcpus(img)[0].rip
@@ -28,7 +29,7 @@ function M.vcpus(image)
   local out = {}
   if image.guest == "x86_hvm" then
     local context = image:first "HVM_CONTEXT"
-    if not context then error "the image has no HVM_CONTEXT" end
+    if not context then error("the image has no HVM_CONTEXT", 0) end
     for cpu in context:each "CPU" do
       local registers = {}
       for _, name in ipairs(M.names) do registers[name] = cpu[name] end
@@ -36,7 +37,7 @@ function M.vcpus(image)
     end
     return out
   end
-  for rec in image:records "X86_PV_VCPU_BASIC" do
+  local function take(rec)
     local registers, there = {}, {}
     for _, name in ipairs(rec.user_regs:names()) do there[name] = true end
     -- A 32-bit guest has eax and no r8.
@@ -50,6 +51,9 @@ function M.vcpus(image)
     end
     out[rec.vcpu_id] = registers
   end
+  for _, type in ipairs { "X86_PV_VCPU_BASIC", "VCPU_CONTEXT" } do
+    for rec in image:records(type) do take(rec) end
+  end
   return out
 end
 
@@ -61,6 +65,7 @@ local opts = xs.options {
 }
 if not img then xs.usage "expected an image" end
 local vcpus = M.vcpus(img)
+if not next(vcpus) then error("the image has no vCPU with registers", 0) end
 if opts.vcpu and not vcpus[opts.vcpu] then
   error(("the image has no vCPU %d"):format(opts.vcpu), 0)
 end

@@ -32,8 +32,16 @@ local opts = xs.options {
 if not img then xs.usage "expected an image" end
 if opts.top < 0 then xs.usage("--top: expected 0 or more, got %d", opts.top) end
 local names, others = { img.path }, {}
-for index, path in ipairs(arg) do
-  names[index + 1], others[index] = path, assert(xs.open(path))
+-- The objects of a store that a prefix or pattern names; each image once.
+local seen = { [img.path] = true }
+for _, word in ipairs(arg) do
+  local paths = word:match "^s3://.*[/*]" and word:match "[/*]$" and assert(xs.glob(word)) or { word }
+  for _, path in ipairs(paths) do
+    if not seen[path] or path == word then
+      seen[path] = true
+      names[#names + 1], others[#others + 1] = path, assert(xs.open(path))
+    end
+  end
 end
 local facts = M.facts(img, others, opts.top)
 for _, row in ipairs(facts.top) do row.image = names[row.image] or row.image end

@@ -8,6 +8,7 @@
 --
 -- In a script: require "xensave.reports.summary".facts(img)
 local xs = require "xensave"
+local description = require "xensave.description"
 
 local M = {}
 
@@ -18,7 +19,7 @@ function M.facts(image)
   local facts = {
     guest = image.guest, version = image.version, layer = image.layer,
     xen = header and ("%d.%d"):format(header.xen_major, header.xen_minor),
-    name = config and config.c_info.name or xml and xml.name or xenops and xenops["vm_str.name"],
+    name = description.name(image),
     vcpus = config and config.b_info.max_vcpus or xml and math.tointeger(tonumber(xml.vcpu))
       or xenops and math.tointeger(tonumber(xenops["vm_str.vcpu_max"])),
     records = {}, pages = {}, octets = 0,
