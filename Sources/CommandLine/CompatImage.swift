@@ -62,7 +62,7 @@ struct CompatImage: ShellCommand {
         plan.changes.write(to: &writer)
       }
       writer.endObject()
-      try writeOut(writer.finish() + [10])
+      try writeOut(writer.finish())
     } else {
       let textStyle = color.textStyle
       var out = ""

@@ -84,6 +84,6 @@ struct Diff: LongCommand {
       writer.endObject()
     }
     writer.endArray()
-    return writer.finish() + [10]
+    return writer.finish()
   }
 }

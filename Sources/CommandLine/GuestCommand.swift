@@ -102,7 +102,7 @@ struct GuestCommand: LongCommand {
         if let problem = section.problem { writer.member("problem", problem) }
       }
       writer.endObject()
-      try writeOut(writer.finish() + [10])
+      try writeOut(writer.finish())
     } else {
       try writeOut(sections.map(\.lines).joined())
     }

@@ -45,7 +45,7 @@ struct HistoryCommand: LongCommand {
     if json {
       var writer = JSONWriter(style: .pretty)
       drawn.write(to: &writer, path: image, cellLimit: cells)
-      try writeOut(writer.finish() + [10])
+      try writeOut(writer.finish())
     } else if !picture.isWanted {
       try writeOut(escapeForDisplay(image) + "\n" + drawn.text(Canvas(color.color)))
     }

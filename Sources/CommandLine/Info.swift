@@ -32,7 +32,7 @@ struct Info: ShellCommand {
       if json {
         var writer = JSONWriter(style: .pretty)
         summary.write(to: &writer, path: image[0])
-        try writeOut(writer.finish() + [10])
+        try writeOut(writer.finish())
       } else {
         try writeOut(summary.text(path: image[0], color.textStyle))
       }
@@ -57,7 +57,7 @@ struct Info: ShellCommand {
     }
     writer.endArray()
     if json {
-      try writeOut(writer.finish() + [10])
+      try writeOut(writer.finish())
     } else if csv {
       try writeOut(table.csv)
     } else if !table.isEmpty {

@@ -76,7 +76,7 @@ struct MapCommand: LongCommand {
     if json {
       var writer = JSONWriter(style: .pretty)
       drawn.write(to: &writer, path: self.image, views)
-      try writeOut(writer.finish() + [10])
+      try writeOut(writer.finish())
     } else if isText {
       var out = escapeForDisplay(self.image) + "\n"
       for view in views { out += canvas.text(drawn.picture(view)) }

@@ -62,7 +62,7 @@ private func report(
     writer.member("output", path)
     for (key, value) in members { writer.member(key, value) }
     writer.endObject()
-    return try writeOut(writer.finish() + [10])
+    return try writeOut(writer.finish())
   }
   let text = members.map {
     "\($0.key.replacing("octets", with: "bytes").replacing("_", with: " ")) \($0.value.grouped)"

@@ -150,6 +150,6 @@ private struct PagesOutput {
 
   mutating func finish() -> [UInt8] {
     writer.endObject()
-    return json ? writer.finish() + [10] : Array(lines.utf8)
+    return json ? writer.finish() : Array(lines.utf8)
   }
 }

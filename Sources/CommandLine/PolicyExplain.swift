@@ -40,7 +40,7 @@ struct PolicyExplain: ShellCommand {
       }
     }
     writer.endArray()
-    if json { try writeOut(writer.finish() + [10]) }
+    if json { try writeOut(writer.finish()) }
     return ExitCode.good
   }
 

@@ -116,7 +116,7 @@ struct SetFields: LongCommand {
       writer.member("octets_changed_in_place", written.byteCount)
       writer.member("octets_inserted", written.inserted)
       writer.endObject()
-      try writeOut(writer.finish() + [10])
+      try writeOut(writer.finish())
     } else if !long.quiet {
       let inserted = written.inserted
       writeError(
@@ -209,7 +209,7 @@ struct Recover: ShellCommand {
       writer.member("image", image)
       writer.member("undone", wrote)
       writer.endObject()
-      try writeOut(writer.finish() + [10])
+      try writeOut(writer.finish())
       return ExitCode.good
     }
     try writeOut(

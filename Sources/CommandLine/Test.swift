@@ -137,7 +137,7 @@ struct Test: ShellCommand {
     }
     writer.endArray()
     writer.endObject()
-    return writer.finish() + [10]
+    return writer.finish()
   }
 
   private static func remove(_ folder: String) {

@@ -40,7 +40,7 @@ struct Verify: LongCommand {
     if json {
       var writer = JSONWriter(style: .pretty)
       report.write(to: &writer, path: path)
-      try writeOut(writer.finish() + [10])
+      try writeOut(writer.finish())
     } else if !long.quiet {
       try writeOut(text(report, path))
     }

@@ -70,7 +70,7 @@ public struct HostDescription: Sendable {
       HostDescription.write(policy, to: &writer)
     }
     writer.endObject()
-    return writer.finish() + [10]
+    return writer.finish()
   }
 
   private static func write(_ policy: Policy, to writer: inout JSONWriter) {

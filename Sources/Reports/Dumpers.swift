@@ -292,7 +292,7 @@ package struct JSONDumper: Dumping {
   package mutating func take() -> [UInt8] { writer.take() }
   package mutating func finish() -> [UInt8] {
     writer.endArray()
-    return writer.finish() + [10]
+    return writer.finish()
   }
 
   private mutating func member(_ slot: FieldLocation, _ item: DumpItem) {

@@ -12,7 +12,7 @@ extension JSONWriter {
   package static func document(_ body: (inout JSONWriter) -> Void) -> [UInt8] {
     var writer = JSONWriter(style: .pretty)
     body(&writer)
-    return writer.finish() + [10]
+    return writer.finish()
   }
 
   /// An object whose members `body` writes.
@@ -66,7 +66,7 @@ extension ChangeReport {
   package var json: [UInt8] {
     var writer = JSONWriter(style: .pretty)
     write(to: &writer)
-    return writer.finish() + [10]
+    return writer.finish()
   }
 
   package func write(to writer: inout JSONWriter) {
@@ -110,7 +110,7 @@ extension ConversionReport {
       writer.member("loss", note.isLoss)
     }
     writer.endObject()
-    return writer.finish() + [10]
+    return writer.finish()
   }
 }
 
@@ -140,6 +140,6 @@ extension LegacyReport {
       writer.member("text", note.text)
     }
     writer.endObject()
-    return writer.finish() + [10]
+    return writer.finish()
   }
 }

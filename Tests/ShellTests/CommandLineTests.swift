@@ -62,6 +62,18 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
   /// Commands whose results are for people have them for programs too. Those left out print
   /// none, or nothing else (host, each).
+  /// JSON ends with its line, and no empty one follows.
+  @Test(arguments: [
+    ["info"], ["verify"], ["compat", "--xen", "4.17"], ["pages"], ["map"], ["guest"], ["history"],
+    ["dump", "X86_TSC_INFO"],
+  ])
+  func jsonEndsWithItsLine(words: [String]) {
+    let image = Program.fixtures + "pv-4m-1v-tiny.xlsave"
+    let outcome = Program.run([words[0], image] + words.dropFirst() + ["--json"])
+    guard !outcome.text.isEmpty else { return #expect(words[0] == "guest", "\(outcome.errors)") }
+    #expect(outcome.text.hasSuffix("\n") && !outcome.text.hasSuffix("\n\n"), "\(words)")
+  }
+
   @Test func everyCommandHasJSON() {
     let help = Program.run(["--help"]).text
     let listed = help.split(separator: "\n").drop { $0 != "SUBCOMMANDS:" }.dropFirst()
