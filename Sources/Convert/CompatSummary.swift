@@ -139,8 +139,9 @@ public struct CompatSummary: Sendable {
     case .hvmParams:
       for offset in stride(from: 8, to: record.body.count - 15, by: 16) {
         let index = record.body.load(offset, as: UInt64.self, order)
-        greatestParam = max(greatestParam ?? 0, index)
-        if index == 9, offset + 16 <= record.body.count {
+        // libxc sets the parameter of the low 32 bits.
+        greatestParam = max(greatestParam ?? 0, index & 0xFFFF_FFFF)
+        if index & 0xFFFF_FFFF == HVMParams.viridianIndex, offset + 16 <= record.body.count {
           viridian |= record.body.load(offset + 8, as: UInt64.self, order)
         }
       }

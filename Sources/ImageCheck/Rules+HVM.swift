@@ -167,7 +167,8 @@ extension Rule {
       "Every parameter is one that Xen lets a toolstack set; PAE_ENABLED is passed over.", setParam,
       .record([.hvmParams]) { look, record in
         for (number, param) in record.hvmParams.enumerated() {
-          if HVMParams.settable.contains(param.index) { continue }
+          // The rest of the number is for hvm-params.number.
+          if HVMParams.settable.contains(param.index & 0xFFFF_FFFF) { continue }
           let name = HVMParams.names[param.index].map { " (\($0))" } ?? ""
           look.report(
             record, "param[\(number)].index", at: 8 + 16 * number,
@@ -178,12 +179,24 @@ extension Rule {
       "hvm-params.value", .error, "Every parameter has a value that Xen takes.", setParam,
       .record([.hvmParams]) { look, record in
         for (number, param) in record.hvmParams.enumerated() {
-          guard let range = HVMParams.values[param.index], !range.contains(param.value)
+          guard let range = HVMParams.values[param.index & 0xFFFF_FFFF],
+            !range.contains(param.value)
           else { continue }
           look.report(
             record, "param[\(number)].value", at: 16 + 16 * number,
             "expected \(range.text) for \(HVMParams.names[param.index] ?? ""), got "
               + param.value.hex())
+        }
+      }),
+    Rule(
+      "hvm-params.number", .warning,
+      "A parameter's number has 32 bits: libxc passes over the others when it sets it.",
+      "Xen: tools/libs/ctrl/xc_domain.c, xc_hvm_param_set; xl of 4.17",
+      .record([.hvmParams]) { look, record in
+        for (number, param) in record.hvmParams.enumerated() where param.index >> 32 != 0 {
+          look.report(
+            record, "param[\(number)].index", at: 8 + 16 * number,
+            "expected a number below 0x100000000, got \(param.index.hex())")
         }
       }),
     Rule(
@@ -237,9 +250,12 @@ extension Rule {
       "Xen: tools/libs/light/libxl_create.c, domcreate_console_available; xl of 4.17",
       .completion { look, record in
         guard look.libxc.guest == .x86HVM, let highest = look.survey.highestPFN else { return }
+        // A xenstore page beyond the guest's memory only costs the guest its xenstore.
         let facts = look.libxc.checkpoint
         for (name, pfn) in [("STORE_PFN", facts.storePFN), ("CONSOLE_PFN", facts.consolePFN)]
-        where pfn != 0 && look.libxc.specialPages.lacks(pfn, highest: highest) {
+        where pfn != 0
+          && look.libxc.specialPages.lacks(pfn, highest: name == "STORE_PFN" ? .max : highest)
+        {
           look.report(
             record, "", "expected the page of \(name) (pfn \(pfn.hex())) before it, got none")
         }

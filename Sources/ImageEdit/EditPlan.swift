@@ -179,8 +179,9 @@ extension ImageDocument {
     var report = ChangeReport()
     report.headersRead = index.headers
     report.isOfFront = index.coverage != .all
-    for before in index.headers {
-      guard let bytes = editedHeaders[before.kind], bytes != before.bytes else { continue }
+    for kind in HeaderKind.allCases {
+      guard let bytes = editedHeaders[kind], let before = index.header(kind), bytes != before.bytes
+      else { continue }
       var after = before
       after.bytes = bytes
       report.headersChanged += 1

@@ -89,16 +89,25 @@ public final class ImageDocument {
 
   /// The edits as a filter.
   public var edits: any RewriteFilter {
-    EditFilter(bodies: editedBodies, headers: editedHeaders)
+    EditFilter(bodies: editedBodies, headers: headersByOffset)
+  }
+
+  /// The edited headers by their place: of two of one kind, which no good image has, the first is meant.
+  private var headersByOffset: [UInt64: [UInt8]] {
+    var out: [UInt64: [UInt8]] = [:]
+    for (kind, bytes) in editedHeaders {
+      if let offset = index.header(kind)?.offset { out[offset] = bytes }
+    }
+    return out
   }
 
   /// A part as it will be with the edits.
   package var editing: @Sendable (StreamElement) -> StreamElement {
-    let (bodies, headers) = (editedBodies, editedHeaders)
+    let (bodies, headers) = (editedBodies, headersByOffset)
     return { part in
       switch part {
       case .header(var header):
-        header.bytes = headers[header.kind] ?? header.bytes
+        header.bytes = headers[header.offset] ?? header.bytes
         return .header(header)
       case .record(var record):
         record.body = bodies[record.index] ?? record.body
@@ -116,13 +125,13 @@ public final class ImageDocument {
   }
 }
 
-/// Replaces headers by number.
+/// Replaces headers by their place, and records by number.
 private final class EditFilter: RewriteFilter {
   var isOfHeadersOnly: Bool { bodies.isEmpty }
   let bodies: [Int: [UInt8]]
-  let headers: [HeaderKind: [UInt8]]
+  let headers: [UInt64: [UInt8]]
 
-  init(bodies: [Int: [UInt8]], headers: [HeaderKind: [UInt8]]) {
+  init(bodies: [Int: [UInt8]], headers: [UInt64: [UInt8]]) {
     self.bodies = bodies
     self.headers = headers
   }
@@ -130,7 +139,7 @@ private final class EditFilter: RewriteFilter {
   func begin() {}
   func finish() {}
   func header(_ header: inout Header) {
-    if let bytes = headers[header.kind] { header.bytes = bytes }
+    if let bytes = headers[header.offset] { header.bytes = bytes }
   }
   func record(_ record: EditableRecord) -> FilterResult {
     if let body = bodies[record.record.index] { record.setBody(body) }

@@ -290,6 +290,7 @@ extension Example {
 
   static let params: [Example] = [
     params("hvm-params.index", [(1, 1), (24, 0)], at: 8 + 16),
+    params("hvm-params.number", [(1, 1), (1 << 63, 0)], at: 8 + 16),
     params("hvm-params.value", [(1, 1), (9, 2)], at: 16 + 16),
     params("hvm-params.value", [(1, 1), (10, 4)], at: 16 + 16),
     params("hvm-params.value", [(1, 1), (33, 0)], at: 16 + 16),

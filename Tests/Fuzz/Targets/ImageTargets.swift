@@ -246,7 +246,10 @@ private func document(_ input: [UInt8]) throws {
 
 /// Sets everything to what the image has.
 private func undo(_ document: ImageDocument) throws {
-  for header in document.index.headers { document.setBytes(header.bytes, of: header.kind) }
+  // Of two headers of one kind the first is meant.
+  for kind in HeaderKind.allCases {
+    if let header = document.index.header(kind) { document.setBytes(header.bytes, of: kind) }
+  }
   for number in document.index.entries.indices.map({ $0 + 1 }) {
     var reader = document.reader(at: number)
     guard case .record(let record)? = try? reader.next() else { continue }
