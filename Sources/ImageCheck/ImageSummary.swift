@@ -268,25 +268,25 @@ extension Record {
 /// Xen: xen/include/public/arch-x86/hvm/save.h.
 package enum HVMContextType {
   package static let end: UInt16 = 0
-  package static let header: UInt16 = 1
-  package static let cpu: UInt16 = 2
-  package static let pic: UInt16 = 3
-  package static let lapic: UInt16 = 5
-  package static let pciLink: UInt16 = 9
-  package static let pit: UInt16 = 10
-  package static let mtrr: UInt16 = 14
-  package static let cpuXsave: UInt16 = 16
-  package static let viridianVCPU: UInt16 = 17
-  package static let vmce: UInt16 = 18
-  package static let cpuMSR: UInt16 = 20
+  static let header: UInt16 = 1
+  static let cpu: UInt16 = 2
+  static let pic: UInt16 = 3
+  static let lapic: UInt16 = 5
+  static let pciLink: UInt16 = 9
+  static let pit: UInt16 = 10
+  static let mtrr: UInt16 = 14
+  static let cpuXsave: UInt16 = 16
+  static let viridianVCPU: UInt16 = 17
+  static let vmce: UInt16 = 18
+  static let cpuMSR: UInt16 = 20
   /// HVM_SAVE_CODE_MAX: Xen refuses greater ones.
-  package static let greatest: UInt16 = 20
+  static let greatest: UInt16 = 20
   /// CPU entries of before Xen 3.4, without msr_tsc_aux and flags.
-  package static let oldCPUByteCount = 1016
+  static let oldCPUByteCount = 1016
   /// Whose instance is the number of a vCPU.
-  package static let ofVCPU: Set<UInt16> = [2, 5, 6, 14, 16, 17, 18, 19, 20]
+  static let ofVCPU: Set<UInt16> = [2, 5, 6, 14, 16, 17, 18, 19, 20]
   /// Of which every vCPU has one, those that are down too.
-  package static let ofEveryVCPU: Set<UInt16> = [5, 6, 14, 18, 19]
+  static let ofEveryVCPU: Set<UInt16> = [5, 6, 14, 18, 19]
   /// Devices that PVH guests do not have: PIC, IOAPIC, PIT, RTC, HPET, PMTIMER.
-  package static let ofPlatform: Set<UInt16> = [3, 4, 10, 11, 12, 13]
+  static let ofPlatform: Set<UInt16> = [3, 4, 10, 11, 12, 13]
 }

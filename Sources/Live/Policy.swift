@@ -33,7 +33,7 @@ public enum PrecopyDecision: Sendable, Equatable {
 
 /// What a stop of the guest has taken, in nanoseconds; nil of what nobody has measured.
 public struct StopTimes: Sendable, Equatable {
-  /// From asking the guest to suspend to its standing still.
+  /// From asking the guest to suspend until it is suspended.
   public var suspend: UInt64?
   /// The round that was sent then.
   public var finalRound: UInt64?

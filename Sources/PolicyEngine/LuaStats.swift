@@ -109,7 +109,7 @@ struct LuaStatistic {
       ) { $0.stats.byteCount.map { .integer(Int64(clamping: $0)) } ?? .none },
       seconds(
         "suspend_time",
-        "Seconds from asking the guest to suspend to its standing still, the last time in this save; nil "
+        "Seconds from asking the guest to suspend until it is suspended, the last time in this save; nil "
           + "before it has."
       ) { $0.suspend },
       seconds(

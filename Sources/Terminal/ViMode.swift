@@ -120,7 +120,7 @@ extension Editor {
     for key in vi.lastChange { _ = viHandle(key) }
   }
 
-  /// A motion, alone or behind a verb.
+  /// A motion, alone or after a verb.
   private mutating func viMove(_ command: ViCommand) -> Bool {
     let count = command.count ?? 1
     guard let verb = command.verb else {
@@ -135,7 +135,7 @@ extension Editor {
     if verb == "c", command.name == "w" || command.name == "W",
       let end = buffer.endOfWord(at: start, count: count, isBig: command.name == "W")
     {
-      // cw leaves the blanks behind the word.
+      // cw leaves the blanks after the word.
       viApply(verb, start..<end, isLines: false)
       return true
     }

@@ -161,9 +161,9 @@ import struct TestKit.Seed
       let records = try #require(stats.stop.records)
       #expect(records > 0)
       #expect(stats.stop.besidePages == records + (stats.stop.suspend ?? 0))
-      var standing = stats
-      (standing.dirtyCount, standing.bandwidth) = (1000, 1_000_000)
-      #expect(standing.estimatedDowntime == 1_000_000 + stats.stop.besidePages)
+      var stopped = stats
+      (stopped.dirtyCount, stopped.bandwidth) = (1000, 1_000_000)
+      #expect(stopped.estimatedDowntime == 1_000_000 + stats.stop.besidePages)
     }
     #expect(policy.checkpoints.last?.byteCount == result.byteCount)
   }

@@ -223,7 +223,7 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
     }
   }
 
-  /// A GiB of zeros behind an image's start: nobody keeps it.
+  /// A GiB of zeros after an image's start: nobody keeps it.
   @Test func bombsTakeNoMemory() {
     let made = Program.shell(
       """

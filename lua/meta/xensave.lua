@@ -1502,7 +1502,7 @@ local Policy = {}
 ---@field hot integer[]? Pages that were dirty in at least 1, 2, ... 8 of the last eight rounds; nil where nobody counts them (saves by Xen's library).
 ---@field throttle integer Percent of its processors' time that the guest does without now; 0 where it cannot be throttled. Unit: %.
 ---@field bytes integer? Bytes of the stream that were written; nil where nobody counts them (saves by Xen's library). Unit: bytes.
----@field suspend_time number? Seconds from asking the guest to suspend to its standing still, the last time in this save; nil before it has. Unit: s.
+---@field suspend_time number? Seconds from asking the guest to suspend until it is suspended, the last time in this save; nil before it has. Unit: s.
 ---@field final_time number? Seconds of the round that was sent then; nil before the first checkpoint. Unit: s.
 ---@field records_time number? Seconds of the records after it; nil before the first checkpoint. Unit: s.
 ---@field est_downtime number? Seconds that sending the dirty and deferred pages would take at this bandwidth, with suspend_time and records_time where they are known; nil where the bandwidth is not. Unit: s.

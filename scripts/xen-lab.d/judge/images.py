@@ -29,7 +29,7 @@ class Part:
 
     def pieces(self, base):
         if self.kind == "config" and self.origin and len(self.data) > 4 < self.origin[1]:
-            offset, length = self.origin     # its length in front changes with whatever is behind it
+            offset, length = self.origin     # its length in front changes with whatever follows it
             return (trimmed(bytes(self.data[:4]), base, (offset, 4))
                     + trimmed(bytes(self.data[4:]), base, (offset + 4, length - 4)))
         return trimmed(bytes(self.data), base, self.origin)
