@@ -189,14 +189,15 @@ public struct StreamReader {
       "expected \(count) bytes of it to be left, got \(waiting): the file has changed")
   }
 
-  /// Reads `count` bytes of what is left of the current record into `arena` at `offset`. Where a
-  /// checkpointed stream is cut in it, they are not there: `ending` says so.
+  /// Reads `count` bytes of what is left of the current record into `arena` at `offset`. Returns how
+  /// many: fewer only where a checkpointed stream is cut in it, which `ending` says.
+  @discardableResult
   public mutating func loadPayload(
     _ count: Int, into arena: PageAlignedBuffer, at offset: Int = 0
-  ) throws(StreamError) {
+  ) throws(StreamError) -> Int {
     try remembering { reader throws(StreamError) in
-      guard try reader.hasPayload(UInt64(count)) else { return }
-      try reader.load(count, into: arena, at: offset)
+      guard try reader.hasPayload(UInt64(count)) else { return 0 }
+      return try reader.load(count, into: arena, at: offset)
     }
   }
 
@@ -213,7 +214,7 @@ public struct StreamReader {
 
   private mutating func load(
     _ count: Int, into arena: PageAlignedBuffer, at offset: Int
-  ) throws(StreamError) {
+  ) throws(StreamError) -> Int {
     arena.reserve(offset + count)
     let got: Int
     do { got = try source.read(into: arena, offset..<offset + count) } catch { throw wrap(error) }
@@ -222,6 +223,7 @@ public struct StreamReader {
       arena.withBytes(offset..<offset + got) { checksum?.crc.update($0) }
     }
     try checkComplete(UInt64(got), of: UInt64(count))
+    return got
   }
 
   /// Passes over `count` bytes of what is left of the current record.
@@ -249,10 +251,9 @@ public struct StreamReader {
     var rest = count
     while rest > 0, ending == nil {
       let chunk = Int(min(rest, UInt64(arena.capacity)))
-      try load(chunk, into: arena, at: 0)
-      if ending != nil { return }
+      let got = try load(chunk, into: arena, at: 0)
       if let sink {
-        do { try sink.write(arena, 0..<chunk) } catch {
+        do { try sink.write(arena, 0..<got) } catch {
           throw StreamError(error, offset: sink.position)
         }
       }
@@ -280,6 +281,14 @@ public struct StreamReader {
         .malformed, at: offset, waitingPlace.text,
         "checksum: expected \(checksum.crc.value.hex(8)), got \(stated.hex(8))")
     }
+  }
+
+  /// How many bytes of the current record's checksum a checkpoint that is cut in it lacks: 0 where it
+  /// is whole, where the record has none, and before the payload was passed.
+  mutating func missingChecksumByteCount() throws(StreamError) -> Int {
+    guard checksum != nil, waiting == 0, checkpointCount > 0 else { return 0 }
+    let count = RecordFraming.draftB.footerByteCount
+    return count - min(try peekCount(count), count)
   }
 
   private mutating func passOverPayload() throws(StreamError) {
@@ -342,12 +351,12 @@ public struct StreamReader {
     let total = Int(length) + framing.paddingByteCount(UInt64(length))
     // The padding is loaded with a body that is loaded whole.
     let loaded = headCount == Int(length) ? total : headCount
-    // All of the header is seen before any of it is taken: a checkpoint that is cut in it stays whole
-    // for whoever keeps the rest, from a pipe as from a file.
-    let got = try peekCount(front + loaded)
-    guard got == front + loaded else {
-      return try cut(offset, need: front + loaded, got, expected, place)
-    }
+    // All of the header is seen before any of it is taken, and what is in memory whole with its
+    // checksum: a checkpoint that is cut in it stays whole for whoever keeps the rest, from a pipe as
+    // from a file.
+    let need = front + loaded + (loaded == total ? framing.footerByteCount : 0)
+    let got = try peekCount(need)
+    guard got == need else { return try cut(offset, need: need, got, expected, place) }
     let frontBytes = try read(front, place.text)
     let bytes = try read(loaded, place.text)
     if framing.hasChecksum {

@@ -100,10 +100,10 @@ public struct StreamWriter {
     var rest = record.payloadByteCount
     while rest > 0 {
       let chunk = Int(min(rest, UInt64(arena.capacity)))
-      try reader.loadPayload(chunk, into: arena)
+      let got = try reader.loadPayload(chunk, into: arena)
+      arena.withBytes(0..<got) { checksum.update($0) }
+      try put([], then: arena, 0..<got)
       guard reader.ending == nil else { return }
-      arena.withBytes(0..<chunk) { checksum.update($0) }
-      try put([], then: arena, 0..<chunk)
       rest -= UInt64(chunk)
     }
     try putEnd(of: record, checksum, from: &reader)
@@ -125,16 +125,15 @@ public struct StreamWriter {
   }
 
   /// What follows a payload: padding, and the checksum of body and padding. The padding stays what it
-  /// was where the record has the length that it had; of a checkpoint that is cut there is none.
+  /// was where the record has the length that it had; a checkpoint that is cut in it stays cut.
   private mutating func putEnd(
     of record: Record, _ checksum: CRC32, from reader: inout StreamReader
   ) throws(StreamError) {
     var padding = [UInt8](repeating: 0, count: record.framing.paddingByteCount(record.length))
     if reader.payloadAndPadding == UInt64(padding.count), !padding.isEmpty {
       let arena = PageAlignedBuffer(capacity: padding.count)
-      try reader.loadPayload(padding.count, into: arena)
-      guard reader.ending == nil else { return }
-      padding = arena.copy(0..<padding.count)
+      padding = arena.copy(0..<(try reader.loadPayload(padding.count, into: arena)))
+      guard reader.ending == nil else { return try put(padding) }
     }
     guard record.framing.hasChecksum else {
       if !padding.isEmpty { try put(padding) }
@@ -142,7 +141,8 @@ public struct StreamWriter {
     }
     var checksum = checksum
     checksum.update(padding)
-    try put(padding + StreamWriter.footer(checksum, record.context.order))
+    let footer = StreamWriter.footer(checksum, record.context.order)
+    try put(padding + footer.dropLast(reader.missingChecksumByteCount()))
   }
 
   /// Writes `header`, and then bytes `range` of `arena`.

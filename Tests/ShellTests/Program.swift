@@ -11,7 +11,13 @@ struct Outcome {
   let output: [UInt8]
   let errors: String
 
-  var text: String { String(decoding: output, as: UTF8.self) }
+  /// The output as text; where it is none, its ASCII. For each byte that is no UTF-8 the standard
+  /// library throws to itself, and Swift Testing keeps the stack of all that is thrown: seconds for
+  /// the bytes of an image.
+  var text: String {
+    String(validating: output, as: UTF8.self)
+      ?? String(decoding: output.map { $0 < 0x80 ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+  }
 }
 
 enum Program {

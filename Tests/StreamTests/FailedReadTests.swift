@@ -96,6 +96,47 @@ import Testing
     #expect(reader.ending == .cutCheckpoint)
   }
 
+  /// A checkpoint that is cut at any byte is written alike from a file, which is copied, and from a
+  /// pipe, whose records are put together again.
+  @Test(arguments: [1, 3] as [UInt32]) func aCutCheckpointIsWrittenAlike(version: UInt32) throws {
+    func record(_ type: UInt32, _ body: [UInt8]) -> [UInt8] {
+      let padded = body + zeros(-body.count & 7)
+      guard version == 1 else { return le32(type, UInt32(body.count)) + padded }
+      var checksum = CRC32()
+      checksum.update(padded)
+      return le32(type, UInt32(body.count), 1, 0) + padded + le32(checksum.value, 0)
+    }
+    let checkpoint = record(0xE, [])
+    let page = record(1, le32(1, 0) + le64(7) + zeros(4096))
+    let parts = [checkpoint, record(0xC, zeros(20)), record(0x8000_0001, [1]), page, checkpoint]
+    let image = Self.headers(version: version) + parts.joined()
+    let first = Self.headers(version: version).count + checkpoint.count
+    // All that lie in the records before the page's contents and after them.
+    let cuts = Array(first..<(first + 200)) + Array((image.count - 60)...image.count)
+    for cut in cuts {
+      let bytes = Array(image.prefix(cut))
+      let whole = try ScratchFile()
+      try whole.sink(as: "cut").write(bytes)
+      let file = try whole.source(as: "cut")
+      let pipe = try Source(Descriptor(taking: pipe(feeding: bytes), path: "pipe"), path: "pipe")
+      for source in [file, pipe] {
+        let output = try ScratchFile()
+        var reader = StreamReader(source)
+        var writer = StreamWriter(try output.sink(as: "out"), keepingFrom: source)
+        while let part = try reader.next() {
+          switch part {
+          case .header(let header): try writer.keep(header)
+          case .record(let record): try writer.keep(record, from: &reader)
+          case .trailing: try writer.keepRest(from: &reader)
+          }
+        }
+        try writer.finish()
+        let written = try output.source(as: "out").read(image.count + 1)
+        #expect(written == bytes, "\(source.path): \(cut) of \(image.count)")
+      }
+    }
+  }
+
   /// The record that is read again is not the one that was read before.
   @Test func moreThanThereIsIsAnError() throws {
     let image = Self.cut(version: 3, 4096)
