@@ -152,10 +152,15 @@ struct PolicyTest: ShellCommand {
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Print a Markdown table of all traces.") var markdown = false
   @Option(help: "Write a picture of all traces, as SVG.", completion: .file()) var svg: String?
+  @Option(
+    help: "Write tables, the picture and each decision as one page of HTML.", completion: .file())
+  var report: String?
 
   mutating func execute() throws -> Int32 {
-    if let svg, options.trace.contains(where: { OutputFile.isSame(svg, as: $0) }) {
-      throw XensaveError(.usage, "--svg: '\(svg)' is one of the traces")
+    for (option, path) in [("--svg", svg), ("--report", report)] {
+      if let path, options.trace.contains(where: { OutputFile.isSame(path, as: $0) }) {
+        throw XensaveError(.usage, "\(option): '\(path)' is one of the traces")
+      }
     }
     let tests = try options.tests()
     let names = policies.contains("builtin") ? policies : ["builtin"] + policies
@@ -173,16 +178,16 @@ struct PolicyTest: ShellCommand {
     } else {
       for (test, outcomes) in all { try writeOut(PolicyTest.text(test, outcomes)) }
     }
-    if let svg {
-      let plot = BacktestPlot.svg(
-        all.map { BacktestPlot.Panel(test: $0.test, outcomes: $0.outcomes) })
-      try OutputFile.write(svg, .text, bytes: Array(plot.utf8))
+    let panels = all.map { BacktestPlot.Panel(test: $0.test, outcomes: $0.outcomes) }
+    if let svg { try OutputFile.write(svg, .text, bytes: Array(BacktestPlot.svg(panels).utf8)) }
+    if let report {
+      try OutputFile.write(report, .text, bytes: Array(BacktestReport.html(panels).utf8))
     }
     return all.allSatisfy { $0.outcomes.allSatisfy { $0.failureCount == 0 } }
       ? ExitCode.good : ExitCode.findings
   }
 
-  private static func cells(_ outcome: Backtest.Outcome) -> [String] {
+  static func cells(_ outcome: Backtest.Outcome) -> [String] {
     let result = outcome.result
     return [
       outcome.name, result.outcome.word, "\(result.liveRounds)", Shown.bytes(result.bytes),
@@ -192,7 +197,7 @@ struct PolicyTest: ShellCommand {
     ]
   }
 
-  private static let header = [
+  static let header = [
     "policy", "outcome", "rounds", "sent", "of memory", "downtime", "total",
   ]
 

@@ -107,6 +107,22 @@ struct ManualPage {
       "xensave-lua guest web1.save ps\nxensave-lua guest web1.save dmesg"
     ),
     (
+      "Where is the memory, and what was sent again and again?",
+      "xensave-lua map web1.save --by use\nxensave-lua history migration.stream"
+    ),
+    (
+      "All about an image on one page, and how two differ.",
+      "xensave-lua report web1.save -o web1.html\nxensave-lua report before.save after.save -o both.html"
+    ),
+    (
+      "Which images of a directory are whole? Four at a time.",
+      "xensave-lua each -j 4 verify -- saves/*.save"
+    ),
+    (
+      "Which policy suits this guest and this link?",
+      "xensave-lua policy test give-up downtime-budget --trace web1.trace --link 1G --report policies.html"
+    ),
+    (
       "An image in an object store.",
       "xensave-lua --endpoint http://rgw.lab:7480 verify s3://saves/web1.save"
     ),

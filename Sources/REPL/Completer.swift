@@ -10,6 +10,8 @@ internal import Terminal
 /// Completes Lua text from the state's tables, the declarations and the record tables.
 struct Completer {
   let state: LuaState
+  /// Whether "IMG" completes to "img" as well.
+  var ignoresCase = false
 
   /// Functions whose string argument is a file name.
   private static let fileFunctions: Set<String> = [
@@ -53,9 +55,13 @@ struct Completer {
   ) -> Completions {
     var seen: Set<String> = []
     let found = all.filter {
-      $0.replacement.hasPrefix(word) && seen.insert($0.replacement).inserted
+      begins($0.replacement, with: word) && seen.insert($0.replacement).inserted
     }
     return Completions(replacing: range, found)
+  }
+
+  private func begins(_ name: String, with word: some StringProtocol) -> Bool {
+    ignoresCase ? name.lowercased().hasPrefix(word.lowercased()) : name.hasPrefix(word)
   }
 
   // MARK: - Words
@@ -246,10 +252,11 @@ struct Completer {
     let folder = String(path[..<slash])
     let word = path[slash...]
     let names = FileSystem.names(in: folder) ?? []
-    return names.filter { $0.hasPrefix(word) && (!$0.hasPrefix(".") || word.hasPrefix(".")) }.map {
-      let isFolder = FileSystem.isFolder(folder + $0)
-      return Completion(folder + $0 + (isFolder ? "/" : ""), display: $0 + (isFolder ? "/" : ""))
-    }
+    return names.filter { begins($0, with: word) && (!$0.hasPrefix(".") || word.hasPrefix(".")) }
+      .map {
+        let isFolder = FileSystem.isFolder(folder + $0)
+        return Completion(folder + $0 + (isFolder ? "/" : ""), display: $0 + (isFolder ? "/" : ""))
+      }
   }
 }
 

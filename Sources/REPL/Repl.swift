@@ -38,7 +38,10 @@ package final class Repl {
     editor = LineEditor(options: options, history: history)
     if editor.isInteractive { editor.options.input = .ofUser() }
     let state = shell.state
-    editor.options.completions = { Completer(state: state).completions($0, $1) }
+    let ignoresCase = editor.options.input.ignoresCase
+    editor.options.completions = {
+      Completer(state: state, ignoresCase: ignoresCase).completions($0, $1)
+    }
     editor.options.isComplete = { [unowned self] in self.isComplete($0) }
     editor.options.indentation = { text, cursor in
       let before = String(decoding: Array(text.utf8)[..<cursor], as: UTF8.self)

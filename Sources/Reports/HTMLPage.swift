@@ -90,6 +90,13 @@ package struct HTMLPage {
     body += "</details>\n"
   }
 
+  /// A drawing that `SVGPicture` has made. Within HTML it needs no name space.
+  package mutating func add(drawing: String) {
+    append(
+      markup: "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"drawing\">\n"
+        + drawing.replacing(" xmlns=\"http://www.w3.org/2000/svg\"", with: "") + "</div>\n")
+  }
+
   /// Markup that is made elsewhere, and escaped there.
   mutating func append(markup: String) { body += markup }
 

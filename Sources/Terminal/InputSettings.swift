@@ -1,7 +1,7 @@
 // What of readline's init file the editor follows: mode, bell, key bindings.
 
 /// The settings of readline's init file (inputrc) that the line editor knows: `editing-mode`, `bell-style`,
-/// `show-mode-in-prompt` and its texts, `keyseq-timeout`, `keymap`, bindings of one key to a command or to
+/// `completion-ignore-case`, `show-mode-in-prompt` and its texts, `keyseq-timeout`, `keymap`, bindings of one key to a command or to
 /// text, `$if`, `$else`, `$endif` and `$include`. All else is passed over, as readline does with what it does
 /// not know. Source: the readline manual, "Readline Init File Syntax".
 public struct InputSettings: Sendable {
@@ -19,6 +19,8 @@ public struct InputSettings: Sendable {
   var editingMode = EditingMode.emacs
   /// Whether the terminal's bell rings where a key has nothing to do.
   var rings = true
+  /// Whether completion takes upper and lower case for the same.
+  public internal(set) var ignoresCase = false
   /// Whether a word before the prompt says the mode, and these words.
   var showsMode = false
   var emacsText = "@"
@@ -152,6 +154,7 @@ struct InputFile {
       settings.editingMode = value.lowercased() == "vi" ? .vi : .emacs
       keymap = nil
     case "bell-style": settings.rings = value.lowercased() != "none"
+    case "completion-ignore-case": settings.ignoresCase = isOn
     case "show-mode-in-prompt": settings.showsMode = isOn
     case "emacs-mode-string": settings.emacsText = Self.text(value)
     case "vi-ins-mode-string": settings.insertText = Self.text(value)

@@ -82,6 +82,19 @@ import Testing
     }
   }
 
+  @Test func caseIsIgnoredWhereAsked() throws {
+    let shell = try ShellContext(SessionExplainer())
+    try shell.bind()
+    defer { shell.state.close() }
+    for (text, candidates) in [("COROU", ["coroutine"]), ("string.RE", ["rep", "reverse"])] {
+      let plain = Completer(state: shell.state).completions(text, text.utf8.count)
+      #expect(plain.candidates.isEmpty)
+      let found = Completer(state: shell.state, ignoresCase: true)
+        .completions(text, text.utf8.count)
+      #expect(found.candidates.map(\.replacement) == candidates, "\(text)")
+    }
+  }
+
   @Test func declarationsAreTakenApart() {
     let function = LuaDeclaration(
       .function, owner: "xs", "f",

@@ -49,7 +49,8 @@ import Testing
       umask 022; chmod 606 place/out; run place/out; echo $code; stat -c %a place/out; ls -A place
       """)
     let isMemory =
-      writer.isImage || ["export", "delta", "img:", "report"].contains { writer.name.contains($0) }
+      writer.isImage || writer.name.hasPrefix("report")
+      || ["export", "delta", "img:"].contains { writer.name.contains($0) }
     #expect(
       outcome.text == "0\n\(isMemory ? 600 : 640)\nout\n0\n606\nout\n",
       "\(outcome.text) \(outcome.errors)")

@@ -44,13 +44,17 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let folder = Program.temporaryFolder()
     defer { Program.remove(folder) }
     Program.write(
-      Array("set editing-mode vi\n\"\\C-x\": \"40 + \"\n".utf8),
+      Array(
+        "set editing-mode vi\nset completion-ignore-case on\n\"\\C-x\": \"40 + \"\n".utf8),
       to: folder + "/inputrc")
     withSession(columns: 80, rows: 20, environment: ["INPUTRC=\(folder)/inputrc"]) { session, _ in
       session.type("\u{18}1\u{1B}")
       #expect(session.wait { $0.text.last == "> 40 + 1" }, "\(session.screen.text)")
       session.type("0r5\r")
       #expect(session.wait { $0.text.contains("51") }, "\(session.screen.text)")
+      #expect(session.wait { $0.text.last == ">" }, "\(session.screen.text)")
+      session.type("COROUT\t")
+      #expect(session.wait { $0.text.last == "> coroutine" }, "\(session.screen.text)")
     }
   }
 

@@ -95,6 +95,9 @@ enum Writers {
       "policy test --svg", "xensave-lua policy test --trace trace --svg \"$OUT\" >/dev/null",
       uses: ["PolicyTest.svg"], input: "trace"),
     Writer(
+      "policy test --report", "xensave-lua policy test --trace trace --report \"$OUT\" >/dev/null",
+      uses: ["PolicyTest.report"], input: "trace"),
+    Writer(
       "map -o", "xensave-lua map in -o \"$OUT\" -q", uses: ["PictureOutput.output"], input: "in"),
     Writer("history -o", "xensave-lua history in -o \"$OUT\" -q", uses: [], input: "in"),
     Writer(
@@ -155,7 +158,7 @@ enum Writers {
     "Jobs/ConvertJob.swift": ["unwrap --config"],
     "Jobs/DomainSave.swift": ["Domain:save", "Domain:checkpoint"],
     "Jobs/TraceRecorder.swift": ["trace", "a helper's trace"],
-    "CommandLine/PolicyCommand.swift": ["policy test --svg"],
+    "CommandLine/PolicyCommand.swift": ["policy test --svg", "policy test --report"],
     "CommandLine/PictureOutput.swift": ["map -o", "history -o", "report"],
     "LuaAPI/Image/SynthBinding.swift": ["Synth:save"],
     "LuaAPI/Domains/PolicyBinding.swift": ["Trace:save"],
