@@ -25,8 +25,12 @@ enum BacktestReport {
         ("rounds recorded", panel.test.trace.rounds.count.grouped),
         ("link", panel.test.bytesPerSecond.byteCount + " a second"),
       ])
+      let reasons = panel.outcomes.contains { !$0.result.outcome.reason.isEmpty } ? 1 : 0
       page.table(
-        PolicyTest.header + ["reason"], panel.outcomes.map(PolicyTest.cells),
+        PolicyTest.header + ["reason"].prefix(reasons),
+        panel.outcomes.map {
+          Array(PolicyTest.cells($0).prefix(PolicyTest.header.count + reasons))
+        },
         right: [2, 3, 4, 5, 6],
         styles: panel.outcomes.map { $0.failureCount > 0 ? "error" : "" })
     }

@@ -16,8 +16,13 @@ struct ReferencePage {
       a test compares the two. In a session, `help "NAME"` says the same.
 
       Failures of the world outside (a missing file, a stream that is cut off) are returned as `nil`
-      and an error, whose fields say more; mistakes of a script are raised. Unsigned values of 64 bits have the same bits as Lua's integers: `xs.hex` and `xs.u64`
-      print them. What says no other release (Since) is there since \(LuaDeclaration.firstRelease).
+      and an error, whose fields say more; mistakes of a script are raised. Unsigned values of 64 bits
+      have the same bits as Lua's integers: `xs.hex` and `xs.u64` print them. What says no other
+      release (Since) is there since \(LuaDeclaration.firstRelease).
+
+      What Xen numbers counts from 0, as Xen does: vCPUs, pages, bytes, checkpoints; and so does what
+      stands in the brackets of a path, as in `config.disks[0]`. Lists that are Lua's count from 1, as
+      all of Lua's do: `img.config.disks[1]` is the same disk.
 
       """
     out += errors

@@ -46,7 +46,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     "compat IMAGE --xen 4.17", "pages IMAGE --zero", "set IMAGE X86_TSC_INFO.khz=1 --dry-run",
     "convert IMAGE OUT --to v2 --lossy", "compact IMAGE OUT", "wrap IMAGE OUT --in libxl --lossy",
     "export IMAGE OUT --format raw", "run --list", "run summary IMAGE",
-    "lua/examples/strip.lua IMAGE X86_MSR_POLICY --dry-run", "convert IMAGE OUT --layout aligned",
+    "run strip IMAGE X86_MSR_POLICY --dry-run", "convert IMAGE OUT --layout aligned",
     "recover IMAGE", "policy list", "helper --check", "emu-manager --check",
     "map IMAGE --by duplicates", "history IMAGE", "report IMAGE -o OUT",
     "unwrap IMAGE OUT --layer libxc", "delta IMAGE IMAGE OUT", "test Tests/Lua/cpuid_test.lua",

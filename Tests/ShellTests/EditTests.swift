@@ -201,7 +201,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   func diffAsFilterBringsBackADroppedRecord(type: String) {
     inFolder { folder in
       let outcome = Program.shell(
-        "cd \(folder) && xensave-lua \(Program.checkout)/lua/examples/strip.lua \(pv) \(type) -o a -q "
+        "cd \(folder) && xensave-lua run strip \(pv) \(type) -o a -q "
           + "&& xensave-lua diff a \(pv) --as-filter >f.lua; xensave-lua f.lua a -o b -q && cmp b \(pv)"
       )
       #expect(outcome.exitCode == 0, "\(outcome.errors)")
@@ -230,9 +230,11 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
         "cd \(folder) && xensave-lua diff \(pv) image --as-filter >f.lua; "
           + "xensave-lua f.lua \(pv) -o made -q && xensave-lua diff made image && cmp made image")
       #expect(back.exitCode == 0, "\(back.text) \(back.errors)")
-      let lua = Program.run(["lua/examples/diff.lua", pv, image])
-      #expect(lua.text.hasPrefix("pages 0x"), "\(lua.errors)")
-      #expect(lua.text.hasSuffix("  2 differ (contents)\n"), "\(lua.text)")
+      let code = """
+        for d in xs.diff(img, arg[1], { pages = true }) do print(d.kind, d.how, d.count) end
+        """
+      let lua = Program.run(["-e", code, pv, image])
+      #expect(lua.text == "pages\tcontents\t2\n", "\(lua.text) \(lua.errors)")
     }
   }
 
@@ -240,7 +242,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let outcome = Program.shell(
       """
       f=$(mktemp -d); xensave-lua set \(pvh) vcpu[0].rip=0x77 config.c_info.name=other \
-        -o $f/a -q && xensave-lua lua/examples/strip.lua $f/a X86_MSR_POLICY -o $f/b -q &&
+        -o $f/a -q && xensave-lua run strip $f/a X86_MSR_POLICY -o $f/b -q &&
       xensave-lua -e 'for d in xs.diff(img, arg[1], { context = 1 }) do
         print(d.kind, d.path, d.a, d.b, d.context[2]) end
         print(pcall(xs.diff, img, img, { page = true }))' \(pvh) $f/b; rm -r $f
@@ -277,30 +279,30 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
   }
 
   @Test func levellingMasksNamesAndRefusesWhatIsInUse() {
-    let dry = Program.run(["lua/examples/level.lua", pv, "avx2", "--dry-run"])
+    let dry = Program.run(["run", "cpuid-level", pv, "--without=avx2", "--dry-run"])
     #expect(dry.text.contains("cpuid[0x7,0].b: 0x880129 -> 0x880109"), "\(dry.errors)")
     // Without AVX, the YMM state must go from leaf 0xD too.
-    let avx = Program.run(["lua/examples/level.lua", pv, "avx", "--dry-run"])
+    let avx = Program.run(["run", "cpuid-level", pv, "--without=avx", "--dry-run"])
     #expect(avx.text.contains("cpuid[0xd,0].a: 0x7 -> 0x3"), "\(avx.errors)")
-    let check = Program.run(["lua/examples/level.lua", pv, "--check", pv])
-    #expect(check.text == "yes: nothing is missing\n", "\(check.errors)")
+    let check = Program.run(["run", "cpuid-level", pv, "--check", "--like=" + pv])
+    #expect(check.text.isEmpty, "\(check.text) \(check.errors)")
     // A level by name, and the policies of another image as JSON.
-    let named = Program.run(["lua/examples/level.lua", pv, "--check", "--named", "haswell"])
+    let named = Program.run(["run", "cpuid-level", pv, "--check", "--named=haswell"])
     #expect(check.exitCode == 0 && named.exitCode == 1)
     #expect(
-      named.text.hasPrefix("no: missing adx, clflushopt, mmxext, sse4a, xgetbv1, "),
+      named.text.hasPrefix("missing: adx\nmissing: clflushopt\nmissing: mmxext\n"),
       "\(named.errors)")
     let json = Program.shell(
       "f=$(mktemp -d); xensave-lua dump \(pv) X86_CPUID_POLICY X86_MSR_POLICY --json >$f/level; "
-        + "xensave-lua lua/examples/level.lua \(pvh) --check --from $f/level; "
-        + "xensave-lua lua/examples/level.lua \(pv) --check --from $f/level; rm -r $f")
-    #expect(json.text.contains("no: missing "), "\(json.errors)")
-    #expect(json.text.hasSuffix("\nyes: nothing is missing\n"), "\(json.text) \(json.errors)")
+        + "xensave-lua run cpuid-level \(pvh) --check --from=$f/level; "
+        + "xensave-lua run cpuid-level \(pv) --check --from=$f/level && echo yes; rm -r $f")
+    #expect(json.text.hasPrefix("missing: mtrr\n"), "\(json.errors)")
+    #expect(json.text.hasSuffix("\nyes\n"), "\(json.text) \(json.errors)")
     // A guest that has turned YMM on keeps it: Xen would refuse the image.
     inFolder { folder in
       let used = Program.shell(
         "xensave-lua set \(pv) X86_PV_VCPU_XSAVE.xcr0_accum=7 -o \(folder)/used --unchecked -q && "
-          + "xensave-lua lua/examples/level.lua \(folder)/used avx --dry-run")
+          + "xensave-lua run cpuid-level \(folder)/used --without=avx --dry-run")
       #expect(used.exitCode == 1)
       #expect(used.errors.contains("vCPU 0 has turned on XCR0.YMM"), "\(used.errors)")
     }

@@ -66,8 +66,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let folder = Program.temporaryFolder()
     defer { Program.remove(folder) }
     let outcome = Program.shell(
-      "cd \(folder) && xensave-lua \(Program.checkout)/lua/examples/xen-version.lua \(pv) 4.18 "
-        + "--dry-run")
+      "cd \(folder) && xensave-lua run set-version \(pv) 4.18 --dry-run")
     #expect(outcome.exitCode == 0)
     #expect(outcome.text.contains("domain_header.xen_minor: 17 -> 18"))
     #expect(Program.names(in: folder).isEmpty)
@@ -193,7 +192,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       """
       local img, err = xs.open "/nonexistent"
       print(img, err.code, err.errno, tostring(err))
-      local img, err = xs.open "lua/examples/strip.lua"
+      local img, err = xs.open "lua/examples/rename.lua"
       print(img, err.code)
       """,
     ])

@@ -210,9 +210,8 @@ import Testing
         #expect(xml.contains(part), "\(xml)")
       }
       #expect(
-        Program.run([
-          "lua/examples/retarget-disk.lua", folder + "/v", "xvdb", "/z", "-o", folder + "/z",
-        ]).exitCode == 0)
+        Program.run(["run", "retarget", folder + "/v", "--disk=xvdb:/z", "-o", folder + "/z"])
+          .exitCode == 0)
       #expect(
         Program.run(["dump", folder + "/z", "xml.devices.disk[1].source@file"]).text.contains("/z"))
       for (file, option, message) in [
@@ -242,12 +241,12 @@ import Testing
     for (format, script) in [
       ("libxl", "lua/examples/rename.lua"), ("libxc", "lua/examples/rename.lua"),
       ("libxl", "lua/xensave/filters/rename.lua"),
-      ("libxc", "lua/examples/retarget-disk.lua"), ("draft-b", "lua/examples/xen-version.lua"),
+      ("libxc", "lua/xensave/filters/retarget.lua"),
       ("draft-b", "lua/xensave/filters/set-version.lua"),
     ] {
       let words =
-        script.hasSuffix("disk.lua")
-        ? ["xvda", "/a"] : script.hasSuffix("version.lua") ? ["4.17"] : ["a"]
+        script.hasSuffix("retarget.lua")
+        ? ["--disk=xvda:/a"] : script.hasSuffix("version.lua") ? ["4.17"] : ["a"]
       let outcome = Program.run(
         [script, "\(folder)/\(format)"] + words + ["-o", folder + "/out", "--unchecked"])
       #expect(outcome.exitCode == 1, "\(format) \(script): \(outcome.errors)")

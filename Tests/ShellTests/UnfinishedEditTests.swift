@@ -71,7 +71,7 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
         "set \(image) vcpu[0].rbx=1 --in-place --cache",
         "-e 'return function() end' \(image) --in-place",
         "-e 'img.vcpu[0].rax=1' \(image) --in-place",
-        "run rename \(image) web1 --in-place", "lua/examples/strip.lua \(image) VERIFY --in-place",
+        "run rename \(image) web1 --in-place", "run strip \(image) VERIFY --in-place",
       ] {
         let outcome = Program.shell("xensave-lua \(editor)")
         #expect(outcome.exitCode == 1, "\(editor): \(outcome.errors)")
