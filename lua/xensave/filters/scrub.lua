@@ -82,7 +82,10 @@ function M.filter(options)
       if options.erase then places = places + erase(batch, texts, byte) end
     end,
     finish = function()
-      if what then xs.log.info("%s %d pages", options.drop and "dropped" or "scrubbed", pages) end
+      if what then
+        xs.log.info("%s %d pages%s", options.drop and "dropped" or "scrubbed", pages,
+          pages == 0 and ": none of those chosen is there with contents to overwrite" or "")
+      end
       if options.erase then xs.log.info("erased %d occurrences", places) end
     end,
   }
