@@ -131,28 +131,54 @@ static bool is_met(int call, int descriptor, size_t *size, long *result) {
     return is_replaced;
 }
 
+/* The calls themselves. A sanitizer has to see them: without it the thread sanitizer would not know that who
+   reads a pipe comes after who wrote into it. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define is_sanitized
+#endif
+#endif
+#ifdef is_sanitized
+#define system_read __interceptor_read
+#define system_pread __interceptor_pread
+#define system_write __interceptor_write
+#define system_pwrite __interceptor_pwrite
+#define system_writev __interceptor_writev
+ssize_t system_read(int descriptor, void *buffer, size_t count);
+ssize_t system_pread(int descriptor, void *buffer, size_t count, off_t offset);
+ssize_t system_write(int descriptor, const void *buffer, size_t count);
+ssize_t system_pwrite(int descriptor, const void *buffer, size_t count, off_t offset);
+ssize_t system_writev(int descriptor, const struct iovec *vectors, int count);
+#else
+#define system_read(...) syscall(SYS_read, __VA_ARGS__)
+#define system_pread(...) syscall(SYS_pread64, __VA_ARGS__)
+#define system_write(...) syscall(SYS_write, __VA_ARGS__)
+#define system_pwrite(...) syscall(SYS_pwrite64, __VA_ARGS__)
+#define system_writev(...) syscall(SYS_writev, __VA_ARGS__)
+#endif
+
 ssize_t read(int descriptor, void *buffer, size_t count) {
     long result;
     if (is_met(calls_read, descriptor, &count, &result)) return result;
-    return syscall(SYS_read, descriptor, buffer, count);
+    return system_read(descriptor, buffer, count);
 }
 
 ssize_t pread(int descriptor, void *buffer, size_t count, off_t offset) {
     long result;
     if (is_met(calls_pread, descriptor, &count, &result)) return result;
-    return syscall(SYS_pread64, descriptor, buffer, count, offset);
+    return system_pread(descriptor, buffer, count, offset);
 }
 
 ssize_t write(int descriptor, const void *buffer, size_t count) {
     long result;
     if (is_met(calls_write, descriptor, &count, &result)) return result;
-    return syscall(SYS_write, descriptor, buffer, count);
+    return system_write(descriptor, buffer, count);
 }
 
 ssize_t pwrite(int descriptor, const void *buffer, size_t count, off_t offset) {
     long result;
     if (is_met(calls_pwrite, descriptor, &count, &result)) return result;
-    return syscall(SYS_pwrite64, descriptor, buffer, count, offset);
+    return system_pwrite(descriptor, buffer, count, offset);
 }
 
 ssize_t writev(int descriptor, const struct iovec *vectors, int count) {
@@ -161,7 +187,7 @@ ssize_t writev(int descriptor, const struct iovec *vectors, int count) {
     size_t whole = size;
     long result;
     if (is_met(calls_writev, descriptor, &size, &result)) return result;
-    if (size == whole) return syscall(SYS_writev, descriptor, vectors, count);
+    if (size == whole) return system_writev(descriptor, vectors, count);
     /* Fewer bytes: the vectors up to that place. */
     struct iovec *fewer = malloc((size_t)count * sizeof *fewer);
     if (!fewer) abort();
@@ -171,7 +197,7 @@ ssize_t writev(int descriptor, const struct iovec *vectors, int count) {
         if (fewer[used].iov_len > left) fewer[used].iov_len = left;
         left -= fewer[used].iov_len;
     }
-    result = syscall(SYS_writev, descriptor, fewer, used);
+    result = system_writev(descriptor, fewer, used);
     int saved = errno;
     free(fewer);
     errno = saved;
