@@ -2,6 +2,7 @@
 
 import CSystem
 import Glibc
+import Synchronization
 import SystemIO
 import TestKit
 
@@ -12,7 +13,9 @@ func contents(of path: String) throws -> String {
 
 /// A socket on which another program sends JSON objects, one after the other.
 final class FakePeer {
-  private(set) var descriptor: Int32
+  /// -1 after `hangUp`, which may come from another thread.
+  var descriptor: Int32 { open.withLock { $0 } }
+  private let open: Mutex<Int32>
   private var buffer: [UInt8] = []
   /// Descriptors that came with the bytes, in order.
   private(set) var received: [Int32] = []
@@ -20,7 +23,7 @@ final class FakePeer {
   /// Bytes of each write: 0 for whole messages.
   var fragmentSize = 0
 
-  init(_ descriptor: Int32) { self.descriptor = descriptor }
+  init(_ descriptor: Int32) { open = Mutex(descriptor) }
 
   deinit {
     hangUp()
@@ -28,8 +31,10 @@ final class FakePeer {
   }
 
   func hangUp() {
-    if descriptor >= 0 { close(descriptor) }
-    descriptor = -1
+    open.withLock { descriptor in
+      if descriptor >= 0 { close(descriptor) }
+      descriptor = -1
+    }
   }
 
   /// The descriptor that came first; the caller closes it.
