@@ -33,7 +33,7 @@ private let bodies: [[UInt8]] = {
   }
 }()
 
-/// Every field of any body: its value can be set to itself and changes nothing, and another that
+/// Fields of any body, from a chosen one on: the value of each can be set to itself and changes nothing, and another that
 /// was set is what is read; what `BodySchema.body` makes of the values is a body again.
 private func record(_ input: [UInt8]) throws {
   guard input.count >= 3 else { return }
@@ -50,7 +50,7 @@ private func record(_ input: [UInt8]) throws {
   }
   // The way by a path is long: some of them are enough.
   for slot in all.dropFirst(Int(input[2])).prefix(6) { _ = layout.find(slot.path, in: body) }
-  for slot in all.prefix(256) {
+  for slot in all.dropFirst(2 * Int(input[2])).prefix(48) {
     let value = layout.value(of: slot, in: body)
     _ = slot.field.text(of: value)
     var copy = body
