@@ -52,7 +52,11 @@ struct PolicyList: ShellCommand {
 /// What both commands take.
 struct BacktestOptions: ParsableArguments {
   @Option(
-    parsing: .upToNextOption, help: "Traces of saves: dom:save{ trace = FILE } records them.",
+    parsing: .upToNextOption,
+    help: """
+      Traces of saves: dom:save{ trace = FILE } records them, and so does the save helper; run \
+      make-traces makes some of simulated domains.
+      """,
     completion: .file())
   var trace: [String] = []
   @Option(help: "The link, in bits a second: 10G, 800M.") var link = "10G"
@@ -64,7 +68,10 @@ struct BacktestOptions: ParsableArguments {
   var settings: [String] = []
 
   func tests() throws -> [Backtest] {
-    guard !trace.isEmpty else { throw XensaveError(.usage, "expected --trace FILE") }
+    guard !trace.isEmpty else {
+      throw XensaveError(
+        .usage, "expected --trace FILE (xensave-lua run make-traces makes ten to try)")
+    }
     guard let speed = Backtest.link(link) else {
       throw XensaveError(
         .usage, "--link: expected bits a second such as 10G or 800M, got '\(link)'")
