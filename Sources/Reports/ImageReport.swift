@@ -230,7 +230,7 @@ package struct ImageReport {
   /// What of a guest is not there is no reason to have no report.
   private func nothing(_ what: String, _ error: any Error, _ page: inout HTMLPage) throws {
     let error = XensaveError(error)
-    if error.code == .interrupted { throw error }
+    if error.isOfSystem { throw error }
     page.paragraph("\(what): \(error)", style: "faint")
   }
 }

@@ -89,7 +89,7 @@ package struct UseMap {
       }
     } catch {
       let error = XensaveError(error)
-      if error.code == .interrupted { throw error }
+      if error.isOfSystem { throw error }
       problem = "\(error)"
     }
   }

@@ -206,8 +206,9 @@ package struct ScriptRunner {
     if image.isEdited {
       document = try image.document()
     } else {
-      do { document = try ImageDocument(source.duplicate(), frontOnly: true) } catch is StreamError
-      {
+      do { document = try ImageDocument(source.duplicate(), frontOnly: true) } catch {
+        // What cannot be an edit may be a rewrite, which says what is wrong.
+        if XensaveError(error).isOfSystem { throw error }
         return nil
       }
     }

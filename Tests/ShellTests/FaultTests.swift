@@ -70,6 +70,34 @@ private let keep = "-e 'return function() end'"
     }
   }
 
+  /// An edit whose way is chosen by what is read does not take another way where a read fails.
+  @Test(.enabled(if: hasStrace, "strace injects the faults"))
+  func eachReadThatFailsLeavesOldOrNew() {
+    inFolder { folder in
+      let rename = "xensave-lua run rename image web1 --in-place -q"
+      let outcome = Program.shell(
+        """
+        cd \(folder); cp \(pv) image; \(rename); mv image new
+        number=0 missing=0
+        while [ $missing -lt 3 ]; do
+          number=$((number + 1)); cp \(pv) image
+          strace -f -qq -o trace -e trace=pread64 -e inject=pread64:error=EIO:when=$number \(rename) 2>said
+          code=$?
+          grep -q INJECTED trace || missing=$((missing + 1))
+          # The loader's own reads.
+          [ $code = 127 ] && continue
+          case $code in
+            0) cmp -s image new || echo "read $number: 0, but neither old nor new" ;;
+            3) cmp -s image \(pv) && [ $(wc -l <said) = 1 ] || echo "read $number: $(cat said)" ;;
+            *) echo "read $number: exit code $code: $(cat said)" ;;
+          esac
+        done
+        [ $number -gt 20 ] || echo "only $number reads"
+        """)
+      #expect(outcome.exitCode == 0 && outcome.text.isEmpty, "\(outcome.text) \(outcome.errors)")
+    }
+  }
+
   /// A name that becomes a few bytes longer moves all pages by as many: they are read ahead on a
   /// second thread. What goes through a pipe is the same, and what fails there fails here.
   @Test(.enabled(if: hasStrace, "strace injects the faults"))

@@ -102,6 +102,12 @@ public struct XensaveError: Error, Sendable, CustomStringConvertible {
   }
 }
 
+extension XensaveError {
+  /// Whether a system call failed or the user has asked to stop. That is no answer to a question about
+  /// what a file holds, so nothing else is tried after it.
+  public var isOfSystem: Bool { [.system, .interrupted, .changed, .brokenPipe].contains(code) }
+}
+
 /// An error of a lower layer, which says what it is above.
 public protocol XensaveErrorConvertible: Error {
   var xensaveError: XensaveError { get }
