@@ -33,6 +33,7 @@ struct PolicyList: ShellCommand {
   @Flag(help: "Print JSON.") var json = false
 
   mutating func execute() throws -> Int32 {
+    if PolicyLibrary.shipped.isEmpty { throw ModulePaths.nothingInstalled("policies") }
     if json {
       try writeOut(
         JSONWriter.document {

@@ -37,7 +37,7 @@ struct Run: ShellCommand {
   }
 
   private func printList() throws -> Int32 {
-    let all = ScriptLibrary.all
+    let all = try ScriptLibrary.installed()
     if json {
       try writeOut(
         JSONWriter.document {

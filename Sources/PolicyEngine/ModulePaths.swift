@@ -1,6 +1,6 @@
 // Where the shipped Lua modules are, from a build tree and installed.
 
-internal import SystemIO
+package import SystemIO
 
 package enum ModulePaths {
   /// Folders of shipped modules, nearest first: beside the program's own build tree, then where
@@ -19,6 +19,14 @@ package enum ModulePaths {
     }
     if !folders.contains("/usr/share/xensave-lua") { folders.append("/usr/share/xensave-lua") }
     return folders
+  }
+
+  /// What is wrong where no folder holds what comes with the program: `what` is the plural's name.
+  package static func nothingInstalled(_ what: String) -> XensaveError {
+    XensaveError(
+      .findings,
+      "no \(what) are installed: there are none in \(shipped.joined(separator: ", ")) "
+        + "(scripts/install puts them there)")
   }
 
   /// The folder with the definition file for editors.

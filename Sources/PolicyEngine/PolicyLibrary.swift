@@ -60,6 +60,9 @@ package enum PolicyLibrary {
     }
     let name = word.replacing("_", with: "-")
     if let found = shipped.first(where: { $0.name == name }) { return found }
+    if shipped.isEmpty {
+      throw LuaError(ModulePaths.nothingInstalled("policies").message, code: "enoent")
+    }
     throw LuaError(
       "no policy '\(word)'" + didYouMean(word, among: shipped.map(\.name))
         + " (xensave-lua policy list)", code: "enoent")

@@ -36,8 +36,15 @@ package enum ScriptLibrary {
     return out
   }
 
-  package static func script(_ name: String) throws -> LibraryScript {
+  /// The same; an error where there are none.
+  package static func installed() throws -> [LibraryScript] {
     let all = all
+    if all.isEmpty { throw ModulePaths.nothingInstalled("scripts") }
+    return all
+  }
+
+  package static func script(_ name: String) throws -> LibraryScript {
+    let all = try installed()
     if let found = all.first(where: { $0.name == name }) { return found }
     throw XensaveError(
       .usage,

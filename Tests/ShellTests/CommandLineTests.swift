@@ -179,4 +179,24 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     #expect(Program.run(["init", folder + "/new"]).exitCode == 0)
     #expect(Program.read(folder + "/new/.luarc.json") == Array("mine".utf8))
   }
+
+  /// A program without what comes with it says so, and where it has looked.
+  @Test(.enabled(if: !Program.exists("/usr/share/xensave-lua"), "it is installed here"))
+  func aProgramByItselfSaysWhatIsMissing() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let there = Program.shell(
+      "mkdir \(folder)/bin && cp \"$(command -v xensave-lua)\" \(folder)/bin")
+    #expect(there.exitCode == 0, "\(there.errors)")
+    for (words, what) in [
+      ("run --list", "scripts"), ("run --list --json", "scripts"), ("run rename x", "scripts"),
+      ("policy list", "policies"), ("policy list --json", "policies"),
+    ] {
+      let outcome = Program.shell("\(folder)/bin/xensave-lua \(words)")
+      #expect(outcome.exitCode == 1 && outcome.output.isEmpty, "\(words)")
+      #expect(
+        outcome.errors.contains("no \(what) are installed: there are none in ")
+          && outcome.errors.split(separator: "\n").count == 1, "\(words): \(outcome.errors)")
+    }
+  }
 }
