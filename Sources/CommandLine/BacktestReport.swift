@@ -40,7 +40,7 @@ enum BacktestReport {
     for panel in panels {
       page.heading(panel.test.name)
       for outcome in panel.outcomes {
-        page.details("\(outcome.name): \(outcome.result.rounds.count.grouped) rounds") { page in
+        page.details("\(outcome.name): \(outcome.result.liveRounds.grouped) rounds") { page in
           rounds(outcome, &page)
         }
       }
