@@ -122,15 +122,7 @@ import Testing
       for source in [file, pipe] {
         let output = try ScratchFile()
         var reader = StreamReader(source)
-        var writer = StreamWriter(try output.sink(as: "out"), keepingFrom: source)
-        while let part = try reader.next() {
-          switch part {
-          case .header(let header): try writer.keep(header)
-          case .record(let record): try writer.keep(record, from: &reader)
-          case .trailing: try writer.keepRest(from: &reader)
-          }
-        }
-        try writer.finish()
+        try keepAll(of: &reader, source, in: try output.sink(as: "out"))
         let written = try output.source(as: "out").read(image.count + 1)
         #expect(written == bytes, "\(source.path): \(cut) of \(image.count)")
       }

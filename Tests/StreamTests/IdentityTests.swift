@@ -114,15 +114,7 @@ let fixtures = #filePath.replacing("StreamTests/IdentityTests.swift", with: "Fix
       let source = try source(pair.from, bytes, &keep)
       var reader = StreamReader(source)
       let got = try collect(pair.to) { sink in
-        var writer = StreamWriter(sink, keepingFrom: source)
-        while let part = try reader.next() {
-          switch part {
-          case .header(let header): try writer.keep(header)
-          case .record(let record): try writer.keep(record, from: &reader)
-          case .trailing: try writer.keepRest(from: &reader)
-          }
-        }
-        try writer.finish()
+        try keepAll(of: &reader, source, in: sink)
         #expect(sink.position == UInt64(bytes.count))
       }
       #expect(reader.ending == (name == "remus" ? .checkpoint : .end))
@@ -158,4 +150,17 @@ let fixtures = #filePath.replacing("StreamTests/IdentityTests.swift", with: "Fix
       #expect(isSame, "\(name)")
     }
   }
+}
+
+/// Keeps every part of what `reader` reads from `source`.
+func keepAll(of reader: inout StreamReader, _ source: Source, in sink: Sink) throws {
+  var writer = StreamWriter(sink, keepingFrom: source)
+  while let part = try reader.next() {
+    switch part {
+    case .header(let header): try writer.keep(header)
+    case .record(let record): try writer.keep(record, from: &reader)
+    case .trailing: try writer.keepRest(from: &reader)
+    }
+  }
+  try writer.finish()
 }
