@@ -38,7 +38,7 @@ struct CompatImage: ShellCommand {
     let host = try hostOption.read(besides: image)
     let release = try release(xen, of: host, option: "--xen")
     let found = try CompatSummary.planned(Source(image: image), for: release, on: host)
-    let reasons = Compat.check(found.survey, for: release, on: host)
+    let reasons = Compat.check(found.summary, for: release, on: host)
     let isCompatible = Compat.isCompatible(reasons)
     if json {
       var writer = JSONWriter(style: .pretty)

@@ -112,15 +112,15 @@ struct DiffFilter {
     let byRecord = Dictionary(grouping: differences, by: \.recordA)
     let byAnchor = Dictionary(grouping: differences, by: \.anchor)
     let touched = Set(byRecord.keys).union(byAnchor.keys).subtracting([0])
-    for number in touched.sorted() {
-      let record = try one.record(number)
-      let all = byRecord[number] ?? []
-      out += "  [\(number)] = function(rec)  -- \(record.type.name)\n"
+    for recordIndex in touched.sorted() {
+      let record = try one.record(recordIndex)
+      let all = byRecord[recordIndex] ?? []
+      out += "  [\(recordIndex)] = function(rec)  -- \(record.type.name)\n"
       if all.contains(where: { $0.text != nil }) {
         out += texts(all)
         continue
       }
-      let inserted = try (byAnchor[number] ?? []).map { try made($0.recordB) }
+      let inserted = try (byAnchor[recordIndex] ?? []).map { try made($0.recordB) }
       if !inserted.isEmpty {
         for field in all {
           guard let slot = field.slot, field.kind == .field else { continue }
@@ -173,9 +173,9 @@ struct DiffFilter {
   }
 
   /// The text that makes a record of the second image.
-  private func made(_ number: Int) throws -> String {
-    let record = try other.record(number)
-    return "xs.record(\(record.type.number), \(quoted(record.body)), \"\(record.type.layer)\")"
+  private func made(_ recordIndex: Int) throws -> String {
+    let record = try other.record(recordIndex)
+    return "xs.record(\(record.type.wireValue), \(quoted(record.body)), \"\(record.type.layer)\")"
   }
 
   // MARK: - Assignments
@@ -268,7 +268,7 @@ struct DiffFilter {
     switch value {
     case .string(let text): quoted(Array(text.utf8))
     case .bool(let flag): flag ? "true" : "false"
-    case .number(let number): number.int64.map { "\($0)" }
+    case .number(let value): value.int64.map { "\($0)" }
     default: nil
     }
   }
@@ -284,8 +284,8 @@ struct DiffFilter {
 
   private func literal(_ value: FieldValue?) -> String {
     switch value {
-    case .unsigned(let number)?: return "0x" + String(number, radix: 16)
-    case .signed(let number)?: return "\(number)"
+    case .unsigned(let value)?: return "0x" + String(value, radix: 16)
+    case .signed(let value)?: return "\(value)"
     case .text(let text)?: return quoted(Array(text.utf8))
     case .bytes(let bytes)?: return quoted(bytes)
     default: return "nil"

@@ -65,10 +65,10 @@ struct Dump: ShellCommand {
       do {
         // A type by itself means all its records.
         if case .records(let type, nil) = path.root, path.inside.isEmpty,
-          document.numbers(of: type).count > 1
+          document.indexes(of: type).count > 1
         {
-          for number in document.numbers(of: type) {
-            dumper.add(DumpItem(try document.record(number)))
+          for recordIndex in document.indexes(of: type) {
+            dumper.add(DumpItem(try document.record(recordIndex)))
           }
         } else {
           try add(try document.resolve(path), path, document, &dumper)
@@ -103,8 +103,8 @@ struct Dump: ShellCommand {
     case .header(let kind, let slot):
       guard let header = document.header(kind) else { return }
       dumper.add(DumpItem(header, only: slot))
-    case .record(let number, let slot):
-      let record = try document.record(number)
+    case .record(let recordIndex, let slot):
+      let record = try document.record(recordIndex)
       var item = DumpItem(record, only: slot)
       // Asked for by its name, a parameter is called by it, and not by its place in the record.
       if path.root == .hvmParams, let slot {

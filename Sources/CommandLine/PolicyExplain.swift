@@ -118,11 +118,11 @@ struct PolicyExplain: ShellCommand {
     writer.endObject()
   }
 
-  /// What the policy did after its round `number` (from 1).
-  private static func did(_ number: Int, _ outcome: Backtest.Outcome) -> String {
+  /// What the policy did after round `round` (from 1).
+  private static func did(_ round: Int, _ outcome: Backtest.Outcome) -> String {
     let rounds = outcome.result.liveRounds
-    if number < rounds { return "continue" }
-    guard number == rounds else { return "" }
+    if round < rounds { return "continue" }
+    guard round == rounds else { return "" }
     if case .aborted = outcome.result.outcome { return "abort" }
     return "stop"
   }

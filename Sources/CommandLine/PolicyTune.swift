@@ -105,8 +105,8 @@ struct PolicyTune: LongCommand {
         if outcome.failureCount > 0 { result.outcome = .failed("the policy failed") }
         board.put(task, goal.compare(result, with: standards[index]))
       }
-      return values.indices.map { number in
-        chosen.indices.map { board.take(number * chosen.count + $0) }
+      return values.indices.map { index in
+        chosen.indices.map { board.take(index * chosen.count + $0) }
       }
     }
 
@@ -194,7 +194,7 @@ struct PolicyTune: LongCommand {
         for (word, value) in [("was", before[name]), ("found", after[name])] {
           switch value {
           case .integer(let integer)?: writer.member(word, integer)
-          case .number(let number)?: writer.member(word, number)
+          case .number(let real)?: writer.member(word, real)
           default: break
           }
         }
@@ -222,7 +222,7 @@ struct PolicyTune: LongCommand {
   private func shown(_ value: LuaValue?) -> String {
     switch value {
     case .integer(let integer)?: "\(integer)"
-    case .number(let number)?: shown(number)
+    case .number(let real)?: shown(real)
     default: ""
     }
   }

@@ -100,8 +100,8 @@ struct SSHCommand: ShellCommand {
   static func byteCount(_ text: String) throws -> UInt64 {
     let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
     let unit = text.last.flatMap { units[Character($0.uppercased())] }
-    let number = UInt64(unit == nil ? text : String(text.dropLast()))
-    let product = number.map { $0.multipliedReportingOverflow(by: unit ?? 1) }
+    let count = UInt64(unit == nil ? text : String(text.dropLast()))
+    let product = count.map { $0.multipliedReportingOverflow(by: unit ?? 1) }
     guard let product, !product.overflow, product.partialValue <= WireFormat.cacheLimit else {
       throw XensaveError(.usage, "--cache: expected a size such as 256M or 2G, got '\(text)'")
     }
@@ -118,10 +118,10 @@ struct SSHCommand: ShellCommand {
 
   private func fixedLevel() throws -> Int? {
     if level == "auto" { return nil }
-    guard let number = Int(level), (-7...19).contains(number) else {
+    guard let value = Int(level), (-7...19).contains(value) else {
       throw XensaveError(.usage, "--level: expected auto or -7 to 19, got '\(level)'")
     }
-    return number
+    return value
   }
 
   // MARK: - The carrier

@@ -11,7 +11,8 @@ extension Compat {
 
   static func policies(_ look: inout CompatLook) {
     guard look.traits.version >= 3 else { return }
-    for type in [RecordType.x86CPUIDPolicy, .x86MSRPolicy] where look.survey.count(type) == 0 {
+    for type in [RecordType.x86CPUIDPolicy, .x86MSRPolicy] where look.imageSummary.count(type) == 0
+    {
       look.warn(
         type.name,
         "not in the image: the toolstack makes a new one from the host and the "
@@ -80,7 +81,7 @@ extension Compat {
   static func features(_ look: inout CompatLook) {
     guard look.traits.version >= 3, look.image.cpuidPolicy != nil else { return }
     let unknown = CPUPolicyRules.denied(
-      by: look.release, on: look.host, isHVM: look.survey.guest == .x86HVM)
+      by: look.release, on: look.host, isHVM: look.imageSummary.guest == .x86HVM)
     let owner = "Xen \(look.release)" + (look.host == nil ? "" : " on that host")
     let policy = look.policy()
     let lost = CPUIDFeatures.withDependents(unknown)
@@ -108,7 +109,9 @@ extension Compat {
 
   /// Xen: xen/arch/x86/Kconfig, PV32.
   static func width(_ look: inout CompatLook) {
-    guard look.survey.guest == .x86PV, look.survey.context.guestWidth == 4 else { return }
+    guard look.imageSummary.guest == .x86PV, look.imageSummary.context.guestWidth == 4 else {
+      return
+    }
     if look.release >= XenRelease(4, 16) {
       look.warn(
         "X86_PV_INFO",
@@ -123,7 +126,7 @@ extension Compat {
 
   /// Whether the guest fits into the host.
   static func memory(_ look: inout CompatLook) {
-    let byteCount = look.survey.memoryByteCount
+    let byteCount = look.imageSummary.memoryByteCount
     guard byteCount > 0, let host = look.host else { return }
     if let total = host.byteCount, byteCount > total {
       look.refuse(
@@ -163,7 +166,7 @@ extension Compat {
   /// What libxl starts is in the configuration; the stream's emulator_id no restore looks at.
   /// Xen: tools/libs/light/libxl_create.c, libxl_stream_read.c.
   static func deviceModel(_ look: inout CompatLook) {
-    let root = look.survey.config.flatMap { try? JSONDocument($0.text).root }
+    let root = look.imageSummary.config.flatMap { try? JSONDocument($0.text).root }
     let isHVM = (root?["c_info"]?["type"]?.stringValue ?? "hvm") == "hvm"
     let stated = root?["b_info"]?["device_model_version"]?.stringValue
     let isWithout = ReleaseFacts.dropsTraditional(look.release)
@@ -206,7 +209,7 @@ extension CompatLook {
 
   /// What the host gives to such a guest.
   var hostPolicy: CPUPolicy? {
-    host?.policy(isHVM: survey.guest == .x86HVM).map {
+    host?.policy(isHVM: imageSummary.guest == .x86HVM).map {
       CPUPolicy(leaves: $0.leaves, msrs: $0.msrs)
     }
   }

@@ -40,9 +40,11 @@ public enum Compat {
     return look.reasons
   }
 
-  /// As above, for what a survey alone knows: not the lengths of HVM_CONTEXT's entries and records.
-  public static func check(_ survey: ImageSummary, for release: XenRelease) -> [CompatReason] {
-    check(CompatSummary(survey), for: release)
+  /// As above, for what a summary of the image alone knows: not the lengths of HVM_CONTEXT's entries and
+  /// records.
+  public static func check(_ imageSummary: ImageSummary, for release: XenRelease) -> [CompatReason]
+  {
+    check(CompatSummary(imageSummary), for: release)
   }
 
   /// Whether none of the reasons is against it.
@@ -73,7 +75,7 @@ public enum Compat {
   /// Spec: libxc-migration-stream, Image Header: tools read version V, and V - 1 where the release
   /// before theirs wrote it.
   private static func version(_ look: inout CompatLook) {
-    guard let version = look.survey.version else {
+    guard let version = look.imageSummary.version else {
       return look.refuse("version", "there is no libxc stream")
     }
     let traits = look.traits
@@ -100,7 +102,8 @@ public enum Compat {
   }
 
   private static func order(_ look: inout CompatLook) {
-    for (name, order) in [("libxl", look.survey.libxlOrder), ("libxc", look.survey.libxcOrder)]
+    let summary = look.imageSummary
+    for (name, order) in [("libxl", summary.libxlOrder), ("libxc", summary.libxcOrder)]
     where order == .big {
       look.refuse(
         "byte order",
@@ -110,8 +113,8 @@ public enum Compat {
   }
 
   private static func container(_ look: inout CompatLook) {
-    let headers = look.survey.headers
-    if let flags = headers[.xl]?.number("mandatory_flags") {
+    let headers = look.imageSummary.headers
+    if let flags = headers[.xl]?.unsigned("mandatory_flags") {
       let unknown = flags & ~look.traits.xlFlags
       if unknown != 0 {
         look.refuse(
@@ -120,7 +123,7 @@ public enum Compat {
         )
       }
     }
-    if headers[.xl] != nil, look.survey.config == nil {
+    if headers[.xl] != nil, look.imageSummary.config == nil {
       look.warn(
         "xl header", "no configuration: `xl restore` needs one as a file (xl restore CONFIG IMAGE)")
     }
@@ -133,7 +136,7 @@ public enum Compat {
   }
 
   private static func records(_ look: inout CompatLook) {
-    for type in look.survey.records.keys.sorted(by: { $0.name < $1.name }) {
+    for type in look.imageSummary.records.keys.sorted(by: { $0.name < $1.name }) {
       guard type.layer == .libxc || type.layer == .libxl else { continue }
       guard let layout = RecordSchemas.of(type) else {
         if type.layer == .libxc, type.isOptional {
@@ -166,13 +169,14 @@ public enum Compat {
   // MARK: - State
 
   private static func release(_ look: inout CompatLook) {
-    guard let said = look.survey.xenVersion else { return }
+    guard let said = look.imageSummary.xenVersion else { return }
     guard said.major > 0 else {
       return look.warn("release", "a converter made the stream: its saver is not known")
     }
     let saver = XenRelease(
       UInt32(truncatingIfNeeded: said.major), UInt32(truncatingIfNeeded: said.minor))
-    let blobs = look.survey.guest == .x86HVM ? "HVM_CONTEXT and the device model" : "vCPUs' state"
+    let blobs =
+      look.imageSummary.guest == .x86HVM ? "HVM_CONTEXT and the device model" : "vCPUs' state"
     if saver == look.release.branch || saver == look.release.previous {
       look.note("release", "saved by Xen \(saver)")
     } else if saver > look.release {
@@ -250,8 +254,8 @@ public enum Compat {
 
   /// What libxl makes of the configuration's keys and values, where releases differ.
   private static func configuration(_ look: inout CompatLook) {
-    guard look.release.major == 4, look.survey.headers[.xl] != nil,
-      let config = look.survey.config, !config.text.isEmpty
+    guard look.release.major == 4, look.imageSummary.headers[.xl] != nil,
+      let config = look.imageSummary.config, !config.text.isEmpty
     else { return }
     for problem in ConfigurationCheck.problems(config.text, minor: Int(look.release.minor)) {
       switch problem.severity {
@@ -263,7 +267,7 @@ public enum Compat {
   }
 
   private static func checkpoints(_ look: inout CompatLook) {
-    guard look.survey.checkpointCount > 0 else { return }
+    guard look.imageSummary.checkpointCount > 0 else { return }
     look.warn(
       "CHECKPOINT",
       "a checkpointed stream (Remus, COLO): only a receiver of such streams takes it")
@@ -283,7 +287,7 @@ public enum Compat {
   }
 
   private static func ending(_ look: inout CompatLook) {
-    if look.survey.ending == nil { look.refuse("END", "the image does not end as it should") }
+    if look.imageSummary.ending == nil { look.refuse("END", "the image does not end as it should") }
   }
 }
 
@@ -305,7 +309,7 @@ struct CompatLook {
     traits = ReleaseTraits.of(release)
   }
 
-  var survey: ImageSummary { image.survey }
+  var imageSummary: ImageSummary { image.imageSummary }
 
   mutating func note(_ subject: String, _ text: String) { add(.note, subject, text) }
   mutating func warn(_ subject: String, _ text: String) { add(.warning, subject, text) }

@@ -1,4 +1,4 @@
-// The facts of an image that its compatibility depends on, from one pass over its headers.
+// The summary of an image that its compatibility depends on, from one pass over its headers.
 
 internal import Bytes
 internal import Format
@@ -6,7 +6,7 @@ public import ImageCheck
 public import Stream
 public import SystemIO
 
-/// What one pass has found: the survey, and what only compatibility asks for. Bounded like it.
+/// What one pass has found: the summary of the image, and what only compatibility asks for. Bounded like it.
 public struct CompatSummary: Sendable {
   /// Lengths of the entries of one type of HVM_CONTEXT.
   struct Entry: Sendable, Equatable {
@@ -14,7 +14,7 @@ public struct CompatSummary: Sendable {
     let byteCount: Int
   }
 
-  public private(set) var survey = ImageSummary()
+  public private(set) var imageSummary = ImageSummary()
   /// What the image is, where it is a legacy one that only old releases read directly.
   public internal(set) var legacy: String?
   /// The longest body of libxc's.
@@ -39,8 +39,8 @@ public struct CompatSummary: Sendable {
   /// What verify calls an error, with the first release that refuses it: the minor number of Xen 4.
   private(set) var errors: [(finding: Finding, since: Int)] = []
 
-  /// What a survey alone knows.
-  public init(_ survey: ImageSummary = ImageSummary()) { self.survey = survey }
+  /// What a summary of the image alone knows.
+  public init(_ imageSummary: ImageSummary = ImageSummary()) { self.imageSummary = imageSummary }
 
   /// Walks over the whole image, with the rules of verify.
   public init(_ source: Source) throws {
@@ -53,19 +53,19 @@ public struct CompatSummary: Sendable {
   public static func planned(
     _ source: Source, for release: XenRelease, on host: HostDescription? = nil,
     isLossy: Bool = false
-  ) throws -> (survey: CompatSummary, plan: CompatPlan?) {
+  ) throws -> (summary: CompatSummary, plan: CompatPlan?) {
     var plan =
       ReleaseFit.refusal(of: release) == nil
       ? CompatPlan(ReleaseFit(release, host: host, isLossy: isLossy)) : nil
-    let survey = try CompatSummary(source, &plan)
-    return (survey, survey.legacy == nil ? plan : nil)
+    let summary = try CompatSummary(source, &plan)
+    return (summary, summary.legacy == nil ? plan : nil)
   }
 
   private init(_ source: Source, _ plan: inout CompatPlan?) throws {
-    var facts = CompatSummary()
+    var summary = CompatSummary()
     var planning = plan
     let report = try Verifier(source) {
-      facts.addBody($0)
+      summary.addBody($0)
       planning?.add($0)
     }.run()
     if let finding = report.findings.first(where: { $0.ruleID == "stream.unsupported" }),
@@ -79,8 +79,8 @@ public struct CompatSummary: Sendable {
       throw StreamError(
         kind, path: source.path, offset: finding.offset, place: finding.place, finding.problem)
     }
-    self = facts
-    survey = report.survey
+    self = summary
+    imageSummary = report.imageSummary
     errors = report.findings.filter { $0.severity == .error }.map { finding in
       (finding, Rule.named(finding.ruleID)?.since ?? 0)
     }
@@ -91,7 +91,7 @@ public struct CompatSummary: Sendable {
   /// What is the same of an image after a conversion: how it ended, and what verify has to say of it but
   /// for versions and byte orders.
   fileprivate mutating func finish(like source: CompatSummary) {
-    survey.finish(source.survey.ending, at: source.survey.byteCount)
+    imageSummary.finish(source.imageSummary.ending, at: source.imageSummary.byteCount)
     errors = source.errors.filter { !CompatSummary.formatRules.contains($0.finding.ruleID) }
   }
 
@@ -108,7 +108,7 @@ public struct CompatSummary: Sendable {
 
   /// Adds one part, in the order of the stream.
   public mutating func add(_ part: StreamElement) {
-    survey.add(part)
+    imageSummary.add(part)
     addBody(part)
   }
 
@@ -179,7 +179,7 @@ public struct CompatPlan: Sendable {
     switch part {
     case .header(let header):
       var header = fit.fit(header)
-      if header.kind == .image, let version = header.number("version") {
+      if header.kind == .image, let version = header.unsigned("version") {
         let own = fit.traits.version
         header.bytes.store(12, UInt32(own), .big)
         if UInt64(own) != version { fit.note(.set, "version", "\(version) -> \(own)") }

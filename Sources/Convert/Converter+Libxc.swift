@@ -56,11 +56,11 @@ extension Converter {
   mutating func convertDomain(_ header: Header) throws {
     let guest = reader.guest
     guard libxc.source.version == libxc.target.version || guest == .x86PV || guest == .x86HVM else {
-      let arch = header.number("arch") ?? UInt64(DraftB.archX86)
+      let arch = header.unsigned("arch") ?? UInt64(DraftB.archX86)
       throw refusal(
         header.kind.title,
         arch == UInt64(DraftB.archX86)
-          ? "type: expected 1 (x86 PV) or 2 (x86 HVM), got \(header.number("type") ?? 0)"
+          ? "type: expected 1 (x86 PV) or 2 (x86 HVM), got \(header.unsigned("type") ?? 0)"
           : "arch: expected 1 (x86), got \(arch): only x86 guests have a final format")
     }
     if libxc.source.domainHeader == libxc.target.domainHeader {

@@ -79,8 +79,8 @@ extension ReleaseFit {
     guard data.count >= 8 else { return data }
     let count = min(Int(data.load(0, as: UInt32.self)), (data.count - 8) / 16)
     var out = Array(data.prefix(8))
-    for number in 0..<count {
-      let place = 8 + 16 * number
+    for position in 0..<count {
+      let place = 8 + 16 * position
       let index = data.load(place, as: UInt32.self)
       let value = data.load(place + 8, as: UInt64.self)
       if let since = ReleaseFacts.msrs.first(where: { $0.index == index })?.since,

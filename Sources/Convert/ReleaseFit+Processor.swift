@@ -41,8 +41,8 @@ extension ReleaseFit {
     var names: [String] = []
     for index in leaves.indices {
       for bit in lost {
-        guard case .cpuid(let number, let subleaf, let register) = bit.place,
-          leaves[index].leaf == number, leaves[index].subleaf == subleaf,
+        guard case .cpuid(let leaf, let subleaf, let register) = bit.place,
+          leaves[index].leaf == leaf, leaves[index].subleaf == subleaf,
           UInt64(leaves[index][register]) & bit.mask != 0
         else { continue }
         leaves[index].clear(register, UInt32(truncatingIfNeeded: bit.mask))
@@ -92,15 +92,15 @@ extension ReleaseFit {
     }
     if CPUPolicyRules.hasSubleaf2.answer(for: release) == .no { subleaf = min(subleaf ?? .max, 1) }
     basic = basic.map { max($0, 1) }
-    for (top, number, name) in [(basic, 0 as UInt32, "leaves"), (extended, 0x8000_0000, "leaves")] {
-      guard let top, let index = leaves.firstIndex(where: { $0.leaf == number }) else { continue }
-      let beyond = leaves.filter { $0.leaf >> 16 == number >> 16 && $0.leaf > top }
+    for (top, first, name) in [(basic, 0 as UInt32, "leaves"), (extended, 0x8000_0000, "leaves")] {
+      guard let top, let index = leaves.firstIndex(where: { $0.leaf == first }) else { continue }
+      let beyond = leaves.filter { $0.leaf >> 16 == first >> 16 && $0.leaf > top }
       guard leaves[index].a > top || !beyond.isEmpty else { continue }
       note(
         .cut, "", "\(name) to \(leaves[index].a.hex()) -> \(top.hex())",
         isLoss: beyond.contains { $0.a | $0.b | $0.c | $0.d != 0 })
       leaves[index].a = min(leaves[index].a, top)
-      leaves.removeAll { $0.leaf >> 16 == number >> 16 && $0.leaf > top }
+      leaves.removeAll { $0.leaf >> 16 == first >> 16 && $0.leaf > top }
     }
     guard let subleaf,
       let index = leaves.firstIndex(where: { $0.leaf == 7 && $0.subleaf == 0 })

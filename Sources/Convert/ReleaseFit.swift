@@ -103,12 +103,12 @@ struct ReleaseFit: Sendable {
     var header = header
     switch header.kind {
     case .xl:
-      let unknown = (header.number("mandatory_flags") ?? 0) & ~traits.xlFlags
+      let unknown = (header.unsigned("mandatory_flags") ?? 0) & ~traits.xlFlags
       if unknown != 0 {
         refuse("mandatory_flags", "Xen \(release) does not know \(unknown.hex())")
       }
       if XLConfig.isJSON(header), let text = XLConfig.text(header) { fit(text, in: &header) }
-    case .domain, .draftDomain: isHVM = header.number("type") == UInt64(GuestType.x86HVM.rawValue)
+    case .domain, .draftDomain: isHVM = header.unsigned("type") == UInt64(GuestType.x86HVM.rawValue)
     default: break
     }
     return header

@@ -41,7 +41,7 @@ struct VersionTraits: Sendable {
   /// Whether a stream of this version has records of `type`. Draft B has all, by inference; what
   /// has no layout is for bit 31 to say.
   func holds(_ type: RecordType) -> Bool {
-    if version == DraftB.version { return DraftB.type(type.number) == type }
+    if version == DraftB.version { return DraftB.type(type.wireValue) == type }
     guard type.layer == .libxc else { return false }
     guard let layout = RecordSchemas.of(type) else { return true }
     return layout.since <= version

@@ -16,9 +16,9 @@ public struct XenRelease: Sendable, Hashable, Comparable, CustomStringConvertibl
   /// Reads "4.17" or "4.17.3"; nil for anything else.
   public init?(_ text: String) {
     let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-    let numbers = parts.compactMap { UInt32($0) }
-    guard (2...3).contains(parts.count), numbers.count == parts.count else { return nil }
-    self.init(numbers[0], numbers[1], numbers.count == 3 ? numbers[2] : nil)
+    let components = parts.compactMap { UInt32($0) }
+    guard (2...3).contains(parts.count), components.count == parts.count else { return nil }
+    self.init(components[0], components[1], components.count == 3 ? components[2] : nil)
   }
 
   /// By branch: point releases of one branch are neither less nor greater.

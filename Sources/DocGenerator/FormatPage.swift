@@ -228,7 +228,7 @@ struct FormatPage: Sendable {
 
       | number | record | from |
       |---|---|---|
-      \(DraftB.rows.map { "| \($0.number.hex()) | \($0.type.name) | \($0.origin == .text ? "the draft" : "the final format") |" }.joined(separator: "\n"))
+      \(DraftB.rows.map { "| \($0.wireValue.hex()) | \($0.type.name) | \($0.origin == .text ? "the draft" : "the final format") |" }.joined(separator: "\n"))
       """)
     for layout in DraftB.records {
       page.record(layout, isBrief: layout.type == .vcpuContext)
@@ -251,13 +251,13 @@ extension FormatSection {
 
   /// The bytes around a body.
   mutating func framing(_ framing: RecordFraming) {
-    func number(_ name: String) -> Field {
-      Field(name, .unsigned(framing.numberByteCount))
+    func headField(_ name: String) -> Field {
+      Field(name, .unsigned(framing.headFieldByteCount))
     }
     var fields = [
-      number("type").hex, number("length").unit("bytes").doc("Of the body, without padding."),
+      headField("type").hex, headField("length").unit("bytes").doc("Of the body, without padding."),
     ]
-    let rest = framing.headByteCount - 2 * framing.numberByteCount
+    let rest = framing.headByteCount - 2 * framing.headFieldByteCount
     if rest > 0 { fields += [.x16("options"), .reserved(rest - 2)] }
     fields.append(.opaque("body"))
     rows(fields)
@@ -271,7 +271,7 @@ extension FormatSection {
   }
 
   mutating func record(_ layout: RecordSchema, isBrief: Bool = false) {
-    heading(3, "\(layout.name) (\(layout.type.number.hex()))")
+    heading(3, "\(layout.name) (\(layout.type.wireValue.hex()))")
     var facts = [layout.doc, "Body: \(layout.length.description)."]
     switch layout.guests {
     case .any: break
@@ -294,7 +294,7 @@ extension FormatSection {
   }
 
   mutating func entry(_ entry: EntrySchema) {
-    heading(3, "\(entry.name) (\(entry.number))")
+    heading(3, "\(entry.name) (\(entry.type))")
     var facts = [entry.doc]
     let lengths = entry.history.map { length in
       length.sinceMinor == 0
@@ -314,10 +314,10 @@ extension FormatSection {
 
   mutating func pageTypes(_ note: String) {
     var lines = "| type | name | contents follow |\n|---|---|---|\n"
-    for number in 0..<16 {
-      let type = PageType(rawValue: UInt8(number))
+    for value in 0..<16 {
+      let type = PageType(rawValue: UInt8(value))
       let data = type.isReserved ? "(refused)" : type.hasData ? "yes" : "no"
-      lines += "| \(number) | \(type.name) | \(data) |\n"
+      lines += "| \(value) | \(type.name) | \(data) |\n"
     }
     text(note)
     text(lines)

@@ -164,8 +164,8 @@ struct ManualPage {
 
   private(set) var out: String
 
-  init(_ title: String, _ number: Int) {
-    out = ".TH \(title) \(number) \"\" \"xensave-lua \(productVersion)\"\n"
+  init(_ title: String, _ manualSection: Int) {
+    out = ".TH \(title) \(manualSection) \"\" \"xensave-lua \(productVersion)\"\n"
   }
 
   mutating func macro(_ text: String) { out += text + "\n" }

@@ -36,11 +36,11 @@ struct OctetPicture {
   /// The picture of `cells`, without a line break at its end; "" of none.
   static func text(_ cells: [Cell]) -> String {
     var picture = OctetPicture()
-    for (number, cell) in cells.enumerated() { picture.add(cell, number) }
+    for (cellIndex, cell) in cells.enumerated() { picture.add(cell, cellIndex) }
     return picture.draw()
   }
 
-  private mutating func add(_ cell: Cell, _ number: Int) {
+  private mutating func add(_ cell: Cell, _ cellIndex: Int) {
     if cell.isEllipsis {
       ellipses.insert(rows.count - 1)
       column = 0
@@ -48,12 +48,12 @@ struct OctetPicture {
     }
     let rest = Self.rowByteCount - column
     guard let count = cell.byteCount else {
-      put(Segment(cell: number, bytes: column..<Self.rowByteCount, label: cell.label + " ..."))
+      put(Segment(cell: cellIndex, bytes: column..<Self.rowByteCount, label: cell.label + " ..."))
       return
     }
     guard count > 0 else { return }
     guard count > rest else {
-      put(Segment(cell: number, bytes: column..<column + count, label: cell.label))
+      put(Segment(cell: cellIndex, bytes: column..<column + count, label: cell.label))
       return
     }
     // The label stands in the first part; whole rows between the first and the last are one.
@@ -64,7 +64,7 @@ struct OctetPicture {
     if inside % Self.rowByteCount > 0 { parts.append(0..<inside % Self.rowByteCount) }
     let widest = parts.indices.max { parts[$0].count < parts[$1].count } ?? 0
     for (index, bytes) in parts.enumerated() {
-      put(Segment(cell: number, bytes: bytes, label: index == widest ? label : ""))
+      put(Segment(cell: cellIndex, bytes: bytes, label: index == widest ? label : ""))
     }
   }
 
@@ -82,10 +82,10 @@ struct OctetPicture {
       (0..<Self.rowByteCount).map { "    \($0)   " }.joined() + " octet"
     ]
     lines.append(border(above: nil, below: rows[0]))
-    for (number, row) in rows.enumerated() {
+    for (rowIndex, row) in rows.enumerated() {
       lines += text(of: row)
-      let next = number + 1 < rows.count ? rows[number + 1] : nil
-      if ellipses.contains(number) {
+      let next = rowIndex + 1 < rows.count ? rows[rowIndex + 1] : nil
+      if ellipses.contains(rowIndex) {
         lines.append("...")
         if let next { lines.append(border(above: nil, below: next)) }
       } else {
@@ -104,8 +104,8 @@ struct OctetPicture {
       var out = "|"
       for (segment, text) in zip(row, texts) {
         let width = segment.bytes.count * Self.byteWidth - 1
-        let piece = line < text.count ? " " + text[line] : ""
-        out += piece + String(repeating: " ", count: width - piece.count) + "|"
+        let cellText = line < text.count ? " " + text[line] : ""
+        out += cellText + String(repeating: " ", count: width - cellText.count) + "|"
       }
       return out
     }

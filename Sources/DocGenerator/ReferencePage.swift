@@ -77,15 +77,15 @@ struct ReferencePage {
   private static var records: String {
     var out = "\n## Record types\n\nTheir fields are members of a Record, by these names.\n"
     for layout in RecordSchemas.all {
-      let number = "\(layout.type.layer.rawValue) \(layout.type.number.hex())"
+      let typeText = "\(layout.type.layer.rawValue) \(layout.type.wireValue.hex())"
       out +=
-        "\n### \(layout.name) (\(number))\n\n\(layout.doc) Body: \(layout.length.description).\n"
+        "\n### \(layout.name) (\(typeText))\n\n\(layout.doc) Body: \(layout.length.description).\n"
       out += table(layout.forms.last?.fields ?? [])
     }
     out += "\n## Entries of HVM_CONTEXT\n\n"
     out += "`rec:each \"CPU\"` iterates over those of one type.\n"
     for entry in HVMRecords.all {
-      out += "\n### \(entry.name) (type \(entry.number))\n\n\(entry.doc)\n"
+      out += "\n### \(entry.name) (type \(entry.type))\n\n\(entry.doc)\n"
       out += table(entry.fields)
     }
     return out

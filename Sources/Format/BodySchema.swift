@@ -188,7 +188,7 @@ public struct BodySchema: Sendable {
       // A chain's entries are named as if they stood beside it: HVM_CONTEXT.CPU, not .entry.CPU.
       if case .chain(let chain) = candidate.field.kind {
         if let found = entry(of: chain, candidate, in: body, name) { return found }
-        guard chain.number(name) == nil else {
+        guard chain.type(name) == nil else {
           throw FormatError(.absent, field: full, "has no \(name) entry")
         }
         names += chain.names()
@@ -204,28 +204,28 @@ public struct BodySchema: Sendable {
   ) throws(FormatError) -> FieldLocation {
     switch index {
     case .name(let name): return try keyed(name, of: slot, in: body)
-    case .number(let number):
+    case .position(let position):
       if case .array(let element, _) = slot.field.kind {
         let stride = element.fixedByteCount ?? 0
         let count = stride > 0 ? slot.byteCount / stride : 0
-        guard number >= 0, number < count else {
+        guard position >= 0, position < count else {
           throw FormatError(
             .outOfRange, field: slot.path,
             count == 0
-              ? "has no elements, got index \(number)"
-              : "expected an index in 0..\(count - 1), got \(number)")
+              ? "has no elements, got index \(position)"
+              : "expected an index in 0..\(count - 1), got \(position)")
         }
-        return self.slot(element, index: number, stride: stride, of: slot)
+        return self.slot(element, index: position, stride: stride, of: slot)
       }
       // NAME[2] of a chain: the entry of that instance.
       for candidate in slots(in: body) {
         guard case .chain = candidate.field.kind else { continue }
-        if let instance = UInt16(exactly: number), case .chain(let chain) = candidate.field.kind,
+        if let instance = UInt16(exactly: position), case .chain(let chain) = candidate.field.kind,
           let found = entry(of: chain, candidate, in: body, slot.field.name, instance)
         {
           return found
         }
-        throw FormatError(.outOfRange, field: "\(slot.field.name)[\(number)]", "no such entry")
+        throw FormatError(.outOfRange, field: "\(slot.field.name)[\(position)]", "no such entry")
       }
       throw FormatError(.invalid, field: slot.path, "not an array")
     }
@@ -252,10 +252,10 @@ public struct BodySchema: Sendable {
     }
     for child in children(of: slot, in: body) {
       guard let place = children(of: child, in: body).first(where: { $0.field.name == key }),
-        case .unsigned(let number) = place.value(in: body)
+        case .unsigned(let value) = place.value(in: body)
       else { continue }
-      if keyField.names[number] == name || String(number) == name
-        || number.hex() == name
+      if keyField.names[value] == name || String(value) == name
+        || value.hex() == name
       {
         return child
       }
@@ -273,14 +273,14 @@ public struct BodySchema: Sendable {
     of chain: Chain, _ slot: FieldLocation, in body: [UInt8], _ name: String,
     _ instance: UInt16? = nil
   ) -> FieldLocation? {
-    var number = chain.number(name)
-    if number == nil, name.hasPrefix("TYPE_") {
-      number = UInt16(name.dropFirst(5)).flatMap { chain.layout($0) == nil ? $0 : nil }
+    var type = chain.type(name)
+    if type == nil, name.hasPrefix("TYPE_") {
+      type = UInt16(name.dropFirst(5)).flatMap { chain.layout($0) == nil ? $0 : nil }
     }
-    guard let number else { return nil }
+    guard let type else { return nil }
     var found: ChainEntry?
     forEachEntry(in: body, slot.offset..<slot.offset + slot.byteCount) { entry in
-      guard entry.type == number, entry.instance == instance ?? entry.instance else { return true }
+      guard entry.type == type, entry.instance == instance ?? entry.instance else { return true }
       found = entry
       return false
     }

@@ -40,8 +40,8 @@ public struct CPUIDLeaf: Sendable, Hashable {
   /// The leaves of an X86_CPUID_POLICY body; bytes after the last whole leaf are left out.
   public static func all(in body: [UInt8], _ context: BodyContext) -> [CPUIDLeaf] {
     (0..<body.count / 24).map { index in
-      func word(_ number: Int) -> UInt32 {
-        body.load(24 * index + 4 * number, as: UInt32.self, context.order)
+      func word(_ position: Int) -> UInt32 {
+        body.load(24 * index + 4 * position, as: UInt32.self, context.order)
       }
       return CPUIDLeaf(
         leaf: word(0), subleaf: word(1), a: word(2), b: word(3), c: word(4), d: word(5))

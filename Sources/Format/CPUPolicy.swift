@@ -66,9 +66,9 @@ public struct CPUPolicy: Sendable {
   private func stated(_ bit: CPUIDFeatures.Bit) -> Bool? {
     switch bit.place {
     case .msr(let index): return msrs[index].map { $0 & bit.mask != 0 }
-    case .cpuid(let number, let subleaf, let register):
-      if let found = leaf(number, subleaf) { return UInt64(found[register]) & bit.mask != 0 }
-      return isOutOfRange(number, subleaf) ? false : nil
+    case .cpuid(let leafID, let subleaf, let register):
+      if let found = leaf(leafID, subleaf) { return UInt64(found[register]) & bit.mask != 0 }
+      return isOutOfRange(leafID, subleaf) ? false : nil
     }
   }
 
@@ -76,9 +76,9 @@ public struct CPUPolicy: Sendable {
   public func lacks(_ names: [String]) -> Bool { names.allSatisfy { has($0) == false } }
 
   /// Whether a leaf is beyond the greatest that the policy states.
-  private func isOutOfRange(_ number: UInt32, _ subleaf: UInt32) -> Bool {
-    if let greatest = leaf(number & 0xFFFF_0000)?.a, number > greatest { return true }
-    guard number == 7, subleaf != CPUIDLeaf.noSubleaf, let greatest = leaf(7, 0)?.a else {
+  private func isOutOfRange(_ leafID: UInt32, _ subleaf: UInt32) -> Bool {
+    if let greatest = leaf(leafID & 0xFFFF_0000)?.a, leafID > greatest { return true }
+    guard leafID == 7, subleaf != CPUIDLeaf.noSubleaf, let greatest = leaf(7, 0)?.a else {
       return false
     }
     return subleaf > greatest

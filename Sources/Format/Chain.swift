@@ -7,17 +7,17 @@ public struct Chain: Sendable {
   /// The layout of an entry of this type number, if it is known.
   public let layout: @Sendable (UInt16) -> EntrySchema?
   /// The type number of an entry name.
-  public let number: @Sendable (String) -> UInt16?
+  public let type: @Sendable (String) -> UInt16?
   /// All names, for suggestions and completion.
   public let names: @Sendable () -> [String]
 
   public init(
     layout: @escaping @Sendable (UInt16) -> EntrySchema?,
-    number: @escaping @Sendable (String) -> UInt16?,
+    type: @escaping @Sendable (String) -> UInt16?,
     names: @escaping @Sendable () -> [String]
   ) {
     self.layout = layout
-    self.number = number
+    self.type = type
     self.names = names
   }
 }
@@ -45,7 +45,7 @@ public struct EntrySchema: Sendable {
     }
   }
 
-  public let number: UInt16
+  public let type: UInt16
   public let name: String
   /// The rows of the newest length.
   public let fields: [Field]
@@ -62,11 +62,11 @@ public struct EntrySchema: Sendable {
   /// `lengths`: the bytes that releases from 4.`key` on write. `forms`: rows by the entry's length,
   /// where they differ.
   public init(
-    _ number: UInt16, _ name: String, lengths: KeyValuePairs<Int, Int> = [:],
+    _ type: UInt16, _ name: String, lengths: KeyValuePairs<Int, Int> = [:],
     backports: [Backport] = [], mayBeShorter: Bool = false, _ doc: String, _ fields: [Field],
     forms: [Int: [Field]] = [:]
   ) {
-    self.number = number
+    self.type = type
     self.name = name
     self.fields = fields
     self.forms = forms

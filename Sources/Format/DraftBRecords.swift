@@ -18,7 +18,7 @@ public enum DraftB {
   /// One record type of draft B.
   public struct Row: Sendable {
     /// The number in the stream.
-    public let number: UInt32
+    public let wireValue: UInt32
     /// The type that the reader gives for it.
     public let type: RecordType
     /// Where the record is known from; numbers are all inferred but END's and PAGE_DATA's.
@@ -32,22 +32,22 @@ public enum DraftB {
   public static let rows: [Row] =
     LibxcRecords.all.map { layout in
       Row(
-        number: layout.type.number, type: layout.type,
+        wireValue: layout.type.wireValue, type: layout.type,
         origin: fromText.contains(layout.type) ? .text : .inferred)
     } + [
-      Row(number: 0x13, type: .vcpuInfo, origin: .text),
-      Row(number: 0x14, type: .vcpuContext, origin: .text),
-      Row(number: 0x8000_0000, type: .xenVersion, origin: .inferred),
+      Row(wireValue: 0x13, type: .vcpuInfo, origin: .text),
+      Row(wireValue: 0x14, type: .vcpuContext, origin: .text),
+      Row(wireValue: 0x8000_0000, type: .xenVersion, origin: .inferred),
     ]
 
   private static let fromText: Set<RecordType> = [.end, .pageData]
 
   private static let own: [UInt32: RecordType] = Dictionary(
-    uniqueKeysWithValues: rows.filter { $0.type.layer == .draftB }.map { ($0.number, $0.type) })
+    uniqueKeysWithValues: rows.filter { $0.type.layer == .draftB }.map { ($0.wireValue, $0.type) })
 
   /// The type of a record with this number.
-  public static func type(_ number: UInt32) -> RecordType {
-    own[number] ?? RecordType(.libxc, number)
+  public static func type(_ wireValue: UInt32) -> RecordType {
+    own[wireValue] ?? RecordType(.libxc, wireValue)
   }
 
   /// The layouts of the records that only draft B has.

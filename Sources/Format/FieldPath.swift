@@ -5,7 +5,7 @@ public import Bytes
 /// A path inside a body: `user_regs.rip`, `param[3].value`, `param[STORE_PFN].value`.
 public struct FieldPath: Sendable, Equatable {
   public enum Index: Sendable, Equatable {
-    case number(Int)
+    case position(Int)
     case name(String)
   }
   public enum Step: Sendable, Equatable {
@@ -27,8 +27,8 @@ public struct FieldPath: Sendable, Equatable {
         if inside.first == "\"", inside.last == "\"", inside.count >= 2 {
           inside = inside.dropFirst().dropLast()
           steps.append(.index(.name(String(inside))))
-        } else if let number = Self.number(inside) {
-          steps.append(.index(.number(number)))
+        } else if let position = Self.number(inside) {
+          steps.append(.index(.position(position)))
         } else if !inside.isEmpty {
           steps.append(.index(.name(String(inside))))
         } else {

@@ -112,30 +112,30 @@ extension FieldLocation {
   /// integer leaves the integer's other bits alone; an integer with named values takes a name.
   public func set(_ value: FieldValue, in body: inout [UInt8]) throws(FormatError) {
     switch (field.kind, value) {
-    case (.unsigned(let width), .unsigned(let number)):
-      try set(number, width, in: &body)
-    case (.unsigned(let width), .signed(let number)):
+    case (.unsigned(let width), .unsigned(let integer)):
+      try set(integer, width, in: &body)
+    case (.unsigned(let width), .signed(let integer)):
       // Lua's integers are signed: a negative one is the bit pattern of 8 bytes.
-      if number < 0, width < 8 || bits != nil { throw tooLarge("\(number)", width) }
-      try set(UInt64(bitPattern: number), width, in: &body)
+      if integer < 0, width < 8 || bits != nil { throw tooLarge("\(integer)", width) }
+      try set(UInt64(bitPattern: integer), width, in: &body)
     case (.unsigned, .text(let text)), (.signed, .text(let text)):
-      guard let number = field.number(named: text) else {
+      guard let integer = field.value(named: text) else {
         throw FormatError(
           .invalid, field: path,
           "expected a number or a name of one, got \"\(Array(text.utf8).printable)\""
             + didYouMean(text, among: Array(field.names.values)))
       }
-      try set(.signed(number), in: &body)
+      try set(.signed(integer), in: &body)
     case (.unsigned, .bytes) where bits != nil:
       throw FormatError(.invalid, field: path, "expected a number of \(bitCountText)")
-    case (.signed(let width), .signed(let number)):
-      try check(number, width)
+    case (.signed(let width), .signed(let integer)):
+      try check(integer, width)
       body.set(
-        unsigned: UInt64(bitPattern: number), at: offset, width: width, order)
-    case (.signed(let width), .unsigned(let number)):
-      guard number <= UInt64(Int64.max) else { throw tooLarge(number.hex(), width) }
-      try check(Int64(number), width)
-      body.set(unsigned: number, at: offset, width: width, order)
+        unsigned: UInt64(bitPattern: integer), at: offset, width: width, order)
+    case (.signed(let width), .unsigned(let integer)):
+      guard integer <= UInt64(Int64.max) else { throw tooLarge(integer.hex(), width) }
+      try check(Int64(integer), width)
+      body.set(unsigned: integer, at: offset, width: width, order)
     case (.reserved, .unsigned(0)):
       try replace([UInt8](repeating: 0, count: byteCount), in: &body, fill: false)
     case (.text, .text(let text)):
@@ -152,15 +152,15 @@ extension FieldLocation {
   }
 
   private func set(
-    _ number: UInt64, _ width: Int, in body: inout [UInt8]
+    _ integer: UInt64, _ width: Int, in body: inout [UInt8]
   ) throws(FormatError) {
-    var word = number
+    var word = integer
     if let bits {
-      if number > bits.greatest { throw tooLarge(number.hex(), width) }
+      if integer > bits.greatest { throw tooLarge(integer.hex(), width) }
       word = body.unsigned(at: offset, width: width, order) & ~bits.mask
-      word |= number << UInt64(bits.low)
-    } else if width < 8, number >> UInt64(8 * width) != 0 {
-      throw tooLarge(number.hex(), width)
+      word |= integer << UInt64(bits.low)
+    } else if width < 8, integer >> UInt64(8 * width) != 0 {
+      throw tooLarge(integer.hex(), width)
     }
     body.set(unsigned: word, at: offset, width: width, order)
   }
@@ -181,9 +181,9 @@ extension FieldLocation {
     body.replaceSubrange(offset..<offset + byteCount, with: bytes + padding)
   }
 
-  private func check(_ number: Int64, _ width: Int) throws(FormatError) {
+  private func check(_ integer: Int64, _ width: Int) throws(FormatError) {
     let half = Int64(1) << Int64(8 * width - 1 < 63 ? 8 * width - 1 : 62)
-    if width < 8, number < -half || number >= half { throw tooLarge("\(number)", width) }
+    if width < 8, integer < -half || integer >= half { throw tooLarge("\(integer)", width) }
   }
 
   private func tooLarge(_ text: String, _ width: Int) -> FormatError {
@@ -224,7 +224,7 @@ extension Field {
   }
 
   /// The number that text means here: decimal, 0x-hexadecimal, or the name of a value.
-  func number(named text: String) -> Int64? {
+  func value(named text: String) -> Int64? {
     if let named = names.first(where: { $0.value == text }) {
       return Int64(bitPattern: named.key)
     }
@@ -234,11 +234,11 @@ extension Field {
     return Int64(text) ?? UInt64(text).map(Int64.init(bitPattern:))
   }
 
-  /// The parts of `number` that are not 0: " (pae, pge)", with the value of those of several bits; "" where
+  /// The parts of `integer` that are not 0: " (pae, pge)", with the value of those of several bits; "" where
   /// there are none.
-  private func setParts(of number: UInt64) -> String {
+  private func setParts(of integer: UInt64) -> String {
     let parts = bits.compactMap { part -> String? in
-      let value = number >> UInt64(part.low) & part.greatest
+      let value = integer >> UInt64(part.low) & part.greatest
       guard value != 0 else { return nil }
       return part.width == 1 ? part.name : "\(part.name)=\(part.names[value] ?? value.hex())"
     }
@@ -249,11 +249,11 @@ extension Field {
   /// its parts that are not 0.
   public func text(of value: FieldValue) -> String {
     switch value {
-    case .unsigned(let number):
-      if let name = names[number] { return "\(isHex ? number.hex() : "\(number)") (\(name))" }
-      return (isHex ? number.hex() : "\(number)") + (unit.isEmpty ? "" : " " + unit)
-        + setParts(of: number)
-    case .signed(let number): return "\(number)" + (unit.isEmpty ? "" : " " + unit)
+    case .unsigned(let integer):
+      if let name = names[integer] { return "\(isHex ? integer.hex() : "\(integer)") (\(name))" }
+      return (isHex ? integer.hex() : "\(integer)") + (unit.isEmpty ? "" : " " + unit)
+        + setParts(of: integer)
+    case .signed(let integer): return "\(integer)" + (unit.isEmpty ? "" : " " + unit)
     case .bytes(let bytes) where isText:
       let shown = bytes.prefix { $0 != 0 }
       return "\"\(shown.prefix(64).printable)\""

@@ -15,8 +15,8 @@ public enum HVMParams {
     38: "MCA_CAP",
   ]
 
-  /// The number of a name, with or without HVM_PARAM_ before it.
-  public static func number(_ name: String) -> UInt64? {
+  /// The index of a name, with or without HVM_PARAM_ before it.
+  public static func index(of name: String) -> UInt64? {
     let prefix = "HVM_PARAM_"
     let short = name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
     return names.first { $0.value == short }?.key
@@ -87,8 +87,8 @@ extension BodySchema {
   public func paramTitle(of slot: FieldLocation, in body: [UInt8]) -> String? {
     guard slot.path.hasPrefix("param["), slot.path.hasSuffix("].value"),
       fields.contains(where: { $0.name == "param" && $0.key == "index" }),
-      case .unsigned(let number)? = find(slot.path.dropLast(5) + "index", in: body)?.value(in: body)
+      case .unsigned(let index)? = find(slot.path.dropLast(5) + "index", in: body)?.value(in: body)
     else { return nil }
-    return "hvm_params[\(number)]" + (HVMParams.names[number].map { " (\($0))" } ?? "")
+    return "hvm_params[\(index)]" + (HVMParams.names[index].map { " (\($0))" } ?? "")
   }
 }

@@ -17,11 +17,11 @@ public enum HVMRecords {
   /// HEADER's magic.
   public static let magic: UInt32 = 0x5438_1286
 
-  private static let byNumber = Dictionary(uniqueKeysWithValues: all.map { ($0.number, $0) })
-  private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0.number) })
+  private static let byType = Dictionary(uniqueKeysWithValues: all.map { ($0.type, $0) })
+  private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0.type) })
 
   public static let chain = Chain(
-    layout: { byNumber[$0] }, number: { byName[$0] }, names: { all.map(\.name) })
+    layout: { byType[$0] }, type: { byName[$0] }, names: { all.map(\.name) })
 
   // MARK: - Ends
 

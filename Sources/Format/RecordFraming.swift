@@ -7,7 +7,7 @@ public struct RecordFraming: Sendable, Equatable {
   /// Bytes before the body.
   public let headByteCount: Int
   /// Bytes of the type and of the length, which lie one after the other.
-  public let numberByteCount: Int
+  public let headFieldByteCount: Int
   /// What a body is filled up to a multiple of, with zeros.
   public let alignment: Int
   /// Bytes after the padding: a CRC-32 of body and padding, and reserved ones.
@@ -15,14 +15,14 @@ public struct RecordFraming: Sendable, Equatable {
 
   /// libxc since version 2, and libxl. Spec: libxc-migration-stream, Records.
   public static let plain = RecordFraming(
-    headByteCount: 8, numberByteCount: 4, alignment: 8, footerByteCount: 0)
+    headByteCount: 8, headFieldByteCount: 4, alignment: 8, footerByteCount: 0)
   /// Version 1. Draft B, Records: type, body_length, options (bit 0: the checksum is valid).
   public static let draftB = RecordFraming(
-    headByteCount: 16, numberByteCount: 4, alignment: 8, footerByteCount: 8)
+    headByteCount: 16, headFieldByteCount: 4, alignment: 8, footerByteCount: 8)
   /// xenopsd's suspend images: two 64-bit integers, and the record.
   /// xenopsd: doc/suspend-image-framing-format.
   public static let xenopsd = RecordFraming(
-    headByteCount: 16, numberByteCount: 8, alignment: 1, footerByteCount: 0)
+    headByteCount: 16, headFieldByteCount: 8, alignment: 1, footerByteCount: 0)
 
   /// What lies around the records of a layer, in a stream of this version.
   public static func of(_ layer: Layer, version: Int?) -> RecordFraming {

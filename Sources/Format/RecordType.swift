@@ -35,24 +35,24 @@ public struct GuestType: RawRepresentable, Sendable, Hashable {
 public struct RecordType: Sendable, Hashable {
   public let layer: Layer
   /// The number in the stream.
-  public let number: UInt32
+  public let wireValue: UInt32
 
   public func hash(into hasher: inout Hasher) {
     // Layer's own hash would go through its text.
-    hasher.combine(UInt64(number) << 1 | (layer == .libxl ? 1 : 0))
+    hasher.combine(UInt64(wireValue) << 1 | (layer == .libxl ? 1 : 0))
   }
 
-  public init(_ layer: Layer, _ number: UInt32) {
+  public init(_ layer: Layer, _ wireValue: UInt32) {
     self.layer = layer
-    self.number = number
+    self.wireValue = wireValue
   }
 
   /// Bit 31: a reader that does not know the record may ignore it. The libxl reader of Xen does not
   /// implement this and refuses every unknown record.
-  public var isOptional: Bool { number & 0x8000_0000 != 0 }
+  public var isOptional: Bool { wireValue & 0x8000_0000 != 0 }
 
   /// The specification's name ("HVM_PARAMS"), or the number in hexadecimal.
-  public var name: String { RecordSchemas.of(self)?.name ?? number.hex(8) }
+  public var name: String { RecordSchemas.of(self)?.name ?? wireValue.hex(8) }
 }
 
 extension RecordType {

@@ -76,11 +76,12 @@ public struct UEFIVariables: Sendable {
       }
       position += tail
       let text = UEFIVariables.text(body, name)
-      let number = seen[text, default: 0]
-      seen[text] = number + 1
+      let earlier = seen[text, default: 0]
+      seen[text] = earlier + 1
       out.append(
         Variable(
-          name: number == 0 ? text : "\(text)#\(number)", range: start..<position, nameRange: name,
+          name: earlier == 0 ? text : "\(text)#\(earlier)", range: start..<position,
+          nameRange: name,
           data: data))
     }
     return position == body.count ? out : nil

@@ -4,13 +4,13 @@ public enum X86MSRs {
   /// Xen's names by number: all that streams of Xen carry, and the architecture's common ones.
   public static let names: [UInt64: String] = carried.merging(others) { name, _ in name }
 
-  /// The number of a name, with or without MSR_ before it, in any case.
-  public static func number(_ name: String) -> UInt64? {
+  /// The index of a name, with or without MSR_ before it, in any case.
+  public static func index(of name: String) -> UInt64? {
     let upper = name.uppercased()
-    return numbers[upper.hasPrefix("MSR_") ? upper : "MSR_" + upper]
+    return indexes[upper.hasPrefix("MSR_") ? upper : "MSR_" + upper]
   }
 
-  private static let numbers = Dictionary(
+  private static let indexes = Dictionary(
     uniqueKeysWithValues: names.map { ($0.value.uppercased(), $0.key) })
 
   /// MSRs of X86_PV_VCPU_MSRS, CPU_MSR and X86_MSR_POLICY.

@@ -79,11 +79,11 @@ public enum X86XState {
     let sorted = components.sorted { ($0.value.offset, $0.key) < ($1.value.offset, $1.key) }
     var placed: [(offset: Int, field: Field)] = []
     var end = headByteCount
-    for (number, place) in sorted {
+    for (component, place) in sorted {
       guard place.offset >= end, place.offset <= areaLimit, place.byteCount > 0,
         place.byteCount <= areaLimit
       else { continue }
-      placed.append((place.offset - headByteCount, component(number, place.byteCount)))
+      placed.append((place.offset - headByteCount, Self.component(component, place.byteCount)))
       end = place.offset + place.byteCount
     }
     return head + Field.tiled(end - headByteCount, placed) + [.opaque("_rest")]
@@ -118,9 +118,9 @@ public enum X86XState {
     Field.Bits($0.value.lowercased(), $0.key)
   }
 
-  private static func component(_ number: Int, _ byteCount: Int) -> Field {
-    let name = names[number] ?? "XSTATE\(number)"
-    guard let inner = inside[number], let count = Field.fixedByteCount(of: inner),
+  private static func component(_ component: Int, _ byteCount: Int) -> Field {
+    let name = names[component] ?? "XSTATE\(component)"
+    guard let inner = inside[component], let count = Field.fixedByteCount(of: inner),
       count <= byteCount
     else { return .bytes(name, byteCount) }
     return .group(name, count == byteCount ? inner : inner + [.bytes("_pad", byteCount - count)])

@@ -25,7 +25,7 @@ struct DeclarationParser {
   private var next = 0
   private let text: [Character]
   private var writer = TypeWriter()
-  private var numbers: [String: KnownType] = [:]
+  private var scalars: [String: KnownType] = [:]
   /// Definitions by their word and name: "struct item".
   private var definitions: [String: KnownType] = [:]
   /// Pointers to structures that are not defined yet: where each is asked for.
@@ -73,10 +73,10 @@ struct DeclarationParser {
           tokens.append((.name(word), start))
           continue
         }
-        let number =
+        let value =
           word.lowercased().hasPrefix("0x") ? UInt64(word.dropFirst(2), radix: 16) : UInt64(word)
-        guard let number else { throw syntax("expected a number, got '\(word)'", at: start) }
-        tokens.append((.number(number), start))
+        guard let value else { throw syntax("expected a number, got '\(word)'", at: start) }
+        tokens.append((.number(value), start))
       } else if "{}[]();,*:=-".contains(first) {
         tokens.append((.mark(first), start))
         place += 1
@@ -101,7 +101,7 @@ struct DeclarationParser {
     guard next < tokens.count else { return "the end" }
     switch tokens[next].token {
     case .name(let name): return "'\(name)'"
-    case .number(let number): return "'\(number)'"
+    case .number(let value): return "'\(value)'"
     case .mark(let mark): return "'\(mark)'"
     }
   }
@@ -229,11 +229,11 @@ struct DeclarationParser {
       let name = try self.name("a name of the enum")
       if take("=") {
         let isNegative = take("-")
-        guard case .number(let number) = token, number <= UInt64(UInt32.max) else {
+        guard case .number(let integer) = token, integer <= UInt64(UInt32.max) else {
           throw syntax("expected a number of 32 bits, got \(found)")
         }
         next += 1
-        value = isNegative ? -Int64(number) : Int64(number)
+        value = isNegative ? -Int64(integer) : Int64(integer)
       }
       guard value >= Int64(Int32.min), value <= Int64(UInt32.max), values.count < Self.memberLimit
       else { throw syntax("expected values of 32 bits") }
@@ -359,11 +359,11 @@ struct DeclarationParser {
     var counts: [Int] = []
     while take("[") {
       var count = 0
-      if case .number(let number) = token {
-        guard number <= UInt64(Self.byteLimit) else {
+      if case .number(let integer) = token {
+        guard integer <= UInt64(Self.byteLimit) else {
           throw syntax("expected at most \(Self.byteLimit) elements")
         }
-        count = Int(number)
+        count = Int(integer)
         next += 1
       } else if token != .mark("]") || !counts.isEmpty {
         throw syntax("expected a number of elements, got \(found)")
@@ -445,10 +445,10 @@ struct DeclarationParser {
     case "float", "double":
       let size = word == "float" ? 4 : 8
       let key = "\(word)"
-      if let known = numbers[key] { return known }
+      if let known = scalars[key] { return known }
       let known = KnownType(
         id: writer.float(word, size), byteCount: size, alignment: options.isPacked ? 1 : size)
-      numbers[key] = known
+      scalars[key] = known
       return known
     case "size_t", "uintptr_t": return integer(word, options.pointerByteCount, flags: 0, nil)
     case "ssize_t", "intptr_t": return integer(word, options.pointerByteCount, flags: 1, nil)
@@ -501,12 +501,12 @@ struct DeclarationParser {
   private mutating func integer(
     _ name: String, _ size: Int, flags: UInt32, _ order: ByteOrder?
   ) -> KnownType {
-    if let known = numbers[name] { return known }
+    if let known = scalars[name] { return known }
     let isBig = (order ?? options.order) == .big && size > 1
     let known = KnownType(
       id: writer.integer(name, size, flags | (isBig ? 8 : 0)), byteCount: size,
       alignment: options.isPacked ? 1 : size, isInteger: !isBig)
-    numbers[name] = known
+    scalars[name] = known
     return known
   }
 }

@@ -172,18 +172,18 @@ struct KallsymsFinder {
       defer { place -= 4 }
       // The count stands just before the names: 4 bytes, and 4 of padding where that is 8.
       let last = bytes.load(place - 4, as: UInt32.self)
-      let number = UInt64(last != 0 ? last : bytes.load(place - 8, as: UInt32.self))
+      let symbolCount = UInt64(last != 0 ? last : bytes.load(place - 8, as: UInt32.self))
       let rest = UInt64(count - place)
-      guard number > 256, number < rest / 2, number > rest / 128,
+      guard symbolCount > 256, symbolCount < rest / 2, symbolCount > rest / 128,
         let marker = Self.markerOfSecond(bytes, place)
       else { continue }
       tries += 1
-      guard let end = Self.endOfNames(bytes, place, Int(number)),
+      guard let end = Self.endOfNames(bytes, place, Int(symbolCount)),
         Self.areMarkers(bytes, (end + 3) & ~3, marker)
           || Self.areMarkers(bytes, (end + 7) & ~7, marker)
       else { continue }
       let names = first + UInt64(place)
-      if let found = withOffsets(names, Int(number), table, index) { return found }
+      if let found = withOffsets(names, Int(symbolCount), table, index) { return found }
     }
     return nil
   }
@@ -233,8 +233,8 @@ struct KallsymsFinder {
     }
     let offsets = (index + 512 + 3) & ~3
     var last: UInt64 = 0
-    for number in [0, 1, count / 2, count - 1] {
-      let place = offsets &+ UInt64(4 * number)
+    for symbolIndex in [0, 1, count / 2, count - 1] {
+      let place = offsets &+ UInt64(4 * symbolIndex)
       guard let offset = try? memory.load(place, as: Int32.self) else { return nil }
       let address = place &+ UInt64(bitPattern: Int64(offset))
       guard KernelFinder.mapping.contains(address), address >= last else { return nil }

@@ -45,9 +45,9 @@ private struct ExpressionParser {
           place += 1
         }
         let word = String(characters[start..<place]).lowercased()
-        let number = word.hasPrefix("0x") ? UInt64(word.dropFirst(2), radix: 16) : UInt64(word)
-        guard let number else { throw syntax("expected a number, got \(word)", start + 1) }
-        tokens.append((.number(number), start + 1))
+        let value = word.hasPrefix("0x") ? UInt64(word.dropFirst(2), radix: 16) : UInt64(word)
+        guard let value else { throw syntax("expected a number, got \(word)", start + 1) }
+        tokens.append((.number(value), start + 1))
       } else if first == "-", place + 1 < characters.count, characters[place + 1] == ">" {
         tokens.append((.mark("->"), start + 1))
         place += 2
@@ -113,8 +113,8 @@ private struct ExpressionParser {
     } else if let moved = try? guest.element(value, amount), moved.address != nil {
       return try guest.pointer(to: moved)
     }
-    let number = try guest.integer(value)
-    return TypedValue(.computed(number &+ UInt64(bitPattern: amount &* step)), value.type)
+    let integer = try guest.integer(value)
+    return TypedValue(.computed(integer &+ UInt64(bitPattern: amount &* step)), value.type)
   }
 
   private mutating func unary() throws -> TypedValue {
@@ -125,13 +125,13 @@ private struct ExpressionParser {
     if take("&") { return try guest.pointer(to: unary()) }
     if token == .mark("("), let type = try castType() {
       let value = try unary()
-      let number: UInt64
+      let integer: UInt64
       if case .memory(let address) = value.place, value.type.id == 0, value.type.pointers == 0 {
-        number = address
+        integer = address
       } else {
-        number = try guest.integer(value)
+        integer = try guest.integer(value)
       }
-      return TypedValue(.computed(number), type)
+      return TypedValue(.computed(integer), type)
     }
     return try postfix()
   }
@@ -197,9 +197,9 @@ private struct ExpressionParser {
 
   private mutating func primary() throws -> TypedValue {
     switch token {
-    case .number(let number):
+    case .number(let value):
       next += 1
-      return TypedValue(.computed(number), guest.numberType)
+      return TypedValue(.computed(value), guest.numberType)
     case .mark("("):
       next += 1
       let value = try expression()

@@ -87,9 +87,9 @@ public final class KernelMemory {
   }
 
   private func page(at address: UInt64) throws -> [UInt8] {
-    let number = address >> 12
+    let pageNumber = address >> 12
     try count(1)
-    if let page = pages[number] { return page }
+    if let page = pages[pageNumber] { return page }
     let page: [UInt8]
     do {
       let physical = try paged.translate(space, address).physical
@@ -99,7 +99,7 @@ public final class KernelMemory {
       throw error
     }
     if pages.count >= KernelMemory.pageLimit { pages.removeAll(keepingCapacity: true) }
-    pages[number] = page
+    pages[pageNumber] = page
     return page
   }
 

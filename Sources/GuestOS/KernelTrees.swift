@@ -13,7 +13,7 @@ public struct IndexedEntry: Sendable, Equatable {
   public let entry: UInt64
 
   /// The number that is stored in place of a pointer. Linux: include/linux/xarray.h, xa_to_value.
-  public var number: UInt64? { entry & 1 != 0 ? entry >> 1 : nil }
+  public var value: UInt64? { entry & 1 != 0 ? entry >> 1 : nil }
 }
 
 extension TypedMemory {

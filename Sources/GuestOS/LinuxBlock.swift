@@ -64,12 +64,12 @@ extension LinuxGuest {
   }
 
   private func blockDevice(_ device: UInt64) throws -> LinuxBlockDevice {
-    let number = UInt32(truncatingIfNeeded: try value(device, "device", "devt"))
+    let deviceNumber = UInt32(truncatingIfNeeded: try value(device, "device", "devt"))
     let isPartition = try value(device, "device", "type") == symbols["part_type"]
     let parent = try value(device, "device", "parent")
     let (sectors, isReadOnly) = try extent(ofDevice: device)
     return LinuxBlockDevice(
-      name: try name(ofDevice: device), major: number >> 20, minor: number & 0xF_FFFF,
+      name: try name(ofDevice: device), major: deviceNumber >> 20, minor: deviceNumber & 0xF_FFFF,
       byteCount: sectors.multipliedSaturated(by: 512), isReadOnly: isReadOnly,
       disk: isPartition && parent != 0 ? try name(ofDevice: parent) : nil)
   }

@@ -39,8 +39,8 @@ extension LinuxGuest {
     switch type {
     case "sockfs", "pipefs":
       let inode = try value(dentry, "dentry", "d_inode")
-      let number = inode == 0 ? 0 : try value(inode, "inode", "i_ino")
-      return "\(type == "sockfs" ? "socket" : "pipe"):[\(number)]"
+      let inodeNumber = inode == 0 ? 0 : try value(inode, "inode", "i_ino")
+      return "\(type == "sockfs" ? "socket" : "pipe"):[\(inodeNumber)]"
     case "anon_inodefs": return "anon_inode:\(try name(ofDentry: dentry))"
     default: return try path(dentry, mount)
     }

@@ -121,11 +121,11 @@ extension LinuxGuest {
     }
     let family = try value(sock, "sock_common", "skc_family")
     let kind = try value(sock, "sock", "sk_type")
-    let number = try value(sock, "sock", "sk_protocol")
+    let protocolID = try value(sock, "sock", "sk_protocol")
     let state = try value(sock, "sock_common", "skc_state")
     var (name, local, remote) = (NetworkText.family(family), "", "")
     if family == 2 || family == 10 {
-      name = NetworkText.transport(number, kind) + (family == 10 ? "6" : "")
+      name = NetworkText.transport(protocolID, kind) + (family == 10 ? "6" : "")
       func host(_ v4: String, _ v6: String) throws -> String {
         let field = try self.field("sock_common", family == 10 ? v6 : v4)
         let bytes = try memory.read(sock &+ field.offset, family == 10 ? 16 : 4)
@@ -150,7 +150,7 @@ extension LinuxGuest {
     }
     return LinuxSocket(
       pid: task.pid, process: task.name, descriptor: file.descriptor, protocolName: name,
-      state: NetworkText.state(state, isTCP: number == 6 && family != 1, kind), local: local,
+      state: NetworkText.state(state, isTCP: protocolID == 6 && family != 1, kind), local: local,
       remote: remote)
   }
 }
@@ -179,32 +179,32 @@ enum NetworkText {
     return text(groups[..<best.lowerBound]) + "::" + text(groups[best.upperBound...])
   }
 
-  static func family(_ number: UInt64) -> String {
+  static func family(_ family: UInt64) -> String {
     [
       1: "unix", 2: "inet", 10: "inet6", 16: "netlink", 17: "packet", 40: "vsock", 38: "alg",
       31: "bluetooth", 29: "can", 44: "xdp",
-    ][number] ?? "family \(number)"
+    ][family] ?? "family \(family)"
   }
 
-  static func transport(_ number: UInt64, _ kind: UInt64) -> String {
-    switch number {
+  static func transport(_ protocolID: UInt64, _ kind: UInt64) -> String {
+    switch protocolID {
     case 6: "tcp"
     case 17: "udp"
     case 1, 58: "icmp"
     case 132: "sctp"
-    default: kind == 3 ? "raw" : "protocol \(number)"
+    default: kind == 3 ? "raw" : "protocol \(protocolID)"
     }
   }
 
   /// Linux: include/net/tcp_states.h.
-  static func state(_ number: UInt64, isTCP: Bool, _ kind: UInt64) -> String {
+  static func state(_ state: UInt64, isTCP: Bool, _ kind: UInt64) -> String {
     let names = [
       "", "established", "syn-sent", "syn-recv", "fin-wait-1", "fin-wait-2", "time-wait", "close",
       "close-wait", "last-ack", "listen", "closing", "new-syn-recv",
     ]
-    guard number > 0, number < UInt64(names.count) else { return "state \(number)" }
+    guard state > 0, state < UInt64(names.count) else { return "state \(state)" }
     // Sockets without connections are "close" while nobody has connected them.
-    if !isTCP, number == 7, kind != 1 { return "unconnected" }
-    return names[Int(number)]
+    if !isTCP, state == 7, kind != 1 { return "unconnected" }
+    return names[Int(state)]
   }
 }

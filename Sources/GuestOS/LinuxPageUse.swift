@@ -81,11 +81,11 @@ extension PageFields {
     if let bit = types.enumerator("pageflags", "PG_slab"), (0..<64).contains(bit) {
       slabFlag = 1 << UInt64(bit)
     }
-    if let number = types.enumerator("pagetype", "PGTY_slab") {
-      slabType = UInt32(truncatingIfNeeded: number)
+    if let value = types.enumerator("pagetype", "PGTY_slab") {
+      slabType = UInt32(truncatingIfNeeded: value)
     }
-    if let number = types.enumerator("pagetype", "PGTY_table") {
-      tableType = UInt32(truncatingIfNeeded: number)
+    if let value = types.enumerator("pagetype", "PGTY_table") {
+      tableType = UInt32(truncatingIfNeeded: value)
     }
     // Of 6.11 only.
     if let bit = types.enumerator("pagetype", "PG_table") {

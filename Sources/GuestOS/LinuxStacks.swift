@@ -81,9 +81,9 @@ struct UnwindTables {
     for name in ["schedule", "kthread", "do_exit", "panic"] {
       guard let address = guest.symbols[name],
         let place = try? self.place(address, kernel, guest.memory),
-        let number = try? guest.memory.value(place, spRegister), number == 3 || number == 5
+        let code = try? guest.memory.value(place, spRegister), code == 3 || code == 5
       else { continue }
-      if number == 3 { bases = UnwindEntry.Base.modern }
+      if code == 3 { bases = UnwindEntry.Base.modern }
       break
     }
   }
@@ -111,8 +111,8 @@ struct UnwindTables {
   ) throws -> UnwindEntry? {
     guard let place = try place(address, table, memory) else { return nil }
     func base(_ field: Field) throws -> UnwindEntry.Base {
-      let number = try memory.value(place, field)
-      return number < UInt64(bases.count) ? bases[Int(number)] : .undefined
+      let code = try memory.value(place, field)
+      return code < UInt64(bases.count) ? bases[Int(code)] : .undefined
     }
     let word = try memory.value(place, kind)
     let kinds: [UnwindEntry.Kind]
@@ -152,7 +152,7 @@ extension LinuxGuest {
     try memory.question {
       for cpu in cpus {
         if let running = try? self.running(onCPU: cpu), running.address == task.address,
-          vcpus.contains(where: { $0.number == cpu })
+          vcpus.contains(where: { $0.id == cpu })
         {
           return try stack(ofVCPU: cpu)
         }
@@ -175,15 +175,15 @@ extension LinuxGuest {
   }
 
   /// The stack of a vCPU that is in the kernel; empty, with a problem, for one in user mode.
-  public func stack(ofVCPU number: Int) throws -> Stack {
+  public func stack(ofVCPU id: Int) throws -> Stack {
     try memory.question {
-      guard let vcpu = vcpus.first(where: { $0.number == number }) else {
-        throw missing("there is no state of vCPU \(number)")
+      guard let vcpu = vcpus.first(where: { $0.id == id }) else {
+        throw missing("there is no state of vCPU \(id)")
       }
       func register(_ name: String) -> UInt64 { vcpu.registers[name] ?? 0 }
       guard register("rip") >> 63 != 0 else {
         var stack = Stack()
-        stack.problem = "vCPU \(number) is in user mode at \(register("rip").hex())"
+        stack.problem = "vCPU \(id) is in user mode at \(register("rip").hex())"
         return stack
       }
       return unwind(

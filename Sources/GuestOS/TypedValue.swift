@@ -242,7 +242,7 @@ extension TypedMemory {
   /// The number that a value is; structures and arrays are none.
   public func integer(_ value: TypedValue) throws -> UInt64 {
     switch value.place {
-    case .computed(let number): return number
+    case .computed(let integer): return integer
     case .bits(let address, let shift, let count):
       var field = Field(offset: 0, byteCount: 8)
       field.bitShift = shift
@@ -264,20 +264,20 @@ extension TypedMemory {
         order = types.order(of: value.type.id)
         isSigned = types.isSigned(value.type.id)
       }
-      return try number(address, count, order, isSigned)
+      return try loadInteger(address, count, order, isSigned)
     }
   }
 
   /// The number in `count` bytes.
-  private func number(
+  private func loadInteger(
     _ address: UInt64, _ count: Int, _ order: ByteOrder, _ isSigned: Bool
   ) throws -> UInt64 {
-    var number = try memory.value(address, Field(offset: 0, byteCount: count))
-    guard count > 0, count < 8 else { return order == .big ? number.byteSwapped : number }
+    var integer = try memory.value(address, Field(offset: 0, byteCount: count))
+    guard count > 0, count < 8 else { return order == .big ? integer.byteSwapped : integer }
     let unused = UInt64(64 - 8 * count)
-    if order == .big { number = number.byteSwapped >> unused }
-    number <<= unused
-    return isSigned ? UInt64(bitPattern: Int64(bitPattern: number) >> unused) : number >> unused
+    if order == .big { integer = integer.byteSwapped >> unused }
+    integer <<= unused
+    return isSigned ? UInt64(bitPattern: Int64(bitPattern: integer) >> unused) : integer >> unused
   }
 
   /// What a value is to programs.
@@ -288,13 +288,13 @@ extension TypedMemory {
     switch types.kind(id) {
     case .float: return try real(value).map { .real($0) } ?? .compound
     case .integer:
-      let number = try integer(value)
-      if (types.encoding(id)?.flags ?? 0) & 4 != 0 { return .boolean(number != 0) }
-      return .number(Int64(bitPattern: number))
+      let integer = try integer(value)
+      if (types.encoding(id)?.flags ?? 0) & 4 != 0 { return .boolean(integer != 0) }
+      return .number(Int64(bitPattern: integer))
     case .enumeration, .enumeration64:
-      let number = Int64(bitPattern: try integer(value))
-      let name = types.enumerators(id).first { $0.value == number }?.name
-      return name.map { .text(Array($0.utf8)) } ?? .number(number)
+      let integer = Int64(bitPattern: try integer(value))
+      let name = types.enumerators(id).first { $0.value == integer }?.name
+      return name.map { .text(Array($0.utf8)) } ?? .number(integer)
     case .array:
       guard let element = types.target(id), isCharacter(element), let base = value.address,
         let count = types.elementCount(id)
@@ -308,7 +308,7 @@ extension TypedMemory {
   private func real(_ value: TypedValue) throws -> Double? {
     let count = try byteCount(of: value.type)
     guard let address = value.address, count == 4 || count == 8 else { return nil }
-    let bits = try number(address, count, types.order, false)
+    let bits = try loadInteger(address, count, types.order, false)
     return count == 8
       ? Double(bitPattern: bits) : Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits)))
   }
@@ -352,16 +352,16 @@ extension TypedMemory {
         return "{\n\(try membersText(value, id, depth, indent, &lines))\(indent)}"
       case .array: return try arrayText(value, depth, indent, &lines)
       case .enumeration, .enumeration64:
-        let number = Int64(bitPattern: try integer(value))
-        return types.enumerators(id).first { $0.value == number }?.name ?? "\(number)"
+        let integer = Int64(bitPattern: try integer(value))
+        return types.enumerators(id).first { $0.value == integer }?.name ?? "\(integer)"
       case .integer:
-        let number = try integer(value)
-        if (types.encoding(id)?.flags ?? 0) & 4 != 0 { return number == 0 ? "false" : "true" }
-        return types.isSigned(id) ? "\(Int64(bitPattern: number))" : "\(number)"
+        let integer = try integer(value)
+        if (types.encoding(id)?.flags ?? 0) & 4 != 0 { return integer == 0 ? "false" : "true" }
+        return types.isSigned(id) ? "\(Int64(bitPattern: integer))" : "\(integer)"
       case .float: return try real(value).map { "\($0)" } ?? "(\(description(of: value.type)))"
       case .void:
-        let number = try integer(value)
-        return pointerText(number)
+        let integer = try integer(value)
+        return pointerText(integer)
       default: return "(\(description(of: value.type)))"
       }
     } catch { return "<\(error)>" }

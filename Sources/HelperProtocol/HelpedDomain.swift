@@ -80,7 +80,7 @@ public final class HelperCheckpoints: Checkpoints {
   /// After CHECKPOINT the receiving libxl reads what this libxl writes. Xen: where the stream ends there,
   /// libxl_stream_read.c takes the end for records without a body, and never stops reading them.
   public func willEnd() throws {
-    guard channel.isHeard else { throw XensaveError(.checkpoint, 0, "libxl is gone") }
+    guard channel.isConnected else { throw XensaveError(.checkpoint, 0, "libxl is gone") }
   }
 
   public func postcopy() throws -> Bool { try channel.ask(.postcopy, .postcopy) > 0 }

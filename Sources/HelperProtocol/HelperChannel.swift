@@ -63,21 +63,21 @@ public final class HelperChannel {
   }
 
   /// Whether libxl still has its end of the messages open.
-  var isHeard: Bool {
+  var isConnected: Bool {
     var output = pollfd(fd: output.fileDescriptor, events: 0, revents: 0)
     return unsafe poll(&output, 1, 0) < 1
   }
 
   /// A line for libxl's log, from any thread. A failure shows at the next call that has an answer.
   public func log(
-    _ level: HelperMessage.Level, number: Int32 = -1, context: String = "xensave-lua",
+    _ level: HelperMessage.Level, errno: Int32 = -1, context: String = "xensave-lua",
     _ text: String
   ) {
     // A message is to go through a pipe at once: PIPE_BUF, and what stands around the text.
     let short =
       text.utf8.count <= 3584 ? text : String(decoding: text.utf8.prefix(3584), as: UTF8.self)
     do {
-      try send(.log(level, number: number, context: context, short))
+      try send(.log(level, errno: errno, context: context, short))
     } catch {}
   }
 

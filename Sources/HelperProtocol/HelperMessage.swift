@@ -100,14 +100,14 @@ public struct HelperMessage: Sendable, Equatable {
     case debug = 1, verbose, detail, progress, info, notice, warn, error, critical
   }
 
-  /// A line for libxl's log. `number`: errno, -1 for none.
+  /// A line for libxl's log. `errno`: -1 for none.
   public static func log(
-    _ level: Level, number: Int32 = -1, context: String, _ message: String
+    _ level: Level, errno: Int32 = -1, context: String, _ message: String
   ) -> HelperMessage {
     HelperMessage(
       .log,
       [
-        .number(UInt64(level.rawValue)), .number(UInt64(UInt32(bitPattern: number))),
+        .number(UInt64(level.rawValue)), .number(UInt64(UInt32(bitPattern: errno))),
         .text(context), .text(message),
       ])
   }
@@ -138,11 +138,11 @@ public struct HelperMessage: Sendable, Equatable {
     HelperMessage(.restoreResults, [.number(store), .number(console)])
   }
 
-  /// The last message. `number`: errno, of use only where `result` is not 0.
-  public static func complete(result: Int32, number: Int32) -> HelperMessage {
+  /// The last message. `errno`: of use only where `result` is not 0.
+  public static func complete(result: Int32, errno: Int32) -> HelperMessage {
     HelperMessage(
       .complete,
-      [.number(UInt64(UInt32(bitPattern: result))), .number(UInt64(UInt32(bitPattern: number)))])
+      [.number(UInt64(UInt32(bitPattern: result))), .number(UInt64(UInt32(bitPattern: errno)))])
   }
 
   /// Whether libxl answers it, and the helper has to wait for that.
@@ -157,9 +157,9 @@ public struct HelperMessage: Sendable, Equatable {
     body.append(integer: id, .native)
     for (form, value) in zip(row.arguments, values) {
       switch (form, value) {
-      case (.u32, .number(let number)):
-        body.append(integer: UInt32(truncatingIfNeeded: number), .native)
-      case (.u64, .number(let number)): body.append(integer: number, .native)
+      case (.u32, .number(let value)):
+        body.append(integer: UInt32(truncatingIfNeeded: value), .native)
+      case (.u64, .number(let value)): body.append(integer: value, .native)
       case (.text, .text(let text)):
         body.append(integer: UInt32(text.utf8.count + 1), .native)
         body += Array(text.utf8) + [0]
@@ -216,6 +216,6 @@ public struct HelperMessage: Sendable, Equatable {
 
   /// The number of argument `index`; nil for a text.
   public func number(_ index: Int) -> UInt64? {
-    if index < values.count, case .number(let number) = values[index] { number } else { nil }
+    if index < values.count, case .number(let value) = values[index] { value } else { nil }
   }
 }

@@ -63,8 +63,8 @@ struct DomainConfiguration {
 
   /// Whether the guest gets less memory at first than it may have, the rest when it touches it.
   var isPopulatedOnDemand: Bool {
-    guard isTranslated, let target = buildNumber("target_memkb"),
-      let most = buildNumber("max_memkb")
+    guard isTranslated, let target = buildInfoValue("target_memkb"),
+      let most = buildInfoValue("max_memkb")
     else { return false }
     return target < most
   }
@@ -87,9 +87,9 @@ struct DomainConfiguration {
   /// tools/libs/light/libxl_create.c, libxl__domain_build_info_setdefault; libxl_dom.c,
   /// libxl__build_pre; LIBXL_MAXMEM_CONSTANT.
   var allowedKiB: UInt64 {
-    func number(_ name: String) -> UInt64? { buildNumber(name).flatMap { UInt64(exactly: $0) } }
-    let most = number("max_memkb") ?? 32 << 10
-    return (number("target_memkb") ?? most).addingSaturated(1024)
+    func value(_ name: String) -> UInt64? { buildInfoValue(name).flatMap { UInt64(exactly: $0) } }
+    let most = value("max_memkb") ?? 32 << 10
+    return (value("target_memkb") ?? most).addingSaturated(1024)
   }
 
   /// Whether it is an HVM or PVH guest, for which Xen keeps page tables of its own.
@@ -99,15 +99,17 @@ struct DomainConfiguration {
   /// it takes a missing number of vCPUs for one. nil where there is nothing to count from.
   var pagingKiB: UInt64? {
     guard root["b_info"]?["shadow_memkb"] == nil else {
-      return buildNumber("shadow_memkb").flatMap { UInt64(exactly: $0) }
+      return buildInfoValue("shadow_memkb").flatMap { UInt64(exactly: $0) }
     }
-    guard let most = buildNumber("max_memkb").flatMap({ UInt64(exactly: $0) }) else { return nil }
-    let vcpus = buildNumber("max_vcpus").flatMap { UInt32(exactly: $0) } ?? 0
+    guard let most = buildInfoValue("max_memkb").flatMap({ UInt64(exactly: $0) }) else {
+      return nil
+    }
+    let vcpus = buildInfoValue("max_vcpus").flatMap { UInt32(exactly: $0) } ?? 0
     return 4 * (256 * UInt64(vcpus) + 2 * (most >> 10))
   }
 
   /// A number of b_info; nil where there is none, or one that libxl's parser of JSON cannot hold.
-  func buildNumber(_ name: String) -> Int64? { root["b_info"]?[name]?.numberValue?.int64 }
+  func buildInfoValue(_ name: String) -> Int64? { root["b_info"]?[name]?.numberValue?.int64 }
 }
 
 extension UInt64 {

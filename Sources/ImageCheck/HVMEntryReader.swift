@@ -20,9 +20,9 @@ struct HVMEntryReader {
     "\(HVMRecords.chain.layout(entry.type)?.name ?? String(entry.type))[\(entry.instance)]"
   }
 
-  func u64(_ offset: Int) -> UInt64 { UInt64(number(offset, 8)) }
-  func u32(_ offset: Int) -> UInt32 { UInt32(truncatingIfNeeded: number(offset, 4)) }
-  func u8(_ offset: Int) -> UInt8 { UInt8(truncatingIfNeeded: number(offset, 1)) }
+  func u64(_ offset: Int) -> UInt64 { UInt64(unsigned(offset, 8)) }
+  func u32(_ offset: Int) -> UInt32 { UInt32(truncatingIfNeeded: unsigned(offset, 4)) }
+  func u8(_ offset: Int) -> UInt8 { UInt8(truncatingIfNeeded: unsigned(offset, 1)) }
 
   /// The first byte from `start` on that is not zero; nil where all are.
   func firstNonZero(from start: Int, to end: Int? = nil) -> Int? {
@@ -30,7 +30,7 @@ struct HVMEntryReader {
     return start < last ? (start..<last).first { body[entry.offset + $0] != 0 } : nil
   }
 
-  private func number(_ offset: Int, _ count: Int) -> UInt64 {
+  private func unsigned(_ offset: Int, _ count: Int) -> UInt64 {
     (0..<count).reversed().reduce(0) { value, place in
       let there = offset + place < entry.byteCount
       return value << 8 | UInt64(there ? body[entry.offset + offset + place] : 0)

@@ -106,15 +106,15 @@ public struct ImageSummary: Sendable {
   }
 
   /// The libxc stream's version.
-  public var version: Int? { headers[.image]?.number("version").map { Int($0) } }
+  public var version: Int? { headers[.image]?.unsigned("version").map { Int($0) } }
   public var guest: GuestType? {
-    (headers[.domain] ?? headers[.draftDomain])?.number("type")
+    (headers[.domain] ?? headers[.draftDomain])?.unsigned("type")
       .map { GuestType(rawValue: UInt32(truncatingIfNeeded: $0)) }
   }
   /// The release of the Xen that saved it; 0 for the major number of a converted stream.
   public var xenVersion: (major: UInt64, minor: UInt64)? {
-    guard let header = headers[.domain], let major = header.number("xen_major"),
-      let minor = header.number("xen_minor")
+    guard let header = headers[.domain], let major = header.unsigned("xen_major"),
+      let minor = header.unsigned("xen_minor")
     else { return nil }
     return (major, minor)
   }
@@ -122,7 +122,7 @@ public struct ImageSummary: Sendable {
   public var isConverted: Bool { xenVersion?.major == 0 }
   public var libxcOrder: ByteOrder? { (headers[.domain] ?? headers[.draftDomain])?.order }
   public var libxlOrder: ByteOrder? {
-    headers[.libxl]?.number("options").map { $0 & 1 == 0 ? .little : .big }
+    headers[.libxl]?.unsigned("options").map { $0 & 1 == 0 ? .little : .big }
   }
   /// Bytes of the guest's memory: the pages of the first pass.
   public var memoryByteCount: UInt64 { firstRoundPageCount * UInt64(pageByteCount) }
@@ -238,7 +238,7 @@ extension ImageSummary {
   }
 }
 
-/// What a record's body holds, read once for the survey and the rules.
+/// What a record's body holds, read once for the summary and the rules.
 struct RecordContents {
   /// Of PAGE_DATA with a complete table.
   var pages: PageTableSummary?

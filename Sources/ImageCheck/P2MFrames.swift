@@ -62,8 +62,8 @@ struct P2MFrames {
     pfns.reserveCapacity(range.upperBound + 1)
     let isLarge = range.count > watched.count / 8
     let first = isAfterPages ? P2MFrames.unknown : P2MFrames.missing
-    for (number, index) in range.enumerated() {
-      let pfn = record.body.load(8 + 8 * number, as: UInt64.self, record.context.order)
+    for (position, index) in range.enumerated() {
+      let pfn = record.body.load(8 + 8 * position, as: UInt64.self, record.context.order)
       if index < pfns.count { pfns[index] = pfn } else { pfns.append(pfn) }
       if !isLarge, type(of: pfn) == nil { fresh[pfn] = first }
     }
@@ -119,8 +119,8 @@ struct P2MFrames {
         index += 1
       }
     } else {
-      for number in 0..<count {
-        let entry = record.pageEntry(number)
+      for entryIndex in 0..<count {
+        let entry = record.pageEntry(entryIndex)
         var index = watched.lowerBound(entry.pfn)
         while index < watched.count, watched[index] == entry.pfn {
           set(index, entry.type.rawValue)
@@ -131,8 +131,8 @@ struct P2MFrames {
   }
 
   private mutating func observeFresh(_ record: Record, _ pages: PageTableSummary) {
-    for number in 0..<pages.counts.reduce(0, +) {
-      let entry = record.pageEntry(number)
+    for entryIndex in 0..<pages.counts.reduce(0, +) {
+      let entry = record.pageEntry(entryIndex)
       if fresh[entry.pfn] != nil {
         fresh[entry.pfn] = entry.type.rawValue
         isChanged = true

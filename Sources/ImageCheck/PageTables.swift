@@ -113,8 +113,8 @@ struct PageTableCheck {
     guard let pages = RecordContents(record).pages else { return }
     let count = pages.counts.reduce(0, +)
     var offset = record.bodyOffset + 8 + 8 * UInt64(count)
-    for number in 0..<count {
-      let entry = record.pageEntry(number)
+    for entryIndex in 0..<count {
+      let entry = record.pageEntry(entryIndex)
       if entry.type.isPageTable || entry.pfn == startInfo {
         places[entry.pfn] = Place(offset: offset, type: entry.type, record: record.index)
       } else if !places.isEmpty {

@@ -27,8 +27,8 @@ struct PageTypeMap {
     let count = pages.counts.reduce(0, +)
     let isPlain = pages.counts[Int(PageType.notab.rawValue)] == count
     if isPlain, !touches(pages.lowestPFN...pages.highestPFN) { return }
-    for number in 0..<count {
-      let entry = record.pageEntry(number)
+    for entryIndex in 0..<count {
+      let entry = record.pageEntry(entryIndex)
       let key = entry.pfn >> PageTypeMap.shift
       if entry.type != .notab, regions[key] == nil {
         guard regions.count < PageTypeMap.regionLimit else {

@@ -67,18 +67,18 @@ extension Rule {
       "msr-policy.msr", .error,
       "Every MSR is PLATFORM_INFO or ARCH_CAPABILITIES, with a value that Xen takes.", msrReader,
       .record([.x86MSRPolicy]) { look, record in
-        for (number, msr) in record.policyMSRs.enumerated() {
+        for (index, msr) in record.policyMSRs.enumerated() {
           switch msr.index {
           case CPUPolicyLimits.platformInfo:
             // Xen offers CPUID faulting alone.
             guard msr.value & ~(1 << 31) != 0 else { continue }
             look.report(
-              record, "msr[\(number)].value", at: 16 * number + 8,
+              record, "msr[\(index)].value", at: 16 * index + 8,
               "expected 0 or 0x80000000 (CPUID faulting), got \(msr.value.hex())")
           case CPUPolicyLimits.archCapabilities: continue
           default:
             look.report(
-              record, "msr[\(number)].index", at: 16 * number,
+              record, "msr[\(index)].index", at: 16 * index,
               "expected 0xce or 0x10a, got \(msr.index.hex())")
           }
         }
@@ -86,9 +86,9 @@ extension Rule {
     Rule(
       "msr-policy.flags", .error, "The flags of an MSR are zero: Xen refuses others.", msrReader,
       .record([.x86MSRPolicy]) { look, record in
-        for (number, msr) in record.policyMSRs.enumerated() where msr.flags != 0 {
+        for (index, msr) in record.policyMSRs.enumerated() where msr.flags != 0 {
           look.report(
-            record, "msr[\(number)].flags", at: 16 * number + 4,
+            record, "msr[\(index)].flags", at: 16 * index + 4,
             "expected 0, got \(msr.flags.hex())")
         }
       }),
@@ -143,11 +143,11 @@ extension Record {
 
   /// The MSRs of X86_MSR_POLICY.
   var policyMSRs: [(index: UInt32, flags: UInt32, value: UInt64)] {
-    (0..<body.count / 16).map { number in
+    (0..<body.count / 16).map { index in
       (
-        body.load(16 * number, as: UInt32.self, context.order),
-        body.load(16 * number + 4, as: UInt32.self, context.order),
-        body.load(16 * number + 8, as: UInt64.self, context.order)
+        body.load(16 * index, as: UInt32.self, context.order),
+        body.load(16 * index + 4, as: UInt32.self, context.order),
+        body.load(16 * index + 8, as: UInt64.self, context.order)
       )
     }
   }

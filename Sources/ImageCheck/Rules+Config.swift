@@ -115,7 +115,7 @@ extension Rule {
       since: 17,
       .header(.xl) { look, _ in
         guard let config = look.configuration, config.isTranslated,
-          let size = config.buildNumber("shadow_memkb"), size > 0, size % 4 != 0
+          let size = config.buildInfoValue("shadow_memkb"), size > 0, size % 4 != 0
         else { return }
         look.reportConfig("b_info.shadow_memkb", "expected a multiple of 4, got \(size)")
       }),
@@ -126,7 +126,7 @@ extension Rule {
       .header(.xl) { look, _ in
         guard let config = look.configuration, let type = config.type,
           // libxl takes what is not in its int as if it were missing.
-          let count = config.buildNumber("max_vcpus").flatMap({ Int32(exactly: $0) })
+          let count = config.buildInfoValue("max_vcpus").flatMap({ Int32(exactly: $0) })
         else { return }
         let limit = type == "pv" ? 8192 : 128
         guard !(0...limit).contains(Int(count)) else { return }
@@ -136,8 +136,8 @@ extension Rule {
       "config.memory-order", .warning, "A domain may have as much memory as it is to have.",
       defaults,
       .header(.xl) { look, _ in
-        guard let config = look.configuration, let most = config.buildNumber("max_memkb"),
-          let target = config.buildNumber("target_memkb"), target > most
+        guard let config = look.configuration, let most = config.buildInfoValue("max_memkb"),
+          let target = config.buildInfoValue("target_memkb"), target > most
         else { return }
         look.reportConfig(
           "b_info.max_memkb", "expected at least target_memkb, \(target), got \(most)")
@@ -147,9 +147,9 @@ extension Rule {
       "Xen: tools/libs/light/libxl_dom.c, libxl__build_pre; xen/common/memory.c, populate_physmap",
       .image { look in
         guard let config = look.configuration, config.type == "pv" || config.isTranslated,
-          look.survey.roundCount > 0
+          look.imageSummary.roundCount > 0
         else { return }
-        let needed = look.survey.memoryByteCount >> 10
+        let needed = look.imageSummary.memoryByteCount >> 10
         guard needed > config.allowedKiB else { return }
         look.reportConfig(
           "b_info.target_memkb",

@@ -29,7 +29,7 @@ extension Rule {
         let disks = look.readable?.root["disks"]?.arrayValue ?? []
         for (index, disk) in disks.enumerated() {
           guard let text = disk["vdev"]?.stringValue, let name = DiskName(text) else { continue }
-          if !seen.insert(name.number).inserted {
+          if !seen.insert(name.deviceNumber).inserted {
             look.reportConfig(
               "disks[\(index)].vdev", "expected a device of its own, got \(text) again")
           }
@@ -113,7 +113,7 @@ extension Rule {
       "A USB controller is of a version, and has as many ports, as its kind can have.",
       "Xen: tools/libs/light/libxl_usb.c, libxl__device_usbctrl_setdefault", since: 7,
       .devices("usbctrls") { look, config, controller, place in
-        func number(_ name: String) -> Int64? { controller[name]?.numberValue?.int64 }
+        func integer(_ name: String) -> Int64? { controller[name]?.numberValue?.int64 }
         var kind = controller["type"]?.stringValue?.lowercased() ?? "auto"
         if kind == "auto" { kind = config.type == "hvm" ? "devicemodel" : "qusb" }
         if kind == "devicemodel", config.type == "pv" || config.type == "pvh" {
@@ -121,8 +121,8 @@ extension Rule {
             "\(place).type",
             "expected pv or qusb of a guest without a device model, got devicemodel")
         }
-        let version = number("version") ?? 0
-        let ports = number("ports") ?? 0
+        let version = integer("version") ?? 0
+        let ports = integer("ports") ?? 0
         let limits: [Int64: ClosedRange<Int64>]
         switch kind {
         case "pv", "qusb": limits = [0: 0...31, 1: 0...31, 2: 0...31]
@@ -147,14 +147,16 @@ extension Rule {
       "Xen: tools/libs/light/libxl_usb.c, libxl__device_usbdev_setdefault; xl of 4.17", since: 7,
       .devices("usbdevs") { look, config, device, place in
         // Without a number libxl looks for a controller with a free port, and makes one.
-        guard let number = device["ctrl"]?.numberValue?.int64, number >= 0 else { return }
+        guard let controllerID = device["ctrl"]?.numberValue?.int64, controllerID >= 0 else {
+          return
+        }
         let controllers = config.root["usbctrls"]?.arrayValue ?? []
         let exists = controllers.enumerated().contains { index, controller in
           let own = controller["devid"]?.numberValue?.int64 ?? -1
-          return (own < 0 ? Int64(index) : own) == number
+          return (own < 0 ? Int64(index) : own) == controllerID
         }
         guard !exists else { return }
-        look.reportConfig("\(place).ctrl", "expected one of usbctrls, got \(number)")
+        look.reportConfig("\(place).ctrl", "expected one of usbctrls, got \(controllerID)")
       }),
     Rule(
       "config.passthrough", .error,
@@ -188,21 +190,21 @@ extension Rule {
 /// The name of a disk as the guest sees it, read as libxl does.
 private struct DiskName {
   /// What xenstore calls it.
-  let number: Int
+  let deviceNumber: Int
 
   init?(_ text: String) {
     if let (disk, partition) = DiskName.parse(text, "xvd", disks: 1 << 20, partitions: 255)
       ?? DiskName.pair(text)
     {
-      number =
+      deviceNumber =
         disk <= 15 && partition <= 15
         ? 202 << 8 | disk << 4 | partition : 1 << 28 | disk << 8 | partition
     } else if let plain = DiskName.plain(text) {
-      number = plain
+      deviceNumber = plain
     } else if let (disk, partition) = DiskName.parse(text, "hd", disks: 4, partitions: 63) {
-      number = (disk < 2 ? 3 : 22) << 8 | (disk & 1) << 6 | partition
+      deviceNumber = (disk < 2 ? 3 : 22) << 8 | (disk & 1) << 6 | partition
     } else if let (disk, partition) = DiskName.parse(text, "sd", disks: 16, partitions: 15) {
-      number = 8 << 8 | disk << 4 | partition
+      deviceNumber = 8 << 8 | disk << 4 | partition
     } else {
       return nil
     }

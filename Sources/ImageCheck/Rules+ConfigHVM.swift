@@ -73,8 +73,8 @@ extension Rule {
       "An HVM guest has USB by one list of devices, by one device, or by version 1 to 3.",
       arguments,
       .hvm { look, hvm in
-        let redirected = hvm.hasSpice ? hvm.number(["spice", "usbredirection"]) : 0
-        var version = hvm.number(["usbversion"])
+        let redirected = hvm.hasSpice ? hvm.integer(["spice", "usbredirection"]) : 0
+        var version = hvm.integer(["usbversion"])
         if version == 0, redirected > 0 { version = 2 }
         let list = hvm.list("usbdevice_list")
         let device = hvm.fields["usbdevice"]?.stringValue
@@ -111,7 +111,7 @@ extension Rule {
       arguments,
       .hvm { look, hvm in
         guard let vnc = hvm.fields["vnc"], hvm.isOn(vnc["enable"], default: true) else { return }
-        let display = hvm.number(["vnc", "display"])
+        let display = hvm.integer(["vnc", "display"])
         if let listen = vnc["listen"]?.stringValue, listen.contains(":") {
           guard display != 0 else { return }
           look.reportConfig(
@@ -126,7 +126,7 @@ extension Rule {
       "Xen: tools/libs/light/libxl_dm.c, dm_spice_options",
       .hvm { look, hvm in
         guard hvm.hasSpice, !hvm.isTraditional, let spice = hvm.fields["spice"] else { return }
-        if hvm.number(["spice", "port"]) == 0, hvm.number(["spice", "tls_port"]) == 0 {
+        if hvm.integer(["spice", "port"]) == 0, hvm.integer(["spice", "tls_port"]) == 0 {
           look.reportConfig(
             "b_info.type.hvm.spice.port", "expected a port here or in tls_port, got none")
         } else if !hvm.isOn(spice["disable_ticketing"]),
@@ -179,7 +179,7 @@ extension Rule {
       "config.mca-capabilities", .error, "Of the machine check's capabilities only bit 0 is known.",
       "Xen: xen/arch/x86/cpu/mcheck/vmce.c, vmce_enable_mca_cap", since: 10,
       .hvm { look, hvm in
-        let value = hvm.number(["mca_caps"])
+        let value = hvm.integer(["mca_caps"])
         guard value != 0, value != 1 else { return }
         look.reportConfig("b_info.type.hvm.mca_caps", "expected 0 or 1, got \(value)")
       }),
@@ -215,11 +215,11 @@ extension Rule {
       "Xen: tools/libs/light/libxl_dm.c, libxl__spawn_local_dm; xl of 4.17",
       .image { look in
         guard look.configuration?.hvm != nil, look.configuration?.reading.buildType == "hvm",
-          look.survey.headers[.libxl] != nil, look.libxl.context != nil,
-          !look.libxl.hasEmulatorContext, look.survey.ending == .end
+          look.imageSummary.headers[.libxl] != nil, look.libxl.context != nil,
+          !look.libxl.hasEmulatorContext, look.imageSummary.ending == .end
         else { return }
         look.report(
-          offset: look.survey.byteCount, place: "", "", "expected EMULATOR_CONTEXT, got none")
+          offset: look.imageSummary.byteCount, place: "", "", "expected EMULATOR_CONTEXT, got none")
       }),
   ]
 }
@@ -264,7 +264,7 @@ struct HVMConfiguration {
   func word(_ name: String) -> String? { fields[name]?.stringValue?.lowercased() }
 
   /// A number of type.hvm; 0 where there is none.
-  func number(_ path: [String]) -> Int64 {
+  func integer(_ path: [String]) -> Int64 {
     var value: JSONValue? = fields
     for name in path { value = value?[name] }
     return value?.numberValue?.int64 ?? 0

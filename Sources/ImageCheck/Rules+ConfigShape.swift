@@ -44,7 +44,7 @@ extension Rule {
       "config.grant-frames", .error, "The grant table has a frame at least.",
       grantTable, since: 10,
       .image { look in
-        guard look.configuration?.buildNumber("max_grant_frames") == 0 else { return }
+        guard look.configuration?.buildInfoValue("max_grant_frames") == 0 else { return }
         look.reportConfig("b_info.max_grant_frames", "expected at least 1, got 0")
       }),
     Rule(
@@ -52,7 +52,7 @@ extension Rule {
       since: 16,
       .image { look in
         // -1 stands for the host's own.
-        guard let version = look.configuration?.buildNumber("max_grant_version"),
+        guard let version = look.configuration?.buildInfoValue("max_grant_version"),
           ![-1, 1, 2].contains(version)
         else { return }
         look.reportConfig("b_info.max_grant_version", "expected 1 or 2, got \(version)")
@@ -63,7 +63,7 @@ extension Rule {
       "Xen: tools/libs/light/libxl_dom.c, libxl__build_pre; xl of 4.17",
       .image { look in
         // 0 stands for libxl's default.
-        guard look.configuration?.buildNumber("event_channels") == 1 else { return }
+        guard look.configuration?.buildInfoValue("event_channels") == 1 else { return }
         look.reportConfig("b_info.event_channels", "expected at least 2, got 1")
       }),
     Rule(
@@ -126,7 +126,7 @@ extension Rule {
       "Xen: xen/arch/x86/domain.c, arch_sanitise_domain_config", since: 15,
       .image { look in
         guard let config = look.configuration,
-          let size = config.buildNumber("vmtrace_buf_kb").flatMap({ Int32(exactly: $0) })
+          let size = config.buildInfoValue("vmtrace_buf_kb").flatMap({ Int32(exactly: $0) })
         else { return }
         // libxl takes what is negative, or too large for 32 bits of bytes, for what is left of it.
         let bytes = (UInt32(bitPattern: size) << 10 &+ 4095) & ~4095

@@ -166,24 +166,24 @@ extension Rule {
       "hvm-params.index", .error,
       "Every parameter is one that Xen lets a toolstack set; PAE_ENABLED is passed over.", setParam,
       .record([.hvmParams]) { look, record in
-        for (number, param) in record.hvmParams.enumerated() {
+        for (position, param) in record.hvmParams.enumerated() {
           // The rest of the number is for hvm-params.number.
           if HVMParams.settable.contains(param.index & 0xFFFF_FFFF) { continue }
           let name = HVMParams.names[param.index].map { " (\($0))" } ?? ""
           look.report(
-            record, "param[\(number)].index", at: 8 + 16 * number,
+            record, "param[\(position)].index", at: 8 + 16 * position,
             "expected a parameter that Xen sets, got \(param.index.hex())\(name)")
         }
       }),
     Rule(
       "hvm-params.value", .error, "Every parameter has a value that Xen takes.", setParam,
       .record([.hvmParams]) { look, record in
-        for (number, param) in record.hvmParams.enumerated() {
+        for (position, param) in record.hvmParams.enumerated() {
           guard let range = HVMParams.values[param.index & 0xFFFF_FFFF],
             !range.contains(param.value)
           else { continue }
           look.report(
-            record, "param[\(number)].value", at: 16 + 16 * number,
+            record, "param[\(position)].value", at: 16 + 16 * position,
             "expected \(range.text) for \(HVMParams.names[param.index] ?? ""), got "
               + param.value.hex())
         }
@@ -193,9 +193,9 @@ extension Rule {
       "A parameter's number has 32 bits: libxc passes over the others when it sets it.",
       "Xen: tools/libs/ctrl/xc_domain.c, xc_hvm_param_set; xl of 4.17",
       .record([.hvmParams]) { look, record in
-        for (number, param) in record.hvmParams.enumerated() where param.index >> 32 != 0 {
+        for (position, param) in record.hvmParams.enumerated() where param.index >> 32 != 0 {
           look.report(
-            record, "param[\(number)].index", at: 8 + 16 * number,
+            record, "param[\(position)].index", at: 8 + 16 * position,
             "expected a number below 0x100000000, got \(param.index.hex())")
         }
       }),
@@ -205,9 +205,9 @@ extension Rule {
       "Xen: xen/arch/x86/hvm/pmtimer.c, pmtimer_change_ioport, ENODEV",
       .record([.hvmParams]) { look, record in
         guard look.configuration?.type == "pvh" else { return }
-        for (number, param) in record.hvmParams.enumerated() where param.index == 19 {
+        for (position, param) in record.hvmParams.enumerated() where param.index == 19 {
           look.report(
-            record, "param[\(number)].index", at: 8 + 16 * number,
+            record, "param[\(position)].index", at: 8 + 16 * position,
             "expected none in a PVH guest, got 19 (ACPI_IOPORTS_LOCATION)")
         }
       }),
@@ -219,11 +219,11 @@ extension Rule {
         if let config = look.configuration, config.isTranslated {
           for (index, value) in config.onceParams where value != 0 { values[index] = value }
         }
-        for (number, param) in record.hvmParams.enumerated()
+        for (position, param) in record.hvmParams.enumerated()
         where HVMParams.setOnce.contains(param.index) {
           if let before = values[param.index], before != 0, before != param.value {
             look.report(
-              record, "param[\(number)].value", at: 16 + 16 * number,
+              record, "param[\(position)].value", at: 16 + 16 * position,
               "expected \(before.hex()) as before, got \(param.value.hex())")
           } else {
             values[param.index] = param.value
@@ -235,10 +235,10 @@ extension Rule {
       handler,
       .record([.hvmParams]) { look, record in
         var seen = look.libxc.checkpoint.params
-        for (number, param) in record.hvmParams.enumerated() where param.index < 64 {
+        for (position, param) in record.hvmParams.enumerated() where param.index < 64 {
           if seen & 1 << param.index != 0 {
             look.report(
-              record, "param[\(number)].index", at: 8 + 16 * number,
+              record, "param[\(position)].index", at: 8 + 16 * position,
               "expected a parameter that has not come yet, got \(param.index)")
           }
           seen |= 1 << param.index
@@ -249,12 +249,18 @@ extension Rule {
       "STORE_PFN and CONSOLE_PFN are pages of the guest: xenstored and xenconsoled map them.",
       "Xen: tools/libs/light/libxl_create.c, domcreate_console_available; xl of 4.17",
       .completion { look, record in
-        guard look.libxc.guest == .x86HVM, let highest = look.survey.highestPFN else { return }
-        // A xenstore page beyond the guest's memory only costs the guest its xenstore.
-        let facts = look.libxc.checkpoint
-        for (name, pfn) in [("STORE_PFN", facts.storePFN), ("CONSOLE_PFN", facts.consolePFN)]
+        guard look.libxc.guest == .x86HVM, let highest = look.imageSummary.highestPFN else {
+          return
+        }
+        // A xenstore page beyond the guest's memory only costs the guest its xenstore. Of the console's
+        // number the grant table takes 32 bits, by which xenconsoled maps it.
+        let state = look.libxc.checkpoint
+        for (name, pfn, mapped) in [
+          ("STORE_PFN", state.storePFN, state.storePFN),
+          ("CONSOLE_PFN", state.consolePFN, state.consolePFN & 0xFFFF_FFFF),
+        ]
         where pfn != 0
-          && look.libxc.specialPages.lacks(pfn, highest: name == "STORE_PFN" ? .max : highest)
+          && look.libxc.specialPages.lacks(mapped, highest: name == "STORE_PFN" ? .max : highest)
         {
           look.report(
             record, "", "expected the page of \(name) (pfn \(pfn.hex())) before it, got none")

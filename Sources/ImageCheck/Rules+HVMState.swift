@@ -263,23 +263,23 @@ extension Rule {
       msrLoader + "; xen/arch/x86/msr.c, guest_wrmsr",
       .entries(HVMContextType.cpuMSR) { look, record, msrs in
         let count = max(0, min(Int(msrs.u32(0)), (msrs.entry.byteCount - 8) / 16))
-        for number in 0..<count {
-          let place = 8 + 16 * number
+        for position in 0..<count {
+          let place = 8 + 16 * position
           if msrs.u32(place + 4) != 0 {
             look.report(
-              record, msrs, "msr[\(number)]._rsvd", at: place + 4,
+              record, msrs, "msr[\(position)]._rsvd", at: place + 4,
               "expected 0, got \(msrs.u32(place + 4).hex())")
           }
           let index = msrs.u32(place)
           guard let row = X86SavedMSR.hvm.first(where: { $0.indices.contains(index) }) else {
             look.report(
-              record, msrs, "msr[\(number)].index", at: place,
+              record, msrs, "msr[\(position)].index", at: place,
               "expected an MSR that Xen loads, got \(index.hex())")
             continue
           }
           guard let problem = row.problem(msrs.u64(place + 8), look.libxc.policy) else { continue }
           look.report(
-            record, msrs, "msr[\(number)].val", at: place + 8, "\(index.hex()): \(problem)")
+            record, msrs, "msr[\(position)].val", at: place + 8, "\(index.hex()): \(problem)")
         }
       }),
   ]

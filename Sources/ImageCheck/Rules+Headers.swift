@@ -35,7 +35,7 @@ extension Rule {
       "The flag for libxl's stream is set where one follows: without it, xl reads a legacy stream.",
       "Xen: tools/xl/xl.h, XL_MANDATORY_FLAG_STREAMv2",
       .header(.libxl) { look, _ in
-        guard let xl = look.survey.headers[.xl], let flags = xl.number("mandatory_flags"),
+        guard let xl = look.imageSummary.headers[.xl], let flags = xl.unsigned("mandatory_flags"),
           flags & 2 == 0
         else { return }
         look.report(

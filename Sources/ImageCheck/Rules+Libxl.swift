@@ -74,7 +74,7 @@ extension Rule {
       "emulator.unknown", .warning, "Only converted streams do not know their emulator.",
       spec + "Emulator Records",
       .record([.emulatorXenstoreData, .emulatorContext]) { look, record in
-        guard record.body.count >= 8, !look.survey.isConverted,
+        guard record.body.count >= 8, !look.imageSummary.isConverted,
           record.body.load(0, as: UInt32.self, record.context.order) == 0
         else { return }
         look.report(record, "emulator_id", at: 0, "expected 1 or 2, got 0 (UNKNOWN)")
@@ -121,16 +121,16 @@ extension Rule {
       "libxc-context.missing", .error, "A libxl stream holds a libxc stream.",
       spec + "LIBXC_CONTEXT",
       .image { look in
-        guard look.survey.headers[.libxl] != nil, look.libxl.context == nil else { return }
+        guard look.imageSummary.headers[.libxl] != nil, look.libxl.context == nil else { return }
         look.report(
-          offset: look.survey.byteCount, place: "", "", "expected LIBXC_CONTEXT, got none")
+          offset: look.imageSummary.byteCount, place: "", "", "expected LIBXC_CONTEXT, got none")
       }),
     Rule(
       "checkpoint.plain", .error,
       "CHECKPOINT stands only in checkpointed streams, which end without END.",
       "Xen: tools/libs/guest/xg_sr_restore.c, handle_checkpoint",
       .image { look in
-        guard look.survey.ending == .end, look.survey.checkpointCount > 0,
+        guard look.imageSummary.ending == .end, look.imageSummary.checkpointCount > 0,
           let place = look.libxc.first[.checkpoint]
         else { return }
         look.report(
@@ -141,15 +141,17 @@ extension Rule {
       "checkpoint.cut", .note, "A checkpointed stream ends after a checkpoint.",
       "Xen: tools/libs/guest/xg_sr_restore.c, restore (a failover takes the last complete one)",
       .image { look in
-        guard let ending = look.survey.ending, ending != .end, ending != .opaque else { return }
-        let last = look.survey.lastType
-        let isNested = look.survey.headers[.libxl] != nil
+        guard let ending = look.imageSummary.ending, ending != .end, ending != .opaque else {
+          return
+        }
+        let last = look.imageSummary.lastType
+        let isNested = look.imageSummary.headers[.libxl] != nil
         let isComplete =
           isNested
           ? last == .checkpointEnd || last == .checkpointState : last == .checkpoint
         guard ending == .cutCheckpoint || !isComplete else { return }
         look.report(
-          offset: look.survey.trailing?.offset ?? look.survey.byteCount, place: "", "",
+          offset: look.imageSummary.trailing?.offset ?? look.imageSummary.byteCount, place: "", "",
           "expected a whole checkpoint, got a part of it: the one before it counts")
       }),
     Rule(
@@ -169,7 +171,7 @@ extension Rule {
         guard trailing.kind == .afterEnd, let name = look.secondImage(trailing) else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected nothing after END, got \(look.survey.trailingByteCount) bytes that begin with \(name)"
+          "expected nothing after END, got \(look.imageSummary.trailingByteCount) bytes that begin with \(name)"
         )
       }),
     Rule(
@@ -182,7 +184,7 @@ extension Rule {
         else { return }
         look.report(
           offset: trailing.offset, place: "", "",
-          "expected nothing after END, got \(look.survey.trailingByteCount) bytes: "
+          "expected nothing after END, got \(look.imageSummary.trailingByteCount) bytes: "
             + "\"\(trailing.first.prefix(32).printable)\"")
       }),
   ]
@@ -190,7 +192,7 @@ extension Rule {
 
 extension VerificationContext {
   fileprivate func isHandshake(_ trailing: TrailingBytes) -> Bool {
-    trailing.isHandshake(byteCount: survey.trailingByteCount)
+    trailing.isHandshake(byteCount: imageSummary.trailingByteCount)
   }
 
   /// The name of the header that the bytes begin with.

@@ -219,10 +219,10 @@ extension VerificationContext {
       let text = problem(index, libxc.p2m.pfns[index])
     else { return }
     // Pages that an earlier record listed have no place in the last one.
-    let number = libxc.p2m.range.contains(index) ? index - libxc.p2m.range.lowerBound : nil
+    let position = libxc.p2m.range.contains(index) ? index - libxc.p2m.range.lowerBound : nil
     report(
-      offset: place.offset + (number.map { 16 + 8 * UInt64($0) } ?? 0),
-      place: "record \(place.index) (\(place.type.name))", number.map { "p2m_pfn[\($0)]" } ?? "",
+      offset: place.offset + (position.map { 16 + 8 * UInt64($0) } ?? 0),
+      place: "record \(place.index) (\(place.type.name))", position.map { "p2m_pfn[\($0)]" } ?? "",
       text + (wrong.count > 1 ? " (and \(wrong.count - 1) more like it)" : ""))
   }
 }

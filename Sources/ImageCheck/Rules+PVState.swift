@@ -151,12 +151,12 @@ extension Rule {
       setContext, since: 18,
       .record([.x86PVVCPUBasic]) { look, record in
         guard let context = PVContext(record), context.isWide else { return }
-        for number in 6...7 {
-          let offset = 8 + 5048 + 8 * number
+        for register in 6...7 {
+          let offset = 8 + 5048 + 8 * register
           let value = record.body.load(offset, as: UInt64.self)
           guard value >> 32 != 0 else { continue }
           look.report(
-            record, "debugreg[\(number)]", at: offset,
+            record, "debugreg[\(register)]", at: offset,
             "expected a value below 0x100000000, got \(value.hex())")
         }
       }),
@@ -302,18 +302,18 @@ extension Rule {
       domctl + "XEN_DOMCTL_set_vcpu_msrs; msr.c, guest_wrmsr",
       .record([.x86PVVCPUMSRs]) { look, record in
         for offset in stride(from: 8, through: record.body.count - 16, by: 16) {
-          let number = (offset - 8) / 16
+          let position = (offset - 8) / 16
           let index = record.body.load(offset, as: UInt32.self)
           guard let row = X86SavedMSR.pv.first(where: { $0.indices.contains(index) }) else {
             look.report(
-              record, "msr[\(number)].index", at: offset,
+              record, "msr[\(position)].index", at: offset,
               "expected an MSR that Xen loads, got \(index.hex())")
             continue
           }
           let value = record.body.load(offset + 8, as: UInt64.self)
           guard let problem = row.problem(value, look.libxc.policy) else { continue }
           look.report(
-            record, "msr[\(number)].value", at: offset + 8, "\(index.hex()): \(problem)")
+            record, "msr[\(position)].value", at: offset + 8, "\(index.hex()): \(problem)")
         }
       }),
   ]

@@ -89,16 +89,17 @@ extension Rule {
         else { return }
         let pfn = sorted[twice]
         let places = (0..<count).lazy.filter { record.pageEntry($0).pfn == pfn }.prefix(2)
-        let numbers = Array(places)
+        let positions = Array(places)
         look.report(
-          record, "pfn[\(numbers[1])]", at: 8 + 8 * numbers[1],
-          "expected a pfn that is not in the record yet, got \(pfn.hex()) as in pfn[\(numbers[0])]")
+          record, "pfn[\(positions[1])]", at: 8 + 8 * positions[1],
+          "expected a pfn that is not in the record yet, got \(pfn.hex()) as in pfn[\(positions[0])]"
+        )
       }),
     Rule(
       "page-data.xalloc", .warning, "XALLOC stands only in converted streams.",
       "Xen: xen/include/public/domctl.h, XEN_DOMCTL_PFINFO_XALLOC (Xen 4.2 to 4.5 sent it)",
       .pages { look, record, pages in
-        guard pages.counts[0xE] > 0, !look.survey.isConverted else { return }
+        guard pages.counts[0xE] > 0, !look.imageSummary.isConverted else { return }
         look.reportFirst(record, pages, { $0.type == .xalloc }) { _ in
           "expected a type that this release writes, got XALLOC"
         }

@@ -77,7 +77,8 @@ extension Rule {
       process,
       .layer(.libxc) { look, record in
         guard look.layout == nil, !record.type.isOptional else { return }
-        look.report(record, "type", "expected a type up to 0x12, got \(record.type.number.hex(8))")
+        look.report(
+          record, "type", "expected a type up to 0x12, got \(record.type.wireValue.hex(8))")
       }),
     Rule(
       "record.unknown-optional", .note, "No optional record is defined.",
@@ -86,7 +87,7 @@ extension Rule {
         guard look.layout == nil, record.type.isOptional else { return }
         look.report(
           record, "type",
-          "expected a type up to 0x12, got \(record.type.number.hex(8)): readers ignore it")
+          "expected a type up to 0x12, got \(record.type.wireValue.hex(8)): readers ignore it")
       }),
     Rule(
       "record.guest", .error, "A record stands only in streams of the guests that have it.",
@@ -130,7 +131,7 @@ extension Rule {
       "Xen: tools/libs/light/libxl_stream_read.c, process_record",
       .layer(.libxl) { look, record in
         guard look.layout == nil else { return }
-        look.report(record, "type", "expected a type up to 5, got \(record.type.number.hex(8))")
+        look.report(record, "type", "expected a type up to 5, got \(record.type.wireValue.hex(8))")
       }),
   ]
 }

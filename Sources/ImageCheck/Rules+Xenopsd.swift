@@ -19,7 +19,7 @@ extension Rule {
         guard look.layout == nil else { return }
         look.report(
           record, "type", at: -16,
-          "expected a record that xenopsd knows, got \(record.type.number.hex()): it refuses others"
+          "expected a record that xenopsd knows, got \(record.type.wireValue.hex()): it refuses others"
         )
       }),
     Rule(
@@ -89,10 +89,10 @@ extension Rule {
     Rule(
       "xenopsd.no-libxc", .error, "A suspend image holds a libxc stream.", restore,
       .image { look in
-        guard look.survey.headers[.xenopsd] != nil, look.survey.ending == .end,
-          look.survey.count(.xenopsdLibxc) == 0
+        guard look.imageSummary.headers[.xenopsd] != nil, look.imageSummary.ending == .end,
+          look.imageSummary.count(.xenopsdLibxc) == 0
         else { return }
-        look.report(offset: look.survey.byteCount, place: "", "", "expected Libxc, got none")
+        look.report(offset: look.imageSummary.byteCount, place: "", "", "expected Libxc, got none")
       }),
   ]
 
@@ -161,7 +161,7 @@ extension Rule {
       "The XML's type is the stream's: an HVM stream restores into an HVM or PVH domain.",
       "Xen: tools/libs/guest/xg_sr_restore_x86_{pv,hvm}.c, setup",
       .header(.domain) { look, header in
-        guard let text = look.survey.texts[.xml]?.text,
+        guard let text = look.imageSummary.texts[.xml]?.text,
           let type = DomainFacts(.xml, text)?.type
         else { return }
         let guest = GuestType(rawValue: header.bytes.load(0, as: UInt32.self, header.order))

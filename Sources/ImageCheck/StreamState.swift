@@ -94,8 +94,8 @@ struct SpecialPages {
   mutating func observe(_ record: Record, _ pages: PageTableSummary) {
     guard pages.lowestPFN <= Self.pfns.upperBound, pages.highestPFN >= Self.pfns.lowerBound
     else { return }
-    for number in 0..<pages.counts.reduce(0, +) {
-      let entry = record.pageEntry(number)
+    for entryIndex in 0..<pages.counts.reduce(0, +) {
+      let entry = record.pageEntry(entryIndex)
       guard Self.pfns.contains(entry.pfn), entry.type.hasData || entry.type == .xalloc
       else { continue }
       there |= 1 << UInt16(entry.pfn - Self.pfns.lowerBound)
@@ -179,10 +179,10 @@ extension Record {
   var hvmParams: some Sequence<(index: UInt64, value: UInt64)> {
     let claimed = body.count >= 8 ? Int(body.load(0, as: UInt32.self, context.order)) : 0
     let count = min(claimed, max(0, body.count - 8) / 16)
-    return (0..<count).lazy.map { number in
+    return (0..<count).lazy.map { position in
       (
-        index: self.body.load(8 + 16 * number, as: UInt64.self, self.context.order),
-        value: self.body.load(16 + 16 * number, as: UInt64.self, self.context.order)
+        index: self.body.load(8 + 16 * position, as: UInt64.self, self.context.order),
+        value: self.body.load(16 + 16 * position, as: UInt64.self, self.context.order)
       )
     }
   }
@@ -193,6 +193,6 @@ extension Record {
     let id = body.load(0, as: UInt32.self, context.order)
     let index = body.load(4, as: UInt32.self, context.order)
     guard id < 16, index < 16 else { return nil }
-    return UInt64(type.number) << 16 | UInt64(id) << 8 | UInt64(index)
+    return UInt64(type.wireValue) << 16 | UInt64(id) << 8 | UInt64(index)
   }
 }

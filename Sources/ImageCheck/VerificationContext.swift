@@ -9,7 +9,7 @@ internal import Stream
 ///
 /// A rule sees the facts of what came before its part; they are brought up to date after it.
 final class VerificationContext {
-  private(set) var survey = ImageSummary()
+  private(set) var imageSummary = ImageSummary()
   private(set) var libxc = LibxcState()
   private(set) var libxl = LibxlState()
   /// The configuration, once it has been read; nil where there is none in JSON.
@@ -41,7 +41,7 @@ final class VerificationContext {
       current = rule
       check(self, header)
     }
-    survey.add(header)
+    imageSummary.add(header)
     switch header.kind {
     case .image:
       libxc = LibxcState()
@@ -70,7 +70,7 @@ final class VerificationContext {
       }
     }
     if record.type == .hvmContext { visitContext(record, contents) }
-    survey.add(record, contents)
+    imageSummary.add(record, contents)
     if record.type.layer == .libxl {
       libxl.add(record)
       return
@@ -140,7 +140,7 @@ final class VerificationContext {
   }
 
   func visit(_ trailing: TrailingBytes, byteCount: UInt64) {
-    survey.add(trailing, byteCount: byteCount)
+    imageSummary.add(trailing, byteCount: byteCount)
     for (rule, check) in book.trailing {
       current = rule
       check(self, trailing)
@@ -149,7 +149,7 @@ final class VerificationContext {
 
   /// The walk has come to the end of the image, which is at `position`.
   func finish(_ ending: StreamReader.EndReason?, at position: UInt64) {
-    survey.finish(ending, at: position)
+    imageSummary.finish(ending, at: position)
     for (rule, check) in book.image {
       current = rule
       check(self)
@@ -158,7 +158,7 @@ final class VerificationContext {
 
   /// The reader could not continue from `position`.
   func fail(_ error: StreamError, at position: UInt64) {
-    survey.finish(nil, at: position)
+    imageSummary.finish(nil, at: position)
     let word = error.xensaveError.word
     guard let rule = book.rules.firstIndex(where: { $0.id == "stream." + word }) else {
       preconditionFailure("no rule for \(word)")

@@ -10,7 +10,7 @@ public import SystemIO
 ///
 /// Reads headers only; page contents are passed over. Memory is bounded whatever the image says: the
 /// longest header (`StreamReader.Limit.header`, a few times), the p2m's pages (17 MiB, for guests of
-/// 2 TiB), the survey (2 MiB) and 1000 findings.
+/// 2 TiB), the summary (2 MiB) and 1000 findings.
 public struct Verifier {
   public struct Options: Sendable {
     /// Whether warnings make an image bad.
@@ -63,7 +63,7 @@ public struct Verifier {
     let start = source.position
     try visitToEnd(StreamReader(source), inspection)
     // Where the stream cannot be read to its end, that is what is wrong with it.
-    if options.readsPages, source.isFile, inspection.survey.ending == .end,
+    if options.readsPages, source.isFile, inspection.imageSummary.ending == .end,
       var check = PageTableCheck(inspection, source)
     {
       try check.run(from: start)
@@ -164,14 +164,14 @@ public struct VerifyReport: Sendable {
   /// How many each rule has found, those that were not kept too; in the order of `Rule.all`,
   /// without the rules that found nothing.
   public let counts: [(rule: Rule, count: Int)]
-  public let survey: ImageSummary
+  public let imageSummary: ImageSummary
   public let isStrict: Bool
 
   init(_ inspection: VerificationContext, isStrict: Bool) {
     findings = inspection.findings
     counts = zip(inspection.book.rules, inspection.counts).filter { $0.1 > 0 }
       .map { (rule: $0.0, count: $0.1) }
-    survey = inspection.survey
+    imageSummary = inspection.imageSummary
     self.isStrict = isStrict
   }
 

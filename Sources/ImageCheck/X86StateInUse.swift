@@ -61,8 +61,8 @@ public struct X86StateInUse: Sendable, Hashable, CustomStringConvertible {
     case HVMContextType.cpuXsave: return components(entry.u64(16), vcpu)
     case HVMContextType.cpuMSR:
       let count = max(0, min(Int(entry.u32(0)), (entry.entry.byteCount - 8) / 16))
-      return (0..<count).flatMap { number in
-        msr(entry.u32(8 + 16 * number), entry.u64(16 + 16 * number), of: X86SavedMSR.hvm, vcpu)
+      return (0..<count).flatMap { position in
+        msr(entry.u32(8 + 16 * position), entry.u64(16 + 16 * position), of: X86SavedMSR.hvm, vcpu)
       }
     default: return []
     }

@@ -22,8 +22,8 @@ extension ImageDocument {
   /// A part that an edit changes.
   private struct ChangedPart {
     let name: String
-    /// The record's number; 0 for a header.
-    let number: Int
+    /// The record's index; 0 for a header.
+    let recordIndex: Int
     let start: UInt64
     let before: [UInt8]
     let after: [UInt8]
@@ -52,7 +52,7 @@ extension ImageDocument {
       if !parts.contains(where: { $0.start == 0 }) {
         parts.insert(
           ChangedPart(
-            name: outer.kind.title, number: 0, start: 0, before: index.headers[0].bytes,
+            name: outer.kind.title, recordIndex: 0, start: 0, before: index.headers[0].bytes,
             after: outer.bytes),
           at: 0)
       }
@@ -62,7 +62,7 @@ extension ImageDocument {
         parts.flatMap { Patch.differences($0.before, $0.after, at: $0.start) }, inserting: 0)
     }
     if let pages = index.entries.firstIndex(where: { $0.type == .pageData }),
-      let late = others.first(where: { $0.number > pages })
+      let late = others.first(where: { $0.recordIndex > pages })
     {
       return .newFile("\(late.name) comes after the pages and gets another length")
     }
@@ -145,17 +145,19 @@ extension ImageDocument {
       guard let before = index.header(kind) else { continue }
       out.append(
         ChangedPart(
-          name: kind.title, number: 0, start: before.offset, before: before.bytes, after: bytes))
+          name: kind.title, recordIndex: 0, start: before.offset, before: before.bytes, after: bytes
+        ))
     }
-    for (number, body) in editedBodies {
-      let before = try originalRecord(number)
+    for (recordIndex, body) in editedBodies {
+      let before = try originalRecord(recordIndex)
       guard !before.framing.hasChecksum else {
         return .failure(Reason(text: "records of draft B have checksums"))
       }
       guard before.body.count != body.count else {
         out.append(
           ChangedPart(
-            name: before.place, number: number, start: before.bodyOffset, before: before.body,
+            name: before.place, recordIndex: recordIndex, start: before.bodyOffset,
+            before: before.body,
             after: body))
         continue
       }
@@ -168,7 +170,8 @@ extension ImageDocument {
       }
       out.append(
         ChangedPart(
-          name: before.place, number: number, start: before.offset, before: before.headBytes,
+          name: before.place, recordIndex: recordIndex, start: before.offset,
+          before: before.headBytes,
           after: after.headBytes))
     }
     return .success(out.sorted { $0.start < $1.start })
@@ -187,11 +190,11 @@ extension ImageDocument {
       report.headersChanged += 1
       XLConfig.noteChange(in: &report, before, after)
     }
-    for (number, body) in editedBodies.sorted(by: { $0.key < $1.key }) {
-      let before = try originalRecord(number)
+    for (recordIndex, body) in editedBodies.sorted(by: { $0.key < $1.key }) {
+      let before = try originalRecord(recordIndex)
       var after = before
       after.body = body
-      let occurrence = numbers(of: before.type).firstIndex(of: number) ?? 0
+      let occurrence = indexes(of: before.type).firstIndex(of: recordIndex) ?? 0
       report.note(before, after, occurrence: occurrence)
     }
     report.changed = editedBodies.count
@@ -204,8 +207,8 @@ extension ImageDocument {
 
   /// Whether a record gets another length, so that those after it up to the pages may lie elsewhere.
   public var movesRecords: Bool {
-    editedBodies.contains { number, body in
-      (try? originalRecord(number).body.count) != body.count
+    editedBodies.contains { recordIndex, body in
+      (try? originalRecord(recordIndex).body.count) != body.count
     }
   }
 

@@ -76,35 +76,35 @@ public struct ImageDiff {
     let keysA = try keys(a)
     let keysB = try keys(b)
     // Each key stands once in an image.
-    let numbersA = Dictionary(uniqueKeysWithValues: keysA.map { ($0.key, $0.number) })
-    let numbersB = Dictionary(uniqueKeysWithValues: keysB.map { ($0.key, $0.number) })
-    for (key, number, place) in keysA {
+    let indexesA = Dictionary(uniqueKeysWithValues: keysA.map { ($0.key, $0.recordIndex) })
+    let indexesB = Dictionary(uniqueKeysWithValues: keysB.map { ($0.key, $0.recordIndex) })
+    for (key, recordIndex, place) in keysA {
       seen.insert(key)
-      guard let other = numbersB[key] else {
+      guard let other = indexesB[key] else {
         var difference = Difference(
           kind: .missing, path: RecordDiff.path(key.type, place),
-          before: "\(try a.record(number).length) bytes",
+          before: "\(try a.record(recordIndex).length) bytes",
           after: "")
         difference.isWhole = true
-        difference.recordA = number
+        difference.recordA = recordIndex
         try visit(difference)
         continue
       }
-      try records(place, number, other, visit)
+      try records(place, recordIndex, other, visit)
     }
     // For each record of the second image that of the first one that comes next in both.
     var anchors = [Int](repeating: 0, count: keysB.count)
     var next = 0
     for position in keysB.indices.reversed() {
-      if let number = numbersA[keysB[position].key] { next = number }
+      if let recordIndex = indexesA[keysB[position].key] { next = recordIndex }
       anchors[position] = next
     }
-    for (position, (key, number, place)) in keysB.enumerated() where !seen.contains(key) {
+    for (position, (key, recordIndex, place)) in keysB.enumerated() where !seen.contains(key) {
       var difference = Difference(
         kind: .added, path: RecordDiff.path(key.type, place), before: "",
-        after: "\(try b.record(number).length) bytes")
+        after: "\(try b.record(recordIndex).length) bytes")
       difference.isWhole = true
-      difference.recordB = number
+      difference.recordB = recordIndex
       difference.anchor = anchors[position]
       try visit(difference)
     }
@@ -121,13 +121,13 @@ public struct ImageDiff {
   }
 
   /// The records but those of pages: with how many of the type came before.
-  private func keys(_ image: ImageDocument) throws -> [(key: Key, number: Int, place: Int)] {
+  private func keys(_ image: ImageDocument) throws -> [(key: Key, recordIndex: Int, place: Int)] {
     var counts: [Key: Int] = [:]
     var places: [RecordType: Int] = [:]
-    var out: [(key: Key, number: Int, place: Int)] = []
+    var out: [(key: Key, recordIndex: Int, place: Int)] = []
     for (index, entry) in image.index.entries.enumerated() where entry.type != .pageData {
       let record = try image.record(index + 1)
-      let first = Key(type: entry.type, vcpu: record.number("vcpu_id"), occurrence: 0)
+      let first = Key(type: entry.type, vcpu: record.unsigned("vcpu_id"), occurrence: 0)
       let occurrence = counts[first, default: 0]
       counts[first] = occurrence + 1
       let place = places[entry.type, default: 0]
@@ -162,14 +162,14 @@ public struct ImageDiff {
   }
 
   private func field(
-    _ slot: FieldLocation, _ before: [UInt8], _ after: [UInt8], prefix: String, _ numberA: Int,
-    _ numberB: Int, _ visit: (Difference) throws -> Void
+    _ slot: FieldLocation, _ before: [UInt8], _ after: [UInt8], prefix: String, _ recordA: Int,
+    _ recordB: Int, _ visit: (Difference) throws -> Void
   ) throws {
     let range = slot.offset..<slot.offset + slot.byteCount
     guard before[range] != after[range] else { return }
     try visit(
       Difference(
-        prefix + slot.path, slot, slot.value(in: before), slot.value(in: after), numberA, numberB))
+        prefix + slot.path, slot, slot.value(in: before), slot.value(in: after), recordA, recordB))
   }
 
   private func config(_ visit: (Difference) throws -> Void) throws {
@@ -189,7 +189,7 @@ public struct ImageDiff {
 
   /// Differences between descriptions of the domain, by path.
   private func texts(
-    _ kind: DomainText, _ one: [UInt8]?, _ other: [UInt8]?, _ numberA: Int, _ numberB: Int,
+    _ kind: DomainText, _ one: [UInt8]?, _ other: [UInt8]?, _ recordA: Int, _ recordB: Int,
     _ visit: (Difference) throws -> Void
   ) throws {
     try kind.forEachDifference(one, other) { found in
@@ -199,46 +199,46 @@ public struct ImageDiff {
       difference.text = found
       difference.valueBefore = found.before.map { .text($0) }
       difference.value = found.after.map { .text($0) }
-      difference.recordA = numberA
-      difference.recordB = numberB
+      difference.recordA = recordA
+      difference.recordB = recordB
       try visit(difference)
     }
   }
 
   private func records(
-    _ place: Int, _ numberA: Int, _ numberB: Int, _ visit: (Difference) throws -> Void
+    _ place: Int, _ recordA: Int, _ recordB: Int, _ visit: (Difference) throws -> Void
   ) throws {
-    let one = try a.record(numberA)
-    let other = try b.record(numberB)
+    let one = try a.record(recordA)
+    let other = try b.record(recordB)
     if let text = DomainText.text(one), let changed = DomainText.text(other) {
-      return try texts(.xenops, text, changed, numberA, numberB, visit)
+      return try texts(.xenops, text, changed, recordA, recordB, visit)
     }
     if one.body == other.body {
       guard one.payloadByteCount > 0 || other.payloadByteCount > 0,
-        try !samePayload(numberA, numberB)
+        try !samePayload(recordA, recordB)
       else { return }
-      return try visit(bodies(place, one, other, numberA, numberB))
+      return try visit(bodies(place, one, other, recordA, recordB))
     }
     var diff = RecordDiff(one: one, other: other, occurrence: place)
-    (diff.numberA, diff.numberB) = (numberA, numberB)
+    (diff.recordA, diff.recordB) = (recordA, recordB)
     try diff.run(visit)
   }
 
   private func bodies(
-    _ place: Int, _ one: Record, _ other: Record, _ numberA: Int, _ numberB: Int
+    _ place: Int, _ one: Record, _ other: Record, _ recordA: Int, _ recordB: Int
   ) -> Difference {
     var difference = Difference(
       kind: .body, path: RecordDiff.path(one.type, place), before: "\(one.length) bytes",
       after: "\(other.length) bytes")
-    difference.recordA = numberA
-    difference.recordB = numberB
+    difference.recordA = recordA
+    difference.recordB = recordB
     return difference
   }
 
-  private func samePayload(_ numberA: Int, _ numberB: Int) throws -> Bool {
-    let (one, other) = (try a.record(numberA), try b.record(numberB))
+  private func samePayload(_ recordA: Int, _ recordB: Int) throws -> Bool {
+    let (one, other) = (try a.record(recordA), try b.record(recordB))
     guard one.payloadByteCount == other.payloadByteCount else { return false }
-    var readers = (a.reader(at: numberA), b.reader(at: numberB))
+    var readers = (a.reader(at: recordA), b.reader(at: recordB))
     _ = try readers.0.next()
     _ = try readers.1.next()
     var left = Int(one.payloadByteCount)

@@ -35,31 +35,31 @@ extension ImageDocument {
     case .header(let kind):
       guard let header = header(kind) else { throw missing(path, kind.title) }
       return .header(kind, try slot(path.inside, header.layout, header.bytes, path, kind.title))
-    case .recordNumber(let number):
-      guard number >= 1, number <= index.entries.count else {
-        throw missing(path, "record \(number) (there are \(index.entries.count))")
+    case .recordIndex(let recordIndex):
+      guard recordIndex >= 1, recordIndex <= index.entries.count else {
+        throw missing(path, "record \(recordIndex) (there are \(index.entries.count))")
       }
-      return try place(number, path.inside, path)
+      return try place(recordIndex, path.inside, path)
     case .records(let type, let occurrence):
-      let numbers = numbers(of: type)
+      let indexes = indexes(of: type)
       // HVM_CONTEXT[0] could only be the first record; HVM_CONTEXT.CPU[0] is the entry.
-      guard occurrence ?? 0 < numbers.count else { throw missing(path, type.name) }
-      return try place(numbers[occurrence ?? 0], path.inside, path)
+      guard occurrence ?? 0 < indexes.count else { throw missing(path, type.name) }
+      return try place(indexes[occurrence ?? 0], path.inside, path)
     case .vcpu(let id): return try vcpu(id ?? 0, path)
     case .hvmParams:
-      let number = try first(.hvmParams, path)
-      if path.inside.isEmpty { return .record(number, nil) }
+      let recordIndex = try first(.hvmParams, path)
+      if path.inside.isEmpty { return .record(recordIndex, nil) }
       // In quotes: a number is a parameter's here, and not its position.
       let name = path.inside.filter { $0 != "[" && $0 != "]" && $0 != "\"" }
-      return try place(number, "param[\"\(name)\"].value", path)
+      return try place(recordIndex, "param[\"\(name)\"].value", path)
     case .cpuidPolicy: return try place(try first(.x86CPUIDPolicy, path), path.inside, path)
     case .cpuid(let leaf, let subleaf): return try cpuid(leaf, subleaf, path)
     case .msrPolicy:
-      let number = try first(.x86MSRPolicy, path)
-      if path.inside.isEmpty { return .record(number, nil) }
+      let recordIndex = try first(.x86MSRPolicy, path)
+      if path.inside.isEmpty { return .record(recordIndex, nil) }
       // In quotes: a number names an MSR here and not a position.
       let name = path.inside.filter { $0 != "[" && $0 != "]" }
-      return try place(number, "msr[\"\(name)\"].value", path)
+      return try place(recordIndex, "msr[\"\(name)\"].value", path)
     }
   }
 
@@ -71,8 +71,8 @@ extension ImageDocument {
     case .text: true
     case .header(.domain, let slot?): ["xen_major", "xen_minor"].contains(slot.path)
     case .header: false
-    case .record(let number, _):
-      [.x86CPUIDPolicy, .x86MSRPolicy].contains(index.entries[number - 1].type)
+    case .record(let recordIndex, _):
+      [.x86CPUIDPolicy, .x86MSRPolicy].contains(index.entries[recordIndex - 1].type)
     }
   }
 
@@ -88,9 +88,9 @@ extension ImageDocument {
   /// Whether what is at this place has nothing to do with the pages: an edit there can be looked at
   /// without them.
   public func isApartFromPages(_ place: ImagePlace) -> Bool {
-    guard case .record(let number, _) = place else { return isSelfContained(place) }
+    guard case .record(let recordIndex, _) = place else { return isSelfContained(place) }
     // The guest's width says how pages are read, the p2m's frames which of them have to be there.
-    return ![.pageData, .x86PVInfo, .x86PVP2MFrames].contains(index.entries[number - 1].type)
+    return ![.pageData, .x86PVInfo, .x86PVP2MFrames].contains(index.entries[recordIndex - 1].type)
   }
 
   private func missing(_ path: ImagePath, _ what: String) -> FormatError {
@@ -98,15 +98,16 @@ extension ImageDocument {
   }
 
   private func first(_ type: RecordType, _ path: ImagePath) throws -> Int {
-    guard let number = numbers(of: type).first else { throw missing(path, type.name) }
-    return number
+    guard let recordIndex = indexes(of: type).first else { throw missing(path, type.name) }
+    return recordIndex
   }
 
   private func place(
-    _ number: Int, _ inside: String, _ path: ImagePath
+    _ recordIndex: Int, _ inside: String, _ path: ImagePath
   ) throws -> ImagePlace {
-    let record = try record(number)
-    return .record(number, try slot(inside, record.layout, record.body, path, record.type.name))
+    let record = try record(recordIndex)
+    return .record(
+      recordIndex, try slot(inside, record.layout, record.body, path, record.type.name))
   }
 
   private func slot(
@@ -125,22 +126,22 @@ extension ImageDocument {
   /// those that are not at the top of the context are looked for in user_regs.
   private func vcpu(_ id: Int, _ path: ImagePath) throws -> ImagePlace {
     if index.end.guest == .x86HVM {
-      let number = try first(.hvmContext, path)
+      let recordIndex = try first(.hvmContext, path)
       let inside = "CPU[\(id)]" + (path.inside.isEmpty ? "" : ".\(path.inside)")
-      return try place(number, inside, path)
+      return try place(recordIndex, inside, path)
     }
     // The last record of a vCPU counts: that is what a restore takes.
-    for number in numbers(where: \.hasPVRegisters).reversed() {
-      let record = try record(number)
-      guard record.number("vcpu_id") == UInt64(id) else { continue }
-      if path.inside.isEmpty { return .record(number, nil) }
+    for recordIndex in indexes(where: \.hasPVRegisters).reversed() {
+      let record = try record(recordIndex)
+      guard record.unsigned("vcpu_id") == UInt64(id) else { continue }
+      if path.inside.isEmpty { return .record(recordIndex, nil) }
       for prefix in ["", "user_regs."] {
         if let slot = record.layout.find(prefix + path.inside, in: record.body) {
-          return .record(number, slot)
+          return .record(recordIndex, slot)
         }
       }
       return .record(
-        number,
+        recordIndex,
         try slot("user_regs." + path.inside, record.layout, record.body, path, record.type.name))
     }
     throw missing(path, "vCPU \(id)")
@@ -149,8 +150,8 @@ extension ImageDocument {
   private func cpuid(
     _ leaf: UInt32, _ subleaf: UInt32?, _ path: ImagePath
   ) throws -> ImagePlace {
-    let number = try first(.x86CPUIDPolicy, path)
-    let record = try record(number)
+    let recordIndex = try first(.x86CPUIDPolicy, path)
+    let record = try record(recordIndex)
     let leaves = CPUIDLeaf.all(in: record.body, record.context)
     let position = leaves.firstIndex {
       $0.leaf == leaf && (subleaf == nil || $0.subleaf == subleaf || $0.subleaf == .max)
@@ -159,7 +160,7 @@ extension ImageDocument {
       throw missing(path, "CPUID leaf \(leaf.hex())\(subleaf.map { ", subleaf \($0)" } ?? "")")
     }
     let inside = "leaf[\(position)]" + (path.inside.isEmpty ? "" : ".\(path.inside)")
-    return try place(number, inside, path)
+    return try place(recordIndex, inside, path)
   }
 
   // MARK: - Values
@@ -178,8 +179,8 @@ extension ImageDocument {
     switch kind {
     case .xml: return header(.libvirt).flatMap { DomainText.text($0) }
     case .xenops:
-      guard let number = numbers(of: .xenops).first else { return nil }
-      let record = try record(number)
+      guard let recordIndex = indexes(of: .xenops).first else { return nil }
+      let record = try record(recordIndex)
       guard let text = DomainText.text(record) else {
         throw
           FormatError(
@@ -226,8 +227,8 @@ extension ImageDocument {
       DomainText.setText(text, in: &header)
       setBytes(header.bytes, of: .libvirt)
     case .xenops:
-      guard let number = numbers(of: .xenops).first else { return }
-      try setBody(text, ofRecord: number)
+      guard let recordIndex = indexes(of: .xenops).first else { return }
+      try setBody(text, ofRecord: recordIndex)
     }
   }
 
@@ -242,10 +243,10 @@ extension ImageDocument {
       guard var bytes = header(kind)?.bytes else { return }
       try set(slot, text, &bytes, path)
       setBytes(bytes, of: kind)
-    case .record(let number, let slot?):
-      var body = try record(number).body
+    case .record(let recordIndex, let slot?):
+      var body = try record(recordIndex).body
       try set(slot, text, &body, path)
-      try setBody(body, ofRecord: number)
+      try setBody(body, ofRecord: recordIndex)
     default:
       throw FormatError(.invalid, field: path.text, "expected the path of one field")
     }

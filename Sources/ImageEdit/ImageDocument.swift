@@ -41,42 +41,42 @@ public final class ImageDocument {
     return header
   }
 
-  /// Record `number` (from 1) with its edits. Headers that have been read are kept, except those of
+  /// Record `recordIndex` (from 1) with its edits. Headers that have been read are kept, except those of
   /// PAGE_DATA.
-  public func record(_ number: Int) throws -> Record {
+  public func record(_ recordIndex: Int) throws -> Record {
     var record: Record
-    if let known = records[number] {
+    if let known = records[recordIndex] {
       record = known
     } else {
-      var reader = index.reader(at: number, source)
+      var reader = index.reader(at: recordIndex, source)
       guard case .record(let read)? = try reader.next() else {
         throw StreamError(
-          .truncated, path: source.path, offset: index.entries[number - 1].offset,
-          "record \(number) is gone: the file has changed")
+          .truncated, path: source.path, offset: index.entries[recordIndex - 1].offset,
+          "record \(recordIndex) is gone: the file has changed")
       }
       record = read
-      if read.type != .pageData { records[number] = read }
+      if read.type != .pageData { records[recordIndex] = read }
     }
-    if let body = editedBodies[number] { record.body = body }
+    if let body = editedBodies[recordIndex] { record.body = body }
     return record
   }
 
-  /// A reader whose next part is record `number`, for its payload.
-  public func reader(at number: Int) -> StreamReader { index.reader(at: number, source) }
+  /// A reader whose next part is record `recordIndex`, for its payload.
+  public func reader(at recordIndex: Int) -> StreamReader { index.reader(at: recordIndex, source) }
 
-  /// Numbers of the records of a type, in their order.
-  public func numbers(of type: RecordType) -> [Int] { numbers { $0 == type } }
+  /// Indexes of the records of a type, in their order.
+  public func indexes(of type: RecordType) -> [Int] { indexes { $0 == type } }
 
-  /// The numbers of the records whose types fit.
-  public func numbers(where isWanted: (RecordType) -> Bool) -> [Int] {
+  /// The indexes of the records whose types fit.
+  public func indexes(where isWanted: (RecordType) -> Bool) -> [Int] {
     index.entries.indices.filter { isWanted(index.entries[$0].type) }.map { $0 + 1 }
   }
 
-  /// Takes a new header for record `number`.
-  public func setBody(_ body: [UInt8], ofRecord number: Int) throws {
-    editedBodies[number] = nil
+  /// Takes a new header for record `recordIndex`.
+  public func setBody(_ body: [UInt8], ofRecord recordIndex: Int) throws {
+    editedBodies[recordIndex] = nil
     editCount += 1
-    if try record(number).body != body { editedBodies[number] = body }
+    if try record(recordIndex).body != body { editedBodies[recordIndex] = body }
   }
 
   /// Takes new bytes for a header.
@@ -117,11 +117,13 @@ public final class ImageDocument {
     }
   }
 
-  /// Record `number` as it is in the file.
-  func originalRecord(_ number: Int) throws -> Record {
-    guard let body = editedBodies.removeValue(forKey: number) else { return try record(number) }
-    defer { editedBodies[number] = body }
-    return try record(number)
+  /// Record `recordIndex` as it is in the file.
+  func originalRecord(_ recordIndex: Int) throws -> Record {
+    guard let body = editedBodies.removeValue(forKey: recordIndex) else {
+      return try record(recordIndex)
+    }
+    defer { editedBodies[recordIndex] = body }
+    return try record(recordIndex)
   }
 }
 

@@ -26,7 +26,7 @@ public struct ImagePath: Sendable, Equatable {
     case text(DomainText)
     case header(HeaderKind)
     case records(RecordType, occurrence: Int?)
-    case recordNumber(Int)
+    case recordIndex(Int)
     case vcpu(Int?)
     case hvmParams
     case cpuid(leaf: UInt32, subleaf: UInt32?)
@@ -78,7 +78,7 @@ public struct ImagePath: Sendable, Equatable {
       guard let first = try index() else {
         throw FormatError(.invalid, field: text, "expected record[NUMBER]")
       }
-      root = .recordNumber(Int(try number(first)))
+      root = .recordIndex(Int(try number(first)))
     case "vcpu": root = .vcpu(try occurrence())
     case "hvm_params": root = .hvmParams
     case "cpuid":
@@ -100,10 +100,10 @@ public struct ImagePath: Sendable, Equatable {
         root = .header(kind)
       } else if let layout = RecordSchemas.named(name) {
         root = .records(layout.type, occurrence: try occurrence())
-      } else if name.hasPrefix("0x"), let number = UInt32(name.dropFirst(2), radix: 16) {
-        root = .records(RecordType(.libxc, number), occurrence: nil)
-      } else if let number = Int(name) {
-        root = .recordNumber(number)
+      } else if name.hasPrefix("0x"), let wireValue = UInt32(name.dropFirst(2), radix: 16) {
+        root = .records(RecordType(.libxc, wireValue), occurrence: nil)
+      } else if let recordIndex = Int(name) {
+        root = .recordIndex(recordIndex)
       } else {
         throw FormatError(
           .unknownName, field: text,

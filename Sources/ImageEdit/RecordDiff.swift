@@ -13,8 +13,8 @@ struct RecordDiff {
   /// How many records of the type come before it in its image.
   let occurrence: Int
   /// The records' positions in their images.
-  var numberA = 0
-  var numberB = 0
+  var recordA = 0
+  var recordB = 0
 
   /// What a record is called in paths: "X86_TSC_INFO", "PAGE_DATA[3]".
   static func path(_ type: RecordType, _ occurrence: Int) -> String {
@@ -47,7 +47,7 @@ struct RecordDiff {
   private func difference(
     _ path: String, _ slot: FieldLocation, _ before: FieldValue, _ after: FieldValue
   ) -> Difference {
-    Difference(path, slot, before, after, numberA, numberB)
+    Difference(path, slot, before, after, recordA, recordB)
   }
 
   // MARK: - Lists
@@ -61,8 +61,8 @@ struct RecordDiff {
       guard let mate = afterByPath[leaf.path] else {
         var difference = Difference(kind: .missing, path: leaf.path, before: leaf.text, after: "")
         difference.title = leaf.title
-        difference.recordA = numberA
-        difference.recordB = numberB
+        difference.recordA = recordA
+        difference.recordB = recordB
         difference.valueBefore = leaf.value
         try visit(difference)
         continue
@@ -75,8 +75,8 @@ struct RecordDiff {
     for leaf in after where !beforePaths.contains(leaf.path) {
       var difference = Difference(kind: .added, path: leaf.path, before: "", after: leaf.text)
       difference.title = leaf.title
-      difference.recordA = numberA
-      difference.recordB = numberB
+      difference.recordA = recordA
+      difference.recordB = recordB
       difference.value = leaf.value
       try visit(difference)
     }
@@ -141,19 +141,19 @@ private struct ElementName {
 
   init(_ element: FieldLocation, _ record: Record, isFirst: Bool) {
     let children = record.layout.children(of: element, in: record.body)
-    func number(_ field: String) -> (value: UInt64, field: Field)? {
+    func keyField(_ field: String) -> (value: UInt64, field: Field)? {
       guard let slot = children.first(where: { $0.field.name == field }),
         case .unsigned(let value) = slot.value(in: record.body)
       else { return nil }
       return (value, slot.field)
     }
-    if let leaf = number("leaf")?.value, let subleaf = number("subleaf")?.value {
+    if let leaf = keyField("leaf")?.value, let subleaf = keyField("subleaf")?.value {
       index = leaf.hex() + (subleaf == 0xFFFF_FFFF ? "" : ",\(subleaf)")
       keys = ["leaf", "subleaf"]
       if isFirst, record.type == .x86CPUIDPolicy { root = "cpuid" }
       return
     }
-    if let (value, field) = number("index") {
+    if let (value, field) = keyField("index") {
       let known = field.names[value]
       keys = ["index"]
       switch record.type {

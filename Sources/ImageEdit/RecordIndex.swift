@@ -63,15 +63,16 @@ public struct RecordIndex {
   /// What is known without a walk: the records before the pages, by `front`, and those after them,
   /// which somebody has found who has looked whether their headers are there: the number of the first
   /// one, and where they lie. All that is between is PAGE_DATA.
-  public init(_ front: RecordIndex, tail number: Int, _ tail: [(offset: UInt64, type: RecordType)])
-  {
-    coverage = .around(tail: number)
+  public init(
+    _ front: RecordIndex, tail recordIndex: Int, _ tail: [(offset: UInt64, type: RecordType)]
+  ) {
+    coverage = .around(tail: recordIndex)
     headers = front.headers
     trailing = nil
     end = front.end
     let pages = Entry(offset: .max, type: .pageData, checkpoint: 0)
     entries = front.entries
-    entries += [Entry](repeating: pages, count: max(0, number - 1 - front.entries.count))
+    entries += [Entry](repeating: pages, count: max(0, recordIndex - 1 - front.entries.count))
     entries += tail.map { Entry(offset: $0.offset, type: $0.type, checkpoint: 0) }
   }
 
@@ -86,11 +87,11 @@ public struct RecordIndex {
     return tail + 1
   }
 
-  /// A reader whose next part is record `number` (from 1).
-  public func reader(at number: Int, _ source: Source) -> StreamReader {
-    let entry = entries[number - 1]
+  /// A reader whose next part is record `recordIndex` (from 1).
+  public func reader(at recordIndex: Int, _ source: Source) -> StreamReader {
+    let entry = entries[recordIndex - 1]
     return StreamReader(
-      source, resumingAt: entry.offset, index: number, layer: entry.type.layer,
+      source, resumingAt: entry.offset, index: recordIndex, layer: entry.type.layer,
       checkpoint: Int(entry.checkpoint), from: end)
   }
 

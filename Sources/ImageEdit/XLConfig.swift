@@ -19,7 +19,7 @@ public enum XLConfig {
 
   /// Whether the configuration is JSON (Xen 4.5 and later) and not xl.cfg text.
   public static func isJSON(_ header: Header) -> Bool {
-    header.kind == .xl && (header.number("mandatory_flags") ?? 0) & 1 != 0
+    header.kind == .xl && (header.unsigned("mandatory_flags") ?? 0) & 1 != 0
   }
 
   /// Replaces the configuration: its bytes, a NUL after them, and both lengths. What follows it

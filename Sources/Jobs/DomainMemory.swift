@@ -85,8 +85,8 @@ package func vcpus(of domain: any ManagedDomain) throws -> [VCPU] {
   if info.guest == .x86HVM {
     return try domain.state(.hvmContext, vcpu: nil).map { VCPU.all(inHVMContext: $0) } ?? []
   }
-  return try info.onlineVCPUs.compactMap { number in
-    try domain.state(.x86PVVCPUBasic, vcpu: number).flatMap { VCPU(pvBasic: $0, .little) }
+  return try info.onlineVCPUs.compactMap { id in
+    try domain.state(.x86PVVCPUBasic, vcpu: id).flatMap { VCPU(pvBasic: $0, .little) }
   }
 }
 

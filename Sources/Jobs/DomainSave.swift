@@ -32,14 +32,14 @@ package struct DomainSave {
   /// Takes the trace, also of a save that fails.
   package var recorder: TraceRecorder?
   package var progress: (Save.Progress) -> Void = { _ in }
-  private let standing = Standing()
+  private let suspension = Suspension()
 
   package init(target: Target) { self.target = target }
 
   /// What is known of a domain that stands still.
-  private final class Standing {
+  private final class Suspension {
     /// Whether somebody would have resumed it if this program were killed, before END was written.
-    var wasOwed = false
+    var hadPendingUndo = false
   }
 
   package struct Outcome {
@@ -53,7 +53,9 @@ package struct DomainSave {
   package func run(_ domain: any ManagedDomain) throws -> Outcome {
     do { return try perform(domain) } catch {
       // Still suspended, and by the caller: whose duty it was to resume it has it again.
-      if standing.wasOwed, (try? domain.info().isSuspended) == true { domain.takeBackSuspended() }
+      if suspension.hadPendingUndo, (try? domain.info().isSuspended) == true {
+        domain.takeBackSuspended()
+      }
       recorder?.fail(XensaveError(error).word)
       throw error
     }
@@ -78,10 +80,10 @@ package struct DomainSave {
         if let outcome { undo(domain, outcome.result) }
         throw error
       }
-    case .descriptor(let number):
-      let name = "descriptor \(number)"
+    case .descriptor(let fileDescriptor):
+      let name = "descriptor \(fileDescriptor)"
       let sink: Sink
-      sink = Sink(try Descriptor(taking: number, path: name, isOwned: false), path: name)
+      sink = Sink(try Descriptor(taking: fileDescriptor, path: name, isOwned: false), path: name)
       return finished(domain, try write(domain, sink, isRead: !isResuming))
     case .command(let text):
       let command = try ReadingCommand(text)
@@ -188,7 +190,9 @@ package struct DomainSave {
     // After END whoever reads the stream may run the domain: from here on only this program, and
     // nobody in its place, may resume it. A file is nobody's before it has its name.
     let progress: (Save.Progress) -> Void = { event in
-      if isRead, event.what == "End of stream" { standing.wasOwed = domain.keepSuspended() }
+      if isRead, event.what == "End of stream" {
+        suspension.hadPendingUndo = domain.keepSuspended()
+      }
       if let lock { lock.with { self.progress(event) } } else { self.progress(event) }
     }
     if let xen = savedByLibrary(domain) {

@@ -26,12 +26,12 @@ package struct Shard: Sendable, Equatable {
 
   /// The task of a job array of Slurm that this process is (sbatch --array); nil where it is none.
   package static var ofSlurm: Shard? {
-    func number(_ name: String) -> Int? {
+    func variable(_ name: String) -> Int? {
       Environment.variable("SLURM_ARRAY_TASK_" + name).flatMap { Int($0) }
     }
-    guard let id = number("ID"), let count = number("COUNT") else { return nil }
-    let step = max(1, number("STEP") ?? 1)
-    let (distance, isTooFar) = id.subtractingReportingOverflow(number("MIN") ?? 0)
+    guard let id = variable("ID"), let count = variable("COUNT") else { return nil }
+    let step = max(1, variable("STEP") ?? 1)
+    let (distance, isTooFar) = id.subtractingReportingOverflow(variable("MIN") ?? 0)
     return isTooFar ? nil : Shard(index: distance / step, count: count)
   }
 

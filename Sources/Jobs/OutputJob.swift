@@ -214,11 +214,11 @@ package struct RewriteJob {
     var out: Set<String> = []
     for header in headers {
       switch header.kind {
-      case .image where header.number("version") == UInt64(DraftB.version):
+      case .image where header.unsigned("version") == UInt64(DraftB.version):
         out.insert(OutputJob.FormatRule.version)
       default: break
       }
-      guard let options = header.number("options"), options & 1 != 0 else { continue }
+      guard let options = header.unsigned("options"), options & 1 != 0 else { continue }
       if header.kind == .image { out.insert(OutputJob.FormatRule.order) }
       if header.kind == .libxl { out.insert(OutputJob.FormatRule.libxlOrder) }
     }

@@ -140,17 +140,17 @@ package struct SyntheticImage {
     if guest == .x86PV { out.append(record(.x86PVInfo, [8, 4] + [UInt8](repeating: 0, count: 6))) }
     if version >= 3 {
       out.append(record(.x86CPUIDPolicy, cpuidPolicy))
-      out.append(record(.x86MSRPolicy, numbers([(0xCE, 4), (0, 4), (1 << 31, 8)])))
+      out.append(record(.x86MSRPolicy, integers([(0xCE, 4), (0, 4), (1 << 31, 8)])))
       out.append(record(.staticDataEnd))
     }
     if guest == .x86PV {
       out.append(
-        record(.x86PVP2MFrames, numbers([(0, 4), (pvPageCount - 1, 4), (8, 8)])))
+        record(.x86PVP2MFrames, integers([(0, 4), (pvPageCount - 1, 4), (8, 8)])))
     }
     out += pageRecords
     out.append(
       record(
-        .x86TSCInfo, numbers([(0, 4), (2_596_097, 4), (79_333_777_815, 8), (1, 4), (0, 4)])))
+        .x86TSCInfo, integers([(0, 4), (2_596_097, 4), (79_333_777_815, 8), (1, 4), (0, 4)])))
     out += try guest == .x86PV ? pvRecords() : hvmRecords()
     return out + extra
   }
@@ -162,9 +162,9 @@ package struct SyntheticImage {
     var entries: [(entry: PageEntry, contents: [UInt8])] = []
     let zero = [UInt8](repeating: 0, count: Self.pageByteCount)
     let count = guest == .x86PV ? pvPageCount : pageCount
-    var numbers = Set(0..<count).union(pages.keys)
-    if guest == .x86HVM { numbers.formUnion(Self.special) }
-    for pfn in numbers.sorted() {
+    var pfns = Set(0..<count).union(pages.keys)
+    if guest == .x86HVM { pfns.formUnion(Self.special) }
+    for pfn in pfns.sorted() {
       var type = PageType(name: "NOTAB")
       var contents = pages[pfn] ?? zero
       if guest == .x86PV, let table = pageTable(pfn) { (type, contents) = table }
@@ -173,7 +173,7 @@ package struct SyntheticImage {
     }
     return stride(from: 0, to: entries.count, by: 1024).map { start in
       let batch = entries[start..<min(start + 1024, entries.count)]
-      var body = self.numbers([(UInt64(batch.count), 4), (0, 4)])
+      var body = self.integers([(UInt64(batch.count), 4), (0, 4)])
       for item in batch { body.append(integer: item.entry.rawValue, .little) }
       for item in batch { body += item.contents }
       return record(.pageData, body)
@@ -219,15 +219,15 @@ package struct SyntheticImage {
         ])
       basic.replaceSubrange(8..<8 + 512, with: Self.fxsave)
       out.append(record(.x86PVVCPUBasic, basic))
-      let head = numbers([(vcpu, 4), (0, 4)])
+      let head = integers([(vcpu, 4), (0, 4)])
       out.append(
         record(
           .x86PVVCPUExtended,
-          head + numbers([(vcpu, 4), (64, 4)]) + [UInt8](repeating: 0, count: 56)))
+          head + integers([(vcpu, 4), (64, 4)]) + [UInt8](repeating: 0, count: 56)))
       out.append(
         record(
           .x86PVVCPUXsave,
-          head + numbers([(3, 8), (3, 8)]) + Self.fxsave + numbers([(3, 8)])
+          head + integers([(3, 8), (3, 8)]) + Self.fxsave + integers([(3, 8)])
             + [UInt8](repeating: 0, count: 56)))
     }
     return out
@@ -235,21 +235,21 @@ package struct SyntheticImage {
 
   private func hvmRecords() throws -> [Record] {
     var chain = entry(
-      1, 0, numbers([(0x5438_1286, 4), (1, 4), (UInt64.max, 8), (0x80_0F12, 4), (0, 4)]))
+      1, 0, integers([(0x5438_1286, 4), (1, 4), (UInt64.max, 8), (0x80_0F12, 4), (0, 4)]))
     for vcpu in 0..<vcpuCount {
       var cpu = [UInt8](repeating: 0, count: 1032)
       cpu.replaceSubrange(0..<512, with: Self.fxsave)
       try set(cpu: &cpu)
       chain += entry(2, vcpu, cpu)
     }
-    for vcpu in 0..<vcpuCount { chain += entry(19, vcpu, numbers([(0, 8)])) }
+    for vcpu in 0..<vcpuCount { chain += entry(19, vcpu, integers([(0, 8)])) }
     chain += entry(0, 0, [])
     let first = Self.special.lowerBound
     let params: [(UInt64, UInt64)] = [
       (1, first + 4), (5, first + 5), (6, first + 3), (17, first + 7), (12, 0xFC00_8000),
     ]
-    var body = numbers([(UInt64(params.count), 4), (0, 4)])
-    for (index, value) in params { body += numbers([(index, 8), (value, 8)]) }
+    var body = integers([(UInt64(params.count), 4), (0, 4)])
+    for (index, value) in params { body += integers([(index, 8), (value, 8)]) }
     return [record(.hvmContext, chain), record(.hvmParams, body)]
   }
 
@@ -281,11 +281,11 @@ package struct SyntheticImage {
   }
 
   private func entry(_ type: UInt64, _ instance: Int, _ data: [UInt8]) -> [UInt8] {
-    numbers([(type, 2), (UInt64(instance), 2), (UInt64(data.count), 4)]) + data
+    integers([(type, 2), (UInt64(instance), 2), (UInt64(data.count), 4)]) + data
   }
 
   /// Little-endian integers one after the other: (value, bytes).
-  private func numbers(_ values: [(value: UInt64, byteCount: Int)]) -> [UInt8] {
+  private func integers(_ values: [(value: UInt64, byteCount: Int)]) -> [UInt8] {
     values.flatMap { item in
       (0..<item.byteCount).map { UInt8(truncatingIfNeeded: item.value >> UInt64(8 * $0)) }
     }
@@ -310,6 +310,6 @@ package struct SyntheticImage {
       [0x8000_0008, none, 0x3030, 0, 0, 0],
     ]
     leaves.sort { ($0[0], $0[1]) < ($1[0], $1[1]) }
-    return leaves.flatMap { numbers($0.map { ($0, 4) }) }
+    return leaves.flatMap { integers($0.map { ($0, 4) }) }
   }
 }

@@ -35,16 +35,16 @@ extension ConversionPass {
     let input = buffer
     var left = byteCount
     while left > 0 {
-      let piece = Int(min(left, 65536))
-      try reader.readPayload(piece, into: input)
+      let chunk = Int(min(left, 65536))
+      try reader.readPayload(chunk, into: input)
       var done = 0
-      while done < piece {
+      while done < chunk {
         done += try attempt(item) { inflater throws in
-          try inflater.inflate(input, done..<piece)
+          try inflater.inflate(input, done..<chunk)
         }
         if inflater?.isFull == true { try putInflated() }
       }
-      left -= UInt64(piece)
+      left -= UInt64(chunk)
     }
   }
 
@@ -102,15 +102,15 @@ extension ConversionPass {
     let width = reader.width.rawValue
     var left = count
     while left > 0 {
-      let piece = min(left, 8192)
-      try reader.readPayload(piece * width, into: buffer)
-      let words = buffer.copy(0..<piece * width)
-      for index in 0..<piece {
+      let chunk = min(left, 8192)
+      try reader.readPayload(chunk * width, into: buffer)
+      let words = buffer.copy(0..<chunk * width)
+      for index in 0..<chunk {
         out.append(integer: words.unsigned(at: index * width, width: width))
       }
       try writer.put(out)
       out.removeAll(keepingCapacity: true)
-      left -= piece
+      left -= chunk
     }
   }
 }

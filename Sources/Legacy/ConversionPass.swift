@@ -302,7 +302,7 @@ struct ConversionPass {
 
   func head(_ type: RecordType, _ byteCount: UInt64) -> [UInt8] {
     var out: [UInt8] = []
-    out.append(integer: type.number)
+    out.append(integer: type.wireValue)
     out.append(integer: UInt32(byteCount))
     return out
   }

@@ -98,8 +98,8 @@ struct LegacyPart {
   /// The number in a row; negative ones as two's complement of 64 bits. The bytes are all there.
   subscript(_ name: String) -> UInt64 {
     switch layout.find(name, in: body)?.value(in: body) {
-    case .unsigned(let number): return number
-    case .signed(let number): return UInt64(bitPattern: number)
+    case .unsigned(let value): return value
+    case .signed(let value): return UInt64(bitPattern: value)
     default: preconditionFailure("the rows have no number \(name)")
     }
   }

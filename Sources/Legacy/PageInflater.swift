@@ -143,14 +143,14 @@ struct PageInflater {
           if done == pageByteCount { try finishPage(slot) }
         }
       case .data(let count):
-        let piece = min(count, range.upperBound - here)
-        precondition(slot + done + piece <= pages.capacity && here + piece <= input.capacity)
+        let chunk = min(count, range.upperBound - here)
+        precondition(slot + done + chunk <= pages.capacity && here + chunk <= input.capacity)
         // Safety: both ranges were checked against their arenas' ends just now.
         unsafe pages.pointer(slot + done)
-          .copyMemory(from: input.pointer(here), byteCount: piece)
-        here += piece
-        done += piece
-        step = piece == count ? .run : .data(count - piece)
+          .copyMemory(from: input.pointer(here), byteCount: chunk)
+        here += chunk
+        done += chunk
+        step = chunk == count ? .run : .data(count - chunk)
         if done == pageByteCount { try finishPage(slot) }
       }
     }

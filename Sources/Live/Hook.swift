@@ -44,7 +44,7 @@ public enum Step: Sendable, Hashable, CustomStringConvertible {
     case .finalRound: "final round"
     case .verify: "verify round"
     case .endOfCheckpoint: "end-of-checkpoint records"
-    case .checkpoint(let number): "checkpoint \(number)"
+    case .checkpoint(let index): "checkpoint \(index)"
     case .end: "end of stream"
     case .restore: "restore"
     }

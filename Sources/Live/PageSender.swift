@@ -205,7 +205,7 @@ final class PageSender {
     _ pfns: [UInt64], _ types: [PageType], dataCount: Int
   ) throws {
     let body = 8 + 8 * pfns.count + pageByteCount * dataCount
-    head.store(0, RecordType.pageData.number)
+    head.store(0, RecordType.pageData.wireValue)
     head.store(4, UInt32(body))
     head.store(8, UInt32(pfns.count))
     head.store(12, UInt32(0))

@@ -19,7 +19,7 @@ struct Precopy {
   /// What the policy was asked with last.
   var stats: PrecopyStats { recorder.stats }
 
-  /// Sends rounds: all pages first, then what was dirtied meanwhile. `send` sends round `number`
+  /// Sends rounds: all pages first, then what was dirtied meanwhile. `send` sends `round`,
   /// of this many dirty pages (nil: nobody has counted them) and returns how many there were; `clean`
   /// returns how many pages were dirtied since the last round began.
   ///
@@ -27,7 +27,7 @@ struct Precopy {
   /// is cheaper now than while the guest stands still.
   mutating func run(
     _ policy: inout any Policy, now: () -> UInt64,
-    send: (_ number: Int, _ dirtyCount: Int?) throws -> Int,
+    send: (_ round: Int, _ dirtyCount: Int?) throws -> Int,
     clean: () throws -> Int?
   ) throws -> PrecopyDecision {
     var (iteration, written) = (0, 0)

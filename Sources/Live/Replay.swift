@@ -154,14 +154,14 @@ public struct Replay: Sendable {
       return dirtied(from: lastClean, to: guest)
     }
     /// Pages of a round that are sent: without what is deferred, and what is dirty again.
-    func sending(_ count: Int, _ number: Int) -> Int {
+    func sending(_ count: Int, _ round: Int) -> Int {
       let hot = Int(Double(count) * again(at: guest))
       var rest = count
       tally.skippedCount = 0
-      if let deferral = tally.measures.deferral, number >= deferral.hits {
+      if let deferral = tally.measures.deferral, round >= deferral.hits {
         waiting = max(waiting, hot)
         rest -= hot
-      } else if tally.measures.skipsDirtyPages, number > 0 {
+      } else if tally.measures.skipsDirtyPages, round > 0 {
         tally.skippedCount = hot / 2
         rest -= hot / 2
       }
@@ -170,10 +170,10 @@ public struct Replay: Sendable {
     var precopy = Precopy(frameCount: trace.frameCount, tally: tally)
     let verdict: PrecopyDecision
     do {
-      verdict = try precopy.run(&policy, now: { now }) { number, dirty in
+      verdict = try precopy.run(&policy, now: { now }) { round, dirty in
         tally.throttle = tally.measures.throttle
-        let count = sending(dirty ?? 0, number)
-        send(count, number == 0 ? firstDataCount : count)
+        let count = sending(dirty ?? 0, round)
+        send(count, round == 0 ? firstDataCount : count)
         rounds += 1
         return count
       } clean: {

@@ -93,15 +93,15 @@ public final class Restore {
 
   private func check(_ header: Header) throws {
     guard header.kind == .domain else { return }
-    let type = header.number("type") ?? 0
+    let type = header.unsigned("type") ?? 0
     guard type == UInt64(builder.guestType.rawValue) else {
       throw XensaveError(
         .unsuitable,
         "expected a stream of an \(builder.guestType.name) guest, got one of type \(type)")
     }
     observer?.begin(
-      builder.guestType, xenMajor: UInt32(clamping: header.number("xen_major") ?? 0),
-      xenMinor: UInt32(clamping: header.number("xen_minor") ?? 0))
+      builder.guestType, xenMajor: UInt32(clamping: header.unsigned("xen_major") ?? 0),
+      xenMinor: UInt32(clamping: header.unsigned("xen_minor") ?? 0))
   }
 
   /// Applies a record, or keeps it for the end of its checkpoint.
@@ -168,7 +168,7 @@ public final class Restore {
       let row = RecordSchemas.of(record.type)
       if row?.phase != .staticData { try endStaticData() }
       seen.insert(record.type)
-      let vcpu = row?.perVCPU == true ? record.number("vcpu_id").map { Int($0) } : nil
+      let vcpu = row?.perVCPU == true ? record.unsigned("vcpu_id").map { Int($0) } : nil
       if record.type == .hvmParams { remember(record) }
       try builder.setState(record.type, vcpu: vcpu, record.body)
     }
@@ -219,11 +219,11 @@ public final class Restore {
   }
 
   private func remember(_ record: Record) {
-    guard let count = record.number("count") else { return }
+    guard let count = record.unsigned("count") else { return }
     // As many as the body holds, whatever its count says.
     for index in 0..<min(Int(count), record.body.count / 16) {
-      let value = record.number("param[\(index)].value")
-      switch record.number("param[\(index)].index") {
+      let value = record.unsigned("param[\(index)].value")
+      switch record.unsigned("param[\(index)].index") {
       case 1: result.storePFN = value
       case 17: result.consolePFN = value
       default: break

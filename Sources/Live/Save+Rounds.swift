@@ -5,12 +5,12 @@ internal import SystemIO
 
 extension Save {
   /// A round while the guest runs, as the policy wants it; how many pages of it were sent.
-  func sendRound(_ number: Int, _ count: Int) throws -> Int {
+  func sendRound(_ iteration: Int, _ count: Int) throws -> Int {
     let measures = tally.measures
     throttle(measures.throttle)
     sender.byteLimit = measures.byteLimit
     // Batches of the first round stay whole: restorers make superpages of them.
-    sender.skipsDirtyPages = measures.skipsDirtyPages && number > 0
+    sender.skipsDirtyPages = measures.skipsDirtyPages && iteration > 0
     var round = bitmap
     if let deferral = measures.deferral {
       let hot = heat.hot(bitmap, deferral)
@@ -19,14 +19,14 @@ extension Save {
     }
     let skipped = sender.skippedCount
     var parts = [round]
-    if measures.order == .coldFirst, number > 0 {
+    if measures.order == .coldFirst, iteration > 0 {
       let hot = heat.hot(round, RoundMeasures.Deferral(hits: 2, rounds: PageHeat.roundLimit))
       round.subtract(hot)
       parts = [round, hot]
     }
     let sent = parts.reduce(0) { $0 + $1.setCount }
     try send(
-      .live, number, dirtyCount: count, "Frames iteration \(number)", in: parts)
+      .live, iteration, dirtyCount: count, "Frames iteration \(iteration)", in: parts)
     tally.skippedCount = sender.skippedCount - skipped
     tally.byteCount = sink.position
     return sent - tally.skippedCount

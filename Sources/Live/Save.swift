@@ -156,7 +156,7 @@ public final class Save {
 
   private func sendMemory() throws {
     switch mode {
-    case .nonLive: try sendStanding()
+    case .nonLive: try sendStopped()
     case .live: try sendLive()
     case .checkpointed:
       if checkpointCount == 0 { try sendLive() } else { try sendDirty(.checkpoint) }
@@ -164,7 +164,7 @@ public final class Save {
   }
 
   /// Everything, while the guest stands still.
-  private func sendStanding() throws {
+  private func sendStopped() throws {
     try suspend()
     step = .finalRound
     bitmap.fill()
@@ -179,9 +179,9 @@ public final class Save {
     heat = PageHeat(count: bitmap.count)
     var precopy = Precopy(frameCount: bitmap.count, tally: tally)
     let verdict = try precopy.run(&policy, now: { clock.now }) {
-      number, dirty in
-      step = .precopy(round: number)
-      return try sendRound(number, dirty ?? bitmap.setCount)
+      round, dirty in
+      step = .precopy(round: round)
+      return try sendRound(round, dirty ?? bitmap.setCount)
     } clean: {
       try cleanRound()
     }
@@ -204,11 +204,11 @@ public final class Save {
     _ = try clean(isFinal: true)
     bitmap.formUnion(sender.deferred)
     sender.deferred.clear()
-    let number = kind == .checkpoint ? checkpointCount : (stats?.iteration ?? 0)
+    let index = kind == .checkpoint ? checkpointCount : (stats?.iteration ?? 0)
     let begin = clock.now
     try send(
-      kind, number, dirtyCount: bitmap.setCount,
-      kind == .checkpoint ? "Checkpointed save" : "Frames iteration \(number)")
+      kind, index, dirtyCount: bitmap.setCount,
+      kind == .checkpoint ? "Checkpointed save" : "Frames iteration \(index)")
     self.stats.stop.finalRound = clock.now - begin
   }
 
@@ -287,7 +287,7 @@ public final class Save {
 
   /// Sends the dirty pages, or these sets of them one after the other.
   func send(
-    _ kind: Trace.Kind, _ number: Int, dirtyCount: Int, _ what: String,
+    _ kind: Trace.Kind, _ index: Int, dirtyCount: Int, _ what: String,
     in parts: [PageBitmap]? = nil
   ) throws {
     let (begin, bytes, pages) = (clock.now, sink.position, sender.pageCount)
@@ -304,7 +304,7 @@ public final class Save {
     }
     trace.rounds.append(
       Trace.Round(
-        kind: kind, number: number, dirtyCount: dirtyCount, digest: bitmap.digest,
+        kind: kind, index: index, dirtyCount: dirtyCount, digest: bitmap.digest,
         sentCount: sender.pageCount - pages, bytes: sink.position - bytes,
         begin: begin - start, end: clock.now - start,
         againCount: kind == .live ? heat.againCount : nil))

@@ -36,7 +36,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
 
   public struct Round: Sendable, Equatable {
     public var kind: Kind
-    public var number: Int
+    public var index: Int
     /// Pages that were dirty when it began (all pages, for the first one).
     public var dirtyCount: Int
     /// `PageBitmap.digest` of them.
@@ -50,12 +50,12 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     public var againCount: Int?
 
     public init(
-      kind: Kind, number: Int, dirtyCount: Int, digest: UInt64, sentCount: Int, bytes: UInt64,
+      kind: Kind, index: Int, dirtyCount: Int, digest: UInt64, sentCount: Int, bytes: UInt64,
       begin: UInt64, end: UInt64, againCount: Int? = nil
     ) {
       self.againCount = againCount
       self.kind = kind
-      self.number = number
+      self.index = index
       self.dirtyCount = dirtyCount
       self.digest = digest
       self.sentCount = sentCount
@@ -98,7 +98,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
     var text = "xensave-trace \(Trace.version)\n"
     text += "domain guest=\(guest.name) frames=\(frameCount) pages=\(pageCount)\n"
     for round in rounds {
-      text += "round kind=\(round.kind.rawValue) number=\(round.number) dirty=\(round.dirtyCount)"
+      text += "round kind=\(round.kind.rawValue) number=\(round.index) dirty=\(round.dirtyCount)"
       text += " digest=\(round.digest.hex(16)) sent=\(round.sentCount) octets=\(round.bytes)"
       if let again = round.againCount { text += " again=\(again)" }
       text += " begin=\(round.begin) end=\(round.end)\n"
@@ -111,12 +111,12 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
   public init(parsing text: String) throws {
     self.init()
     var hasEnd = false
-    var number = 0
+    var lineNumber = 0
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-      number += 1
+      lineNumber += 1
       let words = line.split(separator: " ")
       guard let first = words.first, !first.hasPrefix("#") else { continue }
-      if number == 1 {
+      if lineNumber == 1 {
         guard first == "xensave-trace", words.count == 2 else {
           throw FormatError(.invalid, "line 1: expected \"xensave-trace \(Trace.version)\"")
         }
@@ -126,7 +126,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
         }
         continue
       }
-      let row = Row(number, words.dropFirst())
+      let row = Row(lineNumber, words.dropFirst())
       switch first {
       case "domain":
         guest = try row.text("guest") == GuestType.x86PV.name ? .x86PV : .x86HVM
@@ -134,18 +134,18 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
         pageCount = try row.count("pages")
       case "round":
         guard let kind = Kind(rawValue: try row.text("kind")) else {
-          throw FormatError(.invalid, field: "kind", "line \(number): no such kind of round")
+          throw FormatError(.invalid, field: "kind", "line \(lineNumber): no such kind of round")
         }
         let span = try row.span()
         if let last = rounds.last, span.begin < last.begin {
           throw FormatError(
             .outOfRange, field: "begin",
-            "line \(number): expected at least \(last.begin), got \(span.begin)")
+            "line \(lineNumber): expected at least \(last.begin), got \(span.begin)")
         }
         rounds.append(
           Round(
-            kind: kind, number: try row.count("number"), dirtyCount: try row.count("dirty"),
-            digest: try row.number("digest"), sentCount: try row.count("sent"),
+            kind: kind, index: try row.count("number"), dirtyCount: try row.count("dirty"),
+            digest: try row.integer("digest"), sentCount: try row.count("sent"),
             bytes: try row.amount("octets"), begin: span.begin, end: span.end,
             againCount: row.has("again") ? try row.count("again") : nil))
       case "suspend":
@@ -157,7 +157,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       default: break
       }
     }
-    guard hasEnd else { throw FormatError(.truncated, "line \(number): the trace has no end") }
+    guard hasEnd else { throw FormatError(.truncated, "line \(lineNumber): the trace has no end") }
   }
 
   /// The keys of one line.
@@ -184,7 +184,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
       return String(value)
     }
 
-    func number<T: FixedWidthInteger>(_ key: String) throws -> T {
+    func integer<T: FixedWidthInteger>(_ key: String) throws -> T {
       let text = try text(key)
       let value =
         text.hasPrefix("0x") ? T(text.dropFirst(2), radix: 16) : T(text)
@@ -196,7 +196,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
 
     /// A number of pages or rounds: no domain has more than 2^40 pages.
     func count(_ key: String) throws -> Int {
-      let value: Int = try number(key)
+      let value: Int = try integer(key)
       guard value <= 1 << 40 else {
         throw FormatError(
           .outOfRange, field: key, "line \(line): expected at most 2^40, got \(value)")
@@ -206,7 +206,7 @@ public struct Trace: Sendable, Equatable, CustomStringConvertible {
 
     /// A time or a number of bytes: below 2^62, so that what is made of a few of them fits.
     func amount(_ key: String) throws -> UInt64 {
-      let value: UInt64 = try number(key)
+      let value: UInt64 = try integer(key)
       guard value < 1 << 62 else {
         throw FormatError(
           .outOfRange, field: key, "line \(line): expected less than 2^62, got \(value)")

@@ -8,7 +8,7 @@ public struct TracingPolicy: Policy {
     fileprivate let clock: any SaveClock
     fileprivate var start: UInt64
     /// The round that is being sent.
-    fileprivate var open: (number: Int, dirtyCount: Int?, totalWritten: Int, begin: UInt64)?
+    fileprivate var open: (index: Int, dirtyCount: Int?, totalWritten: Int, begin: UInt64)?
 
     public init(clock: any SaveClock = MonotonicClock()) {
       self.clock = clock
@@ -38,7 +38,7 @@ public struct TracingPolicy: Policy {
       let sent = round.dirtyCount ?? max(0, totalWritten - round.totalWritten)
       trace.rounds.append(
         Trace.Round(
-          kind: .live, number: round.number, dirtyCount: sent, digest: 0, sentCount: sent,
+          kind: .live, index: round.index, dirtyCount: sent, digest: 0, sentCount: sent,
           bytes: 0,
           begin: round.begin, end: now))
     }

@@ -194,8 +194,8 @@ extension LuaState {
     let L = frame.L
     switch member.body {
     case .method(let body):
-      let number = add(member.name, isMethod: true, weighed(weight, body))
-      L.addMethod(owner, member.name, number)
+      let functionID = add(member.name, isMethod: true, weighed(weight, body))
+      L.addMethod(owner, member.name, functionID)
       declarations.append(
         LuaDeclaration(
           .method, owner: owner, member.name, member.type, member.doc, unit: member.unit,

@@ -137,7 +137,7 @@ extension LuaFrame {
   /// pushed them.
   public func popLocals(of index: Int, _ count: Int) {
     let index = Int(L.absolute(index))
-    for number in stride(from: count, to: 0, by: -1) { L.setUpvalue(index, number) }
+    for upvalueIndex in stride(from: count, to: 0, by: -1) { L.setUpvalue(index, upvalueIndex) }
   }
 
   /// The module that `require` has loaded under this name, pushed; its type.

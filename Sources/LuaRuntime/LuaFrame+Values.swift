@@ -88,9 +88,9 @@ extension LuaFrame {
     var strange: String?
     forEachEntry(table) { key in
       switch key {
-      case .integer(let number) where length > 0 && number >= 1 && number <= length: return true
+      case .integer(let index) where length > 0 && index >= 1 && index <= length: return true
       case .name where length == 0: return true
-      case .integer(let number): strange = "\(number)"
+      case .integer(let index): strange = "\(index)"
       case .name(let name):
         strange = "'\(String(decoding: name.prefix(40), as: UTF8.self))'"
       case .boolean(let flag): strange = "\(flag)"

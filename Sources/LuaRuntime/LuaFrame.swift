@@ -22,9 +22,10 @@ public struct LuaFrame {
 
   /// The error of a wrong argument. Methods count their own object as argument 0.
   public func argumentError(_ index: Int, _ expected: String) -> LuaError {
-    let number = state.currentIsMethod ? index - 1 : index
+    let argumentIndex = state.currentIsMethod ? index - 1 : index
     return LuaError(
-      "bad argument #\(number) to '\(state.currentName)' (\(expected), got \(typeName(index)))")
+      "bad argument #\(argumentIndex) to '\(state.currentName)' (\(expected), got \(typeName(index)))"
+    )
   }
 
   /// The name of a value's type; of an object its class's.
@@ -160,8 +161,8 @@ public struct LuaFrame {
   /// The descriptor of the open file handle at `index`, with what was buffered written out; nil for
   /// anything else.
   public func fileDescriptor(_ index: Int) -> Int32? {
-    let number = L.fileDescriptor(index)
-    return number < 0 ? nil : number
+    let fileDescriptor = L.fileDescriptor(index)
+    return fileDescriptor < 0 ? nil : fileDescriptor
   }
 
   /// A reference that keeps the value at `index` beyond the call.
@@ -223,7 +224,7 @@ public struct LuaFrame {
   }
 
   public func push(_ reference: LuaReference) {
-    _ = L.rawGet(Stack.registry, Int(reference.number))
+    _ = L.rawGet(Stack.registry, Int(reference.registryKey))
   }
 
   /// A copy of the value at `index`.

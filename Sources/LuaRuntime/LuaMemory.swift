@@ -219,7 +219,7 @@ extension LuaState {
 
   /// The methods that CLuaShim has.
   private static var nativeViewMethods: [(name: String, type: String, doc: String)] {
-    let numbers = [1, 2, 4, 8].flatMap { width in
+    let accessors = [1, 2, 4, 8].flatMap { width in
       [("u", "unsigned"), ("i", "signed")].map { letter, word in
         (
           "\(letter)\(8 * width)", "(offset: integer, value?: integer): integer",
@@ -228,7 +228,7 @@ extension LuaState {
         )
       }
     }
-    return numbers + [
+    return accessors + [
       ("be", "(): PageView", "The same bytes, read as big-endian integers."),
       ("le", "(): PageView", "The same bytes, read as little-endian integers."),
       ("sub", "(offset: integer, count?: integer): PageView", "A part of the view."),

@@ -4,14 +4,14 @@
 /// the state too.
 public final class LuaReference {
   private weak var state: LuaState?
-  let number: Int32
+  let registryKey: Int32
 
-  init(_ state: LuaState, _ number: Int32) {
+  init(_ state: LuaState, _ registryKey: Int32) {
     self.state = state
-    self.number = number
+    self.registryKey = registryKey
   }
 
   deinit {
-    state?.stack?.drop(reference: number)
+    state?.stack?.drop(reference: registryKey)
   }
 }

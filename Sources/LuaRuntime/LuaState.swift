@@ -13,7 +13,7 @@ public final class LuaState {
   private(set) var stack: Stack?
   private var functions: [(name: String, isMethod: Bool, body: LuaFunction)] = []
   /// Numbers of functions that nothing can call any more.
-  private var freeNumbers: [Int] = []
+  private var freeIDs: [Int] = []
   private(set) var currentName = "?"
   private(set) var currentIsMethod = false
   /// A class that is known here: its name, and what an object of it keeps for the script.
@@ -49,7 +49,7 @@ public final class LuaState {
     // Safety: the entry is called only while this object lives: `deinit` closes the state.
     let host = unsafe Unmanaged.passUnretained(self).toOpaque()
     let raw = unsafe clua_new(
-      memoryLimit, { L, number, host in unsafe LuaState.enter(L, number, host) },
+      memoryLimit, { L, functionID, host in unsafe LuaState.enter(L, functionID, host) },
       { object in
         guard let object = unsafe object else { return }
         unsafe Unmanaged<AnyObject>.fromOpaque(object).release()
@@ -62,7 +62,7 @@ public final class LuaState {
       declared.reserveCapacity(512)
     }
     frame.L.newClass(
-      FunctionNumber.className,
+      FunctionID.className,
       clua_metamethods(
         index: -1, newindex: -1, length: -1, tostring: -1, call: -1, close: -1, equal: -1))
   }
@@ -87,13 +87,13 @@ public final class LuaState {
   // MARK: - Lua calls Swift
 
   private static func enter(
-    _ raw: OpaquePointer?, _ number: Int, _ host: UnsafeMutableRawPointer?
+    _ raw: OpaquePointer?, _ functionID: Int, _ host: UnsafeMutableRawPointer?
   ) -> Int32 {
     guard let raw = unsafe raw, let host = unsafe host else { return 0 }
     let L = unsafe Stack(raw)
     // Safety: `host` is the state object that made this Lua state; see `init`.
     let state = unsafe Unmanaged<LuaState>.fromOpaque(host).takeUnretainedValue()
-    let function = state.functions[number]
+    let function = state.functions[functionID]
     let (name, isMethod) = (state.currentName, state.currentIsMethod)
     state.currentName = function.name
     state.currentIsMethod = function.isMethod
@@ -125,32 +125,32 @@ public final class LuaState {
     }
   }
 
-  /// Adds a Swift function; its number for C.
+  /// Adds a Swift function; its id for C.
   func add(_ name: String, isMethod: Bool, _ body: @escaping LuaFunction) -> Int {
-    if let number = freeNumbers.popLast() {
-      functions[number] = (name, isMethod, body)
-      return number
+    if let functionID = freeIDs.popLast() {
+      functions[functionID] = (name, isMethod, body)
+      return functionID
     }
     functions.append((name, isMethod, body))
     return functions.count - 1
   }
 
   /// Forgets a function that nothing can call any more.
-  fileprivate func remove(_ number: Int) {
-    functions[number] = ("", false, { _ in 0 })
-    freeNumbers.append(number)
+  fileprivate func remove(_ functionID: Int) {
+    functions[functionID] = ("", false, { _ in 0 })
+    freeIDs.append(functionID)
   }
 
   /// Pushes a Swift function as a value of Lua, which goes when nothing can call it any more.
   func push(_ L: Stack, function name: String, _ body: @escaping LuaFunction) {
-    let number = add(name, isMethod: false, body)
-    L.pushFunction(number, owning: FunctionNumber(self, number), FunctionNumber.className)
+    let functionID = add(name, isMethod: false, body)
+    L.pushFunction(functionID, owning: FunctionID(self, functionID), FunctionID.className)
   }
 
   /// Makes a Swift function a global.
   public func setGlobal(function name: String, _ body: @escaping LuaFunction) {
-    let number = add(name, isMethod: false, body)
-    frame.L.pushFunction(number)
+    let functionID = add(name, isMethod: false, body)
+    frame.L.pushFunction(functionID)
     setGlobalFromTop(name)
   }
 
@@ -308,15 +308,15 @@ extension LuaState.Libraries {
 }
 
 /// What a Lua function of a Swift closure holds: the closure goes with it.
-private final class FunctionNumber {
+private final class FunctionID {
   static let className = "xensave.function"
   private weak var state: LuaState?
-  private let number: Int
+  private let functionID: Int
 
-  init(_ state: LuaState, _ number: Int) {
+  init(_ state: LuaState, _ functionID: Int) {
     self.state = state
-    self.number = number
+    self.functionID = functionID
   }
 
-  deinit { state?.remove(number) }
+  deinit { state?.remove(functionID) }
 }

@@ -39,8 +39,8 @@ public enum LuaType: Int32, Sendable {
   case number = 3
   case string, table, function, userdata, thread
 
-  /// The type by Lua's number. Light userdata (2), which views in loops are, are userdata as well.
-  init(_ number: Int32) { self = number == 2 ? .userdata : LuaType(rawValue: number) ?? .none }
+  /// The type by Lua's own value. Light userdata (2), which views in loops are, are userdata as well.
+  init(_ rawType: Int32) { self = rawType == 2 ? .userdata : LuaType(rawValue: rawType) ?? .none }
 
   /// The name that `type()` gives.
   public var name: String {

@@ -56,21 +56,21 @@ struct Stack: Equatable {
   func address(_ index: Int) -> UInt {
     UInt(bitPattern: unsafe lua_topointer(raw, Int32(index)))
   }
-  /// Upvalue `number` of a C function, if it is a string.
-  func upvalueText(_ index: Int, _ number: Int32) -> String? {
+  /// Upvalue `upvalueIndex` of a C function, if it is a string.
+  func upvalueText(_ index: Int, _ upvalueIndex: Int32) -> String? {
     guard unsafe lua_iscfunction(raw, Int32(index)) != 0,
-      unsafe lua_getupvalue(raw, Int32(index), number) != nil
+      unsafe lua_getupvalue(raw, Int32(index), upvalueIndex) != nil
     else { return nil }
     defer { pop(1) }
     return bytes(-1).map { String(decoding: $0, as: UTF8.self) }
   }
-  /// Pushes upvalue `number` of a function; false, and nothing pushed, where there is none.
-  func pushUpvalue(_ index: Int, _ number: Int) -> Bool {
-    unsafe lua_getupvalue(raw, Int32(index), Int32(number)) != nil
+  /// Pushes upvalue `upvalueIndex` of a function; false, and nothing pushed, where there is none.
+  func pushUpvalue(_ index: Int, _ upvalueIndex: Int) -> Bool {
+    unsafe lua_getupvalue(raw, Int32(index), Int32(upvalueIndex)) != nil
   }
   /// Pops it.
-  func setUpvalue(_ index: Int, _ number: Int) {
-    unsafe _ = lua_setupvalue(raw, Int32(index), Int32(number))
+  func setUpvalue(_ index: Int, _ upvalueIndex: Int) {
+    unsafe _ = lua_setupvalue(raw, Int32(index), Int32(upvalueIndex))
   }
   /// "file:line" of a Lua function.
   func functionSource(_ index: Int) -> String? {
@@ -92,12 +92,12 @@ struct Stack: Equatable {
   func push(_ value: Int64) { unsafe lua_pushinteger(raw, value) }
   func push(_ value: Double) { unsafe lua_pushnumber(raw, value) }
   func push(copyOf index: Int) { unsafe lua_pushvalue(raw, Int32(index)) }
-  func pushFunction(_ number: Int) { unsafe clua_push_function(raw, number) }
+  func pushFunction(_ functionID: Int) { unsafe clua_push_function(raw, functionID) }
   /// A function that gives `object` up once nothing can call it.
-  func pushFunction<Object: AnyObject>(_ number: Int, owning object: Object, _ name: String) {
+  func pushFunction<Object: AnyObject>(_ functionID: Int, owning object: Object, _ name: String) {
     // Safety: the release function balances this retain, once.
     unsafe clua_push_owned_function(
-      raw, number, name, Unmanaged.passRetained(object).toOpaque())
+      raw, functionID, name, Unmanaged.passRetained(object).toOpaque())
   }
   func pushText(of index: Int) { unsafe clua_push_text(raw, Int32(index)) }
 
@@ -153,11 +153,11 @@ struct Stack: Equatable {
     var metamethods = metamethods
     unsafe clua_new_class(raw, name, &metamethods)
   }
-  func addMetamethod(_ owner: String, _ name: String, _ number: Int) {
-    unsafe clua_add_metamethod(raw, owner, name, number)
+  func addMetamethod(_ owner: String, _ name: String, _ functionID: Int) {
+    unsafe clua_add_metamethod(raw, owner, name, functionID)
   }
-  func addMethod(_ owner: String, _ name: String, _ number: Int) {
-    unsafe clua_add_method(raw, owner, name, number)
+  func addMethod(_ owner: String, _ name: String, _ functionID: Int) {
+    unsafe clua_add_method(raw, owner, name, functionID)
   }
   func addProperty(_ owner: String, _ name: String, _ getter: Int, _ setter: Int) {
     unsafe clua_add_property(raw, owner, name, getter, setter)
@@ -165,8 +165,8 @@ struct Stack: Equatable {
 
   // Views of memory.
   func newViewClass(_ name: String) { unsafe clua_new_view_class(raw, name) }
-  func addViewMethod(_ name: String, _ number: Int) {
-    unsafe clua_add_view_method(raw, name, number)
+  func addViewMethod(_ name: String, _ functionID: Int) {
+    unsafe clua_add_view_method(raw, name, functionID)
   }
   /// Pushes a cell with `owned` bytes of its own.
   @unsafe func pushCell(_ owned: Int) -> UnsafeMutablePointer<clua_cell> {

@@ -77,18 +77,18 @@ public struct SExpression: MarkupDocument {
   /// What an atom says, as a step of a path; nil where it is no UTF-8 and no text would find it.
   private func name(of node: Int) -> String? {
     let name = String(decoding: atom(node), as: UTF8.self)
-    return says(node, name) ? name : nil
+    return isAtom(node, name) ? name : nil
   }
 
-  private func says(_ node: Int, _ name: String) -> Bool { atom(node).elementsEqual(name.utf8) }
+  private func isAtom(_ node: Int, _ name: String) -> Bool { atom(node).elementsEqual(name.utf8) }
 
   /// The values of a name in a list: of its pairs, or of the list where it is a pair itself.
   private func values(of name: String, in list: Int) -> [Int] {
     let values = elements(of: list).compactMap { element -> Int? in
-      guard let pair = pair(element), says(pair.name, name) else { return nil }
+      guard let pair = pair(element), isAtom(pair.name, name) else { return nil }
       return pair.value
     }
-    if values.isEmpty, let own = pair(list), says(own.name, name) { return [own.value] }
+    if values.isEmpty, let own = pair(list), isAtom(own.name, name) { return [own.value] }
     return values
   }
 

@@ -122,13 +122,13 @@ struct SExpressionScanner {
       var end = start + 2
       while end < text.count, text[end] == 0x20 || text[end] == 0x09 { end += 1 }
       return (nil, end)
-    case UInt8(ascii: "x"): return number(text, start, from: start + 2, count: 2, radix: 16)
-    case 0x30...0x39: return number(text, start, from: start + 1, count: 3, radix: 10)
+    case UInt8(ascii: "x"): return escapedByte(text, start, from: start + 2, count: 2, radix: 16)
+    case 0x30...0x39: return escapedByte(text, start, from: start + 1, count: 3, radix: 10)
     default: return nil
     }
   }
 
-  private static func number(
+  private static func escapedByte(
     _ text: [UInt8], _ start: Int, from first: Int, count: Int, radix: Int
   ) -> (byte: UInt8?, end: Int)? {
     guard first + count <= text.count, text[first] != UInt8(ascii: "+"),

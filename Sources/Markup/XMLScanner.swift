@@ -203,8 +203,9 @@ struct XMLScanner {
     let isHex = name.hasPrefix("#x")
     let digits = name.dropFirst(isHex ? 2 : 1)
     guard let first = digits.first, first != "+", first != "-",
-      let number = UInt32(digits, radix: isHex ? 16 : 10), let scalar = Unicode.Scalar(number),
-      number >= 0x20 || [0x09, 0x0A, 0x0D].contains(number)
+      let codePoint = UInt32(digits, radix: isHex ? 16 : 10),
+      let scalar = Unicode.Scalar(codePoint),
+      codePoint >= 0x20 || [0x09, 0x0A, 0x0D].contains(codePoint)
     else { return nil }
     return (scalar, length + 1)
   }

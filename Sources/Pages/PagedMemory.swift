@@ -62,7 +62,7 @@ public struct AddressSpace: Sendable, Equatable {
 
   /// What a vCPU uses.
   public init(_ vcpu: VCPU) {
-    self.init(name: "vCPU \(vcpu.number)", mode: vcpu.mode, cr3: vcpu.cr3, cr4: vcpu.cr4)
+    self.init(name: "vCPU \(vcpu.id)", mode: vcpu.mode, cr3: vcpu.cr3, cr4: vcpu.cr4)
   }
 
   static func rootMask(_ mode: PagingMode) -> UInt64 {

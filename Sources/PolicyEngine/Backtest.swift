@@ -76,8 +76,8 @@ package struct Backtest {
       factor = unit
       digits.removeLast()
     }
-    guard let number = Double(digits), number.isFinite else { return nil }
-    let bytes = number * factor / 8
+    guard let rate = Double(digits), rate.isFinite else { return nil }
+    let bytes = rate * factor / 8
     return bytes >= 1 && bytes < 1e18 ? UInt64(bytes) : nil
   }
 

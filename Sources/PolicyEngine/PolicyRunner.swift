@@ -41,7 +41,7 @@ final class ThreadRunner: PolicyRunner {
   /// Why the kernel has no seccomp filter for the thread; 0 where it has.
   var sealError: Int32 { thread.sealError }
 
-  private struct Facts: Sendable {
+  private struct ScriptInfo: Sendable {
     let name: String
     let asksTwice: Bool
     let options: LuaValue
@@ -61,13 +61,13 @@ final class ThreadRunner: PolicyRunner {
       sandbox.setLog(state) { [unowned script] in script.note($0) }
       return script
     }
-    let facts = try thread.call(deadline: 1_000_000_000) { script, _ in
-      Facts(
+    let info = try thread.call(deadline: 1_000_000_000) { script, _ in
+      ScriptInfo(
         name: script.name, asksTwice: script.asksTwice, options: script.options,
         methods: Set(PolicyEvent.methods.filter(script.has)))
     }
-    (name, asksTwice) = (facts.name, facts.asksTwice)
-    (self.options, methods) = (facts.options, facts.methods)
+    (name, asksTwice) = (info.name, info.asksTwice)
+    (self.options, methods) = (info.options, info.methods)
   }
 
   func has(_ method: String) -> Bool { methods.contains(method) }

@@ -181,8 +181,8 @@ final class PolicyScript {
       stats.moment = moment
       frame.push(statsValue)
       count += 1
-      if case .checkpoint(_, let number) = event {
-        frame.push(number)
+      if case .checkpoint(_, let checkpointCount) = event {
+        frame.push(checkpointCount)
         count += 1
       }
     case .start(let value), .restore(let value), .complete(let value), .failed(let value):
@@ -296,8 +296,8 @@ extension PolicyOption {
     switch self {
     case .word(let word): "'\(word)'"
     case .value(.boolean(let flag)): "\(flag)"
-    case .value(.integer(let number)): "\(number)"
-    case .value(.number(let number)): "\(number)"
+    case .value(.integer(let value)): "\(value)"
+    case .value(.number(let value)): "\(value)"
     case .value(.string(let text)): "'\(String(decoding: text, as: UTF8.self))'"
     case .value: "a table"
     }

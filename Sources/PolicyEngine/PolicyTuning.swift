@@ -84,9 +84,9 @@ package struct PolicyTuning {
         case .integer(let integer):
           parameters.append(Parameter(name: name, isInteger: true))
           values.append(Double(integer))
-        case .number(let number) where number.isFinite:
+        case .number(let real) where real.isFinite:
           parameters.append(Parameter(name: name, isInteger: false))
-          values.append(number)
+          values.append(real)
         default: break
         }
       }

@@ -30,21 +30,21 @@ extension Completer {
 
   private func indicesOfTop() -> [String] {
     let frame = state.frame
-    func numbers(_ count: Int) -> [String] {
+    func indexes(_ count: Int) -> [String] {
       (0..<min(count, Self.indexLimit)).map { "\($0 + 1)" }
     }
     if let vcpus: LuaVCPUs = frame.objectIfAny(-1) {
       return ((try? vcpus.ids()) ?? []).prefix(Self.indexLimit).map { "\($0)" }
     }
     if let node: FieldNode = frame.objectIfAny(-1), node.isArray {
-      return numbers((try? node.count()) ?? 0)
+      return indexes((try? node.count()) ?? 0)
     }
     if let config: LuaConfig = frame.objectIfAny(-1), let members = try? config.members(),
       members.names.isEmpty
     {
-      return numbers(members.count)
+      return indexes(members.count)
     }
-    if frame.type(-1) == .table { return numbers(frame.length(-1)) }
+    if frame.type(-1) == .table { return indexes(frame.length(-1)) }
     return []
   }
 

@@ -53,8 +53,8 @@ struct Help {
       add("HVM_CONTEXT \(entry.name)", entry.doc)
       addFields(entry.fields, "\(entry.name)", add)
     }
-    for (number, name) in HVMParams.names.sorted(by: { $0.key < $1.key }) {
-      add(name, "HVM parameter \(number).")
+    for (index, name) in HVMParams.names.sorted(by: { $0.key < $1.key }) {
+      add(name, "HVM parameter \(index).")
     }
     var out = lines.isEmpty ? "nothing about \(word)\n" : ""
     let column = min(36, (lines.map(\.name.count).max() ?? 0) + 2)
@@ -164,11 +164,11 @@ struct Help {
     }
     if let layout = RecordSchemas.named(name) { return text(layout) }
     if let entry = HVMRecords.all.first(where: { $0.name == name }) {
-      return "HVM_CONTEXT entry \(entry.name), type \(entry.number)\n" + sentence(entry.doc)
+      return "HVM_CONTEXT entry \(entry.name), type \(entry.type)\n" + sentence(entry.doc)
         + rows(entry.fields)
     }
-    if let number = HVMParams.number(name) {
-      return "HVM parameter \(number): rec.param[\"\(name)\"].value of HVM_PARAMS\n"
+    if let index = HVMParams.index(of: name) {
+      return "HVM parameter \(index): rec.param[\"\(name)\"].value of HVM_PARAMS\n"
     }
     if let field = field(name) { return field }
     let members = state.declarations.filter { $0.name == name }
@@ -196,8 +196,8 @@ struct Help {
     guard let found else { return nil }
     var out = "\(path): \(found.note)\n"
     if !found.names.isEmpty {
-      for (number, name) in found.names.sorted(by: { $0.key < $1.key }) {
-        out += "  \(found.isHex ? number.hex() : "\(number)")  \(name)\n"
+      for (value, name) in found.names.sorted(by: { $0.key < $1.key }) {
+        out += "  \(found.isHex ? value.hex() : "\(value)")  \(name)\n"
       }
     }
     for bits in found.bits {
@@ -210,7 +210,7 @@ struct Help {
 
   private func text(_ layout: RecordSchema) -> String {
     var out =
-      "record type \(layout.name) (\(layout.type.layer.rawValue) \(layout.type.number.hex()))\n"
+      "record type \(layout.name) (\(layout.type.layer.rawValue) \(layout.type.wireValue.hex()))\n"
     out += sentence(layout.doc)
     out += "  body: \(layout.length.description)"
     switch layout.guests {

@@ -44,8 +44,8 @@ struct LuaExpression {
           steps.append(.call(inside))
         } else if inside.count == 1, inside[0].isString {
           steps.append(.name(inside[0].text))
-        } else if inside.count == 1, let number = Int64(inside[0].text) {
-          steps.append(.index(number))
+        } else if inside.count == 1, let index = Int64(inside[0].text) {
+          steps.append(.index(index))
         } else {
           return nil
         }
@@ -215,8 +215,8 @@ struct LuaResolver {
     case (.table, .name(let name)):
       frame.pushRaw(-1, .text(name))
       return .value
-    case (.table, .index(let number)):
-      frame.pushRaw(-1, .integer(number))
+    case (.table, .index(let index)):
+      frame.pushRaw(-1, .integer(index))
       return .value
     case (.string, .name(let name)):
       frame.pushGlobal("string")
@@ -227,7 +227,7 @@ struct LuaResolver {
       if let declaration = frame.declaration(-1) { return result(of: declaration, arguments) }
       return isAssert ? LuaExpression(arguments).map(resolve) ?? .unknown : .unknown
     case (.userdata, .name(let name)): return member(name, nil)
-    case (.userdata, .index(let number)): return member(nil, number)
+    case (.userdata, .index(let index)): return member(nil, index)
     default: return .unknown
     }
   }
@@ -242,7 +242,7 @@ struct LuaResolver {
   }
 
   /// A member of the object on the top, by name or number.
-  private func member(_ name: String?, _ number: Int64?) -> LuaMeaning {
+  private func member(_ name: String?, _ index: Int64?) -> LuaMeaning {
     let frame = state.frame
     if let name, let declaration = state.member(name, of: frame.typeName(-1)) {
       if declaration.kind == .method { return .function(declaration) }
@@ -260,24 +260,24 @@ struct LuaResolver {
     if let node: FieldNode = frame.objectIfAny(-1) {
       guard let children = try? node.children() else { return .unknown }
       var slot = children.first { $0.field.name == name && name != nil }
-      if let number, number >= 1, number <= children.count { slot = children[Int(number) - 1] }
+      if let index, index >= 1, index <= children.count { slot = children[Int(index) - 1] }
       if slot == nil, let name { slot = try? node.owner.slot("\(node.path)[\"\(name)\"]") }
       return slot.map { meaning(of: $0, node.owner) } ?? .unknown
     }
     if let config: LuaConfig = frame.objectIfAny(-1) {
-      let key = name.map { JSONKey.name($0) } ?? .index(Int(clamping: (number ?? 1) - 1))
+      let key = name.map { JSONKey.name($0) } ?? .index(Int(clamping: (index ?? 1) - 1))
       guard let child = try? config.child(key) else { return .unknown }
       frame.push(object: child)
       return .value
     }
     if let tree: LuaTree = frame.objectIfAny(-1) {
-      let place = number.map { Int(clamping: $0) }
+      let place = index.map { Int(clamping: $0) }
       guard let child = try? tree.child(name, place) else { return .unknown }
       frame.push(object: child)
       return .value
     }
-    if let number, let vcpus: LuaVCPUs = frame.objectIfAny(-1) {
-      return pushed(try? vcpus.vcpu(Int(clamping: number))) ?? .unknown
+    if let index, let vcpus: LuaVCPUs = frame.objectIfAny(-1) {
+      return pushed(try? vcpus.vcpu(Int(clamping: index))) ?? .unknown
     }
     if let name, let vcpu: LuaVCPU = frame.objectIfAny(-1) {
       return vcpu.place(name).map { meaning(of: $0.slot, $0.owner) } ?? .unknown
@@ -285,9 +285,9 @@ struct LuaResolver {
     if let name, let params: LuaParams = frame.objectIfAny(-1) {
       return params.place(name).map { meaning(of: $0.slot, $0.owner) } ?? .unknown
     }
-    if let number, let image: LuaImage = frame.objectIfAny(-1) {
-      guard image.isQuicklyIndexed, let count = try? image.index().entries.count, number >= 1,
-        number <= count, let record = try? image.record(Int(number))
+    if let index, let image: LuaImage = frame.objectIfAny(-1) {
+      guard image.isQuicklyIndexed, let count = try? image.index().entries.count, index >= 1,
+        index <= count, let record = try? image.record(Int(index))
       else { return .type("Record", []) }
       frame.push(object: record)
       return .value

@@ -158,7 +158,7 @@ struct PrettyPrinter {
     var fields: [(key: LuaFrame.Key, value: Node)] = []
     var count = 0
     frame.forEachEntry(index) { key in
-      if case .integer(let number) = key, number >= 1, number <= length { return true }
+      if case .integer(let position) = key, position >= 1, position <= length { return true }
       count += 1
       // Enough to sort and to choose from, and not a million.
       if count <= 4096 {
@@ -288,7 +288,7 @@ extension LuaFrame.Key {
   /// The key as a table constructor has it.
   package var written: String {
     switch self {
-    case .integer(let number): return "[\(number)]"
+    case .integer(let index): return "[\(index)]"
     case .boolean(let flag): return "[\(flag)]"
     case .other(let type): return "[\(type.name)]"
     case .name(let bytes):

@@ -324,7 +324,7 @@ package final class Repl {
     defer { frame.pop(frame.count - base) }
     guard case .field(let owner, let slot) = resolver.resolve(expression) else { return nil }
     let field = slot.value(in: owner.fieldBytes)
-    guard case .unsigned(let number) = field, number == UInt64(bitPattern: value) else {
+    guard case .unsigned(let stored) = field, stored == UInt64(bitPattern: value) else {
       return nil
     }
     return Palette.number.applied(to: slot.field.text(of: field), isEnabled: shell.usesColor)

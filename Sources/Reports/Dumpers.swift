@@ -269,7 +269,7 @@ package struct JSONDumper: Dumping {
       writer.member("index", record.index)
       writer.member("layer", record.type.layer.rawValue)
       writer.member("type", record.type.name)
-      writer.member("type_id", record.type.number)
+      writer.member("type_id", record.type.wireValue)
     } else if let header = item.header {
       writer.member("header", header.kind.rawValue)
     }

@@ -32,8 +32,8 @@ package struct GuestCell {
   var text: String {
     switch value {
     case .text(let text): escapeForDisplay(text)
-    case .number(let number): "\(number)"
-    case .hex(let number): number.hex()
+    case .number(let value): "\(value)"
+    case .hex(let value): value.hex()
     case .flag(let flag): flag ? "yes" : "no"
     case .list(let items): items.map { escapeForDisplay($0) }.joined(separator: " ")
     case .seconds(let seconds): GuestCell.decimal(seconds, places: 1)
@@ -49,9 +49,9 @@ package struct GuestCell {
   }
 
   /// Digits with so many places after the point.
-  static func decimal(_ number: Double, places: Int) -> String {
+  static func decimal(_ value: Double, places: Int) -> String {
     let factor = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000][places]
-    let whole = UInt64(saturating: (number * Double(factor)).rounded())
+    let whole = UInt64(saturating: (value * Double(factor)).rounded())
     let rest = String(whole % UInt64(factor))
     let zeros = String(repeating: "0", count: places - rest.count)
     return "\(whole / UInt64(factor))" + (places > 0 ? ".\(zeros)\(rest)" : "")
@@ -61,8 +61,8 @@ package struct GuestCell {
     writer.key(key)
     switch value {
     case .text(let text): writer.value(text)
-    case .number(let number): writer.value(number)
-    case .hex(let number): writer.hex(number)
+    case .number(let value): writer.value(value)
+    case .hex(let value): writer.hex(value)
     case .flag(let flag): writer.value(flag)
     case .seconds(let seconds): writer.value(seconds)
     case .list(let items):
@@ -253,12 +253,12 @@ package struct GuestReports {
     var section = GuestSection("stacks", text: "")
     guard let which else {
       for vcpu in linux.vcpus {
-        let stack = try linux.stack(ofVCPU: vcpu.number)
-        let task = try? linux.running(onCPU: vcpu.number)
+        let stack = try linux.stack(ofVCPU: vcpu.id)
+        let task = try? linux.running(onCPU: vcpu.id)
         let name = task.map { "\($0.pid) \($0.name)" } ?? "unknown task"
         add(
-          &section, [GuestCell("vcpu", .number(Int64(vcpu.number)))], task, stack,
-          "vCPU \(vcpu.number): \(name)")
+          &section, [GuestCell("vcpu", .number(Int64(vcpu.id)))], task, stack,
+          "vCPU \(vcpu.id): \(name)")
       }
       return section
     }
@@ -266,7 +266,7 @@ package struct GuestReports {
     if which == "all" {
       tasks = try linux.threads()
     } else {
-      tasks.items = [try linux.task(try GuestReports.number(which))]
+      tasks.items = [try linux.task(try GuestReports.taskID(which))]
     }
     section.problem = tasks.problem
     for task in tasks.items {
@@ -318,10 +318,10 @@ package struct GuestReports {
     return section
   }
 
-  static func number(_ text: String) throws -> Int {
-    guard let number = Int(text), number >= 0 else {
+  static func taskID(_ text: String) throws -> Int {
+    guard let id = Int(text), id >= 0 else {
       throw XensaveError(.usage, "expected the number of a task, got \(text)")
     }
-    return number
+    return id
   }
 }

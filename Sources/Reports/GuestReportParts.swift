@@ -66,7 +66,7 @@ extension GuestReports {
   }
 
   package func files(_ pid: String) throws -> GuestSection {
-    let task = try linux.task(try GuestReports.number(pid))
+    let task = try linux.task(try GuestReports.taskID(pid))
     return GuestSection("files", try linux.files(of: task)) { file in
       [
         GuestCell("fd", .number(Int64(file.descriptor))),
@@ -78,7 +78,7 @@ extension GuestReports {
 
   /// As /proc/PID/maps has them.
   package func maps(_ pid: String) throws -> GuestSection {
-    let task = try linux.task(try GuestReports.number(pid))
+    let task = try linux.task(try GuestReports.taskID(pid))
     let maps = try linux.maps(of: task)
     var section = GuestSection("maps", maps) { map in
       [
@@ -89,7 +89,7 @@ extension GuestReports {
         GuestCell("inode", .number(Int64(clamping: map.inode))), GuestCell("name", .text(map.name)),
       ]
     }
-    func hex(_ number: UInt64, _ digits: Int) -> String { String(number.hex(digits).dropFirst(2)) }
+    func hex(_ value: UInt64, _ digits: Int) -> String { String(value.hex(digits).dropFirst(2)) }
     section.text = maps.items.map { map in
       let line =
         "\(hex(map.range.lowerBound, 8))-\(hex(map.range.upperBound, 8)) \(map.rights) "

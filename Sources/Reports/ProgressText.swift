@@ -155,7 +155,7 @@ private func bytes(_ count: Double) -> String {
 /// Seconds as "0:07" or "1:02:03".
 private func duration(_ seconds: Double) -> String {
   let all = Int(min(seconds, 359_999).rounded(.up))
-  func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+  func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
   let (hours, minutes) = (all / 3600, all / 60 % 60)
   return (hours > 0 ? "\(hours):\(two(minutes))" : "\(minutes)") + ":\(two(all % 60))"
 }

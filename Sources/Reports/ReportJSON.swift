@@ -48,7 +48,7 @@ extension VerifyReport {
     writer.member("errors", count(.error))
     writer.member("warnings", count(.warning))
     writer.member("notes", count(.note))
-    writer.member("records", survey.recordCount)
+    writer.member("records", imageSummary.recordCount)
     writer.objects("findings", findings) { writer, finding in
       writer.member("rule", finding.ruleID)
       writer.member("severity", finding.severity.rawValue)

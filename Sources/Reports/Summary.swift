@@ -12,7 +12,7 @@ package import SystemIO
 
 /// What `info` shows: the facts of one pass, and the configuration's best known values.
 package struct Summary {
-  package var survey = ImageSummary()
+  package var imageSummary = ImageSummary()
   package var zeroPages: Int?
   package var config: JSONValue?
   /// The guest's kernel; nil where none was found, and where finding it would take a pass of its own.
@@ -27,16 +27,18 @@ package struct Summary {
     let scratch = PageAlignedBuffer(capacity: 256 << 10)
     var zeros = 0
     while let part = try reader.next() {
-      survey.add(part)
+      imageSummary.add(part)
       do { try pass?.add(part, checkpointCount: reader.checkpointCount) } catch { pass = nil }
       if countsZeroPages, case .record(let record) = part, record.type == .pageData {
         zeros += try ZeroPages.count(in: &reader, record, scratch: scratch)
       }
     }
-    survey.finish(reader.ending, at: reader.source.position)
+    imageSummary.finish(reader.ending, at: reader.source.position)
     if countsZeroPages { zeroPages = zeros }
-    if let text = survey.config?.text { config = try? JSONDocument(text).root }
-    for (kind, text) in survey.texts where facts == nil { facts = DomainFacts(kind, text.text) }
+    if let text = imageSummary.config?.text { config = try? JSONDocument(text).root }
+    for (kind, text) in imageSummary.texts where facts == nil {
+      facts = DomainFacts(kind, text.text)
+    }
     if let index = try? pass?.finish(reader), let image = try? PageImage(source, index),
       let vcpus = try? image.vcpus()
     {
@@ -49,9 +51,9 @@ package struct Summary {
     let known = RecordSchemas.all.map(\.type)
     let order = Dictionary(
       uniqueKeysWithValues: known.enumerated().map { ($0.element, $0.offset) })
-    return survey.records.map { (type: $0.key, tally: $0.value) }.sorted {
-      (order[$0.type] ?? known.count, $0.type.number)
-        < (order[$1.type] ?? known.count, $1.type.number)
+    return imageSummary.records.map { (type: $0.key, tally: $0.value) }.sorted {
+      (order[$0.type] ?? known.count, $0.type.wireValue)
+        < (order[$1.type] ?? known.count, $1.type.wireValue)
     }
   }
 
@@ -64,13 +66,13 @@ package struct Summary {
 
   /// vCPUs: of a PV guest those with a state, of an HVM guest what its configuration says.
   package var vcpuCount: Int? {
-    if !survey.vcpuIDs.isEmpty { return survey.vcpuIDs.count }
+    if !imageSummary.vcpuIDs.isEmpty { return imageSummary.vcpuIDs.count }
     return config?["b_info"]?["max_vcpus"]?.numberValue?.int64.map { Int($0) }
       ?? facts?.vcpuCount
   }
 
   package var ending: String {
-    switch survey.ending {
+    switch imageSummary.ending {
     case .end: "complete, ends with END"
     case .checkpoint: "checkpointed, ends after a complete checkpoint"
     case .cutCheckpoint: "checkpointed, cut inside a record: the last complete checkpoint counts"
@@ -83,16 +85,17 @@ package struct Summary {
   package var rows: [(label: String, value: String)] {
     var out: [(label: String, value: String)] = []
     func line(_ label: String, _ value: String) { out.append((label, value)) }
-    var layers = survey.layers.joined(separator: " > ")
-    if let version = survey.version { layers += " v\(version)" }
-    if survey.libxcOrder == .big { layers += ", big-endian" }
+    var layers = imageSummary.layers.joined(separator: " > ")
+    if let version = imageSummary.version { layers += " v\(version)" }
+    if imageSummary.libxcOrder == .big { layers += ", big-endian" }
     line("layers", layers)
-    if let xen = survey.xenVersion {
+    if let xen = imageSummary.xenVersion {
       line(
         "saved by",
-        survey.isConverted ? "a converter (Xen 0.\(xen.minor))" : "Xen \(xen.major).\(xen.minor)")
+        imageSummary.isConverted
+          ? "a converter (Xen 0.\(xen.minor))" : "Xen \(xen.major).\(xen.minor)")
     }
-    if let guest = survey.guest {
+    if let guest = imageSummary.guest {
       line("guest", guest.name + (kind.map { " (\($0))" } ?? ""))
     }
     if let count = vcpuCount { line("vCPUs", "\(count)") }
@@ -102,7 +105,7 @@ package struct Summary {
       if !kernel.hostName.isEmpty { line("host name", Array(kernel.hostName.utf8).printable) }
     }
     var memory =
-      "\(survey.memoryByteCount.byteCount) in \(survey.firstRoundPageCount.grouped) pages"
+      "\(imageSummary.memoryByteCount.byteCount) in \(imageSummary.firstRoundPageCount.grouped) pages"
     // What a configuration says may be more bytes than there are.
     let most =
       config?["b_info"]?["max_memkb"]?.numberValue?.uint64?.multipliedSaturated(by: 1024)
@@ -111,24 +114,24 @@ package struct Summary {
     line("memory", memory)
     line(
       "page data",
-      "\(survey.pageCount.grouped) pages with contents of \(survey.pageEntryCount.grouped) entries"
-        + (survey.roundCount > 1 ? ", \(survey.roundCount) rounds" : ""))
-    let types = survey.pageTypes.enumerated().filter { $0.element > 0 }
+      "\(imageSummary.pageCount.grouped) pages with contents of \(imageSummary.pageEntryCount.grouped) entries"
+        + (imageSummary.roundCount > 1 ? ", \(imageSummary.roundCount) rounds" : ""))
+    let types = imageSummary.pageTypes.enumerated().filter { $0.element > 0 }
       .map { "\(PageType(rawValue: UInt8($0.offset)).name) \($0.element.grouped)" }
     if !types.isEmpty { line("page types", types.joined(separator: ", ")) }
     if let zeroPages { line("zero pages", zeroPages.grouped) }
-    if survey.checkpointCount > 0 { line("checkpoints", "\(survey.checkpointCount)") }
-    line("stream", "\(ending), \(survey.byteCount.grouped) bytes")
-    if let kind = survey.trailing?.kind {
+    if imageSummary.checkpointCount > 0 { line("checkpoints", "\(imageSummary.checkpointCount)") }
+    line("stream", "\(ending), \(imageSummary.byteCount.grouped) bytes")
+    if let kind = imageSummary.trailing?.kind {
       line(
         "trailing",
         kind == .opaque ? "the state of a virtual GPU, and all after it" : "bytes after the end")
     }
-    if let uefi = survey.uefi {
+    if let uefi = imageSummary.uefi {
       let secure = uefi.secureBoot.map { $0 ? ", Secure Boot on" : ", Secure Boot off" } ?? ""
       line("UEFI", "\(uefi.count) variable\(uefi.count == 1 ? "" : "s")\(secure)")
     }
-    let tpm = survey.count(.swtpm) + survey.count(.swtpm0)
+    let tpm = imageSummary.count(.swtpm) + imageSummary.count(.swtpm0)
     if tpm > 0 { line("TPM", "\(tpm) state\(tpm == 1 ? "" : "s") of swtpm") }
     return out
   }
@@ -160,38 +163,40 @@ package struct Summary {
     if let uuid { writer.member("uuid", uuid) }
     writer.key("layers")
     writer.beginArray()
-    for layer in survey.layers { writer.value(layer) }
+    for layer in imageSummary.layers { writer.value(layer) }
     writer.endArray()
-    if let version = survey.version { writer.member("version", version) }
-    if let xen = survey.xenVersion { writer.member("xen_version", "\(xen.major).\(xen.minor)") }
-    if let guest = survey.guest { writer.member("guest", guest.name) }
+    if let version = imageSummary.version { writer.member("version", version) }
+    if let xen = imageSummary.xenVersion {
+      writer.member("xen_version", "\(xen.major).\(xen.minor)")
+    }
+    if let guest = imageSummary.guest { writer.member("guest", guest.name) }
     if let count = vcpuCount { writer.member("vcpus", count) }
     if let kernel {
       writer.member("kernel", kernel.release)
       if let uptime = kernel.uptime { writer.member("uptime", uptime) }
       if !kernel.hostName.isEmpty { writer.member("host_name", kernel.hostName) }
     }
-    writer.member("memory_octets", survey.memoryByteCount)
-    writer.member("page_entries", survey.pageEntryCount)
-    writer.member("pages", survey.pageCount)
-    writer.member("rounds", survey.roundCount)
+    writer.member("memory_octets", imageSummary.memoryByteCount)
+    writer.member("page_entries", imageSummary.pageEntryCount)
+    writer.member("pages", imageSummary.pageCount)
+    writer.member("rounds", imageSummary.roundCount)
     if let zeroPages { writer.member("zero_pages", zeroPages) }
     writer.key("page_types")
     writer.beginObject()
-    for (type, count) in survey.pageTypes.enumerated() where count > 0 {
+    for (type, count) in imageSummary.pageTypes.enumerated() where count > 0 {
       writer.member(PageType(rawValue: UInt8(type)).name, count)
     }
     writer.endObject()
-    if let uefi = survey.uefi {
+    if let uefi = imageSummary.uefi {
       writer.key("uefi")
       writer.beginObject()
       writer.member("variables", uefi.count)
       if let secure = uefi.secureBoot { writer.member("secure_boot", secure) }
       writer.endObject()
     }
-    writer.member("checkpoints", survey.checkpointCount)
+    writer.member("checkpoints", imageSummary.checkpointCount)
     writer.member("ending", ending)
-    writer.member("octets", survey.byteCount)
+    writer.member("octets", imageSummary.byteCount)
     writer.key("records")
     writer.beginArray()
     for (type, tally) in records {

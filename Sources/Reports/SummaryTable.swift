@@ -13,7 +13,7 @@ package struct SummaryTable {
     "file", "name", "type", "vcpus", "mib", "xen", "kernel", "uptime", "layers", "complete",
   ]
   /// Columns of numbers, which stand on the right.
-  private static let numbers: Set<Int> = [3, 4, 7]
+  private static let rightAligned: Set<Int> = [3, 4, 7]
   private var rows: [[String]] = []
 
   package init() {}
@@ -21,13 +21,13 @@ package struct SummaryTable {
   package var isEmpty: Bool { rows.isEmpty }
 
   package mutating func add(_ summary: Summary, path: String) {
-    let survey = summary.survey
+    let imageSummary = summary.imageSummary
     rows.append([
-      path, summary.name ?? "", summary.kind ?? survey.guest?.name ?? "",
-      summary.vcpuCount.map { "\($0)" } ?? "", "\(survey.memoryByteCount >> 20)",
-      survey.xenVersion.map { "\($0.major).\($0.minor)" } ?? "",
+      path, summary.name ?? "", summary.kind ?? imageSummary.guest?.name ?? "",
+      summary.vcpuCount.map { "\($0)" } ?? "", "\(imageSummary.memoryByteCount >> 20)",
+      imageSummary.xenVersion.map { "\($0.major).\($0.minor)" } ?? "",
       summary.kernel?.release ?? "", summary.kernel?.uptime.map { "\($0)" } ?? "",
-      survey.layers.joined(separator: ">"), survey.ending == nil ? "no" : "yes",
+      imageSummary.layers.joined(separator: ">"), imageSummary.ending == nil ? "no" : "yes",
     ])
   }
 
@@ -39,15 +39,15 @@ package struct SummaryTable {
     let widths = Self.header.indices.map { column in
       shown.map { displayWidth($0[column]) }.max() ?? 0
     }
-    return shown.enumerated().map { number, row in
+    return shown.enumerated().map { index, row in
       var line = ""
       for (column, cell) in row.enumerated() {
         let gap = String(repeating: " ", count: widths[column] - displayWidth(cell))
         let isLast = column + 1 == row.count
-        line += Self.numbers.contains(column) ? gap + cell : cell + (isLast ? "" : gap)
+        line += Self.rightAligned.contains(column) ? gap + cell : cell + (isLast ? "" : gap)
         if !isLast { line += "  " }
       }
-      return (number == 0 ? textStyle.key(line) : line) + "\n"
+      return (index == 0 ? textStyle.key(line) : line) + "\n"
     }.joined()
   }
 

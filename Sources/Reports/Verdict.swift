@@ -11,7 +11,7 @@ extension VerifyReport {
     }
     let detail = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
     return textStyle.verdict(isGood ? "good" : "bad", isGood: isGood) + detail
-      + ", \(survey.recordCount) records"
+      + ", \(imageSummary.recordCount) records"
   }
 
   /// The findings, one a line, and the verdict.

@@ -45,8 +45,8 @@ package final class HelperFilter {
     case good
     /// A filter failed, or its thread did.
     case filter(String)
-    /// The stream could not be read or written. `number`: errno, 0 for none.
-    case stream(String, number: Int32)
+    /// The stream could not be read or written. `errno`: 0 for none.
+    case stream(String, errno: Int32)
   }
 
   /// What lives on the thread.
@@ -155,7 +155,7 @@ package final class HelperFilter {
           return .good
         } catch {
           guard error is StreamError || error is SystemError else { return .filter("\(error)") }
-          return .stream("\(error)", number: XensaveError(error).errno ?? 0)
+          return .stream("\(error)", errno: XensaveError(error).errno ?? 0)
         }
       }
     } catch { throw HelperFilter.failed(error.message) }
@@ -201,7 +201,7 @@ package final class HelperFilter {
     switch ending(within: HelperAbort.wasAsked ? 0 : 60_000_000_000) {
     case .good?: return
     case .filter(let message)?: throw HelperFilter.failed(message)
-    case .stream(let message, let number)?: throw HelperFilter.stream(message, number)
+    case .stream(let message, let errno)?: throw HelperFilter.stream(message, errno)
     case nil: throw XensaveError(.unsuitable, "the stream was cut")
     }
   }
@@ -220,8 +220,8 @@ package final class HelperFilter {
     closeEnds()
     return switch ending(within: nanoseconds) {
     case .filter(let message)?: .filter(HelperFilter.failed(message))
-    case .stream(let message, let number)? where number != 0:
-      .stream(HelperFilter.stream(message, number))
+    case .stream(let message, let errno)? where errno != 0:
+      .stream(HelperFilter.stream(message, errno))
     case .stream(let message, _)?: .stream(XensaveError(.truncated, message))
     case .good?, nil: nil
     }
@@ -237,14 +237,14 @@ package final class HelperFilter {
     closeEnds()
     switch ending(within: 2_000_000_000) {
     case .filter(let message)?: return HelperFilter.failed(message)
-    case .stream(let message, let number)? where isBehindPipe && number != EPIPE && number != 0:
-      return HelperFilter.stream(message, number)
+    case .stream(let message, let errno)? where isBehindPipe && errno != EPIPE && errno != 0:
+      return HelperFilter.stream(message, errno)
     default: return error
     }
   }
 
-  private static func stream(_ message: String, _ number: Int32) -> XensaveError {
-    XensaveError(SystemError("write", number, "stream"), message)
+  private static func stream(_ message: String, _ errno: Int32) -> XensaveError {
+    XensaveError(SystemError("write", errno, "stream"), message)
   }
 
   /// How the filters have ended; nil where they continue for so many nanoseconds, because they wait for

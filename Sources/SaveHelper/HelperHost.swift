@@ -49,7 +49,7 @@ extension HelperHost {
 }
 
 extension HelperArguments {
-  package var domain: UInt32 { number(.domain) }
+  package var domain: UInt32 { value(of: .domain) }
   package var descriptor: Int32 { Int32(clamping: self[.ioDescriptor] ?? -1) }
   var backDescriptor: Int32 { Int32(clamping: self[.backDescriptor] ?? -1) }
   var isRestore: Bool { side == .restore }
@@ -60,5 +60,5 @@ extension HelperArguments {
     return callbacks.contains(.checkpoint) ? .remus : .plain
   }
 
-  package func number(_ name: Name) -> UInt32 { UInt32(truncatingIfNeeded: self[name] ?? 0) }
+  package func value(of name: Name) -> UInt32 { UInt32(truncatingIfNeeded: self[name] ?? 0) }
 }

@@ -50,10 +50,10 @@ public func runHelper(
     writeError("xensave-lua: helper: \(error)\n")
     return XensaveError(error).code == .usage ? ExitCode.usage : HelperExit.status(of: error)
   }
-  channel.log(.debug, number: 0, "starting \(arguments.isRestore ? "restore" : "save")")
+  channel.log(.debug, errno: 0, "starting \(arguments.isRestore ? "restore" : "save")")
   let host: any HelperHost
   do { host = try open(channel) } catch {
-    channel.log(.error, number: XensaveError(error).errno ?? -1, "\(error)")
+    channel.log(.error, errno: XensaveError(error).errno ?? -1, "\(error)")
     return HelperExit.failed
   }
   let session = HelperSession(
@@ -101,11 +101,11 @@ private func helperChannel(_ arguments: HelperArguments) throws -> HelperChannel
     release: arguments.release, callbacks: arguments.callbacks)
 }
 
-/// A copy of descriptor `number` above the standard ones, which `replace` then puts another in.
+/// A copy of `fileDescriptor` above the standard ones, which `replace` then puts another in.
 private func moved(
-  _ number: Int32, _ name: String, _ replace: () -> Int32
+  _ fileDescriptor: Int32, _ name: String, _ replace: () -> Int32
 ) throws -> Int32 {
-  let copy = try Descriptor.duplicate(number, path: name)
+  let copy = try Descriptor.duplicate(fileDescriptor, path: name)
   guard replace() >= 0 else { throw SystemError("dup2", errno, name) }
   return copy
 }

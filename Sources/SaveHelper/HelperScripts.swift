@@ -253,18 +253,18 @@ package struct HelperConfiguration: Sendable {
 
   private static func read(_ path: String) throws -> [UInt8] {
     // Not to wait for the other end of a FIFO: what is no file is refused below.
-    let number = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-    guard number >= 0 else { throw unreadable(path, errno) }
-    defer { _ = close(number) }
+    let fileDescriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard fileDescriptor >= 0 else { throw unreadable(path, errno) }
+    defer { _ = close(fileDescriptor) }
     var status = stat()
-    guard unsafe fstat(number, &status) == 0 else { throw unreadable(path, errno) }
+    guard unsafe fstat(fileDescriptor, &status) == 0 else { throw unreadable(path, errno) }
     try check(status, path, isFolder: false)
     guard status.st_size <= 1 << 20 else {
       throw XensaveError(
         .unsuitable, "\(path): expected at most 1 MiB, got \(status.st_size) bytes")
     }
     let source = try Source(
-      Descriptor(taking: number, path: path, isOwned: false), path: path)
+      Descriptor(taking: fileDescriptor, path: path, isOwned: false), path: path)
     return try source.read(Int(status.st_size))
   }
 
@@ -303,8 +303,8 @@ package struct HelperConfiguration: Sendable {
     }
   }
 
-  private static func unreadable(_ path: String, _ number: Int32) -> XensaveError {
-    let error = SystemError("open", number, path)
+  private static func unreadable(_ path: String, _ errno: Int32) -> XensaveError {
+    let error = SystemError("open", errno, path)
     return XensaveError(error, "\(error)")
   }
 }

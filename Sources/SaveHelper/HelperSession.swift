@@ -30,20 +30,20 @@ public final class HelperSession {
 
   /// Does it, and returns the exit status.
   public func run() -> Int32 {
-    var result: (code: Int32, number: Int32) = (0, 0)
+    var result: (code: Int32, errno: Int32) = (0, 0)
     do {
       if arguments.isRestore { try restore() } else { try save() }
     } catch {
       let error = XensaveError(error)
-      let number = error.errno ?? 0
-      channel.log(.error, number: number == 0 ? -1 : number, error.description)
-      result = (-1, number)
+      let errorNumber = error.errno ?? 0
+      channel.log(.error, errno: errorNumber == 0 ? -1 : errorNumber, error.description)
+      result = (-1, errorNumber)
     }
-    channel.log(.debug, number: 0, "complete r=\(result.code)")
+    channel.log(.debug, errno: 0, "complete r=\(result.code)")
     // Things have been put back; there is nobody left to tell.
     if let lost = channel.lost { return HelperExit.status(of: lost) }
     do {
-      _ = try channel.call(.complete(result: result.code, number: result.number))
+      _ = try channel.call(.complete(result: result.code, errno: result.errno))
       return 0
     } catch { return HelperExit.status(of: error) }
   }

@@ -17,13 +17,13 @@ final class ManagerWatch {
   init(_ channel: HelperChannel, gone: @escaping () -> Void) throws {
     let pipe = try PipeEnds()
     end = pipe.writing
-    let numbers = channel.descriptors
+    let fileDescriptors = channel.descriptors
     do { thread = try WorkerThread() } catch {
       pipe.close()
       throw error
     }
     thread.start {
-      if waitForHangup(of: numbers, until: pipe.reading) { gone() }
+      if waitForHangup(of: fileDescriptors, until: pipe.reading) { gone() }
       _ = close(pipe.reading)
     }
   }
@@ -62,21 +62,23 @@ final class FilterTime: Sendable {
 /// Descriptors of a filter's thread. It closes them itself, so that whoever is at their other ends
 /// hears at once of its end; whoever watches it may cut them before.
 final class FilterEnds: Sendable {
-  private let numbers: [Int32]
+  private let fileDescriptors: [Int32]
   private let isClosed = Mutex(false)
 
-  init(_ numbers: [Int32]) { self.numbers = numbers }
+  init(_ fileDescriptors: [Int32]) { self.fileDescriptors = fileDescriptors }
 
   func close() {
     isClosed.withLock { isClosed in
-      if !isClosed { for number in numbers { _ = Glibc.close(number) } }
+      if !isClosed { for fileDescriptor in fileDescriptors { _ = Glibc.close(fileDescriptor) } }
       isClosed = true
     }
   }
 
   /// Puts nothing in their place: the other ends see the end of the stream.
   func cut() {
-    isClosed.withLock { if !$0 { for number in numbers { _ = csystem_divert(number) } } }
+    isClosed.withLock {
+      if !$0 { for fileDescriptor in fileDescriptors { _ = csystem_divert(fileDescriptor) } }
+    }
   }
 }
 

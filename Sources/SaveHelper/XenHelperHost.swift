@@ -21,7 +21,7 @@ final class XenHelperHost: HelperHost {
     host = try XenHost(
       message: { line in
         channel.log(
-          HelperMessage.Level(rawValue: line.level) ?? .info, number: line.number,
+          HelperMessage.Level(rawValue: line.level) ?? .info, errno: line.errno,
           context: line.context, line.text)
       },
       progress: { line in
@@ -60,9 +60,10 @@ final class XenHelperHost: HelperHost {
     _ arguments: HelperArguments, from descriptor: Int32, _ callbacks: ManagerCallbacks
   ) throws -> (store: UInt64, console: UInt64) {
     var restore = DelegatedRestore(
-      storeChannel: arguments.number(.storeChannel), storeDomain: arguments.number(.storeDomain),
-      consoleChannel: arguments.number(.consoleChannel),
-      consoleDomain: arguments.number(.consoleDomain))
+      storeChannel: arguments.value(of: .storeChannel),
+      storeDomain: arguments.value(of: .storeDomain),
+      consoleChannel: arguments.value(of: .consoleChannel),
+      consoleDomain: arguments.value(of: .consoleDomain))
     restore.streamType = arguments.stream ?? .plain
     restore.backDescriptor = arguments.backDescriptor
     let result = try restore.run(host, domain: arguments.domain, from: descriptor, callbacks)

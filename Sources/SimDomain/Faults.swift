@@ -54,7 +54,7 @@ public struct Faults: Sendable {
   private struct Armed: Sendable {
     var at: Int
     var times: Int
-    var number: Int32
+    var errno: Int32
   }
 
   private var armed: [FaultPoint: Armed] = [:]
@@ -63,9 +63,9 @@ public struct Faults: Sendable {
   public init() {}
 
   /// Makes call `at` (from 1, counted from now on) of `point` fail, and the ones after it:
-  /// `times` in all. `number`: the errno.
-  public mutating func arm(_ point: FaultPoint, at: Int = 1, times: Int = 1, number: Int32 = 5) {
-    armed[point] = Armed(at: at, times: times, number: number)
+  /// `times` in all. `errno`: what the call fails with.
+  public mutating func arm(_ point: FaultPoint, at: Int = 1, times: Int = 1, errno: Int32 = 5) {
+    armed[point] = Armed(at: at, times: times, errno: errno)
     passed[point] = 0
   }
 
@@ -78,6 +78,6 @@ public struct Faults: Sendable {
     guard let armed = armed[point], count >= armed.at, count - armed.at < armed.times else {
       return nil
     }
-    return armed.number
+    return armed.errno
   }
 }

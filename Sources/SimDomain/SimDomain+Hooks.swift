@@ -15,8 +15,8 @@ extension SimDomain: Domain {
       runningVCPUs = []
     }
     guard !isDead else { throw XensaveError(hook, 3, "no such domain") }
-    if let number = faults.pass(.hook(hook)) {
-      throw XensaveError(hook, number, "refused on request")
+    if let errorNumber = faults.pass(.hook(hook)) {
+      throw XensaveError(hook, errorNumber, "refused on request")
     }
   }
 
@@ -61,8 +61,8 @@ extension SimDomain: Domain {
 
   public func map(_ frames: [UInt64]) throws -> PageLease {
     try enter(.map)
-    if let number = faults.pass(.pageVanishes) {
-      throw XensaveError(.map, number, "frame \(frames[0].hex()): the page is gone")
+    if let errorNumber = faults.pass(.pageVanishes) {
+      throw XensaveError(.map, errorNumber, "frame \(frames[0].hex()): the page is gone")
     }
     return try lend(frames, .map)
   }

@@ -32,7 +32,7 @@ public struct Header: Sendable {
   public var layout: BodySchema { BodySchema(kind.fields, BodyContext(order: order)) }
 
   /// The unsigned number of a field; nil if there is no such number.
-  public func number(_ name: String) -> UInt64? {
+  public func unsigned(_ name: String) -> UInt64? {
     guard let slot = layout.find(name, in: bytes),
       case .unsigned(let value) = slot.value(in: bytes)
     else { return nil }
@@ -100,11 +100,11 @@ public struct Record: Sendable {
   public var headBytes: [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(framing.headByteCount + 8 + body.count)
-    if framing.numberByteCount == 8 {
-      out.append(integer: UInt64(type.number), context.order)
+    if framing.headFieldByteCount == 8 {
+      out.append(integer: UInt64(type.wireValue), context.order)
       out.append(integer: unusedLength ?? length, context.order)
     } else {
-      out.append(integer: type.number, context.order)
+      out.append(integer: type.wireValue, context.order)
       out.append(integer: UInt32(truncatingIfNeeded: length), context.order)
     }
     if framing.hasChecksum {
@@ -120,7 +120,7 @@ public struct Record: Sendable {
   }
 
   /// The unsigned number of a field; nil if there is no such number.
-  public func number(_ path: String) -> UInt64? {
+  public func unsigned(_ path: String) -> UInt64? {
     guard let slot = layout.find(path, in: body),
       case .unsigned(let value) = slot.value(in: body)
     else { return nil }

@@ -53,11 +53,11 @@ public struct StreamReader {
   private var waiting: UInt64 = 0
   /// A record as messages name it: most are never named.
   private struct Place {
-    let number: Int
+    let index: Int
     let type: RecordType
-    var text: String { "record \(number) (\(type.name))" }
+    var text: String { "record \(index) (\(type.name))" }
   }
-  private var waitingPlace = Place(number: 0, type: .end)
+  private var waitingPlace = Place(index: 0, type: .end)
   private var waitingOffset: UInt64 = 0
 
   /// Whether the tables of PAGE_DATA are payload and not header.
@@ -328,23 +328,23 @@ public struct StreamReader {
     let context = context(expected)
     let order = context.order
     if framing == .xenopsd { try checkXenopsdHead(offset) }
-    let number = source.integer(0, as: UInt32.self, order)
+    let wireValue = source.integer(0, as: UInt32.self, order)
     // xenopsd's Libxc and Demu say a length that means nothing.
     let isMarker =
-      framing == .xenopsd && StreamReader.markers.contains(RecordType(.xenopsd, number))
+      framing == .xenopsd && StreamReader.markers.contains(RecordType(.xenopsd, wireValue))
     let length =
-      isMarker ? 0 : source.integer(framing.numberByteCount, as: UInt32.self, order)
+      isMarker ? 0 : source.integer(framing.headFieldByteCount, as: UInt32.self, order)
     // COLO: the primary's libxl writes CHECKPOINT_STATE where libxc's next checkpoint begins. Its
     // number is that of a PV vCPU's record in libxc, which an HVM stream cannot hold.
-    if expected == .libxc, isAfterCheckpointEnd, number == 5, length == 4, guest == .x86HVM {
+    if expected == .libxc, isAfterCheckpointEnd, wireValue == 5, length == 4, guest == .x86HVM {
       layer = .libxl
     }
-    let type = framing == .draftB ? DraftB.type(number) : RecordType(layer, number)
-    let place = Place(number: recordCount + 1, type: type)
+    let type = framing == .draftB ? DraftB.type(wireValue) : RecordType(layer, wireValue)
+    let place = Place(index: recordCount + 1, type: type)
     let limit = layer == .libxc ? Limit.libxcBody : Limit.libxlBody
     guard UInt64(length) <= limit else {
       throw fail(
-        .limit, at: offset + UInt64(framing.numberByteCount), place.text,
+        .limit, at: offset + UInt64(framing.headFieldByteCount), place.text,
         "length: \(length) bytes exceed the limit of \(limit >> 20) MiB")
     }
     let headCount = try headByteCount(type, Int(length), order, offset, front, place)
@@ -374,7 +374,7 @@ public struct StreamReader {
       payloadByteCount: UInt64(Int(length) - headCount),
       context: self.context(layer), framing: framing, checkpoint: checkpoint,
       unusedLength: isMarker
-        ? frontBytes.load(framing.numberByteCount, as: UInt64.self, order) : nil)
+        ? frontBytes.load(framing.headFieldByteCount, as: UInt64.self, order) : nil)
     follow(record)
     // What is in memory whole is not handed out before its checksum was looked at.
     if checksum != nil, waiting == 0 { try readChecksum() }
@@ -470,13 +470,13 @@ public struct StreamReader {
 
   /// The header of a record of xenopsd's has 64-bit numbers, and streams where others have bodies.
   private func checkXenopsdHead(_ offset: UInt64) throws(StreamError) {
-    let number = source.integer(0, as: UInt64.self, .little)
+    let wireValue = source.integer(0, as: UInt64.self, .little)
     let length = source.integer(8, as: UInt64.self, .little)
-    let type = RecordType(.xenopsd, UInt32(truncatingIfNeeded: number))
-    let place = Place(number: recordCount + 1, type: type)
-    guard number < 1 << 32 else {
+    let type = RecordType(.xenopsd, UInt32(truncatingIfNeeded: wireValue))
+    let place = Place(index: recordCount + 1, type: type)
+    guard wireValue < 1 << 32 else {
       throw fail(
-        .malformed, at: offset, place.text, "type: expected less than 2^32, got \(number.hex())")
+        .malformed, at: offset, place.text, "type: expected less than 2^32, got \(wireValue.hex())")
     }
     guard length <= Limit.libxlBody || StreamReader.markers.contains(type) else {
       throw fail(

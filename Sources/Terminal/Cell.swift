@@ -25,9 +25,9 @@ struct Row: Equatable {
   }
 
   /// A row of text on one line, escaped, cut at `limit` columns.
-  init(_ pieces: [(text: String, style: Style)] = [], limit: Int = .max) {
-    for piece in pieces {
-      for cell in Cell.cells(of: piece.text, style: piece.style) {
+  init(_ runs: [(text: String, style: Style)] = [], limit: Int = .max) {
+    for run in runs {
+      for cell in Cell.cells(of: run.text, style: run.style) {
         guard columns + cell.columns <= limit else { return }
         append(cell)
       }

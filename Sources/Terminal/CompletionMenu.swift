@@ -41,13 +41,13 @@ struct CompletionMenu {
     firstRow = min(max(firstRow, selectedRow - height + 1), selectedRow, rowCount - height)
     var rows: [Row] = []
     for row in firstRow..<firstRow + height {
-      var pieces: [(text: String, style: Style)] = []
-      for number in row * columnCount..<min((row + 1) * columnCount, names.count) {
-        let padding = max(0, cellWidth - displayWidth(names[number]))
-        pieces.append((names[number], Style(inverse: number == selected)))
-        pieces.append((String(repeating: " ", count: padding), .plain))
+      var runs: [(text: String, style: Style)] = []
+      for index in row * columnCount..<min((row + 1) * columnCount, names.count) {
+        let padding = max(0, cellWidth - displayWidth(names[index]))
+        runs.append((names[index], Style(inverse: index == selected)))
+        runs.append((String(repeating: " ", count: padding), .plain))
       }
-      rows.append(Row(pieces, limit: columns))
+      rows.append(Row(runs, limit: columns))
     }
     if let note, rows.count < limit { rows.append(note) }
     return rows
@@ -58,8 +58,8 @@ struct CompletionMenu {
   private func noteRow(columns: Int, isPartial: Bool) -> Row? {
     guard isPartial || candidates.contains(where: { !$0.note.isEmpty }) else { return nil }
     let note = candidates[selected].note.prefix { $0 != "\n" && $0 != "\r\n" }
-    let number = isPartial ? "\(selected + 1)/\(candidates.count)  " : ""
-    return Row([(number + note, Style(dim: true))], limit: columns)
+    let count = isPartial ? "\(selected + 1)/\(candidates.count)  " : ""
+    return Row([(count + note, Style(dim: true))], limit: columns)
   }
 }
 

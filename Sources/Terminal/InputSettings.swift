@@ -290,16 +290,16 @@ struct InputFile {
       case UInt8(ascii: "r"): add(0x0D)
       case UInt8(ascii: "t"): add(0x09)
       case UInt8(ascii: "v"): add(0x0B)
-      case UInt8(ascii: "x"): add(number(&rest, radix: 16, digits: 2, first: nil))
+      case UInt8(ascii: "x"): add(escapedByte(&rest, radix: 16, digits: 2, first: nil))
       case UInt8(ascii: "0")...UInt8(ascii: "7"):
-        add(number(&rest, radix: 8, digits: 3, first: next))
+        add(escapedByte(&rest, radix: 8, digits: 3, first: next))
       default: add(next)
       }
     }
     return out
   }
 
-  private static func number(
+  private static func escapedByte(
     _ rest: inout ArraySlice<UInt8>, radix: Int, digits: Int, first: UInt8?
   ) -> UInt8 {
     var text = first.map { [$0] } ?? []

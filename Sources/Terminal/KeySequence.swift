@@ -5,14 +5,14 @@ enum KeySequence {
   /// The key of `ESC [ parameters final`; nil when it is none that we know.
   static func csi(parameters: [UInt8], final: UInt8, alt: Bool) -> Key? {
     let fields = parameters.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false)
-    let numbers = fields.map { Int(String(decoding: $0, as: UTF8.self)) ?? 0 }
-    let modifier = modifier(code: numbers.count > 1 ? numbers[1] : 1, alt: alt)
+    let codes = fields.map { Int(String(decoding: $0, as: UTF8.self)) ?? 0 }
+    let modifier = modifier(code: codes.count > 1 ? codes[1] : 1, alt: alt)
     switch final {
     case UInt8(ascii: "Z"): return .special(.backTab, .none)
     case UInt8(ascii: "~"):
-      return numbered(numbers.first ?? 0).map { .special($0, modifier) }
+      return numbered(codes.first ?? 0).map { .special($0, modifier) }
     case UInt8(ascii: "^"):
-      return numbered(numbers.first ?? 0).map { .special($0, .control) }
+      return numbered(codes.first ?? 0).map { .special($0, .control) }
     default:
       return lettered(final).map { .special($0, modifier) }
     }
@@ -40,8 +40,8 @@ enum KeySequence {
     }
   }
 
-  private static func numbered(_ number: Int) -> Key.Special? {
-    switch number {
+  private static func numbered(_ code: Int) -> Key.Special? {
+    switch code {
     case 1, 7: .home
     case 3: .delete
     case 4, 8: .end

@@ -27,10 +27,10 @@ struct Painter {
 
   /// Changes the screen to show `frame`.
   mutating func paint(_ frame: Frame) {
-    for (number, row) in frame.rows.enumerated() {
-      let old = number < shown.count ? shown[number] : Row()
-      if number < shown.count ? old == row : row.cells.isEmpty && number == 0 { continue }
-      paint(row, over: old, at: number)
+    for (rowIndex, row) in frame.rows.enumerated() {
+      let old = rowIndex < shown.count ? shown[rowIndex] : Row()
+      if rowIndex < shown.count ? old == row : row.cells.isEmpty && rowIndex == 0 { continue }
+      paint(row, over: old, at: rowIndex)
     }
     if frame.rows.count < shown.count {
       move(toRow: frame.rows.count, column: 0)
@@ -40,14 +40,14 @@ struct Painter {
     move(toRow: frame.cursorRow, column: frame.cursorColumn)
   }
 
-  private mutating func paint(_ row: Row, over old: Row, at number: Int) {
+  private mutating func paint(_ row: Row, over old: Row, at rowIndex: Int) {
     var column = 0
     var first = 0
     while first < min(row.cells.count, old.cells.count), row.cells[first] == old.cells[first] {
       column += row.cells[first].columns
       first += 1
     }
-    move(toRow: number, column: column)
+    move(toRow: rowIndex, column: column)
     var style = Style.plain
     for cell in row.cells[first...] {
       let wanted = usesColor ? cell.style : cell.style.withoutColor

@@ -28,8 +28,8 @@ public struct WireTotals: Sendable, Equatable {
 final class OutgoingFrame {
   /// Bytes of the stream in one frame. More would pack little better, and wait longer.
   static let chunkByteCount = 256 << 10
-  /// A longer run of bytes that are no pages is looked at in pieces of this length.
-  private static let pieceByteCount = 4096
+  /// A longer run of bytes that are no pages is looked at in segments of this length.
+  private static let segmentByteCount = 4096
 
   private let chunk: PageAlignedBuffer
   private let plain: PageAlignedBuffer
@@ -88,11 +88,11 @@ final class OutgoingFrame {
     isFlushed: Bool = false
   ) {
     while scanned < filled {
-      let piece = chunk.withBytes(0..<filled) {
+      let segment = chunk.withBytes(0..<filled) {
         scanner.next($0, scanned..<filled, isFlushed: isFlushed)
       }
-      guard let piece else { return }
-      switch piece {
+      guard let segment else { return }
+      switch segment {
       case .bytes(let count): add(bytes: count)
       case .page(let key) where commands.hasRoom: add(page: key, cache, &totals)
       case .page: add(bytes: WireFormat.pageByteCount)
@@ -103,9 +103,9 @@ final class OutgoingFrame {
   private func add(bytes count: Int) {
     var rest = count
     while rest > 0 {
-      let part = min(rest, OutgoingFrame.pieceByteCount)
+      let part = min(rest, OutgoingFrame.segmentByteCount)
       let isStored =
-        part == OutgoingFrame.pieceByteCount && commands.hasRoom
+        part == OutgoingFrame.segmentByteCount && commands.hasRoom
         && chunk.withBytes(0..<filled) { Compressibility.isRandom($0, at: scanned) }
       if isStored { store(part) } else { pack(part) }
       commands.append(isStored ? .storedBytes : .bytes, part)

@@ -10,7 +10,7 @@ internal import Format
 /// records, little-endian ones.
 struct StreamScanner {
   /// What comes next in the stream.
-  enum Piece: Equatable {
+  enum Segment: Equatable {
     /// So many bytes.
     case bytes(Int)
     /// The contents of a page.
@@ -59,9 +59,9 @@ struct StreamScanner {
     }
   }
 
-  /// The next piece of bytes `range`; nil where there are none, or where a page begins that is not there as
+  /// The next segment of bytes `range`; nil where there are none, or where a page begins that is not there as
   /// a whole. With `isFlushed`, such a page is bytes.
-  mutating func next(_ bytes: RawSpan, _ range: Range<Int>, isFlushed: Bool) -> Piece? {
+  mutating func next(_ bytes: RawSpan, _ range: Range<Int>, isFlushed: Bool) -> Segment? {
     guard !range.isEmpty else { return nil }
     switch state {
     case .blind: return .bytes(range.count)

@@ -132,25 +132,27 @@ public final class WireSender {
     let next = frames[(oldest + outstanding + 1) % frames.count]
     next.removeAll()
     frame.moveRest(to: next)
-    let (number, level) = (sequence, control.level)
+    let (frameSequence, level) = (sequence, control.level)
     sequence &+= 1
     outstanding += 1
     if threads.isEmpty {
       let start = monotonicNanoseconds()
-      frame.seal(sequence: number, level: level)
+      frame.seal(sequence: frameSequence, level: level)
       control.note(processor: monotonicNanoseconds() - start)
       try finishOldest()
     } else {
       // Outstanding frames are no more than threads, and each has its own.
-      threads[Int(number) % threads.count].start { frame.seal(sequence: number, level: level) }
+      threads[Int(frameSequence) % threads.count].start {
+        frame.seal(sequence: frameSequence, level: level)
+      }
     }
   }
 
   /// Writes the frame that was dispatched first.
   private func finishOldest() throws {
-    let number = sequence &- UInt32(outstanding)
+    let frameSequence = sequence &- UInt32(outstanding)
     let start = monotonicNanoseconds()
-    if !threads.isEmpty { threads[Int(number) % threads.count].wait() }
+    if !threads.isEmpty { threads[Int(frameSequence) % threads.count].wait() }
     let middle = monotonicNanoseconds()
     try frames[oldest].write(to: sink, &totals)
     oldest = (oldest + 1) % frames.count

@@ -46,9 +46,10 @@ public struct DelegatedRestore {
       unsafe cxen_restore(host.xen, descriptor, &arguments, $0, &store, &console)
     }
     guard result == 0 else {
-      let number = errno
+      let errorNumber = errno
       throw XensaveError(
-        .complete, number, "xc_domain_restore failed: \(unsafe String(cString: strerror(number)))")
+        .complete, errorNumber,
+        "xc_domain_restore failed: \(unsafe String(cString: strerror(errorNumber)))")
     }
     return Result(store: UInt64(store), console: UInt64(console))
   }

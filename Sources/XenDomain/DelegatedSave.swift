@@ -19,7 +19,7 @@ final class CallbackBox {
   var onUnsupported: () -> Void = {}
   private var hasSaidUnsupported = false
   private var recorder: PrecopyRecorder
-  private var hasToldSuspended = false
+  private var hasNotifiedSuspended = false
   private var checkpointCount = 0
 
   init(_ callbacks: ManagerCallbacks) {
@@ -105,8 +105,8 @@ final class CallbackBox {
   /// Xen asks for each checkpoint; a policy hears of the end of its rounds.
   private func noteSuspended(_ nanoseconds: UInt64) {
     recorder.noteSuspend(nanoseconds)
-    guard !hasToldSuspended else { return }
-    hasToldSuspended = true
+    guard !hasNotifiedSuspended else { return }
+    hasNotifiedSuspended = true
     policy?.suspended(recorder.stats)
   }
 
@@ -163,7 +163,7 @@ public struct DelegatedSave {
       unsafe cxen_save(
         domain.host.xen, descriptor, domain.id, flags, $0, streamType.rawValue, backDescriptor)
     }
-    let number = errno
+    let errorNumber = errno
     policy = box.policy
     guard result == 0 || box.isEnded else {
       if let reason = box.abortReason {
@@ -171,7 +171,8 @@ public struct DelegatedSave {
         throw XensaveError(.aborted, "the policy gave up" + (reason.isEmpty ? "" : ": " + reason))
       }
       let error = XensaveError(
-        .state, number, "xc_domain_save failed: \(unsafe String(cString: strerror(number)))")
+        .state, errorNumber,
+        "xc_domain_save failed: \(unsafe String(cString: strerror(errorNumber)))")
       policy?.end(.failed("\(error)"))
       throw error
     }

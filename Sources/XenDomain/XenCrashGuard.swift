@@ -42,11 +42,11 @@ final class XenCrashGuard {
     }
   }
 
-  private static func failure(_ number: Int32, _ problem: String) -> XensaveError {
+  private static func failure(_ errno: Int32, _ problem: String) -> XensaveError {
     XensaveError(
       .noHypervisor,
       "the crash guard that would put the domain back if this program were killed: \(problem)",
-      errno: number == 0 ? nil : number)
+      errno: errno == 0 ? nil : errno)
   }
 }
 

@@ -20,15 +20,15 @@ extension XenDomain {
     save.onWarning = { run.warnings.append($0) }
     save.streamType = run.checkpoints == nil ? .plain : .remus
     let output = try sink.duplicate()
-    let number = output.fileDescriptor
+    let fileDescriptor = output.fileDescriptor
     host.onProgress = { progress(Save.Progress(what: $0.what, done: $0.done, total: $0.total)) }
     defer { host.onProgress = nil }
     do {
       try withPendingUndo(.logDirty) {
         // The library continues where a signal wakes it: it stops where it can no longer write.
-        try Interrupt.diverting(number) {
+        try Interrupt.diverting(fileDescriptor) {
           try save.run(
-            self, to: number, policy: TracingPolicy(run.policy, record),
+            self, to: fileDescriptor, policy: TracingPolicy(run.policy, record),
             record.recording(run.callbacks))
         }
       }

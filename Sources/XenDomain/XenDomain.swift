@@ -33,8 +33,9 @@ public final class XenDomain: Domain {
 
   /// The error of a call that has just failed.
   func failure(_ hook: Hook, _ problem: String) -> XensaveError {
-    let number = errno
-    return XensaveError(hook, number, "\(problem): \(unsafe String(cString: strerror(number)))")
+    let errorNumber = errno
+    return XensaveError(
+      hook, errorNumber, "\(problem): \(unsafe String(cString: strerror(errorNumber)))")
   }
 
   public func xenInfo() throws -> XenDomainInfo {

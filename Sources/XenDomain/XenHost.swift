@@ -10,8 +10,8 @@ public import SystemIO
 public struct XenMessage: Sendable {
   /// Xen's XTL_* number: 1 debug ... 8 error, 9 critical.
   public let level: UInt32
-  /// errno, -1 for none.
-  public let number: Int32
+  /// -1 for none.
+  public let errno: Int32
   public let context: String
   public let text: String
 }
@@ -75,13 +75,13 @@ public final class XenHost {
     log = Log(message, progress)
     // Safety: the log lives as long as this object, and this object as long as the C side.
     let table = unsafe cxen_log(
-      message: { data, level, number, context, text in
+      message: { data, level, errorNumber, context, text in
         guard let data = unsafe data, let context = unsafe context, let text = unsafe text else {
           return
         }
         let log = unsafe Unmanaged<Log>.fromOpaque(data).takeUnretainedValue()
         let message = unsafe XenMessage(
-          level: UInt32(level), number: number, context: String(cString: context),
+          level: UInt32(level), errno: errorNumber, context: String(cString: context),
           text: String(cString: text))
         log.message(message)
       },
@@ -99,7 +99,7 @@ public final class XenHost {
       data: Unmanaged.passUnretained(log).toOpaque())
     var problem = [CChar](repeating: 0, count: 512)
     var opened: OpaquePointer?
-    var number: Int32 = 0
+    var errorNumber: Int32 = 0
     let candidates = try XenHost.candidates(
       release, calls ?? Environment.variable(XenHost.callsVariable))
     for candidate in candidates {
@@ -108,7 +108,7 @@ public final class XenHost {
         Int32(candidate.minor), Int32(candidate.calls), folder, table, &reason, reason.count)
       if unsafe opened != nil { break }
       // Where libraries are there, their problem says more than that others are not.
-      if number == 0 || errno != ENOENT { (number, problem) = (errno, reason) }
+      if errorNumber == 0 || errno != ENOENT { (errorNumber, problem) = (errno, reason) }
       if errno != ENOENT { break }
     }
     guard let opened = unsafe opened else {
@@ -117,14 +117,14 @@ public final class XenHost {
         "Xen cannot be reached: "
           + String(
             decoding: problem.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
-        errno: number == 0 ? nil : number)
+        errno: errorNumber == 0 ? nil : errorNumber)
     }
     unsafe xen = opened
     var (major, minor): (Int32, Int32) = (0, 0)
     guard unsafe cxen_version(opened, &major, &minor) == 0 else {
-      let number = errno
+      let errorNumber = errno
       unsafe cxen_close(opened)
-      throw XensaveError(.noHypervisor, "Xen does not tell its release", errno: number)
+      throw XensaveError(.noHypervisor, "Xen does not tell its release", errno: errorNumber)
     }
     self.minor = Int(minor)
     guard major == 4, candidates.contains(where: { $0.minor == Int(minor) }) else {
@@ -156,7 +156,9 @@ public final class XenHost {
   ) throws -> [Candidate] {
     if let release { return [try candidate(4, release, calls)] }
     let folder = "/sys/hypervisor/version/"
-    guard let major = number(folder + "major"), let minor = number(folder + "minor") else {
+    guard let major = integer(inFile: folder + "major"),
+      let minor = integer(inFile: folder + "minor")
+    else {
       return knownReleases.reversed().map { Candidate(minor: $0, calls: $0) }
     }
     return [try candidate(major, minor, calls)]
@@ -194,7 +196,7 @@ public final class XenHost {
   }
 
   /// The number in a file of /sys.
-  private static func number(_ path: String) -> Int? {
+  private static func integer(inFile path: String) -> Int? {
     guard let source = try? Source(opening: path), let bytes = try? source.read(16) else {
       return nil
     }

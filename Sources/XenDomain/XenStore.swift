@@ -7,9 +7,9 @@ internal import SystemIO
 
 extension XenHost {
   func storeFailure(_ path: String) -> XensaveError {
-    let number = errno
+    let errorNumber = errno
     return XensaveError(
-      .store, number, "xenstore, \(path): \(unsafe String(cString: strerror(number)))")
+      .store, errorNumber, "xenstore, \(path): \(unsafe String(cString: strerror(errorNumber)))")
   }
 
   /// The value of a node of xenstore; nil where there is none.

@@ -76,10 +76,10 @@ import Testing
   // MARK: - MSR names
 
   @Test func msrNames() {
-    #expect(X86MSRs.number("MSR_SPEC_CTRL") == 0x48)
-    #expect(X86MSRs.number("tsc_aux") == 0xC000_0103)
-    #expect(X86MSRs.number("MSR_MTRRdefType") == 0x2FF)
-    #expect(X86MSRs.number("NOTHING") == nil)
+    #expect(X86MSRs.index(of: "MSR_SPEC_CTRL") == 0x48)
+    #expect(X86MSRs.index(of: "tsc_aux") == 0xC000_0103)
+    #expect(X86MSRs.index(of: "MSR_MTRRdefType") == 0x2FF)
+    #expect(X86MSRs.index(of: "NOTHING") == nil)
     let carried: [UInt64] = [
       0x48, 0x140, 0x6E1, 0xD90, 0xDA0, 0xC000_0103, 0xC001_011F, 0xC001_1027, 0xC001_1019,
       0xC001_101A, 0xC001_101B, 0xCE, 0x10A,

@@ -10,9 +10,9 @@ import struct TestKit.Seed
 @Suite struct ChainTests {
   /// One entry of each type in its newest length, and one that no table knows.
   static func everything(_ random: inout Seed) throws -> [UInt8] {
-    let entries = HVMRecords.all.filter { $0.number != 0 }.map { entry in
+    let entries = HVMRecords.all.filter { $0.type != 0 }.map { entry in
       (
-        entry.number, UInt16(0),
+        entry.type, UInt16(0),
         random.bytes(Field.fixedByteCount(of: entry.fields) ?? 8 + 16 * 40)
       )
     }
@@ -99,7 +99,7 @@ import struct TestKit.Seed
     ("VIRIDIAN_VCPU", 16, "apic_assist_pending", "simp_msr"),
     ("VMCE_VCPU", 24, "mci_ctl2_bank1", "mcg_ext_ctl"),
   ]) func olderLengths(_ name: String, _ count: Int, _ last: String, _ missing: String) throws {
-    let number = try #require(HVMRecords.chain.number(name))
+    let number = try #require(HVMRecords.chain.type(name))
     let body = try chain([(number, 0, [UInt8](repeating: 7, count: count))])
     let layout = BodySchema(.hvmContext, body: body, BodyContext())
     #expect(layout.find("\(name)[0].\(last)", in: body) != nil)

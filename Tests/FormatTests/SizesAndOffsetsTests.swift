@@ -86,13 +86,13 @@ import Testing
   func entry(_ number: UInt16, _ name: String, _ lengths: [Int], _ byteCount: Int?) throws {
     let entry = try #require(HVMRecords.chain.layout(number))
     #expect(entry.name == name)
-    #expect(HVMRecords.chain.number(name) == number)
+    #expect(HVMRecords.chain.type(name) == number)
     #expect(entry.lengths == lengths)
     #expect(Field.fixedByteCount(of: entry.fields) == byteCount)
   }
 
   @Test func entriesAreComplete() {
-    #expect(HVMRecords.all.map(\.number) == Array(0...20))
+    #expect(HVMRecords.all.map(\.type) == Array(0...20))
     #expect(HVMRecords.chain.layout(21) == nil)
     #expect(HVMRecords.cpu.fields(byteCount: 1016).count == HVMRecords.cpu.fields.count - 3)
   }

@@ -62,9 +62,9 @@ struct XenHeadersTests {
   @Test func savedTypes() throws {
     var program = XenHeaders.prelude
     var expected: [String] = []
-    for entry in HVMRecords.all where entry.number != 0 && !entry.lengths.isEmpty {
+    for entry in HVMRecords.all where entry.type != 0 && !entry.lengths.isEmpty {
       program.print("\(entry.name) code", "HVM_SAVE_CODE(\(entry.name))")
-      expected.append("\(entry.name) code \(entry.number)")
+      expected.append("\(entry.name) code \(entry.type)")
       // The headers may be older than the tables.
       program.print("\(entry.name) bytes", "HVM_SAVE_LENGTH(\(entry.name))")
       let layout = BodySchema(entry.fields, BodyContext())

@@ -176,7 +176,7 @@ import Testing
         IndexedEntry(first: 65, last: 65, entry: 155),
         IndexedEntry(first: 129, last: 192, entry: try #require(places["item 2"])),
       ])
-    #expect(array.items[2].number == 77 && array.items[0].number == nil)
+    #expect(array.items[2].value == 77 && array.items[0].value == nil)
     for body in [
       { _ = try linux.hashList(root, item, "links[0]") },
       { _ = try linux.redBlackTree(value("idr"), item, "node") },

@@ -87,7 +87,7 @@ extension Source {
     _ = try Save(
       helped, to: sink(), mode: .nonLive, clock: domain.clock, progress: libxl.channel.report
     ).run()
-    #expect(try libxl.channel.call(.complete(result: 0, number: 0)) == 0)
+    #expect(try libxl.channel.call(.complete(result: 0, errno: 0)) == 0)
     let heard = try libxl.heard()
     #expect(heard.count == recorded.count)
     for (index, pair) in zip(heard, recorded).enumerated() where pair.0 != pair.1 {

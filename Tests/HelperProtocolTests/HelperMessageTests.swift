@@ -56,7 +56,7 @@ struct Recording: CustomTestStringConvertible, Sendable {
   /// The first thing that the stock helper says.
   @Test func firstMessageByHand() throws {
     let bytes = HelperMessage.log(
-      .debug, number: 0, context: "libxl-save-helper", "starting save"
+      .debug, errno: 0, context: "libxl-save-helper", "starting save"
     ).encoded(.xen414)
     #expect(
       bytes?.hexDigits
@@ -84,7 +84,7 @@ struct Recording: CustomTestStringConvertible, Sendable {
       "12000900" + "fcef0f0000000000" + "ffef0f0000000000"
     ),
     (
-      .complete(result: -1, number: 9), "0a000800" + "ffffffff09000000",
+      .complete(result: -1, errno: 9), "0a000800" + "ffffffff09000000",
       "0a000900" + "ffffffff09000000", "0a000a00" + "ffffffff09000000"
     ),
     (
@@ -109,8 +109,8 @@ struct Recording: CustomTestStringConvertible, Sendable {
 
   /// Every prefix of a message, and every message with a byte too many, is refused.
   @Test(arguments: [
-    HelperMessage.log(.error, number: 2, context: "xc", "no"), .progress("x", done: 1, total: 2),
-    .suspend, .restoreResults(store: 1, console: 2), .complete(result: 0, number: 0),
+    HelperMessage.log(.error, errno: 2, context: "xc", "no"), .progress("x", done: 1, total: 2),
+    .suspend, .restoreResults(store: 1, console: 2), .complete(result: 0, errno: 0),
   ])
   func cutMessages(message: HelperMessage) throws {
     let body = Array(try #require(message.encoded(.xen414)).dropFirst(2))

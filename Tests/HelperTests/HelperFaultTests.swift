@@ -109,7 +109,7 @@ final class HelperRun {
       for call in 1...count {
         let run = try HelperRun(saving)
         run.domain.faults.arm(
-          .hook(hook), at: call, times: hook == .enableLogDirty ? 2 : 1, number: 12)
+          .hook(hook), at: call, times: hook == .enableLogDirty ? 2 : 1, errno: 12)
         let comment = "\(saving): \(hook.rawValue), call \(call)"
         #expect(run.run() == 0, "\(comment)")
         // What fails after the last byte only: the save is good, and a line says so.

@@ -94,7 +94,7 @@ import Testing
     let trace = try trace()
     #expect(trace.outcome == "aborted")
     // The simulated time stands still here: nothing is dirty after the first round.
-    #expect(trace.rounds.map(\.number) == [0])
+    #expect(trace.rounds.map(\.index) == [0])
   }
 
   /// The save itself went well, but a filter let nothing through.
@@ -123,7 +123,7 @@ import Testing
     #expect(trace.guest == .x86PV && trace.outcome == "complete")
     #expect(trace.frameCount == 1000 && trace.pageCount == 900)
     #expect(trace.rounds.map(\.dirtyCount) == [1000, 30])
-    #expect(trace.rounds.map(\.number) == [0, 1])
+    #expect(trace.rounds.map(\.index) == [0, 1])
     #expect(zip(trace.rounds, trace.rounds.dropFirst()).allSatisfy { $0.end <= $1.begin })
     #expect(trace.suspends.count == 1)
     #expect(Replay(trace, bytesPerSecond: 1_000_000_000) != nil)

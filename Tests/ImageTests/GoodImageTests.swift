@@ -13,7 +13,7 @@ import Testing
       .run()
     #expect(report.isGood, "\(report.text)")
     #expect(report.findings.isEmpty, "\(report.text)")
-    #expect(report.survey.ending == .end)
+    #expect(report.imageSummary.ending == .end)
   }
 
   @Test(arguments: [

@@ -39,7 +39,7 @@ import Testing
         #expect(last.offset == UInt64(offset), "cut at \(offset): \(last)")
       }
       #expect(!report.isGood)
-      #expect(report.survey.byteCount <= UInt64(offset))
+      #expect(report.imageSummary.byteCount <= UInt64(offset))
       // What comes before the cut is good: nothing but the cut is found.
       #expect(report.count(.error) == 1, "cut at \(offset): \(report.text)")
     }

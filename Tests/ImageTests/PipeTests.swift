@@ -15,9 +15,9 @@ import Testing
     for way in [Way.pipe, .singleBytes] where way == .pipe || bytes.count < 200_000 {
       let report = try verify(bytes, by: way)
       #expect(report.findings == expected.findings, "\(way)")
-      #expect(report.survey.byteCount == expected.survey.byteCount)
-      #expect(report.survey.trailing == expected.survey.trailing)
-      #expect(report.survey.ending == expected.survey.ending)
+      #expect(report.imageSummary.byteCount == expected.imageSummary.byteCount)
+      #expect(report.imageSummary.trailing == expected.imageSummary.trailing)
+      #expect(report.imageSummary.ending == expected.imageSummary.ending)
     }
   }
 
@@ -42,8 +42,8 @@ import Testing
         let expected = try verify(cut)
         let report = try verify(cut, by: .pipe)
         #expect(report.findings == expected.findings, "cut at \(count)")
-        #expect(report.survey.byteCount == expected.survey.byteCount, "cut at \(count)")
-        #expect(report.survey.byteCount <= UInt64(count))
+        #expect(report.imageSummary.byteCount == expected.imageSummary.byteCount, "cut at \(count)")
+        #expect(report.imageSummary.byteCount <= UInt64(count))
       }
     }
   }

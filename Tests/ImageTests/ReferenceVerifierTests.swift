@@ -130,7 +130,7 @@ import Testing
 
   @Test func xenstoreData() throws {
     let report = try verify(.hvm())
-    #expect(report.survey.count(.emulatorXenstoreData) == 1)
+    #expect(report.imageSummary.count(.emulatorXenstoreData) == 1)
     #expect(report.isGood(isStrict: true), "\(report.text)")
   }
 }

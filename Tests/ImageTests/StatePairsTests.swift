@@ -49,10 +49,10 @@ import Testing
 
     init(_ guest: String) throws {
       document = try ImageDocument(try Source(opening: folder + guest + ".xlsave"))
-      record = try document.record(document.numbers(of: .hvmContext)[0])
+      record = try document.record(document.indexes(of: .hvmContext)[0])
     }
 
-    func value(_ path: String) -> UInt64? { record.number(path) }
+    func value(_ path: String) -> UInt64? { record.unsigned(path) }
   }
 
   /// Holds "name value" pairs of the tool against our fields; gives how many there were.
@@ -220,7 +220,7 @@ import Testing
 
   @Test(arguments: ["pvh", "hvm"]) func parametersAgreeWithXen(guest: String) throws {
     let facts = try Facts(guest)
-    let number = try #require(facts.document.numbers(of: .hvmParams).first)
+    let number = try #require(facts.document.indexes(of: .hvmParams).first)
     let record = try facts.document.record(number)
     var xen: [UInt64: UInt64] = [:]
     for line in try Self.lines(guest + ".params") {
@@ -237,11 +237,11 @@ import Testing
     var count: UInt64 = 0
     for (name, index) in names {
       // Parameters that are 0 are not saved.
-      let mine = record.number("param[\"\(name)\"].value")
+      let mine = record.unsigned("param[\"\(name)\"].value")
       #expect(mine ?? 0 == xen[index], "\(name)")
       if mine != nil { count += 1 }
     }
-    #expect(record.number("count") == count)
+    #expect(record.unsigned("count") == count)
     #expect(count >= 7)
   }
 }

@@ -11,7 +11,7 @@ import Testing
 @Suite struct SurveyTests {
   @Test func hvm() throws {
     let image = StreamBuilder.hvm()
-    let survey = try verify(image).survey
+    let survey = try verify(image).imageSummary
     #expect(survey.layers == ["xl", "libxl", "libxc"])
     #expect(survey.guest == .x86HVM)
     #expect(survey.version == 3)
@@ -35,7 +35,7 @@ import Testing
   }
 
   @Test func pv() throws {
-    let survey = try verify(.pv(width: 4)).survey
+    let survey = try verify(.pv(width: 4)).imageSummary
     #expect(survey.guest == .x86PV)
     #expect(survey.context.guestWidth == 4)
     #expect(survey.maxPFN == 5)
@@ -51,14 +51,14 @@ import Testing
     image.insert(StreamBuilder.pages([0x10, 0x11]), before: "X86_TSC_INFO")
     let report = try verify(image)
     #expect(report.isGood(isStrict: true), "\(report.text)")
-    #expect(report.survey.roundCount == 3)
-    #expect(report.survey.firstRoundPageCount == 5)
-    #expect(report.survey.pageCount == 8)
-    #expect(report.survey.hasVerify)
+    #expect(report.imageSummary.roundCount == 3)
+    #expect(report.imageSummary.firstRoundPageCount == 5)
+    #expect(report.imageSummary.pageCount == 8)
+    #expect(report.imageSummary.hasVerify)
   }
 
   @Test func checkpoints() throws {
-    let survey = try verify(.remus(checkpoints: 3)).survey
+    let survey = try verify(.remus(checkpoints: 3)).imageSummary
     #expect(survey.checkpointCount == 3)
     #expect(survey.ending == .checkpoint)
   }
@@ -66,7 +66,7 @@ import Testing
   @Test func trailing() throws {
     var image = StreamBuilder.hvm()
     image.add("more", zeros(100_000))
-    let survey = try verify(image).survey
+    let survey = try verify(image).imageSummary
     #expect(survey.trailingByteCount == 100_000)
     #expect(survey.trailing?.first.count == 64)
     #expect(survey.byteCount == UInt64(image.bytes.count))

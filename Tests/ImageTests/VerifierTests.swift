@@ -218,7 +218,7 @@ import Testing
         $0.insert(StreamBuilder.pages([1024]), before: "X86_TSC_INFO")
       })
     #expect(report.findings.isEmpty, "\(report.text)")
-    #expect(report.survey.maxPFN == 1030)
+    #expect(report.imageSummary.maxPFN == 1030)
   }
 
   @Test func grownGuestWithOnlyTheNewFrames() throws {

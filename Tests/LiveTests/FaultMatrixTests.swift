@@ -70,7 +70,7 @@ import Testing
         tried.insert(hook)
         // Log-dirty that is found on is tried twice.
         let attempt = try Attempt(kind, way) {
-          $0.faults.arm(.hook(hook), at: call, times: hook == .enableLogDirty ? 2 : 1, number: 12)
+          $0.faults.arm(.hook(hook), at: call, times: hook == .enableLogDirty ? 2 : 1, errno: 12)
         }
         let what = Comment(rawValue: "\(hook.rawValue), call \(call) of \(count)")
         let domain = attempt.domain

@@ -55,7 +55,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
         let isLastLook = way == .checkpointed && hook == .info && call == count
         if isLastSwitch || isLastLook { continue }
         let domain = try SimDomain(.small(FaultTests.busy))
-        domain.faults.arm(.hook(hook), at: call, times: isRetried ? 2 : 1, number: 12)
+        domain.faults.arm(.hook(hook), at: call, times: isRetried ? 2 : 1, errno: 12)
         let save = Save(
           domain, to: try nowhere(), mode: way.mode(domain), isVerifying: way == .live,
           clock: domain.clock)

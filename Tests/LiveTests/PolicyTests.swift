@@ -38,7 +38,7 @@ final class Recording: Policy {
       XenDefaultPolicy(),
       Workload([.init(writesPerSecond: 100_000, burstWrites: 60, burstInterval: 1_000_000)]))
     #expect(result.trace.rounds.map(\.kind) == [.live, .live, .live, .live, .live, .final])
-    #expect(result.trace.rounds.map(\.number) == [0, 1, 2, 3, 4, 5])
+    #expect(result.trace.rounds.map(\.index) == [0, 1, 2, 3, 4, 5])
     #expect(domain.callCounts[.cleanLogDirty] == 5)
   }
 

@@ -39,7 +39,7 @@ import Testing
     for (hook, count) in good.callCounts {
       for call in 1...count {
         let domain = try blank()
-        domain.faults.arm(.hook(hook), at: call, number: 12)
+        domain.faults.arm(.hook(hook), at: call, errno: 12)
         let error = #expect(throws: XensaveError.self) { try restore(bytes, into: domain) }
         #expect(error?.word == hook.rawValue && error?.stage == "\(Step.restore)")
         #expect(domain.isDiscarded && !domain.isComplete && domain.openLeaseCount == 0)

@@ -33,7 +33,7 @@ import Testing
       return save.trace
     }
     let failed = try trace(XenDefaultPolicy(), .cleanLogDirty, 2)
-    #expect(failed.outcome == "cleanLogDirty" && failed.rounds.map(\.number) == [0, 1])
+    #expect(failed.outcome == "cleanLogDirty" && failed.rounds.map(\.index) == [0, 1])
     let given = ClosurePolicy { $0.iteration < 3 ? .continuePrecopy : .abort("no more") }
     let aborted = try trace(given, nil, 0)
     #expect(aborted.outcome == "aborted" && aborted.rounds.count == 3)
@@ -46,7 +46,7 @@ import Testing
     var trace = Trace(guest: .x86HVM, frameCount: 1024, pageCount: 1000)
     trace.rounds = [
       .init(
-        kind: .live, number: 0, dirtyCount: 1024, digest: 0xAB, sentCount: 1000, bytes: 4_104_208,
+        kind: .live, index: 0, dirtyCount: 1024, digest: 0xAB, sentCount: 1000, bytes: 4_104_208,
         begin: 0, end: 34201)
     ]
     trace.suspends = [.init(begin: 34201, end: 35201)]
@@ -97,7 +97,7 @@ import Testing
       _ kind: Trace.Kind, _ number: Int, _ dirty: Int, _ begin: UInt64, _ end: UInt64
     ) -> Trace.Round {
       .init(
-        kind: kind, number: number, dirtyCount: dirty, digest: 0, sentCount: dirty, bytes: 0,
+        kind: kind, index: number, dirtyCount: dirty, digest: 0, sentCount: dirty, bytes: 0,
         begin: begin, end: end)
     }
     trace.rounds = [

@@ -66,7 +66,7 @@ import Testing
 
       // Reading by path, dump, set, diff.
       let document = try ImageDocument(try Source(opening: b))
-      let number = try #require(document.numbers(of: Self.row.type).first)
+      let number = try #require(document.indexes(of: Self.row.type).first)
       let record = try document.record(number)
       #expect(record.type.name == "X86_CACHE_INFO")
       #expect(record.body == [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0x20, 0, 0])

@@ -193,7 +193,7 @@ private let long = "a-name-that-is-much-longer-than-the-one-before"
       let source = try Source(editing: image)
       let edit = try #require(source.edit)
       let whole = try ImageDocument(source.duplicate())
-      let number = try #require(whole.numbers(of: .x86CPUIDPolicy).first)
+      let number = try #require(whole.indexes(of: .x86CPUIDPolicy).first)
       let body = try whole.record(number).body
       let entry = Array(body.suffix(24))
       let size = Program.read(image).count
@@ -215,7 +215,7 @@ private let long = "a-name-that-is-much-longer-than-the-one-before"
         #expect(Program.read(image).count == size + 4096)
       }
       let last = try ImageDocument(Source(opening: image))
-      let tail = try #require(last.numbers(of: .hvmContext).first)
+      let tail = try #require(last.indexes(of: .hvmContext).first)
       try last.setBody(last.record(tail).body + [0, 0, 0, 0, 0, 0, 0, 0], ofRecord: tail)
       guard case .newFile(let reason) = try last.plan(unit: 4096) else {
         Issue.record("in place")
@@ -225,7 +225,7 @@ private let long = "a-name-that-is-much-longer-than-the-one-before"
       // No header that could have room.
       _ = Program.shell("xensave-lua unwrap \(pvh) \(folder)/bare -q")
       let bare = try ImageDocument(Source(opening: folder + "/bare"))
-      let policy = try #require(bare.numbers(of: .x86CPUIDPolicy).first)
+      let policy = try #require(bare.indexes(of: .x86CPUIDPolicy).first)
       try bare.setBody(bare.record(policy).body + entry, ofRecord: policy)
       guard case .newFile(let why) = try bare.plan(unit: 4096) else {
         Issue.record("in place")

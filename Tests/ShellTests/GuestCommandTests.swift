@@ -214,10 +214,10 @@ import Testing
     #expect(throws: XensaveError.self) { try look { _ = try $0.files("77") } }
     #expect(!domain.isPaused)
     // One that cannot be read, and one that cannot be let go on.
-    domain.faults.arm(.hook(.map), at: 1, times: .max, number: 5)
+    domain.faults.arm(.hook(.map), at: 1, times: .max, errno: 5)
     #expect(throws: XensaveError.self) { try look { _ in } }
     domain.faults.disarm()
-    domain.faults.arm(.hook(.unpause), at: 1, times: 1, number: 5)
+    domain.faults.arm(.hook(.unpause), at: 1, times: 1, errno: 5)
     try look { _ in }
     #expect(warnings.count == 1 && warnings[0].hasPrefix("domain web1: unpausing: "))
     // One that was paused before stays so.

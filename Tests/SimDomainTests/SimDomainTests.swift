@@ -190,7 +190,7 @@ private let busy = Workload([
   /// The call that is meant fails, with the errno that is meant; those before and after it do not.
   @Test(arguments: hooks) func theCallThatIsMeantFails(hook: Hook) throws {
     let domain = try SimDomain(configuration(.idle))
-    domain.faults.arm(.hook(hook), at: 2, times: 2, number: 28)
+    domain.faults.arm(.hook(hook), at: 2, times: 2, errno: 28)
     var failed: [Int] = []
     for turn in 1...5 {
       do { try Self.call(hook, of: domain) } catch {

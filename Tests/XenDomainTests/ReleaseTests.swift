@@ -155,7 +155,7 @@ import func TestKit.runShell
   @Test(arguments: 14...22) func lists(minor: Int) throws {
     let xen = try FakeXen(minor: minor)
     var lines: [String] = []
-    let host = try xen.host { lines.append("\($0.level) \($0.number) \($0.context) \($0.text)") }
+    let host = try xen.host { lines.append("\($0.level) \($0.errno) \($0.context) \($0.text)") }
     #expect(lines == ["1 -1 fake opened \(minor)"])
     #expect(host.minor == minor)
     let domains = try host.domains()

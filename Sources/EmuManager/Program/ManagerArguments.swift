@@ -89,10 +89,10 @@ struct ManagerArguments: Equatable {
   private static func number(
     _ values: [String: String], _ name: String
   ) throws(NotUnderstood) -> Int32 {
-    guard let text = values[name], let number = Int32(text), number >= 0 else {
+    guard let text = values[name], let value = Int32(text), value >= 0 else {
       throw NotUnderstood(reason: "-\(name) is no number")
     }
-    return number
+    return value
   }
 
   private static func flag(_ text: String?) throws(NotUnderstood) -> Bool {

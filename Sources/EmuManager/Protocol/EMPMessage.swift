@@ -119,10 +119,10 @@ struct EMPEvent: Equatable {
 
   private static func integer(_ data: JSONObject, _ name: String) throws(ManagerFailure) -> Int64? {
     guard let value = data[name] else { return nil }
-    guard let number = value.numberValue?.int64 else {
+    guard let integer = value.numberValue?.int64 else {
       throw .nonsense("\(name): expected an integer, got \(value)", emulator: emulator)
     }
-    return number
+    return integer
   }
 
   /// What a policy decides on, where the event comes before a round.

@@ -62,7 +62,7 @@ struct ManagerFailure: Error, Sendable, Equatable {
     let text: String
     switch cause {
     case .aborted: return nil
-    case .system(let number): text = ManagerFailure.reason(number)
+    case .system(let errno): text = ManagerFailure.reason(errno)
     case .disconnected: text = "unexpectedly disconnected"
     case .killed: text = "was killed by a signal"
     case .exited: text = "exited with an error"
@@ -84,18 +84,18 @@ struct ManagerFailure: Error, Sendable, Equatable {
   }
 
   /// The system's words for an errno.
-  static func reason(_ number: Int32) -> String { SystemError("", number, "").reason }
+  static func reason(_ errno: Int32) -> String { SystemError("", errno, "").reason }
 }
 
 extension ManagerFailure: XensaveErrorConvertible {
   var xensaveError: XensaveError {
-    let number: Int32? = if case .system(let number) = cause { number } else { nil }
+    let errno: Int32? = if case .system(let errno) = cause { errno } else { nil }
     let code: ErrorCode =
       switch cause {
       case .aborted: .aborted
       case .own: .unsuitable
       default: .noReply
       }
-    return XensaveError(code, detail, errno: number, operation: emulator)
+    return XensaveError(code, detail, errno: errno, operation: emulator)
   }
 }

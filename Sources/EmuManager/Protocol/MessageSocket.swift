@@ -38,8 +38,8 @@ final class MessageSocket {
   func send(_ bytes: [UInt8], passing descriptor: Int32 = -1) throws(ManagerFailure) {
     let count = unsafe csystem_send_descriptor(fileDescriptor, bytes, bytes.count, descriptor)
     guard count != bytes.count else { return }
-    let number = count < 0 ? errno : EAGAIN
-    throw ManagerFailure(.system(number), "\(emulator): a command could not be sent")
+    let errorNumber = count < 0 ? errno : EAGAIN
+    throw ManagerFailure(.system(errorNumber), "\(emulator): a command could not be sent")
   }
 
   /// Reads what there is, which may be nothing.

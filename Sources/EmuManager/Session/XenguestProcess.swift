@@ -9,7 +9,7 @@ final class XenguestProcess {
   private let id: pid_t
   /// Its standard output, until it has written that it is ready; -1 after that.
   private(set) var output: Int32
-  private var heard: [UInt8] = []
+  private var received: [UInt8] = []
   /// The wait status; nil while it runs.
   private(set) var status: Int32?
 
@@ -62,7 +62,7 @@ final class XenguestProcess {
   /// Takes what it has written; true when it is ready. Called when its output can be read.
   func readGreeting() throws(ManagerFailure) -> Bool {
     let wanted = XenguestProcess.greeting
-    var bytes = [UInt8](repeating: 0, count: wanted.count - heard.count)
+    var bytes = [UInt8](repeating: 0, count: wanted.count - received.count)
     let count = unsafe read(output, &bytes, bytes.count)
     guard count >= 0 else {
       if errno == EINTR { return false }
@@ -72,11 +72,11 @@ final class XenguestProcess {
       throw ManagerFailure(
         .system(EPIPE), "xenguest ended, or closed its output, before it was ready")
     }
-    heard += bytes[..<count]
-    guard wanted.starts(with: heard) else {
+    received += bytes[..<count]
+    guard wanted.starts(with: received) else {
       throw ManagerFailure(.system(EINVAL), "xenguest wrote something else than that it is ready")
     }
-    guard heard.count == wanted.count else { return false }
+    guard received.count == wanted.count else { return false }
     closeOutput()
     return true
   }

@@ -126,7 +126,7 @@ final class LuaDomain {
   // MARK: - Memory
 
   /// The memory of the domain, which must stand still, and whether it still does.
-  func standingMemory() throws -> (memory: PagedMemory, check: () throws -> Void) {
+  func stoppedMemory() throws -> (memory: PagedMemory, check: () throws -> Void) {
     let info = try open().info()
     guard info.isPaused || info.shutdown != nil else {
       throw XensaveError(
@@ -150,7 +150,7 @@ final class LuaDomain {
   /// The Linux guest in it, which must stand still.
   func linux() throws -> LuaLinux {
     if let cachedLinux { return cachedLinux }
-    let (memory, check) = try standingMemory()
+    let (memory, check) = try stoppedMemory()
     let linux = LuaLinux(try LinuxGuest(memory, vcpus(of: try open())), check: check)
     cachedLinux = linux
     return linux

@@ -192,7 +192,7 @@ extension LuaDomain {
         }
         return .file(path)
       }
-      if let number = frame.fileDescriptor(index) { return .descriptor(number) }
+      if let fileDescriptor = frame.fileDescriptor(index) { return .descriptor(fileDescriptor) }
       throw LuaError(
         "\(options.owner): expected a path or an open file, got \(frame.typeName(index))")
     }

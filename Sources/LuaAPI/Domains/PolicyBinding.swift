@@ -106,7 +106,7 @@ final class LuaTrace {
             .list(
               trace.trace.rounds.map { round in
                 .table([
-                  ("kind", .text(round.kind.rawValue)), ("number", .integer(Int64(round.number))),
+                  ("kind", .text(round.kind.rawValue)), ("number", .integer(Int64(round.index))),
                   ("dirty_count", .integer(Int64(round.dirtyCount))),
                   ("again", round.againCount.map { .integer(Int64($0)) } ?? .none),
                   ("sent", .integer(Int64(round.sentCount))), ("octets", .unsigned(round.bytes)),

@@ -153,23 +153,23 @@ extension ShellContext {
     }
     var phase = Workload.Phase()
     for (name, value) in fields {
-      let number: Double
+      let amount: Double
       switch value {
-      case .integer(let value): number = Double(value)
-      case .number(let value): number = value
+      case .integer(let value): amount = Double(value)
+      case .number(let value): amount = value
       default: throw LuaError("sim: workload: \(name): expected a number")
       }
-      guard number >= 0, number <= 1e9 else {
-        throw LuaError("sim: workload: \(name): expected a number from 0 to 1e9, got \(number)")
+      guard amount >= 0, amount <= 1e9 else {
+        throw LuaError("sim: workload: \(name): expected a number from 0 to 1e9, got \(amount)")
       }
       switch name {
-      case "seconds": phase.duration = max(1, UInt64(number * 1e9))
-      case "writes_per_s": phase.writesPerSecond = UInt64(number)
-      case "hot_pages": phase.hotPageCount = Int(number)
-      case "hot_percent": phase.hotPercent = min(100, Int(number))
-      case "zero_percent": phase.zeroPercent = min(100, Int(number))
-      case "burst_writes": phase.burstWrites = Int(number)
-      case "burst_ms": phase.burstInterval = UInt64(number * 1e6)
+      case "seconds": phase.duration = max(1, UInt64(amount * 1e9))
+      case "writes_per_s": phase.writesPerSecond = UInt64(amount)
+      case "hot_pages": phase.hotPageCount = Int(amount)
+      case "hot_percent": phase.hotPercent = min(100, Int(amount))
+      case "zero_percent": phase.zeroPercent = min(100, Int(amount))
+      case "burst_writes": phase.burstWrites = Int(amount)
+      case "burst_ms": phase.burstInterval = UInt64(amount * 1e6)
       default:
         throw LuaError(
           "sim: a phase has no '\(name)'" + didYouMean(name, among: ShellContext.phaseNames))
@@ -188,7 +188,7 @@ extension Source {
       // The outer layers have headers and records before it.
       guard case .header(let header) = part else { continue }
       if header.kind == .domain {
-        return header.number("type") == UInt64(GuestType.x86PV.rawValue) ? .x86PV : .x86HVM
+        return header.unsigned("type") == UInt64(GuestType.x86PV.rawValue) ? .x86PV : .x86HVM
       }
     }
     return nil
@@ -259,7 +259,7 @@ extension LuaDomain {
         simulated.faults.arm(
           point, at: frame.isMissing(3) ? 1 : try frame.integer(3, in: 1...Int64.max),
           times: frame.isMissing(4) ? 1 : try frame.integer(4, in: 1...Int64(Int32.max)),
-          number: frame.isMissing(5) ? 5 : Int32(try frame.integer(5, in: 0...4095)))
+          errno: frame.isMissing(5) ? 5 : Int32(try frame.integer(5, in: 0...4095)))
         return 0
       },
       .method(

@@ -11,8 +11,8 @@ extension GuestCell {
   fileprivate var luaValue: LuaValue? {
     switch value {
     case .text(let text): .text(text)
-    case .number(let number): .integer(number)
-    case .hex(let number): .unsigned(number)
+    case .number(let value): .integer(value)
+    case .hex(let value): .unsigned(value)
     case .flag(let flag): .boolean(flag)
     case .seconds(let seconds): .number(seconds)
     case .list(let items): .list(items.map { .text($0) })
@@ -322,7 +322,7 @@ package final class LuaTask {
     LuaTypedValue(linux.owner, TypedValue(.memory(address), try linux.guest.type(type)))
   }
 
-  private static func number(
+  private static func integer(
     _ name: String, _ doc: String, unit: String = "", _ get: @escaping (LinuxTask) -> UInt64
   ) -> LuaMember<LuaTask> {
     .property(name, "integer", doc, unit: unit) { task, frame in
@@ -338,22 +338,22 @@ package final class LuaTask {
 
   private static var members: [LuaMember<LuaTask>] {
     [
-      number("pid", "Its number.") { UInt64(clamping: $0.pid) },
-      number("process", "The number of the process that it is a thread of.") {
+      integer("pid", "Its number.") { UInt64(clamping: $0.pid) },
+      integer("process", "The number of the process that it is a thread of.") {
         UInt64(clamping: $0.processID)
       },
-      number("ppid", "The number of the process that made it.") { UInt64(clamping: $0.parentID) },
-      number("uid", "The user that it acts as.") { UInt64($0.uid) },
-      number("rss", "Bytes of its memory that are there.", unit: "bytes") {
+      integer("ppid", "The number of the process that made it.") { UInt64(clamping: $0.parentID) },
+      integer("uid", "The user that it acts as.") { UInt64($0.uid) },
+      integer("rss", "Bytes of its memory that are there.", unit: "bytes") {
         $0.residentPages.multipliedSaturated(by: 4096)
       },
-      number("vsz", "Bytes of its address space.", unit: "bytes") {
+      integer("vsz", "Bytes of its address space.", unit: "bytes") {
         $0.virtualPages.multipliedSaturated(by: 4096)
       },
-      number("start_time", "Nanoseconds from the guest's start to its own.", unit: "ns") {
+      integer("start_time", "Nanoseconds from the guest's start to its own.", unit: "ns") {
         $0.startTime
       },
-      number("address", "Where its struct task_struct is.") { $0.address },
+      integer("address", "Where its struct task_struct is.") { $0.address },
       .property("comm", "string", "Its name, at most 15 bytes.") { task, frame in
         frame.push(task.task.name)
       },

@@ -27,8 +27,8 @@ package final class LuaVCPUs {
         }
       }
     } else {
-      for number in document.numbers(where: \.hasPVRegisters) {
-        if let id = try image.vcpuID(number) { found.insert(id) }
+      for recordIndex in document.indexes(where: \.hasPVRegisters) {
+        if let id = try image.vcpuID(recordIndex) { found.insert(id) }
       }
     }
     return found.sorted()
@@ -48,8 +48,8 @@ package final class LuaVCPUs {
       guard let context = try image.first(.hvmContext) else { return nil }
       return LuaVCPUs.vcpu(image, id, context)
     }
-    guard let number = try image.vcpuRecord(id) else { return nil }
-    let record = try image.record(number)
+    guard let recordIndex = try image.vcpuRecord(id) else { return nil }
+    let record = try image.record(recordIndex)
     return LuaVCPU(image, id, LuaVCPU.places(record))
   }
 
@@ -174,10 +174,10 @@ package final class LuaVCPU {
   func cells(_ names: [String], _ textStyle: TextStyle) -> [String] {
     names.compactMap { name in
       guard let (owner, slot) = try? find(name),
-        case .unsigned(let number) = slot.value(in: owner.fieldBytes)
+        case .unsigned(let value) = slot.value(in: owner.fieldBytes)
       else { return nil }
       let gap = String(repeating: " ", count: max(1, 7 - name.count))
-      return textStyle.key(name) + gap + number.hex(2 * slot.byteCount)
+      return textStyle.key(name) + gap + value.hex(2 * slot.byteCount)
     }
   }
 
@@ -238,8 +238,8 @@ package final class LuaParams {
 
   /// The place of a parameter's value; nil where it is not there.
   package func place(_ name: String) -> (owner: any FieldOwner, slot: FieldLocation)? {
-    guard let number = HVMParams.number(name),
-      let position = position(number),
+    guard let index = HVMParams.index(of: name),
+      let position = position(index),
       let slot = record.fieldLayout.find("param[\(position)].value", in: record.fieldBytes)
     else { return nil }
     return (record, slot)
@@ -256,21 +256,21 @@ package final class LuaParams {
       }.joined(separator: "\n")
   }
 
-  private func number(_ frame: LuaFrame) throws -> UInt64 {
+  private func parameterIndex(_ frame: LuaFrame) throws -> UInt64 {
     if frame.type(2) == .number { return UInt64(bitPattern: try frame.integer(2)) }
     let name = try frame.string(2)
-    guard let number = HVMParams.number(name) else {
+    guard let index = HVMParams.index(of: name) else {
       throw LuaError(
         "no HVM parameter '\(name)'" + didYouMean(name, among: Array(HVMParams.names.values)))
     }
-    return number
+    return index
   }
 
   /// The last element with this number: a restore takes them in turn. There are as many as the body
   /// holds, whatever its count says.
-  private func position(_ number: UInt64) -> Int? {
+  private func position(_ index: UInt64) -> Int? {
     let (bytes, order) = (record.fieldBytes, record.record.context.order)
-    return (0..<count).last { bytes.load(8 + 16 * $0, as: UInt64.self, order) == number }
+    return (0..<count).last { bytes.load(8 + 16 * $0, as: UInt64.self, order) == index }
   }
 
   /// Elements that are there.
@@ -288,7 +288,7 @@ package final class LuaParams {
         + "is nil; assigning adds it, nil removes it.", [])
     table.index = { params, frame in
       try params.record.checkValid()
-      if let position = params.position(try params.number(frame)) {
+      if let position = params.position(try params.parameterIndex(frame)) {
         frame.push(
           params.record.fieldBytes.load(
             16 + 16 * position, as: UInt64.self, params.record.record.context.order))
@@ -298,14 +298,14 @@ package final class LuaParams {
       return 1
     }
     table.newIndex = { params, frame in
-      let number = try params.number(frame)
+      let index = try params.parameterIndex(frame)
       let order = params.record.record.context.order
       var bytes = params.record.fieldBytes
       let count = params.count
       guard bytes.count >= 8 else {
         throw LuaError("HVM_PARAMS: expected at least 8 bytes, got \(bytes.count)")
       }
-      switch (params.position(number), frame.isMissing(3)) {
+      switch (params.position(index), frame.isMissing(3)) {
       case (let position?, true):
         bytes.removeSubrange(8 + 16 * position..<24 + 16 * position)
         bytes.store(0, UInt32(count - 1), order)
@@ -314,7 +314,7 @@ package final class LuaParams {
       case (nil, true): return 0
       case (nil, false):
         var element: [UInt8] = []
-        element.append(integer: number, order)
+        element.append(integer: index, order)
         element.append(integer: UInt64(bitPattern: try frame.integer(3)), order)
         bytes.insert(contentsOf: element, at: 8 + 16 * count)
         bytes.store(0, UInt32(count + 1), order)
@@ -422,7 +422,7 @@ package final class LuaCPUID {
           example: "if img.cpuid:has \"avx512f\" then print \"needs AVX-512\" end"
         ) { cpuid, frame in
           let bit = try bit(frame)
-          let word = cpuid.place(bit).flatMap { cpuid.record.record.number($0) } ?? 0
+          let word = cpuid.place(bit).flatMap { cpuid.record.record.unsigned($0) } ?? 0
           frame.push(word & bit.mask != 0)
           return 1
         },
@@ -432,7 +432,7 @@ package final class LuaCPUID {
           example: "img.cpuid:set(\"avx2\", false)"
         ) { cpuid, frame in
           let bit = try bit(frame)
-          guard let place = cpuid.place(bit), let word = cpuid.record.record.number(place) else {
+          guard let place = cpuid.place(bit), let word = cpuid.record.record.unsigned(place) else {
             frame.push(false)
             return 1
           }
@@ -479,7 +479,7 @@ func cpuidFunctions() -> [LuaModuleFunction] {
         fields.append(("leaf", .integer(Int64(leaf))))
         if subleaf != CPUIDLeaf.noSubleaf { fields.append(("subleaf", .integer(Int64(subleaf)))) }
         fields.append(("register", .text(register.rawValue)))
-      case .msr(let number): fields.append(("msr", .integer(Int64(number))))
+      case .msr(let index): fields.append(("msr", .integer(Int64(index))))
       }
       frame.push(LuaValue.table(fields))
       return 1

@@ -41,7 +41,7 @@ final class LuaStruct {
       return (memory, task.linux.owner.check, nil)
     }
     if let domain: LuaDomain = frame.objectIfAny(index) {
-      let (paged, check) = try domain.standingMemory()
+      let (paged, check) = try domain.stoppedMemory()
       return (KernelMemory(paged, .physical), check, nil)
     }
     throw frame.argumentError(

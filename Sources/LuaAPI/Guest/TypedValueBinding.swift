@@ -63,15 +63,15 @@ package final class LuaTypedValue {
     try owner.check()
     let memory = owner.memory
     switch try memory.memory.question({ try memory.shape(of: value) }) {
-    case .number(let number): frame.push(LuaValue.integer(number))
-    case .real(let number): frame.push(number)
+    case .number(let value): frame.push(LuaValue.integer(value))
+    case .real(let value): frame.push(value)
     case .boolean(let flag): frame.push(flag)
     case .text(let bytes): frame.push(LuaValue.string(bytes))
     case .compound: frame.push(object: LuaTypedValue(owner, value))
     }
   }
 
-  private func number() throws -> UInt64 {
+  private func integer() throws -> UInt64 {
     let memory = try memory
     return try memory.memory.question { try memory.integer(value) }
   }
@@ -98,8 +98,8 @@ package final class LuaTypedValue {
       frame.setField("first")
       frame.push(LuaValue.unsigned(entry.last))
       frame.setField("last")
-      if let number = entry.number {
-        frame.push(LuaValue.unsigned(number))
+      if let value = entry.value {
+        frame.push(LuaValue.unsigned(value))
         frame.setField("number")
       } else if let type {
         try LuaTypedValue.push(owner, TypedValue(.memory(entry.entry & ~3), type), frame)
@@ -164,7 +164,7 @@ package final class LuaTypedValue {
         }
       },
       .property("value_", "integer", "The address that a pointer holds.") {
-        object, frame in frame.push(LuaValue.unsigned(try object.number()))
+        object, frame in frame.push(LuaValue.unsigned(try object.integer()))
       },
       .property("members_", "string[]", "The names of a structure's members.") { object, frame in
         let all = object.owner.memory.members(of: object.value.type)
@@ -179,7 +179,7 @@ package final class LuaTypedValue {
         "The bytes that a pointer to characters points to, up to the first zero."
       ) { object, frame in
         let limit = frame.isMissing(2) ? 4096 : Int(try frame.integer(2, in: 1...1 << 20))
-        let address = try object.number()
+        let address = try object.integer()
         do {
           let bytes = try object.memory.memory.string(address, limit: limit)
           frame.push(LuaValue.string(bytes))

@@ -97,11 +97,11 @@ extension LuaImage {
       ) { image, frame in
         let release = try releaseArgument(frame, 2)
         let source = try image.takeUneditedSource("compat")
-        let found: (survey: CompatSummary, plan: CompatPlan?)
+        let found: (summary: CompatSummary, plan: CompatPlan?)
         do { found = try CompatSummary.planned(source, for: release) } catch {
           return try frame.fail(error)
         }
-        let reasons = Compat.check(found.survey, for: release)
+        let reasons = Compat.check(found.summary, for: release)
         frame.push(Compat.isCompatible(reasons))
         frame.push(LuaValue(reasons))
         frame.push(LuaValue(found.plan?.changes ?? []))
@@ -279,10 +279,10 @@ final class LuaConversion {
   ]
 
   private static let version: Option = { frame, it in
-    guard let number = frame.integerIfAny(-1), (1...3).contains(number) else {
+    guard let version = frame.integerIfAny(-1), (1...3).contains(version) else {
       throw LuaError("version: expected 1, 2 or 3, got \(frame.text(-1))")
     }
-    it.version = Int(number)
+    it.version = Int(version)
   }
 
   private static let order: Option = { frame, it in

@@ -124,8 +124,8 @@ private func value(_ difference: Difference, isBefore: Bool) -> LuaValue {
   guard let field = isBefore ? difference.valueBefore : difference.value else {
     return .text(text)
   }
-  if case .unsigned(let number) = field, let row = difference.slot?.field, row.isEnumeration,
-    let name = row.names[number]
+  if case .unsigned(let value) = field, let row = difference.slot?.field, row.isEnumeration,
+    let name = row.names[value]
   {
     return .text(name)
   }
@@ -147,9 +147,9 @@ private func members(of run: PageDifference) -> [(name: String, value: LuaValue)
 private func context(
   of difference: Difference, in image: ImageDocument, _ count: Int
 ) -> [LuaValue] {
-  let number = max(difference.recordA, difference.anchor)
-  guard number > 0 else { return [] }
-  let first = max(1, number - count)
-  let last = min(image.index.entries.count, number + count)
+  let recordIndex = max(difference.recordA, difference.anchor)
+  guard recordIndex > 0 else { return [] }
+  let first = max(1, recordIndex - count)
+  let last = min(image.index.entries.count, recordIndex + count)
   return (first...last).map { .text("record \($0) (\(image.index.entries[$0 - 1].type.name))") }
 }

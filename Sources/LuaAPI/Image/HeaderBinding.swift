@@ -207,13 +207,13 @@ package final class LuaConfig {
     case .object, .array: frame.push(object: LuaConfig(header, path))
     case .string(let text): frame.push(text)
     case .bool(let flag): frame.push(flag)
-    case .number(let number):
-      if let integer = number.int64 {
+    case .number(let value):
+      if let integer = value.int64 {
         frame.push(integer)
-      } else if let unsigned = number.uint64 {
+      } else if let unsigned = value.uint64 {
         frame.push(unsigned)
       } else {
-        frame.push(number.double ?? .nan)
+        frame.push(value.double ?? .nan)
       }
     case .null, nil: frame.pushNil()
     }

@@ -198,36 +198,36 @@ package final class LuaImage {
   /// The changes as a filter; nil where there are none.
   package var edits: (any RewriteFilter)? { isEdited ? cachedDocument?.edits : nil }
 
-  /// Record `number` (from 1), read again; changes to it are the image's.
-  package func record(_ number: Int) throws -> LuaRecord {
+  /// Record `recordIndex` (from 1), read again; changes to it are the image's.
+  package func record(_ recordIndex: Int) throws -> LuaRecord {
     let document = try document()
-    let record = try document.record(number)
+    let record = try document.record(recordIndex)
     // Each reads at a place of its own, one after the other: a descriptor for all of them.
     let source = try recordSource ?? takeSource()
     recordSource = source
     let object = LuaRecord(
       EditableRecord(reading: record, from: source) {
         (arena: PageAlignedBuffer, count: Int) in
-        var reader = document.index.reader(at: number, source)
+        var reader = document.index.reader(at: recordIndex, source)
         _ = try reader.next()
         try reader.loadWholePayload(count, into: arena)
       })
-    noteChanges(of: object, number)
+    noteChanges(of: object, recordIndex)
     return object
   }
 
-  /// Makes changes to record `number` the image's. It may have been saved and opened again since.
-  private func noteChanges(of object: LuaRecord, _ number: Int) {
+  /// Makes changes to record `recordIndex` the image's. It may have been saved and opened again since.
+  private func noteChanges(of object: LuaRecord, _ recordIndex: Int) {
     object.onChange = { [unowned object] () in
       let document = try self.document()
-      try document.setBody(object.editable.body, ofRecord: number)
+      try document.setBody(object.editable.body, ofRecord: recordIndex)
     }
   }
 
   /// A record of a pass over the image, with its edits. Of a file, changes to it are the image's; what
   /// comes from a pipe is read once, and changing it would change nothing.
   fileprivate func passing(_ object: LuaRecord) {
-    let number = object.record.index
+    let recordIndex = object.record.index
     guard source?.isFile == true else {
       let path = path
       object.onChange = {
@@ -235,30 +235,30 @@ package final class LuaImage {
       }
       return
     }
-    noteChanges(of: object, number)
+    noteChanges(of: object, recordIndex)
   }
 
   /// The number in a record of a PV vCPU.
-  func vcpuID(_ number: Int) throws -> Int? {
+  func vcpuID(_ recordIndex: Int) throws -> Int? {
     let document = try document()
-    return try document.record(number).number("vcpu_id").map { Int($0) }
+    return try document.record(recordIndex).unsigned("vcpu_id").map { Int($0) }
   }
 
   /// The last record with a PV vCPU's registers, which is the one that a restore takes.
   func vcpuRecord(_ id: Int) throws -> Int? {
-    if let number = vcpuRecords[id], try vcpuID(number) == id { return number }
+    if let recordIndex = vcpuRecords[id], try vcpuID(recordIndex) == id { return recordIndex }
     // Not known yet, or a script has changed numbers since.
     vcpuRecords = [:]
-    for number in try document().numbers(where: \.hasPVRegisters) {
-      if let id = try vcpuID(number) { vcpuRecords[id] = number }
+    for recordIndex in try document().indexes(where: \.hasPVRegisters) {
+      if let id = try vcpuID(recordIndex) { vcpuRecords[id] = recordIndex }
     }
     return vcpuRecords[id]
   }
 
   /// The first record of a type, or nil.
   package func first(_ type: RecordType) throws -> LuaRecord? {
-    guard let number = try document().numbers(of: type).first else { return nil }
-    return try record(number)
+    guard let recordIndex = try document().indexes(of: type).first else { return nil }
+    return try record(recordIndex)
   }
 
   package func header(_ kind: HeaderKind) throws -> LuaHeader? {
@@ -309,12 +309,12 @@ package final class LuaImage {
         let name = frame.text(2)
         throw LuaError("no member '\(name)' in Image" + didYouMean(name, among: names))
       }
-      let number = try frame.integer(2)
-      guard number >= 1, number <= (try image.index()).entries.count else {
+      let recordIndex = try frame.integer(2)
+      guard recordIndex >= 1, recordIndex <= (try image.index()).entries.count else {
         frame.pushNil()
         return 1
       }
-      frame.push(object: try image.record(Int(number)))
+      frame.push(object: try image.record(Int(recordIndex)))
       return 1
     }
     table.length = { image, frame in
@@ -481,12 +481,13 @@ package final class LuaImage {
         example: "local params = img:first \"HVM_PARAMS\""
       ) { image, frame in
         let wanted = try recordTypes(frame, 2)
-        guard let number = try image.index().entries.firstIndex(where: { wanted.contains($0.type) })
+        guard
+          let entryIndex = try image.index().entries.firstIndex(where: { wanted.contains($0.type) })
         else {
           frame.pushNil()
           return 1
         }
-        frame.push(object: try image.record(number + 1))
+        frame.push(object: try image.record(entryIndex + 1))
         return 1
       },
       .method(
@@ -511,6 +512,6 @@ func recordTypes(_ frame: LuaFrame, _ index: Int) throws -> [RecordType] {
       throw LuaError("no record type '\(name)'" + didYouMean(name, among: RecordSchemas.names))
     }
   }
-  let number = UInt32(truncatingIfNeeded: try frame.integer(index, in: 0...0xFFFF_FFFF))
-  return [RecordType(.libxc, number), RecordType(.libxl, number)]
+  let wireValue = UInt32(truncatingIfNeeded: try frame.integer(index, in: 0...0xFFFF_FFFF))
+  return [RecordType(.libxc, wireValue), RecordType(.libxl, wireValue)]
 }

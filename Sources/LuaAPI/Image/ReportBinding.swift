@@ -121,12 +121,12 @@ package final class LuaVerification {
       guard frame.type(2) == .number else {
         throw LuaError("no member '\(frame.text(2))' in Verification")
       }
-      let number = try frame.integer(2)
-      guard number >= 1, number <= verification.report.findings.count else {
+      let position = try frame.integer(2)
+      guard position >= 1, position <= verification.report.findings.count else {
         frame.pushNil()
         return 1
       }
-      frame.push(object: LuaFinding(verification.report.findings[Int(number) - 1]))
+      frame.push(object: LuaFinding(verification.report.findings[Int(position) - 1]))
       return 1
     }
     table.length = { verification, frame in

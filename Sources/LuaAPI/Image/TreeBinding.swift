@@ -78,10 +78,10 @@ package final class LuaTree {
   }
 
   /// The part under a name or number, if it has others inside.
-  package func child(_ name: String?, _ number: Int?) throws -> LuaTree? {
+  package func child(_ name: String?, _ position: Int?) throws -> LuaTree? {
     let place =
       try name.map { name in try self.place(name) }
-      ?? self.place(number ?? 1)
+      ?? self.place(position ?? 1)
     guard case .tree? = try source.document().value(at: place) else { return nil }
     return LuaTree(source, place)
   }
@@ -96,7 +96,7 @@ package final class LuaTree {
   }
 
   /// A number, from 1: of an element of XML the one of its name, of a list its element.
-  private func place(_ number: Int) -> MarkupPath { path.appending(.index(number - 1)) }
+  private func place(_ position: Int) -> MarkupPath { path.appending(.index(position - 1)) }
 
   private func key(_ frame: LuaFrame) throws -> MarkupPath {
     if frame.type(2) == .number { return place(try frame.integer(2, in: 1...1_000_000)) }

@@ -40,9 +40,9 @@ func jsonValue(_ value: LuaValue, emptyIsList: Bool = false) throws -> JSONValue
   switch value {
   case .none: return .null
   case .boolean(let flag): return .bool(flag)
-  case .integer(let number): return .number(JSONNumber(number))
-  case .number(let number):
-    guard let json = JSONNumber(number) else { throw LuaError("JSON has no number \(number)") }
+  case .integer(let value): return .number(JSONNumber(value))
+  case .number(let value):
+    guard let json = JSONNumber(value) else { throw LuaError("JSON has no number \(value)") }
     return .number(json)
   case .string(let bytes):
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -69,13 +69,13 @@ func luaValue(_ value: JSONValue) -> LuaValue {
   switch value {
   case .null: .none
   case .bool(let flag): .boolean(flag)
-  case .number(let number):
-    if let integer = number.int64 {
+  case .number(let value):
+    if let integer = value.int64 {
       .integer(integer)
-    } else if let unsigned = number.uint64 {
+    } else if let unsigned = value.uint64 {
       .unsigned(unsigned)
     } else {
-      .number(number.double ?? .nan)
+      .number(value.double ?? .nan)
     }
   case .string(let text): .text(text)
   case .array(let items): .list(items.map(luaValue))

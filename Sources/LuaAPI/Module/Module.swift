@@ -254,7 +254,7 @@ extension ShellContext {
         "The number of a record type: \"TOOLSTACK\", \"0xb\" and 11 are all accepted.",
         example: "xs.record_type \"HVM_PARAMS\"  --> 10"
       ) { frame in
-        frame.push(Int(try recordTypes(frame, 1)[0].number))
+        frame.push(Int(try recordTypes(frame, 1)[0].wireValue))
         return 1
       },
     ]

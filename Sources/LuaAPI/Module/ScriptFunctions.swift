@@ -107,11 +107,11 @@ extension ShellContext {
           for (name, _) in try frame.fieldNames(2) {
             frame.pushField(2, name)
             defer { frame.pop() }
-            let number = try frame.integer(frame.count, in: 1...1_000_000)
+            let limit = try frame.integer(frame.count, in: 1...1_000_000)
             switch name {
-            case "depth": limits.depth = number
-            case "width": limits.width = number
-            case "items": limits.items = number
+            case "depth": limits.depth = limit
+            case "width": limits.width = limit
+            case "items": limits.items = limit
             default:
               throw LuaError(
                 "repr has no option '\(name)'"
@@ -170,7 +170,7 @@ extension LuaFrame.Key {
   /// The key as a value; none for keys that are no plain data.
   package var value: LuaValue {
     switch self {
-    case .integer(let number): .integer(number)
+    case .integer(let value): .integer(value)
     case .name(let bytes): .string(bytes)
     case .boolean(let flag): .boolean(flag)
     case .other: .none

@@ -74,14 +74,14 @@ package struct ScriptOption {
     }
     switch kind {
     case .integer:
-      let number =
+      let value =
         word.hasPrefix("0x")
         ? UInt64(word.dropFirst(2), radix: 16).map(Int64.init(bitPattern:)) : Int64(word)
-      guard let number else { throw wrong("an integer") }
-      return .integer(number)
+      guard let value else { throw wrong("an integer") }
+      return .integer(value)
     case .number:
-      guard let number = Double(word) else { throw wrong("a number") }
-      return .number(number)
+      guard let value = Double(word) else { throw wrong("a number") }
+      return .number(value)
     default: return .text(word)
     }
   }
@@ -192,8 +192,8 @@ extension LuaValue {
   }
   fileprivate var shown: String {
     switch self {
-    case .integer(let number): "\(number)"
-    case .number(let number): "\(number)"
+    case .integer(let value): "\(value)"
+    case .number(let value): "\(value)"
     case .string(let text): String(decoding: text, as: UTF8.self)
     default: ""
     }

@@ -242,8 +242,8 @@ extension LuaImage {
       unsafe memory.lend(chunk.arena.pointer(), chunk.byteCount, owner: chunk.arena)
       return (
         chunk.pages.count,
-        { number in
-          let page = chunk.pages[number]
+        { position in
+          let page = chunk.pages[position]
           return LuaMemory.Item(
             key: page.pfn, address: page.pfn << 12,
             range: page.offset..<page.offset + pageByteCount, reason: 1)

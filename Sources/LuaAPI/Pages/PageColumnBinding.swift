@@ -47,12 +47,12 @@ package final class PageColumn {
         throw LuaError("expected a number from 1 to \(column.record.pageCount ?? 0)")
       }
       try column.record.checkValid()
-      let number = try frame.integer(2)
-      guard number >= 1, number <= column.record.pageCount ?? 0 else {
+      let position = try frame.integer(2)
+      guard position >= 1, position <= column.record.pageCount ?? 0 else {
         frame.pushNil()
         return 1
       }
-      let entry = column.record.pageEntry(Int(number) - 1)
+      let entry = column.record.pageEntry(Int(position) - 1)
       if column.isType { frame.push(entry.type.name) } else { frame.push(entry.pfn) }
       return 1
     }

@@ -120,7 +120,7 @@ final class LuaDuplicates {
     }
   }
 
-  private static func number(
+  private static func integer(
     _ name: String, _ doc: String, unit: String = "pages",
     _ get: @escaping (PageDuplicates) -> UInt64
   ) -> LuaMember<LuaDuplicates> {
@@ -131,9 +131,9 @@ final class LuaDuplicates {
     var table = LuaClass<LuaDuplicates>(
       "Duplicates", "Pages with the same contents, as img:dedupe has found them.",
       [
-        number("pages", "Pages with contents.") { $0.pageCount },
-        number("distinct", "Different contents.", unit: "contents") { $0.distinctCount },
-        number("zero", "Pages of zeros.") { $0.zeroCount },
+        integer("pages", "Pages with contents.") { $0.pageCount },
+        integer("distinct", "Different contents.", unit: "contents") { $0.distinctCount },
+        integer("zero", "Pages of zeros.") { $0.zeroCount },
         .method(
           "top", "(count?: integer): table",
           "The contents that most pages have (10 of them), most first, as a list: count, first_pfn, "

@@ -306,10 +306,10 @@ package func integers(_ frame: LuaFrame, _ index: Int, _ what: String) throws ->
   for position in 0..<count {
     frame.pushElement(index, position + 1)
     defer { frame.pop() }
-    guard let number = frame.integerIfAny(-1) else {
+    guard let integer = frame.integerIfAny(-1) else {
       throw LuaError("element \(position + 1): expected a \(what), got \(frame.typeName(-1))")
     }
-    out.append(number)
+    out.append(integer)
   }
   return out
 }

@@ -88,18 +88,19 @@ package final class RecordPages {
       unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
     }
     var reasons: [String] = []
-    var numbers: [Int: Int] = [:]
+    var reasonIndexes: [Int: Int] = [:]
     let isOnlyRead = guards == nil
     if isOnlyRead {
       reasons = [RecordPages.onlyRead]
     } else {
       for (place, problem) in lent.problems {
         reasons.append("page \(lent.pages[place].pfn.hex()): \(problem)")
-        numbers[place] = reasons.count
+        reasonIndexes[place] = reasons.count
       }
     }
     memory.pushLoop(frame, lent.pages.count, reasons: reasons) { place in
-      lent.item(place, reason: isOnlyRead ? 1 : numbers.isEmpty ? 0 : numbers[place] ?? 0)
+      lent.item(
+        place, reason: isOnlyRead ? 1 : reasonIndexes.isEmpty ? 0 : reasonIndexes[place] ?? 0)
     }
   }
 
@@ -152,9 +153,9 @@ extension LuaRecord {
   /// Entries of PAGE_DATA as they are now; nil of other records.
   package var pageCount: Int? { pages.begun(editable)?.kept.count ?? record.pageEntryCount }
 
-  /// Entry `number` (from 0).
-  package func pageEntry(_ number: Int) -> PageEntry {
-    pages.begun(editable)?.entry(number) ?? record.pageEntry(number)
+  /// Entry `position` (from 0).
+  package func pageEntry(_ position: Int) -> PageEntry {
+    pages.begun(editable)?.entry(position) ?? record.pageEntry(position)
   }
 
   private static func edit(

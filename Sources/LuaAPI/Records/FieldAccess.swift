@@ -138,10 +138,10 @@ func fieldValue(
 /// A plain Lua value as a field value.
 func fieldValue(_ value: LuaValue, path: String) throws -> FieldValue {
   switch value {
-  case .integer(let number): return .signed(number)
-  case .number(let number):
-    guard let exact = Int64(exactly: number) else {
-      throw LuaError("\(path): expected an integer, got \(number)")
+  case .integer(let integer): return .signed(integer)
+  case .number(let real):
+    guard let exact = Int64(exactly: real) else {
+      throw LuaError("\(path): expected an integer, got \(real)")
     }
     return .signed(exact)
   case .boolean(let flag): return .signed(flag ? 1 : 0)
@@ -219,13 +219,13 @@ package final class FieldNode {
   /// The place of a member by name, or of an element by number (from 1) or key.
   package func member(_ frame: LuaFrame, _ index: Int) throws -> FieldLocation? {
     if frame.type(index) == .number {
-      let number = try frame.integer(index)
+      let position = try frame.integer(index)
       if isArray {
-        return owner.fieldLayout.element(Int(clamping: number) &- 1, of: try place())
+        return owner.fieldLayout.element(Int(clamping: position) &- 1, of: try place())
       }
       let all = try children()
-      guard number >= 1, number <= all.count else { return nil }
-      return all[Int(number) - 1]
+      guard position >= 1, position <= all.count else { return nil }
+      return all[Int(position) - 1]
     }
     let name = try frame.string(index)
     if isArray || isKeyValues { return try owner.slot("[\"\(name)\"]", inside: try place()) }

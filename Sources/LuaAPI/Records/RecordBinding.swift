@@ -102,7 +102,7 @@ package final class LuaRecord: FieldOwner {
         example: "if rec.type == \"HVM_PARAMS\" then print(#rec.param) end"
       ) { record, frame in frame.push(record.record.type.name) },
       .property("type_id", "integer", "The record type's number.") { record, frame in
-        frame.push(Int(record.record.type.number))
+        frame.push(Int(record.record.type.wireValue))
       },
       .property("layer", "string", "\"libxc\" or \"libxl\": whose record it is.") { record, frame in
         frame.push(record.record.type.layer.rawValue)
@@ -281,8 +281,8 @@ package final class LuaRecord: FieldOwner {
 /// A field value as plain Lua data.
 func luaValue(_ value: FieldValue) -> LuaValue {
   switch value {
-  case .unsigned(let number): .unsigned(number)
-  case .signed(let number): .integer(number)
+  case .unsigned(let value): .unsigned(value)
+  case .signed(let value): .integer(value)
   case .bytes(let bytes): .string(bytes)
   case .text(let text): .text(text)
   case .list(let values): .list(values.map(luaValue))

@@ -46,7 +46,7 @@ package final class LuaView {
     Array(owner.fieldBytes[try place(0, Int64(range.count))])
   }
 
-  private static func number(_ width: Int, isSigned: Bool) -> LuaMember<LuaView> {
+  private static func integer(_ width: Int, isSigned: Bool) -> LuaMember<LuaView> {
     let name = (isSigned ? "i" : "u") + "\(8 * width)"
     return .method(
       name, "(offset: integer, value?: integer): integer",
@@ -78,7 +78,7 @@ package final class LuaView {
 
   package static var table: LuaClass<LuaView> {
     var members = [1, 2, 4, 8].flatMap {
-      [number($0, isSigned: false), number($0, isSigned: true)]
+      [integer($0, isSigned: false), integer($0, isSigned: true)]
     }
     members += [
       .method("be", "(): View", "The same bytes, read as big-endian integers.") { view, frame in

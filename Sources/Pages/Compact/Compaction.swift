@@ -136,20 +136,20 @@ extension PageImage {
     _ sink: Sink, _ layout: PageLayout, _ report: inout CompactionReport
   ) throws {
     let arena = PageAlignedBuffer(capacity: 1 << 20)
-    var number = 0
+    var runIndex = 0
     var done: UInt64 = 0
     for count in layout.batches(Int(index.pageCount)) {
       // Takes `count` entries from the runs.
       var parts: [PageExtent] = []
       var left = UInt64(count)
       while left > 0 {
-        let run = index.runs[number]
+        let run = index.runs[runIndex]
         let part = run.part(run.pfn + done..<min(run.end, run.pfn + done + left))
         parts.append(part)
         left -= UInt64(part.pageCount)
         done += UInt64(part.pageCount)
         if done == UInt64(run.pageCount) {
-          number += 1
+          runIndex += 1
           done = 0
         }
       }

@@ -74,9 +74,9 @@ extension PageDelta {
       throw XensaveError(.invalid, "\(delta.path): is no delta (expected \"XSLDELTA\")")
     }
     guard bytes.count == headByteCount else { throw damaged(delta, "the delta ends in its header") }
-    let number = bytes.load(8, as: UInt32.self)
-    guard number == version else {
-      throw damaged(delta, "delta version: expected \(version), got \(number)")
+    let foundVersion = bytes.load(8, as: UInt32.self)
+    guard foundVersion == version else {
+      throw damaged(delta, "delta version: expected \(version), got \(foundVersion)")
     }
     guard bytes.load(56, as: UInt64.self) == hash(Array(bytes[0..<56])) else {
       throw damaged(delta, "the header is damaged (its hash does not fit)")

@@ -58,9 +58,9 @@ extension PageEdits {
           try source.readAside(
             start + UInt64(data * pageByteCount), count * pageByteCount, into: arena, at: target)
         }
-        for number in index..<index + count where contents[places[number]] > 0 {
+        for position in index..<index + count where contents[places[position]] > 0 {
           try put(
-            places[number], arena, at: place + (number - range.lowerBound) * pageByteCount)
+            places[position], arena, at: place + (position - range.lowerBound) * pageByteCount)
         }
         index += count
       }
@@ -85,12 +85,12 @@ extension PageEdits {
       }
       _ = try editable.payload()
     }
-    try settle(editable)
+    try applyNewContents(editable)
     return editable.loadedPayload
   }
 
   /// Brings new contents into the payload, which is in memory.
-  func settle(_ editable: EditableRecord) throws {
+  func applyNewContents(_ editable: EditableRecord) throws {
     guard !newContents.isEmpty, let arena = editable.loadedPayload else { return }
     for index in entries.indices where contents[index] > 0 {
       try put(index, arena, at: Int(dataIndex[index]) * pageByteCount)
@@ -162,10 +162,10 @@ extension PageEdits {
   }
 
   /// Notes that lent pages, by their numbers in the payload, were written to.
-  public func noteWritten(_ numbers: some Sequence<Int>) {
+  public func noteWritten(_ payloadIndexes: some Sequence<Int>) {
     record?.markPayloadChanged()
-    let numbers = Set(numbers)
-    for index in entries.indices where numbers.contains(Int(dataIndex[index])) {
+    let payloadIndexes = Set(payloadIndexes)
+    for index in entries.indices where payloadIndexes.contains(Int(dataIndex[index])) {
       guards.note(entries[index])
     }
   }
@@ -213,12 +213,12 @@ extension PageEdits {
   /// What becomes of a page of the payload.
   private struct Fate: Equatable {
     let isWritten: Bool
-    let number: UInt16
+    let contentsIndex: UInt16
   }
 
   private func fate(_ index: Int) -> Fate {
     let isWritten = !isDropped[index] && entries[index].type.hasData
-    return Fate(isWritten: isWritten, number: isWritten ? contents[index] : 0)
+    return Fate(isWritten: isWritten, contentsIndex: isWritten ? contents[index] : 0)
   }
 
   func putPages(
@@ -234,7 +234,7 @@ extension PageEdits {
       while last < pages.count, self.fate(pages[last]) == fate { last += 1 }
       let bytes = (last - first) * pageByteCount
       defer { first = last }
-      if fate.isWritten, fate.number == 0 {
+      if fate.isWritten, fate.contentsIndex == 0 {
         let sink = writer.sink
         if let loaded {
           let start = first * pageByteCount
@@ -253,8 +253,8 @@ extension PageEdits {
       var page = first
       while page < last {
         let count = min(last - page, PageEdits.chunkByteCount / pageByteCount)
-        for number in 0..<count {
-          try put(pages[page + number], arena, at: number * pageByteCount)
+        for index in 0..<count {
+          try put(pages[page + index], arena, at: index * pageByteCount)
         }
         try writer.put([], then: arena, 0..<count * pageByteCount)
         page += count

@@ -116,8 +116,8 @@ public final class PageEdits: RecordStreamer {
     return record
   }
 
-  /// Entry `number` (from 0) of those that are not dropped.
-  public func entry(_ number: Int) -> PageEntry { entries[kept[number]] }
+  /// Entry `position` (from 0) of those that are not dropped.
+  public func entry(_ position: Int) -> PageEntry { entries[kept[position]] }
 
   /// The pfn of entry `index` of those that `select` gives.
   public func pfn(_ index: Int) -> UInt64 { entries[index].pfn }
@@ -163,10 +163,10 @@ public final class PageEdits: RecordStreamer {
     try retype(try select(program), to: type)
   }
 
-  /// Gives entry `number` (from 0) of those that are not dropped another type.
-  public func retype(_ number: Int, to type: PageType) throws {
+  /// Gives entry `position` (from 0) of those that are not dropped another type.
+  public func retype(_ position: Int, to type: PageType) throws {
     _ = try current()
-    _ = try retype([kept[number]], to: type)
+    _ = try retype([kept[position]], to: type)
   }
 
   private func retype(_ indices: [Int], to type: PageType) throws -> Int {
@@ -180,10 +180,10 @@ public final class PageEdits: RecordStreamer {
     return chosen.count
   }
 
-  /// Gives entry `number` (from 0) of those that are not dropped another pfn.
-  public func renumber(_ number: Int, to pfn: UInt64) throws {
+  /// Gives entry `position` (from 0) of those that are not dropped another pfn.
+  public func renumber(_ position: Int, to pfn: UInt64) throws {
     _ = try current()
-    let index = kept[number]
+    let index = kept[position]
     let old = entries[index]
     guard old.pfn != pfn else { return }
     let new = PageEntry(old.type, pfn: pfn)
@@ -234,7 +234,7 @@ public final class PageEdits: RecordStreamer {
     }
     newContents.append(new)
     for index in chosen { contents[index] = UInt16(newContents.count) }
-    if let record, record.loadedPayload != nil { try settle(record) }
+    if let record, record.loadedPayload != nil { try applyNewContents(record) }
   }
 
   private func check(

@@ -57,9 +57,9 @@ public final class PageGuard {
       return edited.isEmpty ? [] : frames.map { ($0, PageGuard.p2m) }
     case let type where type.hasPVRegisters:
       guard let context = PVContext(record) else { return [] }
-      let number = record.body.load(0, as: UInt32.self, record.context.order)
-      var found = context.gdtFrames.map { (pfn: $0, what: "it holds the GDT of vCPU \(number)") }
-      if number == 0 { found.append((context.startInfo.pfn, "it is the start info page")) }
+      let vcpu = record.body.load(0, as: UInt32.self, record.context.order)
+      var found = context.gdtFrames.map { (pfn: $0, what: "it holds the GDT of vCPU \(vcpu)") }
+      if vcpu == 0 { found.append((context.startInfo.pfn, "it is the start info page")) }
       for (pfn, what) in found { needed[pfn] = what }
       return found
     default: return []

@@ -168,7 +168,7 @@ extension VCPU {
   var prstatus: [UInt8] {
     var out = [UInt8](repeating: 0, count: 336)
     // A thread's number, from 1: what an image says of a vCPU may be greater than any.
-    out.store(32, UInt32(clamping: number + 1))
+    out.store(32, UInt32(clamping: id + 1))
     let names = [
       "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx",
       "rsi", "rdi", "", "rip", "cs", "rflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs",

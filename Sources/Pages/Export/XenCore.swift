@@ -50,11 +50,12 @@ extension GuestMemory {
     headers += ELF.section(
       name: nameOffsets[0], type: 3, offset: namesOffset, count: UInt64(names.count), alignment: 1,
       entryByteCount: 0)
-    for (number, section) in sections.enumerated() {
+    for (sectionIndex, section) in sections.enumerated() {
       let alignment: UInt64 = section.name == ".xen_pages" ? 4096 : 8
       offset = (offset + alignment - 1) & ~(alignment - 1)
       headers += ELF.section(
-        name: nameOffsets[number + 1], type: section.type, offset: offset, count: section.count,
+        name: nameOffsets[sectionIndex + 1], type: section.type, offset: offset,
+        count: section.count,
         alignment: section.type == 7 ? 4 : alignment, entryByteCount: section.each)
       offset += section.count
     }
@@ -96,7 +97,7 @@ extension GuestMemory {
       return out
     }
     let domain = image.index.headers.first { $0.kind == .domain }
-    var version = words(domain?.number("xen_major") ?? 0, domain?.number("xen_minor") ?? 0)
+    var version = words(domain?.unsigned("xen_major") ?? 0, domain?.unsigned("xen_minor") ?? 0)
     // extraversion, compile_info (compiler, by, domain, date), capabilities, changeset: not known.
     version += [UInt8](repeating: 0, count: 16 + 64 + 16 + 32 + 32 + 1024 + 64)
     version += words(0, 4096)

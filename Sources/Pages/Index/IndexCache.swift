@@ -79,7 +79,7 @@ public struct IndexCache {
     words += [
       UInt64(index.runs.count), UInt64(index.records.count), UInt64(index.pageRecords.count),
       UInt64(index.checkpointCount), UInt64(index.roundCount), index.dataCountInFile,
-      index.hasVerify ? 1 : 0, IndexCache.number(of: index.ending),
+      index.hasVerify ? 1 : 0, IndexCache.endingIndex(of: index.ending),
     ]
     for run in index.runs {
       words += [
@@ -102,15 +102,15 @@ public struct IndexCache {
   /// Makes it fit the image again, which was edited in place: all that it names lies `movedBy` bytes
   /// further, and nobody else has written to it since (the edit has set its time of change to the
   /// nanosecond).
-  public func renew(for source: Source, movedBy shift: UInt64 = 0) throws {
+  public func renew(for source: Source, movedBy delta: UInt64 = 0) throws {
     let source = try source.duplicate()
     let file = try Source(opening: path)
     var bytes = try file.read(Int(clamping: file.byteCount ?? 0))
     guard bytes.count >= 8 * (IndexCache.headWords + 1) else { throw unfit("it became shorter") }
     bytes.removeLast(8)
-    if shift > 0 { try move(&bytes, by: shift) }
-    for (number, word) in try IndexCache.key(source).enumerated() {
-      bytes.store(16 + 8 * number, word)
+    if delta > 0 { try move(&bytes, by: delta) }
+    for (position, word) in try IndexCache.key(source).enumerated() {
+      bytes.store(16 + 8 * position, word)
     }
     bytes.append(integer: PageDelta.hash(bytes))
     // What a crash takes of it is made anew.
@@ -118,9 +118,9 @@ public struct IndexCache {
   }
 
   /// Adds to all offsets of an index.
-  private func move(_ bytes: inout [UInt8], by shift: UInt64) throws {
+  private func move(_ bytes: inout [UInt8], by delta: UInt64) throws {
     let words = UInt64(bytes.count / 8)
-    func word(_ number: Int) -> UInt64 { bytes.load(8 * number, as: UInt64.self) }
+    func word(_ position: Int) -> UInt64 { bytes.load(8 * position, as: UInt64.self) }
     let (runs, records, pages) = (word(5), word(6), word(7))
     guard [runs, records, pages].allSatisfy({ $0 <= words }),
       UInt64(IndexCache.headWords) + 3 * runs + 3 * records + pages == words
@@ -130,13 +130,13 @@ public struct IndexCache {
     let others = start + 3 * Int(runs)
     places += (0..<Int(records)).map { others + 3 * $0 + 1 }
     places += (0..<Int(pages)).map { others + 3 * Int(records) + $0 }
-    for place in places { bytes.store(8 * place, word(place) &+ shift) }
+    for place in places { bytes.store(8 * place, word(place) &+ delta) }
   }
 
   private static let endings: [StreamReader.EndReason?] = [
     nil, .end, .checkpoint, .cutCheckpoint, .opaque,
   ]
-  private static func number(of ending: StreamReader.EndReason?) -> UInt64 {
+  private static func endingIndex(of ending: StreamReader.EndReason?) -> UInt64 {
     UInt64(endings.firstIndex(of: ending) ?? 0)
   }
 
@@ -171,7 +171,7 @@ public struct IndexCache {
     guard bytes.load(body.count, as: UInt64.self) == PageDelta.hash(body) else {
       throw unfit("it is damaged (its hash does not fit)")
     }
-    func word(_ number: Int) -> UInt64 { body.load(8 * number, as: UInt64.self) }
+    func word(_ position: Int) -> UInt64 { body.load(8 * position, as: UInt64.self) }
     guard try IndexCache.key(source) == [word(2), word(3), word(4)] else {
       throw unfit("the image has changed since")
     }
@@ -194,8 +194,8 @@ public struct IndexCache {
     }
     let start = IndexCache.headWords + 3 * Int(runCount)
     let reader = try readFront(&index, source)
-    let spots = (0..<Int(recordCount)).map { number in
-      (word(start + 3 * number), word(start + 3 * number + 1), word(start + 3 * number + 2))
+    let spots = (0..<Int(recordCount)).map { spot in
+      (word(start + 3 * spot), word(start + 3 * spot + 1), word(start + 3 * spot + 2))
     }
     try readRecords(&index, spots, source)
     let first = start + 3 * Int(recordCount)
@@ -236,8 +236,8 @@ public struct IndexCache {
     var runs: [PageExtent] = []
     runs.reserveCapacity(count)
     var end: UInt64 = 0
-    for number in 0..<count {
-      let place = IndexCache.headWords + 3 * number
+    for position in 0..<count {
+      let place = IndexCache.headWords + 3 * position
       let entry = PageEntry(rawValue: word(place))
       let (offset, both) = (word(place + 1), word(place + 2))
       let run = PageExtent(
@@ -247,7 +247,7 @@ public struct IndexCache {
       guard run.pageCount > 0, run.pfn >= end, run.end <= PageIndex.pfnLimit,
         !PageType.names[Int(entry.type.rawValue)].isEmpty,
         run.hasData ? offset <= size && bytes <= size - offset : offset == 0
-      else { throw unfit("run \(number) is impossible") }
+      else { throw unfit("run \(position) is impossible") }
       end = run.end
       runs.append(run)
     }
@@ -281,23 +281,23 @@ public struct IndexCache {
     // Layers follow one another as libxl, libxc, libxl; the image header stands before the second.
     var stage = index.container == .libxc ? 1 : 0
     for (word, offset, byteCount) in spots {
-      let (number, isLibxl) = (word & ~IndexCache.libxlBit, word & IndexCache.libxlBit != 0)
+      let (recordIndex, isLibxl) = (word & ~IndexCache.libxlBit, word & IndexCache.libxlBit != 0)
       if isLibxl == (stage == 1) { stage += 1 }
       guard stage < (index.container == .libxc ? 2 : 3), isLibxl == (stage != 1),
         (stage == 0) == (offset < image), offset >= end, byteCount >= 8,
         byteCount <= (source.byteCount ?? 0), offset <= (source.byteCount ?? 0) - byteCount
-      else { throw unfit("record \(number) lies where it cannot") }
+      else { throw unfit("record \(recordIndex) lies where it cannot") }
       end = offset + byteCount
       let order = isLibxl ? index.libxlContext.order : index.context.order
       source.seek(offset)
       let head = try source.read(8)
       guard head.count == 8,
         8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, order))) == byteCount
-      else { throw unfit("record \(number) is not where it says") }
+      else { throw unfit("record \(recordIndex) is not where it says") }
       index.records.append(
         RecordLocation(
           type: RecordType(isLibxl ? .libxl : .libxc, head.load(0, as: UInt32.self, order)),
-          index: Int(clamping: number), offset: offset, byteCount: byteCount))
+          index: Int(clamping: recordIndex), offset: offset, byteCount: byteCount))
     }
   }
 
@@ -325,8 +325,8 @@ public struct IndexCache {
       else { throw unfit("there is no record of pages at \(offset.hex())") }
       var place = record.payloadOffset
       let contents = place..<place + record.payloadByteCount
-      for number in 0..<count {
-        let entry = record.pageEntry(number)
+      for entryIndex in 0..<count {
+        let entry = record.pageEntry(entryIndex)
         let here = entry.type.hasData ? place : 0
         if entry.type.hasData { place += UInt64(pageByteCount) }
         guard let found = index.page(entry.pfn) else {

@@ -193,7 +193,7 @@ public struct PageIndex: Sendable {
     let head = try source.read(framing.headByteCount)
     guard head.count == framing.headByteCount else { throw shorter(source) }
     let length =
-      framing.numberByteCount == 8
+      framing.headFieldByteCount == 8
       ? Int(clamping: head.load(8, as: UInt64.self, order))
       : Int(head.load(4, as: UInt32.self, order))
     guard length <= limit else {

@@ -24,13 +24,13 @@ public final class GuestMemory {
     vcpus = try image.vcpus()
   }
 
-  /// The vCPU with this number.
-  public func vcpu(_ number: Int) throws -> VCPU {
-    guard let vcpu = vcpus.first(where: { $0.number == number }) else {
-      let there = vcpus.map { "\($0.number)" }.joined(separator: ", ")
+  /// The vCPU with this id.
+  public func vcpu(_ id: Int) throws -> VCPU {
+    guard let vcpu = vcpus.first(where: { $0.id == id }) else {
+      let there = vcpus.map { "\($0.id)" }.joined(separator: ", ")
       throw XensaveError(
         .notFound,
-        "\(image.path): there is no state of vCPU \(number) (there is: "
+        "\(image.path): there is no state of vCPU \(id) (there is: "
           + "\(there.isEmpty ? "none" : there))")
     }
     return vcpu

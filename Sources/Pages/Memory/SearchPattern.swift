@@ -204,12 +204,12 @@ private final class RegularExpression: @unchecked Sendable {
       case UInt8(ascii: "|"): add(Extent(all: 1, optional: 1))
       case UInt8(ascii: "{"):
         let end = text[position...].firstIndex(of: UInt8(ascii: "}")) ?? text.count
-        let numbers = text[position..<end].split(
+        let counts = text[position..<end].split(
           separator: UInt8(ascii: ","), omittingEmptySubsequences: false
         ).map { Int(String(decoding: $0, as: UTF8.self)) }
-        let times = numbers.compactMap { $0 }.max() ?? 2
+        let times = counts.compactMap { $0 }.max() ?? 2
         repeatLast(
-          min(max(times, 2), 1 << 20), isOptional: numbers.count > 1 || numbers.first == 0)
+          min(max(times, 2), 1 << 20), isOptional: counts.count > 1 || counts.first == 0)
         position = end + 1
       default: add(Extent(all: 1))
       }

@@ -18,7 +18,7 @@ public enum PagingMode: String, Sendable, Equatable {
 
 /// The state of a vCPU that reading its memory, and a debugger, need.
 public struct VCPU: Sendable, Equatable {
-  public let number: Int
+  public let id: Int
   /// General registers and flags by their 64-bit names ("rax" ... "r15", "rip", "rflags").
   public internal(set) var registers: [String: UInt64] = [:]
   /// Selectors and bases of the segments ("cs", "fs_base", ...).
@@ -62,7 +62,7 @@ public struct VCPU: Sendable, Equatable {
   /// Frames in it are pfns. Xen: tools/libs/guest/xg_sr_save_x86_pv.c, write_one_vcpu_basic.
   public init?(pvBasic body: [UInt8], _ order: ByteOrder) {
     guard body.count >= 8 else { return nil }
-    number = Int(body.load(0, as: UInt32.self, order))
+    id = Int(body.load(0, as: UInt32.self, order))
     switch body.count - 8 {
     case 5168:
       for (name, place) in VCPU.places64 {
@@ -110,7 +110,7 @@ public struct VCPU: Sendable, Equatable {
   /// A vCPU of HVM_CONTEXT's CPU entry, which older releases wrote shorter.
   public init?(hvm data: [UInt8], instance: Int) {
     guard data.count >= 688 else { return nil }
-    number = instance
+    id = instance
     let order = [
       "rax", "rbx", "rcx", "rdx", "rbp", "rsi", "rdi", "rsp", "r8", "r9", "r10", "r11", "r12",
       "r13", "r14", "r15", "rip", "rflags",
@@ -155,21 +155,21 @@ extension VCPU {
 }
 
 extension PageImage {
-  /// The vCPUs whose state counts, by their numbers.
+  /// The vCPUs whose state counts, by their ids.
   public func vcpus() throws -> [VCPU] {
     var out: [Int: VCPU] = [:]
     for spot in index.records {
       switch spot.type {
       case let type where type.hasPVRegisters:
         let body = try index.body(of: spot, source)
-        if let vcpu = VCPU(pvBasic: body, index.context.order) { out[vcpu.number] = vcpu }
+        if let vcpu = VCPU(pvBasic: body, index.context.order) { out[vcpu.id] = vcpu }
       case .hvmContext:
         for vcpu in VCPU.all(inHVMContext: try index.body(of: spot, source)) {
-          out[vcpu.number] = vcpu
+          out[vcpu.id] = vcpu
         }
       default: break
       }
     }
-    return out.values.sorted { $0.number < $1.number }
+    return out.values.sorted { $0.id < $1.id }
   }
 }

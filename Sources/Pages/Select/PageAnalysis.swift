@@ -33,10 +33,10 @@ extension PageImage {
   private static func cut(_ run: PageExtent, to pages: PageSet?) -> [PageExtent] {
     guard let pages else { return [run] }
     var out: [PageExtent] = []
-    var number = pages.index(of: run.pfn)
-    while number < pages.ranges.count, pages.ranges[number].lowerBound < run.end {
-      out.append(run.part(pages.ranges[number]))
-      number += 1
+    var rangeIndex = pages.index(of: run.pfn)
+    while rangeIndex < pages.ranges.count, pages.ranges[rangeIndex].lowerBound < run.end {
+      out.append(run.part(pages.ranges[rangeIndex]))
+      rangeIndex += 1
     }
     return out
   }
@@ -85,8 +85,8 @@ extension PageImage {
     var counts = [UInt64](repeating: 0, count: programs.count)
     try forEachBatch(of: programs.map(\.batchCapacity).min() ?? BatchMask.capacity) {
       batch in
-      for (number, program) in programs.enumerated() {
-        counts[number] += UInt64(try program.run(batch).count)
+      for (position, program) in programs.enumerated() {
+        counts[position] += UInt64(try program.run(batch).count)
       }
     }
     return counts

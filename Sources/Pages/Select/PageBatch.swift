@@ -159,7 +159,7 @@ final class BatchFiller {
     while done < Int(run.pageCount) {
       let count = min(Int(run.pageCount) - done, capacity - entries.count)
       let pfn = run.pfn + UInt64(done)
-      for number in 0..<count { entries.append(PageEntry(run.type, pfn: pfn + UInt64(number))) }
+      for offset in 0..<count { entries.append(PageEntry(run.type, pfn: pfn + UInt64(offset))) }
       if run.hasData {
         chunks.append((dataCount, count, run.offset(of: pfn)))
         dataCount += count

@@ -128,10 +128,10 @@ public final class PageImage {
         try body(run)
         continue
       }
-      var number = pages.index(of: run.pfn)
-      while number < pages.ranges.count, pages.ranges[number].lowerBound < run.end {
-        try body(run.part(pages.ranges[number]))
-        number += 1
+      var rangeIndex = pages.index(of: run.pfn)
+      while rangeIndex < pages.ranges.count, pages.ranges[rangeIndex].lowerBound < run.end {
+        try body(run.part(pages.ranges[rangeIndex]))
+        rangeIndex += 1
       }
     }
   }

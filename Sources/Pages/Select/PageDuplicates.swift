@@ -53,7 +53,7 @@ public final class PageDuplicates {
       throw XensaveError(.usage, "more than 65535 images")
     }
     images.append(image)
-    let number = UInt16(images.count - 1)
+    let imageIndex = UInt16(images.count - 1)
     // Hashes are made on all threads, the table on this one.
     try image.mapChunks({
       { _, bytes, count in
@@ -66,7 +66,7 @@ public final class PageDuplicates {
     }) { chunk, found in
       for (page, look) in found.enumerated() {
         try self.add(
-          look, chunk.pfn + UInt64(page), chunk.offset + UInt64(page * pageByteCount), number)
+          look, chunk.pfn + UInt64(page), chunk.offset + UInt64(page * pageByteCount), imageIndex)
       }
     }
   }

@@ -117,9 +117,9 @@ public struct PageSet: Sendable, Equatable {
   /// Reads what `text` writes; blank lines and "#" comments are passed over.
   public init(text: String) throws {
     var ranges: [Range<UInt64>] = []
-    var number = 0
+    var lineNumber = 0
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-      number += 1
+      lineNumber += 1
       let words = line.prefix { $0 != "#" }.filter { $0 != " " && $0 != "\t" && $0 != "\r" }
       if words.isEmpty { continue }
       let parts = words.split(separator: "..", maxSplits: 1, omittingEmptySubsequences: false)
@@ -128,7 +128,7 @@ public struct PageSet: Sendable, Equatable {
       else {
         throw XensaveError(
           .syntax,
-          "line \(number): expected a pfn or FIRST..LAST, got '\(Array(line.utf8).printable)'")
+          "line \(lineNumber): expected a pfn or FIRST..LAST, got '\(Array(line.utf8).printable)'")
       }
       ranges.append(first..<last + 1)
     }

@@ -91,8 +91,8 @@ private struct SelectorParser {
         index = end
         if !(0x30...0x39).contains(byte) {
           tokens.append((.word(word), column))
-        } else if let number = parseNumber(word) {
-          tokens.append((.number(number), column))
+        } else if let value = parseNumber(word) {
+          tokens.append((.number(value), column))
         } else if let share = Double(word) {
           tokens.append((.share(share), column))
         } else {
@@ -164,7 +164,7 @@ private struct SelectorParser {
     let got =
       switch token {
       case .word(let word): "'\(word)'"
-      case .number(let number): "\(number)"
+      case .number(let value): "\(value)"
       case .share(let share): "\(share)"
       case .string(let bytes): Selector.quoted(bytes)
       case .symbol(let symbol): "'\(symbol)'"

@@ -105,10 +105,10 @@ public final class SelectorProgram {
   }
 
   private func join(_ parts: [Selector], before: Operation, _ after: Operation) {
-    for (number, part) in SelectorProgram.cheapFirst(parts).enumerated() {
-      if number > 0 { operations.append(before) }
+    for (index, part) in SelectorProgram.cheapFirst(parts).enumerated() {
+      if index > 0 { operations.append(before) }
       compile(part)
-      if number > 0 { operations.append(after) }
+      if index > 0 { operations.append(after) }
     }
   }
 
@@ -138,7 +138,7 @@ public final class SelectorProgram {
     var results: [BatchMask] = []
     for operation in operations {
       switch operation {
-      case .test(let number): results.append(try test(number, batch, live[live.count - 1]))
+      case .test(let index): results.append(try test(index, batch, live[live.count - 1]))
       case .narrow: live.append(results[results.count - 1])
       case .rest:
         live.append(live[live.count - 1].combined(results[results.count - 1]) { $0 & ~$1 })
@@ -159,12 +159,12 @@ public final class SelectorProgram {
   }
 
   private func test(
-    _ number: Int, _ batch: PageBatch, _ live: BatchMask
+    _ index: Int, _ batch: PageBatch, _ live: BatchMask
   ) throws -> BatchMask {
     if live.isEmpty { return live }
     let start = clock.now
     var out = BatchMask()
-    if steps[number].needsContents {
+    if steps[index].needsContents {
       for word in 0..<16 where live.words[word] != 0 {
         var wanted: UInt64 = 0
         var bits = live.words[word]
@@ -176,16 +176,16 @@ public final class SelectorProgram {
         if wanted == 0 { continue }
         try batch.load(word, wanted)
         out.words[word] = batch.withBytes { bytes in
-          SelectorProgram.contents(tests[number], batch, bytes, word, wanted)
+          SelectorProgram.contents(tests[index], batch, bytes, word, wanted)
         }
       }
     } else {
-      SelectorProgram.heads(tests[number], batch.entries, live, &out)
+      SelectorProgram.heads(tests[index], batch.entries, live, &out)
     }
-    steps[number].looked += UInt64(live.count)
-    steps[number].hits += UInt64(out.count)
+    steps[index].looked += UInt64(live.count)
+    steps[index].hits += UInt64(out.count)
     let spent = start.duration(to: clock.now)
-    steps[number].nanoseconds += UInt64(spent / .nanoseconds(1))
+    steps[index].nanoseconds += UInt64(spent / .nanoseconds(1))
     return out
   }
 
@@ -258,8 +258,8 @@ public final class SelectorProgram {
   /// and its nanoseconds a page.
   public func explain() -> String {
     var lines = ["\(selector)"]
-    for (number, step) in steps.enumerated() {
-      var line = "  \(number + 1). \(step.text) (\(step.needsContents ? "contents" : "entries"))"
+    for (index, step) in steps.enumerated() {
+      var line = "  \(index + 1). \(step.text) (\(step.needsContents ? "contents" : "entries"))"
       if step.looked > 0 {
         let tenths = step.nanoseconds * 10 / step.looked
         line +=

@@ -164,7 +164,7 @@ public enum Interrupt {
   /// That of Ctrl-C.
   public static let fromKeyboard = SIGINT
 
-  /// Runs `body`, which gives `number` to a library that knows nothing of requests to stop: a request
+  /// Runs `body`, which gives `fileDescriptor` to a library that knows nothing of requests to stop: a request
   /// makes the library's next write fail with EBADF, and wakes it where it waits.
   public static func diverting<R, E: Error>(
     _ fileDescriptor: Int32, _ body: () throws(E) -> R

@@ -13,12 +13,15 @@ public final class SharedMemory {
 
   /// `byteCount` bytes of zeros. `name` is what /proc shows.
   public init(byteCount: Int, name: String) throws(SystemError) {
-    let number = unsafe csystem_memory_file(name)
-    guard number >= 0 else { throw SystemError("memfd_create", errno, name) }
-    descriptor = try Descriptor(taking: number, path: name)
-    guard ftruncate(number, byteCount) == 0 else { throw SystemError("ftruncate", errno, name) }
+    let fileDescriptor = unsafe csystem_memory_file(name)
+    guard fileDescriptor >= 0 else { throw SystemError("memfd_create", errno, name) }
+    descriptor = try Descriptor(taking: fileDescriptor, path: name)
+    guard ftruncate(fileDescriptor, byteCount) == 0 else {
+      throw SystemError("ftruncate", errno, name)
+    }
     let protection = PROT_READ | PROT_WRITE
-    guard let start = unsafe mmap(nil, max(byteCount, 1), protection, MAP_SHARED, number, 0),
+    guard
+      let start = unsafe mmap(nil, max(byteCount, 1), protection, MAP_SHARED, fileDescriptor, 0),
       unsafe start != MAP_FAILED
     else { throw SystemError("mmap", errno, name) }
     self.byteCount = byteCount

@@ -20,9 +20,9 @@ enum Waiting {
   static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o666) throws(SystemError)
     -> Int32
   {
-    let number = try call(path) { unsafe Glibc.open(path, flags | O_CLOEXEC, mode) }
-    guard number >= 0 else { throw SystemError("open", errno, path) }
-    return number
+    let fileDescriptor = try call(path) { unsafe Glibc.open(path, flags | O_CLOEXEC, mode) }
+    guard fileDescriptor >= 0 else { throw SystemError("open", errno, path) }
+    return fileDescriptor
   }
 
   /// fsync(2), which a signal may end early on file systems of a network or a program. Any other failure
@@ -33,9 +33,9 @@ enum Waiting {
 
   /// Waits until a non-blocking descriptor can continue.
   static func untilReady(
-    _ number: Int32, forWriting: Bool, _ path: String
+    _ fileDescriptor: Int32, forWriting: Bool, _ path: String
   ) throws(SystemError) {
-    var entry = pollfd(fd: number, events: Int16(forWriting ? POLLOUT : POLLIN), revents: 0)
+    var entry = pollfd(fd: fileDescriptor, events: Int16(forWriting ? POLLOUT : POLLIN), revents: 0)
     let result = try call(path) { unsafe poll(&entry, 1, -1) }
     guard result >= 0 else { throw SystemError("poll", errno, path) }
   }
@@ -99,10 +99,10 @@ extension Sink {
 }
 
 /// Waits until the other end of one of the descriptors is gone; false where `end` can be read first.
-public func waitForHangup(of numbers: [Int32], until end: Int32) -> Bool {
+public func waitForHangup(of fileDescriptors: [Int32], until end: Int32) -> Bool {
   // POLLRDHUP, for sockets: not in Swift's headers.
   let half: Int16 = 0x2000
-  var entries = numbers.map { pollfd(fd: $0, events: half, revents: 0) }
+  var entries = fileDescriptors.map { pollfd(fd: $0, events: half, revents: 0) }
   entries.append(pollfd(fd: end, events: Int16(POLLIN), revents: 0))
   let last = entries.count - 1
   while true {
@@ -117,8 +117,9 @@ public func waitForHangup(of numbers: [Int32], until end: Int32) -> Bool {
   }
 }
 
-private func readiness(_ number: Int32, _ wanted: Int32, _ milliseconds: Int32) -> Readiness {
-  var entry = pollfd(fd: number, events: Int16(wanted), revents: 0)
+private func readiness(_ fileDescriptor: Int32, _ wanted: Int32, _ milliseconds: Int32) -> Readiness
+{
+  var entry = pollfd(fd: fileDescriptor, events: Int16(wanted), revents: 0)
   let count = unsafe poll(&entry, 1, milliseconds)
   // What poll cannot say, the read or write will.
   return count > 0 || (count < 0 && errno != EINTR) ? .ready : count == 0 ? .late : .woken
@@ -148,5 +149,5 @@ public struct ThreadClock: Sendable {
   public var nanoseconds: UInt64 { csystem_thread_time(clock) }
 
   /// Sends the thread a signal.
-  public func signal(_ number: Int32) { csystem_signal_thread(thread, number) }
+  public func signal(_ signal: Int32) { csystem_signal_thread(thread, signal) }
 }

@@ -146,7 +146,7 @@ public final class FileEdit {
     try check(patches, count, size)
     var block: FrontBlock?
     if count > 0 {
-      guard try isToldFromTorn(patches) else {
+      guard try isDistinguishableFromTorn(patches) else {
         return .cannotInsert("by its first bytes an interrupted edit could not be told")
       }
       block = try FrontBlock(count, for: descriptor.fileDescriptor, size, path)
@@ -202,7 +202,7 @@ public final class FileEdit {
 
   /// Whether one can tell by the bytes of the patches that the front has moved: some byte of the first
   /// block is neither what it is once a block is before it nor what it becomes.
-  private func isToldFromTorn(_ patches: [Patch]) throws -> Bool {
+  private func isDistinguishableFromTorn(_ patches: [Patch]) throws -> Bool {
     let block = 512
     for patch in patches where patch.offset < UInt64(block) {
       let count = min(patch.before.count, block - Int(patch.offset))

@@ -14,15 +14,15 @@ public enum Environment {
   public static var availableMemory: UInt64? {
     // A file of no length, which has contents all the same.
     let path = "/proc/meminfo"
-    guard let number = try? Waiting.open(path, O_RDONLY),
-      let descriptor = try? Descriptor(taking: number, path: path, isStream: true),
+    guard let fileDescriptor = try? Waiting.open(path, O_RDONLY),
+      let descriptor = try? Descriptor(taking: fileDescriptor, path: path, isStream: true),
       let source = try? Source(descriptor, path: path),
       let text = try? source.readAvailable(8192)
     else { return nil }
     let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
     for line in lines where line.hasPrefix("MemAvailable:") {
-      let number = line.split(separator: " ").dropFirst().first.flatMap { UInt64($0) }
-      return number.map { $0.multipliedSaturated(by: 1024) }
+      let kibibytes = line.split(separator: " ").dropFirst().first.flatMap { UInt64($0) }
+      return kibibytes.map { $0.multipliedSaturated(by: 1024) }
     }
     return nil
   }

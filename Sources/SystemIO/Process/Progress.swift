@@ -100,13 +100,13 @@ public enum Progress {
   private final class Watch: @unchecked Sendable {
     let watcher: (ProgressState) -> Void
     var phase: Phase?
-    var lastTold: UInt64 = 0
+    var lastNotified: UInt64 = 0
 
     init(_ watcher: @escaping (ProgressState) -> Void) { self.watcher = watcher }
 
     func notify(_ moment: ProgressState.Moment) {
       guard let phase else { return }
-      lastTold = Environment.nanoseconds
+      lastNotified = Environment.nanoseconds
       // Totals are what is known beforehand: record headers may come on top of them.
       let now = phase.done()
       let done = min(now > phase.start ? now - phase.start : 0, phase.total ?? .max)
@@ -128,6 +128,6 @@ public enum Progress {
 
   private static func beatSlowly() {
     guard let watch = current, watch.phase != nil else { return }
-    if Environment.nanoseconds &- watch.lastTold >= interval { watch.notify(.running) }
+    if Environment.nanoseconds &- watch.lastNotified >= interval { watch.notify(.running) }
   }
 }

@@ -91,7 +91,8 @@ private func verify(_ bytes: [UInt8]) throws {
     file.isGood == pipe.isGood && file.findings.count == pipe.findings.count,
     "file: \(first)\npipe: \(second)")
   // What comes after a virtual GPU's state may be the libxc stream, which nobody finds.
-  guard file.isGood, file.survey.headers[.image] != nil || file.survey.ending != .opaque else {
+  guard file.isGood, file.imageSummary.headers[.image] != nil || file.imageSummary.ending != .opaque
+  else {
     return
   }
   do {
@@ -172,7 +173,7 @@ private func isEnd(_ written: [UInt8], of bytes: [UInt8]) -> Bool {
 /// Where something begins after the end of an image.
 private func trailingOffset(_ bytes: [UInt8]) -> UInt64? {
   guard let source = try? MemoryFile.second.source(bytes) else { return nil }
-  return try? Verifier(source).run().survey.trailing?.offset
+  return try? Verifier(source).run().imageSummary.trailing?.offset
 }
 
 /// A message without its last part: only a file can be searched for where an image begins.

@@ -74,7 +74,7 @@ private let messages: [[UInt8]] = HelperRelease.allCases.enumerated().flatMap { 
   [
     HelperMessage.log(.info, context: "xc", "text"), .progress("pages", done: 1, total: 2),
     .suspend, .switchQEMULogDirty(domain: 3, isOn: true), .restoreResults(store: 1, console: 2),
-    .staticDataDone(missing: 3), .complete(result: 0, number: 0),
+    .staticDataDone(missing: 3), .complete(result: 0, errno: 0),
   ].compactMap { message in
     message.encoded(release).map { [UInt8(index)] + $0.dropFirst(2) }
   }

@@ -197,8 +197,8 @@ private func paths(_ bytes: [UInt8]) throws {
   _ = try? ImagePath(text)
   _ = didYouMean(text, among: RecordSchemas.names)
   _ = try? CPUIDFeatures.require(text)
-  _ = X86MSRs.number(text)
-  _ = HVMParams.number(text)
+  _ = X86MSRs.index(of: text)
+  _ = HVMParams.index(of: text)
   if let release = XenRelease(text) {
     try demand(XenRelease(release.description) == release, "\(release) does not read back")
   }
