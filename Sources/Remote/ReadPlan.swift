@@ -4,15 +4,16 @@ internal import Bytes
 
 /// The reads of one source over an object, and what they make likely.
 ///
-/// Two things are read ahead. Bytes that follow one another: as many as were read that way, up to a
-/// window. And headers of records far apart: where two jumps were equally long, the next headers probably
+/// Three things are read ahead. Bytes that follow one another: as many as were read that way, up to a
+/// window. Headers of records far apart: where two jumps were equally long, the next headers probably
 /// lie as far apart again, and several are asked for at once; as many more as such guesses come true. A
-/// wrong guess costs as much as one header.
+/// wrong guess costs as much as one header. And the block around a read, where there was one in it before:
+/// what a guest's kernel has allocated together is needed together.
 struct ReadPlan {
   /// Bytes that are read ahead, at most.
   static let window: UInt64 = 8 << 20
   /// Bytes that must have followed one another before more are asked for.
-  private static let streakLimit: UInt64 = 64 << 10
+  private static let streakLimit: UInt64 = 16 << 10
   /// The least that a request asks for: less costs as much.
   private static let least: UInt64 = 2 << 10
   /// The most that is guessed to be a header.
@@ -27,6 +28,10 @@ struct ReadPlan {
   private var streak: UInt64 = 0
   /// What will be read in its order.
   private var expected: Range<UInt64> = 0..<0
+  /// Bytes that were announced before it, each range where the one before ended.
+  private var announced: UInt64 = 0
+  /// The blocks of the last reads that followed no other, the oldest first.
+  private var blocks: [UInt64] = []
   /// Where the last jump led, and how far.
   private var landing: UInt64 = 0
   private var jump: UInt64 = 0
@@ -45,28 +50,53 @@ struct ReadPlan {
   }
   private static let stepByteCount: UInt64 = 1 << 20
 
-  mutating func expect(_ range: Range<UInt64>) { expected = range }
+  /// A block is an eighth of what a link of 100 Mbit/s brings while a request takes its 40 ms.
+  private static let blockByteCount: UInt64 = 64 << 10
+  private static let blockLimit = 256
+
+  mutating func expect(_ range: Range<UInt64>) {
+    let follows = range.lowerBound == expected.upperBound
+    announced = follows ? announced.addingSaturated(UInt64(expected.count)) : 0
+    expected = range
+  }
 
   /// What to ask for when `range` is read: first what is needed, and then what is likely to be.
   mutating func read(_ range: Range<UInt64>, of byteCount: UInt64) -> [Range<UInt64>] {
     let isNext = range.lowerBound == end
     if !isNext { streak = 0 }
-    var out = [range]
-    if expected.contains(range.lowerBound) {
+    let isExpected = expected.contains(range.lowerBound)
+    var wanted = range
+    if isExpected {
       // A part of it was read: the rest is asked for as fast as it is taken.
       let last = min(expected.upperBound, ReadPlan.step(range.lowerBound, ReadPlan.window))
-      out = [range.lowerBound..<max(range.upperBound, last)]
-    } else if isNext, streak >= ReadPlan.streakLimit {
-      let last = ReadPlan.step(range.upperBound, min(streak, ReadPlan.window))
-      out = [range.lowerBound..<max(range.upperBound, last)]
+      wanted = range.lowerBound..<max(range.upperBound, last)
     } else if range.count < ReadPlan.least {
-      out = [range.lowerBound..<range.lowerBound.addingSaturated(ReadPlan.least)]
+      wanted = range.lowerBound..<range.lowerBound.addingSaturated(ReadPlan.least)
     }
+    let followed = isExpected ? announced : streak
+    if followed >= ReadPlan.streakLimit {
+      let last = ReadPlan.step(range.upperBound, min(followed, ReadPlan.window))
+      wanted = range.lowerBound..<max(wanted.upperBound, last)
+    } else if !isNext, let block = repeatedBlock(range.lowerBound) {
+      wanted = block.lowerBound..<max(wanted.upperBound, block.upperBound)
+    }
+    var out = [wanted]
     if !isNext { out += headers(after: range) }
     return out.compactMap {
       let last = min($0.upperBound, byteCount)
       return $0.lowerBound < last ? $0.lowerBound..<last : nil
     }
+  }
+
+  /// The block of a place, if one of the last reads was in it.
+  private mutating func repeatedBlock(_ place: UInt64) -> Range<UInt64>? {
+    let start = place - place % ReadPlan.blockByteCount
+    guard !blocks.contains(start) else {
+      return start..<start.addingSaturated(ReadPlan.blockByteCount)
+    }
+    if blocks.count == ReadPlan.blockLimit { blocks.removeFirst() }
+    blocks.append(start)
+    return nil
   }
 
   /// How much of a read was given: what follows begins there.

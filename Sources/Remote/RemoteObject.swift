@@ -222,18 +222,38 @@ final class RemoteObject: @unchecked Sendable {
     }
   }
 
+  /// What an answer says that is not of the object as it was opened.
+  private func change(in answer: HTTPAnswer) -> Failure? {
+    if !etag.isEmpty, !answer.etag.isEmpty, answer.etag != etag {
+      return .changed("its ETag was \(Failure.shown(etag)) and is \(Failure.shown(answer.etag))")
+    }
+    return etag.isEmpty ? timeChange(in: answer) : nil
+  }
+
+  private func timeChange(in answer: HTTPAnswer) -> Failure? {
+    guard !modified.isEmpty, !answer.modified.isEmpty, answer.modified != modified else {
+      return nil
+    }
+    return .changed("its time of change is another")
+  }
+
+  /// Throws where the object is not the one any more that was opened, or was another meanwhile.
+  func checkUnchanged() throws(SystemError) {
+    var request = request
+    request.method = "HEAD"
+    let answer = try lock.withLock { _ throws(SystemError) in
+      try session.perform(request, expected: [200], name).answer
+    }
+    if let change = change(in: answer) ?? timeChange(in: answer) { throw change.error(name) }
+  }
+
   /// What is wrong with the answer to a request for `range`.
   private func failure(_ answer: HTTPAnswer, _ range: Range<UInt64>) -> Failure? {
     if answer.status == 200, answer.code == 0 || answer.isTooLong {
       return Failure(errno: EOPNOTSUPP, text: "the server gives no ranges (200 for one)")
     }
     if let failure = Failure.of(answer, expected: [206]) { return failure }
-    if !etag.isEmpty, !answer.etag.isEmpty, answer.etag != etag {
-      return .changed("its ETag was \(Failure.shown(etag)) and is \(Failure.shown(answer.etag))")
-    }
-    if etag.isEmpty, !modified.isEmpty, !answer.modified.isEmpty, answer.modified != modified {
-      return .changed("its time of change is another")
-    }
+    if let change = change(in: answer) { return change }
     let asked = "bytes \(range.lowerBound) to \(range.upperBound - 1)"
     guard let found = ContentRange(answer.contentRange) else {
       return .protocolError(

@@ -36,6 +36,8 @@ final class RemoteUpload: RemoteWriter {
   private static let partLimit = 10_000
   /// Whether the server has refused to take ranges of another object.
   private var isRefused = false
+  /// The object that ranges were taken of without its ETag being compared: that is done at the end.
+  private var unmatched: RemoteObject?
   /// The least that a part has, but the last one; what is taken at once; and from how many bytes on that
   /// is worth a request.
   private static let leastByteCount = 5 << 20
@@ -209,7 +211,7 @@ final class RemoteUpload: RemoteWriter {
   func take(_ range: Range<UInt64>, of reader: any RemoteReader) throws(SystemError) -> UInt64 {
     if let failure { throw failure }
     guard UInt64(range.count) >= RemoteUpload.worthByteCount, canTake(from: reader),
-      let object = (reader as? ObjectReader)?.object, let path = object.request.place?.path
+      let object = (reader as? ObjectReader)?.object
     else { return 0 }
     var place = range.lowerBound
     try keeping { () throws(SystemError) in
@@ -233,7 +235,7 @@ final class RemoteUpload: RemoteWriter {
         let count =
           rest <= RemoteUpload.takenByteCount + UInt64(RemoteUpload.leastByteCount)
           ? rest : RemoteUpload.takenByteCount
-        guard try takePart(place..<place + count, path, object.etag) else { break }
+        guard try takePart(place..<place + count, of: object) else { break }
         place += count
       }
     }
@@ -243,23 +245,28 @@ final class RemoteUpload: RemoteWriter {
 
   /// Makes a part of bytes `range` of another object; false where the server does not do that.
   private func takePart(
-    _ range: Range<UInt64>, _ path: String, _ etag: String
+    _ range: Range<UInt64>, of object: RemoteObject
   ) throws(SystemError) -> Bool {
-    guard tags.count < RemoteUpload.partLimit else { return false }
+    guard tags.count < RemoteUpload.partLimit, let path = object.request.place?.path else {
+      return false
+    }
     var request = target
     request.method = "PUT"
     request.url += "?partNumber=\(tags.count + 1)&uploadId=\(query)"
     request.body = HTTPBody("")
     request.headers += [
-      "x-amz-copy-source: \(path)", "x-amz-copy-source-if-match: \(etag)",
+      "x-amz-copy-source: \(path)",
       "x-amz-copy-source-range: bytes=\(range.lowerBound)-\(range.upperBound - 1)",
     ]
-    let outcome = try session.attempt(request, name) { answer in
-      if answer.code == 0, answer.status == 200, !answer.said.isEmpty {
-        let isPassing = ["InternalError", "SlowDown"].contains(where: answer.said.hasPrefix)
-        return Failure(errno: EIO, text: "the server refuses: \(answer.said)", mayPass: isPassing)
-      }
-      return Failure.of(answer, expected: [200])
+    var matching = request
+    matching.headers.append("x-amz-copy-source-if-match: \(object.etag)")
+    var outcome = try session.attempt(unmatched == nil ? matching : request, name, problem)
+    if unmatched == nil, case .failure(let failure) = outcome, failure.errno == ESTALE {
+      // Swift compares an object of parts by another tag than it says. What has really changed is found
+      // now or at the end.
+      try object.checkUnchanged()
+      unmatched = object
+      outcome = try session.attempt(request, name, problem)
     }
     switch outcome {
     case .success(let exchange):
@@ -270,11 +277,19 @@ final class RemoteUpload: RemoteWriter {
       return true
     case .failure(let failure):
       if failure.mayPass { throw failure.error(name) }
-      // It is sent instead. Swift knows an object of parts by another tag than it says, so that this is
-      // no proof of a change: reading finds one.
+      // It is sent instead.
       isRefused = true
       return false
     }
+  }
+
+  /// What is wrong with an answer of 200 that is begun before it is known whether the request fails.
+  private func problem(_ answer: HTTPAnswer) -> Failure? {
+    if answer.code == 0, answer.status == 200, !answer.said.isEmpty {
+      let isPassing = ["InternalError", "SlowDown"].contains(where: answer.said.hasPrefix)
+      return Failure(errno: EIO, text: "the server refuses: \(answer.said)", mayPass: isPassing)
+    }
+    return Failure.of(answer, expected: [200])
   }
 
   // MARK: - The end
@@ -287,6 +302,7 @@ final class RemoteUpload: RemoteWriter {
       } else {
         if filled > 0 { try sendPart() }
         while !sending.isEmpty { try advance(milliseconds: HTTPSession.wait) }
+        try unmatched?.checkUnchanged()
         try complete()
       }
     }
@@ -317,14 +333,7 @@ final class RemoteUpload: RemoteWriter {
     // A request may be heard, but not its answer; libcurl repeats one on a connection that was cut. What
     // is there before tells then whether that was so.
     let before = try? head()
-    let outcome = try session.attempt(request, name) { answer in
-      // An answer of 200 may be begun before it is known that it fails.
-      if answer.code == 0, answer.status == 200, !answer.said.isEmpty {
-        let isPassing = ["InternalError", "SlowDown"].contains(where: answer.said.hasPrefix)
-        return Failure(errno: EIO, text: "the server refuses: \(answer.said)", mayPass: isPassing)
-      }
-      return Failure.of(answer, expected: [200])
-    }
+    let outcome = try session.attempt(request, name, problem)
     guard case .failure(let failure) = outcome else { return }
     if failure.errno == ENOENT, try isComplete(butNot: before?.etag) { return }
     throw (isNew && failure.errno == ESTALE) ? SystemError("open", EEXIST, name) : missing(failure)

@@ -286,6 +286,37 @@ import Testing
     var fourth = ReadPlan()
     fourth.expect(1000..<3_000_000)
     #expect(asked(&fourth, [1000..<2000, 2000..<9000], of: size) == 2_999_000)
+    // Chunks that are announced one by one are read ahead, too.
+    var fifth = ReadPlan()
+    let small = (0..<size / 65536).map { $0 * 65536..<($0 + 1) * 65536 }
+    let lengths = small.map { read in
+      fifth.expect(read)
+      defer { fifth.got(read) }
+      return fifth.read(read, of: size).first?.count ?? 0
+    }
+    #expect(lengths[0] == 65536 && lengths.max() ?? 0 > 4 << 20)
+  }
+
+  @Test func whatLiesTogetherIsReadTogether() {
+    let size: UInt64 = 64 << 20
+    // Every other page of 16 blocks, in an order that nobody can guess, and pages that lie alone.
+    var places = (0..<UInt64(128)).map { $0 / 8 * 1_048_576 + $0 % 8 * 8192 }
+    places += (0..<UInt64(16)).map { $0 * 1_048_576 + 500_000 }
+    places.shuffle()
+    var plan = ReadPlan()
+    var cache = RangeCache<Int>(byteLimit: .max, countLimit: .max)
+    var waits = 0
+    for place in places {
+      let read = place..<place + 4096
+      plan.expect(read)
+      let missing = plan.read(read, of: size).flatMap { cache.missing($0) }
+      if missing.contains(where: { $0.overlaps(read) }) { waits += 1 }
+      for part in missing { cache.insert(part, 0) }
+      plan.got(read)
+      #expect(cache.missing(read).isEmpty, "\(read) was not asked for")
+    }
+    #expect(waits == 48)
+    #expect(cache.byteCount == 16 * (65536 + 4096))
   }
 
   @Test func theCacheIsBounded() {

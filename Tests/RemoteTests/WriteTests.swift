@@ -186,6 +186,20 @@ import Testing
       #expect(FakeStore.bytes(object.file) == FakeStore.bytes(folder + "/there"))
       #expect(run.byteCount < 16 << 20, "\(run.byteCount)")
 
+      // A store that compares other tags than it says, as Swift does: we compare them before and after.
+      let other = ["--put", "big=\(folder)/big", "--fault", "COPY,1,all,other-tag"]
+      let unmatched = try FakeStore.run(folder, other, "exec \(renaming)")
+      #expect(unmatched.exitCode == 0, "\(unmatched.errors)")
+      #expect(unmatched.objects["out"]?.hash == object.hash && unmatched.byteCount < 16 << 20)
+      #expect(unmatched.count("COPY") == run.count("COPY") + 1)
+      for look in [1, 2] {
+        let changed = try FakeStore.run(
+          folder, other + ["--fault", "HEAD,\(look),1,changed"], "exec \(renaming)")
+        #expect(changed.exitCode == 3 && changed.hasOneError, "\(look): \(changed.errors)")
+        #expect(changed.errors.contains("has changed"), "\(look): \(changed.errors)")
+        #expect(changed.objects["out"] == nil && changed.uploads.isEmpty, "\(look)")
+      }
+
       // A store that does not do that gets the bytes; one that has changed is an error; so is a stop.
       for (fault, code) in [
         ("COPY,2,all,unsupported", 0), ("COPY,1,1,500", 0), ("COPY,1,all,error-200", 0),
