@@ -28,6 +28,9 @@ struct ConfigReading {
     let text: String
   }
 
+  /// What libxl has read, where it is to have a meaning: without what it ignores, and what comes after
+  /// the place where it stops. Elements of an array that it does not come to are as their type begins.
+  private(set) var root: JSONValue = .object(JSONObject())
   /// In the order in which libxl comes upon them. Nothing follows the place where it stops.
   private(set) var problems: [Problem] = []
   /// c_info.type and the member of b_info's union, in lower case; nil where libxl does not get them.
@@ -44,14 +47,15 @@ struct ConfigReading {
   init(_ root: JSONValue, minor: Int? = nil) {
     self.minor = minor
     guard case .object(let object) = root else { return }
-    read(object, as: "domain_config", "")
+    self.root = read(object, as: "domain_config", "")
   }
 
   // MARK: - Structures
 
-  private mutating func read(_ object: JSONObject, as name: String, _ path: String) {
-    guard let fields = types.structures[name] else { return }
+  private mutating func read(_ object: JSONObject, as name: String, _ path: String) -> JSONValue {
+    guard let fields = types.structures[name] else { return .object(object) }
     noteNames(object, fields, path)
+    var members: [JSONObject.Member] = []
     for field in fields where !hasStopped {
       guard minor.map({ field.releases.contains($0) }) ?? true, let value = object[field.name]
       else { continue }
@@ -64,15 +68,19 @@ struct ConfigReading {
         if buildType != nil {
           // libxl's initialisation of a union wants it untouched, and ends the program.
           hasStopped = true
-          return note(.refused, place, "no second type besides type.\(buildType ?? "")", value)
+          note(.refused, place, "no second type besides type.\(buildType ?? "")", value)
+          break
         }
         buildType = field.member
       }
-      read(value, as: field.type, place)
+      if let taken = read(value, as: field.type, place) {
+        members.append(JSONObject.Member(name: field.name, value: taken))
+      }
       if name == "create_info", field.name == "type", !hasStopped {
         createType = value.stringValue.map(ConfigReading.lowered)
       }
     }
+    return .object(JSONObject(distinct: members))
   }
 
   /// Keys that libxl does not ask for, or only the first time.
@@ -127,23 +135,30 @@ struct ConfigReading {
     return Int64(number.literal.prefix { $0 != "e" && $0 != "E" })
   }
 
-  private mutating func read(_ value: JSONValue, as type: LibxlType, _ path: String) {
+  private mutating func read(
+    _ value: JSONValue, as type: LibxlType, _ path: String
+  ) -> JSONValue? {
     switch type {
     case .structure(let name):
       if case .object(let object) = value { return read(object, as: name, path) }
       // Of an array libxl does not ask for objects.
       note(.ignored, path, "an object", value)
+      return nil
     case .array(let element):
-      for (index, item) in (value.arrayValue ?? []).enumerated() where !hasStopped {
-        read(item, as: element, "\(path)[\(index)]")
-      }
+      return .array(
+        (value.arrayValue ?? []).enumerated().map { index, item in
+          let taken = hasStopped ? nil : read(item, as: element, "\(path)[\(index)]")
+          return taken ?? .object(JSONObject())
+        })
     case .bitmap where ConfigReading.isTooLarge(value):
       hasStopped = true
       note(.refused, path, "a greatest number of at most 2147483646", value)
+      return nil
     default:
-      guard !takes(value, type) else { return }
+      guard !takes(value, type) else { return value }
       hasStopped = true
       note(buildType == nil ? .refused : .lost, path, expected(type), value)
+      return nil
     }
   }
 

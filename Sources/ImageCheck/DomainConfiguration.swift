@@ -8,9 +8,12 @@ internal import Stream
 
 /// The parts of libxl's domain configuration that a stream is held against.
 struct DomainConfiguration {
-  let root: JSONValue
   /// What libxl makes of it.
   let reading: ConfigReading
+  /// Whether libxl does not come to the domain's type: xl refuses it, whatever else there is.
+  let isRefused: Bool
+  /// What it has read; all that is written where it refuses it, which is then all that counts.
+  let root: JSONValue
   /// Bytes from the start of the source to its first character.
   let offset: UInt64
   /// c_info.type: "pv", "pvh" or "hvm"; nil where the configuration does not say.
@@ -24,9 +27,10 @@ struct DomainConfiguration {
     guard XLConfig.isJSON(header), let text = XLConfig.text(header), !text.isEmpty,
       let document = try? JSONDocument(text, options: DomainConfiguration.options)
     else { return nil }
-    root = document.root
-    guard case .object = root else { return nil }
-    reading = ConfigReading(root)
+    guard case .object = document.root else { return nil }
+    reading = ConfigReading(document.root)
+    isRefused = reading.problems.contains { $0.kind == .refused }
+    root = isRefused ? document.root : reading.root
     offset = header.offset + UInt64(header.kind.byteCount + 4)
     type = root["c_info"]?["type"]?.stringValue
     if let stated = root["b_info"]?["max_vcpus"] {
@@ -45,11 +49,6 @@ struct DomainConfiguration {
 
   /// Whether it gives the guest nested virtualisation: by libxl's own default not.
   var isNested: Bool { isTrue(root["b_info"]?["nested_hvm"]) || isTrue(hvm?["nested_hvm"]) }
-
-  /// Whether libxl comes to the end of it.
-  var isReadWhole: Bool {
-    !reading.problems.contains { $0.kind == .lost || $0.kind == .refused }
-  }
 
   /// What only an HVM guest has; nil of another one.
   var hvm: JSONValue? { type == "hvm" ? root["b_info"]?["type.hvm"] : nil }

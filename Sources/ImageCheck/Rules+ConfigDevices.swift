@@ -271,8 +271,8 @@ extension Rule.Check {
 }
 
 extension VerificationContext {
-  /// The configuration, where libxl reads all of it.
+  /// The configuration, where libxl does not refuse it for what it cannot read.
   fileprivate var readable: DomainConfiguration? {
-    configuration.flatMap { $0.isReadWhole ? $0 : nil }
+    configuration.flatMap { $0.isRefused ? nil : $0 }
   }
 }

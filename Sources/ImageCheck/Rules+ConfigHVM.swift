@@ -231,9 +231,9 @@ struct HVMConfiguration {
   let fields: JSONValue
   private let config: DomainConfiguration
 
-  /// nil where c_info and b_info are not both of an HVM guest, and where libxl does not read all of it.
+  /// nil where c_info and b_info are not both of an HVM guest.
   init?(_ config: DomainConfiguration) {
-    guard config.reading.buildType == "hvm", config.isReadWhole, let build = config.root["b_info"],
+    guard config.reading.buildType == "hvm", !config.isRefused, let build = config.root["b_info"],
       let fields = config.hvm
     else { return nil }
     (self.build, self.fields, self.config) = (build, fields, config)

@@ -16,10 +16,11 @@ extension Rule {
       "Xen: xen/arch/x86/hvm/save.c, arch_hvm_check",
       .context { look, record, entries in
         guard let first = entries.first else { return }
-        guard first.type == HVMContextType.header, first.instance == 0 else {
+        // Whatever its instance is: Xen does not look at it.
+        guard first.type == HVMContextType.header else {
           look.report(
             record, "entry[0]", at: first.offset - 8,
-            "expected HEADER (type 1), got type \(first.type) of instance \(first.instance)")
+            "expected HEADER (type 1), got type \(first.type)")
           return
         }
         guard first.claimed == 24, first.byteCount == 24 else {
@@ -100,13 +101,20 @@ extension Rule {
         }
       }),
     Rule(
-      "hvm-context.type", .error, "Every entry has a type that Xen knows: it refuses others.",
+      "hvm-context.type", .error,
+      "Every entry has a type that Xen knows, and only the first is HEADER: it refuses others.",
       load,
       .context { look, record, entries in
         for (index, entry) in entries.enumerated() where entry.type > HVMContextType.greatest {
           look.report(
             record, "entry[\(index)]", at: entry.offset - 8,
             "expected a type up to \(HVMContextType.greatest), got \(entry.type)")
+        }
+        for (index, entry) in entries.enumerated().dropFirst()
+        where entry.type == HVMContextType.header {
+          look.report(
+            record, "entry[\(index)]", at: entry.offset - 8,
+            "expected a type other than HEADER after the first entry, got HEADER")
         }
       }),
     Rule(

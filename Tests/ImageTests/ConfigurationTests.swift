@@ -131,7 +131,7 @@ import Testing
         #""disks":[{"vdev":"xvda","pdev_path":"/a","readwrite":1,"format":"raw","direct_io_safe":true}]"#,
         []
       ),
-      (#""disks":[{"format":"vdi"}]"#, ["lost"]),
+      (#""disks":[{"vdev":"xvda","pdev_path":"/a","format":"vdi"}]"#, ["lost"]),
       (#""disks":[{"vdev":"hda","pdev_path":"/a","direct_io_safe":"True"}]"#, ["ignored"]),
       (#""nics":[{"mac":"00:16:3E:00:00:01"}]"#, []),
       (#""nics":[{"mac":"00:16:3e:00:00:1"}]"#, ["lost"]),

@@ -151,6 +151,10 @@ extension Example {
     Example("hvm-context.type", .hvm(), at: "HVM_CONTEXT", 8 + 32) {
       context(StreamBuilder.context([StreamBuilder.entry(21, 0, [])]), &$0)
     },
+    Example("hvm-context.type", .hvm(), at: "HVM_CONTEXT", 8 + 32) {
+      let header = StreamBuilder.context().prefix(32)
+      context(header + StreamBuilder.context(), &$0)
+    },
     Example("hvm-context.entry-length", .hvm(), at: "HVM_CONTEXT", 8 + 32 + 4) {
       context(StreamBuilder.context([StreamBuilder.entry(2, 0, zeros(1040))]), &$0)
     },

@@ -321,6 +321,8 @@ extension Example {
     hvm("config.direct-boot", "", #""cmdline":"quiet","#),
     hvm("config.video-memory", #""vga":{"kind":"std"}"#, #""video_memkb":8192,"#),
     hvm("config.video-memory", #""vga":{"kind":5}"#, #""video_memkb":8191,"#),
+    // Where libxl stops, the rest is as if it was not there: the adapter is cirrus.
+    hvm("config.video-memory", #""vga":{"kind":"1"}"#, #""video_memkb":4096,"#),
     hvm("config.video-memory", #""vga":{"kind":"qxl"}"#, #""video_memkb":65536,"#),
     hvm("config.usb", #""usb":"True","usbversion":2"#),
     hvm("config.usb", #""usbversion":4"#),

@@ -56,7 +56,10 @@ def mutant(base, image, guest, seed, number, only=None):
         while True:
             kind, _, _, function = own.choices(table, [row[1] for row in table])[0]
             trial = changed.twin()
-            words = function(trial, own)
+            try:
+                words = function(trial, own)
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                continue  # an earlier step has left a configuration that cannot be changed as one
             if words and trial.pieces(base) != changed.pieces(base):
                 break
         changed = trial
