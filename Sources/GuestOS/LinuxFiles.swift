@@ -78,6 +78,10 @@ extension LinuxGuest {
     let isTop = try memory.value(dentry, parent) == dentry
     let isHashed = try memory.value(dentry, hash) != 0
     let isGone = !isTop && !isHashed
+    // Shared memory without a file has a name, but no directory. Linux: fs/d_path.c, simple_dname.
+    if isTop, try memory.value(vfsmount, root) != dentry {
+      return "/\(try name(ofDentry: dentry)) (deleted)"
+    }
     for _ in 0..<LinuxGuest.pathDepth {
       let up = try memory.value(dentry, parent)
       if try memory.value(mount &+ inside.offset, root) == dentry || up == dentry {

@@ -13,7 +13,8 @@ public struct LinuxTask: Sendable, Equatable {
   public var processID = 0
   public var parentID = 0
   public var name = ""
-  /// As ps(1) shows it: R, S, D, T, t, X, Z, P, I; F for one that is frozen for the suspend.
+  /// As ps(1) shows it: R, S, D, T, t, X, Z, P, I; F for one that is frozen for the suspend, where
+  /// the kernel (before 6.7) does not say what it was before.
   public var state: Character = "?"
   /// The user that it acts as.
   public var uid: UInt32 = 0
@@ -38,7 +39,7 @@ public struct LinuxTask: Sendable, Equatable {
 struct TaskFields {
   let tasks, pid, tgid, comm, state, exitState, flags, parent, cred, uid, start, user, system: Field
   let mm, group, stack: Field
-  let cpu, signal, threadHead, threadNode, totalPages, resident, savedState: Field?
+  let cpu, signal, threadHead, threadNode, totalPages, resident, savedState, jobControl: Field?
 
   init(_ guest: LinuxGuest) throws {
     let task = "task_struct"
@@ -65,6 +66,7 @@ struct TaskFields {
     totalPages = guest.optionalField("mm_struct", "total_vm")
     resident = guest.optionalField("mm_struct", "rss_stat")
     savedState = guest.optionalField(task, "saved_state")
+    jobControl = guest.optionalField(task, "jobctl")
   }
 }
 
@@ -169,7 +171,9 @@ extension LinuxGuest {
     task.mm = try memory.value(address, fields.mm)
     task.state = LinuxTask.letter(
       state: try memory.value(address, fields.state),
-      exit: try memory.value(address, fields.exitState), flags: task.flags)
+      exit: try memory.value(address, fields.exitState), flags: task.flags,
+      saved: fields.savedState.flatMap { try? memory.value(address, $0) } ?? 0,
+      jobControl: fields.jobControl.flatMap { try? memory.value(address, $0) } ?? 0)
     // What other structures say may be missing: the task is still one.
     if let cpu = fields.cpu {
       task.cpu = (try? memory.value(address, cpu)).map { Int(clamping: $0) }
@@ -231,19 +235,29 @@ extension LinuxGuest {
       let thread = try? memory.value(task.address, place), thread != 0
     else { return task.name }
     // PF_WQ_WORKER. Linux: kernel/workqueue.c, wq_worker_comm.
-    // A rescuer has a pool only while it helps one.
-    if task.flags & 0x20 != 0, let worker = try? value(thread, "kthread", "data"),
-      let pool = try? value(worker, "worker", "pool"), pool != 0,
-      let description = optionalField("worker", "desc"),
-      let now = try? value(worker, "worker", "current_work"),
-      let text = try? memory.text(worker &+ description.offset, limit: 32), !text.isEmpty
-    {
-      return task.name + (now == 0 ? "-" : "+") + text
-    }
+    if task.flags & 0x20 != 0 { return workerTitle(of: task, thread) }
     guard let name = try? value(thread, "kthread", "full_name"), name != 0,
       let text = try? memory.text(name, limit: 64), !text.isEmpty
     else { return task.name }
     return text
+  }
+
+  /// The name of a worker of the kernel's queues, whose `struct kthread` is at `thread`.
+  private func workerTitle(of task: LinuxTask, _ thread: UInt64) -> String {
+    guard let worker = try? value(thread, "kthread", "data") else { return task.name }
+    // A rescuer has a pool only while it helps one. From 6.10 on it has the name of its queue.
+    if task.name.hasPrefix("kworker/R-"), let queue = try? value(worker, "worker", "rescue_wq"),
+      queue != 0, let place = optionalField("workqueue_struct", "name"),
+      let name = try? memory.text(queue &+ place.offset, limit: 32), !name.isEmpty
+    {
+      return "kworker/R-" + name
+    }
+    guard let pool = try? value(worker, "worker", "pool"), pool != 0,
+      let description = optionalField("worker", "desc"),
+      let now = try? value(worker, "worker", "current_work"),
+      let text = try? memory.text(worker &+ description.offset, limit: 32), !text.isEmpty
+    else { return task.name }
+    return task.name + (now == 0 ? "-" : "+") + text
   }
 
   /// The arguments that a process was started with, or has put in their place since; empty for
@@ -333,10 +347,20 @@ extension LinuxGuest {
 }
 
 extension LinuxTask {
-  /// The letter of a task's state. Linux: include/linux/sched.h, __task_state_index.
-  static func letter(state: UInt64, exit: UInt64, flags: UInt32) -> Character {
+  /// The letter of a task's state. `saved` is the state before it was frozen, which kernels keep from 6.7
+  /// on, `jobControl` its `jobctl`, both 0 where there is none. Linux: include/linux/sched.h,
+  /// __task_state_index.
+  static func letter(
+    state: UInt64, exit: UInt64, flags: UInt32, saved: UInt64, jobControl: UInt64
+  ) -> Character {
     // TASK_FROZEN from 6.1 on; before, PF_FROZEN of one that waits.
-    if state & 0x8000 != 0 || (flags & 0x1_0000 != 0 && state & 2 != 0) { return "F" }
+    if state & 0x8000 != 0 || (flags & 0x1_0000 != 0 && state & 2 != 0) {
+      // What had stopped then still has: JOBCTL_TRACED and JOBCTL_STOPPED.
+      if jobControl & 1 << 27 != 0 { return "t" }
+      if jobControl & 1 << 26 != 0 { return "T" }
+      guard state & 0x8000 != 0, saved & 0x7F != 0 else { return "F" }
+      return letter(state: saved & ~0x8000, exit: exit, flags: flags, saved: 0, jobControl: 0)
+    }
     // TASK_IDLE: waits without being interruptible, and nobody minds.
     if state & 0x402 == 0x402 { return "I" }
     let report = (state | exit) & 0x7F
