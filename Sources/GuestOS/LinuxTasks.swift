@@ -53,7 +53,8 @@ struct TaskFields {
     parent = try guest.field(task, "real_parent")
     cred = try guest.field(task, "cred")
     uid = try guest.firstField("cred", "euid.val", "euid")
-    start = try guest.field(task, "start_time")
+    // As /proc has it: with the time that the guest was suspended for. Before 5.5 it is real_start_time.
+    start = try guest.firstField(task, "start_boottime", "real_start_time", "start_time")
     user = try guest.field(task, "utime")
     system = try guest.field(task, "stime")
     mm = try guest.field(task, "mm")

@@ -19,17 +19,19 @@ def run(command, **options):
     return result.stdout
 
 
-def make_kernel(package, folder):
-    """Makes the directory that guest-test takes a kernel from, out of a package of Debian."""
+def make_kernel(packages, folder):
+    """Makes the directory that guest-test takes a kernel from, out of packages of Debian."""
     tree, boot = folder / "package", folder / "initrd"
-    run(["dpkg", "-x", package, tree])
-    image = next(tree.glob("boot/vmlinuz-*"))
+    for package in packages:
+        run(["dpkg", "-x", package, tree])
+    # Since 2026 it lies beside the modules.
+    image = next(path for place in ("boot/vmlinuz-*", "**/vmlinuz*") for path in tree.glob(place))
     run([HERE.parent / "extract-vmlinux", image, folder / "vmlinux"])
     shutil.move(image, folder / "vmlinuz")
     (boot / "modules").mkdir(parents=True)
     for name in MODULES:
         # Debian 13 has modules below /usr, and packed.
-        path = next(path for path in tree.rglob(f"{name}.ko*"))
+        path = next(tree.rglob(f"{name}.ko*"))
         shutil.copy(path, boot / "modules" / path.name)
         if path.suffix == ".xz":
             run(["xz", "-d", boot / "modules" / path.name])
@@ -163,16 +165,16 @@ class Comparison:
             pid = stack["pid"]
             if pid not in said:
                 continue
-            names = {frame["symbol"] for frame in stack["frames"]}
-            # To be saved, it has left where it waited; or it saves, or has its time.
-            if "__refrigerator" in names or stack["name"].startswith(self.SAVING):
-                del said[pid]
-                moved += 1
-                continue
             frames = list(stack["frames"])
             while frames and start <= int(frames[0]["address"], 16) < end:
                 frames.pop(0)
             ours[pid] = [f"{frame['symbol'].split('.')[0]}+{frame['offset']}" for frame in frames]
+            # To be saved, it may have left where it waited; or it saves, or has its time.
+            if ours[pid] != said[pid] and (
+                    any(frame["symbol"] == "__refrigerator" for frame in stack["frames"])
+                    or stack["name"].startswith(self.SAVING)):
+                del said[pid], ours[pid]
+                moved += 1
         self.hold(f"stacks ({moved} more are elsewhere by the save)", said, ours)
 
     def modules(self):
