@@ -130,7 +130,7 @@ struct SetFields: LongCommand {
   private func keptDocument(_ source: Source) throws -> ImageDocument? {
     let spots: [RecordLocation]?
     do {
-      spots = try IndexCache(of: image).recordsBehindPages(of: source)
+      spots = try IndexCache(of: image).recordsAfterPages(of: source)
     } catch {
       if XensaveError(error).code == .interrupted { throw error }
       spots = nil

@@ -46,7 +46,7 @@ extension Rule {
     Rule(
       "checkpoint-state.place", .error, "CHECKPOINT_STATE follows CHECKPOINT_END.", reader,
       .record([.checkpointState]) { look, record in
-        guard !look.libxl.isBehindCheckpointEnd else { return }
+        guard !look.libxl.isAfterCheckpointEnd else { return }
         look.report(record, "", "expected CHECKPOINT_END before it, got none")
       }),
     Rule(

@@ -153,14 +153,14 @@ struct LibxlState {
   /// libxc's CHECKPOINT came, and CHECKPOINT_END not yet.
   var isInCheckpoint = false
   /// The record before was CHECKPOINT_END.
-  private(set) var isBehindCheckpointEnd = false
+  private(set) var isAfterCheckpointEnd = false
   /// Types and emulators of this checkpoint, for the emulators that are known.
   private(set) var emulators: Set<UInt64> = []
   /// The state of a device model came.
   private(set) var hasEmulatorContext = false
 
   mutating func add(_ record: Record) {
-    isBehindCheckpointEnd = record.type == .checkpointEnd
+    isAfterCheckpointEnd = record.type == .checkpointEnd
     if record.type == .emulatorContext { hasEmulatorContext = true }
     switch record.type {
     case .libxcContext: if context == nil { context = RecordPlace(record) }

@@ -78,7 +78,7 @@ public struct RecordIndex {
 
   /// The number of the first record after the pages of a plain stream: one whose pages are a chain
   /// of PAGE_DATA and which ends with END. Nil for others.
-  public var firstBehindPages: Int? {
+  public var firstAfterPages: Int? {
     guard coverage == .all, end.ending == .end,
       let first = entries.firstIndex(where: { $0.type == .pageData }),
       let tail = entries[first...].firstIndex(where: { $0.type != .pageData }),

@@ -127,7 +127,7 @@ package struct EditJob {
       switch index.coverage {
       case .front: nil
       case .around(let tail): tail
-      case .all: document.areEditsApartFromPages ? index.firstBehindPages : nil
+      case .all: document.areEditsApartFromPages ? index.firstAfterPages : nil
       }
     func report(_ verifier: Verifier) throws -> VerifyReport {
       if index.coverage == .front { return try verifier.runFront() }

@@ -35,7 +35,7 @@ struct Transcript {
     guard let first = tokens.first else { return input.code }
     if input.isExpression {
       if keepsLast || !input.isStatement { return "_ = " + input.code }
-      // Behind another line, a parenthesis would be a call of what that ends with.
+      // After another line, a parenthesis would be a call of what that ends with.
       return first.isSymbol("(") ? ";" + input.code : input.code
     }
     if first.text == "return", first.kind == .keyword, input.code.hasPrefix("return") {

@@ -175,7 +175,7 @@ package final class HelperFilter {
   /// Save: waits until a checkpoint that was written has left the filters.
   package func awaitCheckpoint() throws {
     guard waitForNotice(progress) else {
-      throw cause(of: XensaveError(.unsuitable, "the stream was cut"), isBehindPipe: true)
+      throw cause(of: XensaveError(.unsuitable, "the stream was cut"), isAfterPipe: true)
     }
   }
 
@@ -230,14 +230,14 @@ package final class HelperFilter {
   /// Why a save or restore has failed with `error`: what happened at the other end of the pipe may
   /// have been first.
   package func cause(of error: any Error) -> any Error {
-    cause(of: error, isBehindPipe: XensaveError(error).errno == EPIPE || isRestore)
+    cause(of: error, isAfterPipe: XensaveError(error).errno == EPIPE || isRestore)
   }
 
-  private func cause(of error: any Error, isBehindPipe: Bool) -> any Error {
+  private func cause(of error: any Error, isAfterPipe: Bool) -> any Error {
     closeEnds()
     switch ending(within: 2_000_000_000) {
     case .filter(let message)?: return HelperFilter.failed(message)
-    case .stream(let message, let errno)? where isBehindPipe && errno != EPIPE && errno != 0:
+    case .stream(let message, let errno)? where isAfterPipe && errno != EPIPE && errno != 0:
       return HelperFilter.stream(message, errno)
     default: return error
     }

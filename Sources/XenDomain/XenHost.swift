@@ -124,7 +124,7 @@ public final class XenHost {
     guard unsafe cxen_version(opened, &major, &minor) == 0 else {
       let errorNumber = errno
       unsafe cxen_close(opened)
-      throw XensaveError(.noHypervisor, "Xen does not tell its release", errno: errorNumber)
+      throw XensaveError(.noHypervisor, "Xen does not report its release", errno: errorNumber)
     }
     self.minor = Int(minor)
     guard major == 4, candidates.contains(where: { $0.minor == Int(minor) }) else {

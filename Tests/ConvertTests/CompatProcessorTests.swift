@@ -153,9 +153,9 @@ import Testing
     image.record(0x10)
     image.record(0)
     let file = try TemporaryFile(image.bytes)
-    let survey = try CompatSummary(Source(opening: file.path))
+    let summary = try CompatSummary(Source(opening: file.path))
     func severity(_ release: String) throws -> Severity? {
-      try reasons(survey, release).first { $0.text.contains("CONFIG_PV32") }?.severity
+      try reasons(summary, release).first { $0.text.contains("CONFIG_PV32") }?.severity
     }
     #expect(try severity("4.15") == .note)
     #expect(try severity("4.16") == .warning)
@@ -175,8 +175,8 @@ import Testing
       Array("Xen saved domain, xl format\n \0 \r".utf8) + le(0x0102_0304) + le(3) + le(0)
       + le(data.count) + data
     let file = try TemporaryFile(header + LayersTests.libxl)
-    let survey = try CompatSummary(Source(opening: file.path))
-    let found = try errors(survey, release).filter { $0.contains("device_model_version") }
+    let summary = try CompatSummary(Source(opening: file.path))
+    let found = try errors(summary, release).filter { $0.contains("device_model_version") }
     #expect(found.isEmpty == isGood, "\(found)")
   }
 
@@ -187,10 +187,10 @@ import Testing
     image.record(10, numbers: [(1, 4), (0, 4), (9, 8), (0x2B, 8)])
     image.record(0)
     let file = try TemporaryFile(image.bytes)
-    let survey = try CompatSummary(Source(opening: file.path))
+    let summary = try CompatSummary(Source(opening: file.path))
     #expect(
-      try texts(survey, "4.13").contains(
+      try texts(summary, "4.13").contains(
         "VIRIDIAN: base_freq, no_freq, reference_tsc, apic_assist"))
-    #expect(try texts(survey, "4.22").contains("CONFIG_VIRIDIAN"))
+    #expect(try texts(summary, "4.22").contains("CONFIG_VIRIDIAN"))
   }
 }

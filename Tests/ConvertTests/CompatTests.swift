@@ -10,8 +10,8 @@ import Testing
 @Suite struct CompatTests {
   func reasons(_ bytes: [UInt8], _ release: String) throws -> [CompatReason] {
     let file = try TemporaryFile(bytes)
-    let survey = try CompatSummary(Source(opening: file.path))
-    return Compat.check(survey, for: try #require(XenRelease(release)))
+    let summary = try CompatSummary(Source(opening: file.path))
+    return Compat.check(summary, for: try #require(XenRelease(release)))
   }
 
   func errors(_ bytes: [UInt8], _ release: String) throws -> [String] {
@@ -207,8 +207,8 @@ import Testing
   }
 
   @Test(arguments: Fixture.names) func fixtures(name: String) throws {
-    let survey = try CompatSummary(Source(opening: Fixture.folder + name))
-    #expect(Compat.isCompatible(Compat.check(survey, for: XenRelease(4, 17))))
-    #expect(!Compat.isCompatible(Compat.check(survey, for: XenRelease(4, 13))))
+    let summary = try CompatSummary(Source(opening: Fixture.folder + name))
+    #expect(Compat.isCompatible(Compat.check(summary, for: XenRelease(4, 17))))
+    #expect(!Compat.isCompatible(Compat.check(summary, for: XenRelease(4, 13))))
   }
 }

@@ -307,8 +307,8 @@ import Testing
     let bytes = TestImage.policies([CompatProcessorTests.intel, CompatProcessorTests.common])
     let file = try TemporaryFile(bytes)
     func severities(_ release: String) throws -> [Severity] {
-      let survey = try CompatSummary(Source(opening: file.path))
-      return Compat.check(survey, for: try #require(XenRelease(release)), on: host)
+      let summary = try CompatSummary(Source(opening: file.path))
+      return Compat.check(summary, for: try #require(XenRelease(release)), on: host)
         .filter { $0.text.contains("GenuineIntel") || $0.subject == "memory" }.map(\.severity)
     }
     #expect(try severities("4.22") == [.error, .warning])
@@ -364,7 +364,7 @@ import Testing
     for minor in [6, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22] {
       let release = XenRelease(4, UInt32(minor), 0)
       let conversion = try Self.asking("\(release)")
-      let (survey, plan) = try CompatSummary.planned(Source(opening: file.path), for: release)
+      let (summary, plan) = try CompatSummary.planned(Source(opening: file.path), for: release)
       // Before 4.10 there is no such guest.
       if name.hasPrefix("pvh"), minor < 10 {
         #expect(plan?.isPossible == false)
@@ -376,7 +376,7 @@ import Testing
       let report = try converter.run()
       #expect(plan?.isPossible == true && plan?.changes == report.changes, "\(release)")
       // What is right as it is stays as it is, but for keys that are not read and features.
-      if Compat.isCompatible(Compat.check(survey, for: release)) {
+      if Compat.isCompatible(Compat.check(summary, for: release)) {
         #expect(
           report.changes.allSatisfy { $0.action == .leveled || $0.place.contains("config.") },
           "\(release): \(report.changes)")

@@ -29,13 +29,13 @@ import Testing
 
   // What follows the end, and a pfn twice, is taken by real Xen, too: we say it all the same.
 
-  @Test func bytesBehindTheLibxcEnd() throws {
+  @Test func bytesAfterTheLibxcEnd() throws {
     try expect(
       changed(.hvm().libxc) { $0.add("more", Array("garbage".utf8)) }, breaks: "trailing.octets",
       isGood: true)
   }
 
-  @Test func bytesBehindTheLibxlEnd() throws {
+  @Test func bytesAfterTheLibxlEnd() throws {
     try expect(
       changed(.hvm().libxl) { $0.add("more", Array("garbage".utf8)) }, breaks: "trailing.octets",
       isGood: true)

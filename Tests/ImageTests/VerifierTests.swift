@@ -87,7 +87,7 @@ import Testing
 
   // MARK: - Streams
 
-  @Test func contextBeforeParametersAndBehind() throws {
+  @Test func contextBeforeParametersAndAfter() throws {
     let image = changed(.hvm()) { $0.move("HVM_PARAMS", before: "HVM_CONTEXT") }
     #expect(try verify(image).findings.isEmpty)
   }

@@ -231,7 +231,7 @@ let realContext: [UInt8] = {
     #expect(skipped.rest.starts(with: signature.utf8))
   }
 
-  @Test func nothingBehindAPlainSaveIsRead() throws {
+  @Test func nothingAfterAPlainSaveIsRead() throws {
     for kind in Kind.all {
       let result = try convertThroughPipes(LegacyBuilder.plain(kind) + Array("rest".utf8))
       #expect(result.rest == Array("rest".utf8))

@@ -89,7 +89,7 @@ import Testing
     }
   }
 
-  @Test func nonsenseBehindACheckpointCostsOnlyThat() throws {
+  @Test func nonsenseAfterACheckpointCostsOnlyThat() throws {
     let (bytes, ends) = Self.rounds(Kind.all[0])
     var broken = bytes
     broken[ends[1]] = 0xFF
@@ -100,7 +100,7 @@ import Testing
     #expect(report.notes.last?.text.contains("expected a count of pages") == true)
   }
 
-  @Test func aCheckpointBehindAVerifyPassIsRefused() throws {
+  @Test func aCheckpointAfterAVerifyPassIsRefused() throws {
     var builder = LegacyBuilder(Kind.all[2])
     builder.head()
     builder.chunk(-1)

@@ -103,7 +103,7 @@ import struct TestKit.Seed
       return .continuePrecopy
     }
     _ = try Save(
-      domain, to: scratch.sink(), mode: .live(StopBehindOne(policy)), clock: domain.clock
+      domain, to: scratch.sink(), mode: .live(StopAfterOne(policy)), clock: domain.clock
     ).run()
     #expect(try scratch.complaints() == "")
     let pages = try scratch.records().filter { $0.type == .pageData }
@@ -134,7 +134,7 @@ import struct TestKit.Seed
 }
 
 /// One round, and whatever `inner` does meanwhile.
-struct StopBehindOne: Policy {
+struct StopAfterOne: Policy {
   private let inner: ClosurePolicy
   init(_ inner: ClosurePolicy) { self.inner = inner }
 

@@ -102,7 +102,7 @@ final class Recording: Policy {
   }
 
   /// Told to stop after a round, no other one is sent.
-  @Test func stopBehindARound() throws {
+  @Test func stopAfterARound() throws {
     let policy = Recording { call, _ in call == 4 ? .stopAndCopy : .continuePrecopy }
     let (domain, result) = try save(policy)
     #expect(result.trace.rounds.map(\.kind) == [.live, .live, .final])

@@ -87,7 +87,7 @@ import Testing
   }
 
   /// After END nothing is read: there another program continues.
-  @Test func nothingBehindTheEndIsRead() throws {
+  @Test func nothingAfterTheEndIsRead() throws {
     let (_, bytes) = try stream()
     let tail = Array("domain is yours".utf8)
     var ends: [Int32] = [-1, -1]

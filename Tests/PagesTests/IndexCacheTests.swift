@@ -91,12 +91,12 @@ import Testing
   }
 
   /// The records after the pages are given where they are a chain to the end, and only there.
-  @Test func recordsBehindPages() throws {
+  @Test func recordsAfterPages() throws {
     let plain = try Kept(IndexCacheTests.plain)
     let cache = IndexCache(of: plain.file.path)
     let source = try Source(opening: plain.file.path)
     let index = try PageImage(opening: plain.file.path).index
-    let tail = try #require(try cache.recordsBehindPages(of: source))
+    let tail = try #require(try cache.recordsAfterPages(of: source))
     #expect(tail == Array(index.records.suffix(tail.count)))
     #expect(tail.first?.index == (index.records.last?.index ?? 0) - tail.count + 1)
     #expect(tail.last.map { $0.offset + $0.byteCount } == source.byteCount)
@@ -104,7 +104,7 @@ import Testing
     for word in 0..<(plain.original.count / 8 - 1) {
       for delta: UInt64 in [1, 8, .max] {
         plain.forge { $0[word] = $0[word] &+ delta }
-        let found = try? cache.recordsBehindPages(of: source)
+        let found = try? cache.recordsAfterPages(of: source)
         if let found { #expect(found == tail, "word \(word)") }
       }
     }
@@ -113,7 +113,7 @@ import Testing
     ] {
       let kept = try Kept(bytes)
       let source = try Source(opening: kept.file.path)
-      #expect(try IndexCache(of: kept.file.path).recordsBehindPages(of: source) == nil)
+      #expect(try IndexCache(of: kept.file.path).recordsAfterPages(of: source) == nil)
     }
   }
 
@@ -122,7 +122,7 @@ import Testing
     let kept = try Kept(IndexCacheTests.plain)
     let cache = IndexCache(of: kept.file.path)
     let source = try Source(opening: kept.file.path)
-    let spot = try #require(try cache.recordsBehindPages(of: source)?.first)
+    let spot = try #require(try cache.recordsAfterPages(of: source)?.first)
     let before = kept.file.bytes[Int(spot.offset) + 8]
     try FileEdit(kept.file.path).apply(
       [Patch(offset: spot.offset + 8, before: [before], after: [9])])

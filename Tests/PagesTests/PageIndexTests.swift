@@ -30,7 +30,7 @@ import Testing
     #expect(try image.contents(at: #require(history[0].offset)) == page(2))
   }
 
-  @Test func pagesBehindVerifyDoNotCount() throws {
+  @Test func pagesAfterVerifyDoNotCount() throws {
     let bytes =
       headers(2) + staticDataEnd + pageData([Entry(1, page(1))]) + verify
       + pageData([Entry(1, page(7))]) + tscInfo + end

@@ -50,7 +50,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
 
   /// What is before the pages is edited without a look at what is after them.
   @Test(.enabled(if: hasStrace, "strace counts the reads"))
-  func editsBeforeThePagesReadNothingBehindThem() {
+  func editsBeforeThePagesReadNothingAfterThem() {
     inFolder { folder in
       for (edit, isFront) in [
         ("cpuid[7,0].b=1", true), ("config.c_info.name=tpvi", true),

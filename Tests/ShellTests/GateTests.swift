@@ -80,7 +80,7 @@ import Testing
   }
 
   /// What is new, gone or changed is named; what is as it was is not.
-  @Test func whatIsLeftBehindIsNamed() {
+  @Test func whatIsLeftIsNamed() {
     let outcome = inFolder(
       """
       export HOME=$folder/home XENSAVE_FOOTPRINT_IGNORE='(?!'$folder'/).*'

@@ -72,7 +72,7 @@ import Testing
   }
 
   /// A checkpoint that is cut ends the stream regularly: what is asked for after it is not there.
-  @Test func nothingBehindACutCheckpoint() throws {
+  @Test func nothingAfterACutCheckpoint() throws {
     let whole = StreamBuilder.remus().libxl.bytes
     let scratch = try ScratchFile()
     let at = StreamBuilder.remus().libxl

@@ -206,7 +206,7 @@ public struct IndexCache {
 
   /// The records after the pages of a plain stream, up to the end of the file; nil where there is no
   /// cache, or it does not lead there: only what is a chain from the last pages to the end counts.
-  public func recordsBehindPages(of source: Source) throws -> [RecordLocation]? {
+  public func recordsAfterPages(of source: Source) throws -> [RecordLocation]? {
     let source = try source.duplicate()
     guard let index = try read(for: source), index.checkpointCount == 0, index.ending == .end,
       let last = index.pageRecords.max()

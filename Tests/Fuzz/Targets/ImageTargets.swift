@@ -107,9 +107,9 @@ private func verify(_ bytes: [UInt8]) throws {
 
 /// Whether a release takes an image: the same answer from both ways to ask.
 private func compat(_ bytes: [UInt8]) throws {
-  guard let survey = try? CompatSummary(MemoryFile.input.source(bytes)) else { return }
+  guard let summary = try? CompatSummary(MemoryFile.input.source(bytes)) else { return }
   for minor in [5, 6, 13, 14, 17, 20] as [UInt32] {
-    _ = Compat.check(survey, for: XenRelease(4, minor)).map(\.description)
+    _ = Compat.check(summary, for: XenRelease(4, minor)).map(\.description)
   }
 }
 

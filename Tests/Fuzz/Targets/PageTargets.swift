@@ -242,7 +242,7 @@ private func indexCache(_ input: [UInt8]) throws {
   if let memory = try? GuestMemory(image) {
     _ = try? memory.export(.elfCore, to: try MemoryFile.output.sink())
   }
-  guard let spots = try? IndexCache(of: path).recordsBehindPages(of: source),
+  guard let spots = try? IndexCache(of: path).recordsAfterPages(of: source),
     let first = spots.first, let front = try? RecordIndex(source.duplicate(), frontOnly: true)
   else { return }
   let document = ImageDocument(
