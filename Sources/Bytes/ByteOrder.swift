@@ -23,7 +23,10 @@ extension FixedWidthInteger {
   /// This value as it must lie in memory to be read in `order`; its own inverse.
   @inlinable
   public func ordered(_ order: ByteOrder) -> Self {
-    order == .little ? littleEndian : bigEndian
+    switch order {
+    case .little: littleEndian
+    case .big: bigEndian
+    }
   }
 }
 

@@ -89,15 +89,16 @@ public struct PageTableSummary: Sendable, Equatable {
     var ascending = true
     unsafe body.withUnsafeBytes { raw in
       precondition(raw.count >= 8 && (raw.count - 8) / 8 >= count)
+      let isSwapped = order != .native
       for index in 0..<count {
         // Safety: the precondition holds 8 bytes of each entry inside the body.
-        let word = unsafe raw.loadUnaligned(fromByteOffset: 8 + 8 * index, as: UInt64.self)
-          .ordered(order)
+        var word = unsafe raw.loadUnaligned(fromByteOffset: 8 + 8 * index, as: UInt64.self)
+        if isSwapped { word = word.byteSwapped }
         let pfn = word & PageEntry.pfnMask
         reserved |= word
         counts[Int(word >> 60)] &+= 1
-        low = min(low, pfn)
-        high = max(high, pfn)
+        if pfn < low { low = pfn }
+        if pfn > high { high = pfn }
         if index > 0, pfn <= previous { ascending = false }
         previous = pfn
       }

@@ -22,9 +22,6 @@ package import SystemIO
 /// CHECKPOINT: libxl continues there itself. Where a filter fails, the stream ends: what was written
 /// is no image, the save or restore fails, and nothing that it had not passed gets through.
 package final class HelperFilter {
-  /// Milliseconds of the processor that a filter may take for one record.
-  package static let deadline: UInt64 = 10_000
-
   private let sandbox: SandboxThread<Resident>
   private var job: SandboxJob<EndReason>?
   private let own: FilterEnds
@@ -32,6 +29,8 @@ package final class HelperFilter {
   private var watch: FilterWatch?
   private let isRestore: Bool
   private let unknown: UnknownRecords
+  /// Milliseconds of the processor that a record may take.
+  private let deadline: UInt64
   /// The end of the pipe that the save writes to, or the restore reads from.
   package private(set) var descriptor: Int32
   /// Bytes of the filter thread: one for each checkpoint that has passed, and one at a good end; after
@@ -73,14 +72,16 @@ package final class HelperFilter {
 
   /// The filters of `scripts`, which pass nothing before `begin`. The stream is `stream`, which stays
   /// open. `isCopying`: it is read and written by read(2) and write(2) alone, also where it is a socket
-  /// or a pipe. `log` is called from the filters' thread, which may do no more than write to
+  /// or a pipe. `deadline`: milliseconds of the processor for one record. `log` is called from the filters' thread, which may do no more than write to
   /// descriptors that are open.
   package init(
     _ scripts: [HelperScript], isRestore: Bool, stream: Int32, isCopying: Bool = false,
-    unknown: UnknownRecords = .show, log: @escaping (LogLevel, String) -> Void
+    unknown: UnknownRecords = .show, deadline: UInt64 = ScriptDeadlines.standard.record,
+    log: @escaping (LogLevel, String) -> Void
   ) throws {
     self.isRestore = isRestore
     self.unknown = unknown
+    self.deadline = deadline
     let (data, steps, permissions): (PipeEnds, PipeEnds, PipeEnds)
     (data, steps, permissions) = (try PipeEnds(), try PipeEnds(), try PipeEnds())
     let (reading, writing) =
@@ -160,7 +161,7 @@ package final class HelperFilter {
       }
     } catch { throw HelperFilter.failed(error.message) }
     if let time = ends.time {
-      let limit = HelperFilter.deadline * 1_000_000
+      let limit = deadline * 1_000_000
       watch = try FilterWatch(time, limit: limit, ends: own)
     }
   }
@@ -257,7 +258,7 @@ package final class HelperFilter {
     case .failure(let error)?: .filter(error.message)
     case nil where watch?.isStuck == true:
       .filter(
-        "it takes more than \(HelperFilter.deadline / 1000) s for a record, and does not stop")
+        "it takes more than \(deadline) ms for a record, and does not stop")
     case nil: nil
     }
   }

@@ -26,9 +26,10 @@ public func runHelper(_ words: [String]) -> Int32 {
 
 /// Runs as a save helper on the hypervisor that `open` opens, with the configuration of a folder;
 /// returns the exit status. Nothing of it depends on the environment: libxl's is that of whoever
-/// started xl. `patience`: that of the channel, for tests.
+/// started xl. `patience`: that of the channel, and `deadlines`, for tests.
 public func runHelper(
   _ words: [String], configurationFolder: String, patience: UInt64? = nil,
+  deadlines: ScriptDeadlines = .standard,
   _ open: (HelperChannel) throws -> any HelperHost
 ) -> Int32 {
   ignoreWriteSignals()
@@ -57,7 +58,7 @@ public func runHelper(
     return HelperExit.failed
   }
   let session = HelperSession(
-    arguments, channel, host, configurationFolder: configurationFolder)
+    arguments, channel, host, configurationFolder: configurationFolder, deadlines: deadlines)
   return withExtendedLifetime(watch) { session.run() }
 }
 

@@ -78,20 +78,21 @@ package struct HelperConfiguration: Sendable {
   package var trace: HelperScript? { scripts.first { $0.trace != nil } }
 
   package static let folder = "/etc/xen/xensave.d"
-  /// Milliseconds that all files together may take to say whom they speak for.
-  static let deadline: UInt64 = 5_000
-
   package init() {}
 
   /// Reads the files of `folder`; there need not be one. A file that is not to be trusted or that
-  /// fails is an error, and not passed over: it might have held a filter for this domain.
-  package init(folder: String, _ facts: HelperFacts, _ side: HelperSide) throws {
+  /// fails is an error, and not passed over: it might have held a filter for this domain. `deadline`:
+  /// milliseconds that a file may take to say whom it speaks for.
+  package init(
+    folder: String, _ facts: HelperFacts, _ side: HelperSide,
+    deadline: UInt64 = ScriptDeadlines.standard.configuration
+  ) throws {
     let files = try HelperConfiguration.files(folder)
     guard !files.isEmpty else { return }
     do throws(LuaError) {
       let modules = HelperModules.texts
       let sandbox = try SandboxThread<LuaReference>(
-        deadline: HelperConfiguration.deadline * 1_000_000
+        deadline: deadline * 1_000_000
       ) { state in
         try SandboxModule.bind(state, modules)
       } make: { state in
@@ -100,7 +101,7 @@ package struct HelperConfiguration: Sendable {
         return state.frame.reference(-1)
       }
       for file in files {
-        let found = try sandbox.call(deadline: HelperConfiguration.deadline * 1_000_000) {
+        let found = try sandbox.call(deadline: deadline * 1_000_000) {
           question, state throws in
           try HelperConfiguration.ask(question, state, file, facts, side)
         }

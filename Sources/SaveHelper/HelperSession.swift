@@ -17,15 +17,17 @@ public final class HelperSession {
 
   /// The configuration's folder; "" for none.
   private let configurationFolder: String
+  private let deadlines: ScriptDeadlines
 
   public init(
     _ arguments: HelperArguments, _ channel: HelperChannel, _ host: any HelperHost,
-    configurationFolder: String
+    configurationFolder: String, deadlines: ScriptDeadlines = .standard
   ) {
     self.arguments = arguments
     self.channel = channel
     self.host = host
     self.configurationFolder = configurationFolder
+    self.deadlines = deadlines
   }
 
   /// Does it, and returns the exit status.
@@ -100,7 +102,8 @@ public final class HelperSession {
 
   private func configuration(_ facts: HelperFacts) throws -> HelperConfiguration {
     guard !configurationFolder.isEmpty else { return HelperConfiguration() }
-    return try HelperConfiguration(folder: configurationFolder, facts, arguments.side)
+    return try HelperConfiguration(
+      folder: configurationFolder, facts, arguments.side, deadline: deadlines.configuration)
   }
 
   /// The policy of the configuration. One that cannot be had does not stop a save.
@@ -150,7 +153,7 @@ public final class HelperSession {
     let log = FilterChannel(channel)
     let filter = try HelperFilter(
       configuration.filters, isRestore: arguments.isRestore, stream: arguments.descriptor,
-      unknown: configuration.unknownRecords(otherwise: .show)
+      unknown: configuration.unknownRecords(otherwise: .show), deadline: deadlines.record
     ) { log.channel.log($0.ofXen, context: "xensave-lua filter", $1) }
     try filter.begin()
     if !arguments.isRestore {

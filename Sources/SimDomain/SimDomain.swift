@@ -214,15 +214,7 @@ public final class SimDomain {
 
   private func isEqual(_ page: Int, _ other: SimDomain) -> Bool {
     let range = page * pageByteCount..<(page + 1) * pageByteCount
-    return memory.withBytes(range) { here in
-      other.memory.withBytes(range) { there in
-        for place in stride(from: 0, to: pageByteCount, by: 8)
-        where here.load(place, as: UInt64.self) != there.load(place, as: UInt64.self) {
-          return false
-        }
-        return true
-      }
-    }
+    return memory.isEqual(range, to: other.memory)
   }
 
   /// Whether two domains have the same records.

@@ -39,7 +39,6 @@ local function everything(title)
   if not opened or not image then return end
   attempt(title .. " fields", function()
     for rec in image:records() do
-      rec:fields()
       for name in pairs(rec:fields()) do local _ = rec[name] end
       if rec.length < 65536 then rec:payload() end
       tostring(rec)

@@ -21,9 +21,10 @@ private final class StalledHelper {
   private let complaints = TemporaryFile()
   private(set) var messages: [HelperMessage] = []
 
-  /// `isNarrow`: libxl's pipe holds a page of messages.
+  /// `isNarrow`: libxl's pipe holds a page of messages. `deadline`: milliseconds for a script.
   init(
-    _ mode: [String], folder: String = "", patience: Int = 300, isNarrow: Bool = false
+    _ mode: [String], folder: String = "", patience: Int = 300, deadline: Int = 10_000,
+    isNarrow: Bool = false
   ) throws {
     signal(SIGPIPE, SIG_IGN)
     var (to, from, data): ([Int32], [Int32], [Int32]) = ([-1, -1], [-1, -1], [-1, -1])
@@ -43,7 +44,8 @@ private final class StalledHelper {
     // The number may be one of those above: it is put there last.
     posix_spawn_file_actions_adddup2(&actions, its, 250)
     closeOthers(&actions, from: 251)
-    let all = [HelperProcess.program, "patience=\(patience)", folder] + mode
+    let options = ["patience=\(patience)", "script=\(deadline)"]
+    let all = [HelperProcess.program] + options + [folder] + mode
     id = try spawn(all, &actions)
     posix_spawn_file_actions_destroy(&actions)
     for end in [to[1], from[0], its] { close(end) }
@@ -213,7 +215,7 @@ private final class StalledHelper {
     let folder = try Folder([
       "f.lua": "return { side = 'restore', filter = { PAGE_DATA = function(b) \(touch) end } }"
     ])
-    let helper = try StalledHelper(Self.restore, folder: folder.path)
+    let helper = try StalledHelper(Self.restore, folder: folder.path, deadline: 1000)
     let sender = TestThread { [stream = helper.stream] in
       for chunk in [image[..<100_000], image[100_000...]] {
         var left = Array(chunk)
@@ -221,7 +223,7 @@ private final class StalledHelper {
           left.removeFirst(count)
         }
         if chunk.startIndex == 0 {
-          sleep(nanoseconds: (HelperFilter.deadline + 1500) * 1_000_000)
+          sleep(nanoseconds: 3_000_000_000)
         }
       }
     }

