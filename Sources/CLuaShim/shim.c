@@ -1,6 +1,7 @@
 /* See CLuaShim.h. */
 #define _GNU_SOURCE /* pthread_getattr_np */
 #include "CLuaShim.h"
+#include "views.h"
 
 #include "commands.h"
 #include "context.h"
@@ -125,7 +126,7 @@ static void settle(lua_State *L, context *c) {
     if (over || starved) luaL_error(L, "not enough memory");
 }
 
-static int call_swift(lua_State *L, intptr_t number) {
+int clua_call_swift(lua_State *L, intptr_t number) {
     context *c = context_of(L);
     clua_check_stack(L, c);
     lua_State *was = atomic_load_explicit(&c->running, memory_order_relaxed);
@@ -147,7 +148,7 @@ static int call_swift(lua_State *L, intptr_t number) {
 }
 
 static int trampoline(lua_State *L) {
-    return call_swift(L, (intptr_t)lua_tointeger(L, lua_upvalueindex(1)));
+    return clua_call_swift(L, (intptr_t)lua_tointeger(L, lua_upvalueindex(1)));
 }
 
 void clua_push_function(lua_State *L, intptr_t number) {
@@ -190,7 +191,7 @@ static void check_self(lua_State *L, int metatable, int name, const char *what) 
 static int method(lua_State *L) {
     check_self(L, lua_upvalueindex(2), lua_upvalueindex(3),
                lua_tostring(L, lua_upvalueindex(4)));
-    return call_swift(L, (intptr_t)lua_tointeger(L, lua_upvalueindex(1)));
+    return clua_call_swift(L, (intptr_t)lua_tointeger(L, lua_upvalueindex(1)));
 }
 
 /* upvalues: members, metatable, class name, fallback */
@@ -207,7 +208,7 @@ static int index_member(lua_State *L) {
                           lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2)
                                                         : luaL_typename(L, 2));
     }
-    return call_swift(L, number);
+    return clua_call_swift(L, number);
 }
 
 /* upvalues: setters, metatable, class name, fallback */
@@ -223,12 +224,12 @@ static int set_member(lua_State *L) {
         return luaL_error(L, "'%s' of %s cannot be assigned to", name,
                           lua_tostring(L, lua_upvalueindex(3)));
     }
-    return call_swift(L, number);
+    return clua_call_swift(L, number);
 }
 
 /* upvalues: number, metatable, class name */
 static int metamethod(lua_State *L) {
-    return call_swift(L, (intptr_t)lua_tointeger(L, lua_upvalueindex(1)));
+    return clua_call_swift(L, (intptr_t)lua_tointeger(L, lua_upvalueindex(1)));
 }
 
 static int release(lua_State *L) {

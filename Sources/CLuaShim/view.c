@@ -17,7 +17,7 @@ static view *self(lua_State *L, view *light) {
     if (lua_islightuserdata(L, 1)) return clua_light_view(L, 1, light);
     view *v = lua_touserdata(L, 1);
     if (v == NULL || !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1))) {
-        luaL_error(L, "expected a PageView before the ':', got %s", luaL_typename(L, 1));
+        luaL_error(L, "expected a View before the ':', got %s", luaL_typename(L, 1));
     }
     lua_pop(L, 1);
     return v;
@@ -36,12 +36,27 @@ static bool is_live(const view *v) {
     return v->cell->generation == v->generation && v->cell->base != NULL;
 }
 
-static uint8_t *bytes_of(lua_State *L, const view *v) {
+/* Lets Swift move bytes of the view at `index` into its cell, or out of it. */
+static void move(lua_State *L, int index, const view *v, size_t offset, size_t count, bool out) {
+    int top = lua_gettop(L);
+    clua_push_kept(L, index, v, 1);
+    lua_getiuservalue(L, -1, 1);
+    lua_rotate(L, -2, 1);
+    lua_pushinteger(L, (lua_Integer)(v->offset + offset));
+    lua_pushinteger(L, (lua_Integer)count);
+    lua_pushboolean(L, out);
+    clua_call_swift(L, v->cell->source);
+    lua_settop(L, top);
+}
+
+/* `count` bytes of the view at `index`, from `offset` on. */
+static inline uint8_t *load(lua_State *L, int index, const view *v, size_t offset, size_t count) {
     if (!is_live(v)) {
         luaL_error(L, "stale view: what it showed is gone (a view is valid until the next record or "
                       "batch; view:bytes() makes a copy)");
     }
-    return v->cell->base + v->offset;
+    if (v->cell->has_source) move(L, index, v, offset, count, false);
+    return v->cell->base + v->offset + offset;
 }
 
 /* Bytes from `offset` to the end of the view: none where that lies outside, which `place` refuses.
@@ -61,12 +76,21 @@ static size_t place(lua_State *L, const view *v, lua_Integer offset, lua_Integer
     return (size_t)offset;
 }
 
-/* Says why where it cannot be written; notes that `count` bytes from `offset` on are. */
-static void check_writable(lua_State *L, view *v, size_t offset, size_t count) {
+/* Bytes of the view before the ':' that are to be written; says why where they cannot be. */
+static uint8_t *writable(lua_State *L, view *v, size_t offset, size_t count) {
     if (v->is_read_only) {
         clua_push_kept(L, 1, v, 2);
         luaL_error(L, "this view cannot be written: %s",
                    lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?");
+    }
+    return load(L, 1, v, offset, count);
+}
+
+/* What is done when they have been. */
+static void note_written(lua_State *L, view *v, size_t offset, size_t count) {
+    if (v->cell->has_source) {
+        move(L, 1, v, offset, count, true);
+        return;
     }
     v->cell->is_written = true;
     if (v->cell->written == NULL || count == 0) return;
@@ -85,20 +109,23 @@ static inline __attribute__((always_inline)) int number(lua_State *L, size_t wid
     lua_Integer wanted = lua_tointegerx(L, 2, &is_integer);
     if (!is_integer) wanted = luaL_checkinteger(L, 2);
     size_t offset = place(L, v, wanted, (lua_Integer)width);
-    uint8_t *start = bytes_of(L, v) + offset;
+    uint8_t *start;
     uint64_t value = 0;
-    if (!lua_isnoneornil(L, 3)) {
+    if (lua_isnoneornil(L, 3)) {
+        start = load(L, 1, v, offset, width);
+    } else {
         lua_Integer given = luaL_checkinteger(L, 3);
         int bits = (int)(8 * width);
         if (width < 8 && (given < -((lua_Integer)1 << (bits - 1)) ||
                           given >= (lua_Integer)1 << bits)) {
             return luaL_error(L, "expected a value of %d bits, got %I", bits, given);
         }
-        check_writable(L, v, offset, width);
+        start = writable(L, v, offset, width);
         for (size_t i = 0; i < width; i++) {
             size_t shift = 8 * (v->is_big ? width - 1 - i : i);
             start[i] = (uint8_t)((uint64_t)given >> shift);
         }
+        note_written(L, v, offset, width);
     }
     if (v->is_big) {
         for (size_t i = 0; i < width; i++) value = value << 8 | start[i];
@@ -135,7 +162,7 @@ static bool is_zero(const uint8_t *start, size_t count) {
 
 static int iszero(lua_State *L) {
     view light, *v = self(L, &light);
-    lua_pushboolean(L, is_zero(bytes_of(L, v), v->length));
+    lua_pushboolean(L, is_zero(load(L, 1, v, 0, v->length), v->length));
     return 1;
 }
 
@@ -144,7 +171,7 @@ static int bytes(lua_State *L) {
     lua_Integer offset = luaL_optinteger(L, 2, 0);
     lua_Integer count = luaL_optinteger(L, 3, rest_of(v, offset));
     size_t start = place(L, v, offset, count);
-    lua_pushlstring(L, (const char *)bytes_of(L, v) + start, (size_t)count);
+    lua_pushlstring(L, (const char *)load(L, 1, v, start, (size_t)count), (size_t)count);
     return 1;
 }
 
@@ -155,9 +182,8 @@ static int put(lua_State *L) {
     luaL_checktype(L, 3, LUA_TSTRING);
     const char *text = lua_tolstring(L, 3, &count);
     size_t start = place(L, v, offset, (lua_Integer)count);
-    uint8_t *base = bytes_of(L, v);
-    check_writable(L, v, start, count);
-    memcpy(base + start, text, count);
+    memcpy(writable(L, v, start, count), text, count);
+    note_written(L, v, start, count);
     return 0;
 }
 
@@ -165,20 +191,19 @@ static int fill(lua_State *L) {
     view light, *v = self(L, &light);
     lua_Integer byte = luaL_checkinteger(L, 2);
     luaL_argcheck(L, byte >= 0 && byte <= 255, 2, "expected a byte from 0 to 255");
-    uint8_t *base = bytes_of(L, v);
-    check_writable(L, v, 0, v->length);
-    memset(base, (int)byte, v->length);
+    memset(writable(L, v, 0, v->length), (int)byte, v->length);
+    note_written(L, v, 0, v->length);
     return 0;
 }
 
 static int equal(lua_State *L) {
     view light, *v = self(L, &light);
-    const uint8_t *mine = bytes_of(L, v);
+    const uint8_t *mine = load(L, 1, v, 0, v->length);
     view other_light, *other = view_at(L, 2, &other_light);
     size_t count;
     const uint8_t *theirs;
     if (other) {
-        theirs = bytes_of(L, other);
+        theirs = load(L, 2, other, 0, other->length);
         count = other->length;
     } else {
         luaL_checktype(L, 2, LUA_TSTRING);
@@ -195,9 +220,8 @@ static int find(lua_State *L) {
     const char *text = lua_tolstring(L, 2, &count);
     lua_Integer from = luaL_optinteger(L, 3, 0);
     size_t start = place(L, v, from, 0);
-    const uint8_t *base = bytes_of(L, v);
-    const uint8_t *rest = base + start;
     size_t left = v->length - start;
+    const uint8_t *rest = load(L, 1, v, start, left), *base = rest - start;
     while (left >= count) {
         const uint8_t *hit = count == 0 ? rest : memchr(rest, text[0], left - count + 1);
         if (hit == NULL) break;
@@ -214,7 +238,7 @@ static int find(lua_State *L) {
 
 /* Pushes a view of a part, or with another byte order. */
 static int derived(lua_State *L, const view *v, size_t offset, size_t length, bool is_big) {
-    bytes_of(L, v);
+    load(L, 1, v, offset, 0);
     view *part = lua_newuserdatauv(L, sizeof *part, v->is_read_only ? 2 : 1);
     *part = *v;
     part->offset += offset;
@@ -254,13 +278,13 @@ static int unpack(lua_State *L) {
     luaL_checktype(L, 2, LUA_TSTRING);
     lua_Integer offset = luaL_optinteger(L, 3, 0);
     size_t start = place(L, v, offset, 0);
-    const uint8_t *base = bytes_of(L, v);
     /* What string.unpack may look at is copied; formats of more bytes are not what it is for. */
-    size_t rest = v->length - start;
+    size_t rest = v->length - start < 65536 ? v->length - start : 65536;
+    const uint8_t *base = load(L, 1, v, start, rest);
     lua_settop(L, 2);
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 2);
-    lua_pushlstring(L, (const char *)base + start, rest < 65536 ? rest : 65536);
+    lua_pushlstring(L, (const char *)base, rest);
     lua_call(L, 2, LUA_MULTRET);
     /* Its last result counts from 1 in the copy; ours from 0 in the view. */
     lua_Integer next = lua_tointeger(L, -1) - 1 + offset;
@@ -271,7 +295,7 @@ static int unpack(lua_State *L) {
 
 static int length(lua_State *L) {
     view light, *v = self(L, &light);
-    bytes_of(L, v); /* of a stale view it is not known */
+    load(L, 1, v, 0, 0); /* of a stale view it is not known */
     lua_pushinteger(L, (lua_Integer)v->length);
     return 1;
 }
@@ -283,8 +307,10 @@ static int text(lua_State *L) {
         return 1;
     }
     char out[80];
-    snprintf(out, sizeof out, "%sview of %zu bytes at 0x%llx", is_live(v) ? "" : "stale ",
-             v->length, (unsigned long long)v->address);
+    int count = snprintf(out, sizeof out, "%sview of %zu bytes", is_live(v) ? "" : "stale ", v->length);
+    if (!v->cell->has_source) {
+        snprintf(out + count, sizeof out - (size_t)count, " at 0x%llx", (unsigned long long)v->address);
+    }
     lua_pushstring(L, out);
     return 1;
 }
@@ -309,7 +335,7 @@ static void add(lua_State *L, int members, int metatable, const char *name,
 }
 
 static int no_member(lua_State *L) {
-    return luaL_error(L, "PageView has no member '%s'",
+    return luaL_error(L, "View has no member '%s'",
                       lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2));
 }
 
@@ -399,6 +425,28 @@ void clua_push_view(lua_State *L, int cell, size_t offset, size_t length, uint64
     }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
     lua_setmetatable(L, -2);
+}
+
+void clua_push_source_view(lua_State *L, intptr_t source, size_t length) {
+    size_t head = (sizeof(clua_cell) + 15) & ~(size_t)15;
+    clua_cell *cell = lua_newuserdatauv(L, head + length, 1);
+    *cell = (clua_cell){.base = (uint8_t *)cell + head, .length = length, .generation = 1,
+                        .has_source = true, .source = source};
+    lua_rotate(L, -2, 1);
+    lua_setiuservalue(L, -2, 1);
+    clua_push_view(L, -1, 0, length, 0, 0);
+    lua_remove(L, -2);
+}
+
+bool clua_push_source(lua_State *L, int index, size_t *offset, size_t *length) {
+    view light, *v = view_at(L, index, &light);
+    if (v == NULL || !v->cell->has_source) return false;
+    *offset = v->offset;
+    *length = v->length;
+    clua_push_kept(L, index, v, 1);
+    lua_getiuservalue(L, -1, 1);
+    lua_rotate(L, -2, 1);
+    return true;
 }
 
 uint8_t *clua_view(lua_State *L, int index, size_t *length, uint64_t *address) {

@@ -22,6 +22,8 @@ void clua_make_slots(lua_State *L);
 extern clua_cell clua_nothing;
 /* Fills in the view that the light userdata at `index` stands for. */
 view *clua_light_view(lua_State *L, int index, view *v);
+/* Calls function `number` of Swift's in the frame that is running; its results. */
+int clua_call_swift(lua_State *L, intptr_t number);
 /* Pushes what keeps a view's memory (1), or why it cannot be written (2). */
 void clua_push_kept(lua_State *L, int index, const view *v, int which);
 

@@ -155,10 +155,53 @@ extension LuaFrame {
     pop(2)
   }
 
+  /// Pushes a view of all bytes that `owner` has now. It shows what they are when a script looks, and
+  /// what a script writes goes to `owner`, which may refuse it; its addresses count from 0.
+  public func push(viewOf owner: any LuaViewOwner) throws {
+    let count = try owner.viewedBytes().count
+    try state.checkRoom(count)
+    L.push(object: ViewSource(owner), ViewSource.className, weight: 0)
+    L.pushSourceView(state.viewSourceFunction, count)
+  }
+
+  /// Moves bytes between the object and the cell at the last places but four: an offset, a count, and
+  /// whether they go to the object.
+  fileprivate func moveViewedBytes() throws {
+    let offset = Int(try integer(-3))
+    try moveViewedBytes(
+      L.object(-5, ViewSource.className, ViewSource.self), cell: -4,
+      offset..<offset + Int(try integer(-2)), out: L.boolean(-1))
+  }
+
+  private func moveViewedBytes(
+    _ source: ViewSource?, cell: Int, _ range: Range<Int>, out: Bool
+  ) throws {
+    guard let owner = source?.owner else { return }
+    var bytes = try owner.viewedBytes()
+    guard range.upperBound <= bytes.count else {
+      throw LuaError("stale view: the body has become shorter")
+    }
+    // Safety: the cell is on the stack, and has room for all bytes that views of it show.
+    let room = unsafe UnsafeMutableRawBufferPointer(rebasing: L.cellBytes(cell)[range])
+    if out {
+      unsafe bytes.replaceSubrange(range, with: room)
+      try owner.setViewedBytes(bytes)
+    } else {
+      unsafe bytes.withUnsafeBytes {
+        unsafe room.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range]))
+      }
+    }
+  }
+
   /// The bytes of the view at `index`, and the address of the first.
   public func withView<R>(
     _ index: Int, _ body: (RawSpan, UInt64) throws -> R
   ) throws -> R {
+    if let range = L.pushSource(index) {
+      defer { pop(2) }
+      try moveViewedBytes(
+        L.object(-2, ViewSource.className, ViewSource.self), cell: -1, range, out: false)
+    }
     guard let view = unsafe L.view(index) else {
       throw type(index) == .userdata && typeName(index) == LuaState.viewClassName
         ? LuaError("stale view: what it showed is gone (a view is valid until the next record)")
@@ -167,6 +210,21 @@ extension LuaFrame {
     // Safety: the view is live, and nothing that `body` may do ends what was lent.
     return try body(unsafe RawSpan(_unsafeBytes: view.bytes), unsafe view.address)
   }
+}
+
+/// Bytes of Swift's that scripts see through views.
+public protocol LuaViewOwner: AnyObject {
+  /// The bytes as they are now; throws where they are gone.
+  func viewedBytes() throws -> [UInt8]
+  /// Takes them with a script's changes, as many as they were, or throws.
+  func setViewedBytes(_ bytes: [UInt8]) throws
+}
+
+/// What a view's cell holds.
+private final class ViewSource {
+  static let className = "xensave.bytes"
+  let owner: any LuaViewOwner
+  init(_ owner: any LuaViewOwner) { self.owner = owner }
 }
 
 /// A method of views that Swift has: its bytes, and the address of the first.
@@ -185,13 +243,21 @@ public struct LuaViewMethod {
 }
 
 extension LuaState {
-  public static let viewClassName = "PageView"
+  public static let viewClassName = "View"
 
   /// Makes views of memory known, with further methods.
   public func registerViews(_ doc: String, _ methods: [LuaViewMethod]) {
     let name = LuaState.viewClassName
     let L = frame.L
     L.newViewClass(name)
+    L.newClass(
+      ViewSource.className,
+      clua_metamethods(
+        index: -1, newindex: -1, length: -1, tostring: -1, call: -1, close: -1, equal: -1))
+    viewSourceFunction = add("view", isMethod: true) { frame in
+      try frame.moveViewedBytes()
+      return 0
+    }
     declarations.append(LuaDeclaration(.class, owner: name, name, name, doc))
     for method in methods {
       L.addViewMethod(
@@ -229,16 +295,16 @@ extension LuaState {
       }
     }
     return accessors + [
-      ("be", "(): PageView", "The same bytes, read as big-endian integers."),
-      ("le", "(): PageView", "The same bytes, read as little-endian integers."),
-      ("sub", "(offset: integer, count?: integer): PageView", "A part of the view."),
+      ("be", "(): View", "The same bytes, read as big-endian integers."),
+      ("le", "(): View", "The same bytes, read as little-endian integers."),
+      ("sub", "(offset: integer, count?: integer): View", "A part of the view."),
       (
         "bytes", "(offset?: integer, count?: integer): string",
         "The bytes as a string: the one call that copies."
       ),
       ("put", "(offset: integer, bytes: string)", "Writes the bytes of a string at an offset."),
       ("fill", "(byte: integer)", "Sets every byte of the view."),
-      ("equal", "(other: PageView|string): boolean", "Whether the bytes are the same."),
+      ("equal", "(other: View|string): boolean", "Whether the bytes are the same."),
       ("iszero", "(): boolean", "Whether every byte is zero."),
       (
         "find", "(bytes: string, from?: integer): integer?",

@@ -14,6 +14,8 @@ public final class LuaState {
   private var functions: [(name: String, isMethod: Bool, body: LuaFunction)] = []
   /// Numbers of functions that nothing can call any more.
   private var freeIDs: [Int] = []
+  /// The function that moves the bytes of views whose bytes are Swift's.
+  var viewSourceFunction = -1
   private(set) var currentName = "?"
   private(set) var currentIsMethod = false
   /// A class that is known here: its name, and what an object of it keeps for the script.

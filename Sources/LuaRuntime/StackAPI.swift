@@ -184,6 +184,23 @@ struct Stack: Equatable {
   func pushView(cell: Int32, _ count: Int, _ address: UInt64, reason: Int32) {
     unsafe clua_push_view(raw, cell, 0, count, address, reason)
   }
+  /// Pops an object and pushes a view of its `count` bytes, which function `functionID` moves.
+  func pushSourceView(_ functionID: Int, _ count: Int) {
+    unsafe clua_push_source_view(raw, functionID, count)
+  }
+  /// Pushes object and cell of a view that has a source; where in the object's bytes it is.
+  func pushSource(_ index: Int) -> Range<Int>? {
+    var (offset, count) = (0, 0)
+    guard unsafe clua_push_source(raw, Int32(index), &offset, &count) else { return nil }
+    return offset..<offset + count
+  }
+  /// The bytes in the cell at `index`.
+  @unsafe func cellBytes(_ index: Int) -> UnsafeMutableRawBufferPointer {
+    // Safety: the caller knows that a cell is there; it has `length` bytes from `base` on.
+    let cell = unsafe lua_touserdata(raw, Int32(index)).assumingMemoryBound(to: clua_cell.self)
+    return unsafe UnsafeMutableRawBufferPointer(
+      start: cell.pointee.base, count: cell.pointee.length)
+  }
   /// Pushes the items of a loop.
   func pushItems(_ count: Int, _ item: (Int) -> clua_item) {
     unsafe fill(clua_push_items(raw, count), count, item)

@@ -52,10 +52,7 @@ struct PrettyPrinter {
     if let node: FieldNode = frame.objectIfAny(index) {
       return (try? node.place()).map { TextDumper.text($0, of: node.owner, textStyle) }
     }
-    if let view: LuaView = frame.objectIfAny(index) {
-      return (try? view.bytes()).map { dump($0) }
-    }
-    if let text = pageText(frame, index) { return text }
+    if let text = viewText(frame, index) { return text }
     if let vcpu: LuaVCPU = frame.objectIfAny(index) {
       return vcpu.overview(textStyle, width: width)
     }
@@ -95,8 +92,8 @@ struct PrettyPrinter {
 
   private var textStyle: TextStyle { TextStyle(isOn: usesColor) }
 
-  /// A page's or memory's bytes; nil for all other values, and for views that are stale.
-  private func pageText(_ frame: LuaFrame, _ index: Int) -> String? {
+  /// The bytes of a view; nil for all other values, and for views that are stale.
+  private func viewText(_ frame: LuaFrame, _ index: Int) -> String? {
     try? frame.withView(index) { bytes, address in
       let count = min(bytes.byteCount, 64 << 10)
       let shown = (0..<count).map { bytes.load($0, as: UInt8.self) }

@@ -65,7 +65,7 @@ local function explore(record)
     local node = get(record, name)
     if type(node) == "userdata" then have("Fields", node) end
   end
-  pcall(function() for _, view in record:each() do have("PageView", view) break end end)
+  pcall(function() for _, view in record:each() do have("View", view) break end end)
 end
 
 local images = {}
@@ -93,8 +93,8 @@ for _, path in ipairs(arg) do
       have("Finding", found[1])
     end)
     pcall(function() have("Duplicates", image:dedupe()) end)
-    pcall(function() have("PageView", image:page(1)) end)
-    pcall(function() have("PageView", image:physical(0x1000, 64)) end)
+    pcall(function() have("View", image:page(1)) end)
+    pcall(function() have("View", image:physical(0x1000, 64)) end)
     have("Conversion", (image:convert(folder .. "/converted", { version = 3, unchecked = true })))
     have("Report", (xs.rewrite(path, folder .. "/rewritten", function(rec)
       explore(rec)

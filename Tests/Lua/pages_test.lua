@@ -225,8 +225,8 @@ t.test("views read and write like the record's", function()
       end
       t.raises("expected a value of 8 bits, got 256", view.u8, view, 0, 256)
       t.raises("from 0 to 255", view.fill, view, -1)
-      t.raises("expected a PageView before the ':'", view.u8, 1, 0)
-      t.raises("expected a PageView before the ':'", view.u8, batch, 0)
+      t.raises("expected a View before the ':'", view.u8, 1, 0)
+      t.raises("expected a View before the ':'", view.u8, batch, 0)
       t.raises("no member 'u9'", function() return view.u9 end)
     end
   end)

@@ -167,7 +167,7 @@ function Image:count(selectors) end
 ---```
 ---@param selector? xensave.Selector|xensave.PageSet|string
 ---@return fun(): integer
----@return xensave.PageView
+---@return xensave.View
 function Image:each(selector) end
 
 ---Finds pages with the same contents; every match is compared byte by byte. Options: with (a
@@ -198,7 +198,7 @@ function Image:diff_pages(other) end
 ---```
 ---@param pfn integer
 ---@param options? table
----@return xensave.PageView?
+---@return xensave.View?
 ---@return xensave.Error?
 function Image:page(pfn, options) end
 
@@ -243,7 +243,7 @@ function Image:entropy(selector) end
 ---```
 ---@param address integer
 ---@param count integer
----@return xensave.PageView?
+---@return xensave.View?
 ---@return xensave.Error?
 function Image:physical(address, count) end
 
@@ -344,7 +344,7 @@ function Record:fields() end
 ---```
 ---@param what? string|xensave.Selector|xensave.PageSet
 ---@return fun(): any
----@return xensave.PageView
+---@return xensave.View
 function Record:each(what) end
 
 ---The first element whose fields have these values, or nil.
@@ -551,106 +551,6 @@ function Fields:names() end
 ---@field [integer] integer|string
 local PageColumn = {}
 
----Bytes of a record, without a copy. Offsets count from 0.
----@class xensave.View
-local View = {}
-
----The unsigned integer of 1 byte at an offset; with a value, writes it.
----@param offset integer
----@param value? integer
----@return integer
-function View:u8(offset, value) end
-
----The signed integer of 1 byte at an offset; with a value, writes it.
----@param offset integer
----@param value? integer
----@return integer
-function View:i8(offset, value) end
-
----The unsigned integer of 2 bytes at an offset; with a value, writes it.
----@param offset integer
----@param value? integer
----@return integer
-function View:u16(offset, value) end
-
----The signed integer of 2 bytes at an offset; with a value, writes it.
----@param offset integer
----@param value? integer
----@return integer
-function View:i16(offset, value) end
-
----The unsigned integer of 4 bytes at an offset; with a value, writes it.
----@param offset integer
----@param value? integer
----@return integer
-function View:u32(offset, value) end
-
----The signed integer of 4 bytes at an offset; with a value, writes it.
----@param offset integer
----@param value? integer
----@return integer
-function View:i32(offset, value) end
-
----The unsigned integer of 8 bytes at an offset; with a value, writes it.
----@param offset integer
----@param value? integer
----@return integer
-function View:u64(offset, value) end
-
----The signed integer of 8 bytes at an offset; with a value, writes it.
----@param offset integer
----@param value? integer
----@return integer
-function View:i64(offset, value) end
-
----The same bytes, read as big-endian integers.
----@return xensave.View
-function View:be() end
-
----The same bytes, read as little-endian integers.
----@return xensave.View
-function View:le() end
-
----A part of the view.
----@param offset integer
----@param count? integer
----@return xensave.View
-function View:sub(offset, count) end
-
----The bytes as a string: the one call that copies.
----@param offset? integer
----@param count? integer
----@return string
-function View:bytes(offset, count) end
-
----Writes the bytes of a string at an offset.
----@param offset integer
----@param bytes string
-function View:put(offset, bytes) end
-
----Sets every byte of the view.
----@param byte integer
-function View:fill(byte) end
-
----Whether the bytes are the same.
----@param other xensave.View|string
----@return boolean
-function View:equal(other) end
-
----Whether every byte is zero.
----@return boolean
-function View:iszero() end
-
----The offset of the first occurrence of a string, or nil.
----@param bytes string
----@param from? integer
----@return integer?
-function View:find(bytes, from) end
-
----Lines of hexadecimal bytes and text.
----@return string
-function View:hexdump() end
-
 ---What a rewrite did. Printing it gives the changes, one a line.
 ---@class xensave.Report
 ---@field records_in integer Records read. Unit: records.
@@ -707,7 +607,7 @@ local VCPU = {}
 ---```
 ---@param address integer
 ---@param count integer
----@return xensave.PageView?
+---@return xensave.View?
 ---@return xensave.Error?
 function VCPU:virtual(address, count) end
 
@@ -1611,133 +1511,133 @@ local Duplicates = {}
 ---@return table
 function Duplicates:top(count) end
 
----Bytes of a page or of the guest's memory, without a copy. Offsets count from 0. A view of a
----record's page is valid until the next record; in a filter it may be written to, where the
----page may change.
----@class xensave.PageView
-local PageView = {}
+---Bytes of a page, of the guest's memory, or of a record or header. Offsets count from 0. A
+---view of a record's page is valid until the next record; in a filter it may be written to,
+---where the page may change.
+---@class xensave.View
+local View = {}
 
 ---The unsigned integer of 1 byte at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
-function PageView:u8(offset, value) end
+function View:u8(offset, value) end
 
 ---The signed integer of 1 byte at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
-function PageView:i8(offset, value) end
+function View:i8(offset, value) end
 
 ---The unsigned integer of 2 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
-function PageView:u16(offset, value) end
+function View:u16(offset, value) end
 
 ---The signed integer of 2 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
-function PageView:i16(offset, value) end
+function View:i16(offset, value) end
 
 ---The unsigned integer of 4 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
-function PageView:u32(offset, value) end
+function View:u32(offset, value) end
 
 ---The signed integer of 4 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
-function PageView:i32(offset, value) end
+function View:i32(offset, value) end
 
 ---The unsigned integer of 8 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
-function PageView:u64(offset, value) end
+function View:u64(offset, value) end
 
 ---The signed integer of 8 bytes at an offset; with a value, writes it.
 ---@param offset integer
 ---@param value? integer
 ---@return integer
-function PageView:i64(offset, value) end
+function View:i64(offset, value) end
 
 ---The same bytes, read as big-endian integers.
----@return xensave.PageView
-function PageView:be() end
+---@return xensave.View
+function View:be() end
 
 ---The same bytes, read as little-endian integers.
----@return xensave.PageView
-function PageView:le() end
+---@return xensave.View
+function View:le() end
 
 ---A part of the view.
 ---@param offset integer
 ---@param count? integer
----@return xensave.PageView
-function PageView:sub(offset, count) end
+---@return xensave.View
+function View:sub(offset, count) end
 
 ---The bytes as a string: the one call that copies.
 ---@param offset? integer
 ---@param count? integer
 ---@return string
-function PageView:bytes(offset, count) end
+function View:bytes(offset, count) end
 
 ---Writes the bytes of a string at an offset.
 ---@param offset integer
 ---@param bytes string
-function PageView:put(offset, bytes) end
+function View:put(offset, bytes) end
 
 ---Sets every byte of the view.
 ---@param byte integer
-function PageView:fill(byte) end
+function View:fill(byte) end
 
 ---Whether the bytes are the same.
----@param other xensave.PageView|string
+---@param other xensave.View|string
 ---@return boolean
-function PageView:equal(other) end
+function View:equal(other) end
 
 ---Whether every byte is zero.
 ---@return boolean
-function PageView:iszero() end
+function View:iszero() end
 
 ---The offset of the first occurrence of a string, or nil.
 ---@param bytes string
 ---@param from? integer
 ---@return integer?
-function PageView:find(bytes, from) end
+function View:find(bytes, from) end
 
 ---Values at an offset by a format of string.unpack, and the offset after them. Looks at 65,536
 ---bytes at most.
 ---@param format string
 ---@param offset? integer
 ---@return any
-function PageView:unpack(format, offset) end
+function View:unpack(format, offset) end
 
----The guest's address of the first byte.
+---The guest's address of the first byte; of a record or header, its offset there.
 ---@return integer
-function PageView:address() end
+function View:address() end
 
----Lines of addresses, hexadecimal bytes and text. Options: width (bytes a line, 16), base (the
----address of the first byte; the guest's).
+---Lines of addresses, hexadecimal bytes and text. Options: width (bytes a line, 16), base
+---(what the first byte's address is instead of view:address()).
 ---
 ---```lua
 ---print(view:sub(0, 64):hexdump())
 ---```
 ---@param options? table
 ---@return string
-function PageView:hexdump(options) end
+function View:hexdump(options) end
 
 ---A hash of a page's 4096 bytes, as P.hash_in takes it. Not cryptographic.
 ---@return integer
-function PageView:hash() end
+function View:hash() end
 
 ---Bits of entropy a byte of a whole page: 0 of one value only, near 8 of what is compressed or
 ---encrypted.
 ---@return number
-function PageView:entropy() end
+function View:entropy() end
 
 ---End of the image.
 ---@class xensave.END: xensave.Record

@@ -235,7 +235,7 @@ extension LuaDomain {
             throw XensaveError(.map, 22, "pfn \(pfn.hex()): no such page")
           }
           let pages = try domain.map([pfn])
-          frame.push(object: LuaView(MappedPage(pages, 0), 0..<pageByteCount))
+          try frame.push(viewOf: MappedPage(pages, 0))
           return 1
         }
       },

@@ -142,7 +142,7 @@ package final class LuaHeader: FieldOwner {
           },
           set: { header, frame in try header.setXML(try frame.bytes(3)) }),
         .property("body", "View", "The header's bytes.") { header, frame in
-          frame.push(object: LuaView(header, 0..<header.fieldBytes.count))
+          try frame.push(viewOf: header)
         },
       ])
     table.index = { header, frame in

@@ -22,7 +22,6 @@ extension ShellContext {
     state.register(LuaTree.table)
     state.register(FieldNode.table)
     state.register(PageColumn.table)
-    state.register(LuaView.table)
     state.register(LuaReport.table)
     state.register(LuaVerification.table)
     state.register(LuaFinding.table)
@@ -47,7 +46,7 @@ extension ShellContext {
     state.register(LuaSelector.table)
     state.register(LuaPageSet.table)
     state.register(LuaDuplicates.table)
-    bindPageViews()
+    bindViews()
 
     let frame = state.frame
     frame.pushTable()

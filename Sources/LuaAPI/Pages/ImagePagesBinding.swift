@@ -52,7 +52,7 @@ extension LuaImage {
         return 1
       },
       .method(
-        "each", "(selector?: Selector|PageSet|string): fun(): integer, PageView",
+        "each", "(selector?: Selector|PageSet|string): fun(): integer, View",
         "Iterates over the selected pages that have contents, ascending: pfn and a view, which is valid "
           + "until the loop has gone 64 pages further. Cannot be written.",
         example: "for pfn, view in img:each(xs.pages.pfn(0, 0xff)) do print(pfn, view:u8(0)) end"
@@ -102,7 +102,7 @@ extension LuaImage {
   private static var contentMethods: [LuaMember<LuaImage>] {
     [
       .method(
-        "page", "(pfn: integer, options?: table): PageView?, Error?",
+        "page", "(pfn: integer, options?: table): View?, Error?",
         "The contents of a page as a restore would see it. Options: version (which of its occurrences "
           + "in the stream, from 1; see history). Nil and an error where the image has no such "
           + "contents.",

@@ -38,7 +38,7 @@ extension LuaImage {
   static var memoryMethods: [LuaMember<LuaImage>] {
     [
       .method(
-        "physical", "(address: integer, count: integer): PageView?, Error?",
+        "physical", "(address: integer, count: integer): View?, Error?",
         "Bytes of the guest's memory by their physical address, at most 64 MiB. Nil and an error "
           + "where the image does not have them.",
         example: "print(img:physical(0x1000, 64):hexdump())"
@@ -53,7 +53,7 @@ extension LuaVCPU {
   static var memoryMethods: [LuaMember<LuaVCPU>] {
     [
       .method(
-        "virtual", "(address: integer, count: integer): PageView?, Error?",
+        "virtual", "(address: integer, count: integer): View?, Error?",
         "Bytes of memory by the address that the vCPU uses: its page tables are walked (4-level, "
           + "5-level, PAE and 32-bit, with large pages). Nil and an error where nothing is mapped.",
         example: "print(img.vcpu[0]:virtual(img.vcpu[0].rip, 16):hexdump())"

@@ -5,7 +5,7 @@ package import Format
 package import LuaRuntime
 
 /// Something with a body and rows over it: a header or a record.
-package protocol FieldOwner: AnyObject {
+package protocol FieldOwner: LuaViewOwner {
   var fieldBytes: [UInt8] { get }
   var fieldLayout: BodySchema { get }
   /// What messages call it: "domain_header", "HVM_PARAMS".
@@ -19,6 +19,13 @@ package protocol FieldOwner: AnyObject {
 }
 
 extension FieldOwner {
+  package func viewedBytes() throws -> [UInt8] {
+    try checkValid()
+    return fieldBytes
+  }
+
+  package func setViewedBytes(_ bytes: [UInt8]) throws { try setFieldBytes(bytes) }
+
   func setFieldBytes(_ bytes: [UInt8]) throws {
     try setFieldBytes(bytes, keepsShape: false)
   }

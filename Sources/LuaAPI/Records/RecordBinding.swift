@@ -137,8 +137,7 @@ package final class LuaRecord: FieldOwner {
         "body", "View",
         "The body's bytes: all of it, or (PAGE_DATA, large blobs) the header before the bulk."
       ) { record, frame in
-        try record.checkValid()
-        frame.push(object: LuaView(record, 0..<record.fieldBytes.count))
+        try frame.push(viewOf: record)
       },
     ]
   }
@@ -174,7 +173,7 @@ package final class LuaRecord: FieldOwner {
         return 1
       },
       .method(
-        "each", "(what?: string|Selector|PageSet): fun(): any, PageView",
+        "each", "(what?: string|Selector|PageSet): fun(): any, View",
         "Iterates over the record's elements: params, leaves, msrs, entries of HVM_CONTEXT (with a "
           + "name: only those of that type), sections of EMULATOR_CONTEXT (by device). Of PAGE_DATA "
           + "over the selected pages that have contents: pfn and a view, which in a filter may be "
