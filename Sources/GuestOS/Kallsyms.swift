@@ -65,7 +65,9 @@ struct KallsymsFinder {
   /// What a search looks at in all: a guest may map far more than it has, and fill it with what
   /// looks like a table.
   final class Limits {
-    var byteCount: UInt64 = 2 << 30
+    var byteCount: UInt64 = 512 << 20
+    /// Of pages that the image does not have: to find that out costs more than to read one.
+    var absentByteCount: UInt64 = 256 << 20
     var likenessCount = 4096
     var tableCount = 16
   }
@@ -86,12 +88,14 @@ struct KallsymsFinder {
   /// Looks in one range of the kernel's mapping.
   func find(in range: PagedMemory.MappedRange) -> KallsymsPlaces? {
     var done: UInt64 = 0
-    while done < range.byteCount, limits.byteCount > 0 {
+    while done < range.byteCount, limits.byteCount > 0, limits.absentByteCount > 0 {
       limits.byteCount -= min(limits.byteCount, UInt64(Self.chunkByteCount))
       let count = Int(
         min(range.byteCount - done, UInt64(Self.chunkByteCount + Self.tokensByteCount)))
       let start = range.start + done
-      let bytes = memory.readWhatIsThere(start, count)
+      var absent: UInt64 = 0
+      let bytes = memory.readWhatIsThere(start, count, &absent)
+      limits.absentByteCount -= min(limits.absentByteCount, absent)
       for digits in Self.digits(in: bytes) {
         guard limits.likenessCount > 0, limits.tableCount > 0 else { return nil }
         limits.likenessCount -= 1

@@ -133,6 +133,14 @@ public final class KernelMemory {
 
   /// The bytes from `address` on; pages that cannot be read are zeros. For searches only.
   func readWhatIsThere(_ address: UInt64, _ count: Int) -> [UInt8] {
+    var absentByteCount: UInt64 = 0
+    return readWhatIsThere(address, count, &absentByteCount)
+  }
+
+  /// The same; counts the bytes that cannot be read.
+  func readWhatIsThere(
+    _ address: UInt64, _ count: Int, _ absentByteCount: inout UInt64
+  ) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(count)
     var address = address
@@ -146,6 +154,7 @@ public final class KernelMemory {
       } else {
         let chunk = min(count - out.count, 4096 - start)
         out += repeatElement(0, count: chunk)
+        absentByteCount += UInt64(chunk)
         address &+= UInt64(chunk)
       }
     }

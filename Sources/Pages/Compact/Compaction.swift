@@ -53,13 +53,12 @@ extension PageImage {
     try checkShape()
     let isNested = index.container != .libxc
     let staticEnd = index.staticEnd
-    let before = index.records.filter {
-      $0.isStatic(before: staticEnd) && $0.type.layer == .libxc
+    // VERIFY counts wherever it stands: a restore only compares the pages after it.
+    let kept = index.records.filter {
+      $0.type.layer == .libxc && ![.end, .verify, .checkpoint].contains($0.type)
     }
-    let tail = index.records.filter {
-      !$0.isStatic(before: staticEnd) && $0.type.layer == .libxc
-        && ![.end, .verify, .checkpoint].contains($0.type)
-    }
+    let before = kept.filter { $0.isStatic(before: staticEnd) }
+    let tail = kept.filter { !$0.isStatic(before: staticEnd) }
     let outer = index.records.filter {
       $0.type.layer == .libxl && !$0.type.isStatic
         && ![.libxlEnd, .checkpointEnd, .checkpointState].contains($0.type)

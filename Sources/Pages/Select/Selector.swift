@@ -96,10 +96,19 @@ extension Selector {
 
 /// A set of page hashes.
 public struct HashSet: Sendable, Equatable {
-  /// Ascending.
+  /// Ascending, each once.
   public let hashes: [UInt64]
 
-  public init(_ hashes: some Sequence<UInt64>) { self.hashes = hashes.sorted() }
+  public init(_ hashes: some Sequence<UInt64>) {
+    var sorted = hashes.sorted()
+    var count = 0
+    for index in sorted.indices where count == 0 || sorted[count - 1] != sorted[index] {
+      sorted[count] = sorted[index]
+      count += 1
+    }
+    sorted.removeSubrange(count...)
+    self.hashes = sorted
+  }
 
   public func contains(_ hash: UInt64) -> Bool {
     var low = 0

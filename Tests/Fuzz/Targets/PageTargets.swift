@@ -258,6 +258,8 @@ private func indexCache(_ input: [UInt8]) throws {
 private func selector(_ bytes: [UInt8]) throws {
   guard let selector = try? Selector(parsing: bytes.text) else { return }
   let text = "\(selector)"
+  // Large sets are cut short.
+  guard !text.contains("...") else { return }
   do {
     let again = try Selector(parsing: text)
     try demand("\(again)" == text, "'\(text)' reads back as '\(again)'")
