@@ -3,6 +3,7 @@
 internal import ArgumentParser
 internal import Bytes
 internal import Convert
+internal import Format
 internal import Jobs
 internal import Live
 internal import Reports

@@ -1,6 +1,6 @@
 // What releases of Xen check of a CPU policy, and which features they know.
 
-internal import Format
+public import Format
 
 /// What a release checks of the CPUID and MSR policies of a stream. Xen: xen/lib/x86/policy.c,
 /// x86_cpu_policies_are_compatible; xen/include/xen/lib/x86/cpu-policy.h; cpu-policy.c,
@@ -19,6 +19,9 @@ public enum CPUPolicyRules {
   public static let hasLeaf21 = ReleaseSince(16, [(14, 5), (15, 3)])
   /// The policy of MSRs has ARCH_CAPABILITIES.
   public static let hasArchCapabilities = ReleaseSince(15, [(14, 1)])
+  /// It has 64 bits; before, 32.
+  public static let hasWideArchCapabilities = ReleaseSince(
+    18, [(14, 6), (15, 5), (16, 5), (17, 2)])
 
   /// Whether a release refuses a policy whose leaf 7 goes further than the host's.
   public static func limitsSubleaf(_ release: XenRelease) -> Bool {
@@ -32,10 +35,11 @@ public enum CPUPolicyRules {
 
   // MARK: - Features
 
-  /// Features that releases after 4.14.0 have brought to guests; the others are older. A release
-  /// takes what it does not know out of a policy, without a word. From the attributes in
-  /// cpufeatureset.h of all releases.
+  /// Features that releases have brought to guests: all that came after 4.14.0, and of older ones
+  /// those without which a release refuses the state of a vCPU. A release takes what it does not know
+  /// out of a policy, without a word. From the attributes in cpufeatureset.h of all releases.
   private static let features: [(since: ReleaseSince, names: [String])] = [
+    (ReleaseSince(7), ["pku"]), (ReleaseSince(10), ["umip"]),
     (ReleaseSince(15, [(14, 1)]), ["arch_caps"]),
     (
       ReleaseSince(17, [(14, 5), (15, 3), (16, 1)]),
@@ -57,7 +61,8 @@ public enum CPUPolicyRules {
     ),
     (ReleaseSince(15), ["itsc", "avx512_vp2intersect", "avx_vnni"]),
     (ReleaseSince(16), ["no_lmsl", "fsrm", "fzrm", "fsrs", "fsrcs", "nscb"]),
-    (ReleaseSince(17), ["mcdt_no"]),
+    (ReleaseSince(17), ["mcdt_no", "virt_ssbd"]),
+    (ReleaseSince(17, [(14, 4), (15, 2), (16, 1)]), ["tsxldtrk"]),
     (ReleaseSince(19, [(15, 6), (16, 6), (17, 4), (18, 1)]), ["rfds_no", "rfds_clear"]),
     (
       ReleaseSince(19, [(15, 6), (16, 6), (17, 4), (18, 2)]),
@@ -87,12 +92,23 @@ public enum CPUPolicyRules {
     (ReleaseSince(22), ["lass", "avx512_bmm"]),
   ]
 
-  /// The features that a release does not give to guests, with when they came.
-  static func unknownFeatures(
-    to release: XenRelease
-  ) -> [(feature: CPUIDFeatures.Bit, since: ReleaseSince)] {
-    features.filter { !$0.since.holds(for: release) }.flatMap { row in
-      row.names.compactMap(CPUIDFeatures.bit(named:)).map { ($0, row.since) }
-    }
+  /// SSBD, of which Xen takes the state of HVM and PV guests from different releases on. Xen:
+  /// xen/arch/x86/hvm/vmx/vmx.c, vmx_load_msr; xen/arch/x86/domctl.c, XEN_DOMCTL_set_vcpu_msrs.
+  private static let ssbd = (
+    hvm: ReleaseSince(11, [(8, 5), (9, 4), (10, 2)]),
+    pv: ReleaseSince(11, [(7, 6), (8, 4), (9, 3), (10, 2)])
+  )
+
+  /// Features that guests had until a release.
+  private static let dropped: [(until: ReleaseSince, names: [String])] = [
+    (ReleaseSince(20), ["avx512pf", "avx512er", "avx512_4vnniw", "avx512_4fmaps"])
+  ]
+
+  /// The features that a release does not give to guests.
+  static func unknownFeatures(to release: XenRelease, isHVM: Bool) -> [CPUIDFeatures.Bit] {
+    var names = features.filter { !$0.since.holds(for: release) }.flatMap(\.names)
+    if !(isHVM ? ssbd.hvm : ssbd.pv).holds(for: release) { names.append("ssbd") }
+    names += dropped.filter { $0.until.holds(for: release) }.flatMap(\.names)
+    return names.compactMap(CPUIDFeatures.bit(named:))
   }
 }

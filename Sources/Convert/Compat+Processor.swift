@@ -34,8 +34,11 @@ extension Compat {
           CPUPolicyRules.hasLeaf21, "X86_CPUID_POLICY", "leaf \(extent.extended.hex())")
       }
     }
-    if let msrs = look.image.msrPolicy, look.policy(msrs: msrs).msr(0x10A) != nil {
-      look.need(CPUPolicyRules.hasArchCapabilities, "X86_MSR_POLICY", "MSR 0x10a")
+    if let value = look.policy().msr(0x10A) {
+      let isWide = value >> 32 != 0
+      look.need(
+        isWide ? CPUPolicyRules.hasWideArchCapabilities : CPUPolicyRules.hasArchCapabilities,
+        "X86_MSR_POLICY", "MSR 0x10a" + (isWide ? " with bits above 31 (\(value.hex()))" : ""))
     }
   }
 
@@ -77,13 +80,15 @@ extension Compat {
   }
 
   /// Features that the release does not know: it takes them from the guest without a word, and
-  /// refuses the state of vCPUs that have turned them on.
+  /// refuses the state of vCPUs that have turned them on. Where there is no policy, or the release
+  /// reads none, it is not known what else the guest lacks.
   static func features(_ look: inout CompatLook) {
-    guard look.traits.version >= 3, look.image.cpuidPolicy != nil else { return }
+    let hasPolicy = look.traits.version >= 3 && look.image.cpuidPolicy != nil
+    let host = hasPolicy ? look.host : nil
     let unknown = CPUPolicyRules.denied(
-      by: look.release, on: look.host, isHVM: look.imageSummary.guest == .x86HVM)
-    let owner = "Xen \(look.release)" + (look.host == nil ? "" : " on that host")
-    let policy = look.policy()
+      by: look.release, on: host, isHVM: look.imageSummary.guest == .x86HVM)
+    let owner = "Xen \(look.release)" + (host == nil ? "" : " on that host")
+    let policy = hasPolicy ? look.policy() : CPUPolicy(leaves: [])
     let lost = CPUIDFeatures.withDependents(unknown)
       .filter { policy.has($0.name) == true && !CPUIDFeatures.givenByXen.contains($0) }
     if !lost.isEmpty {
@@ -92,7 +97,8 @@ extension Compat {
         "the guest loses \(lost.map(\.name).joined(separator: ", ")): \(owner) gives no "
           + "guest such features, and says nothing of it")
     }
-    let left = look.policy(denying: unknown)
+    let left =
+      hasPolicy ? look.policy(denying: unknown) : CPUPolicy(leaves: [], denying: unknown)
     // What the image's own policy denies is verify's to say.
     let wrong = Set(X86StateInUse.denied(look.image.inUse, by: policy))
     let refused = X86StateInUse.denied(look.image.inUse, by: left).filter { !wrong.contains($0) }
@@ -200,11 +206,9 @@ extension Compat {
 
 extension CompatLook {
   /// The image's CPU policies, without these features.
-  func policy(msrs: Record? = nil, denying: [CPUIDFeatures.Bit] = []) -> CPUPolicy {
-    guard let cpuid = image.cpuidPolicy else {
-      return CPUPolicy(cpuid: Record(.x86CPUIDPolicy, body: [], context: BodyContext()), msrs: msrs)
-    }
-    return CPUPolicy(cpuid: cpuid, msrs: msrs ?? image.msrPolicy, denying: denying)
+  func policy(denying: [CPUIDFeatures.Bit] = []) -> CPUPolicy {
+    let none = Record(.x86CPUIDPolicy, body: [], context: BodyContext())
+    return CPUPolicy(cpuid: image.cpuidPolicy ?? none, msrs: image.msrPolicy, denying: denying)
   }
 
   /// What the host gives to such a guest.

@@ -1,7 +1,7 @@
 // Whether a release of Xen restores an image, and why.
 
 internal import Bytes
-internal import Format
+public import Format
 public import ImageCheck
 internal import Stream
 
@@ -154,6 +154,13 @@ public enum Compat {
         look.refuse(type.name, "not known before Xen \(first)")
       }
     }
+    if let place = look.image.emptyRecord, !ReleaseFacts.passesEmptyRecords.holds(for: look.release)
+    {
+      look.refuse(
+        place,
+        "empty: Xen \(look.release) refuses such records, which Xen passes over from "
+          + "\(ReleaseFacts.passesEmptyRecords.text) on")
+    }
   }
 
   private static func lengths(_ look: inout CompatLook) {
@@ -228,8 +235,14 @@ public enum Compat {
   }
 
   private static func msrs(_ look: inout CompatLook) {
+    let isPV = look.imageSummary.guest == .x86PV
+    let subject = isPV ? "X86_PV_VCPU_MSRS" : "HVM_CONTEXT.CPU_MSR"
+    if isPV, !look.image.msrs.isEmpty, ReleaseFacts.loadsPVMSRs.answer(for: look.release) == .no {
+      return look.warn(
+        subject,
+        "the guest loses its MSRs, which Xen loads from \(ReleaseFacts.loadsPVMSRs.text) on")
+    }
     for (index, since) in ReleaseFacts.msrs where look.image.msrs.contains(index) {
-      let subject = "HVM_CONTEXT.CPU_MSR"
       switch since.answer(for: look.release) {
       case .yes: break
       case .no:
@@ -245,11 +258,11 @@ public enum Compat {
   }
 
   private static func params(_ look: inout CompatLook) {
-    guard let greatest = look.image.greatestParam,
-      let count = ReleaseFacts.paramCount(look.release), greatest >= count
-    else { return }
-    look.refuse(
-      "HVM_PARAMS", "index \(greatest), but Xen \(look.release) has only \(count) parameters")
+    for (index, value) in look.image.params.sorted(by: { $0.key < $1.key }) {
+      let refusal = ReleaseFacts.refusal(ofParam: index, value, by: look.release)
+      guard let refusal else { continue }
+      look.refuse("HVM_PARAMS", "\(HVMParams.names[index] ?? "index \(index)"): \(refusal)")
+    }
   }
 
   /// What libxl makes of the configuration's keys and values, where releases differ.
@@ -275,12 +288,14 @@ public enum Compat {
 
   /// What verify calls an error and this release refuses.
   private static func errors(_ look: inout CompatLook) {
-    let refused = look.image.errors.filter {
-      look.release.major < 4 || Int(look.release.minor) >= $0.since
+    let refused = look.image.errors.compactMap { finding -> String? in
+      switch finding.refusal(by: look.release) {
+      case .yes: finding.description
+      case .no: nil
+      case .from(let first): "\(finding) (Xen refuses it from \(first) on)"
+      }
     }
-    for (finding, _) in refused.prefix(CompatLook.findingLimit) {
-      look.refuse("verify", finding.description)
-    }
+    for text in refused.prefix(CompatLook.findingLimit) { look.refuse("verify", text) }
     if refused.count > CompatLook.findingLimit {
       look.refuse("verify", "\(refused.count - CompatLook.findingLimit) more errors")
     }

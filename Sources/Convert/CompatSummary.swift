@@ -1,7 +1,7 @@
 // The summary of an image that its compatibility depends on, from one pass over its headers.
 
 internal import Bytes
-internal import Format
+public import Format
 public import ImageCheck
 public import Stream
 public import SystemIO
@@ -21,11 +21,13 @@ public struct CompatSummary: Sendable {
   private(set) var longest: (place: String, byteCount: UInt64)?
   /// The kinds of entries of HVM_CONTEXT, at most 256.
   private(set) var entries: [Entry] = []
-  /// The greatest index in HVM_PARAMS.
-  private(set) var greatestParam: UInt64?
+  /// Of each parameter of HVM_PARAMS the greatest value, at most 64.
+  private(set) var params: [UInt64: UInt64] = [:]
   /// HVM_PARAM_VIRIDIAN.
   private(set) var viridian: UInt64 = 0
-  /// The MSRs of HVM_CONTEXT's CPU_MSR, at most 64.
+  /// The first vCPU's record that is empty.
+  private(set) var emptyRecord: String?
+  /// The MSRs of HVM_CONTEXT's CPU_MSR or of X86_PV_VCPU_MSRS, at most 64.
   private(set) var msrs: Set<UInt32> = []
   /// The policies' records.
   private(set) var cpuidPolicy: Record?
@@ -36,8 +38,8 @@ public struct CompatSummary: Sendable {
   private var earlier: (entries: [Entry], msrs: Set<UInt32>, inUse: [X86StateInUse]) = ([], [], [])
   /// emulator_id of each EMULATOR_CONTEXT.
   private(set) var emulators: Set<UInt32> = []
-  /// What verify calls an error, with the first release that refuses it: the minor number of Xen 4.
-  private(set) var errors: [(finding: Finding, since: Int)] = []
+  /// What verify calls an error.
+  private(set) var errors: [Finding] = []
 
   /// What a summary of the image alone knows.
   public init(_ imageSummary: ImageSummary = ImageSummary()) { self.imageSummary = imageSummary }
@@ -81,9 +83,7 @@ public struct CompatSummary: Sendable {
     }
     self = summary
     imageSummary = report.imageSummary
-    errors = report.findings.filter { $0.severity == .error }.map { finding in
-      (finding, Rule.named(finding.ruleID)?.since ?? 0)
-    }
+    errors = report.findings.filter { $0.severity == .error }
     planning?.finish(like: self)
     plan = planning
   }
@@ -92,7 +92,7 @@ public struct CompatSummary: Sendable {
   /// for versions and byte orders.
   fileprivate mutating func finish(like source: CompatSummary) {
     imageSummary.finish(source.imageSummary.ending, at: source.imageSummary.byteCount)
-    errors = source.errors.filter { !CompatSummary.formatRules.contains($0.finding.ruleID) }
+    errors = source.errors.filter { !CompatSummary.formatRules.contains($0.ruleID) }
   }
 
   /// Rules that say no more than that no release reads a version or byte order.
@@ -121,6 +121,7 @@ public struct CompatSummary: Sendable {
     // Of several in one checkpoint Xen reads the last.
     if record.type == .hvmContext { (entries, msrs, inUse) = earlier }
     if inUse.count < 4096 { inUse += X86StateInUse.all(in: record) }
+    if record.isEmptyVCPUState, emptyRecord == nil { emptyRecord = record.place }
     switch record.type {
     case .checkpoint: earlier = (entries, msrs, inUse)
     case .x86CPUIDPolicy where record.length <= 24 * 256: cpuidPolicy = record
@@ -139,11 +140,18 @@ public struct CompatSummary: Sendable {
     case .hvmParams:
       for offset in stride(from: 8, to: record.body.count - 15, by: 16) {
         let index = record.body.load(offset, as: UInt64.self, order)
+        let value = record.body.load(offset + 8, as: UInt64.self, order)
         // libxc sets the parameter of the low 32 bits.
-        greatestParam = max(greatestParam ?? 0, index & 0xFFFF_FFFF)
-        if index & 0xFFFF_FFFF == HVMParams.viridianIndex, offset + 16 <= record.body.count {
-          viridian |= record.body.load(offset + 8, as: UInt64.self, order)
+        let number = index & 0xFFFF_FFFF
+        if params.count < 64 || params[number] != nil {
+          params[number] = max(params[number] ?? 0, value)
         }
+        if number == HVMParams.viridianIndex { viridian |= value }
+      }
+    case .x86PVVCPUMSRs:
+      for offset in stride(from: 8, through: record.body.count - 16, by: 16)
+      where msrs.count < 64 {
+        msrs.insert(record.body.load(offset, as: UInt32.self))
       }
     case .emulatorContext:
       if record.body.count >= 4, emulators.count < 16 {
@@ -152,6 +160,13 @@ public struct CompatSummary: Sendable {
     case .qemuTrad, .qemuXen: emulators.insert(record.qemuID)
     default: break
     }
+  }
+}
+
+extension Record {
+  /// Whether it is a vCPU's state in which there is nothing but the vCPU's number.
+  var isEmptyVCPUState: Bool {
+    length == 8 && type != .vcpuContext && RecordSchemas.of(type)?.perVCPU == true
   }
 }
 

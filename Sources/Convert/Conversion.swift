@@ -1,7 +1,7 @@
 // What a conversion is asked for, and what it did.
 
 public import Bytes
-internal import Format
+public import Format
 internal import ImageEdit
 
 /// What lies around the libxc stream.

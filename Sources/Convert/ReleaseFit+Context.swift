@@ -74,13 +74,36 @@ extension ReleaseFit {
     return data
   }
 
-  /// CPU_MSR: a count, 4 bytes of padding, and index, padding and value of each.
+  /// CPU_MSR: a count, 4 bytes of padding, and the MSRs.
   private mutating func msrs(_ data: [UInt8], _ name: String) -> [UInt8]? {
     guard data.count >= 8 else { return data }
     let count = min(Int(data.load(0, as: UInt32.self)), (data.count - 8) / 16)
-    var out = Array(data.prefix(8))
-    for position in 0..<count {
-      let place = 8 + 16 * position
+    let kept = loaded(count, in: data, name)
+    if kept.count == 16 * count { return data }
+    // Xen refuses an entry without an MSR, and writes none.
+    if kept.isEmpty { return nil }
+    var out = Array(data.prefix(8)) + kept
+    out.store(0, UInt32(kept.count / 16))
+    return out
+  }
+
+  /// The body of X86_PV_VCPU_MSRS: the vCPU's number, 4 bytes of padding, and the MSRs. nil where
+  /// none is left: old releases refuse a record without one.
+  mutating func pvMSRs(_ record: Record) -> [UInt8]? {
+    let data = record.body
+    guard ReleaseFacts.loadsPVMSRs.holds(for: release), data.count >= 24, data.count % 16 == 8
+    else { return data }
+    let count = (data.count - 8) / 16
+    let vcpu = data.load(0, as: UInt32.self, record.context.order)
+    let kept = loaded(count, in: data, "vcpu[\(vcpu)]")
+    return kept.isEmpty ? nil : Array(data.prefix(8)) + kept
+  }
+
+  /// Of so many MSRs after the first 8 bytes those that the release loads: index, padding and value
+  /// of each.
+  private mutating func loaded(_ count: Int, in data: [UInt8], _ name: String) -> [UInt8] {
+    var out: [UInt8] = []
+    for place in stride(from: 8, to: 8 + 16 * count, by: 16) {
       let index = data.load(place, as: UInt32.self)
       let value = data.load(place + 8, as: UInt64.self)
       if let since = ReleaseFacts.msrs.first(where: { $0.index == index })?.since,
@@ -95,11 +118,6 @@ extension ReleaseFit {
       }
       out += data[place..<(place + 16)]
     }
-    let kept = (out.count - 8) / 16
-    if kept == count { return data }
-    // Xen refuses an entry without an MSR, and writes none.
-    if kept == 0 { return nil }
-    out.store(0, UInt32(kept))
     return out
   }
 }

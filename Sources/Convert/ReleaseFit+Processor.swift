@@ -172,6 +172,11 @@ extension ReleaseFit {
       }
       var mask = lost.reduce(0 as UInt64) { $0 | $1.mask }
       var names = lost.map(\.name)
+      if index == 0x10A, CPUPolicyRules.hasWideArchCapabilities.answer(for: release) == .no {
+        let upper = (value >> 32) << 32 & ~mask
+        mask |= upper
+        if upper != 0 { names.append("\(upper.hex()) of MSR 0x10a") }
+      }
       if index == 0xCE, value >> 31 & 1 != 0, let there = host?.policy(isHVM: isHVM)?.msrs[index],
         there >> 31 & 1 == 0
       {
@@ -193,16 +198,19 @@ extension ReleaseFit {
 
   // MARK: - State in use
 
-  /// Refuses the state of vCPUs that have turned on what the policy has lost. What the image's own
-  /// policy denies is verify's to say.
+  /// Refuses the state of vCPUs that have turned on what the policy has lost or, without one, what the
+  /// release gives to no guest. What the image's own policy denies is verify's to say.
   mutating func checkUse(of record: Record) {
-    guard policies.fittedLeaves != nil else { return }
     let uses = X86StateInUse.all(in: record)
-    let wrong = Set(X86StateInUse.denied(uses, by: policies.before))
-    for use in X86StateInUse.denied(uses, by: policies.after) where !wrong.contains(use) {
+    guard !uses.isEmpty else { return }
+    let hasPolicy = policies.fittedLeaves != nil
+    let unknown = CPUPolicyRules.denied(by: release, on: nil, isHVM: isHVM)
+    let after = hasPolicy ? policies.after : CPUPolicy(leaves: [], denying: unknown)
+    let wrong = hasPolicy ? Set(X86StateInUse.denied(uses, by: policies.before)) : []
+    for use in X86StateInUse.denied(uses, by: after) where !wrong.contains(use) {
       refuse(
         "vCPU \(use.vcpu)",
-        "\(use.what) is turned on, and \(owner) gives no guest "
+        "\(use.what) is turned on, and \(hasPolicy ? owner : "Xen \(release)") gives no guest "
           + use.features.joined(separator: " or "))
     }
   }
@@ -213,7 +221,7 @@ extension CPUPolicyRules {
   static func denied(
     by release: XenRelease, on host: HostDescription?, isHVM: Bool
   ) -> [CPUIDFeatures.Bit] {
-    var bits = unknownFeatures(to: release).map(\.feature)
+    var bits = unknownFeatures(to: release, isHVM: isHVM)
     if let policy = host?.policy(isHVM: isHVM) {
       let has = CPUPolicy(leaves: policy.leaves, msrs: policy.msrs)
       bits += CPUIDFeatures.all.filter { bit in

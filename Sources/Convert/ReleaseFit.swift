@@ -122,13 +122,20 @@ struct ReleaseFit: Sendable {
     for _ in 0..<100 {
       let problems = ConfigurationCheck.problems(document.text, minor: Int(release.minor))
       guard let problem = problems.first(where: { $0.removable != nil }),
-        let path = problem.removable, let value = document[path]
+        let path = problem.removable
       else {
         for problem in problems where problem.severity == .error {
           refuse(problem.path, problem.text)
         }
         break
       }
+      if let replacement = problem.replacement {
+        guard (try? document.set(path, to: replacement)) != nil else { break }
+        hasChanged = true
+        note(.set, problem.path, problem.text)
+        continue
+      }
+      guard let value = document[path] else { break }
       if problem.severity != .note {
         guard mayLose(problem.path, problem.text) else { return }
       }
@@ -187,16 +194,19 @@ struct ReleaseFit: Sendable {
     }
     // What is too long to be in memory is no state that a Xen takes.
     guard record.payloadByteCount == 0 else { return record }
+    if record.isEmptyVCPUState, !ReleaseFacts.passesEmptyRecords.holds(for: release) {
+      note(.dropped, "", "empty, which Xen \(release) refuses")
+      return nil
+    }
     switch record.type {
     case .x86CPUIDPolicy: return with(record, cpuid(record))
     case .x86MSRPolicy: return with(record, msrs(record))
-    case .hvmContext:
-      checkUse(of: record)
-      return with(record, context(record))
+    case .hvmContext: return checked(with(record, context(record)))
     case .hvmParams: return with(record, params(record))
-    case .x86PVVCPUXsave, .x86PVVCPUMSRs:
-      checkUse(of: record)
-      return record
+    case .x86PVVCPUXsave: return checked(record)
+    case .x86PVVCPUMSRs:
+      guard let body = pvMSRs(record) else { return nil }
+      return checked(with(record, body))
     default: return record
     }
   }
@@ -205,6 +215,12 @@ struct ReleaseFit: Sendable {
   private mutating func dropped(_ text: String?) -> Record? {
     if let text { note(.dropped, "", text, isLoss: true) }
     return nil
+  }
+
+  /// The record, once what vCPUs have turned on in it was held against the release.
+  private mutating func checked(_ record: Record) -> Record {
+    checkUse(of: record)
+    return record
   }
 
   private func with(_ record: Record, _ body: [UInt8]) -> Record {
@@ -216,9 +232,7 @@ struct ReleaseFit: Sendable {
 
   /// HVM_PARAMS: a count, and pairs of 8 bytes each.
   private mutating func params(_ record: Record) -> [UInt8] {
-    guard let count = ReleaseFacts.paramCount(release), record.body.count >= 8 else {
-      return record.body
-    }
+    guard record.body.count >= 8 else { return record.body }
     let order = record.context.order
     var out = Array(record.body.prefix(8))
     for offset in stride(from: 8, through: record.body.count - 16, by: 16) {
@@ -226,8 +240,10 @@ struct ReleaseFit: Sendable {
       let value = record.body.load(offset + 8, as: UInt64.self, order)
       let name = HVMParams.names[index] ?? "\(index)"
       if index == HVMParams.viridianIndex { checkViridian(value, name) }
-      if index >= count {
-        let text = "\(value.hex()), and Xen \(release) has only \(count) parameters"
+      // libxc sets the parameter of the low 32 bits.
+      let number = index & 0xFFFF_FFFF
+      if let refusal = ReleaseFacts.refusal(ofParam: number, value, by: release) {
+        let text = "\(value.hex()), and \(refusal)"
         if value == 0 || mayLose("params[\(name)]", text) {
           note(.dropped, "params[\(name)]", text, isLoss: value != 0)
           continue

@@ -35,10 +35,17 @@ public struct CPUPolicy: Sendable {
     UInt64(leaf) << 32 | UInt64(subleaf)
   }
 
-  /// A leaf; nil where the policy does not have it, which is the same as a leaf of zeros.
+  /// A leaf as the guest gets it: all zeros where it is beyond the greatest, whatever the record
+  /// says. nil where the policy does not have it: it stays as the destination's.
   public func leaf(_ leaf: UInt32, _ subleaf: UInt32 = CPUIDLeaf.noSubleaf) -> CPUIDLeaf? {
-    leaves[CPUPolicy.key(leaf, subleaf)]
+    isOutOfRange(leaf, subleaf)
+      ? CPUIDLeaf(leaf: leaf, subleaf: subleaf) : written(leaf, subleaf)
   }
+
+  /// A leaf as the record has it.
+  private func written(
+    _ leaf: UInt32, _ subleaf: UInt32 = CPUIDLeaf.noSubleaf
+  ) -> CPUIDLeaf? { leaves[CPUPolicy.key(leaf, subleaf)] }
 
   /// The value of an MSR of X86_MSR_POLICY; nil where it is not there: the destination's then.
   public func msr(_ index: UInt32) -> UInt64? { msrs[index] }
@@ -67,21 +74,32 @@ public struct CPUPolicy: Sendable {
     switch bit.place {
     case .msr(let index): return msrs[index].map { $0 & bit.mask != 0 }
     case .cpuid(let leafID, let subleaf, let register):
-      if let found = leaf(leafID, subleaf) { return UInt64(found[register]) & bit.mask != 0 }
-      return isOutOfRange(leafID, subleaf) ? false : nil
+      return leaf(leafID, subleaf).map { UInt64($0[register]) & bit.mask != 0 }
     }
   }
 
   /// Whether the policy says that it does not have any of these features.
   public func lacks(_ names: [String]) -> Bool { names.allSatisfy { has($0) == false } }
 
-  /// Whether a leaf is beyond the greatest that the policy states.
+  /// Whether a leaf is beyond the greatest that the policy states: Xen clears those before it
+  /// compares anything. Xen: xen/lib/x86/cpuid.c, x86_cpu_policy_clear_out_of_range_leaves.
   private func isOutOfRange(_ leafID: UInt32, _ subleaf: UInt32) -> Bool {
-    if let greatest = leaf(leafID & 0xFFFF_0000)?.a, leafID > greatest { return true }
-    guard leafID == 7, subleaf != CPUIDLeaf.noSubleaf, let greatest = leaf(7, 0)?.a else {
-      return false
+    switch leafID >> 16 {
+    case 0: break
+    // Of the greatest extended leaf Xen looks at the lower half.
+    case 0x8000: return written(0x8000_0000).map { leafID & 0xFFFF > $0.a & 0xFFFF } ?? false
+    default: return false
     }
-    return subleaf > greatest
+    if let greatest = written(0)?.a, leafID > greatest { return true }
+    switch leafID {
+    case 7 where subleaf != CPUIDLeaf.noSubleaf:
+      return written(7, 0).map { subleaf > $0.a } ?? false
+    case 0xD:
+      // Without a state there are none of its leaves.
+      guard let user = written(0xD, 0), let supervisor = written(0xD, 1) else { return false }
+      return user.a | user.d | supervisor.c | supervisor.d == 0
+    default: return false
+    }
   }
 
   /// "GenuineIntel", "AuthenticAMD", ... : EBX, EDX and ECX of leaf 0; nil without that leaf.
@@ -99,32 +117,46 @@ public struct CPUPolicy: Sendable {
     return max(Int(stated & 0xFF), lacks(["pae", "pse36"]) ? 32 : 36)
   }
 
-  /// The components of extended state that the guest may turn on in XCR0: all of those whose
-  /// feature the policy does not deny. 0 without XSAVE.
+  /// The components of extended state that the guest may turn on in XCR0: of those that guests get,
+  /// all whose feature the policy does not deny. 0 without XSAVE.
   public var maxXCR0: UInt64 {
     guard has("xsave") != false else { return 0 }
     var mask: UInt64 = 0b11
-    for (feature, components) in CPUPolicy.components where has(feature) != false {
+    for (feature, components) in CPUPolicy.givenComponents where has(feature) != false {
       mask |= components
     }
     return mask
   }
 
-  /// The feature that a component of extended state belongs to; nil where none does. x87 and SSE
+  /// The feature that gives guests a component of extended state; nil where none does. x87 and SSE
   /// come with XSAVE itself.
   public static func feature(ofComponent bit: Int) -> String? {
-    bit < 2 ? "xsave" : components.first { $0.1 >> UInt64(bit) & 1 != 0 }?.0
+    bit < 2 ? "xsave" : givenComponents.first { $0.1 >> UInt64(bit) & 1 != 0 }?.0
   }
 
   /// Features with the components of extended state that belong to them. Xen: recalculate_xstate.
-  public static let components: [(String, UInt64)] = [
+  public static let components: [(String, UInt64)] =
+    givenComponents + [("amx_tile", 0b11 << 17), ("lwp", 1 << 62)]
+
+  /// Those that guests get. Up to 4.22 no release gives amx_tile to a guest, and since 4.13 none
+  /// gives lwp. Xen: xen/include/public/arch-x86/cpufeatureset.h.
+  private static let givenComponents: [(String, UInt64)] = [
     ("avx", 1 << 2), ("mpx", 0b11 << 3), ("avx512f", 0b111 << 5), ("pku", 1 << 9),
-    ("amx_tile", 0b11 << 17), ("lwp", 1 << 62),
   ]
 
-  /// Where XSAVE puts the components: by the policy's leaf 0xD, else where processors of Intel do.
+  /// Where XSAVE puts the components. Xen asks the processor that it runs on: a place that the
+  /// policy's leaf 0xD states counts where a processor has it. Others are those of Intel.
+  /// Xen: xen/arch/x86/xstate.c, xstate_ctxt_size.
   public var xstateComponents: [Int: X86XState.Component] {
     let stated = CPUIDFeatures.xstateComponents(fromCPUIDLeaves: Array(leaves.values))
-    return X86XState.customary.merging(stated) { $1 }
+    return X86XState.customary.merging(
+      stated.filter { CPUPolicy.componentsOfAMD[$0.key] == $0.value }
+    ) { $1 }
   }
+
+  /// The places that differ on AMD, where MPX has none.
+  private static let componentsOfAMD: [Int: X86XState.Component] = [
+    5: .init(offset: 832, byteCount: 64), 6: .init(offset: 896, byteCount: 512),
+    7: .init(offset: 1408, byteCount: 1024), 9: .init(offset: 2432, byteCount: 8),
+  ]
 }

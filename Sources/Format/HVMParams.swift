@@ -31,8 +31,21 @@ public enum HVMParams {
     13, 20, 21, 22, 23, 24, 25, 26, 30,
   ])
 
+  /// The releases that refuse one of the others, or PAE_ENABLED. Older ones let DM_DOMAIN be set, at
+  /// last only to DOMID_SELF, and NESTEDHVM.
+  public static func refused(_ index: UInt64, _ value: UInt64) -> ReleaseSince {
+    switch index {
+    case 4: 14
+    case 13: value == 0x7FF0 ? 12 : 11
+    case 24 where value <= 1: 15
+    default: 0
+    }
+  }
+
   /// Those whose value stays once it is not 0.
   public static let setOnce: Set<UInt64> = [5, 6, 9, 32, 33, 35, 38]
+  /// The first releases in which it stays, where that is not in all.
+  public static let onceSince: [UInt64: ReleaseSince] = [5: 12, 6: 12]
 
   /// The number of VIRIDIAN.
   public static let viridianIndex: UInt64 = 9
@@ -80,6 +93,8 @@ public enum HVMParams {
     37: Values("a size of at least 104 in the upper 32 bits") { $0 >> 32 >= 104 },
     38: Values("0 or 1") { $0 <= 1 },
   ]
+  /// The first releases that refuse other values, where not all do.
+  public static let valuesSince: [UInt64: ReleaseSince] = [15: 9]
 }
 
 extension BodySchema {

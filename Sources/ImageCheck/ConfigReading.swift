@@ -30,6 +30,8 @@ struct ConfigReading {
 
   /// What libxl has read, where it is to have a meaning: without what it ignores, and what comes after
   /// the place where it stops. Elements of an array that it does not come to are as their type begins.
+  /// Values are as libxl takes them: enumerations in lower case, three-valued words by their beginning,
+  /// numbers as integers, of bitmaps the bits that are set.
   private(set) var root: JSONValue = .object(JSONObject())
   /// In the order in which libxl comes upon them. Nothing follows the place where it stops.
   private(set) var problems: [Problem] = []
@@ -46,8 +48,26 @@ struct ConfigReading {
   /// Reads `root` as Xen 4.`minor` does, or any where that is nil.
   init(_ root: JSONValue, minor: Int? = nil) {
     self.minor = minor
-    guard case .object(let object) = root else { return }
+    guard case .object(let object) = ConfigReading.endedAtNUL(root) else { return }
     self.root = read(object, as: "domain_config", "")
+  }
+
+  /// The value with all texts, names too, as they are in C: they end at the first NUL.
+  private static func endedAtNUL(_ value: JSONValue) -> JSONValue {
+    func cut(_ text: String) -> String {
+      text.utf8.firstIndex(of: 0).map { String(text[..<$0]) } ?? text
+    }
+    switch value {
+    case .string(let text): return .string(cut(text))
+    case .array(let elements): return .array(elements.map(endedAtNUL))
+    case .object(let object):
+      return .object(
+        JSONObject(
+          distinct: object.members.map {
+            JSONObject.Member(name: cut($0.name), value: endedAtNUL($0.value))
+          }))
+    default: return value
+    }
   }
 
   // MARK: - Structures
@@ -56,6 +76,8 @@ struct ConfigReading {
     guard let fields = types.structures[name] else { return .object(object) }
     noteNames(object, fields, path)
     var members: [JSONObject.Member] = []
+    /// The members of unions that were there.
+    var chosen: [String: String] = [:]
     for field in fields where !hasStopped {
       guard minor.map({ field.releases.contains($0) }) ?? true, let value = object[field.name]
       else { continue }
@@ -64,14 +86,16 @@ struct ConfigReading {
         note(.ignored, place, expected(field.type), value)
         continue
       }
-      if name == "build_info", field.key == "type" {
-        if buildType != nil {
-          // libxl's initialisation of a union wants it untouched, and ends the program.
+      if let key = field.key, let member = field.member {
+        // libxl's initialisation of a union wants it untouched, and ends the program: "unknown" is
+        // what it looks like then.
+        if let first = chosen[key], first != "unknown" {
           hasStopped = true
-          note(.refused, place, "no second type besides type.\(buildType ?? "")", value)
+          note(.refused, place, "no second \(key) besides \(key).\(first)", value)
           break
         }
-        buildType = field.member
+        chosen[key] = member
+        if name == "build_info" { buildType = member }
       }
       if let taken = read(value, as: field.type, place) {
         members.append(JSONObject.Member(name: field.name, value: taken))
@@ -155,11 +179,35 @@ struct ConfigReading {
       note(.refused, path, "a greatest number of at most 2147483646", value)
       return nil
     default:
-      guard !takes(value, type) else { return value }
+      guard !takes(value, type) else { return ConfigReading.taken(value, type) }
       hasStopped = true
       note(buildType == nil ? .refused : .lost, path, expected(type), value)
       return nil
     }
+  }
+
+  /// A value that libxl can convert, as it takes it.
+  private static func taken(_ value: JSONValue, _ type: LibxlType) -> JSONValue {
+    switch type {
+    case .defbool:
+      let word = defboolWords.first { value.stringValue?.hasPrefix($0) ?? false }
+      return word.map { .string($0) } ?? value
+    case .int, .u8, .u16, .u32, .u64:
+      return value.numberValue.flatMap(integer).map { .number(JSONNumber($0)) } ?? value
+    case .enumeration: return value.stringValue.map { .string(lowered($0)) } ?? value
+    case .bitmap: return .array(bits(value).map { .number(JSONNumber($0)) })
+    default: return value
+    }
+  }
+
+  /// The bits that are set in libxl's bitmap: it has as many bytes as its last number takes, and others do
+  /// not come in. Xen: libxl_json.c, libxl__bitmap_parse_json.
+  private static func bits(_ value: JSONValue) -> [Int32] {
+    let bits = (value.arrayValue ?? []).compactMap {
+      $0.numberValue.flatMap(integer).map { Int32(truncatingIfNeeded: $0) }
+    }
+    guard let last = bits.last, last >= 0 else { return [] }
+    return bits.filter { $0 >= 0 && $0 / 8 <= last / 8 }
   }
 
   /// Whether xl ends for want of memory: libxl counts the bits of a bitmap, in an int, from its last number.
@@ -176,7 +224,7 @@ struct ConfigReading {
     switch type {
     case .defbool:
       // As long as the beginning is right.
-      return ["<default>", "True", "False"].contains { value.stringValue?.hasPrefix($0) ?? false }
+      return ConfigReading.defboolWords.contains { value.stringValue?.hasPrefix($0) ?? false }
     case .bool, .empty: return true
     case .int: return integer.map { Int32(exactly: $0) != nil } ?? false
     case .u8: return integer.map { UInt8(exactly: $0) != nil } ?? false
@@ -195,8 +243,12 @@ struct ConfigReading {
         $0.value.stringValue != nil || $0.value == .null
       } ?? false
     case .cpuid:
-      guard let list = value.arrayValue ?? value["cpuid"]?.arrayValue else { return false }
-      return list.allSatisfy { $0.objectValue != nil }
+      // Older releases take the array only.
+      if let minor, minor < 16, value.arrayValue == nil { return false }
+      guard let list = value.arrayValue ?? value["cpuid"]?.arrayValue,
+        list.allSatisfy({ $0.objectValue != nil })
+      else { return false }
+      return value.objectValue == nil || value["msr"].map(ConfigReading.isMSRPolicy) ?? false
     case .genid:
       let bytes = value.arrayValue ?? []
       return bytes.count >= 16
@@ -205,6 +257,17 @@ struct ConfigReading {
       return value.stringValue.map { values(of: name).contains(ConfigReading.lowered($0)) } ?? false
     case .structure, .array: return true
     }
+  }
+
+  private static let defboolWords = ["<default>", "True", "False"]
+
+  /// What stands beside the CPUID policy since 4.17.2: of each MSR a word for each bit. Xen: libxl_cpuid.c,
+  /// libxl__cpuid_policy_list_parse_json.
+  private static func isMSRPolicy(_ value: JSONValue) -> Bool {
+    value.arrayValue?.allSatisfy {
+      $0["index"]?.numberValue.flatMap(integer) != nil
+        && $0["policy"]?.stringValue?.utf8.count == 64
+    } ?? false
   }
 
   private func values(of enumeration: String) -> [String] {
@@ -265,7 +328,7 @@ struct ConfigReading {
     case .bitmap: "an array of integers"
     case .strings: "an array of strings"
     case .pairs: "an object of strings"
-    case .cpuid: "an array of objects, or an object with such a one as cpuid"
+    case .cpuid: "an array of objects, or an object with such a one as cpuid, and MSRs as msr"
     case .genid: "an array of 16 integers"
     case .empty, .structure: "an object"
     case .array: "an array"

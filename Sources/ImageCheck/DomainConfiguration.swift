@@ -16,7 +16,7 @@ struct DomainConfiguration {
   let root: JSONValue
   /// Bytes from the start of the source to its first character.
   let offset: UInt64
-  /// c_info.type: "pv", "pvh" or "hvm"; nil where the configuration does not say.
+  /// c_info.type in lower case: "pv", "pvh" or "hvm"; nil where the configuration does not say.
   let type: String?
   /// b_info.max_vcpus, at most 2³¹ - 1: 1 where it is missing, 0, or nothing that libxl's int holds, as libxl
   /// takes it. nil where it is no number.
@@ -32,7 +32,7 @@ struct DomainConfiguration {
     isRefused = reading.problems.contains { $0.kind == .refused }
     root = isRefused ? document.root : reading.root
     offset = header.offset + UInt64(header.kind.byteCount + 4)
-    type = root["c_info"]?["type"]?.stringValue
+    type = reading.createType ?? root["c_info"]?["type"]?.stringValue?.lowercased()
     if let stated = root["b_info"]?["max_vcpus"] {
       vcpuCount = stated.numberValue.map {
         max(1, Int($0.int64.flatMap { Int32(exactly: $0) } ?? 1))
@@ -55,17 +55,34 @@ struct DomainConfiguration {
 
   /// Whether libxl reads one of its three-valued words as true: it writes "True".
   func isTrue(_ value: JSONValue?, default unset: Bool = false) -> Bool {
-    if let value = value?.boolValue { return value }
-    guard let word = value?.stringValue?.lowercased(), word != "<default>" else { return unset }
-    return word == "true"
+    guard let word = value?.stringValue, !word.hasPrefix("<default>") else { return unset }
+    return word.hasPrefix("True")
+  }
+
+  /// Whether the processor walks the page tables that Xen keeps for the guest: libxl's default.
+  var usesHAP: Bool { isTrue(root["c_info"]?["hap"], default: true) }
+
+  /// The elements of one of the configuration's lists; none where it is not there.
+  func list(_ name: String) -> [JSONValue] { root[name]?.arrayValue ?? [] }
+
+  /// Whether libxl starts QEMU for the guest: as a device model, or as the other end of PV devices. Xen:
+  /// tools/libs/light/libxl_dm.c, libxl__need_xenpv_qemu.
+  var needsQEMU: Bool {
+    func isLocal(_ device: JSONValue) -> Bool {
+      device["backend_domid"]?.numberValue?.int64 ?? 0 == 0
+        && device["backend_domname"]?.stringValue == nil
+    }
+    return type == "hvm" || !list("vfbs").isEmpty || !list("p9s").isEmpty
+      || list("channels").contains(where: isLocal)
+      || list("disks").contains { isLocal($0) && $0["backend"]?.stringValue == "qdisk" }
+      || list("usbctrls").contains { isLocal($0) && $0["type"]?.stringValue == "qusb" }
+      || list("vkbs").contains { $0["backend_type"]?.stringValue != "linux" }
   }
 
   /// Whether the guest gets less memory at first than it may have, the rest when it touches it.
   var isPopulatedOnDemand: Bool {
-    guard isTranslated, let target = buildInfoValue("target_memkb"),
-      let most = buildInfoValue("max_memkb")
-    else { return false }
-    return target < most
+    guard isTranslated, let target = buildInfoValue("target_memkb") else { return false }
+    return target < buildInfoValue("max_memkb") ?? .max
   }
 
   /// HVM_PARAM_ALTP2M as libxl sets it before it reads the stream: 0 is off.
@@ -95,7 +112,8 @@ struct DomainConfiguration {
   var isTranslated: Bool { type == "hvm" || type == "pvh" }
 
   /// The KiB for the page tables of an HVM or PVH guest: those that are stated, or what libxl counts, before
-  /// it takes a missing number of vCPUs for one. nil where there is nothing to count from.
+  /// it takes a missing number of vCPUs for one. nil where there is nothing to count from. Xen:
+  /// tools/libs/light/libxl_utils.c, libxl__get_required_paging_memory, since 4.17.
   var pagingKiB: UInt64? {
     guard root["b_info"]?["shadow_memkb"] == nil else {
       return buildInfoValue("shadow_memkb").flatMap { UInt64(exactly: $0) }
@@ -104,11 +122,14 @@ struct DomainConfiguration {
       return nil
     }
     let vcpus = buildInfoValue("max_vcpus").flatMap { UInt32(exactly: $0) } ?? 0
-    return 4 * (256 * UInt64(vcpus) + 2 * (most >> 10))
+    return 4 * (256 * UInt64(vcpus) + (usesHAP ? 1 : 2) * (most >> 10))
   }
 
+  /// A value of b_info.
+  func buildInfo(_ name: String) -> JSONValue? { root["b_info"]?[name] }
+
   /// A number of b_info; nil where there is none, or one that libxl's parser of JSON cannot hold.
-  func buildInfoValue(_ name: String) -> Int64? { root["b_info"]?[name]?.numberValue?.int64 }
+  func buildInfoValue(_ name: String) -> Int64? { buildInfo(name)?.numberValue?.int64 }
 }
 
 extension UInt64 {
@@ -129,6 +150,8 @@ public enum ConfigurationCheck {
     /// Where the value is that the release does not read, or stops at; nil where there is none to take
     /// out.
     public let removable: JSONPath?
+    /// What to write there instead.
+    public var replacement: JSONValue?
   }
 
   /// What Xen 4.`minor` does with a configuration that newer or older releases take as it is.
@@ -160,7 +183,7 @@ public enum ConfigurationCheck {
           text: "expected a type that Xen 4.\(minor) knows, got type.\(any.buildType ?? "")",
           removable: nil))
     }
-    return out
+    return out + refusals(own, minor: minor)
   }
 
   /// The value that a problem's path names. Names of members may have dots in them.

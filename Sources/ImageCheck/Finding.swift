@@ -1,6 +1,7 @@
 // What verifying has to say about an image.
 
 internal import Bytes
+public import Format
 
 /// How bad a finding is.
 public enum Severity: String, Sendable, Comparable, CaseIterable {
@@ -37,10 +38,19 @@ public struct Finding: Sendable, Equatable, CustomStringConvertible {
   public let field: String
   /// "expected ..., got ...".
   public let problem: String
+  /// The releases that refuse it: from here on, and until others take it again.
+  public let since: ReleaseSince
+  public let until: ReleaseSince?
 
   /// One line, without the path of the image: that is the caller's to put before it.
   public var description: String {
     let parts = ["offset \(offset.hex())", place, field, problem].filter { !$0.isEmpty }
     return parts.joined(separator: ": ") + " [\(ruleID)]"
+  }
+
+  /// Whether a release refuses it. Those before Xen 4 read none of it.
+  public func refusal(by release: XenRelease) -> ReleaseSince.Answer {
+    if release.major < 4 { return .yes }
+    return until?.holds(for: release) == true ? .no : since.answer(for: release)
   }
 }

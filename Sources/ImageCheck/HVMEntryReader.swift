@@ -24,6 +24,13 @@ struct HVMEntryReader {
   func u32(_ offset: Int) -> UInt32 { UInt32(truncatingIfNeeded: unsigned(offset, 4)) }
   func u8(_ offset: Int) -> UInt8 { UInt8(truncatingIfNeeded: unsigned(offset, 1)) }
 
+  /// The attributes of a segment as Xen takes them: old releases saved them with VMX's gap of 4
+  /// bits. Xen: hvm_load_cpu_ctxt, UNFOLD_ARBYTES.
+  func segmentAttributes(_ offset: Int) -> UInt32 {
+    let saved = u32(offset)
+    return saved & 0xF000 != 0 && saved & 0xF00 == 0 ? saved & 0xFF | saved >> 4 & 0xF00 : saved
+  }
+
   /// The first byte from `start` on that is not zero; nil where all are.
   func firstNonZero(from start: Int, to end: Int? = nil) -> Int? {
     let last = min(end ?? entry.byteCount, entry.byteCount)
@@ -56,10 +63,10 @@ extension VerificationContext {
   /// Reports a field of an entry; `offset` is its place in the entry's data.
   func report(
     _ record: Record, _ entry: HVMEntryReader, _ field: String, at offset: Int,
-    _ problem: @autoclosure () -> String
+    _ problem: @autoclosure () -> String, since: ReleaseSince? = nil
   ) {
     report(
       record, field.isEmpty ? entry.name : "\(entry.name).\(field)",
-      at: entry.entry.offset + offset, problem())
+      at: entry.entry.offset + offset, problem(), since: since)
   }
 }

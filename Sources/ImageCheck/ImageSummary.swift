@@ -250,13 +250,10 @@ struct RecordContents {
     case .pageData: pages = record.pageTable
     case .hvmContext:
       entries = Format.entries(
-        of: HVMRecords.chain, in: record.body, 0..<min(record.body.count, Self.contextLimit))
+        of: HVMRecords.chain, in: record.body, 0..<record.body.count)
     default: break
     }
   }
-
-  /// How far HVM_CONTEXT is read: 128 vCPUs with all that there is take less than 2 MiB.
-  static let contextLimit = 4 << 20
 }
 
 extension Record {
@@ -275,6 +272,7 @@ package enum HVMContextType {
   static let pciLink: UInt16 = 9
   static let pit: UInt16 = 10
   static let mtrr: UInt16 = 14
+  static let viridianDomain: UInt16 = 15
   static let cpuXsave: UInt16 = 16
   static let viridianVCPU: UInt16 = 17
   static let vmce: UInt16 = 18
@@ -283,6 +281,8 @@ package enum HVMContextType {
   static let greatest: UInt16 = 20
   /// CPU entries of before Xen 3.4, without msr_tsc_aux and flags.
   static let oldCPUByteCount = 1016
+  /// Those of 4.7 and later, with flags.
+  static let cpuByteCount = 1032
   /// Whose instance is the number of a vCPU.
   static let ofVCPU: Set<UInt16> = [2, 5, 6, 14, 16, 17, 18, 19, 20]
   /// Of which every vCPU has one, those that are down too.

@@ -5,11 +5,11 @@ internal import JSON
 /// The types that `libxl_domain_config_from_json` reads. Xen: tools/libs/light/libxl_types.idl (before
 /// 4.15 tools/libxl/libxl_types.idl) of RELEASE-4.6.0 to RELEASE-4.22.0.
 ///
-/// A structure has its fields in the order in which libxl reads them: where it cannot convert one, it
-/// stops, and what comes after it is lost. `name:type+15` has been there since 4.15, `-8` until 4.8. A
-/// field with a dot belongs to a union: its name says which. Types are the words of `LibxlType`, other
-/// structures and enumerations by name, and `[type]` for arrays. To add a field, write it where the IDL
-/// has it.
+/// A structure has its fields in the order in which libxl reads them, since 4.10: where it cannot convert
+/// one, it stops, and what comes after it is lost. `name:type+15` has been there since 4.15, `-8` until
+/// 4.8; of a branch the newest point release counts (pvshim came with 4.10.1). A field with a dot belongs
+/// to a union: its name says which. Types are the words of `LibxlType`, other structures and enumerations
+/// by name, and `[type]` for arrays. To add a field, write it where the IDL has it.
 struct LibxlTypes: Sendable {
   /// A field of a structure.
   struct Field: Sendable {
@@ -123,7 +123,7 @@ struct LibxlTypes: Sendable {
     vnode_info =
       memkb:u64 distances:[u32] pnode:u32 vcpus:bitmap
     sched_params =
-      sched:scheduler weight:int cap:int period:int budget:int slice:int latency:int extratime:int
+      sched:scheduler weight:int cap:int period:int budget:int extratime:int slice:int latency:int
     ioport_range =
       first:u32 number:u32
     iomem_range =
@@ -233,7 +233,7 @@ struct LibxlTypes: Sendable {
     connector_param =
       unique_id:string+12 id:string+10-11 width:u32+10 height:u32+10
     pvh =
-      pvshim:defbool+11 pvshim_path:string+11 pvshim_cmdline:string+11 pvshim_extra:string+11
+      pvshim:defbool+10 pvshim_path:string+10 pvshim_cmdline:string+10 pvshim_extra:string+10
     pvcallsif =
       backend_domid:u32+11 backend_domname:string+11 devid:int+11
     vsnd =

@@ -8,7 +8,7 @@ internal import Stream
 ///
 /// At most 1 Mi of them are followed (a guest of 2 TiB): 17 MiB.
 struct P2MFrames {
-  /// The pfn of each page of the p2m, in the p2m's order.
+  /// The pfn of each page of the p2m, in the p2m's order; `hole` where no record has listed it.
   private(set) var pfns: [UInt64] = []
   /// The record that came last, and the numbers of the pages that it lists.
   private(set) var place: RecordPlace?
@@ -28,8 +28,10 @@ struct P2MFrames {
   private var checkedOffset: UInt64 = 0
 
   static let limit = 1 << 20
+  /// What Xen has for a page that is not listed: INVALID_MFN.
+  static let hole = UInt64.max
   private static let missing: UInt8 = 0xFF
-  /// Listed when pages had been sent already: it may be among those.
+  /// Listed after pages of which it is no longer known how they came.
   private static let unknown: UInt8 = 0xFE
 
   /// Bytes of the p2m in a page, divided by the guest's width.
@@ -40,41 +42,44 @@ struct P2MFrames {
   /// The numbers of the p2m's pages that `record` lists; nil where its fields make no sense.
   static func range(of record: Record) -> ClosedRange<Int>? {
     let width = record.context.guestWidth
-    guard record.body.count >= 8, width > 0 else { return nil }
-    let first = UInt64(record.body.load(0, as: UInt32.self, record.context.order))
-    let last = UInt64(record.body.load(4, as: UInt32.self, record.context.order))
+    guard let (first, last) = record.p2mBounds, width > 0, first <= last else { return nil }
     let each = pfnsPerFrame(guestWidth: width)
-    guard first <= last else { return nil }
     return Int(first / each)...Int(last / each)
   }
 
-  /// Takes in a record. `isAfterPages`: PAGE_DATA came before it.
-  mutating func add(_ record: Record, isAfterPages: Bool) {
+  /// Takes in a record. `sent` and `populated` say how pages came before it.
+  mutating func add(_ record: Record, _ sent: PageTypeMap, _ populated: PopulatedPages) {
     isChanged = true
     guard let range = P2MFrames.range(of: record), range.count == (record.body.count - 8) / 8,
-      range.lowerBound <= pfns.count, range.upperBound < P2MFrames.limit
+      range.upperBound < P2MFrames.limit
     else {
       isIncomplete = true
       return
     }
     place = RecordPlace(record)
     self.range = Range(range)
-    pfns.reserveCapacity(range.upperBound + 1)
-    let isLarge = range.count > watched.count / 8
-    let first = isAfterPages ? P2MFrames.unknown : P2MFrames.missing
+    let lacking = range.upperBound + 1 - pfns.count
+    if lacking > 0 { pfns += [UInt64](repeating: P2MFrames.hole, count: lacking) }
+    func typeSoFar(_ pfn: UInt64) -> UInt8 {
+      guard let type = sent.type(of: pfn), let exists = populated.contains(pfn) else {
+        return P2MFrames.unknown
+      }
+      return type == .notab && !exists ? P2MFrames.missing : type.rawValue
+    }
+    let isLarge = range.count > pfns.count / 8
     for (position, index) in range.enumerated() {
       let pfn = record.body.load(8 + 8 * position, as: UInt64.self, record.context.order)
-      if index < pfns.count { pfns[index] = pfn } else { pfns.append(pfn) }
-      if !isLarge, type(of: pfn) == nil { fresh[pfn] = first }
+      pfns[index] = pfn
+      if !isLarge, type(of: pfn) == nil { fresh[pfn] = typeSoFar(pfn) }
     }
-    if isLarge || fresh.count > watched.count / 8 + 1024 { sort(first) }
+    if isLarge || fresh.count > pfns.count / 8 + 1024 { sort(typeSoFar) }
   }
 
-  /// Puts all pages in order; those that were not known have the type `first`.
-  private mutating func sort(_ first: UInt8) {
+  /// Puts all pages in order; those that were not watched have the type `typeSoFar`.
+  private mutating func sort(_ typeSoFar: (UInt64) -> UInt8) {
     let old = self
-    watched = pfns.sorted()
-    types = watched.map { old.type(of: $0) ?? first }
+    watched = pfns.filter { $0 != P2MFrames.hole }.sorted()
+    types = watched.map { old.type(of: $0) ?? typeSoFar($0) }
     fresh = [:]
   }
 
@@ -82,6 +87,12 @@ struct P2MFrames {
   private func type(of pfn: UInt64) -> UInt8? {
     let index = watched.lowerBound(pfn)
     return index < watched.count && watched[index] == pfn ? types[index] : fresh[pfn]
+  }
+
+  /// Whether a page holds a part of the p2m.
+  func contains(_ pfn: UInt64) -> Bool {
+    // Pages that another record has replaced are still watched.
+    type(of: pfn) != nil && pfns.contains(pfn)
   }
 
   private mutating func set(_ index: Int, _ type: UInt8) {
@@ -140,14 +151,24 @@ struct P2MFrames {
     }
   }
 
-  /// What is wrong with the page that holds part `index` of the p2m, or nil.
-  func problem(_ index: Int) -> String? {
+  /// The type of the page that holds part `index` of the p2m, if that is not NOTAB.
+  func wrongType(_ index: Int) -> PageType? {
     switch type(of: pfns[index]) ?? P2MFrames.unknown {
-    case PageType.notab.rawValue, P2MFrames.unknown: nil
-    case P2MFrames.missing: "expected a NOTAB page of this pfn in PAGE_DATA, got none"
-    case let type:
-      "expected a page of type NOTAB, got \(PageType(rawValue: type).name)"
+    case PageType.notab.rawValue, P2MFrames.unknown, P2MFrames.missing: nil
+    case let type: PageType(rawValue: type)
     }
+  }
+
+  /// Whether the page that holds part `index` of the p2m never came.
+  func isMissing(_ index: Int) -> Bool { type(of: pfns[index]) == P2MFrames.missing }
+
+  /// The record and the field that name the page of part `index`. One that an earlier record listed
+  /// has no field in the last one.
+  func spot(of index: Int) -> (record: RecordPlace, offset: UInt64, field: String)? {
+    guard let place else { return nil }
+    guard range.contains(index) else { return (place, place.offset, "") }
+    let position = index - range.lowerBound
+    return (place, place.offset + 16 + 8 * UInt64(position), "p2m_pfn[\(position)]")
   }
 }
 
@@ -165,6 +186,15 @@ extension [UInt64] {
 }
 
 extension Record {
+  /// X86_PV_P2M_FRAMES' first and last pfn.
+  var p2mBounds: (start: UInt64, end: UInt64)? {
+    guard body.count >= 8 else { return nil }
+    return (
+      UInt64(body.load(0, as: UInt32.self, context.order)),
+      UInt64(body.load(4, as: UInt32.self, context.order))
+    )
+  }
+
   /// The entry of `pfn` in PAGE_DATA's table of `count` ascending entries.
   func pageEntry(of pfn: UInt64, among count: Int) -> PageEntry? {
     var low = 0

@@ -1,4 +1,5 @@
-// The type that each page of a PV guest was last sent with, where it is not NOTAB.
+// What came of a guest's pages: which of them a restore makes, and the type that each page of a PV
+// guest was last sent with, where it is not NOTAB.
 
 internal import Bytes
 internal import Format
@@ -47,5 +48,88 @@ struct PageTypeMap {
     // Whichever is the shorter list.
     return keys.upperBound - keys.lowerBound < UInt64(regions.count)
       ? keys.contains { regions[$0] != nil } : regions.keys.contains { keys.contains($0) }
+  }
+}
+
+/// The pages that a restore makes because PAGE_DATA has them, each once. A region of 32768 pages of
+/// which one came takes 4 KiB, and all together take at most 16 MiB.
+struct PopulatedPages {
+  private var regions: [UInt64: [UInt64]] = [:]
+  private var pageCount = 0
+  /// Whether there were more regions than are followed: then nothing is known of any page.
+  private(set) var isIncomplete = false
+
+  private static let regionLimit = 4096
+  private static let shift: UInt64 = 15
+  private static let wordCount = 512
+
+  /// How many there are; nil where that is not known.
+  var count: Int? { isIncomplete ? nil : pageCount }
+
+  /// Whether a page is among them; nil where that is not known.
+  func contains(_ pfn: UInt64) -> Bool? {
+    guard !isIncomplete else { return nil }
+    guard let region = regions[pfn >> PopulatedPages.shift] else { return false }
+    let bit = pfn & 0x7FFF
+    return region[Int(bit / 64)] >> (bit % 64) & 1 != 0
+  }
+
+  /// Takes in the pages of a PAGE_DATA record. Xen: page_type_to_populate.
+  mutating func observe(_ record: Record, _ pages: PageTableSummary) {
+    guard !isIncomplete, pages.lowestPFN <= pages.highestPFN else { return }
+    let count = pages.counts.reduce(0, +)
+    let unmade =
+      pages.counts[Int(PageType.xtab.rawValue)] + pages.counts[Int(PageType.broken.rawValue)]
+    if unmade == 0, pages.isAscending,
+      pages.highestPFN - pages.lowestPFN == UInt64(count - 1)
+    {
+      insert(pages.lowestPFN...pages.highestPFN)
+      return
+    }
+    var run: ClosedRange<UInt64>?
+    for index in 0..<count {
+      let entry = record.pageEntry(index)
+      guard entry.type != .xtab, entry.type != .broken else { continue }
+      if let before = run, before.upperBound + 1 == entry.pfn {
+        run = before.lowerBound...entry.pfn
+      } else {
+        if let run { insert(run) }
+        run = entry.pfn...entry.pfn
+      }
+    }
+    if let run { insert(run) }
+  }
+
+  private mutating func insert(_ pfns: ClosedRange<UInt64>) {
+    var first = pfns.lowerBound
+    while first <= pfns.upperBound, !isIncomplete {
+      let key = first >> PopulatedPages.shift
+      let last = min(pfns.upperBound, first | 0x7FFF)
+      if regions[key] == nil {
+        guard regions.count < PopulatedPages.regionLimit else {
+          isIncomplete = true
+          regions = [:]
+          return
+        }
+        regions[key] = [UInt64](repeating: 0, count: PopulatedPages.wordCount)
+      }
+      let added = PopulatedPages.set(
+        Int(first & 0x7FFF)...Int(last & 0x7FFF), of: &regions[key, default: []])
+      pageCount += added
+      first = last + 1
+    }
+  }
+
+  /// Sets bits of a region; gives how many of them were clear.
+  private static func set(_ bits: ClosedRange<Int>, of words: inout [UInt64]) -> Int {
+    var added = 0
+    for index in bits.lowerBound / 64...bits.upperBound / 64 {
+      let low = max(bits.lowerBound - 64 * index, 0)
+      let high = min(bits.upperBound - 64 * index, 63)
+      let mask = UInt64.max << UInt64(low) & UInt64.max >> UInt64(63 - high)
+      added += (mask & ~words[index]).nonzeroBitCount
+      words[index] |= mask
+    }
+    return added
   }
 }

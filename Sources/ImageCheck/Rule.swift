@@ -1,6 +1,6 @@
 // Rules: what a good image is, one value a rule. `Rules+*.swift` hold them.
 
-internal import Format
+public import Format
 internal import Stream
 
 /// One thing that a good image does, who says so, and how to see whether this one does it.
@@ -13,9 +13,10 @@ public struct Rule: Sendable {
   /// Who says so: "Spec: ...", "Xen: file, function" (or libvirt, xenopsd, varstored) or
   /// "Rationale: ...".
   public let source: String
-  /// The first release that refuses what breaks the rule: the minor number of Xen 4; 0 where all
-  /// that read the format do.
-  public let since: Int
+  /// The releases that refuse what breaks the rule: from here on. 0 where all that read the format do.
+  public let since: ReleaseSince
+  /// The first releases that take it again; nil where none does.
+  public let until: ReleaseSince?
   let check: Check
 
   /// What a rule looks at. A check reports to the inspection that it is given; it sees the facts
@@ -56,14 +57,15 @@ public struct Rule: Sendable {
   }
 
   init(
-    _ id: String, _ severity: Severity, _ sentence: String, _ source: String, since: Int = 0,
-    _ check: Check
+    _ id: String, _ severity: Severity, _ sentence: String, _ source: String,
+    since: ReleaseSince = 0, until: ReleaseSince? = nil, _ check: Check
   ) {
     self.id = id
     self.severity = severity
     self.sentence = sentence
     self.source = source
     self.since = since
+    self.until = until
     self.check = check
   }
 }
@@ -73,8 +75,8 @@ extension Rule {
   public static let all: [Rule] =
     unfinishedEdits + framing + xlHeader + configShape + config + configHVM + configDevices
     + libvirtHeader + xenopsd + libxlHeader + libxcHeaders + records + dispatch
-    + staticData + order + cpuPolicy + completeness + pageData + pv + pvState + hvmContext
-    + hvmState + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending + pages
+    + staticData + order + cpuPolicy + completeness + pageData + pv + pvState + narrowPV
+    + hvmContext + hvmState + hvmParams + tsc + libxl + emulator + emulatorXenstore + ending + pages
 
   /// The rule with this name.
   public static func named(_ id: String) -> Rule? { all.first { $0.id == id } }

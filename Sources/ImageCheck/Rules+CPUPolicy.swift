@@ -13,7 +13,7 @@ extension Rule {
     Rule(
       "cpuid-policy.count", .error, "There are no more leaves than a policy of Xen has.",
       leafReader,
-      .record([.x86CPUIDPolicy]) { look, record in
+      .policy(.x86CPUIDPolicy) { look, record in
         let count = record.length / 24
         guard count > CPUPolicyLimits.leafCount else { return }
         look.report(
@@ -23,7 +23,7 @@ extension Rule {
     Rule(
       "cpuid-policy.leaf", .error, "Every leaf and subleaf is one that a policy of Xen has.",
       leafReader,
-      .record([.x86CPUIDPolicy]) { look, record in
+      .policy(.x86CPUIDPolicy) { look, record in
         for (index, leaf) in record.cpuidLeaves.enumerated() {
           guard let problem = CPUPolicyLimits.problem(leaf) else { continue }
           look.report(record, "leaf[\(index)]", at: 24 * index, problem)
@@ -32,9 +32,13 @@ extension Rule {
     Rule(
       "cpuid-policy.max-leaf", .error,
       "The greatest leaves are not beyond those of any policy of Xen.", comparison,
-      .record([.x86CPUIDPolicy]) { look, record in
+      .policy(.x86CPUIDPolicy) { look, record in
+        let policy = CPUPolicy(cpuid: record)
         for (index, leaf) in record.cpuidLeaves.enumerated() {
-          guard let limit = CPUPolicyLimits.greatest(leaf), leaf.a > limit else { continue }
+          // Xen compares what is left: the last of a leaf, and none that another leaves out.
+          guard let limit = CPUPolicyLimits.greatest(leaf), leaf.a > limit,
+            policy.leaf(leaf.leaf, leaf.subleaf) == leaf
+          else { continue }
           look.report(
             record, "leaf[\(index)].a", at: 24 * index + 8,
             "expected a greatest leaf of at most \(limit.hex()), got \(leaf.a.hex())")
@@ -51,12 +55,12 @@ extension Rule {
           look.report(
             record, cpu, name, at: offset,
             "expected no \(bit == 13 ? "VMXE" : "SVME") without nested_hvm in the configuration, got "
-              + cpu.u64(offset).hex())
+              + cpu.u64(offset).hex(), since: bit == 13 ? 15 : 0)
         }
       }),
     Rule(
       "msr-policy.count", .error, "There are no more MSRs than a policy of Xen has.", msrReader,
-      .record([.x86MSRPolicy]) { look, record in
+      .policy(.x86MSRPolicy) { look, record in
         let count = record.length / 16
         guard count > CPUPolicyLimits.msrCount else { return }
         look.report(
@@ -66,12 +70,14 @@ extension Rule {
     Rule(
       "msr-policy.msr", .error,
       "Every MSR is PLATFORM_INFO or ARCH_CAPABILITIES, with a value that Xen takes.", msrReader,
-      .record([.x86MSRPolicy]) { look, record in
-        for (index, msr) in record.policyMSRs.enumerated() {
+      .policy(.x86MSRPolicy) { look, record in
+        let msrs = record.policyMSRs
+        for (index, msr) in msrs.enumerated() {
           switch msr.index {
           case CPUPolicyLimits.platformInfo:
-            // Xen offers CPUID faulting alone.
-            guard msr.value & ~(1 << 31) != 0 else { continue }
+            // Each has 32 bits. Xen compares the last, and offers CPUID faulting alone.
+            let isLast = !msrs[(index + 1)...].contains { $0.index == msr.index }
+            guard msr.value & ~(isLast ? 1 << 31 : 0xFFFF_FFFF) != 0 else { continue }
             look.report(
               record, "msr[\(index)].value", at: 16 * index + 8,
               "expected 0 or 0x80000000 (CPUID faulting), got \(msr.value.hex())")
@@ -85,7 +91,7 @@ extension Rule {
       }),
     Rule(
       "msr-policy.flags", .error, "The flags of an MSR are zero: Xen refuses others.", msrReader,
-      .record([.x86MSRPolicy]) { look, record in
+      .policy(.x86MSRPolicy) { look, record in
         for (index, msr) in record.policyMSRs.enumerated() where msr.flags != 0 {
           look.report(
             record, "msr[\(index)].flags", at: 16 * index + 4,
@@ -93,6 +99,16 @@ extension Rule {
         }
       }),
   ]
+}
+
+extension Rule.Check {
+  /// A check of the policies that Xen takes: it passes over later ones.
+  fileprivate static func policy(_ type: RecordType, check: @escaping OfRecord) -> Rule.Check {
+    .record([type]) { look, record in
+      guard !look.libxc.hasTakenPolicies else { return }
+      check(look, record)
+    }
+  }
 }
 
 /// The sizes of Xen's struct cpu_policy from 4.17 to 4.22. Older releases have less room, which compat

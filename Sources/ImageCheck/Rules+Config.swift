@@ -40,22 +40,29 @@ extension Rule {
         }
       }),
     Rule(
-      "config.hvm-type", .error, "What c_info makes as an HVM domain, b_info builds as one.",
-      "Xen: tools/libs/light/libxl_create.c, libxl__domain_config_setdefault (an assertion); xl of 4.17",
+      "config.built-type", .error,
+      "What c_info makes as an HVM or a PV domain, b_info builds as one, and what as PVH not as PV.",
+      "Xen: tools/libs/light/libxl_create.c, libxl__domain_config_setdefault (assertions); libxl_x86.c, "
+        + "libxl__arch_domain_create; xl of 4.17",
       .header(.xl) { look, _ in
-        guard let reading = look.configuration?.reading, reading.createType == "hvm",
-          let other = reading.buildType, other != "hvm", other != "invalid"
+        guard let config = look.configuration, let other = config.reading.buildType,
+          let one = config.reading.createType, one != other, other != "invalid"
         else { return }
-        look.reportConfig("b_info.type.\(other)", "expected type.hvm, as c_info.type says")
+        // Only a PV guest is built without a default for nested_hvm, which is then asked for.
+        let isAsked =
+          one == "pvh" && other == "pv"
+          && config.buildInfo("nested_hvm")?.stringValue ?? "<default>" == "<default>"
+        guard one == "hvm" || one == "pv" || isAsked else { return }
+        look.reportConfig("b_info.type.\(other)", "expected type.\(one), as c_info.type says")
       }),
     Rule(
       "config.types-differ", .warning, "c_info and b_info say the same type.",
       "Xen: tools/libs/light/libxl_create.c (c_info's makes the domain, b_info's builds it)",
       .header(.xl) { look, _ in
-        guard let reading = look.configuration?.reading, let one = reading.createType,
-          let other = reading.buildType, one != other, one != "hvm", other != "invalid"
+        guard let reading = look.configuration?.reading, reading.createType == "pvh",
+          let other = reading.buildType, other != "pvh", other != "invalid"
         else { return }
-        look.reportConfig("b_info.type.\(other)", "expected type.\(one), as c_info.type says")
+        look.reportConfig("b_info.type.\(other)", "expected type.pvh, as c_info.type says")
       }),
     Rule(
       "config.lost", .warning,
@@ -101,23 +108,27 @@ extension Rule {
           let size = config.pagingKiB, size <= 64
         else { return }
         if config.root["b_info"]?["shadow_memkb"] != nil {
-          look.reportConfig("b_info.shadow_memkb", "expected more than 64, got \(size)")
+          look.reportConfig(
+            "b_info.shadow_memkb", "expected more than 64, got \(size)", since: size > 0 ? 17 : 0)
         } else {
           look.reportConfig(
             "b_info.max_vcpus",
-            "expected at least 1, got 0: \(size) KiB for the page tables are left")
+            "expected at least 1, got 0: \(size) KiB for the page tables are left",
+            since: size > 0 ? 17 : 0)
         }
       }),
     Rule(
       "config.paging-pages", .error,
-      "The memory for the page tables of an HVM or PVH guest is a number of pages of 4 KiB.",
+      "The memory for the page tables of an HVM or PVH guest is a number of pages of 4 KiB, of 32 bits.",
       paging,
       since: 17,
       .header(.xl) { look, _ in
         guard let config = look.configuration, config.isTranslated,
-          let size = config.buildInfoValue("shadow_memkb"), size > 0, size % 4 != 0
+          let size = config.buildInfoValue("shadow_memkb"), size > 0,
+          size % 4 != 0 || size >= 1 << 34
         else { return }
-        look.reportConfig("b_info.shadow_memkb", "expected a multiple of 4, got \(size)")
+        look.reportConfig(
+          "b_info.shadow_memkb", "expected a multiple of 4 below 17179869184, got \(size)")
       }),
     Rule(
       "config.vcpu-limit", .error,
@@ -149,7 +160,9 @@ extension Rule {
         guard let config = look.configuration, config.type == "pv" || config.isTranslated,
           look.imageSummary.roundCount > 0
         else { return }
-        let needed = look.imageSummary.memoryByteCount >> 10
+        let needed =
+          look.libxc.populated.count.map { UInt64($0) << 2 }
+          ?? look.imageSummary.memoryByteCount >> 10
         guard needed > config.allowedKiB else { return }
         look.reportConfig(
           "b_info.target_memkb",
@@ -158,7 +171,7 @@ extension Rule {
       }),
     Rule(
       "config.emulator", .error, "Only an HVM guest has the state of a device model.",
-      "Xen: tools/libs/light/libxl_stream_read.c, process_record",
+      "Xen: tools/libs/light/libxl_stream_read.c, process_record", since: 10,
       .record([.emulatorContext, .emulatorXenstoreData]) { look, record in
         guard let type = look.configuration?.reading.buildType, type == "pv" || type == "pvh" else {
           return

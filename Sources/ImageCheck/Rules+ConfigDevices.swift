@@ -40,8 +40,10 @@ extension Rule {
       "An empty drive is a CD-ROM's and names no image; a backend takes the disk's format and script.",
       disk,
       .devices("disks") { look, config, disk, place in
-        func word(_ name: String) -> String { disk[name]?.stringValue?.lowercased() ?? "unknown" }
+        func word(_ name: String) -> String { disk[name]?.stringValue ?? "unknown" }
         let (format, backend) = (word("format"), word("backend"))
+        let hasScript = disk["script"]?.stringValue != nil
+        let isColo = config.isTrue(disk["colo_enable"])
         let isDrive = (disk["is_cdrom"]?.numberValue?.int64 ?? 0) != 0
         if format == "empty" {
           if !isDrive {
@@ -58,7 +60,7 @@ extension Rule {
             "expected \(isVirtio ? "mmio" : "none without specification virtio"), got \(transport)")
         }
         if format != "empty", !["qdisk", "tap"].contains(backend),
-          disk["pdev_path"]?.stringValue == nil, disk["script"]?.stringValue == nil,
+          disk["pdev_path"]?.stringValue == nil, !hasScript,
           disk["backend_domid"]?.numberValue?.int64 ?? 0 == 0, !isDrive || config.type != "hvm"
         {
           return look.reportConfig("\(place).pdev_path", "expected a file or device, got none")
@@ -73,16 +75,78 @@ extension Rule {
             "\(place).backend",
             "expected \(isVirtio ? "standalone" : "phy or qdisk"), got \(backend)")
         }
-        switch backend {
-        case "standalone" where format != "raw":
+        // libxl takes the first backend that can, where none is named: a script is phy's.
+        let chosen =
+          backend != "unknown" ? backend : isVirtio ? "standalone" : hasScript ? "phy" : "unknown"
+        switch chosen {
+        case "tap":
+          // Before, blktap2 may be there; afterwards blktap3 is.
+          let isTaken = ["raw", "vhd"].contains(format)
           look.reportConfig(
-            "\(place).format", "expected raw of the backend standalone, got \(format)")
-        case "tap": look.reportConfig("\(place).backend", "expected phy or qdisk, got tap")
-        case "phy" where format != "raw":
-          look.reportConfig("\(place).format", "expected raw of the backend phy, got \(format)")
-        case "qdisk" where disk["script"]?.stringValue != nil:
-          look.reportConfig("\(place).script", "expected none of the backend qdisk")
+            "\(place).backend", "expected phy or qdisk, got tap",
+            since: isTaken && !hasScript ? 13 : 0, until: isTaken ? 19 : nil)
+        case "phy" where format != "raw", "standalone" where format != "raw":
+          look.reportConfig(
+            "\(place).format", "expected raw of the backend \(chosen), got \(format)")
+        case "qdisk" where hasScript, "standalone" where hasScript:
+          look.reportConfig("\(place).script", "expected none of the backend \(chosen)")
+        case "phy" where isColo, "standalone" where isColo:
+          look.reportConfig("\(place).colo_enable", "expected False of the backend \(chosen)")
         default: break
+        }
+      }),
+    Rule(
+      "config.disk-readonly", .error, "An HVM guest's emulated disks can be written.",
+      "Xen: tools/libs/light/libxl_dm.c, libxl__build_device_model_args_new", since: 8,
+      .devices("disks") { look, config, disk, place in
+        guard let hvm = HVMConfiguration(config), !hvm.isTraditional,
+          disk["is_cdrom"]?.numberValue?.int64 ?? 0 == 0,
+          // Without the key it is read-only, too.
+          disk["readwrite"]?.numberValue?.int64 ?? 0 == 0,
+          let text = disk["vdev"]?.stringValue, !text.hasPrefix("sd"),
+          let index = DiskName(text)?.disk, index < (hvm.word("hdtype") == "ahci" ? 6 : 4),
+          disk["pdev_path"]?.stringValue != nil, disk["backend_domname"]?.stringValue == nil,
+          disk["backend_domid"]?.numberValue?.int64 ?? 0 == 0
+        else { return }
+        let format = disk["format"]?.stringValue ?? "unknown"
+        // QEMU is given no other disks.
+        let isEmulated =
+          disk["backend"]?.stringValue == "qdisk"
+          ? !["unknown", "empty"].contains(format)
+          : format == "raw" && disk["script"]?.stringValue == nil
+        guard isEmulated else { return }
+        look.reportConfig("\(place).readwrite", "expected 1 of a disk that QEMU has, too, got 0")
+      }),
+    Rule(
+      "config.device-twice", .error, "Two devices of a kind have no number in common.",
+      "Xen: tools/libs/light/libxl_device.c, libxl__device_add_async; libxl_nic.c, "
+        + "libxl__device_nic_set_devids",
+      .image { look in
+        guard let config = look.readable else { return }
+        for list in ["nics", "vtpms", "usbctrls", "vdispls", "vsnds"] {
+          var seen: Set<Int64> = []
+          for (index, number) in config.deviceNumbers(list).enumerated() {
+            if number < 0 {
+              look.reportConfig("\(list)[\(index)].devid", "expected -1 or more, got \(number)")
+            } else if !seen.insert(number).inserted {
+              look.reportConfig(
+                "\(list)[\(index)].devid", "expected a number of its own, got \(number) again")
+            }
+          }
+        }
+      }),
+    Rule(
+      "config.channel-twice", .error, "Two channels that QEMU serves have no number in common.",
+      "Xen: tools/libs/light/libxl_dm.c, libxl__build_device_model_args_new; QEMU: chardev/char.c",
+      .image { look in
+        guard let config = look.readable, config.needsQEMU else { return }
+        var seen: Set<Int64> = []
+        for (index, channel) in config.list("channels").enumerated() {
+          let stated = channel["devid"]?.numberValue?.int64 ?? -1
+          let number = stated == -1 ? Int64(index) + 1 : stated
+          guard !seen.insert(number).inserted else { continue }
+          look.reportConfig(
+            "channels[\(index)].devid", "expected a number of its own, got \(number) again")
         }
       }),
     Rule(
@@ -90,7 +154,7 @@ extension Rule {
       "Xen: tools/libs/light/libxl_nic.c, libxl__device_nic_setdefault",
       .devices("nics") { look, config, nic, place in
         guard config.type == "pv" || config.type == "pvh",
-          nic["nictype"]?.stringValue?.lowercased() == "vif_ioemu"
+          nic["nictype"]?.stringValue == "vif_ioemu"
         else { return }
         look.reportConfig("\(place).nictype", "expected vif of a \(config.type ?? "") guest")
       }),
@@ -114,7 +178,7 @@ extension Rule {
       "Xen: tools/libs/light/libxl_usb.c, libxl__device_usbctrl_setdefault", since: 7,
       .devices("usbctrls") { look, config, controller, place in
         func integer(_ name: String) -> Int64? { controller[name]?.numberValue?.int64 }
-        var kind = controller["type"]?.stringValue?.lowercased() ?? "auto"
+        var kind = controller["type"]?.stringValue ?? "auto"
         if kind == "auto" { kind = config.type == "hvm" ? "devicemodel" : "qusb" }
         if kind == "devicemodel", config.type == "pv" || config.type == "pvh" {
           return look.reportConfig(
@@ -146,16 +210,14 @@ extension Rule {
       "config.usb-device", .error, "A USB device is at a controller that there is.",
       "Xen: tools/libs/light/libxl_usb.c, libxl__device_usbdev_setdefault; xl of 4.17", since: 7,
       .devices("usbdevs") { look, config, device, place in
+        let controllerID = device["ctrl"]?.numberValue?.int64 ?? -1
         // Without a number libxl looks for a controller with a free port, and makes one.
-        guard let controllerID = device["ctrl"]?.numberValue?.int64, controllerID >= 0 else {
-          return
+        guard controllerID != -1 else {
+          let port = device["port"]?.numberValue?.int64 ?? 0
+          guard port != 0 else { return }
+          return look.reportConfig("\(place).port", "expected none without ctrl, got \(port)")
         }
-        let controllers = config.root["usbctrls"]?.arrayValue ?? []
-        let exists = controllers.enumerated().contains { index, controller in
-          let own = controller["devid"]?.numberValue?.int64 ?? -1
-          return (own < 0 ? Int64(index) : own) == controllerID
-        }
-        guard !exists else { return }
+        guard !config.deviceNumbers("usbctrls").contains(controllerID) else { return }
         look.reportConfig("\(place).ctrl", "expected one of usbctrls, got \(controllerID)")
       }),
     Rule(
@@ -165,9 +227,15 @@ extension Rule {
         + "libxl__arch_passthrough_mode_setdefault; xl of 4.17", since: 13,
       .image { look in
         guard let config = look.readable else { return }
-        let mode = config.root["c_info"]?["passthrough"]?.stringValue?.lowercased() ?? "default"
-        let list = ["pcidevs", "dtdevs"].first { config.root[$0]?.arrayValue?.isEmpty == false }
-        if mode == "disabled", let list {
+        let mode = config.root["c_info"]?["passthrough"]?.stringValue ?? "default"
+        let list = ["pcidevs", "dtdevs"].first { !config.list($0).isEmpty }
+        if list == "dtdevs" {
+          look.reportConfig("dtdevs", "expected none: x86 has no device tree")
+        } else if mode == "share_pt", config.type == "pv" || !config.usesHAP {
+          look.reportConfig(
+            "c_info.passthrough",
+            "expected another value \(config.type == "pv" ? "of a PV guest" : "without hap")")
+        } else if mode == "disabled", let list {
           look.reportConfig("c_info.passthrough", "expected another value beside \(list)")
         } else if config.type == "pvh", mode != "disabled", mode != "default" || list != nil {
           look.reportConfig(
@@ -176,47 +244,87 @@ extension Rule {
         }
       }),
     Rule(
-      "config.available-vcpus", .error, "The list of vCPUs that are there has numbers below 1024.",
-      "Xen: tools/libs/light/libxl_create.c, libxl__domain_build_info_setdefault; xl of 4.17",
+      "config.available-vcpus", .error,
+      "The vCPUs that are there have numbers below 1024; QEMU wants no more of them than there can be.",
+      "Xen: tools/libs/light/libxl_create.c, libxl__domain_build_info_setdefault; QEMU: "
+        + "hw/core/machine-smp.c; xl of 4.17",
       .image { look in
-        let list = look.readable?.root["b_info"]?["avail_vcpus"]?.arrayValue ?? []
+        guard let config = look.readable else { return }
+        let list = config.buildInfo("avail_vcpus")?.arrayValue ?? []
         let greatest = list.compactMap { $0.numberValue?.int64 }.max() ?? 0
-        guard greatest >= 1024 else { return }
-        look.reportConfig("b_info.avail_vcpus", "expected numbers below 1024, got \(greatest)")
+        if greatest >= 1024 {
+          look.reportConfig("b_info.avail_vcpus", "expected numbers below 1024, got \(greatest)")
+        } else if let most = config.vcpuCount, most > 1, list.count > most,
+          HVMConfiguration(config)?.isTraditional == false
+        {
+          look.reportConfig(
+            "b_info.avail_vcpus", "expected at most \(most) (b_info.max_vcpus), got \(list.count)")
+        }
       }),
   ]
+}
+
+extension DomainConfiguration {
+  /// The numbers that libxl gives the devices of a list: those that are stated, and others where it is -1, which is
+  /// also the default.
+  fileprivate func deviceNumbers(_ list: String) -> [Int64] {
+    var next: Int64 = 0
+    return self.list(list).map { device in
+      let stated = device["devid"]?.numberValue?.int64 ?? -1
+      if list == "nics" {
+        // libxl means to count on from the greatest, but its comparison is never true.
+        guard stated < 0 else { return stated }
+        defer { next += 1 }
+        return next
+      }
+      let number = stated == -1 ? next : stated
+      next = max(next, number + 1)
+      return number
+    }
+  }
 }
 
 /// The name of a disk as the guest sees it, read as libxl does.
 private struct DiskName {
   /// What xenstore calls it.
   let deviceNumber: Int
+  /// The number of the disk among those of its kind; nil where a plain number stands for the device.
+  let disk: Int?
 
   init?(_ text: String) {
-    if let (disk, partition) = DiskName.parse(text, "xvd", disks: 1 << 20, partitions: 255)
-      ?? DiskName.pair(text)
+    let bytes = Array(text.utf8)
+    if let (disk, partition) = DiskName.pair(bytes)
+      ?? DiskName.parse(bytes, "xvd", disks: 1 << 20, partitions: 255)
     {
+      self.disk = disk
       deviceNumber =
         disk <= 15 && partition <= 15
         ? 202 << 8 | disk << 4 | partition : 1 << 28 | disk << 8 | partition
-    } else if let plain = DiskName.plain(text) {
-      deviceNumber = plain
-    } else if let (disk, partition) = DiskName.parse(text, "hd", disks: 4, partitions: 63) {
+    } else if let plain = DiskName.integer(bytes[...]), plain.rest.isEmpty,
+      0...Int(Int32.max) ~= plain.value
+    {
+      disk = nil
+      deviceNumber = plain.value
+    } else if let (disk, partition) = DiskName.parse(bytes, "hd", disks: 4, partitions: 63) {
+      self.disk = disk
       deviceNumber = (disk < 2 ? 3 : 22) << 8 | (disk & 1) << 6 | partition
-    } else if let (disk, partition) = DiskName.parse(text, "sd", disks: 16, partitions: 15) {
+    } else if let (disk, partition) = DiskName.parse(bytes, "sd", disks: 16, partitions: 15) {
+      self.disk = disk
       deviceNumber = 8 << 8 | disk << 4 | partition
     } else {
       return nil
     }
+    // libxl's own sign for what is no device.
+    if deviceNumber == -1 { return nil }
   }
 
   /// "xvda", "sdb1": letters count as digits, "aa" follows "z". Without one libxl takes the disk before
   /// the first, -1.
   private static func parse(
-    _ text: String, _ prefix: String, disks: Int, partitions: Int
+    _ text: [UInt8], _ prefix: String, disks: Int, partitions: Int
   ) -> (disk: Int, partition: Int)? {
-    guard text.hasPrefix(prefix) else { return nil }
-    var rest = text.utf8.dropFirst(prefix.utf8.count)
+    guard text.starts(with: prefix.utf8) else { return nil }
+    var rest = text.dropFirst(prefix.utf8.count)
     var disk = -1
     while let letter = rest.first, (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(letter) {
       disk = (disk + 1) * 26 + Int(letter - UInt8(ascii: "a"))
@@ -224,30 +332,55 @@ private struct DiskName {
       rest = rest.dropFirst()
     }
     if rest.isEmpty { return (disk, 0) }
-    guard rest.first != UInt8(ascii: "0"), let partition = Int(Substring(rest)),
-      0...partitions ~= partition
+    // strtoul takes a sign, and the result is compared as a signed one.
+    guard rest.first != UInt8(ascii: "0"), let partition = integer(rest, base: 10),
+      partition.rest.isEmpty, partition.value <= partitions
     else { return nil }
-    return (disk, partition)
+    return (disk, partition.value)
   }
 
-  /// "d5p1".
-  private static func pair(_ text: String) -> (disk: Int, partition: Int)? {
-    guard text.hasPrefix("d") else { return nil }
-    let parts = text.dropFirst().split(separator: "p", omittingEmptySubsequences: false)
-    guard parts.count == 2, let disk = Int(parts[0]), let partition = Int(parts[1]),
-      0..<1 << 20 ~= disk, 0..<256 ~= partition
+  /// "d5p1", as sscanf's "d%ip%i" reads it.
+  private static func pair(_ text: [UInt8]) -> (disk: Int, partition: Int)? {
+    guard text.first == UInt8(ascii: "d"),
+      let disk = integer(text.dropFirst()), disk.hasDigits,
+      disk.rest.first == UInt8(ascii: "p"),
+      let partition = integer(disk.rest.dropFirst()), partition.hasDigits, partition.rest.isEmpty,
+      disk.value < 1 << 20, partition.value < 256
     else { return nil }
-    return (disk, partition)
+    return (disk.value, partition.value)
   }
 
-  /// A number as C's strtoul reads it; no text is 0.
-  private static func plain(_ text: String) -> Int? {
-    let lower = text.lowercased()
-    let value: Int? =
-      if lower.isEmpty { 0 } else if lower.hasPrefix("0x") {
-        Int(lower.dropFirst(2), radix: 16)
-      } else { Int(lower, radix: lower.hasPrefix("0") ? 8 : 10) }
-    return value.flatMap { 0...Int(Int32.max) ~= $0 ? $0 : nil }
+  /// An integer as C reads it: white space, a sign, and with base 0 a prefix that says the base. Without
+  /// digits it is 0, and all text is left. nil where it is far too large.
+  private static func integer(
+    _ text: ArraySlice<UInt8>, base: Int = 0
+  ) -> (value: Int, hasDigits: Bool, rest: ArraySlice<UInt8>)? {
+    var rest = text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }
+    let isNegative = rest.first == UInt8(ascii: "-")
+    if isNegative || rest.first == UInt8(ascii: "+") { rest = rest.dropFirst() }
+    func digit(_ byte: UInt8) -> Int? { Character(Unicode.Scalar(byte)).hexDigitValue }
+    var base = base
+    if base == 0 {
+      base = 10
+      if rest.first == UInt8(ascii: "0") {
+        base = 8
+        let after = rest.dropFirst()
+        if after.first.map({ $0 | 0x20 }) == UInt8(ascii: "x"),
+          after.dropFirst().first.flatMap(digit) != nil
+        {
+          base = 16
+          rest = after.dropFirst()
+        }
+      }
+    }
+    let digits = rest.prefix { digit($0).map { $0 < base } ?? false }
+    guard !digits.isEmpty else { return (0, false, text) }
+    var value = 0
+    for byte in digits {
+      value = value * base + (digit(byte) ?? 0)
+      guard value <= 1 << 40 else { return nil }
+    }
+    return (isNegative ? -value : value, true, rest.dropFirst(digits.count))
   }
 }
 

@@ -18,7 +18,7 @@ extension Rule {
       "config.device-model", .error,
       "The device model of an HVM guest is qemu_xen or qemu_xen_traditional, with a BIOS of its own.",
       defaults,
-      .hvm { look, hvm in
+      .hvm(orPVH: true) { look, hvm in
         let model = hvm.model
         guard hvm.isOfQEMU else {
           return look.reportConfig(
@@ -36,7 +36,7 @@ extension Rule {
       "config.direct-boot", .error,
       "An HVM guest with a command line or an initial RAM disk for its kernel has a kernel.",
       defaults,
-      .hvm { look, hvm in
+      .hvm(orPVH: true) { look, hvm in
         guard hvm.build["kernel"]?.stringValue == nil,
           let name = ["ramdisk", "cmdline"].first(where: { hvm.build[$0]?.stringValue != nil })
         else { return }
@@ -46,9 +46,9 @@ extension Rule {
       "config.video-memory", .error,
       "The memory of an HVM guest's display adapter is enough: 8 MiB, std 16 MiB, qxl 128 MiB.",
       defaults,
-      .hvm { look, hvm in
+      .hvm(orPVH: true) { look, hvm in
         // cirrus is the default. The traditional device model asks for less, and has no qxl.
-        let kind = hvm.fields["vga"]?["kind"]?.stringValue?.lowercased() ?? "cirrus"
+        let kind = hvm.fields["vga"]?["kind"]?.stringValue ?? "cirrus"
         if hvm.isTraditional, kind == "qxl" {
           return look.reportConfig(
             "b_info.type.hvm.vga.kind", "expected none of qemu_xen's, got qxl")
@@ -73,7 +73,9 @@ extension Rule {
       "An HVM guest has USB by one list of devices, by one device, or by version 1 to 3.",
       arguments,
       .hvm { look, hvm in
-        let redirected = hvm.hasSpice ? hvm.integer(["spice", "usbredirection"]) : 0
+        // Without SPICE libxl takes back only what is above 0.
+        let stated = hvm.integer(["spice", "usbredirection"])
+        let redirected = hvm.hasSpice ? stated : min(stated, 0)
         var version = hvm.integer(["usbversion"])
         if version == 0, redirected > 0 { version = 2 }
         let list = hvm.list("usbdevice_list")
@@ -109,16 +111,23 @@ extension Rule {
       "config.vnc", .error,
       "VNC listens at the port of a display from 0 to 59635, which listen names, or display.",
       arguments,
-      .hvm { look, hvm in
-        guard let vnc = hvm.fields["vnc"], hvm.isOn(vnc["enable"], default: true) else { return }
-        let display = hvm.integer(["vnc", "display"])
+      .image { look in
+        guard let config = look.configuration, !config.isRefused else { return }
+        let hvm = HVMConfiguration(config)
+        // Of the frame buffers of other guests QEMU is given the first.
+        let place = hvm == nil ? "vfbs[0].vnc" : "b_info.type.hvm.vnc"
+        guard hvm != nil || config.type == "pv" || config.type == "pvh",
+          let vnc = hvm.map({ $0.fields["vnc"] }) ?? config.list("vfbs").first?["vnc"],
+          config.isTrue(vnc["enable"], default: true)
+        else { return }
+        let display = vnc["display"]?.numberValue?.int64 ?? 0
         if let listen = vnc["listen"]?.stringValue, listen.contains(":") {
           guard display != 0 else { return }
           look.reportConfig(
-            "b_info.type.hvm.vnc.display",
+            "\(place).display",
             "expected 0 beside listen \"\(Array(listen.utf8).printable)\", got \(display)")
-        } else if !hvm.isTraditional, !(0...65535 - 5900).contains(display) {
-          look.reportConfig("b_info.type.hvm.vnc.display", "expected 0 to 59635, got \(display)")
+        } else if hvm?.isTraditional != true, !(0...65535 - 5900).contains(display) {
+          look.reportConfig("\(place).display", "expected 0 to 59635, got \(display)")
         }
       }),
     Rule(
@@ -140,6 +149,7 @@ extension Rule {
     Rule(
       "config.sound", .error, "The sound card is one that libxl knows.",
       "Xen: tools/libs/light/libxl_types_internal.idl, qemu_soundhw; xl of 4.17",
+      since: ReleaseSince(17, [(15, 4), (16, 3)]),
       .hvm { look, hvm in
         let known = ["ac97", "adlib", "cs4231a", "es1370", "gus", "hda", "sb16"]
         guard !hvm.isTraditional, let card = hvm.word("soundhw"), !known.contains(card)
@@ -204,10 +214,26 @@ extension Rule {
       whole,
       .image { look in
         guard let config = look.configuration, config.isPopulatedOnDemand else { return }
-        if config.root["b_info"]?["vnuma_nodes"]?.arrayValue?.isEmpty == false {
-          look.reportConfig(
+        if config.buildInfo("vnuma_nodes")?.arrayValue?.isEmpty == false {
+          return look.reportConfig(
             "b_info.vnuma_nodes", "expected none where target_memkb is less than max_memkb")
         }
+        let mode = config.root["c_info"]?["passthrough"]?.stringValue ?? "default"
+        let hasDevices = !config.list("pcidevs").isEmpty
+        guard mode == "default" ? hasDevices : mode != "disabled" else { return }
+        look.reportConfig(
+          hasDevices ? "pcidevs" : "c_info.passthrough",
+          "expected none where target_memkb is less than max_memkb")
+      }),
+    Rule(
+      "config.nested-shadow", .error,
+      "A guest with nested virtualisation has page tables that the processor walks.",
+      "Xen: xen/arch/x86/domain.c, arch_sanitise_domain_config", since: 16,
+      .image { look in
+        guard let config = look.configuration, config.isTranslated, config.isNested,
+          !config.usesHAP
+        else { return }
+        look.reportConfig("c_info.hap", "expected True beside nested_hvm")
       }),
     Rule(
       "emulator-context.missing", .error,
@@ -231,17 +257,18 @@ struct HVMConfiguration {
   let fields: JSONValue
   private let config: DomainConfiguration
 
-  /// nil where c_info and b_info are not both of an HVM guest.
-  init?(_ config: DomainConfiguration) {
-    guard config.reading.buildType == "hvm", !config.isRefused, let build = config.root["b_info"],
-      let fields = config.hvm
+  /// nil where c_info and b_info are not both of an HVM guest; with `orPVH` c_info may also make a PVH guest.
+  init?(_ config: DomainConfiguration, orPVH: Bool = false) {
+    guard config.reading.buildType == "hvm", !config.isRefused,
+      config.type == "hvm" || orPVH && config.type == "pvh", let build = config.root["b_info"],
+      let fields = build["type.hvm"]
     else { return nil }
     (self.build, self.fields, self.config) = (build, fields, config)
   }
 
   /// device_model_version, or libxl's default.
   var model: String {
-    let stated = build["device_model_version"]?.stringValue?.lowercased() ?? "unknown"
+    let stated = build["device_model_version"]?.stringValue ?? "unknown"
     guard stated == "unknown" else { return stated }
     return isOn(build["device_model_stubdomain"]) ? "qemu_xen_traditional" : "qemu_xen"
   }
@@ -274,10 +301,12 @@ struct HVMConfiguration {
 extension Rule.Check {
   /// Looks at the configuration of an HVM guest, at the end of the image.
   fileprivate static func hvm(
+    orPVH: Bool = false,
     _ check: @escaping @Sendable (VerificationContext, HVMConfiguration) -> Void
   ) -> Rule.Check {
     .image { look in
-      guard let config = look.configuration, let hvm = HVMConfiguration(config) else { return }
+      guard let config = look.configuration, let hvm = HVMConfiguration(config, orPVH: orPVH)
+      else { return }
       check(look, hvm)
     }
   }

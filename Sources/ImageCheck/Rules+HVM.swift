@@ -62,8 +62,7 @@ extension Rule {
         let end = entries.last.map { $0.offset + $0.byteCount } ?? 0
         look.report(
           record, "entry[\(entries.count)]", at: end,
-          "expected an entry or END, got \(min(record.body.count, RecordContents.contextLimit) - end)"
-            + " bytes")
+          "expected an entry or END, got \(record.body.count - end) bytes")
       }),
     Rule(
       "hvm-context.excess", .warning, "END has no data and nothing follows it: Xen stops there.",
@@ -149,7 +148,7 @@ extension Rule {
         }
       }),
     Rule(
-      "hvm-context.cpu", .warning, "A vCPU has a CPU entry: without one, none of them runs.", load,
+      "hvm-context.cpu", .error, "A vCPU has a CPU entry: without one, none of them runs.", load,
       .context { look, record, entries in
         guard !entries.contains(where: { $0.type == HVMContextType.cpu }) else { return }
         look.report(record, "", "expected an entry of type CPU, got none")
@@ -168,32 +167,47 @@ extension Rule {
         look.report(
           record, "count", at: 0,
           "expected a count that fits \(record.length) bytes, got \(count), which takes "
-            + "\(expected)")
+            + "\(expected)",
+          // Before, what follows was left alone.
+          since: record.length > expected ? ReleaseSince(9, [(6, 6), (7, 3), (8, 2)]) : 0)
       }),
     Rule(
       "hvm-params.index", .error,
       "Every parameter is one that Xen lets a toolstack set; PAE_ENABLED is passed over.", setParam,
       .record([.hvmParams]) { look, record in
         for (position, param) in record.hvmParams.enumerated() {
-          // The rest of the number is for hvm-params.number.
-          if HVMParams.settable.contains(param.index & 0xFFFF_FFFF) { continue }
-          let name = HVMParams.names[param.index].map { " (\($0))" } ?? ""
+          // The rest of the index is for hvm-params.number, but PAE_ENABLED is passed over by all of
+          // it.
+          let number = HVMParams.number(param.index)
+          if HVMParams.settable.contains(number),
+            number != HVMParams.paeEnabled || number == param.index
+          {
+            continue
+          }
+          let name = HVMParams.names[number].map { " (\($0))" } ?? ""
           look.report(
             record, "param[\(position)].index", at: 8 + 16 * position,
-            "expected a parameter that Xen sets, got \(param.index.hex())\(name)")
+            "expected a parameter that Xen sets, got \(param.index.hex())\(name)",
+            since: HVMParams.refused(number, param.value))
         }
       }),
     Rule(
       "hvm-params.value", .error, "Every parameter has a value that Xen takes.", setParam,
       .record([.hvmParams]) { look, record in
+        let isNested = look.configuration?.isNested == true
         for (position, param) in record.hvmParams.enumerated() {
-          guard let range = HVMParams.values[param.index & 0xFFFF_FFFF],
-            !range.contains(param.value)
-          else { continue }
-          look.report(
-            record, "param[\(position)].value", at: 16 + 16 * position,
-            "expected \(range.text) for \(HVMParams.names[param.index] ?? ""), got "
-              + param.value.hex())
+          let number = HVMParams.number(param.index)
+          func report(_ expected: String) {
+            look.report(
+              record, "param[\(position)].value", at: 16 + 16 * position,
+              "expected \(expected) for \(HVMParams.names[number] ?? ""), got "
+                + param.value.hex(), since: HVMParams.valuesSince[number])
+          }
+          if let range = HVMParams.values[number], !range.contains(param.value) {
+            report(range.text)
+          } else if number == HVMParams.altp2m, param.value != 0, isNested {
+            report("0 beside nested_hvm")
+          }
         }
       }),
     Rule(
@@ -213,7 +227,8 @@ extension Rule {
       "Xen: xen/arch/x86/hvm/pmtimer.c, pmtimer_change_ioport, ENODEV",
       .record([.hvmParams]) { look, record in
         guard look.configuration?.type == "pvh" else { return }
-        for (position, param) in record.hvmParams.enumerated() where param.index == 19 {
+        for (position, param) in record.hvmParams.enumerated()
+        where HVMParams.number(param.index) == HVMParams.acpiIOPorts {
           look.report(
             record, "param[\(position)].index", at: 8 + 16 * position,
             "expected none in a PVH guest, got 19 (ACPI_IOPORTS_LOCATION)")
@@ -227,16 +242,26 @@ extension Rule {
         if let config = look.configuration, config.isTranslated {
           for (index, value) in config.onceParams where value != 0 { values[index] = value }
         }
-        for (position, param) in record.hvmParams.enumerated()
-        where HVMParams.setOnce.contains(param.index) {
-          if let before = values[param.index], before != 0, before != param.value {
+        for (position, param) in record.hvmParams.enumerated() {
+          let number = HVMParams.number(param.index)
+          guard HVMParams.setOnce.contains(number) else { continue }
+          if let before = values[number], before != 0, before != param.value {
             look.report(
               record, "param[\(position)].value", at: 16 + 16 * position,
-              "expected \(before.hex()) as before, got \(param.value.hex())")
+              "expected \(before.hex()) as before, got \(param.value.hex())",
+              since: HVMParams.onceSince[number])
           } else {
-            values[param.index] = param.value
+            values[number] = param.value
           }
         }
+      }),
+    Rule(
+      "hvm-params.suspended", .error,
+      "The last ACPI_S_STATE is 0: with 3, Xen keeps the guest suspended.",
+      "Xen: xen/arch/x86/hvm/hvm.c, hvm_s3_suspend",
+      .completion { look, record in
+        guard look.libxc.guest == .x86HVM, look.libxc.isSuspended else { return }
+        look.report(record, "", "expected 0 as the last ACPI_S_STATE before it, got 3")
       }),
     Rule(
       "hvm-params.duplicate", .warning, "Each parameter comes once: a second value replaces it.",
@@ -284,6 +309,17 @@ extension Rule {
         look.report(record, "", "expected STORE_PFN in HVM_PARAMS before it, got none")
       }),
   ]
+}
+
+extension HVMParams {
+  static let paeEnabled: UInt64 = 4
+  static let acpiSState: UInt64 = 14
+  static let acpiIOPorts: UInt64 = 19
+  static let altp2m: UInt64 = 35
+
+  /// The parameter that an index sets: libxc takes its lower 32 bits.
+  /// Xen: tools/libs/ctrl/xc_domain.c, xc_hvm_param_set.
+  static func number(_ index: UInt64) -> UInt64 { index & 0xFFFF_FFFF }
 }
 
 extension EntrySchema {

@@ -94,6 +94,9 @@ extension Rule {
         for bit in X86ControlBits.wrong(value, X86ControlBits.cr4, look.libxc.policy) {
           look.report(record, cpu, "cr4", at: 680, bit)
         }
+        if let problem = X86ControlBits.unknown(value, X86ControlBits.cr4) {
+          look.report(record, cpu, "cr4", at: 680, problem)
+        }
       }),
     Rule(
       "hvm-cpu.efer", .error,
@@ -104,11 +107,42 @@ extension Rule {
         for bit in X86ControlBits.wrong(value, X86ControlBits.efer, look.libxc.policy) {
           look.report(record, cpu, "msr_efer", at: 992, bit)
         }
+        if let problem = X86ControlBits.unknown(value, X86ControlBits.efer) {
+          look.report(
+            record, cpu, "msr_efer", at: 992, problem,
+            since: ReleaseSince(12, [(8, 5), (9, 3), (10, 2), (11, 1)]))
+        }
         let isPaging = cpu.u64(656) & 1 << 31 != 0
         if value & 1 << 10 != 0, value & 1 << 8 == 0 || !isPaging {
           look.report(
             record, cpu, "msr_efer", at: 992,
             "expected LMA (0x400) only with LME (0x100) and CR0.PG, got \(value.hex())")
+        }
+      }),
+    Rule(
+      "hvm-cpu.entry", .error,
+      "A processor enters the vCPU: long mode has CR4.PAE and not both CS.L and CS.D, and AMD's "
+        + "CR0.NW comes with CD.",
+      "Xen: xen/arch/x86/hvm/svm/svmdebug.c, svm_vmcb_isvalid; Intel SDM volume 3, VM Entries",
+      .entries(HVMContextType.cpu) { look, record, cpu in
+        // Xen takes such a state, and crashes the domain when the vCPU is to run.
+        let cr0 = cpu.u64(656)
+        if cr0 & 1 << 29 != 0, cr0 & 1 << 30 == 0, X86MachineCheck.isAMD(look.libxc.policy) {
+          look.report(
+            record, cpu, "cr0", at: 656, "expected CD (0x40000000) beside NW, got \(cr0.hex())")
+        }
+        guard cpu.u64(992) & 1 << 10 != 0 else { return }
+        // With shadow page tables the processor has Xen's own CR4.PAE.
+        if cpu.u64(680) & 1 << 5 == 0, look.configuration?.usesHAP != false {
+          look.report(
+            record, cpu, "cr4", at: 680,
+            "expected PAE (0x20) in long mode, got \(cpu.u64(680).hex())")
+        }
+        let attributes = cpu.segmentAttributes(888)
+        if attributes & 0x600 == 0x600 {
+          look.report(
+            record, cpu, "cs_arbytes", at: 888,
+            "expected L (0x200) or D (0x400) in long mode, got both (\(attributes.hex()))")
         }
       }),
     Rule(
@@ -122,6 +156,7 @@ extension Rule {
       }),
     Rule(
       "hvm-cpu.cr3", .error, "CR3 is a physical address of the guest.", cpuLoader,
+      since: 14,
       .entries(HVMContextType.cpu) { look, record, cpu in
         // No processor has more than 52.
         let bits = min(look.libxc.policy?.physicalAddressBits ?? 52, 52)
@@ -135,7 +170,8 @@ extension Rule {
       cpuLoader,
       .entries(HVMContextType.cpu) { look, record, cpu in
         guard cpu.entry.byteCount != HVMContextType.oldCPUByteCount else { return }
-        if cpu.u32(1024) & ~1 != 0 {
+        // Of a shorter entry Xen sets the flags itself.
+        if cpu.entry.byteCount == HVMContextType.cpuByteCount, cpu.u32(1024) & ~1 != 0 {
           look.report(
             record, cpu, "flags", at: 1024, "expected 0 or 1, got \(cpu.u32(1024).hex())")
         }
@@ -144,7 +180,7 @@ extension Rule {
         }
       }),
     Rule(
-      "hvm-cpu.tsc-aux", .error, "TSC_AUX has 32 bits.", cpuLoader,
+      "hvm-cpu.tsc-aux", .error, "TSC_AUX has 32 bits.", cpuLoader, since: 12,
       .entries(HVMContextType.cpu) { look, record, cpu in
         guard cpu.entry.byteCount != HVMContextType.oldCPUByteCount, cpu.u64(1000) >> 32 != 0
         else { return }
@@ -154,16 +190,24 @@ extension Rule {
       }),
     Rule(
       "hvm-cpu.event", .error, "A pending event is one that a processor can have.",
-      "Xen: xen/arch/x86/hvm/vmx/vmx.c, vmx_vmcs_restore; svm/svm.c, svm_vmcb_restore",
+      "Xen: xen/arch/x86/hvm/vmx/vmx.c, vmx_vmcs_restore; svm/svm.c, svm_vmcb_restore; "
+        + "AMD APM volume 2, VMRUN; Intel SDM volume 3, VM Entries",
       .entries(HVMContextType.cpu) { look, record, cpu in
         let base = cpu.entry.byteCount == HVMContextType.oldCPUByteCount ? 1008 : 1016
         let event = cpu.u32(base)
         guard event >> 31 != 0 else { return }
-        let type = event >> 8 & 7
-        let greatest: UInt32 = X86MachineCheck.isAMD(look.libxc.policy) ? 4 : 6
+        let (type, vector) = (event >> 8 & 7, event & 0xFF)
+        let isAMD = X86MachineCheck.isAMD(look.libxc.policy)
+        let greatest: UInt32 = isAMD ? 4 : 6
         if type == 1 || type > greatest {
           look.report(
             record, cpu, "pending_type", at: base, "expected 0 or 2 to \(greatest), got \(type)")
+        }
+        // Xen takes it, and the processor does not enter the guest with it.
+        if type == 3, vector > 31 || isAMD && vector == 2 {
+          look.report(
+            record, cpu, "pending_vector", at: base,
+            "expected the vector of an exception, got \(vector)")
         }
         if event >> 12 & 0x7FFFF != 0 {
           look.report(
@@ -173,7 +217,7 @@ extension Rule {
         if event & 1 << 11 != 0, cpu.u32(base + 4) >> 16 != 0 {
           look.report(
             record, cpu, "error_code", at: base + 4,
-            "expected a value below 0x10000, got \(cpu.u32(base + 4).hex())")
+            "expected a value below 0x10000, got \(cpu.u32(base + 4).hex())", since: 9)
         }
       }),
   ]
@@ -282,6 +326,28 @@ extension Rule {
             record, msrs, "msr[\(position)].val", at: place + 8, "\(index.hex()): \(problem)")
         }
       }),
+    Rule(
+      "hvm-msr.bounds", .error,
+      "BNDCFGS turns on bounds only after a CPU_XSAVE of the vCPU that has BNDREGS and BNDCSR in "
+        + "xcr0_accum.", msrLoader + "; xen/arch/x86/msr.c, guest_wrmsr",
+      since: ReleaseSince(13, [(6, 6), (7, 3)]),
+      .context { look, record, entries in
+        var accumulated: [UInt16: UInt64] = [:]
+        for entry in entries {
+          let reader = HVMEntryReader(entry, record.body)
+          if entry.type == HVMContextType.cpuXsave { accumulated[entry.instance] = reader.u64(16) }
+          guard entry.type == HVMContextType.cpuMSR,
+            accumulated[entry.instance, default: 0] & 0b11 << 3 == 0
+          else { continue }
+          for place in stride(from: 8, through: entry.byteCount - 16, by: 16)
+          where reader.u32(place) == 0xD90 && reader.u64(place + 8) & 1 != 0 {
+            look.report(
+              record, reader, "msr[\((place - 8) / 16)].val", at: place + 8,
+              "expected no ENABLE (0x1) without BNDREGS and BNDCSR, got "
+                + reader.u64(place + 8).hex())
+          }
+        }
+      }),
   ]
 
   // MARK: - Devices
@@ -326,6 +392,18 @@ extension Rule {
         look.report(
           record, apic, "apic_base_msr", at: 0,
           "expected EN (0x800) beside EXTD (0x400), got \(apic.u64(0).hex())")
+      }),
+    Rule(
+      "hvm-lapic.divisor", .warning,
+      "The timer of a local APIC divides by a power of two up to 128: with 0, a guest that reads "
+        + "it stops the host.",
+      "Xen: xen/arch/x86/hvm/vlapic.c, vlapic_set_tdcr and vlapic_get_tmcct",
+      .entries(HVMContextType.lapic) { look, record, apic in
+        let divisor = apic.u32(12)
+        guard divisor.nonzeroBitCount != 1 || divisor > 128 else { return }
+        look.report(
+          record, apic, "timer_divisor", at: 12,
+          "expected a power of two up to 128, got \(divisor)")
       }),
     Rule(
       "hvm-pci-link.route", .error, "A PCI link is routed to an ISA IRQ, 0 to 15.",
@@ -384,7 +462,7 @@ extension Rule {
   private static let hvmOthers: [Rule] = [
     Rule(
       "hvm-mtrr.count", .error, "A vCPU has at most 8 MTRRs of variable ranges.",
-      "Xen: xen/arch/x86/hvm/mtrr.c, hvm_load_mtrr_msr",
+      "Xen: xen/arch/x86/hvm/mtrr.c, hvm_load_mtrr_msr", since: 12,
       .entries(HVMContextType.mtrr) { look, record, mtrr in
         guard mtrr.u8(224) > 8 else { return }
         look.report(
@@ -405,6 +483,26 @@ extension Rule {
         guard let place = viridian.firstNonZero(from: 9, to: 16) else { return }
         look.report(
           record, viridian, "_pad", at: place, "expected zeros, got \(viridian.u8(place).hex())")
+      }),
+    Rule(
+      "hvm-viridian.page", .warning,
+      "The pages that the guest lends to the Hyper-V interface are pages of the guest.",
+      "Xen: xen/arch/x86/hvm/viridian/viridian.c, viridian_map_guest_page; XSA-472",
+      .entries(HVMContextType.viridianDomain, HVMContextType.viridianVCPU) {
+        look, record, viridian in
+        // Xen before 4.17.6, 4.18.6, 4.19.4, 4.20.2 and 4.21 writes to them without looking whether
+        // they are there, and stops.
+        guard let highest = look.imageSummary.highestPFN else { return }
+        let pages =
+          viridian.entry.type == HVMContextType.viridianDomain
+          ? [("reference_tsc", 24)] : [("vp_assist_msr", 0), ("simp_msr", 16)]
+        for (name, offset) in pages {
+          let value = viridian.u64(offset)
+          guard value & 1 != 0, value >> 12 > highest else { continue }
+          look.report(
+            record, viridian, name, at: offset,
+            "expected a pfn up to \(highest.hex()), got \((value >> 12).hex())")
+        }
       }),
   ]
 }

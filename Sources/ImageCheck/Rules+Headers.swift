@@ -59,11 +59,12 @@ extension Rule {
       .header(.xl) { look, header in
         let flags = header.bytes.load(36, as: UInt32.self, header.order)
         guard flags & 1 == 0, let config = ConfigData(header),
-          config.text.first(where: { $0 > 0x20 }) == UInt8(ascii: "{")
+          let first = config.text.first(where: { $0 > 0x20 }), "{[\"".utf8.contains(first)
         else { return }
         look.report(
           header, "mandatory_flags", at: 36,
-          "expected bit 0 (json) with a configuration that begins with \"{\", got \(flags.hex())")
+          "expected bit 0 (json) with a configuration that begins with "
+            + "\(Character(Unicode.Scalar(first))), got \(flags.hex())")
       }),
     Rule(
       "xl-header.optional-flags", .warning, "No optional flag is defined.",
@@ -98,7 +99,7 @@ extension Rule {
         // The text of an older xl (without the JSON flag) has none.
         guard XLConfig.isJSON(header), let config = ConfigData(header),
           config.claimed <= config.text.count, let last = config.text.prefix(config.claimed).last,
-          last != 0
+          !config.text.prefix(config.claimed).contains(0)
         else { return }
         look.report(
           header, "config", at: 52 + config.claimed - 1,
@@ -106,18 +107,28 @@ extension Rule {
       }),
     Rule(
       "xl-header.config-nul", .error,
-      "The configuration holds no NUL but its last byte: xl does not see what follows one.",
+      "A configuration of an older xl, which is no JSON, holds no NUL but its last byte.",
+      "Xen: tools/libs/util/libxlu_cfg_l.l",
+      .header(.xl) { look, header in
+        guard !XLConfig.isJSON(header), let config = ConfigData(header),
+          let place = config.firstNUL, place < min(config.claimed, config.text.count) - 1
+        else { return }
+        look.report(header, "config", at: 52 + place, "expected text, got a NUL")
+      }),
+    Rule(
+      "xl-header.config-rest", .warning,
+      "Nothing but zeros follows the NUL that ends the configuration: xl does not see it.",
       xlReader,
       .header(.xl) { look, header in
-        guard let config = ConfigData(header),
-          let first = config.text.prefix(config.claimed).firstIndex(of: 0)
+        guard XLConfig.isJSON(header), let config = ConfigData(header),
+          let place = config.firstNUL,
+          let rest = config.text.prefix(config.claimed).dropFirst(place).firstIndex(where: {
+            $0 != 0
+          })
         else { return }
-        let place = first - config.text.startIndex
-        let end = min(config.claimed, config.text.count)
-        guard place < end - 1 else { return }
         look.report(
-          header, "config", at: 52 + place, "expected a NUL at \(end - 1) only, got one at \(place)"
-        )
+          header, "config", at: 52 + rest - config.text.startIndex,
+          "expected zeros after the NUL at \(place), got \(config.text[rest].hex(2))")
       }),
     Rule(
       "xl-header.config-json", .error,
@@ -321,6 +332,11 @@ private struct ConfigData {
     guard header.bytes.count >= start + 4 else { return nil }
     claimed = Int(header.bytes.load(start, as: UInt32.self, header.order))
     text = header.bytes[(start + 4)...]
+  }
+
+  /// How many bytes stand before its first NUL.
+  var firstNUL: Int? {
+    text.prefix(claimed).firstIndex(of: 0).map { $0 - text.startIndex }
   }
 }
 

@@ -6,6 +6,9 @@ internal import Stream
 
 extension Rule {
   private static let strictOrder = "Spec: libxc-migration-stream, Layout, x86 PV Guest"
+  private static let vcpuStates: [RecordType] = [
+    .x86PVVCPUBasic, .x86PVVCPUExtended, .x86PVVCPUXsave, .x86PVVCPUMSRs,
+  ]
 
   static let staticData: [Rule] = [
     Rule(
@@ -53,11 +56,30 @@ extension Rule {
       .record([.x86PVInfo]) { look, record in look.reportSecond(record) }),
     Rule(
       "x86-pv-info.late", .error,
-      "X86_PV_INFO comes before every record that depends on the guest's width.", strictOrder,
+      "X86_PV_INFO comes before every record that depends on the guest's width.",
+      "Xen: tools/libs/guest/xg_sr_restore_x86_pv.c, handle_x86_pv_p2m_frames and "
+        + "handle_shared_info",
       .rows({
         $0.guests == .pv && ($0.phase == .startOfStream || $0.phase == .endOfCheckpoint)
-          && $0.type != .vcpuContext
+          && $0.type != .vcpuContext && !Rule.vcpuStates.contains($0.type)
       }) { look, record in
+        guard look.libxc.guest == .x86PV, !look.libxc.has(.x86PVInfo) else { return }
+        look.report(record, "", "expected X86_PV_INFO before it, got none")
+      }),
+    Rule(
+      "x86-pv-info.width-late", .error,
+      "X86_PV_INFO of a 32-bit guest comes before its vCPUs: Xen takes those for 64-bit ones.",
+      "Xen: tools/libs/guest/xg_sr_restore_x86_pv.c, handle_x86_pv_vcpu_blob",
+      .record([.x86PVInfo]) { look, record in
+        guard look.libxc.guest == .x86PV, record.body.first == 4,
+          let place = look.libxc.newContexts.first?.context.record
+        else { return }
+        look.report(record, "", "expected it before \(place.text)")
+      }),
+    Rule(
+      "x86-pv-info.order", .warning,
+      "X86_PV_INFO comes before all vCPUs: Xen takes those of 64 bits before it, too.", strictOrder,
+      .record(vcpuStates) { look, record in
         guard look.libxc.guest == .x86PV, !look.libxc.has(.x86PVInfo) else { return }
         look.report(record, "", "expected X86_PV_INFO before it, got none")
       }),
@@ -76,6 +98,16 @@ extension Rule {
           let place = look.libxc.checkpoint.firstOfVCPUs
         else { return }
         look.report(record, "", "expected it before \(place.text)")
+      }),
+    Rule(
+      "checkpoint.optional", .error,
+      "Between two CHECKPOINT records there is none of an optional type: Xen refuses the second.",
+      "Xen: tools/libs/guest/xg_sr_restore.c, handle_checkpoint",
+      .record([.checkpoint]) { look, record in
+        // Before the first, Xen passes over such a record as it comes.
+        guard look.libxc.has(.checkpoint), let place = look.libxc.checkpoint.unknown else { return }
+        look.report(
+          record, "", "expected only records that Xen knows since the last one, got \(place.text)")
       }),
     Rule(
       "verify.duplicate", .warning, "There is one VERIFY.",

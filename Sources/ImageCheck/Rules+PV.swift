@@ -43,14 +43,11 @@ extension Rule {
     Rule(
       "p2m-frames.hole", .error, "The p2m begins at pfn 0 and has no holes.",
       file + "update_guest_p2m",
-      .record([.x86PVP2MFrames]) { look, record in
-        let there = look.libxc.p2m.pfns.count
-        guard !look.libxc.p2m.isIncomplete, let range = P2MFrames.range(of: record),
-          range.lowerBound > there
-        else { return }
-        look.report(
-          record, "p2m_start_pfn", at: 0,
-          "expected a pfn of frame \(there) or before, got one of frame \(range.lowerBound)")
+      .completion { look, record in
+        guard look.p2mLimit(at: record) != nil, !look.libxc.p2m.isIncomplete else { return }
+        look.reportFrames { index, pfn in
+          pfn == P2MFrames.hole ? "expected the pfn of part \(index) of the p2m, got none" : nil
+        }
       }),
     Rule(
       "p2m-frames.shrunk", .warning, "A further X86_PV_P2M_FRAMES says a greater last pfn.",
@@ -65,22 +62,31 @@ extension Rule {
       "p2m-frames.pfn", .error, "The pages of the p2m are pages of the guest.",
       file + "update_guest_p2m",
       .completion { look, record in
-        guard look.libxc.guest == .x86PV, let limit = look.libxc.maxPFN, look.count == 0,
-          look.libxc.p2m.isToBeChecked(at: record)
-        else { return }
+        guard let limit = look.p2mLimit(at: record) else { return }
         look.reportFrames { _, pfn in
-          pfn > limit ? "expected a pfn of at most \(limit.hex()), got \(pfn.hex())" : nil
+          pfn > limit && pfn != P2MFrames.hole
+            ? "expected a pfn of at most \(limit.hex()), got \(pfn.hex())" : nil
         }
       }),
     Rule(
-      "p2m-frames.page", .error, "The pages of the p2m came as ordinary pages (NOTAB).",
+      "p2m-frames.page", .error, "The pages of the p2m are ordinary pages (NOTAB).",
       file + "update_guest_p2m",
       .completion { look, record in
-        guard look.libxc.guest == .x86PV, let limit = look.libxc.maxPFN, look.count == 0,
-          look.libxc.p2m.isToBeChecked(at: record)
-        else { return }
+        guard let limit = look.p2mLimit(at: record) else { return }
         look.reportFrames { index, pfn in
-          pfn <= limit ? look.libxc.p2m.problem(index).map { "pfn \(pfn.hex()): \($0)" } : nil
+          guard pfn <= limit, let type = look.libxc.p2m.wrongType(index) else { return nil }
+          return "pfn \(pfn.hex()): expected a page of type NOTAB, got \(type.name)"
+        }
+      }),
+    Rule(
+      "p2m-frames.absent", .warning,
+      "The pages of the p2m came: others exist only where a page table names them.",
+      file + "update_guest_p2m",
+      .completion { look, record in
+        guard let limit = look.p2mLimit(at: record) else { return }
+        look.reportFrames { index, pfn in
+          pfn <= limit && look.libxc.p2m.isMissing(index)
+            ? "expected pfn \(pfn.hex()) in PAGE_DATA, got none" : nil
         }
       }),
     Rule(
@@ -98,55 +104,62 @@ extension Rule {
       "vcpu-basic.size", .error, "The context has the size of the guest's width.",
       file + "handle_x86_pv_vcpu_blob",
       .record([.x86PVVCPUBasic]) { look, record in
-        guard let context = PVContext.byteCount(guestWidth: record.context.guestWidth),
-          record.length > 8, record.length != UInt64(8 + context)
+        let width = PVContext.width(at: record)
+        guard let context = PVContext.byteCount(guestWidth: width), record.length > 8,
+          record.length != UInt64(8 + context)
         else { return }
         look.report(
           record, "length", at: -4,
-          "expected \(8 + context) for a guest of width \(record.context.guestWidth), got "
-            + "\(record.length)")
+          "expected \(8 + context) for a guest of width \(width), got \(record.length)")
       }),
     Rule(
       "vcpu-basic.gdt", .error,
       "The GDT has at most 7168 entries, in pages of the guest.", file + "process_vcpu_basic",
-      .record([.x86PVVCPUBasic]) { look, record in
-        guard let context = PVContext(record) else { return }
+      .contexts { look, _, context, limit in
         guard context.gdtEntryCount <= 7168 else {
           look.report(
-            record, "gdt_ents", at: context.gdtEntriesOffset,
+            context, "gdt_ents", at: context.gdtEntriesOffset,
             "expected at most 7168, got \(context.gdtEntryCount)")
           return
         }
-        guard let limit = look.libxc.maxPFN else { return }
-        for index in 0..<Int((context.gdtEntryCount + 511) / 512) {
+        for index in context.gdtFrames.indices {
           let (pfn, offset) = context.gdtFrame(index)
           guard pfn > limit else { continue }
           look.report(
-            record, "gdt_frames[\(index)]", at: offset,
+            context, "gdt_frames[\(index)]", at: offset,
             "expected a pfn of at most \(limit.hex()), got \(pfn.hex())")
         }
       }),
     Rule(
+      "vcpu-basic.gdt-entries", .error,
+      "gdt_ents has 32 bits: Xen counts the pages of the GDT by 64, and takes 16 of them.",
+      "Xen: xen/arch/x86/domain.c, arch_set_info_guest", since: 14,
+      .contexts { look, _, context, _ in
+        let pages = UInt32(truncatingIfNeeded: (context.gdtEntries &+ 511) / 512)
+        guard context.gdtEntryCount <= 7168, pages > 16 else { return }
+        look.report(
+          context, "gdt_ents", at: context.gdtEntriesOffset,
+          "expected at most 7168, got \(context.gdtEntries.hex())")
+      }),
+    Rule(
       "vcpu-basic.page-tables", .error, "cr3, and a 64-bit guest's user tables, are in its pages.",
       file + "process_vcpu_basic",
-      .record([.x86PVVCPUBasic]) { look, record in
-        guard let context = PVContext(record), let limit = look.libxc.maxPFN else { return }
+      .contexts { look, _, context, limit in
         for (name, pfn, offset) in context.pageTables where pfn > limit {
           look.report(
-            record, name, at: offset,
+            context, name, at: offset,
             "expected a pfn of at most \(limit.hex()), got \(pfn.hex())")
         }
       }),
     Rule(
       "vcpu-basic.start-info", .error, "vCPU 0's edx is the pfn of the start info, a guest's page.",
       file + "process_start_info",
-      .record([.x86PVVCPUBasic]) { look, record in
-        guard let context = PVContext(record), record.vcpuID == 0,
-          let limit = look.libxc.maxPFN, context.startInfo.pfn > limit
-        else { return }
+      .contexts { look, vcpu, context, limit in
+        let (pfn, offset) = context.startInfo
+        guard vcpu == 0, pfn > limit else { return }
         look.report(
-          record, "user_regs.edx", at: context.startInfo.offset,
-          "expected a pfn of at most \(limit.hex()), got \(context.startInfo.pfn.hex())")
+          context, "user_regs.edx", at: offset,
+          "expected a pfn of at most \(limit.hex()), got \(pfn.hex())")
       }),
     Rule(
       "vcpu-extended.size", .error, "The extended context has at most 128 bytes.",
@@ -178,19 +191,19 @@ extension Rule {
 
   static let tsc: [Rule] = [
     Rule(
-      "tsc-info.mode", .error, "The mode is one that Xen has: 0 to 2, and 3 before 4.14.",
-      "Xen: xen/arch/x86/time.c, tsc_set_info",
+      "tsc-info.mode", .error, "The mode is one that Xen has: 0 to 2, and 3 before 4.12.",
+      "Xen: xen/arch/x86/time.c, tsc_set_info", since: 12,
       .record([.x86TSCInfo]) { look, record in
         guard record.body.count >= 4 else { return }
         let mode = record.body.load(0, as: UInt32.self, record.context.order)
-        // Streams of version 3 came with the release that dropped mode 3.
+        // Version 3 came after the release that dropped mode 3.
         let greatest: UInt32 = look.libxc.version == 3 ? 2 : 3
         guard mode > greatest else { return }
         look.report(record, "mode", at: 0, "expected 0 to \(greatest), got \(mode)")
       }),
     Rule(
-      "tsc-info.pvrdtscp", .warning, "The mode is not 3 (PVRDTSCP): Xen refuses it since 4.14.",
-      "Xen: xen/arch/x86/time.c, tsc_set_info",
+      "tsc-info.pvrdtscp", .error, "The mode is not 3 (PVRDTSCP): Xen refuses it since 4.12.",
+      "Xen: xen/arch/x86/time.c, tsc_set_info", since: 12,
       .record([.x86TSCInfo]) { look, record in
         guard record.body.count >= 4, look.libxc.version != 3,
           record.body.load(0, as: UInt32.self, record.context.order) == 3
@@ -200,29 +213,34 @@ extension Rule {
   ]
 }
 
-extension Record {
-  /// X86_PV_P2M_FRAMES' first and last pfn.
-  fileprivate var p2mBounds: (start: UInt64, end: UInt64)? {
-    guard body.count >= 8 else { return nil }
-    return (
-      UInt64(body.load(0, as: UInt32.self, context.order)),
-      UInt64(body.load(4, as: UInt32.self, context.order))
-    )
+extension Rule.Check {
+  /// The last contexts of vCPUs, where a checkpoint or the stream ends: Xen looks only then at what
+  /// they name. With a vCPU's number and the guest's greatest pfn.
+  static func contexts(
+    _ check: @escaping @Sendable (VerificationContext, UInt32, PVContext, UInt64) -> Void
+  ) -> Rule.Check {
+    .completion { look, _ in
+      guard let limit = look.libxc.maxPFN else { return }
+      for (vcpu, context) in look.libxc.newContexts { check(look, vcpu, context, limit) }
+    }
   }
 }
 
 extension VerificationContext {
+  /// The guest's greatest pfn, where it is time to look at the p2m; nil elsewhere.
+  fileprivate func p2mLimit(at record: Record) -> UInt64? {
+    guard libxc.guest == .x86PV, count == 0, libxc.p2m.isToBeChecked(at: record) else { return nil }
+    return libxc.maxPFN
+  }
+
   /// Reports the first page of the p2m that has a problem, and how many more have one.
   fileprivate func reportFrames(_ problem: (Int, UInt64) -> String?) {
     let wrong = libxc.p2m.pfns.indices.filter { problem($0, libxc.p2m.pfns[$0]) != nil }
-    guard let index = wrong.first, let place = libxc.p2m.place,
+    guard let index = wrong.first, let spot = libxc.p2m.spot(of: index),
       let text = problem(index, libxc.p2m.pfns[index])
     else { return }
-    // Pages that an earlier record listed have no place in the last one.
-    let position = libxc.p2m.range.contains(index) ? index - libxc.p2m.range.lowerBound : nil
     report(
-      offset: place.offset + (position.map { 16 + 8 * UInt64($0) } ?? 0),
-      place: "record \(place.index) (\(place.type.name))", position.map { "p2m_pfn[\($0)]" } ?? "",
+      offset: spot.offset, place: spot.record.name, spot.field,
       text + (wrong.count > 1 ? " (and \(wrong.count - 1) more like it)" : ""))
   }
 }

@@ -18,42 +18,64 @@ extension Rule {
       "vcpu-basic.page-table-type", .error,
       "cr3, and a 64-bit guest's user tables, are top-level page tables.",
       file + "process_vcpu_basic",
-      .record([.x86PVVCPUBasic]) { look, record in
-        guard let context = PVContext(record), let limit = look.libxc.maxPFN else { return }
+      .contexts { look, _, context, limit in
         let level = context.isWide ? 4 : 3
         for (name, pfn, offset) in context.pageTables where pfn <= limit {
           guard let type = look.libxc.pageTypes.type(of: pfn), type.rawValue & 7 != level
           else { continue }
           look.report(
-            record, name, at: offset,
+            context, name, at: offset,
             "expected a page of type L\(level)TAB, got \(type.name) (pfn \(pfn.hex()))")
         }
       }),
     Rule(
       "vcpu-basic.gdt-type", .error, "The pages of the GDT are ordinary pages (NOTAB).",
       file + "process_vcpu_basic",
-      .record([.x86PVVCPUBasic]) { look, record in
-        guard let context = PVContext(record), let limit = look.libxc.maxPFN else { return }
+      .contexts { look, _, context, limit in
         for index in context.gdtFrames.indices {
           let (pfn, offset) = context.gdtFrame(index)
           guard pfn <= limit, let type = look.libxc.pageTypes.type(of: pfn), type != .notab
           else { continue }
           look.report(
-            record, "gdt_frames[\(index)]", at: offset,
+            context, "gdt_frames[\(index)]", at: offset,
             "expected a page of type NOTAB, got \(type.name) (pfn \(pfn.hex()))")
         }
       }),
     Rule(
       "vcpu-basic.start-info-type", .error, "The start info is an ordinary page (NOTAB).",
       file + "process_start_info",
-      .record([.x86PVVCPUBasic]) { look, record in
-        guard let context = PVContext(record), record.vcpuID == 0,
-          let limit = look.libxc.maxPFN, context.startInfo.pfn <= limit,
-          let type = look.libxc.pageTypes.type(of: context.startInfo.pfn), type != .notab
+      .contexts { look, vcpu, context, limit in
+        let (pfn, offset) = context.startInfo
+        guard vcpu == 0, pfn <= limit, let type = look.libxc.pageTypes.type(of: pfn),
+          type != .notab
         else { return }
         look.report(
-          record, "user_regs.edx", at: context.startInfo.offset,
-          "expected a page of type NOTAB, got \(type.name) (pfn \(context.startInfo.pfn.hex()))")
+          context, "user_regs.edx", at: offset,
+          "expected a page of type NOTAB, got \(type.name) (pfn \(pfn.hex()))")
+      }),
+    Rule(
+      "vcpu-basic.absent", .warning,
+      "The start info and the pages of the GDT came: others exist only where a page table names "
+        + "them.", file + "process_vcpu_basic",
+      .contexts { look, vcpu, context, limit in
+        for (name, pfn, offset) in context.ordinaryPages(of: vcpu)
+        where pfn <= limit && look.libxc.isAbsent(pfn) {
+          look.report(
+            context, name, at: offset, "expected pfn \(pfn.hex()) in PAGE_DATA, got none")
+        }
+      }),
+    Rule(
+      "vcpu-basic.p2m", .error,
+      "No page of a GDT holds a part of the p2m: the p2m is written, and a GDT is not.",
+      file + "update_guest_p2m; xl of 4.17",
+      .contexts { look, _, context, _ in
+        for index in context.gdtFrames.indices {
+          let (pfn, offset) = context.gdtFrame(index)
+          guard look.libxc.p2m.contains(pfn) else { continue }
+          look.report(
+            context, "gdt_frames[\(index)]", at: offset,
+            "expected a page of its own, got \(pfn.hex()), which holds the p2m")
+        }
       }),
   ]
 
@@ -82,8 +104,10 @@ extension Rule {
           guard !value.isCanonical, name != "ldt_base" || context.ldtEntryCount > 0 else {
             continue
           }
+          // At the addresses of code all releases look.
           look.report(
-            record, name, at: 8 + offset, "expected a canonical address, got \(value.hex())")
+            record, name, at: 8 + offset, "expected a canonical address, got \(value.hex())",
+            since: name.hasSuffix("ip") ? 0 : ReleaseSince(8, [(6, 5), (7, 2)]))
         }
         for trap in 0..<256 {
           let offset = 8 + 720 + 16 * trap + 8
@@ -162,6 +186,7 @@ extension Rule {
       }),
     Rule(
       "vcpu-basic.assist", .error, "vCPU 0 has only assists that Xen gives.", setContext,
+      since: ReleaseSince(14, [(12, 3), (13, 1)]),
       .record([.x86PVVCPUBasic]) { look, record in
         guard let context = PVContext(record), record.vcpuID == 0 else { return }
         let known: UInt64 = context.isWide ? 0x1_0000_003F : 0x3F
@@ -194,7 +219,6 @@ extension Rule {
         + "canonical.", domctl + "XEN_DOMCTL_set_ext_vcpucontext",
       .record([.x86PVVCPUExtended]) { look, record in
         guard record.length > 8 else { return }
-        // What a short context lacks is zero to Xen.
         let size = record.body.count >= 16 ? record.body.load(12, as: UInt32.self) : 0
         if size < 32 {
           look.report(record, "size", at: 12, "expected at least 32, got \(size)")
@@ -213,11 +237,24 @@ extension Rule {
         }
       }),
     Rule(
+      "vcpu-extended.short", .error,
+      "The extended context has the bytes that its size says: to releases before 4.19 others are chance.",
+      "Xen: tools/libs/guest/xg_sr_restore_x86_pv.c, process_vcpu_extended; xl of 4.17", until: 19,
+      .record([.x86PVVCPUExtended]) { look, record in
+        guard record.body.count >= 16 else { return }
+        // Xen knows 56 bytes of it.
+        let size = min(record.body.load(12, as: UInt32.self), 56)
+        guard record.body.count - 8 < Int(size) else { return }
+        look.report(
+          record, "size", at: 12, "expected at most \(record.body.count - 8), got \(size)")
+      }),
+    Rule(
       "vcpu-extended.caps", .error,
       "The capabilities of virtual machine checks are those of Xen for the processor's vendor.",
       "Xen: xen/arch/x86/cpu/mcheck/vmce.c, vmce_restore_vcpu",
       .record([.x86PVVCPUExtended]) { look, record in
-        guard record.body.count >= 48,
+        // Xen passes over what `size` leaves out.
+        guard record.body.count >= 48, record.body.load(12, as: UInt32.self) >= 40,
           let problem = X86MachineCheck.problem(
             record.body.load(40, as: UInt64.self), look.libxc.policy)
         else { return }
@@ -333,25 +370,6 @@ extension PVContext {
     ("debugreg[0]", 5048), ("debugreg[1]", 5056), ("debugreg[2]", 5064), ("debugreg[3]", 5072),
   ]
   static let xenAddresses: Range<UInt64> = 0x0000_8000_0000_0000..<0xFFFF_8800_0000_0000
-
-  var ldtBaseOffset: Int { 8 + (isWide ? 4816 : 2632) }
-  var ldtEntriesOffset: Int { 8 + (isWide ? 4824 : 2636) }
-  var ldtBase: UInt64 {
-    isWide
-      ? body.load(ldtBaseOffset, as: UInt64.self)
-      : UInt64(body.load(ldtBaseOffset, as: UInt32.self))
-  }
-  var ldtEntryCount: UInt64 {
-    isWide
-      ? body.load(ldtEntriesOffset, as: UInt64.self)
-      : UInt64(body.load(ldtEntriesOffset, as: UInt32.self))
-  }
-  /// vm_assist and its place in the body.
-  var assist: (value: UInt64, offset: Int) {
-    isWide
-      ? (body.load(8 + 5136, as: UInt64.self), 8 + 5136)
-      : (UInt64(body.load(8 + 2796, as: UInt32.self)), 8 + 2796)
-  }
 }
 
 extension UInt64 {

@@ -96,6 +96,17 @@ extension Rule {
         )
       }),
     Rule(
+      "verify.first-contents", .error,
+      "A page whose contents come after VERIFY has come before it, too: VERIFY only compares.",
+      "Xen: tools/libs/guest/xg_sr_restore.c, process_page_data",
+      .pages { look, record, pages in
+        guard look.libxc.has(.verify) else { return }
+        look.reportFirst(
+          record, pages,
+          { $0.type.hasData && look.libxc.populated.contains($0.pfn) == false }
+        ) { "expected contents of page \($0.pfn.hex()) before VERIFY, got none" }
+      }),
+    Rule(
       "page-data.xalloc", .warning, "XALLOC stands only in converted streams.",
       "Xen: xen/include/public/domctl.h, XEN_DOMCTL_PFINFO_XALLOC (Xen 4.2 to 4.5 sent it)",
       .pages { look, record, pages in

@@ -27,12 +27,23 @@ extension Rule {
         look.report(record, "data", at: 8, "expected an even number of strings, got \(count)")
       }),
     Rule(
-      "emulator-xenstore.key", .error,
-      "A key is a relative path of letters, digits and -_@ without \"..\": it stays in its place.",
-      spec,
+      "emulator-xenstore.key", .error, "A key is not empty, and its path is relative.",
+      "Xen: tools/libs/light/libxl_dom_save.c, libxl__restore_emulator_xenstore_data",
       .record(types) { look, record in
         for pair in XenstorePairs(record.body) {
-          guard let problem = pair.keyProblem else { continue }
+          guard let problem = pair.pathProblem else { continue }
+          look.report(
+            record, "data", at: pair.key.startIndex,
+            "expected \(problem), got \"\(pair.key.prefix(64).printable)\"")
+        }
+      }),
+    Rule(
+      "emulator-xenstore.name", .warning,
+      "A key has names of letters, digits and -_@ between slashes, and at most 2048 bytes: "
+        + "xenstore refuses others, and xl does not mind.", spec,
+      .record(types) { look, record in
+        for pair in XenstorePairs(record.body) where pair.pathProblem == nil {
+          guard let problem = pair.nameProblem else { continue }
           look.report(
             record, "data", at: pair.key.startIndex,
             "expected \(problem), got \"\(pair.key.prefix(64).printable)\"")
@@ -49,8 +60,8 @@ extension Rule {
         }
       }),
     Rule(
-      "emulator-xenstore.duplicate", .error, "A key stands once.",
-      "Rationale: which of two values counts depends on the reader",
+      "emulator-xenstore.duplicate", .warning, "A key stands once: of two values the last stays.",
+      "Xen: tools/libs/light/libxl_dom_save.c, libxl__restore_emulator_xenstore_data",
       .record(types) { look, record in
         var seen: Set<ArraySlice<UInt8>> = []
         for pair in XenstorePairs(record.body) where !seen.insert(pair.key).inserted {
@@ -80,10 +91,14 @@ private struct XenstorePairs: Sequence, IteratorProtocol {
     let key: ArraySlice<UInt8>
     let value: ArraySlice<UInt8>
 
-    /// What the key should be, if it is not.
-    var keyProblem: String? {
+    /// What the key should be for xl, if it is not.
+    var pathProblem: String? {
       if key.isEmpty { return "a key" }
-      if key.first == 0x2F { return "a relative key" }
+      return key.first == 0x2F ? "a relative key" : nil
+    }
+
+    /// What the key should be for xenstore, if it is not.
+    var nameProblem: String? {
       if key.count > 2048 { return "a key of at most 2048 bytes" }
       guard key.allSatisfy(XenstorePairs.isAllowed) else {
         return "letters, digits and -_@ between slashes"

@@ -16,12 +16,15 @@ struct RecordPlace {
     offset = record.offset
   }
 
-  var text: String { "record \(index) (\(type.name)) at \(offset.hex())" }
+  var name: String { "record \(index) (\(type.name))" }
+  var text: String { "\(name) at \(offset.hex())" }
 }
 
 /// The facts of one libxc stream.
 struct LibxcState {
-  var guest: GuestType?
+  var guest: GuestType? {
+    didSet { if guest == .x86PV { setPolicy() } }
+  }
   var version: Int?
   /// The first record of each known type.
   private(set) var first: [RecordType: RecordPlace] = [:]
@@ -30,51 +33,93 @@ struct LibxcState {
   private(set) var p2m = P2MFrames()
   /// Types of a PV guest's pages.
   private(set) var pageTypes = PageTypeMap()
+  /// The pages that a restore has made.
+  private(set) var populated = PopulatedPages()
+  /// The last context of each PV vCPU.
+  private(set) var contexts: [UInt32: PVContext] = [:]
   private(set) var hasPages = false
   private(set) var specialPages = SpecialPages()
-  /// What the CPUID and MSR policies say; nil before X86_CPUID_POLICY came.
+  /// What the CPUID and MSR policies say; nil before one of them came. A PV guest has one from the
+  /// beginning: it lacks some features whatever they say.
   private(set) var policy: CPUPolicy?
-  private var leaves: [CPUIDLeaf]?
+  private var leaves: [CPUIDLeaf] = []
   private var msrs: [UInt32: UInt64] = [:]
   private(set) var checkpoint = CheckpointState()
   /// Parameters that Xen lets be set once, and the value of each that came.
   private(set) var onceParams: [UInt64: UInt64] = [:]
+  /// The last ACPI_S_STATE is 3.
+  private(set) var isSuspended = false
 
   func has(_ type: RecordType) -> Bool { first[type] != nil }
+
+  /// Whether Xen has taken the policies: at STATIC_DATA_END or, in version 2, before memory and the
+  /// p2m. Xen: xg_sr_restore.c, handle_static_data_end.
+  var hasTakenPolicies: Bool {
+    has(.staticDataEnd) || has(.pageData) || has(.x86PVP2MFrames)
+  }
 
   /// Adds a record of a known type.
   mutating func add(_ record: Record, _ contents: RecordContents) {
     if first[record.type] == nil { first[record.type] = RecordPlace(record) }
-    if record.type == .hvmParams { noteOnce(record) }
+    if record.type == .hvmParams { noteParams(record) }
+    if record.type.hasPVRegisters, let vcpu = record.vcpuID, vcpu < ImageSummary.vcpuLimit,
+      let context = PVContext(record)
+    {
+      contexts[vcpu] = context
+    }
     switch record.type {
     case .pageData:
       guard let pages = contents.pages else { break }
       if pages.dataCount > 0 { hasPages = true }
+      populated.observe(record, pages)
       p2m.observe(record, pages)
       if guest == .x86PV { pageTypes.observe(record, pages) }
       if guest == .x86HVM { specialPages.observe(record, pages) }
     case .x86PVP2MFrames:
-      if record.body.count >= 8 {
-        let end = UInt64(record.body.load(4, as: UInt32.self, record.context.order))
-        maxPFN = max(maxPFN ?? 0, end)
-      }
-      p2m.add(record, isAfterPages: has(.pageData))
-    case .x86CPUIDPolicy:
+      if let (_, end) = record.p2mBounds { maxPFN = max(maxPFN ?? 0, end) }
+      p2m.add(record, pageTypes, populated)
+    case .x86CPUIDPolicy where !hasTakenPolicies:
       leaves = Array(record.cpuidLeaves.prefix(Int(CPUPolicyLimits.leafCount)))
-      policy = leaves.map { CPUPolicy(leaves: $0, msrs: msrs) }
-    case .x86MSRPolicy:
-      for msr in record.policyMSRs.prefix(Int(CPUPolicyLimits.msrCount)) {
-        msrs[msr.index] = msr.value
-      }
-      policy = leaves.map { CPUPolicy(leaves: $0, msrs: msrs) }
+      setPolicy()
+    case .x86MSRPolicy where !hasTakenPolicies:
+      msrs = Dictionary(
+        record.policyMSRs.prefix(Int(CPUPolicyLimits.msrCount)).map { ($0.index, $0.value) },
+        uniquingKeysWith: { $1 })
+      setPolicy()
     default: checkpoint.add(record)
     }
   }
 
-  private mutating func noteOnce(_ record: Record) {
-    for param in record.hvmParams
-    where HVMParams.setOnce.contains(param.index) && onceParams[param.index, default: 0] == 0 {
-      onceParams[param.index] = param.value
+  /// Adds a record of an unknown type.
+  mutating func addUnknown(_ record: Record) { checkpoint.addUnknown(record) }
+
+  private mutating func setPolicy() {
+    policy = CPUPolicy(
+      leaves: leaves, msrs: msrs, denying: guest == .x86PV ? CPUIDFeatures.deniedToPV : [])
+  }
+
+  /// The contexts of PV vCPUs that came in this checkpoint.
+  var newContexts: [(vcpu: UInt32, context: PVContext)] {
+    var found: [(vcpu: UInt32, context: PVContext)] = []
+    for vcpu in (checkpoint.vcpus[.x86PVVCPUBasic] ?? []).sorted() {
+      guard let context = contexts[vcpu], context.record.type == .x86PVVCPUBasic else { continue }
+      found.append((vcpu, context))
+    }
+    return found
+  }
+
+  /// Whether a page never came: a PV guest has it only where a page table names it.
+  func isAbsent(_ pfn: UInt64) -> Bool {
+    pageTypes.type(of: pfn) == .notab && populated.contains(pfn) == false
+  }
+
+  private mutating func noteParams(_ record: Record) {
+    for param in record.hvmParams {
+      let number = HVMParams.number(param.index)
+      if number == HVMParams.acpiSState { isSuspended = param.value == 3 }
+      if HVMParams.setOnce.contains(number), onceParams[number, default: 0] == 0 {
+        onceParams[number] = param.value
+      }
     }
   }
 
@@ -122,9 +167,15 @@ struct CheckpointState {
   private(set) var params: UInt64 = 0
   private(set) var storePFN: UInt64 = 0
   private(set) var consolePFN: UInt64 = 0
+  /// The first record of an optional type that nobody knows.
+  private(set) var unknown: RecordPlace?
 
   func has(_ type: RecordType) -> Bool { first[type] != nil }
   func has(_ type: RecordType, vcpu: UInt32) -> Bool { vcpus[type]?.contains(vcpu) ?? false }
+
+  mutating func addUnknown(_ record: Record) {
+    if unknown == nil, record.type.isOptional { unknown = RecordPlace(record) }
+  }
 
   mutating func add(_ record: Record) {
     guard let row = RecordSchemas.of(record.type), row.phase == .endOfCheckpoint else { return }
@@ -172,6 +223,14 @@ struct LibxlState {
     default: break
     }
   }
+}
+
+extension CPUIDFeatures {
+  /// What Xen gives to HVM guests only, of the features that a PV vCPU's state could need.
+  /// Xen: xen/include/public/arch-x86/cpufeatureset.h, those without A or a.
+  fileprivate static let deniedToPV: [Bit] = [
+    "mpx", "pku", "ibrs", "ipred_ctrl", "rrsba_ctrl", "bhi_ctrl",
+  ].compactMap(bit(named:))
 }
 
 extension Record {

@@ -22,8 +22,8 @@ final class VerificationContext {
   let book = RuleRegistry.current
   private var current = 0
   /// What the rules for HVM_CONTEXT's entries have said of the last one: counts before and after them, and
-  /// their findings.
-  private var context: (before: [Int], after: [Int], findings: Range<Int>)?
+  /// where it begins.
+  private var context: (before: [Int], after: [Int], offset: UInt64)?
   /// Where the last state of each kind of each vCPU is in this checkpoint.
   private var vcpuStates: [VCPUState: Range<UInt64>] = [:]
 
@@ -59,6 +59,8 @@ final class VerificationContext {
     let contents = RecordContents(record)
     layout = RecordSchemas.of(record.type)
     if layout?.isVCPUStateOfXen == true { replaceState(record) }
+    if record.type == .x86CPUIDPolicy { replacePolicy("cpuid-policy.") }
+    if record.type == .x86MSRPolicy { replacePolicy("msr-policy.") }
     for (rule, check) in book.records(record.type) {
       current = rule
       check(self, record)
@@ -76,7 +78,7 @@ final class VerificationContext {
       return
     }
     guard record.type.layer != .xenopsd else { return }
-    if layout != nil { libxc.add(record, contents) }
+    if layout != nil { libxc.add(record, contents) } else { libxc.addUnknown(record) }
     guard record.type == .end || record.type == .checkpoint else { return }
     for (rule, check) in book.completion {
       current = rule
@@ -93,14 +95,24 @@ final class VerificationContext {
       for index in context.before.indices {
         counts[index] -= context.after[index] - context.before[index]
       }
-      findings.removeSubrange(context.findings)
+      let rules = Set(book.context.map { book.rules[$0.0].id })
+      findings.removeAll { $0.offset >= context.offset && rules.contains($0.ruleID) }
     }
-    let (before, start) = (counts, findings.count)
+    let before = counts
     for (rule, check) in book.context {
       current = rule
       check(self, record, contents.entries)
     }
-    context = (before, counts, start..<findings.count)
+    context = (before, counts, record.offset)
+  }
+
+  /// Xen takes the last policy of each kind: what its rules have said of one before it no longer counts.
+  private func replacePolicy(_ rules: String) {
+    guard !libxc.hasTakenPolicies else { return }
+    findings.removeAll { $0.ruleID.hasPrefix(rules) }
+    for (index, rule) in book.rules.enumerated() where rule.id.hasPrefix(rules) {
+      counts[index] = 0
+    }
   }
 
   /// Xen loads the last state of each kind that came for a vCPU: what was said of one before it no longer
@@ -195,25 +207,39 @@ final class VerificationContext {
   }
 
   /// Reports a key of the configuration; the finding points at the configuration's first byte.
-  func reportConfig(_ path: String, _ problem: @autoclosure () -> String) {
+  func reportConfig(
+    _ path: String, _ problem: @autoclosure () -> String, since: ReleaseSince? = nil,
+    until: ReleaseSince? = nil
+  ) {
     report(
-      offset: configuration?.offset ?? 0, place: HeaderKind.xl.title, "config.\(path)", problem())
+      offset: configuration?.offset ?? 0, place: HeaderKind.xl.title, "config.\(path)", problem(),
+      since: since, until: until)
   }
 
   /// Reports a field of a record; `offset` is the field's place in the body: -8 is the record's
   /// type, -4 its length.
   func report(
     _ record: Record, _ field: String = "", at offset: Int = -8,
-    _ problem: @autoclosure () -> String
+    _ problem: @autoclosure () -> String, since: ReleaseSince? = nil
   ) {
     report(
       offset: record.bodyOffset &+ UInt64(bitPattern: Int64(offset)), place: record.place, field,
-      problem())
+      problem(), since: since)
   }
 
+  /// Reports a field of a vCPU's context; `offset` is the field's place in the record's body.
+  func report(
+    _ context: PVContext, _ field: String, at offset: Int, _ problem: @autoclosure () -> String
+  ) {
+    report(
+      offset: context.bodyOffset + UInt64(offset), place: context.record.name, field, problem())
+  }
+
+  /// Reports a place. `since` and `until` are the releases that refuse it, where those of the rule are
+  /// others.
   func report(
     offset: UInt64, place: @autoclosure () -> String, _ field: String,
-    _ problem: @autoclosure () -> String
+    _ problem: @autoclosure () -> String, since: ReleaseSince? = nil, until: ReleaseSince? = nil
   ) {
     counts[current] += 1
     // Each rule's first finding always has room.
@@ -225,6 +251,6 @@ final class VerificationContext {
     findings.append(
       Finding(
         ruleID: rule.id, severity: rule.severity, offset: offset, place: place(), field: field,
-        problem: problem()))
+        problem: problem(), since: since ?? rule.since, until: until ?? rule.until))
   }
 }

@@ -10,7 +10,8 @@ public import SystemIO
 ///
 /// Reads headers only; page contents are passed over. Memory is bounded whatever the image says: the
 /// longest header (`StreamReader.Limit.header`, a few times), the p2m's pages (17 MiB, for guests of
-/// 2 TiB), the summary (2 MiB) and 1000 findings.
+/// 2 TiB), which pages came (16 MiB, for guests of 512 GiB) and as what (16 MiB), the summary (2 MiB)
+/// and 1000 findings.
 public struct Verifier {
   public struct Options: Sendable {
     /// Whether warnings make an image bad.

@@ -24,15 +24,15 @@ enum X86ControlBits {
     }
   }
 
-  /// Xen: hvm_cr4_guest_valid_bits. LA57 and the others that are missing: no guest has them.
+  /// Xen: hvm_cr4_guest_valid_bits. LA57, CET and the others that are missing: no guest has them.
   static let cr4 = [
     Row(0, "VME", "vme"), Row(1, "PVI", "vme"), Row(2, "TSD", "tsc"), Row(3, "DE", "de"),
     Row(4, "PSE", "pse"), Row(5, "PAE", "pae"), Row(6, "MCE", "mce", "mca"),
     Row(7, "PGE", "pge"), Row(8, "PCE"), Row(9, "OSFXSR", "fxsr"), Row(10, "OSXMMEXCPT", "sse"),
     Row(11, "UMIP", "umip"), Row(13, "VMXE", "vmx"), Row(16, "FSGSBASE", "fsgsbase"),
     Row(17, "PCIDE", "pcid"), Row(18, "OSXSAVE", "xsave"), Row(20, "SMEP", "smep"),
-    Row(21, "SMAP", "smap"), Row(22, "PKE", "pku"), Row(23, "CET", "cet_ss", "cet_ibt"),
-    Row(24, "PKS", "pks"), Row(27, "LASS", "lass"),
+    Row(21, "SMAP", "smap"), Row(22, "PKE", "pku"), Row(24, "PKS", "pks"),
+    Row(27, "LASS", "lass"),
   ]
 
   /// Xen: hvm_efer_valid.
@@ -46,8 +46,8 @@ enum X86ControlBits {
     features.map { policy?.absence(of: $0) ?? $0 }.joined(separator: " or ")
   }
 
-  /// One problem for each bit that is set and that the policy does not allow, and one for all bits
-  /// that no guest has. A policy that is not there allows everything that some guest has.
+  /// One problem for each bit that is set and that the policy does not allow. A policy that is not
+  /// there allows everything that some guest has.
   static func wrong(_ value: UInt64, _ rows: [Row], _ policy: CPUPolicy?) -> [String] {
     var problems: [String] = []
     for row in rows where value & row.bits != 0 && row.isDenied(by: policy) {
@@ -55,12 +55,14 @@ enum X86ControlBits {
         "expected no \(row.name) (\(row.bits.hex())) without \(absence(row.features, policy))"
           + " in the CPUID policy, got \(value.hex())")
     }
-    let known = rows.reduce(0) { $0 | $1.bits }
-    if value & ~known != 0 {
-      problems.append(
-        "expected only bits that a guest has (\(known.hex())), got \((value & ~known).hex()) too")
-    }
     return problems
+  }
+
+  /// What is wrong with bits that no guest has; nil where there are none.
+  static func unknown(_ value: UInt64, _ rows: [Row]) -> String? {
+    let known = rows.reduce(0) { $0 | $1.bits }
+    guard value & ~known != 0 else { return nil }
+    return "expected only bits that a guest has (\(known.hex())), got \((value & ~known).hex()) too"
   }
 }
 
@@ -89,12 +91,14 @@ struct X86ExtendedState {
     if let problem = X86ExtendedState.inconsistency(accumulated) {
       out.append((("xcr0_accum", 8), problem))
     }
-    if let most = policy?.maxXCR0, accumulated & ~most != 0 {
+    // A policy that says nothing has all components that some guest has.
+    let most = (policy ?? CPUPolicy(leaves: [])).maxXCR0
+    if accumulated & ~most != 0 {
       out.append(
         (
           ("xcr0_accum", 8),
-          "expected only components that the CPUID policy has (\(most.hex())), got "
-            + accumulated.hex()
+          "expected only components that \(policy == nil ? "guests have" : "the CPUID policy has") "
+            + "(\(most.hex())), got \(accumulated.hex())"
         ))
     }
     if present & ~accumulated != 0 {

@@ -2,6 +2,7 @@
 
 internal import Bytes
 package import Convert
+package import Format
 internal import ImageEdit
 package import Legacy
 internal import Reports

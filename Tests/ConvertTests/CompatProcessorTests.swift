@@ -1,6 +1,7 @@
 // Which release restores what: CPUID and MSR policies, processors and device models.
 
 import Convert
+import Format
 import ImageCheck
 import Stream
 import SystemIO
@@ -66,6 +67,17 @@ import Testing
     #expect(try texts(image, "4.14").contains("MSR 0x10a: Xen takes it from 4.14.1 on"))
   }
 
+  /// Before these releases the value has 32 bits.
+  @Test(arguments: [
+    ("4.14.5", false), ("4.14.6", true), ("4.15.4", false), ("4.15.5", true), ("4.16.4", false),
+    ("4.16.5", true), ("4.17.1", false), ("4.17.2", true), ("4.18.0", true),
+  ]) func wideArchCapabilities(release: String, isGood: Bool) throws {
+    let image = try image([Self.intel, Self.common], msrs: [(0x10A, 1 << 62)])
+    #expect(try errors(image, release).isEmpty == isGood)
+    let narrow = try self.image([Self.intel, Self.common], msrs: [(0x10A, 1 << 31)])
+    #expect(try errors(narrow, release).isEmpty)
+  }
+
   // MARK: - The host
 
   @Test func vendor() throws {
@@ -122,6 +134,45 @@ import Testing
     let refused = try errors(image, old)
     #expect(refused.count == 1 && refused.first?.contains("vCPU 0: CR4.") == true, "\(refused)")
     #expect(try errors(image, new).isEmpty)
+  }
+
+  /// The same where there is no policy: UMIP, PKE, PKS and LASS.
+  @Test(
+    arguments: [
+      (0x800, "4.9.4", "4.10.0"), (0x40_0000, "4.6.6", "4.7.0"),
+      (0x100_0000, "4.17.7", "4.18.0"), (0x800_0000, "4.21.0", "4.22.0"),
+    ] as [(UInt64, String, String)])
+  func controlBitsWithoutPolicy(cr4: UInt64, old: String, new: String) throws {
+    let file = try TemporaryFile(TestImage.withoutPolicies(cr4: cr4))
+    let image = try CompatSummary(Source(opening: file.path))
+    func refused(_ release: String) throws -> Bool {
+      try errors(image, release).contains { $0.hasPrefix("vCPU 0: CR4.") }
+    }
+    #expect(try refused(old))
+    #expect(try !refused(new))
+  }
+
+  /// SPEC_CTRL: SSBD, and PSFD, of which releases of version 2 know nothing.
+  @Test(
+    arguments: [
+      (4, "4.8.4", false), (4, "4.8.5", true), (4, "4.9.3", false), (4, "4.9.4", true),
+      (4, "4.10.1", false), (4, "4.10.2", true), (4, "4.11.0", true), (0x80, "4.13.5", false),
+      (1, "4.10.1", true),
+    ] as [(UInt64, String, Bool)])
+  func specCtrlWithoutPolicy(value: UInt64, release: String, isGood: Bool) throws {
+    let file = try TemporaryFile(TestImage.withoutPolicies(saved: [(0x48, value)]))
+    let image = try CompatSummary(Source(opening: file.path))
+    #expect(try errors(image, release).isEmpty == isGood)
+  }
+
+  /// What releases gave to guests, and have taken away.
+  @Test func featuresThatWereDropped() throws {
+    // AVX, and with it AVX2, AVX512F and AVX512PF.
+    var common = Self.common
+    common.c |= 1 << 28
+    let image = try image([Self.intel, common, (7, 0, 0, 1 << 5 | 1 << 16 | 1 << 26, 0, 0)])
+    #expect(try !texts(image, "4.19").contains("avx512pf"))
+    #expect(try texts(image, "4.20").contains("the guest loses avx512pf: Xen 4.20"))
   }
 
   @Test func specCtrlInUse() throws {

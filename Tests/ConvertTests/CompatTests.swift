@@ -1,6 +1,7 @@
 // Which release restores what.
 
 import Convert
+import Format
 import ImageCheck
 import Stream
 import SystemIO
@@ -107,6 +108,56 @@ import Testing
     #expect(try errors(image.bytes, "4.10").isEmpty)
   }
 
+  /// ALTP2M: before 4.9 one bit, and since 4.19 no parameter of streams.
+  @Test(arguments: [
+    (1 as UInt64, "4.6", true), (2, "4.8.5", false), (2, "4.9.0", true), (3, "4.18.6", true),
+    (0, "4.19.0", false), (1, "4.22", false),
+  ]) func altp2m(value: UInt64, release: String, isGood: Bool) throws {
+    var image = TestImage(version: 2)
+    image.headers()
+    image.pages([1])
+    image.record(10, numbers: [(1, 4), (0, 4), (35, 8), (value, 8)])
+    image.record(0)
+    #expect(try errors(image.bytes, release) == (isGood ? [] : ["HVM_PARAMS"]))
+  }
+
+  // MARK: - State of PV vCPUs
+
+  /// One MSR of value 0, of a PV vCPU.
+  @Test(arguments: [
+    (0xC000_0103 as UInt32, "4.11.4", false), (0xC000_0103, "4.12.0", true),
+    (0x48, "4.10.0", false), (0x48, "4.10.1", true), (0x140, "4.7.6", false),
+    (0x140, "4.8.4", true), (0xC001_1027, "4.7.6", true),
+  ]) func pvMSRs(index: UInt32, release: String, isGood: Bool) throws {
+    #expect(try errors(Self.pv(msrs: [(index, 0)]), release).isEmpty == isGood)
+  }
+
+  /// The first releases set none, and say nothing of it.
+  @Test(arguments: [("4.7.4", false), ("4.7.5", true), ("4.9.1", false), ("4.9.2", true)])
+  func pvMSRsThatAreLost(release: String, isLoaded: Bool) throws {
+    let image = Self.pv(msrs: [(0xC001_1027, 1)])
+    #expect(try errors(image, release).isEmpty)
+    #expect(
+      try reasons(image, release).contains { $0.text.hasPrefix("the guest loses its MSRs") }
+        != isLoaded)
+  }
+
+  @Test(arguments: [("4.6.0", false), ("4.10.4", false), ("4.11.0", true), ("4.13", true)])
+  func emptyRecords(release: String, isGood: Bool) throws {
+    #expect(try errors(Self.pv(msrs: []), release).isEmpty == isGood)
+    #expect(try errors(StreamBuilder.pv(version: 2).bytes, "4.13").isEmpty)
+  }
+
+  /// A PV guest of version 2 whose vCPU has these MSRs.
+  static func pv(msrs: [(UInt32, UInt64)]) -> [UInt8] {
+    var image = StreamBuilder.pv(version: 2)
+    image.replace(
+      "X86_PV_VCPU_MSRS",
+      StreamBuilder.record(
+        "X86_PV_VCPU_MSRS", 0x0C, le32(0, 0) + msrs.flatMap { le32($0.0, 0) + le64($0.1) }))
+    return image.bytes
+  }
+
   @Test func byteOrder() throws {
     #expect(try errors(hvmImage(isBig: true), "4.17").contains("byte order"))
   }
@@ -179,6 +230,17 @@ import Testing
     }
     #expect(try rules("4.17") == ["hvm-pci-link.route"])
     #expect(try rules("4.19") == ["hvm-pic.state", "hvm-pci-link.route"])
+  }
+
+  /// Point releases of an older branch may refuse it, too.
+  @Test(arguments: [
+    ("4.17.7", false), ("4.21.0", false), ("4.21.1", true), ("4.21", true), ("4.22.0", true),
+  ]) func errorsOfVerifyByPointRelease(release: String, isRefused: Bool) throws {
+    var image = StreamBuilder.pv(width: 4)
+    image.poke("X86_PV_VCPU_BASIC", 8 + 8 + 556, le32(1 << 17))
+    let found = try reasons(image.bytes, release).first { $0.text.contains("[vcpu-basic.vm86]") }
+    #expect((found?.severity == .error) == isRefused)
+    #expect((found?.text.contains("from 4.21.1 on") == true) == (release == "4.21"))
   }
 
   /// The configuration says what xl starts; the stream's number no restore looks at.

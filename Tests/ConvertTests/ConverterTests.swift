@@ -2,6 +2,7 @@
 
 import Bytes
 import Convert
+import Format
 import SystemIO
 import Testing
 

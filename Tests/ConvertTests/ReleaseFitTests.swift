@@ -5,6 +5,7 @@ import Format
 import ImageCheck
 import Stream
 import SystemIO
+import TestKit
 import Testing
 
 @Suite struct ReleaseFitTests {
@@ -199,6 +200,42 @@ import Testing
     #expect(try refused(viridian, "4.14").contains("which Xen knows from 4.15 on"))
   }
 
+  /// What a release takes from the configuration only is no parameter of its streams.
+  @Test func altp2mParam() throws {
+    func params(_ value: UInt64) -> [UInt8] {
+      image { $0.record(10, numbers: [(2, 4), (0, 4), (1, 8), (9, 8), (35, 8), (value, 8)]) }
+    }
+    let (out, _) = try fit(params(0), "4.19")
+    #expect(out == image { $0.record(10, numbers: [(1, 4), (0, 4), (1, 8), (9, 8)]) })
+    #expect(try refused(params(2), "4.22").contains("params[ALTP2M]: 0x2"))
+    #expect(try fit(params(2), "4.18").changes.isEmpty)
+  }
+
+  /// MSRs of a PV vCPU: where none is left, the record goes, too.
+  @Test func msrsOfPVVCPUs() throws {
+    func records(_ bytes: [UInt8]) throws -> [[UInt8]] {
+      let file = try TemporaryFile(bytes)
+      var reader = StreamReader(try Source(opening: file.path))
+      var out: [[UInt8]] = []
+      while let part = try reader.next() {
+        guard case .record(let record) = part, record.type == .x86PVVCPUMSRs else { continue }
+        out.append(record.body)
+      }
+      return out
+    }
+    let unused = CompatTests.pv(msrs: [(0xC000_0103, 0)])
+    #expect(try records(fit(unused, "4.11").bytes).isEmpty)
+    #expect(try records(fit(unused, "4.12").bytes).count == 1)
+    let used = CompatTests.pv(msrs: [(0x48, 1), (0xC000_0103, 5)])
+    #expect(try refused(used, "4.11").contains("vcpu[0].MSR_TSC_AUX: 0x5"))
+    let (lossy, changes) = try fit(used, "4.11", isLossy: true)
+    #expect(try records(lossy) == [le32(0, 0, 0x48, 0) + le64(1)], "\(changes)")
+    // Old releases refuse a record without an MSR.
+    let empty = CompatTests.pv(msrs: [])
+    #expect(try records(fit(empty, "4.10").bytes).isEmpty)
+    #expect(try records(fit(empty, "4.11").bytes).count == 1)
+  }
+
   @Test func versions() throws {
     let (out, changes) = try fit(hvmImage(), "4.13")
     #expect(out == hvmImage(version: 2, hasPolicies: false))
@@ -253,6 +290,23 @@ import Testing
     #expect(changes.contains { $0.contains("MSR 0x10a, 0x1") }, "\(changes)")
     // The release that has all of it changes nothing.
     #expect(try fit(bytes, "4.20.1").bytes == bytes)
+  }
+
+  @Test func wideArchCapabilities() throws {
+    let bytes = TestImage.policies(Self.basic, msrs: [(0x10A, 1 << 40 | 1)])
+    let (out, changes) = try fit(bytes, "4.17.1")
+    #expect(try found(out).msrs == le32(0x10A, 0) + le64(0))
+    #expect(changes.contains { $0.contains("0x10000000000 of MSR 0x10a") }, "\(changes)")
+    #expect(try found(fit(bytes, "4.17.2").bytes).msrs == le32(0x10A, 0) + le64(1 << 40 | 1))
+  }
+
+  /// What a release without policies gives to no guest is refused where a vCPU has turned it on.
+  @Test func stateInUseWithoutPolicies() throws {
+    let bytes = TestImage.policies(Self.basic, cr4: 1 << 11)
+    let text = try refused(bytes, "4.9")
+    #expect(
+      text.contains("vCPU 0: CR4.UMIP is turned on, and Xen 4.9 gives no guest umip"), "\(text)")
+    #expect(try fit(bytes, "4.10").changes.allSatisfy { !$0.contains("CR4.UMIP") })
   }
 
   /// CR4.PKS is turned on, and 4.17 gives no guest such keys.
@@ -327,7 +381,8 @@ import Testing
 
   static let config =
     #"{"c_info":{"type":"hvm","name":"guest","uuid":"00000000-0000-4000-8000-000000000001"},"#
-    + #""b_info":{"max_memkb":1048576,"type.hvm":{},"altp2m_count":3%},"on_crash":"destroy"}"#
+    + #""b_info":{"max_memkb":1048576,"type.hvm":{},"altp2m":"mixed","altp2m_count":3%},"#
+    + #""on_crash":"destroy"}"#
 
   @Test func keys() throws {
     let bytes = try xl(Self.config.replacing("%", with: ""))
@@ -336,6 +391,20 @@ import Testing
     #expect(changes.count == 1)
     #expect(changes[0].hasPrefix("xl header: config.b_info.altp2m_count: 3: expected a key"))
     #expect(try fit(bytes, "4.21").bytes == bytes)
+  }
+
+  /// Views of memory in a PVH guest: since 4.21 their number has to be stated.
+  @Test func altp2mCount() throws {
+    let config =
+      #"{"c_info":{"type":"pvh","name":"guest"},"b_info":{"type.pvh":{},"altp2m":"external"%}}"#
+    let bytes = try xl(config.replacing("%", with: ""))
+    #expect(try fit(bytes, "4.20").bytes == bytes)
+    let (out, changes) = try fit(bytes, "4.21")
+    #expect(out == (try xl(config.replacing("%", with: #","altp2m_count":10"#))))
+    #expect(
+      changes == [
+        "xl header: config.b_info.altp2m_count: expected 1 to 512 beside altp2m, got none"
+      ])
   }
 
   /// A value that libxl stops at is the guest's: the rest would be lost with it.

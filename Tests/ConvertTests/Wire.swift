@@ -163,6 +163,14 @@ extension TestImage {
   /// A row of X86_CPUID_POLICY: the registers are those of the instruction.
   typealias Leaf = (leaf: UInt32, subleaf: UInt32, a: UInt32, b: UInt32, c: UInt32, d: UInt32)
 
+  /// An HVM guest of version 2, which has no policies, and one vCPU with `cr4` and the saved MSRs.
+  static func withoutPolicies(cr4: UInt64 = 0, saved: [(UInt32, UInt64)] = []) -> [UInt8] {
+    var image = TestImage(version: 2)
+    image.headers()
+    image.addVCPU(cr4: cr4, saved: saved)
+    return image.bytes
+  }
+
   /// An HVM guest with these policies, and one vCPU with `cr4` and the saved MSRs.
   static func policies(
     _ leaves: [Leaf], msrs: [(UInt32, UInt64)] = [], cr4: UInt64 = 0,
@@ -177,7 +185,13 @@ extension TestImage {
       })
     image.record(0x12, numbers: msrs.flatMap { [(UInt64($0.0), 4), (0, 4), ($0.1, 8)] })
     image.record(0x10)
-    image.pages([1])
+    image.addVCPU(cr4: cr4, saved: saved)
+    return image.bytes
+  }
+
+  /// A page, and HVM_CONTEXT of one vCPU, to the end of the stream.
+  private mutating func addVCPU(cr4: UInt64, saved: [(UInt32, UInt64)]) {
+    pages([1])
     var cpu = [UInt8](repeating: 0, count: 1032)
     cpu[656] = 0x10
     for place in 0..<8 { cpu[680 + place] = UInt8(truncatingIfNeeded: cr4 >> UInt64(8 * place)) }
@@ -190,8 +204,7 @@ extension TestImage {
         context += (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
       }
     }
-    image.record(9, context + [0, 0, 0, 0, 0, 0, 0, 0])
-    image.record(0)
-    return image.bytes
+    record(9, context + [0, 0, 0, 0, 0, 0, 0, 0])
+    record(0)
   }
 }

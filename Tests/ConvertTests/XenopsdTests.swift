@@ -1,6 +1,7 @@
 // QEMU's record of xenopsd's in both directions, and a virtual GPU's stream without a length.
 
 import Convert
+import Format
 import ImageCheck
 import ImageEdit
 import Stream

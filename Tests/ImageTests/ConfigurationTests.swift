@@ -54,10 +54,17 @@ import Testing
     ] {
       let members = names.map { "\"\($0)\":\(number)" }
       let sched = #""sched_params":{"sched":"credit2","weight":\#(number),"cap":\#(number)}"#
-      for build in members + [members.joined(separator: ","), "\"max_vcpus\":\(number)," + sched] {
+      let ranges =
+        #""iomem":[{"start":\#(number),"number":\#(number)}],"irqs":[\#(number)],"#
+        + #""ioports":[{"first":\#(number),"number":\#(number)}],"cpumap":[\#(number)],"#
+        + #""vnuma_nodes":[{"vcpus":[\#(number)]}]"#
+      let whole = members.joined(separator: ",")
+      for build in members + [whole, "\"max_vcpus\":\(number)," + sched, ranges] {
         let text =
           #"{"c_info":{"type":"\#(type)","name":"a","ssidref":\#(number)},"b_info":{"#
-          + build + #","type.\#(type)":{}},"on_crash":\#(number)}"#
+          + build + #","type.\#(type)":{}},"on_crash":\#(number),"nics":[{"devid":\#(number)}],"#
+          + #""channels":[{"devid":\#(number)}],"usbdevs":[{"ctrl":\#(number)}],"#
+          + #""disks":[{"vdev":"d\#(number)p\#(number)","readwrite":\#(number)}]}"#
         _ = try found(text, type == "pv" ? .pv() : .hvm())
       }
     }
@@ -96,9 +103,12 @@ import Testing
     arguments: [
       (#""max_memkb":9223372036854775807"#, []), (#""max_memkb":-1"#, ["value"]),
       (#""max_memkb":18446744073709551615"#, ["ignored"]), (#""max_memkb":1e5"#, []),
-      (#""cpumap":[0,1,2]"#, []), (#""cpumap":[0,"1"]"#, ["value"]), (#""cpumap":{}"#, ["ignored"]),
+      (#""cpumap":[0,1,2]"#, ["cpumap"]), (#""cpumap":[0,-1]"#, []),
+      (#""cpumap":[0,"1"]"#, ["value"]), (#""cpumap":{}"#, ["ignored"]),
       (#""vcpu_hard_affinity":[[0,1]]"#, []), (#""vcpu_hard_affinity":[0]"#, ["value"]),
       (#""cpuid":[{"leaf":1}]"#, []), (#""cpuid":{"cpuid":[],"msr":[]}"#, []),
+      (#""cpuid":{"cpuid":[]}"#, ["value"]),
+      (#""cpuid":{"cpuid":[],"msr":[{"index":1}]}"#, ["value"]),
       (#""cpuid":"host""#, ["value"]), (#""extra":["a"]"#, []), (#""extra":[1]"#, ["value"]),
       (#""vnuma_nodes":[{"memkb":1,"distances":[1,2],"vcpus":[0]}]"#, []),
       (#""vnuma_nodes":[{"distances":["a"]}]"#, ["value"]), (#""vnuma_nodes":[7]"#, ["ignored"]),

@@ -30,4 +30,5 @@ struct Example: Sendable, CustomTestStringConvertible {
   static let all: [Example] =
     framing + headers + records + order + pages + pv + hvm + policies + hvmState + pvState + params
     + configs + hvmConfigs + deviceConfigs + toolstacks + libxl + ending
+    + releases
 }

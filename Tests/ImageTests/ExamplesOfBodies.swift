@@ -29,6 +29,15 @@ extension Example {
     Example("page-data.duplicate", .hvm(), at: "PAGE_DATA", 32) {
       $0.replace("PAGE_DATA", StreamBuilder.pages([5, 4, 0xF << 60 | 5]))
     },
+    Example("verify.first-contents", .hvm(), at: "after", 24) {
+      $0.insert(StreamBuilder.record("VERIFY", 0x0D), after: "PAGE_DATA")
+      $0.insert(
+        .init("after", StreamBuilder.pages([0x10, 0x13]).bytes), before: "X86_TSC_INFO")
+    },
+    // A page that has none before is not loaded either.
+    Example("verify.first-contents", .pv(), at: "PAGE_DATA", 16) {
+      $0.insert(StreamBuilder.record("VERIFY", 0x0D), before: "PAGE_DATA")
+    },
     Example("page-data.xalloc", .hvm(), at: "PAGE_DATA", 24) {
       $0.replace("PAGE_DATA", StreamBuilder.pages([1, 0xE << 60 | 2]))
     },
@@ -56,7 +65,7 @@ extension Example {
     Example("p2m-frames.count", .pv(), at: "X86_PV_P2M_FRAMES", 4) {
       $0.poke("X86_PV_P2M_FRAMES", 12, le32(512))
     },
-    Example("p2m-frames.hole", .pv(), at: "X86_PV_P2M_FRAMES", 8) {
+    Example("p2m-frames.hole", .pv(), at: "X86_PV_P2M_FRAMES") {
       $0.replace("X86_PV_P2M_FRAMES", StreamBuilder.p2m(start: 512, end: 600, [4]))
     },
     Example("p2m-frames.shrunk", .pv(), at: "wrong", 12) {
@@ -69,8 +78,17 @@ extension Example {
     Example("p2m-frames.page", .pv(), at: "X86_PV_P2M_FRAMES", 16) {
       $0.poke("X86_PV_P2M_FRAMES", 16, le64(3))
     },
-    Example("p2m-frames.page", .pv(), at: "X86_PV_P2M_FRAMES", 16) {
+    // Listed again when the pages are there.
+    Example("p2m-frames.page", .pv(), at: "again", 16) {
+      $0.insert(
+        .init("again", StreamBuilder.p2m(start: 0, end: 5, [3]).bytes), after: "PAGE_DATA")
+    },
+    Example("p2m-frames.absent", .pv(), at: "X86_PV_P2M_FRAMES", 16) {
       $0.poke("X86_PV_P2M_FRAMES", 16, le64(0))
+    },
+    Example("p2m-frames.absent", .pv(), at: "again", 24) {
+      $0.insert(
+        .init("again", StreamBuilder.p2m(start: 0, end: 600, [4, 600]).bytes), after: "PAGE_DATA")
     },
     Example("vcpu.id", .pv(), at: "X86_PV_VCPU_MSRS", 8) {
       $0.poke("X86_PV_VCPU_MSRS", 8, le32(8192))
@@ -86,8 +104,16 @@ extension Example {
       basic(2704, le32(513), &$0)
       basic(2644, le32(6), &$0)
     },
+    Example("vcpu-basic.gdt-entries", .pv(), at: "X86_PV_VCPU_BASIC", 16 + 4960) {
+      basic(4960, le64(1 << 32), &$0)
+    },
     Example("vcpu-basic.page-tables", .pv(), at: "X86_PV_VCPU_BASIC", 16 + 5008) {
       basic(5008, le64(6 << 12), &$0)
+    },
+    // The greatest pfn is what it is at the end.
+    Example("vcpu-basic.page-tables", .pv(), at: "X86_PV_VCPU_BASIC", 16 + 5008) {
+      basic(5008, le64(6 << 12), &$0)
+      $0.move("X86_PV_VCPU_BASIC", before: "X86_PV_P2M_FRAMES")
     },
     Example("vcpu-basic.page-tables", .pv(), at: "X86_PV_VCPU_BASIC", 16 + 4992) {
       basic(4992, le64(6 << 12 | 1), &$0)
@@ -98,6 +124,10 @@ extension Example {
     },
     Example("vcpu-basic.start-info", .pv(), at: "X86_PV_VCPU_BASIC", 16 + 616) {
       basic(616, le64(6), &$0)
+    },
+    Example("vcpu-basic.start-info", .pv(), at: "X86_PV_VCPU_BASIC", 16 + 616) {
+      basic(616, le64(6), &$0)
+      $0.move("X86_PV_VCPU_BASIC", before: "X86_PV_INFO")
     },
     Example("vcpu-extended.size", .pv(), at: "X86_PV_VCPU_EXTENDED", 4) {
       $0.replace(

@@ -30,8 +30,12 @@ extension Example {
     Example("xl-header.config-end", .hvm(), at: "xl", 53) {
       $0.replace("xl", StreamBuilder.xl(config: config("{}")))
     },
-    Example("xl-header.config-nul", .hvm(), at: "xl", 54) {
-      $0.replace("xl", StreamBuilder.xl(config: config("{}\0{}\0")))
+    Example("xl-header.config-nul", .hvm(), at: "xl", 57) {
+      $0.replace("xl", StreamBuilder.xl(config: config("a = 1\0b\0")))
+      $0.poke("xl", 36, [2])
+    },
+    Example("xl-header.config-rest", .hvm(), at: "xl", 56) {
+      $0.replace("xl", StreamBuilder.xl(config: config("{}\0\0{}\0")))
     },
     Example("xl-header.config-json", .hvm(), at: "xl", 52 + 5) {
       $0.replace("xl", StreamBuilder.xl(config: config("{\"a\":}\0")))

@@ -56,6 +56,9 @@ extension Example {
       $0.replace(name, xenstore(["a", "b", "c"]))
     },
     Example("emulator-xenstore.key", .hvm(), at: name, 20) {
+      $0.replace(name, xenstore(["a", "b", "/a", "c"]))
+    },
+    Example("emulator-xenstore.name", .hvm(), at: name, 20) {
       $0.replace(name, xenstore(["a", "b", "../a", "c"]))
     },
     Example("emulator-xenstore.value", .hvm(), at: name, 18) {

@@ -73,10 +73,29 @@ extension Example {
     Example("x86-pv-info.late", .pv(), at: "X86_PV_P2M_FRAMES") {
       $0.move("X86_PV_P2M_FRAMES", before: "X86_PV_INFO")
     },
+    Example("x86-pv-info.late", .pv(), at: "SHARED_INFO") {
+      $0.move("SHARED_INFO", before: "X86_PV_INFO")
+    },
+    Example("x86-pv-info.width-late", .pv(width: 4), at: "X86_PV_INFO") {
+      $0.insert(
+        StreamBuilder.record("wide", 4, le32(0, 0) + StreamBuilder.vcpu(width: 8)),
+        before: "X86_PV_INFO")
+    },
+    Example("x86-pv-info.order", .pv(), at: "X86_PV_VCPU_BASIC") {
+      $0.move("X86_PV_VCPU_BASIC", before: "X86_PV_INFO")
+    },
+    Example("x86-pv-info.order", .pv(width: 4), at: "X86_PV_VCPU_EXTENDED") {
+      $0.move("X86_PV_VCPU_EXTENDED", before: "X86_PV_INFO")
+    },
     Example("p2m-frames.late", .pv(), at: "PAGE_DATA") {
       $0.move("X86_PV_P2M_FRAMES", before: "X86_TSC_INFO")
     },
     Example("page-data.late", .pv(), at: "PAGE_DATA") { $0.move("PAGE_DATA", before: "END") },
+    Example("checkpoint.optional", .remus(checkpoints: 1), at: "second") {
+      $0.add(unknown(0x8000_0013))
+      $0.add("second", StreamBuilder.record("CHECKPOINT", 0x0E).bytes)
+      $0.add(StreamBuilder.record("CHECKPOINT_END", 4))
+    },
     Example("verify.duplicate", .hvm(), at: "X86_TSC_INFO", -8) {
       $0.insert(StreamBuilder.record("VERIFY", 0x0D), before: "X86_TSC_INFO")
       $0.double("VERIFY")

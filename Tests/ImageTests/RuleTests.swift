@@ -1,5 +1,6 @@
 // Each rule finds what it is there for, and nothing in an image that follows it.
 
+import Format
 import ImageCheck
 import TestKit
 import Testing
@@ -26,6 +27,20 @@ import Testing
       .subtracting(["file.unfinished-edit"])  // Of what lies beside an image: UnfinishedEditTests.
       .filter { !$0.hasPrefix("page-table.") && $0 != "start-info.pfn" }  // PageTablesTests.
     #expect(missing.isEmpty, "\(missing.sorted())")
+  }
+
+  /// A rule says which releases refuse what breaks it, and a finding may say others.
+  @Test(
+    arguments: [
+      ("4.12", .no), ("4.21.0", .no), ("4.21.1", .yes), ("4.22.0", .yes),
+      ("4.21", .from(XenRelease(4, 21, 1))),
+    ] as [(String, ReleaseSince.Answer)])
+  func releases(text: String, answer: ReleaseSince.Answer) throws {
+    let example = try #require(Example.releases.first { $0.rule == "vcpu-basic.vm86" })
+    let report = try verify(example.bad)
+    let finding = try #require(report.findings.first { $0.ruleID == example.rule })
+    let release = try #require(XenRelease(text))
+    #expect(finding.refusal(by: release) == answer)
   }
 
   @Test func namesAreUnique() {

@@ -163,19 +163,21 @@ import Testing
     }
   }
 
+  /// xl refuses a key that is empty or no relative path, and xenstore what is no name.
   @Test(arguments: [
-    ("a", true), ("physmap/f0/name", true), ("a-b_c@1", true), ("", false), ("/a", false),
-    ("a//b", false), ("a/", false), ("..", false), ("a/../b", false), ("a.b", false),
-    ("a b", false),
-    ("é", false), (String(repeating: "k", count: 2048), true),
-    (String(repeating: "k", count: 2049), false),
+    ("a", ""), ("physmap/f0/name", ""), ("a-b_c@1", ""), ("", "key"), ("/a", "key"),
+    ("a//b", "name"), ("a/", "name"), ("..", "name"), ("a/../b", "name"), ("a.b", "name"),
+    ("a b", "name"), ("é", "name"), (String(repeating: "k", count: 2048), ""),
+    (String(repeating: "k", count: 2049), "name"),
   ])
-  func xenstoreKey(key: String, isGood: Bool) throws {
+  func xenstoreKey(key: String, problem: String) throws {
     let report = try verify(
       changed(.hvm()) {
         $0.replace("EMULATOR_XENSTORE_DATA", StreamBuilder.xenstore([key, "v"]))
       })
-    #expect(report.ids == (isGood ? [] : ["emulator-xenstore.key"]), "\(report.text)")
+    #expect(
+      report.ids == (problem.isEmpty ? [] : ["emulator-xenstore." + problem]), "\(report.text)")
+    #expect(report.isGood == (problem != "key"))
   }
 
   @Test func emptyXenstoreData() throws {
@@ -198,23 +200,38 @@ import Testing
 
   @Test func lastTypeOfAPageCounts() throws {
     let wrong = ["p2m-frames.page"]
+    let absent = ["p2m-frames.absent"]
     let page = StreamBuilder.pages
     #expect(try p2m([page([1, 4], nil)]) == [])
     #expect(try p2m([page([1, 4], nil), page([1 << 60 | 4], nil)]) == wrong)
     #expect(try p2m([page([1 << 60 | 4], nil), page([4], nil)]) == [])
     #expect(try p2m([page([0xF << 60 | 4], nil), page([3], nil)]) == wrong)
+    #expect(try p2m([page([3], nil)]) == absent)
     // Not ascending: the slow way.
     #expect(try p2m([page([5, 4, 1], nil)]) == [])
     #expect(try p2m([page([5, 0xA << 60 | 4, 1], nil)]) == wrong)
-    #expect(try p2m([page([5, 3, 1], nil)]) == wrong)
+    #expect(try p2m([page([5, 3, 1], nil)]) == absent)
+  }
+
+  /// Xen looks at the p2m's pages at the end: records that list them come in any order.
+  @Test func listedInTwoParts() throws {
+    let report = try verify(
+      changed(.pv()) {
+        $0.replace("X86_PV_P2M_FRAMES", StreamBuilder.p2m(start: 512, end: 1030, [5, 1024]))
+        $0.insert(
+          .init("first", StreamBuilder.p2m(start: 0, end: 511, [4]).bytes), before: "PAGE_DATA")
+        $0.insert(StreamBuilder.pages([5, 1024]), before: "X86_TSC_INFO")
+      })
+    #expect(report.isGood && report.ids == ["p2m-frames.shrunk"], "\(report.text)")
   }
 
   @Test func grownGuest() throws {
-    // The second record lists pages that were sent before it was there: they are not asked for.
+    // The second record lists pages that were sent before it was there, too.
     let report = try verify(
       changed(.pv()) {
+        $0.insert(StreamBuilder.pages([5]), before: "X86_TSC_INFO")
         $0.insert(
-          StreamBuilder.p2m(start: 0, end: 1030, [4, 2, 1024]), before: "X86_TSC_INFO")
+          StreamBuilder.p2m(start: 0, end: 1030, [4, 5, 1024]), before: "X86_TSC_INFO")
         $0.insert(StreamBuilder.pages([1024]), before: "X86_TSC_INFO")
       })
     #expect(report.findings.isEmpty, "\(report.text)")
@@ -224,11 +241,42 @@ import Testing
   @Test func grownGuestWithOnlyTheNewFrames() throws {
     let report = try verify(
       changed(.pv()) {
-        $0.insert(StreamBuilder.p2m(start: 512, end: 1030, [2, 1024]), before: "X86_TSC_INFO")
+        $0.insert(StreamBuilder.pages([5]), before: "X86_TSC_INFO")
+        $0.insert(StreamBuilder.p2m(start: 512, end: 1030, [5, 1024]), before: "X86_TSC_INFO")
         $0.insert(StreamBuilder.pages([1 << 60 | 1024]), before: "X86_TSC_INFO")
       })
     #expect(report.ids == ["p2m-frames.page"], "\(report.text)")
     #expect(report.findings.first?.field == "p2m_pfn[1]")
+  }
+
+  /// What comes before the first CHECKPOINT is passed over where it is optional, and so is what
+  /// comes after the last.
+  @Test func optionalRecordsOfACheckpointedStream() throws {
+    let optional = StreamBuilder.record("optional", 0x8000_0013)
+    let between = try verify(changed(.remus()) { $0.insert(optional, after: "CHECKPOINT_END") })
+    #expect(!between.isGood && between.ids.contains("checkpoint.optional"), "\(between.text)")
+    let before = try verify(changed(.remus()) { $0.insert(optional, before: "X86_TSC_INFO") })
+    #expect(before.isGood, "\(before.text)")
+    let after = try verify(changed(.remus()) { $0.add(optional) })
+    #expect(after.isGood, "\(after.text)")
+  }
+
+  /// Xen looks at the pages that contexts name when it has all of the stream.
+  @Test func contextsBeforePages() throws {
+    for place in ["PAGE_DATA", "X86_PV_P2M_FRAMES", "X86_PV_INFO"] {
+      let early = try verify(changed(.pv()) { $0.move("X86_PV_VCPU_BASIC", before: place) })
+      #expect(early.isGood, "\(early.text)")
+    }
+  }
+
+  /// What `size` leaves out of the extended context does not count.
+  @Test func shortExtendedContext() throws {
+    let state = le32(0, 0, 0, 32) + zeros(24) + le64(1 << 30) + zeros(24)
+    let report = try verify(
+      changed(.pv()) {
+        $0.replace("X86_PV_VCPU_EXTENDED", StreamBuilder.record("X86_PV_VCPU_EXTENDED", 5, state))
+      })
+    #expect(report.isGood, "\(report.text)")
   }
 
   /// Of several HVM_CONTEXT Xen reads the last.

@@ -106,8 +106,12 @@ def xenstore_cases():
         "parent": b"physmap/../../0/x\0" + b"1\0", "absolute": b"/local/domain/0/x\0" + b"1\0",
         "empty-key": b"\0" + b"1\0", "duplicate": (key + b"f0000000\0") * 2,
     }
+    # libxl does not look at the result of the writes that come from these.
+    restored = ("parent", "duplicate")
     for name, data in wrong.items():
-        yield bad(f"14-xenstore-{name}.libxl", "EMULATOR_XENSTORE_DATA", image(wire.emulator(data)))
+        verdict = warn if name in restored else bad
+        yield verdict(
+            f"14-xenstore-{name}.libxl", "EMULATOR_XENSTORE_DATA", image(wire.emulator(data)))
     yield bad("14-xenstore-length-7.libxl", "EMULATOR_XENSTORE_DATA", image(bytes(7)))
     record = wire.record(wire.EMULATOR_XENSTORE_DATA, wire.emulator(key + b"1\0"))
     yield bad("14-xenstore-of-pv.libxl", "EMULATOR_XENSTORE_DATA",
