@@ -87,6 +87,13 @@ private struct SelectorParser {
           end += 1
           while end < bytes.count, isWord(bytes[end]) { end += 1 }
         }
+        // Of a small one the exponent has a sign.
+        if (0x30...0x39).contains(byte), bytes[end - 1] | 0x20 == 0x65, end + 1 < bytes.count,
+          bytes[end] == 0x2D, (0x30...0x39).contains(bytes[end + 1])
+        {
+          end += 1
+          while end < bytes.count, isWord(bytes[end]) { end += 1 }
+        }
         let word = String(decoding: bytes[index..<end], as: UTF8.self)
         index = end
         if !(0x30...0x39).contains(byte) {
