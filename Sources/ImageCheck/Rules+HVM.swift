@@ -148,7 +148,7 @@ extension Rule {
         }
       }),
     Rule(
-      "hvm-context.cpu", .error, "A vCPU has a CPU entry: without one, none of them runs.", load,
+      "hvm-context.cpu", .warning, "A vCPU has a CPU entry: without one, none of them runs.", load,
       .context { look, record, entries in
         guard !entries.contains(where: { $0.type == HVMContextType.cpu }) else { return }
         look.report(record, "", "expected an entry of type CPU, got none")

@@ -128,7 +128,7 @@ local function with_devices()
   return image {
     config = {
       disks = {
-        { vdev = "xvda", pdev_path = "/dev/old/a", format = "raw" },
+        { vdev = "xvda", pdev_path = "/dev/old/a", format = "raw", readwrite = 1 },
         { vdev = "xvdb", pdev_path = "/dev/old/b" },
       },
       nics = { { mac = "00:16:3e:00:00:01", bridge = "br0" }, { bridge = "br1" } },

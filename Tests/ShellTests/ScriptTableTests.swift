@@ -70,7 +70,8 @@ import Testing
       local xs = require "xensave"
       for _, guest in ipairs { "hvm", "pv" } do
         assert(xs.synth { guest = "x86_" .. guest, pages = 64, vcpus = 2, name = "web", config = {
-          disks = { { vdev = "xvda", pdev_path = "/dev/old", format = "raw", backend = "phy" } },
+          disks = { { vdev = "xvda", pdev_path = "/dev/old", format = "raw", backend = "phy",
+                      readwrite = 1 } },
           nics = { { bridge = "br0", mac = "00:16:3e:00:00:01" } },
         } }:save(guest .. ".xl"))
       end

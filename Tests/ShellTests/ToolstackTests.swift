@@ -145,7 +145,7 @@ import Testing
     ("config.b_info.target_memkb=4", "config.memory"),
     ("config.b_info.max_vcpus=0", "config.paging-memory"),
     ("config.c_info.ssidref=-1", "config.value"),
-    ("config.c_info.type=pv", "domain-header.config-type"),
+    ("config.c_info.type=pv", "config.built-type"),
     ("config.b_info[\"type.pvh\"]=[]", "config.type"), ("config.on_crash=explode", ""),
     ("config.no_such_key=1", ""),
   ]) func setRefusesWhatVerifyCallsAnError(edit: String, rule: String) {
