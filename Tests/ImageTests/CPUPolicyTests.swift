@@ -68,23 +68,16 @@ import Testing
 
   /// Of a leaf and of an MSR the last counts.
   @Test func theLastOfALeafCounts() throws {
-    let good = try ids {
-      $0.replace(
-        "X86_CPUID_POLICY", Self.cpuid(Self.leaf(0, a: 0x14), Self.leaf(0, a: 0xD)))
-      $0.replace(
-        "X86_MSR_POLICY",
-        StreamBuilder.record(
-          "X86_MSR_POLICY", 0x12, le32(0xCE, 0) + le64(1) + le32(0xCE, 0) + le64(0)))
+    func twice(leaves: [UInt32], msrs: [UInt64]) throws -> [String] {
+      try ids {
+        $0.replace(
+          "X86_CPUID_POLICY", Self.cpuid(Self.leaf(0, a: leaves[0]), Self.leaf(0, a: leaves[1])))
+        let body = msrs.flatMap { le32(0xCE, 0) + le64($0) }
+        $0.replace("X86_MSR_POLICY", StreamBuilder.record("X86_MSR_POLICY", 0x12, body))
+      }
     }
-    #expect(good == [])
-    let bad = try ids {
-      $0.replace(
-        "X86_CPUID_POLICY", Self.cpuid(Self.leaf(0, a: 0xD), Self.leaf(0, a: 0x14)))
-      $0.replace(
-        "X86_MSR_POLICY",
-        StreamBuilder.record(
-          "X86_MSR_POLICY", 0x12, le32(0xCE, 0) + le64(0) + le32(0xCE, 0) + le64(1)))
-    }
+    #expect(try twice(leaves: [0x14, 0xD], msrs: [1, 0]) == [])
+    let bad = try twice(leaves: [0xD, 0x14], msrs: [0, 1])
     #expect(bad == ["cpuid-policy.max-leaf", "msr-policy.msr"])
   }
 

@@ -26,24 +26,11 @@ extension ShellContext {
             + "(what the first byte's address is instead of view:address()).",
           example: "print(view:sub(0, 64):hexdump())"
         ) { bytes, address, frame in
-          var base = address
-          var width = 16
-          if !frame.isMissing(2) {
-            guard frame.type(2) == .table else {
-              throw frame.argumentError(2, "expected a table of options")
-            }
-            for (name, _) in try frame.fieldNames(2) {
-              frame.pushField(2, name)
-              defer { frame.pop() }
-              switch name {
-              case "width": width = try frame.integer(frame.count, in: 1...256)
-              case "base": base = UInt64(bitPattern: try frame.integer(frame.count))
-              default:
-                throw LuaError(
-                  "hexdump has no option '\(name)'" + didYouMean(name, among: ["width", "base"]))
-              }
-            }
-          }
+          let options = try OptionTable(frame, 2, "hexdump", ["width", "base"])
+          let width = try options.integer("width", 1...256) ?? 16
+          let base =
+            try options.integer("base", .min ... .max).map { UInt64(bitPattern: Int64($0)) }
+            ?? address
           guard bytes.byteCount <= 1 << 20 else {
             throw LuaError("hexdump: at most 1 MiB, got \(bytes.byteCount) bytes")
           }
