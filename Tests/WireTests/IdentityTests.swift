@@ -147,7 +147,7 @@ import Testing
       [a = stream.reading.fileDescriptor, b = wire.writing.fileDescriptor] in
       guard
         let source = try? Source(Descriptor(taking: a, path: "a", isOwned: false), path: "a"),
-        let sink = try? Sink(Descriptor(taking: b, path: "b"), path: "b"),
+        let sink = try? Sink(Descriptor(taking: b, path: "b", isOwned: false), path: "b"),
         let sender = try? WireSender(source, sink, cacheByteCount: 1 << 20, threads: 2, level: nil)
       else { return }
       _ = try? sender.run()
@@ -156,7 +156,7 @@ import Testing
     let receiver = TestThread { [a = wire.reading.fileDescriptor, b = out.writing.fileDescriptor] in
       guard
         let source = try? Source(Descriptor(taking: a, path: "a", isOwned: false), path: "a"),
-        let sink = try? Sink(Descriptor(taking: b, path: "b"), path: "b"),
+        let sink = try? Sink(Descriptor(taking: b, path: "b", isOwned: false), path: "b"),
         let receiver = try? WireReceiver(source, sink, cacheByteCount: 1 << 20, threads: 2)
       else { return }
       _ = try? receiver.run()

@@ -68,7 +68,12 @@ public struct Descriptor: ~Copyable {
     return try Descriptor(taking: fileDescriptor, path: path, isCopied: true)
   }
 
-  deinit { if isOwned { _ = Glibc.close(fileDescriptor) } }
+  deinit {
+    guard isOwned else { return }
+    let isClosed = Glibc.close(fileDescriptor) == 0 || errno != EBADF
+    // The other owner may have closed a file of a third one.
+    assert(isClosed, "file descriptor \(fileDescriptor) has two owners")
+  }
 
   /// Another descriptor of the same file, with a life of its own.
   public func duplicate(path: String) throws(SystemError) -> Descriptor {
