@@ -56,6 +56,9 @@ public struct RecordType: Sendable, Hashable {
 }
 
 extension RecordType {
+  /// Zeros that this program puts before the pages of an object where the store takes them as they are
+  /// (`StreamWriter`). The specification has no such record; readers ignore each optional one.
+  public static let padding = RecordType(.libxc, 0x8000_5850)
   public static let end = RecordType(.libxc, 0x00)
   public static let pageData = RecordType(.libxc, 0x01)
   public static let x86PVInfo = RecordType(.libxc, 0x02)

@@ -100,6 +100,12 @@ struct PopulatedPages {
     if let run { insert(run) }
   }
 
+  /// Forgets all: from now on nothing is known of any page.
+  mutating func giveUp() {
+    isIncomplete = true
+    regions = [:]
+  }
+
   private mutating func insert(_ pfns: ClosedRange<UInt64>) {
     var first = pfns.lowerBound
     while first <= pfns.upperBound, !isIncomplete {
@@ -107,8 +113,7 @@ struct PopulatedPages {
       let last = min(pfns.upperBound, first | 0x7FFF)
       if regions[key] == nil {
         guard regions.count < PopulatedPages.regionLimit else {
-          isIncomplete = true
-          regions = [:]
+          giveUp()
           return
         }
         regions[key] = [UInt64](repeating: 0, count: PopulatedPages.wordCount)

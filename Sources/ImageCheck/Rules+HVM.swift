@@ -282,19 +282,17 @@ extension Rule {
       "STORE_PFN and CONSOLE_PFN are pages of the guest: xenstored and xenconsoled map them.",
       "Xen: tools/libs/light/libxl_create.c, domcreate_console_available; xl of 4.17",
       .completion { look, record in
-        guard look.libxc.guest == .x86HVM, let highest = look.imageSummary.highestPFN else {
-          return
-        }
-        // A xenstore page beyond the guest's memory only costs the guest its xenstore. Of the console's
-        // number the grant table takes 32 bits, by which xenconsoled maps it.
+        guard look.libxc.guest == .x86HVM else { return }
+        // Of the console's number the grant table takes 32 bits, by which xenconsoled maps it. Of a
+        // xenstore page that is missing only that is known to be refused which lies among the others; one
+        // elsewhere only costs the guest its xenstore.
         let state = look.libxc.checkpoint
-        for (name, pfn, mapped) in [
-          ("STORE_PFN", state.storePFN, state.storePFN),
-          ("CONSOLE_PFN", state.consolePFN, state.consolePFN & 0xFFFF_FFFF),
+        let console = state.consolePFN & 0xFFFF_FFFF
+        for (name, pfn, isMissing) in [
+          ("STORE_PFN", state.storePFN, look.libxc.specialPages.lacks(state.storePFN)),
+          ("CONSOLE_PFN", state.consolePFN, look.libxc.populated.contains(console) == false),
         ]
-        where pfn != 0
-          && look.libxc.specialPages.lacks(mapped, highest: name == "STORE_PFN" ? .max : highest)
-        {
+        where pfn != 0 && isMissing {
           look.report(
             record, "", "expected the page of \(name) (pfn \(pfn.hex())) before it, got none")
         }

@@ -85,9 +85,10 @@ extension Rule {
       "Spec: libxc-migration-stream, Record types (readers ignore it)",
       .layer(.libxc) { look, record in
         guard look.layout == nil, record.type.isOptional else { return }
+        let purpose = record.type == .padding ? " (zeros of xensave-lua)" : ""
         look.report(
           record, "type",
-          "expected a type up to 0x12, got \(record.type.wireValue.hex(8)): readers ignore it")
+          "expected a type up to 0x12, got \(record.type.wireValue.hex(8))\(purpose): readers ignore it")
       }),
     Rule(
       "record.guest", .error, "A record stands only in streams of the guests that have it.",

@@ -69,7 +69,10 @@ struct LibxcState {
     }
     switch record.type {
     case .pageData:
-      guard let pages = contents.pages else { break }
+      guard let pages = contents.pages else {
+        populated.giveUp()
+        break
+      }
       if pages.dataCount > 0 { hasPages = true }
       populated.observe(record, pages)
       p2m.observe(record, pages)
@@ -147,12 +150,9 @@ struct SpecialPages {
     }
   }
 
-  /// Whether a page did not come, as far as can be told: where none of these pages came, the guest has
-  /// them elsewhere.
-  func lacks(_ pfn: UInt64, highest: UInt64) -> Bool {
-    guard there != 0 else { return false }
-    return Self.pfns.contains(pfn)
-      ? there & 1 << UInt16(pfn - Self.pfns.lowerBound) == 0 : pfn > highest
+  /// Whether it is one of these pages and did not come, though others did.
+  func lacks(_ pfn: UInt64) -> Bool {
+    there != 0 && Self.pfns.contains(pfn) && there & 1 << UInt16(pfn - Self.pfns.lowerBound) == 0
   }
 }
 

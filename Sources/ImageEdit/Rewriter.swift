@@ -95,6 +95,7 @@ public final class Rewriter {
   private func end() throws -> ChangeReport {
     try finishOnce()
     try write { writer in try writer.finish() }
+    notePadding()
     let isWhole = try reader.source.isUnchanged()
     guard isWhole else {
       throw XensaveError(
@@ -105,6 +106,16 @@ public final class Rewriter {
     report.bytesRead = reader.source.position
     if let sink { report.bytesWritten = sink.position }
     return report
+  }
+
+  private func notePadding() {
+    guard let count = writer?.paddingByteCount else { return }
+    report.inserted += 1
+    report.recordsWritten += 1
+    report.note(
+      ChangeReport.Change(
+        kind: .inserted, place: "before the pages", offset: 0, path: "", before: "",
+        after: "\(count) zeros, which readers ignore: so the store takes the pages where they are"))
   }
 
   private func finishOnce() throws {

@@ -127,6 +127,8 @@ public final class Restore {
       try load(record, into: arena)
       if reader.ending != nil { return }
     } else if record.payloadByteCount > 0 {
+      // Of an optional record that nobody knows the length does not matter either.
+      guard !isIgnored(record) else { return }
       throw XensaveError(.unsuitable, "\(record.place): a body of \(record.length) bytes")
     }
     if isBuffering {
@@ -134,6 +136,10 @@ public final class Restore {
     } else {
       try apply(record, arena)
     }
+  }
+
+  private func isIgnored(_ record: Record) -> Bool {
+    record.type.isOptional && RecordSchemas.of(record.type) == nil
   }
 
   private func load(_ record: Record, into arena: PageAlignedBuffer) throws {
@@ -158,17 +164,19 @@ public final class Restore {
     case .staticDataEnd: try endStaticData()
     case .end: break
     default:
-      if record.type.isOptional, RecordSchemas.of(record.type) == nil { return }
+      if isIgnored(record) { return }
       if let wrong = record.layout.wrongCount(in: record.body) {
         throw XensaveError(
           .unsuitable,
           "\(record.place), \(wrong.counter): expected \(wrong.held) for a body of "
             + "\(record.body.count) bytes, got \(wrong.said)")
       }
-      let row = RecordSchemas.of(record.type)
-      if row?.phase != .staticData { try endStaticData() }
+      guard let row = RecordSchemas.of(record.type) else {
+        throw XensaveError(.unsuitable, "\(record.place): no record of this type is known")
+      }
+      if row.phase != .staticData { try endStaticData() }
       seen.insert(record.type)
-      let vcpu = row?.perVCPU == true ? record.unsigned("vcpu_id").map { Int($0) } : nil
+      let vcpu = row.perVCPU ? record.unsigned("vcpu_id").map { Int($0) } : nil
       if record.type == .hvmParams { remember(record) }
       try builder.setState(record.type, vcpu: vcpu, record.body)
     }

@@ -208,6 +208,10 @@ final class RemoteUpload: RemoteWriter {
       && !object.etag.isEmpty && !object.etag.hasPrefix("W/")
   }
 
+  var byteCountUntilTake: Int {
+    filled > 0 ? max(0, RemoteUpload.leastByteCount - filled) : 0
+  }
+
   func take(_ range: Range<UInt64>, of reader: any RemoteReader) throws(SystemError) -> UInt64 {
     if let failure { throw failure }
     guard UInt64(range.count) >= RemoteUpload.worthByteCount, canTake(from: reader),
@@ -218,8 +222,7 @@ final class RemoteUpload: RemoteWriter {
       // What was gathered becomes a part, with as much of the range as that needs.
       if filled > 0 {
         // No more than that is fetched, though it is read in its order.
-        let missing = max(0, RemoteUpload.leastByteCount - filled)
-        reader.expect(place..<place.addingSaturated(UInt64(missing)))
+        reader.expect(place..<place.addingSaturated(UInt64(byteCountUntilTake)))
         while filled < RemoteUpload.leastByteCount {
           let got = try reader.read(into: buffer, filled..<RemoteUpload.leastByteCount, at: place)
           guard got > 0 else { throw Failure.changed("it is shorter").error(name) }

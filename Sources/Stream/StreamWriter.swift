@@ -13,6 +13,13 @@ public struct StreamWriter {
   private let source: Source?
   private var runStart: UInt64 = 0
   private var runEnd: UInt64 = 0
+  /// Whether pages were kept already: padding stands before the first of them.
+  private var hasPages = false
+  /// The length of the padding that was written: no part of the source; nil where there is none.
+  public private(set) var paddingByteCount: Int?
+
+  /// Bytes that the store has to take for padding to be worth it: it makes the object 2 % longer at most.
+  static let paddedByteCount: UInt64 = 256 << 20
 
   /// A writer that takes what it keeps from `source`.
   public init(_ sink: Sink, keepingFrom source: Source? = nil) {
@@ -37,10 +44,39 @@ public struct StreamWriter {
     _ record: Record, from reader: inout StreamReader
   ) throws(StreamError) {
     if gathers {
+      if !hasPages, record.type == .pageData || record.type == .padding {
+        // What an earlier rewrite has put there is made anew, and not fetched.
+        guard record.type == .pageData || !isPadded(from: record) else { return }
+        hasPages = true
+        try pad(before: record)
+      }
       // Moving to the next record finds out whether the payload is all there.
       return try keep(record.offset, record.totalByteCount)
     }
     try put(record, movingPayloadFrom: &reader)
+  }
+
+  /// Whether what is left of the source from `record` on is so much that padding is worth it.
+  private func isPadded(from record: Record) -> Bool {
+    guard let source, let count = source.byteCount, record.type.layer == .libxc,
+      !record.framing.hasChecksum, sink.takesRanges(of: source)
+    else { return false }
+    return count >= record.offset && count - record.offset >= StreamWriter.paddedByteCount
+  }
+
+  /// Fills up the first part of an object with zeros, which readers ignore, so that the store can take the
+  /// pages where they are: else as many bytes of them were fetched, and sent again.
+  private mutating func pad(before record: Record) throws(StreamError) {
+    guard isPadded(from: record) else { return }
+    try flush()
+    let head = record.framing.headByteCount
+    guard sink.byteCountUntilRange > head else { return }
+    let count = (sink.byteCountUntilRange - head + 7) & ~7
+    paddingByteCount = count
+    try put(
+      Record(
+        .padding, body: [UInt8](repeating: 0, count: count), context: record.context,
+        framing: record.framing))
   }
 
   /// Keeps everything from here to the end of the source.

@@ -211,6 +211,7 @@ public final class SeekableZstdWriter: RemoteWriter {
   }
 
   public func canTake(from reader: any RemoteReader) -> Bool { false }
+  public var byteCountUntilTake: Int { 0 }
   public func take(_ range: Range<UInt64>, of reader: any RemoteReader) throws(SystemError)
     -> UInt64
   { 0 }

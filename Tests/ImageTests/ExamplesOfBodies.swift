@@ -198,6 +198,11 @@ extension Example {
     Example("hvm-params.page", .hvm(), at: "END") {
       $0.replace("HVM_PARAMS", StreamBuilder.params([(1, 0xFEFFC), (17, 0xFEFFF)]))
     },
+    // None of the guest's last pages came.
+    Example("hvm-params.page", .hvm(), at: "END") {
+      $0.replace("PAGE_DATA", StreamBuilder.pages([0x10, 0x11]))
+      $0.replace("HVM_PARAMS", StreamBuilder.params([(1, 0x10), (17, 0xFEFFF)]))
+    },
     Example("hvm-params.pvh", .hvm(), at: "HVM_PARAMS", 32) {
       $0.replace(
         "xl", StreamBuilder.xl(config: Array(#"{"c_info":{"type":"pvh"}}"#.utf8) + [0]))

@@ -88,14 +88,14 @@ import Testing
   @Test(arguments: 52..<60)
   func everyReservedBitOfAnEntry(bit: Int) throws {
     var image = StreamBuilder.hvm()
-    image.replace("PAGE_DATA", StreamBuilder.pages([1, 1 << UInt64(bit) | 2]))
+    image.replace("PAGE_DATA", StreamBuilder.pages([1, 1 << UInt64(bit) | 2, 0xFEFFC]))
     #expect(try verify(image).ids == ["page-data.reserved-bits"])
   }
 
   @Test(arguments: 5...8 as ClosedRange<UInt64>)
   func everyReservedType(type: UInt64) throws {
     var image = StreamBuilder.hvm()
-    image.replace("PAGE_DATA", StreamBuilder.pages([1, type << 60 | 2]))
+    image.replace("PAGE_DATA", StreamBuilder.pages([1, type << 60 | 2, 0xFEFFC]))
     #expect(try verify(image).ids == ["page-data.type"])
   }
 

@@ -55,7 +55,7 @@ import Testing
 
   @Test func samePFNTwiceInARecord() throws {
     try expect(
-      changed(.hvm()) { $0.replace("PAGE_DATA", StreamBuilder.pages([7, 7])) },
+      changed(.hvm()) { $0.replace("PAGE_DATA", StreamBuilder.pages([7, 7, 0xFEFFC])) },
       breaks: "page-data.duplicate", isGood: true)
   }
 

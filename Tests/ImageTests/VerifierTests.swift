@@ -114,7 +114,7 @@ import Testing
     let image = changed(.hvm(version: 2)) {
       $0.poke("domain", 8, le32(0, 1))
       $0.poke("EMULATOR_CONTEXT", 8, le32(0))
-      $0.replace("PAGE_DATA", StreamBuilder.pages([1, 0xE << 60 | 2]))
+      $0.replace("PAGE_DATA", StreamBuilder.pages([1, 0xE << 60 | 2, 0xFEFFC]))
     }
     let report = try verify(image.bytes, isStrict: true)
     #expect(report.isGood && report.ids == ["domain-header.converted"], "\(report.text)")

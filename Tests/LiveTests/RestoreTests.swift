@@ -123,6 +123,21 @@ import Testing
     #expect(copy.differences(from: domain) == [7, 99])
   }
 
+  /// A record that nobody knows is passed over, whatever its length, where its type says so.
+  @Test(arguments: [0, 8, 5 << 20]) func unknownRecord(byteCount: Int) throws {
+    let (domain, bytes) = try stream()
+    let end = try #require((40..<bytes.count).first { bytes.load($0, as: UInt64.self) == 0x10 }) + 8
+    var changed = bytes
+    var record: [UInt8] = []
+    for word in [UInt32(0x8000_5850), UInt32(byteCount)] { record.append(integer: word, .little) }
+    changed.insert(contentsOf: record + [UInt8](repeating: 0xA5, count: byteCount), at: end)
+    let copy = try blank()
+    _ = try restore(changed, into: copy)
+    #expect(copy.isComplete && copy.differences(from: domain).isEmpty)
+    changed.store(end, UInt32(0x5850))
+    #expect(throws: XensaveError.self) { try restore(changed, into: blank()) }
+  }
+
   /// A stream without policies says so.
   @Test func missingPolicies() throws {
     let (_, bytes) = try stream()

@@ -177,7 +177,7 @@ import Testing
   @Test func rangesStayOnTheServer() throws {
     try FakeStore.inFolder { folder in
       let made = runShell(
-        "'\(FakeStore.checkout)/scripts/make-image' --memory 300MiB --zero 0 '\(folder)/big'")
+        "'\(FakeStore.checkout)/scripts/make-image' --memory 250MiB --zero 0 '\(folder)/big'")
       try #require(made == 0)
       let run = try FakeStore.run(
         folder, ["--put", "big=\(folder)/big"],
@@ -225,6 +225,42 @@ import Testing
           + "-o s3://images/out")
       #expect(wrong.exitCode == 1 && wrong.errors.contains("would not restore"), "\(wrong.errors)")
       #expect(wrong.objects["out"] == nil && wrong.uploads.isEmpty)
+    }
+  }
+
+  /// The first part of a large object is filled up with zeros: no page is fetched for it, also where that
+  /// was done before.
+  @Test func noPageIsFetched() throws {
+    try FakeStore.inFolder { folder in
+      let made = runShell(
+        "'\(FakeStore.checkout)/scripts/make-image' --memory 260MiB --no-data-sparse '\(folder)/big'")
+      try #require(made == 0)
+      let run = try FakeStore.run(
+        folder, ["--put", "s=\(folder)/big"],
+        """
+        xensave-lua run rename s3://images/s first -o s3://images/first && \
+        xensave-lua run rename s3://images/first second -o s3://images/second -q && \
+        xensave-lua verify s3://images/second
+        """)
+      #expect(run.exitCode == 0, "\(run.errors)")
+      #expect(run.errors.contains("1 inserted"), "\(run.errors)")
+      #expect(run.output.contains("second: good"), "\(run.output)")
+      // Three reads of all the lists of pages.
+      #expect(run.byteCount < 3 << 20, "\(run.byteCount)")
+      // There is one such record, and nothing else differs.
+      let (first, second) = (
+        try #require(run.objects["first"]), try #require(run.objects["second"])
+      )
+      #expect(first.byteCount + 4096 > second.byteCount && first.byteCount > 265 << 20)
+      let compared = try FakeStore.run(
+        folder, [],
+        """
+        xensave-lua compact '\(second.file)' -o compact -q && \
+        ! xensave-lua verify compact | grep 80005850 && \
+        xensave-lua diff '\(first.file)' '\(second.file)'
+        """)
+      #expect(compared.exitCode == 1 && compared.output.contains("config.c_info.name"))
+      #expect(!compared.output.contains("80005850:") && !compared.output.contains("PAGE_DATA"))
     }
   }
 

@@ -44,7 +44,7 @@ public struct CompactionReport: Sendable, Equatable {
 
 extension PageImage {
   /// Writes a plain image of what a restore of this one gives: each page once, ascending; the tail
-  /// of the last complete checkpoint; no VERIFY, no CHECKPOINT; and END.
+  /// of the last complete checkpoint; no VERIFY, no CHECKPOINT, no padding; and END.
   public func compact(
     to sink: Sink, layout: PageLayout = .plain
   ) throws -> CompactionReport {
@@ -55,7 +55,7 @@ extension PageImage {
     let staticEnd = index.staticEnd
     // VERIFY counts wherever it stands: a restore only compares the pages after it.
     let kept = index.records.filter {
-      $0.type.layer == .libxc && ![.end, .verify, .checkpoint].contains($0.type)
+      $0.type.layer == .libxc && ![.end, .verify, .checkpoint, .padding].contains($0.type)
     }
     let before = kept.filter { $0.isStatic(before: staticEnd) }
     let tail = kept.filter { !$0.isStatic(before: staticEnd) }

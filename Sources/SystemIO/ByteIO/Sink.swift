@@ -161,6 +161,9 @@ public final class Sink {
     return remote.canTake(from: reader)
   }
 
+  /// Bytes that have to be written before a range can be taken.
+  public var byteCountUntilRange: Int { remote?.byteCountUntilTake ?? 0 }
+
   /// Has the server take `count` bytes of `source` from `offset` on; how many it took.
   func takeRange(of source: Source, _ offset: UInt64, _ count: UInt64) throws(SystemError) -> UInt64
   {

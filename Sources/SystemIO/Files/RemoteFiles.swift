@@ -41,6 +41,8 @@ public protocol RemoteWriter: AnyObject {
   @unsafe func write(_ bytes: UnsafeRawBufferPointer) throws(SystemError)
   /// Whether ranges of this object can become parts of the new one on the server.
   func canTake(from reader: any RemoteReader) -> Bool
+  /// Bytes that have to be written before a range can be taken: a part on the server has at least so many.
+  var byteCountUntilTake: Int { get }
   /// Takes bytes `range` of the object as they are. How many, from the first one on: 0 where that cannot
   /// be done, or is not worth it.
   func take(_ range: Range<UInt64>, of reader: any RemoteReader) throws(SystemError) -> UInt64
