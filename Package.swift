@@ -24,10 +24,10 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 /// The fuzzer's program is only built where XENSAVE_FUZZ is set (scripts/fuzz): it needs libFuzzer.
 /// In all other builds the same targets are part of a test, which runs them on known inputs.
 let fuzzed: [Target.Dependency] = [
-  "ScriptHost", "EmuManager", "REPL", "LuaAPI", "PolicyEngine", "LuaRuntime", "Pages", "Legacy",
-  "Convert",
+  "ScriptHost", "EmuManager", "REPL", "LuaAPI", "ContentStore", "PolicyEngine", "LuaRuntime",
+  "Pages", "Legacy", "Convert",
   "HelperProtocol", "SimDomain", "Live", "GuestOS", "Terminal", "ImageCheck", "ImageEdit",
-  "Stream", "Format", "JSON", "Markup", "Wire", "Unpack", "Zstd", "SystemIO", "Bytes",
+  "Stream", "Format", "JSON", "Markup", "Wire", "Unpack", "Zstd", "Hash", "SystemIO", "Bytes",
   "CSystem", "TestKit",
 ]
 let fuzz: [Target] =
@@ -68,9 +68,10 @@ let package = Package(
     swift(
       "CommandLine",
       [
-        "ScriptHost", "EmuManager", "SaveHelper", "REPL", "LuaAPI", "Jobs", "PolicyEngine",
-        "Reports", "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert", "XenDomain",
-        "HelperProtocol", "Live", "Wire", "Terminal", "ImageCheck", "ImageEdit", "Stream", "Format",
+        "ScriptHost", "EmuManager", "SaveHelper", "REPL", "LuaAPI", "ContentStore", "Jobs",
+        "PolicyEngine", "Reports", "LuaRuntime", "GuestOS", "Pages", "Legacy", "Convert",
+        "XenDomain", "HelperProtocol", "Live", "Wire", "Terminal", "ImageCheck", "ImageEdit",
+        "Stream", "Format",
         "JSON", "Markup", "Remote", "Unpack", "Zstd",
         "SystemIO", "Bytes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -107,6 +108,9 @@ let package = Package(
         "Markup", "SystemIO", "Bytes",
       ]),
     swift(
+      "ContentStore",
+      ["Jobs", "ImageCheck", "Stream", "Format", "JSON", "Zstd", "Hash", "SystemIO", "Bytes"]),
+    swift(
       "Jobs",
       [
         "Reports", "Pages", "Legacy", "Convert", "XenDomain", "SimDomain", "Live", "ImageCheck",
@@ -139,8 +143,9 @@ let package = Package(
     swift("Markup"),
     swift("Unpack", ["Zstd", "SystemIO", "Bytes", "CUnpack"]),
     swift("Zstd", ["SystemIO", "Bytes", "CZstd"]),
-    swift("Remote", ["SystemIO", "Bytes", "CCurl"]),
+    swift("Remote", ["SystemIO", "Hash", "Bytes", "CCurl"]),
     swift("SystemIO", ["Bytes", "CSystem"]),
+    swift("Hash", ["Bytes", "CHash"]),
     swift("Bytes"),
     .target(name: "CLuaShim", dependencies: ["CLua", "CSystem"]),
     .systemLibrary(
@@ -150,6 +155,7 @@ let package = Package(
     .target(name: "CUnpack", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "CHash"),
     .target(name: "CSystem"),
 
     // What tests of several targets share.
@@ -176,8 +182,16 @@ let package = Package(
     // Defines system calls of the C library, so that tests can make each of them fail.
     .target(name: "CSystemCalls", path: "Tests/CSystemCalls"),
     tests("BytesTests", ["Bytes"]),
-    tests("RemoteTests", ["Remote", "JSON", "SystemIO", "Bytes", "TestKit", "xensave-lua"]),
+    tests("HashTests", ["Hash", "CHash", "Bytes"]),
+    tests(
+      "RemoteTests", ["Remote", "JSON", "SystemIO", "Hash", "Bytes", "TestKit", "xensave-lua"]),
     tests("SystemIOTests", ["SystemIO", "Bytes", "CSystem", "TestKit", "CSystemCalls"]),
+    tests(
+      "ContentStoreTests",
+      [
+        "ContentStore", "ImageCheck", "Stream", "Format", "SystemIO", "Hash", "Bytes", "TestKit",
+        "CSystemCalls",
+      ]),
     tests("UnpackTests", ["Unpack", "SystemIO", "Bytes", "TestKit"]),
     tests("ZstdTests", ["Zstd", "SystemIO", "Bytes", "TestKit", "CSystemCalls"]),
     tests(

@@ -88,7 +88,8 @@ extension Rule {
         let purpose = record.type == .padding ? " (zeros of xensave-lua)" : ""
         look.report(
           record, "type",
-          "expected a type up to 0x12, got \(record.type.wireValue.hex(8))\(purpose): readers ignore it")
+          "expected a type up to 0x12, got \(record.type.wireValue.hex(8))\(purpose): readers ignore it"
+        )
       }),
     Rule(
       "record.guest", .error, "A record stands only in streams of the guests that have it.",

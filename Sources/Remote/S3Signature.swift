@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Glibc
+internal import Hash
 
 /// What says who asks. Source: AWS, Authenticating Requests (AWS Signature Version 4).
 ///

@@ -31,6 +31,30 @@ public struct RemoteImages: RemoteStore {
     return try RemoteUpload(request, location.shown, isNew: isNew)
   }
 
+  public func remove(_ url: String) throws(SystemError) {
+    let (target, location) = try self.request(url)
+    let name = location.shown
+    guard case .s3(_, let key) = location else {
+      throw SystemError(
+        "unlink", RemoteFiles.unsupported, name, "only objects of s3:// are removed")
+    }
+    guard !key.hasSuffix("/") else {
+      throw SystemError(
+        "unlink", RemoteFiles.unsupported, name,
+        "this is how the names of many images begin: expected the name of one")
+    }
+    var request = target
+    request.method = "DELETE"
+    let session = try HTTPSession(name)
+    // Somebody may be waiting for it to go: a lease, after Ctrl-C.
+    let outcome = try session.attempt(request, name, isStubborn: Interrupt.isRequested) { answer in
+      // A bucket that is not there is a 404, too: most likely its name is wrong.
+      answer.status == 404 && answer.said.hasPrefix("NoSuchKey")
+        ? nil : Failure.of(answer, expected: [200, 204])
+    }
+    if case .failure(let failure) = outcome { throw failure.error(name) }
+  }
+
   public func identity(of url: String) throws(SystemError) -> FileIdentity {
     RemoteImages.identity(try request(url).0.url)
   }

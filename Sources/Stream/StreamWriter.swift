@@ -67,9 +67,10 @@ public struct StreamWriter {
   /// Fills up the first part of an object with zeros, which readers ignore, so that the store can take the
   /// pages where they are: else as many bytes of them were fetched, and sent again.
   private mutating func pad(before record: Record) throws(StreamError) {
-    guard isPadded(from: record) else { return }
-    try flush()
+    // Where nothing was written yet the store takes all from the first byte on.
     let head = record.framing.headByteCount
+    guard sink.byteCountUntilRange > head, isPadded(from: record) else { return }
+    try flush()
     guard sink.byteCountUntilRange > head else { return }
     let count = (sink.byteCountUntilRange - head + 7) & ~7
     paddingByteCount = count

@@ -9,7 +9,7 @@ be signed with the right key (AWS Signature Version 4, by its specification), bu
 status is that of COMMAND.
 
 A fault hits COUNT requests of a kind (GET, LIST, HEAD, PUT, CREATE, PART, COPY,
-COMPLETE, ABORT) from number FIRST on,
+COMPLETE, ABORT, DELETE) from number FIRST on,
 counted from 1; COUNT may be "all". In COMMAND, {port} stands for the port.
 """
 
@@ -170,7 +170,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             kind = "CREATE" if "uploads" in names else "COMPLETE"
         if kind == "PUT" and "partNumber" in names:
             kind = "COPY" if "x-amz-copy-source" in self.headers else "PART"
-        if kind == "DELETE":
+        if kind == "DELETE" and "uploadId" in names:
             kind = "ABORT"
         if kind == "GET" and "list-type" in names:
             kind = "LIST"
@@ -308,7 +308,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if names.get("list-type") != "2" or key:
             return self.error(400, "InvalidArgument")
         prefix, after = names.get("prefix", ""), names.get("continuation-token", "")
-        keys = sorted(k for k in self.store.objects if k.startswith(prefix) and k > after)
+        with self.store.lock:
+            keys = sorted(k for k in self.store.objects if k.startswith(prefix) and k > after)
         escape = urllib.parse.quote_plus if names.get("encoding-type") == "url" else str
         if fault == "plain":
             escape = str
@@ -442,6 +443,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.store.lock:
             if self.store.uploads.pop(names.get("uploadId"), None) is None:
                 return self.error(404, "NoSuchUpload")
+        self.answer(204)
+
+    def on_delete(self, key, names, fault, body):
+        if fault == "unknown":  # as some stores say of an object that is not there
+            return self.error(404, "NoSuchKey", "The specified key does not exist.")
+        with self.store.lock:
+            self.store.objects.pop(key, None)  # its file stays: it may be the test's own
+        if fault == "cut-after":  # done, and nobody hears of it
+            return self.stop()
         self.answer(204)
 
 

@@ -1,6 +1,7 @@
 // URLs, settings, and what is asked for before it is needed.
 
 import Bytes
+import Hash
 import SystemIO
 import Testing
 
@@ -40,35 +41,6 @@ import Testing
   }
 
   // MARK: - Signatures
-
-  /// FIPS 180-4 and RFC 4231.
-  @Test func hashes() {
-    for (text, hash) in [
-      ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-      ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
-      (
-        "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
-      ),
-      (
-        String(repeating: "a", count: 1_000),
-        "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3"
-      ),
-    ] { #expect(SHA256.hash(Array(text.utf8)).hexDigits == hash, "\(text.prefix(60))") }
-    for (key, text, code) in [
-      (
-        [UInt8](repeating: 0x0B, count: 20), "Hi There",
-        "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
-      ),
-      (
-        [UInt8](repeating: 0xAA, count: 131),
-        "Test Using Larger Than Block-Size Key - Hash Key First",
-        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
-      ),
-    ] {
-      #expect(SHA256.authenticate(Array(text.utf8), key: key).hexDigits == code, "\(text)")
-    }
-  }
 
   /// The examples of AWS's documentation, "Authenticating Requests: Using the Authorization Header".
   @Test(

@@ -233,7 +233,8 @@ import Testing
   @Test func noPageIsFetched() throws {
     try FakeStore.inFolder { folder in
       let made = runShell(
-        "'\(FakeStore.checkout)/scripts/make-image' --memory 260MiB --no-data-sparse '\(folder)/big'")
+        "'\(FakeStore.checkout)/scripts/make-image' --memory 260MiB --no-data-sparse '\(folder)/big'"
+      )
       try #require(made == 0)
       let run = try FakeStore.run(
         folder, ["--put", "s=\(folder)/big"],

@@ -50,6 +50,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     "recover IMAGE", "policy list", "helper --check", "emu-manager --check",
     "map IMAGE --by duplicates", "history IMAGE", "report IMAGE -o OUT",
     "unwrap IMAGE OUT --layer libxc", "delta IMAGE IMAGE OUT", "test Tests/Lua/cpuid_test.lua",
+    "store put OUT IMAGE",
   ])
   func jsonIsJSON(command: String) {
     let folder = Program.temporaryFolder()
@@ -80,8 +81,12 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
     let names = listed.filter { $0.hasPrefix("  ") && $0.dropFirst(2).first?.isLowercase == true }
       .compactMap { $0.split(separator: " ").first.map(String.init) }
     #expect(names.count > 15, "\(help)")
-    for name in names + ["policy list", "policy test", "policy explain", "policy tune"]
-    where !["policy", "new", "init", "help", "host", "each"].contains(name) {
+    let below = [
+      "policy list", "policy test", "policy explain", "policy tune", "store put", "store ls",
+      "store gc",
+    ]
+    for name in names + below
+    where !["policy", "store", "new", "init", "help", "host", "each"].contains(name) {
       let words = name.split(separator: " ").map(String.init)
       #expect(Program.run(words + ["--help"]).text.contains("--json"), "\(name)")
     }

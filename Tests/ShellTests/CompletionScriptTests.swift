@@ -49,7 +49,7 @@ import Testing
     ("policy test --tra", "--trace"), ("policy test give", "give-up"), ("dump PV --al", "--all"),
     ("convert Tests/Fixtures/pv-", "Tests/Fixtures/pv-4m-1v-tiny.xlsave"),
     ("convert PV OUT --lay", "--layout"), ("wrap PV OUT --in libv", "libvirt"),
-    ("--color alw", "always"), ("run set", "set-version"),
+    ("--color alw", "always"), ("run set", "set-version"), ("store pu", "put"),
     ("lua/examples/rena", "lua/examples/rename.lua"),
     ("lua/examples/rename.lua Tests/Fixtures/pvh", "Tests/Fixtures/pvh-4m-1v-tiny.xlsave"),
   ]

@@ -26,7 +26,7 @@ import Testing
     defer { Program.remove(folder) }
     return Program.shell(
       """
-      cd \(folder) && cp -l \(samples)/* . && mkdir place || exit 99
+      cd \(folder) && cp -rl \(samples)/* . && mkdir place || exit 99
       run() {
         export OUT="$1"
         (\(writer.command)) 2>said; code=$?

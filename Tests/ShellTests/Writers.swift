@@ -92,6 +92,9 @@ enum Writers {
       "export elf-core", "xensave-lua export in -o \"$OUT\" --format elf-core -q",
       uses: ["Export.output"], input: "in"),
     Writer(
+      "store get", "xensave-lua store get store new -o \"$OUT\" -q", uses: ["StoreGet.output"],
+      isImage: true),
+    Writer(
       "policy test --svg", "xensave-lua policy test --trace trace --svg \"$OUT\" >/dev/null",
       uses: ["PolicyTest.svg"], input: "trace"),
     Writer(
@@ -139,6 +142,7 @@ enum Writers {
     "GuestCommand.image", "MapCommand.image", "HistoryCommand.image", "ReportCommand.image",
     "ReportCommand.other", "Info.image", "Verify.image", "PagesCommand.image",
     "BacktestOptions.trace", "Test.places", "EachCommand.from",
+    "StorePut.images",
     // It is added to, and must be a regular file.
     "EachCommand.done",
   ]
@@ -152,7 +156,7 @@ enum Writers {
   /// Files of the source that open outputs by `OutputFile`, and what writes there.
   static let sites: [String: Set<String>] = [
     "Jobs/OutputJob.swift": [
-      "set", "-e", "convert", "xs.rewrite", "compact", "delta", "apply", "export raw",
+      "set", "-e", "convert", "xs.rewrite", "compact", "delta", "apply", "export raw", "store get",
     ],
     "Jobs/EditJob.swift": ["set", "run"],
     "Jobs/ConvertJob.swift": ["unwrap --config"],
@@ -162,6 +166,8 @@ enum Writers {
     "CommandLine/PictureOutput.swift": ["map -o", "history -o", "report"],
     "LuaAPI/Image/SynthBinding.swift": ["Synth:save"],
     "LuaAPI/Domains/PolicyBinding.swift": ["Trace:save"],
+    "ContentStore/PackWriter.swift": ["store put", "store gc"],
+    "ContentStore/StorePlace.swift": ["store put", "store gc", "a lease"],
     "Pages/Select/PageSet.swift": ["PageSet:save"],
     "Pages/Index/IndexCache.swift": ["--cache"],
     "SystemIO/Files/FileSystem.swift": ["new", "init", ".save"],
@@ -183,6 +189,7 @@ enum Writers {
     xensave-lua delta in new delta -q
     xensave-lua unwrap in libxl --config config -q
     $scripts/legacy-image --width 64 in old >/dev/null
+    xensave-lua store put store in new -q; chmod -R a+rX store
     xensave-lua -e 'local d <close> = xs.sim { pages = 64 }
       assert(assert(d:migrate "cat >/dev/null").trace:save "trace")'
     set +e

@@ -70,4 +70,11 @@ public enum FileSystem {
   }
 
   public static func remove(_ path: String) { _ = unsafe Glibc.remove(path) }
+
+  /// Removes a file; one that is not there is no error.
+  public static func removeFile(_ path: String) throws(SystemError) {
+    guard unsafe unlink(path) == 0 || errno == ENOENT else {
+      throw SystemError("unlink", errno, path)
+    }
+  }
 }

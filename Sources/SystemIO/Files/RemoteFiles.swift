@@ -12,6 +12,8 @@ public protocol RemoteStore: Sendable {
   func create(_ url: String, isNew: Bool) throws(SystemError) -> any RemoteWriter
   /// The URLs of all objects whose URLs begin so, sorted.
   func list(_ prefix: String) throws(SystemError) -> [String]
+  /// Removes an object; one that is not there is no error.
+  func remove(_ url: String) throws(SystemError)
   /// What tells two URLs of one object from those of two.
   func identity(of url: String) throws(SystemError) -> FileIdentity
 }
@@ -81,6 +83,11 @@ public enum RemoteFiles {
       let words = url.split(separator: "/", omittingEmptySubsequences: false)
       return words.count == parts.count && zip(words, parts).allSatisfy { fits($0, $1) }
     }
+  }
+
+  /// Removes the object at a URL; one that is not there is no error.
+  public static func remove(_ url: String) throws(SystemError) {
+    try store(for: url).remove(url)
   }
 
   /// Whether a word fits a pattern, in which "*" stands for any letters.

@@ -36,7 +36,7 @@ struct FuzzTarget: Sendable {
 
   static let all: [FuzzTarget] =
     imageTargets + pageTargets + guestTargets + recordTargets + textTargets + protocolTargets
-    + wireTargets + managerTargets + luaTargets
+    + wireTargets + storeTargets + managerTargets + luaTargets
 
   static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
 }
