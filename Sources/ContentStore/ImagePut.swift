@@ -178,7 +178,7 @@ private final class ImagePut {
   /// into pieces that are kept as pages are.
   private func addLiterals(_ bytes: Source, upTo end: UInt64) throws {
     if bytes.position + 4096 <= end {
-      try addPages(bytes, upTo: end - (end - bytes.position) % 4096)
+      try addPages(bytes, upTo: end - (end - bytes.position) % 4096, isCounted: false)
     }
     while bytes.position < end {
       let count = Int(min(end - bytes.position, UInt64(ImagePut.batch)))
@@ -188,7 +188,7 @@ private final class ImagePut {
     }
   }
 
-  private func addPages(_ bytes: Source, upTo end: UInt64) throws {
+  private func addPages(_ bytes: Source, upTo end: UInt64, isCounted: Bool = true) throws {
     while bytes.position < end {
       let count = Int(min(end - bytes.position, UInt64(ImagePut.batch))) / 4096
       try read(bytes, 4096 * count)
@@ -206,7 +206,7 @@ private final class ImagePut {
           let (pack, slot) = try writer.add(arena, 4096 * page, name)
           place = KnownPages.Place(pack: pack, slot: slot)
           pages.known.add(name, at: place)
-          newPageCount += 1
+          if isCounted { newPageCount += 1 }
         }
         // The hash of a pack that is being written comes when it is complete.
         state.manifest.addPages(

@@ -318,7 +318,7 @@ public struct StoredImage: Sendable, Equatable {
   /// say.
   public let domain: String
   public let xen: String
-  /// Pages of it that were new to the store.
+  /// Pages of it that were new to the store, without pieces of long records.
   public internal(set) var newPageCount: UInt64
 
   /// Bytes of these pages.

@@ -334,13 +334,19 @@ public final class BTF {
     let key = "\(id) \(name)"
     if let known = members[key] { return known }
     var budget = BTF.memberLimit
-    let found = search(resolved(id), name, 0, &budget)
+    var seen: Set<ID> = []
+    let found = search(resolved(id), name, 0, &seen, &budget)
     members[key] = .some(found)
     return found
   }
 
-  private func search(_ id: ID, _ name: String, _ depth: Int, _ budget: inout Int) -> Member? {
-    guard depth < 16, let record = record(id), record.kind == .structure || record.kind == .union
+  /// A type that was searched already does not have the member: in types that hold one another again and
+  /// again each is looked at once.
+  private func search(
+    _ id: ID, _ name: String, _ depth: Int, _ seen: inout Set<ID>, _ budget: inout Int
+  ) -> Member? {
+    guard depth < 16, let record = record(id), record.kind == .structure || record.kind == .union,
+      seen.insert(id).inserted
     else { return nil }
     var anonymous: [Member] = []
     for index in 0..<record.count {
@@ -351,7 +357,7 @@ public final class BTF {
       if member.name.isEmpty { anonymous.append(member) }
     }
     for outer in anonymous {
-      if var inner = search(resolved(outer.type), name, depth + 1, &budget) {
+      if var inner = search(resolved(outer.type), name, depth + 1, &seen, &budget) {
         inner.bitOffset += outer.bitOffset
         return inner
       }
