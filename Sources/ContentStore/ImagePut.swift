@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Format
+internal import Glibc
 internal import ImageCheck
 internal import JSON
 internal import Jobs
@@ -67,14 +68,24 @@ public final class ImageAdder {
     ).run()
     let bytes = try manifest.encoded()
     try lease.check()
-    do { try store.place.write(object, bytes, isReplacing ? .replacing : .new) } catch
-      where XensaveError(error).errno == 17
-    {
-      // A server whose first answer was lost says that of what it has from us.
-      guard try store.place.read(object, limit: Manifest.byteLimit) == bytes else { throw error }
-    }
+    try write(object, bytes, isReplacing: isReplacing)
     hasFailed = false
     return manifest.head
+  }
+
+  private func write(_ object: String, _ bytes: [UInt8], isReplacing: Bool) throws {
+    guard !isReplacing else { return try store.place.write(object, bytes, .replacing) }
+    do { try store.place.write(object, bytes, .new) } catch {
+      switch XensaveError(error).errno {
+      case EEXIST:
+        // A server whose first answer was lost says that of what it has from us.
+        guard try store.place.read(object, limit: Manifest.byteLimit) == bytes else { throw error }
+      case RemoteFiles.unsupported:
+        // Not every server knows conditions. That the name was free was looked at before.
+        try store.place.write(object, bytes, .replacing)
+      default: throw error
+      }
+    }
   }
 }
 

@@ -31,6 +31,7 @@ enum Advice {
     "helper": "!xensave-lua helper --check NAME TYPE",
     "ssh": "xl migrate -s \"xensave-lua ssh\" DOMAIN HOST, in a shell",
     "each": "for _, path in ipairs(PATHS) do local img <close> = assert(xs.open(path)) end",
+    "store": "!xensave-lua store put FOLDER IMAGE keeps images, each page once",
     "emu-manager": "!xensave-lua emu-manager --check NAME TYPE",
     "run":
       "filter = dofile \"script.lua\", xs.rewrite(img, \"out.img\", filter); !xensave-lua run --list",

@@ -344,6 +344,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         store.versions[key] += 1
 
     def on_put(self, key, names, fault, body):
+        if fault == "no-conditions" and "If-None-Match" in self.headers:  # as Swift does
+            return self.error(501, "NotImplemented", "Conditional object PUTs are not supported.")
         with self.store.lock:
             if self.headers.get("If-None-Match") == "*" and key in self.store.objects:
                 return self.error(412, "PreconditionFailed")

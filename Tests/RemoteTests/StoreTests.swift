@@ -61,6 +61,7 @@ import Testing
     ("PUT,3,1,500", 0), ("PUT,3,1,cut-request", 0), ("PUT,2,1,expired", 3), ("PUT,4,1,expired", 3),
     ("PUT,6,1,expired", 3), ("PUT,10,1,expired", 3), ("LIST,1,1,503", 0), ("LIST,2,1,words", 3),
     ("GET,1,1,expired", 3), ("DELETE,1,1,500", 0), ("DELETE,1,1,cut-after", 0),
+    ("PUT,1,all,no-conditions", 0),
   ]) func puttingUnderFaults(fault: String, exitCode: Int32) throws {
     try FakeStore.inFolder { folder in
       let run = try run(
