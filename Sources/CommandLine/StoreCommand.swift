@@ -81,8 +81,8 @@ struct StoreGet: LongCommand {
     commandName: name, _superCommandName: Commands.name,
     abstract: "Take an image out of a store.",
     discussion: """
-      Each page is compared with the name that it is kept by, and the whole is verified before it gets its \
-      own.
+      Each page is compared with the name that it is kept by, and the whole is verified before the output \
+      gets its name.
       """)
 
   @Argument(help: "The store: a folder or URL.", completion: .directory) var store: String

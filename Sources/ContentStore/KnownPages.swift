@@ -5,7 +5,7 @@ internal import Bytes
 /// All pages of a store by their names. Takes 50 to 85 bytes a page.
 struct KnownPages {
   private var packs: [Pack] = []
-  private var numbers: [PackID: Int] = [:]
+  private var numbers = PackNumbers()
   /// An open table: the first 8 bytes of a name, and one more than its place; 0 where it is free.
   private var keys = [UInt64](repeating: 0, count: 1 << 12)
   private var places = [UInt64](repeating: 0, count: 1 << 12)
@@ -23,23 +23,18 @@ struct KnownPages {
     let slot: Int
   }
 
+  /// Adds all pages of a pack; of one that is known already, none.
   mutating func add(_ id: PackID, _ index: PackIndex) {
-    let number = packs.count
-    numbers[id] = number
+    let number = numbers.number(of: id)
+    guard number == packs.count else { return }
     packs.append(Pack(id: id, names: index.names))
     for slot in 0..<index.pageCount { insert(number, slot) }
   }
 
   /// Adds a page of a pack that is being written, the next one of it.
   mutating func add(_ name: ArraySlice<UInt8>, at place: Place) {
-    let number: Int
-    if let known = numbers[place.pack] {
-      number = known
-    } else {
-      number = packs.count
-      numbers[place.pack] = number
-      packs.append(Pack(id: place.pack, names: []))
-    }
+    let number = numbers.number(of: place.pack)
+    if number == packs.count { packs.append(Pack(id: place.pack, names: [])) }
     precondition(packs[number].names.count == place.slot * PageName.byteCount)
     packs[number].names += name
     insert(number, place.slot)

@@ -46,7 +46,7 @@ struct Manifest: Sendable {
   private(set) var packs: [Pack] = []
   private(set) var pieces: [Piece] = []
   private(set) var literals: [UInt8] = []
-  private var numbers: [PackID: Int] = [:]
+  private var numbers = PackNumbers()
 
   init(_ head: StoredImage) { self.head = head }
 
@@ -64,14 +64,8 @@ struct Manifest: Sendable {
   mutating func addZeroPage() { add(Piece(kind: .zeros, count: 1)) }
 
   mutating func addPages(_ pack: Pack, slot: Int, count: Int = 1) {
-    let number: Int
-    if let known = numbers[pack.id] {
-      number = known
-    } else {
-      number = packs.count
-      numbers[pack.id] = number
-      packs.append(pack)
-    }
+    let number = numbers.number(of: pack.id)
+    if number == packs.count { packs.append(pack) }
     add(Piece(kind: .pages, count: count, pack: number, slot: slot))
   }
 
@@ -305,6 +299,20 @@ struct PackID: Sendable, Hashable {
     self.bytes = bytes
     guard self.text == text else { return nil }
   }
+}
+
+/// Numbers for packs, from 0 on in the order in which they are asked for.
+struct PackNumbers: Sendable {
+  private var numbers: [PackID: Int] = [:]
+
+  /// The number of a pack; the next one where it has none.
+  mutating func number(of id: PackID) -> Int {
+    if let number = numbers[id] { return number }
+    numbers[id] = numbers.count
+    return numbers.count - 1
+  }
+
+  subscript(_ id: PackID) -> Int? { numbers[id] }
 }
 
 /// What a store says of an image without reading its pages.

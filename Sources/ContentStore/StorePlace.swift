@@ -31,7 +31,8 @@ struct StorePlace: Sendable {
   func names(in folder: String) throws -> [String] {
     let begin = path(folder) + "/"
     if isRemote {
-      return try RemoteFiles.matches(begin).map { String($0.dropFirst(begin.count)) }
+      // A server may list one twice.
+      return Set(try RemoteFiles.matches(begin).map { String($0.dropFirst(begin.count)) }).sorted()
     }
     guard let names = FileSystem.names(in: begin) else {
       throw XensaveError(.notFound, "\(root): no store of images: it has no folder \(folder)")

@@ -59,6 +59,15 @@ import Testing
   }
 
   /// What makes a name another one may be any byte of it.
+  @Test func aPackThatComesTwice() {
+    var random = Seed()
+    let (id, all) = (PackID.random(), names(70, &random))
+    var known = KnownPages()
+    for _ in 0..<3 { known.add(id, index(all)) }
+    let last = all[69 * Self.width..<70 * Self.width]
+    #expect(known.place(of: last) == KnownPages.Place(pack: id, slot: 69))
+  }
+
   @Test func namesThatBeginAlike() {
     var random = Seed()
     let start = random.bytes(8)
