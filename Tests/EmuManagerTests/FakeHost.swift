@@ -250,12 +250,17 @@ final class FakeHost {
 
   // MARK: - xenopsd
 
+  /// Writes that found the pipe closed.
+  private(set) var lostLineCount = 0
+  /// Whether xenopsd is busy with what it was asked for, and will say `done`.
+  private var isDoneDue = false
+
   func sendLine(_ line: String) {
     let bytes = Array((line + "\n").utf8)
     var start = 0
     while start < bytes.count {
       let end = fragmentSize > 0 ? min(start + fragmentSize, bytes.count) : bytes.count
-      _ = write(toManager, Array(bytes[start..<end]), end - start)
+      if write(toManager, Array(bytes[start..<end]), end - start) < 0 { lostLineCount += 1 }
       start = end
     }
   }
@@ -276,6 +281,11 @@ final class FakeHost {
       note("line", line)
       if line == abortAfterLine { sendLine("abort") }
       if line.hasPrefix("prepare:") || line.hasPrefix("suspend:") { answer(line) }
+      if line.hasPrefix("error:"), isDoneDue {
+        usleep(100_000)
+        isDoneDue = false
+        sendLine("done")
+      }
     }
   }
 
@@ -289,7 +299,9 @@ final class FakeHost {
     case .instead(let text): sendLine(text)
     case .before(let text): sendLine(text + "\ndone")
     case .abort: sendLine("abort")
-    case .exit, .kill: _ = play(.done(line))
+    case .exit, .kill:
+      isDoneDue = true
+      _ = play(.done(line))
     }
   }
 

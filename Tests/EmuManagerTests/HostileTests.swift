@@ -190,6 +190,7 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     #expect(host.hasXenguestEnded, "\(host.log)")
     let last = host.results.last { $0.hasPrefix("error:") || $0.hasPrefix("result:") }
     #expect(last == mishap.line, "\(host.log)\(host.transcript)")
+    #expect(host.lostLineCount == 0, "xenopsd reads no reason where its `done` is not taken")
   }
 
   @Test(arguments: Mishap.atCommands) fileprivate func commands(mishap: Mishap) throws {

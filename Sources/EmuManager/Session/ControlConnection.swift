@@ -10,6 +10,8 @@ final class ControlConnection {
   private var reader = ControlReader()
   /// Whether a `done` is due.
   private(set) var isWaiting = false
+  /// Whether xenopsd said something that makes no sense, or is gone: it answers nothing any more.
+  var isLost = false
   /// Whether xenopsd has closed its end.
   private(set) var isAtEnd = false
 

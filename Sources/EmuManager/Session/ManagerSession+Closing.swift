@@ -61,6 +61,24 @@ extension ManagerSession {
     for line in lines.take() { log(line.level, "filter: \(line.text)") }
   }
 
+  /// Waits for a `done` that is due: xenopsd writes it before it reads anything else, and where it finds
+  /// the pipe closed it never reads why.
+  func waitForDone() {
+    let end = monotonicNanoseconds() + setup.limits.answer
+    while control.isWaiting, !control.isLost, !control.isAtEnd {
+      let now = monotonicNanoseconds()
+      guard now < end else { return }
+      var entry = pollfd(fd: control.input, events: Int16(POLLIN), revents: 0)
+      guard unsafe poll(&entry, 1, Int32(clamping: (end - now) / 1_000_000 + 1)) > 0 else {
+        continue
+      }
+      do throws(ManagerFailure) {
+        try control.receive()
+        while try control.next() != nil {}
+      } catch { return }
+    }
+  }
+
   /// Sends a command whose answer changes nothing, and waits for that.
   private func finalCall(_ command: EMPCommand, until end: UInt64) {
     guard let emp, !emp.isAtEnd else { return }

@@ -132,6 +132,7 @@ extension ManagerSession {
   }
 
   private func takeControl() throws {
+    control.isLost = true
     try control.receive()
     while let message = try control.next() {
       switch message {
@@ -143,6 +144,7 @@ extension ManagerSession {
       }
     }
     if control.isAtEnd { throw ManagerFailure(.system(EPIPE), "xenopsd is gone") }
+    control.isLost = false
   }
 
   private func takeEvents() throws {

@@ -68,6 +68,7 @@ final class ManagerSession {
     // Of a task that was cancelled nobody wants to hear.
     guard let report = failure.report else { return 0 }
     try? control.send(.error(report))
+    if !failure.isTimeout { waitForDone() }
     return 1
   }
 
