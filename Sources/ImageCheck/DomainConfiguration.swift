@@ -42,10 +42,10 @@ struct DomainConfiguration {
     }
   }
 
-  /// As libxl reads it: of two members with one name the first counts.
+  /// As libxl reads it: of two members with one name the first counts, of two texts as well.
   static let options = JSONOptions(
     depthLimit: JSONOptions.highestDepthLimit, byteLimit: StreamReader.Limit.head,
-    duplicateNames: .keep)
+    duplicateNames: .keep, trailingText: .ignore)
 
   /// Whether it gives the guest nested virtualisation: by libxl's own default not.
   var isNested: Bool { isTrue(root["b_info"]?["nested_hvm"]) || isTrue(hvm?["nested_hvm"]) }

@@ -45,8 +45,6 @@ public struct Rule: Sendable {
     case context(OfContext)
     /// The padding after any record.
     case padding(OfBytes)
-    /// EMULATOR_CONTEXT and the first bytes of what the emulator saved.
-    case emulator(OfBytes)
     /// The libxc record that ends a checkpoint or the stream: END or CHECKPOINT.
     case completion(OfRecord)
     case trailing(OfTrailing)
@@ -119,7 +117,6 @@ struct RuleRegistry: Sendable {
   private(set) var pages: [(Int, Rule.Check.OfPages)] = []
   private(set) var context: [(Int, Rule.Check.OfContext)] = []
   private(set) var padding: [(Int, Rule.Check.OfBytes)] = []
-  private(set) var emulator: [(Int, Rule.Check.OfBytes)] = []
   private(set) var completion: [(Int, Rule.Check.OfRecord)] = []
   private(set) var trailing: [(Int, Rule.Check.OfTrailing)] = []
   private(set) var image: [(Int, Rule.Check.OfImage)] = []
@@ -145,7 +142,6 @@ struct RuleRegistry: Sendable {
       case .pages(let check): pages.append((index, check))
       case .context(let check): context.append((index, check))
       case .padding(let check): padding.append((index, check))
-      case .emulator(let check): emulator.append((index, check))
       case .completion(let check): completion.append((index, check))
       case .trailing(let check): trailing.append((index, check))
       case .image(let check): image.append((index, check))

@@ -283,16 +283,10 @@ extension Rule {
       "Xen: tools/libs/light/libxl_create.c, domcreate_console_available; xl of 4.17",
       .completion { look, record in
         guard look.libxc.guest == .x86HVM else { return }
-        // Of the console's number the grant table takes 32 bits, by which xenconsoled maps it. Of a
-        // xenstore page that is missing only that is known to be refused which lies among the others; one
-        // elsewhere only costs the guest its xenstore.
+        // They are mapped by the grant table, which takes 32 bits of a pfn.
         let state = look.libxc.checkpoint
-        let console = state.consolePFN & 0xFFFF_FFFF
-        for (name, pfn, isMissing) in [
-          ("STORE_PFN", state.storePFN, look.libxc.specialPages.lacks(state.storePFN)),
-          ("CONSOLE_PFN", state.consolePFN, look.libxc.populated.contains(console) == false),
-        ]
-        where pfn != 0 && isMissing {
+        for (name, pfn) in [("STORE_PFN", state.storePFN), ("CONSOLE_PFN", state.consolePFN)]
+        where pfn != 0 && look.libxc.populated.contains(pfn & 0xFFFF_FFFF) == false {
           look.report(
             record, "", "expected the page of \(name) (pfn \(pfn.hex())) before it, got none")
         }

@@ -142,9 +142,9 @@ extension Rule {
           let document = try JSONDocument(text, options: DomainConfiguration.options)
           if case .object = document.root { return }
           look.report(header, "config", at: 52, "expected a JSON object")
-        } catch  where error.kind != .trailingText {
+        } catch {
           look.report(header, "config", at: 52 + error.offset, "\(error)")
-        } catch {}
+        }
       }),
     Rule(
       "xl-header.config-tail", .warning,
@@ -154,8 +154,10 @@ extension Rule {
         guard XLConfig.isJSON(header), let text = XLConfig.text(header), !text.isEmpty else {
           return
         }
+        var options = DomainConfiguration.options
+        options.trailingText = .reject
         do throws(JSONError) {
-          _ = try JSONDocument(text, options: DomainConfiguration.options)
+          _ = try JSONDocument(text, options: options)
         } catch  where error.kind == .trailingText {
           look.report(header, "config", at: 52 + error.offset, "expected the end, got more text")
         } catch {}

@@ -96,21 +96,25 @@ extension Rule {
         look.report(record, "", "expected one for this emulator, got a second")
       }),
     Rule(
-      "emulator-context.magic", .error, "QEMU's state begins with \"QEVM\".",
+      "emulator-context.magic", .error,
+      "QEMU's state begins with \"QEVM\": of two the last one is loaded.",
       qemu,
-      .emulator { look, record, head in
-        guard record.isOfQEMU, !head.starts(with: "QEVM".utf8) else { return }
+      .image { look in
+        guard let (record, head) = look.libxl.deviceModel, record.isOfQEMU,
+          !head.starts(with: "QEVM".utf8)
+        else { return }
         let got = head.isEmpty ? "nothing" : "0x" + head.prefix(4).hexDigits
         look.report(record, "emulator_ctx", at: 8, "expected 0x5145564d (QEVM), got \(got)")
       }),
     Rule(
       "emulator-context.version", .error, "QEMU's state is of version 3, as since QEMU 0.11.",
       qemu,
-      .emulator { look, record, head in
+      .image { look in
+        guard let (record, head) = look.libxl.deviceModel, record.isOfQEMU,
+          head.starts(with: "QEVM".utf8)
+        else { return }
         let version = head.dropFirst(4).prefix(4)
-        guard record.isOfQEMU, head.starts(with: "QEVM".utf8), version != [0, 0, 0, 3] else {
-          return
-        }
+        guard version != [0, 0, 0, 3] else { return }
         let got = version.count < 4 ? "\(head.count) bytes" : "0x" + version.hexDigits
         look.report(record, "emulator_ctx", at: 12, "expected version 3, got \(got)")
       }),

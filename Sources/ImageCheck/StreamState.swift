@@ -38,7 +38,6 @@ struct LibxcState {
   /// The last context of each PV vCPU.
   private(set) var contexts: [UInt32: PVContext] = [:]
   private(set) var hasPages = false
-  private(set) var specialPages = SpecialPages()
   /// What the CPUID and MSR policies say; nil before one of them came. A PV guest has one from the
   /// beginning: it lacks some features whatever they say.
   private(set) var policy: CPUPolicy?
@@ -77,7 +76,6 @@ struct LibxcState {
       populated.observe(record, pages)
       p2m.observe(record, pages)
       if guest == .x86PV { pageTypes.observe(record, pages) }
-      if guest == .x86HVM { specialPages.observe(record, pages) }
     case .x86PVP2MFrames:
       if let (_, end) = record.p2mBounds { maxPFN = max(maxPFN ?? 0, end) }
       p2m.add(record, pageTypes, populated)
@@ -130,29 +128,6 @@ struct LibxcState {
   mutating func beginCheckpoint(after record: Record) {
     checkpoint = CheckpointState()
     p2m.noteCheck(at: record)
-  }
-}
-
-/// The pages at the end of an HVM guest's first 4 GiB that it shares with others: which of them came.
-/// Xen: tools/libs/guest/xg_dom_x86.c, X86_HVM_END_SPECIAL_REGION.
-struct SpecialPages {
-  private static let pfns: ClosedRange<UInt64> = 0xFEFF0...0xFEFFF
-  private var there: UInt16 = 0
-
-  mutating func observe(_ record: Record, _ pages: PageTableSummary) {
-    guard pages.lowestPFN <= Self.pfns.upperBound, pages.highestPFN >= Self.pfns.lowerBound
-    else { return }
-    for entryIndex in 0..<pages.counts.reduce(0, +) {
-      let entry = record.pageEntry(entryIndex)
-      guard Self.pfns.contains(entry.pfn), entry.type.hasData || entry.type == .xalloc
-      else { continue }
-      there |= 1 << UInt16(entry.pfn - Self.pfns.lowerBound)
-    }
-  }
-
-  /// Whether it is one of these pages and did not come, though others did.
-  func lacks(_ pfn: UInt64) -> Bool {
-    there != 0 && Self.pfns.contains(pfn) && there & 1 << UInt16(pfn - Self.pfns.lowerBound) == 0
   }
 }
 
@@ -209,6 +184,11 @@ struct LibxlState {
   private(set) var emulators: Set<UInt64> = []
   /// The state of a device model came.
   private(set) var hasEmulatorContext = false
+  /// The last state of a device model, and the first bytes of what it saved: a restore writes each over the
+  /// one before. Xen: tools/libs/light/libxl_stream_read.c, write_emulator_blob.
+  private(set) var deviceModel: (record: Record, head: [UInt8])?
+
+  mutating func note(_ record: Record, _ head: [UInt8]) { deviceModel = (record, head) }
 
   mutating func add(_ record: Record) {
     isAfterCheckpointEnd = record.type == .checkpointEnd

@@ -144,11 +144,7 @@ final class VerificationContext {
       current = rule
       check(self, record, padding)
     }
-    guard record.type == .emulatorContext, record.length >= 8 else { return }
-    for (rule, check) in book.emulator {
-      current = rule
-      check(self, record, head)
-    }
+    if record.type == .emulatorContext, record.length >= 8 { libxl.note(record, head) }
   }
 
   func visit(_ trailing: TrailingBytes, byteCount: UInt64) {

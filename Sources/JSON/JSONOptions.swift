@@ -11,6 +11,14 @@ public struct JSONOptions: Sendable, Equatable {
     case keep
   }
 
+  /// What to do about text after the value.
+  public enum TrailingText: Sendable, Equatable {
+    /// `JSONError.Kind.trailingText`.
+    case reject
+    /// Pass over it, whatever it is, as libxl does.
+    case ignore
+  }
+
   /// The highest `depthLimit` that is honoured: values are built by recursion, and this depth
   /// fits the smallest stack a thread gets.
   public static let highestDepthLimit = 512
@@ -21,13 +29,17 @@ public struct JSONOptions: Sendable, Equatable {
   public var byteLimit: Int
   /// What to do about duplicate names.
   public var duplicateNames: DuplicateNames
+  /// What to do about text after the value.
+  public var trailingText: TrailingText
 
   /// Makes options; `depthLimit` is brought into its range.
   public init(
-    depthLimit: Int = 64, byteLimit: Int = 1 << 20, duplicateNames: DuplicateNames = .reject
+    depthLimit: Int = 64, byteLimit: Int = 1 << 20, duplicateNames: DuplicateNames = .reject,
+    trailingText: TrailingText = .reject
   ) {
     self.depthLimit = min(max(depthLimit, 1), Self.highestDepthLimit)
     self.byteLimit = byteLimit
     self.duplicateNames = duplicateNames
+    self.trailingText = trailingText
   }
 }

@@ -140,6 +140,7 @@ private struct Reader {
       open[open.count - 1].isEmpty = false
       try readValue(name: isObject ? readName() : nil)
     }
+    guard options.trailingText == .reject else { return }
     scanner.skipWhiteSpace()
     guard scanner.next == nil else { throw scanner.error(.trailingText) }
   }

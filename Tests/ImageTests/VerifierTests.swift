@@ -137,7 +137,7 @@ import Testing
     image.add("X86_TSC_INFO", be32(8, 24, 0, 1, 0, 1, 0, 0))
     let context = StreamBuilder.context()
     image.add("HVM_CONTEXT", be32(9, UInt32(context.count)) + context)
-    image.add("HVM_PARAMS", be32(0xA, 24, 1, 0, 0, 1, 0, 0xFEFFC))
+    image.add("HVM_PARAMS", be32(0xA, 24, 1, 0, 0, 1, 0, 0x10))
     image.add("END", be32(0, 0))
     let report = try verify(image)
     #expect(
