@@ -92,6 +92,16 @@ struct FormatPage: Sendable {
       stream whose end only its emulator knows: what follows it is kept, but not looked at. Paths and
       scripts find what the Xenops record says as `xenops`: `xenops.vm_str.name`, `img.xenops.time`.
       UEFI variables are found by name: `Varstored.variables["SecureBoot"].data`.
+
+      XAPI keeps it on a disk of its own, the VM's suspend-VDI, from the first byte on. That disk is larger
+      (26 % more than the memory, and 100 MiB): after End_of_image come zeros, or what was there before, and
+      readers stop there. Commands take the disk itself as dom0 has it attached, or a raw copy of it
+      (`xe vdi-export format=raw`). What follows End_of_image is a note of `verify`, and left out of what is
+      written; only a pipe is passed on whole. An image that a suspend did not finish ends in zeros, which is
+      an error. An edit in place keeps the length of the copy, and on a disk itself only edits that change no
+      length can be made. A VHD or qcow2 has to be made raw first (`qemu-img convert -O raw`), and an image
+      that is to be imported (`xe vdi-import format=raw`) or attached has to be whole sectors long:
+      `truncate -s %2M IMAGE`.
       """)
     page.header(.xenopsd)
     page.heading(2, "Records")

@@ -197,6 +197,11 @@ public enum Container: Sendable, Equatable {
     foreignMagics.first { first.starts(with: $0.magic) }?.name
   }
 
+  /// The name of a disk image, which holds what it holds in blocks.
+  private static func disk(_ format: String) -> String {
+    "a \(format) disk image (make it a raw one first: qemu-img convert -O raw)"
+  }
+
   private static let foreignMagics: [(magic: [UInt8], name: String)] = [
     ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], "xz-compressed data (decompress it first: xz -d)"),
     (Array("BZh".utf8), "bzip2-compressed data (decompress it first: bzip2 -d)"),
@@ -205,9 +210,17 @@ public enum Container: Sendable, Equatable {
     ([0x50, 0x4B, 0x03, 0x04], "a zip archive (unpack it first)"),
     ([0x7F, 0x45, 0x4C, 0x46], "an ELF file (a core dump or a program)"),
     ([0x45, 0x4D, 0x69, 0x4C], "a LiME memory dump"),
-    (Array("QFI\u{FB}".unicodeScalars.map { UInt8($0.value) }), "a qcow2 disk image"),
-    (Array("conectix".utf8), "a VHD disk image"), (Array("cxsparse".utf8), "a VHD disk image"),
-    (Array("vhdxfile".utf8), "a VHDX disk image"), (Array("KDMV".utf8), "a VMDK disk image"),
+    (Array("QFI\u{FB}".unicodeScalars.map { UInt8($0.value) }), disk("qcow2")),
+    (Array("conectix".utf8), disk("VHD")), (Array("cxsparse".utf8), disk("VHD")),
+    (Array("vhdxfile".utf8), disk("VHDX")), (Array("KDMV".utf8), disk("VMDK")),
+    // VirtualBox's, which XAPI's VDIs have only the name in common with.
+    (Array("<<< Oracle VM VirtualBox".utf8), disk("VDI")),
+    (Array("<<< QEMU VM Virtual Disk".utf8), disk("VDI")),
+    // The first file in the archive that an XVA is.
+    (
+      Array("ova.xml\0".utf8),
+      "an XVA export of XAPI, whose disks are in pieces (xe vdi-export format=raw gives one whole)"
+    ),
     (Array("LibvirtQemudSave".utf8), "a save file of libvirt's QEMU driver"),
     (Array("LibvirtQemudPart".utf8), "an unfinished save file of libvirt's QEMU driver"),
   ]

@@ -33,6 +33,9 @@ public enum XenopsdRecords {
     row(.endOfImage, "End_of_image", "End of the suspend image."),
   ]
 
+  /// Records after which a stream of unknown length comes: the length that they state means nothing.
+  public static let markers: Set<RecordType> = [.xenopsdLibxc, .demu]
+
   private static func row(
     _ type: RecordType, _ name: String, _ doc: String, _ body: Field? = nil, isKeyed: Bool = false
   ) -> RecordSchema {

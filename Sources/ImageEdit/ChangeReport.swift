@@ -44,6 +44,8 @@ public struct ChangeReport: Sendable {
   /// The headers of the source, as they were read.
   public internal(set) var headersRead: [Header] = []
   public internal(set) var recordsRead = 0
+  /// Whether the image ends before its file does, as on a volume, and what follows was left out.
+  public internal(set) var isOnVolume = false
   /// Whether no more was looked at than what comes before the pages.
   public internal(set) var isOfFront = false
   public internal(set) var recordsWritten = 0

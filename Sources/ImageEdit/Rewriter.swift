@@ -79,6 +79,7 @@ public final class Rewriter {
         if try rewrite(record) || !shouldContinue(record.type) { return try end() }
       case .trailing(let trailing):
         guard trailing.isKept(from: reader.source) else {
+          report.isOnVolume = true
           report.note(
             ChangeReport.Change(
               kind: .dropped, place: "trailing bytes", offset: trailing.offset, path: "",

@@ -41,7 +41,15 @@ package struct EditJob {
   package func inPlace(_ edit: FileEdit, keepsIndex: Bool = false) throws -> Outcome {
     let (patches, inserted): ([Patch], UInt64)
     switch try plan(edit.frontUnit) {
-    case .newFile(let reason): return .newFile(reason)
+    case .newFile(let reason):
+      // Before anybody says that it is written anew.
+      guard edit.isRegular else {
+        throw XensaveError(
+          .usage,
+          "\(edit.path): \(reason), and a device cannot be replaced (write a new image with -o FILE, "
+            + "and that to the device)")
+      }
+      return .newFile(reason)
     case .inPlace(let found, let count): (patches, inserted) = (found, count)
     }
     if !isUnchecked { try check() }

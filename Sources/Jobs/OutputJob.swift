@@ -205,8 +205,26 @@ package struct RewriteJob {
     try OutputJob(destination: destination, isUnchecked: isUnchecked).run(
       source, expecting: { RewriteJob.expectedRules($0.headersRead) }
     ) { sink in
-      try Rewriter(source, to: sink, filter: filter).run()
+      let report = try Rewriter(source, to: sink, filter: filter).run()
+      if let sink, destination == .inPlace, report.isOnVolume {
+        try RewriteJob.fill(sink, for: source.byteCount ?? 0)
+      }
+      return report
     }
+  }
+
+  /// Bytes of a disk's smallest part.
+  private static let sector: UInt64 = 512
+
+  /// Makes the file of a volume of `byteCount` bytes as long as it was, by zeros: who attaches it as a
+  /// disk expects its size, and sees whole sectors only, without the end of an image in a part of one.
+  private static func fill(_ sink: Sink, for byteCount: UInt64) throws {
+    guard byteCount % sector == 0 else { return }
+    let sectors = (sink.position + sector - 1) / sector * sector
+    let end = max(byteCount, sectors)
+    guard end > sink.position else { return }
+    try sink.writeHole(end - sink.position - 1)
+    try sink.write([0])
   }
 
   /// The rules that an image with these headers breaks by its format alone.

@@ -331,7 +331,7 @@ public struct StreamReader {
     let wireValue = source.integer(0, as: UInt32.self, order)
     // xenopsd's Libxc and Demu say a length that means nothing.
     let isMarker =
-      framing == .xenopsd && StreamReader.markers.contains(RecordType(.xenopsd, wireValue))
+      framing == .xenopsd && XenopsdRecords.markers.contains(RecordType(.xenopsd, wireValue))
     let length =
       isMarker ? 0 : source.integer(framing.headFieldByteCount, as: UInt32.self, order)
     // COLO: the primary's libxl writes CHECKPOINT_STATE where libxc's next checkpoint begins. Its
@@ -473,12 +473,19 @@ public struct StreamReader {
     let wireValue = source.integer(0, as: UInt64.self, .little)
     let length = source.integer(8, as: UInt64.self, .little)
     let type = RecordType(.xenopsd, UInt32(truncatingIfNeeded: wireValue))
+    // A volume begins as zeros: read as empty records, what was never written of an image would go on
+    // to the end of its disk.
+    guard wireValue != 0 || length != 0 else {
+      throw fail(
+        .truncated, at: offset, "record \(recordCount + 1)",
+        "the image ends: expected a record or End_of_image, got zeros")
+    }
     let place = Place(index: recordCount + 1, type: type)
     guard wireValue < 1 << 32 else {
       throw fail(
         .malformed, at: offset, place.text, "type: expected less than 2^32, got \(wireValue.hex())")
     }
-    guard length <= Limit.libxlBody || StreamReader.markers.contains(type) else {
+    guard length <= Limit.libxlBody || XenopsdRecords.markers.contains(type) else {
       throw fail(
         .limit, at: offset + 8, place.text,
         "length: \(length) bytes exceed the limit of \(Limit.libxlBody >> 20) MiB")
@@ -487,9 +494,6 @@ public struct StreamReader {
       throw fail(.unsupported, at: offset, place.text, "a stream of this kind is not read here")
     }
   }
-
-  /// Records of xenopsd's after which a stream of unknown length comes.
-  private static let markers: Set<RecordType> = [.xenopsdLibxc, .demu]
 
   private mutating func finish() {
     state = .trailing

@@ -88,6 +88,37 @@ import Testing
     #expect(try verified(image.bytes) == ["xenopsd.unknown"])
   }
 
+  /// On its disk an image is followed by zeros or by older data, which are no part of it.
+  @Test func aDiskIsLongerThanItsImage() throws {
+    let bytes = Self.image.bytes
+    let libxl = try convert(bytes, asking("libxl", isLossy: true))
+    for rest in [
+      zeros(1), zeros(100_000), [UInt8](repeating: 0xFF, count: 700), Array(bytes.dropFirst(900)),
+      bytes,
+    ] {
+      #expect(try convert(bytes + rest, asking("xenopsd")) == bytes)
+      #expect(try convert(bytes + rest, asking("libxl", isLossy: true)) == libxl)
+    }
+  }
+
+  /// What was never written of an image is zeros on its disk. They are no records, of which there would
+  /// be one for each 16 bytes up to the end of the disk.
+  @Test func zerosAreNoRecords() throws {
+    var image = Self.image
+    image.remove("End_of_image")
+    let problem = "expected a record or End_of_image, got zeros"
+    for bytes in [image.bytes, Array(image.bytes.prefix(image.offset(of: "Varstored")))] {
+      for count in [16, 100_000] {
+        let disk = bytes + zeros(count)
+        #expect(refusal(disk, asking("xenopsd")).contains(problem))
+        let file = try TemporaryFile(disk)
+        let findings = try Verifier(Source(opening: file.path)).run().findings
+        #expect(findings.contains { $0.ruleID == "stream.truncated" })
+        #expect(findings.count < 10, "\(findings)")
+      }
+    }
+  }
+
   private func verified(_ bytes: [UInt8]) throws -> [String] {
     let file = try TemporaryFile(bytes)
     let report = try Verifier(Source(opening: file.path)).run()

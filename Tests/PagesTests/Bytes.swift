@@ -65,6 +65,26 @@ func xl(_ inner: [UInt8]) -> [UInt8] {
     + [0, 0, 0, 2, 0, 0, 0, 0] + record(1) + inner + record(0)
 }
 
+/// A suspend image of xenopsd around the libxc stream. What its Libxc says of its length means nothing.
+func suspended(_ inner: [UInt8]) -> [UInt8] {
+  func record(_ type: UInt64, _ body: [UInt8] = [], length: UInt64? = nil) -> [UInt8] {
+    le64(type) + le64(length ?? UInt64(body.count)) + body
+  }
+  var out = Array("XenSavedDomv2-\n".utf8) + record(0xF, Array("(a)".utf8))
+  out += record(0xF0, length: 7) + inner
+  out += record(0xF00, [1, 2, 3, 4, 5]) + record(0xFFFF)
+  return out
+}
+
+/// libvirt's header before the libxl stream.
+func libvirt(_ inner: [UInt8]) -> [UInt8] {
+  let xml: [UInt8] = [0x3C, 0x61, 0x2F, 0x3E, 0]
+  var out = Array("libvirt-xml\n \0 \r".utf8) + le32(2) + le32(xml.count)
+  out += [UInt8](repeating: 0, count: 40) + xml
+  // xl's header has 48 bytes, and 7 of configuration.
+  return out + xl(inner).dropFirst(55)
+}
+
 /// A file in /tmp, gone with this object.
 final class TemporaryFile {
   let path: String

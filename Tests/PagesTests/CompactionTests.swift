@@ -78,6 +78,16 @@ import Testing
     #expect(try compact(TemporaryFile(bytes).keptPath()).bytes == hvm([[Entry(1, page(1))]]))
   }
 
+  /// What a toolstack has around the libxc stream stays.
+  @Test func otherToolstacksKeepTheirRecords() throws {
+    let rounds = [[Entry(1, page(1)), Entry(2, page(2))], [Entry(2, page(3))]]
+    let expected = [[Entry(1, page(1)), Entry(2, page(3))]]
+    for around in [suspended, libvirt] as [([UInt8]) -> [UInt8]] {
+      #expect(
+        try compact(TemporaryFile(around(hvm(rounds))).keptPath()).bytes == around(hvm(expected)))
+    }
+  }
+
   @Test func alignedNeedsAnXLHeader() throws {
     let path = TemporaryFile(hvm([[Entry(1, page(1))]])).keptPath()
     #expect(throws: XensaveError.self) { try self.compact(path, .aligned) }

@@ -82,12 +82,33 @@ import Testing
     headers(2) + staticDataEnd + pageData([Entry(1, page(1))]) + verify
     + pageData([Entry(1, page(7))]) + tscInfo + end
 
-  @Test(arguments: [plain, checkpointed, verified, hvm([]), xl(pv([[Entry(7, page(7))]], p2m: 7))])
+  static let few = [[Entry(1, page(1)), Entry(2, page(2))]]
+
+  @Test(arguments: [
+    plain, checkpointed, verified, hvm([]), xl(pv([[Entry(7, page(7))]], p2m: 7)),
+    suspended(hvm(few)), libvirt(hvm(few)),
+  ])
   func theSecondTimeItIsRead(bytes: [UInt8]) throws {
     let kept = try Kept(bytes)
     #expect(try IndexCache(of: kept.file.path).read(for: Source(opening: kept.file.path)) != nil)
     #expect(try kept.notes() == [])
     #expect(Kept.read(kept.cache) == kept.original)
+  }
+
+  /// On a disk more comes after the image: the index fits it all the same.
+  @Test func whatFollowsTheImage() throws {
+    let rest = [UInt8](repeating: 0, count: 5000)
+    let kept = try Kept(suspended(hvm(IndexCacheTests.few)) + rest)
+    #expect(try kept.notes() == [])
+    // Records that are said to be of another layer, or to have another length.
+    let runCount = Int(kept.original.load(8 * 5, as: UInt64.self))
+    let records = IndexCache.headWords + 3 * runCount
+    for (word, change) in [
+      (records, 1 << 63), (records + 2, 8), (records + 2, .max),
+    ] as [(Int, UInt64)] {
+      kept.forge { $0[word] ^= change }
+      #expect(try kept.notes().count == 1)
+    }
   }
 
   /// The records after the pages are given where they are a chain to the end, and only there.

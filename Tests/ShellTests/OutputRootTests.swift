@@ -91,6 +91,22 @@ private let noUser = hindrance("touch a && chown 1000:1001 a")
     #expect(outcome.text == "2\n", "\(outcome.text) \(outcome.errors)")
   }
 
+  /// An edit that needs another length is refused on a device, and no line says that it was made.
+  @Test(.enabled(if: noLoop == nil, "\(noLoop ?? "")"))
+  func aDeviceIsNotWrittenAnew() {
+    let outcome = OutputTests.trying(
+      Writer(
+        "", "xensave-lua set place/a config.c_info.name=a-much-longer-name-than-before --in-place",
+        uses: []),
+      """
+      cp in disk; truncate -s 8M disk; loop=$(losetup --find --show disk) || exit 1
+      mknod place/a b $(stat -c '0x%t 0x%T' $loop); run; echo $code; losetup --detach $loop
+      grep -c 'written anew' said; grep -c 'a device cannot be replaced' said
+      cmp -n $(stat -c %s in) in disk
+      """)
+    #expect(outcome.text == "2\n0\n1\n", "\(outcome.text) \(outcome.errors)")
+  }
+
   /// An edit in place leaves a file whose it was, with its mode and attributes, however it is written:
   /// as a whole, or byte by byte.
   @Test(

@@ -227,6 +227,92 @@ import Testing
     }
   }
 
+  /// The file of a VDI stays as long as it is where the image fits, and is whole sectors where it does
+  /// not: attached as a disk it would end before the image does. What follows the image is zeros then.
+  @Test func aDiskKeepsItsLength() {
+    inFolder { folder in
+      let name = String(repeating: "n", count: 600)
+      for (room, isSame) in [("1M", true), ("0", false)] {
+        for words in [
+          "set disk xenops.vm_str.name=\(name)", "run rename disk \(name)",
+          "-e 'return { Xenops = function(r) r.xenops.vm_str.name = \"\(name)\" end }' disk",
+        ] {
+          let outcome = Program.shell(
+            """
+            cd \(folder) && cp x disk && printf z >>disk && truncate -s %512 disk &&
+              truncate -s +\(room) disk && stat -c %s disk &&
+              xensave-lua \(words) --in-place -q && stat -c %s disk &&
+              xensave-lua verify disk -q && xensave-lua info disk | head -1
+            """)
+          let lines = outcome.text.split(separator: "\n")
+          let sizes = lines.prefix(2).compactMap { Int($0) }
+          guard outcome.exitCode == 0, sizes.count == 2 else {
+            Issue.record("\(words): \(outcome.text) \(outcome.errors)")
+            continue
+          }
+          #expect(lines.last?.contains(name) == true)
+          #expect(sizes[1] % 512 == 0 && (sizes[0] == sizes[1]) == isSame, "\(words): \(sizes)")
+        }
+      }
+    }
+  }
+
+  /// On the disk of a VDI everything is as on the image itself.
+  @Test func aDiskIsReadAsItsImage() {
+    inFolder { folder in
+      for more in [
+        "truncate -s +4M disk", "cat x >>disk", "head -c 9999 /dev/zero | tr '\\0' z >>disk",
+      ] {
+        let outcome = Program.shell(
+          """
+          cd \(folder) && cp x disk && \(more) && xensave-lua verify disk -q && xensave-lua diff x disk &&
+            xensave-lua convert x --to libxl --lossy --unchecked -q -o one &&
+            xensave-lua convert disk --to libxl --lossy --unchecked -q -o two && cmp one two &&
+            xensave-lua compact x -q -o one && xensave-lua compact disk -q -o two && cmp one two &&
+            xensave-lua pages x | tail -n +2 >one && xensave-lua pages disk | tail -n +2 >two &&
+            [ -s one ] && cmp one two &&
+            cat disk | xensave-lua verify - -q
+          """)
+        #expect(outcome.exitCode == 0, "\(more): \(outcome.text) \(outcome.errors)")
+      }
+      // A suspend that did not finish: what was never written is zeros.
+      let cut = Program.shell(
+        "cd \(folder) && head -c -16 x >disk && truncate -s +1G disk && xensave-lua info disk")
+      #expect(cut.exitCode == 1 && cut.errors.contains("got zeros"), "\(cut.errors)")
+    }
+  }
+
+  /// The index beside an image is believed the second time, whatever is around the libxc stream.
+  @Test(arguments: ["xenopsd", "libxl", "libxc", "draft-b"])
+  func theIndexFits(format: String) {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let outcome = Program.shell(
+      """
+      cd \(folder) && xensave-lua convert \(Program.fixtures)pvh-4m-1v-tiny.xlsave -o i --to \(format) \
+        --unchecked -q && cp i j && sleep 0.1 && xensave-lua pages i --cache >one &&
+        xensave-lua pages i --cache >two && cmp one two && ls .i.index &&
+        xensave-lua set i X86_TSC_INFO.khz=5 --in-place --cache -q --unchecked &&
+        xensave-lua set j X86_TSC_INFO.khz=5 --in-place -q --unchecked && cmp i j
+      """)
+    #expect(outcome.exitCode == 0 && outcome.text == ".i.index\n", "\(outcome.text)")
+    #expect(outcome.errors == "", "\(outcome.errors)")
+  }
+
+  /// A disk in a format of its own, or in an export, is named, with what makes a raw one of it.
+  @Test(arguments: [
+    ("QFI\\373\\0\\0\\0\\3", "a qcow2 disk image"), ("conectix\\0\\0\\0\\2", "a VHD disk image"),
+    ("<<< QEMU VM Virtual Disk Image >>>", "a VDI disk image"),
+    ("ova.xml\\0\\0\\0\\0\\0", "an XVA"),
+  ]) func disksThatAreNotRaw(bytes: String, name: String) {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let outcome = Program.shell(
+      "cd \(folder) && printf '\(bytes)' >disk && truncate -s 1M disk && xensave-lua info disk")
+    #expect(outcome.exitCode == 1 && outcome.errors.contains(name), "\(outcome.errors)")
+    #expect(outcome.errors.contains("raw") && outcome.errors.split(separator: "\n").count == 1)
+  }
+
   /// A script that finds nothing of what it is for says so, on every container.
   @Test func scriptsThatDoNothingSaySo() {
     let folder = Program.temporaryFolder()

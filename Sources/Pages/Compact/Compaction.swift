@@ -59,16 +59,26 @@ extension PageImage {
     }
     let before = kept.filter { $0.isStatic(before: staticEnd) }
     let tail = kept.filter { !$0.isStatic(before: staticEnd) }
+    let image = index.headers.first { $0.kind == .image }?.offset ?? 0
+    let isSuspendImage = index.container == .xenopsd
     let outer = index.records.filter {
-      $0.type.layer == .libxl && !$0.type.isStatic
-        && ![.libxlEnd, .checkpointEnd, .checkpointState].contains($0.type)
+      switch $0.type.layer {
+      case .libxl:
+        !$0.type.isStatic && ![.libxlEnd, .checkpointEnd, .checkpointState].contains($0.type)
+      case .xenopsd: $0.offset > image && $0.type != .endOfImage
+      case .libxc, .draftB: false
+      }
     }
     let headByteCount =
       index.headers.reduce(0) { $0 + UInt64($1.bytes.count) } + (isNested ? 8 : 0)
       + before.reduce(0) { $0 + $1.byteCount }
-    // Headers, innermost last; the libxl record that the libxc stream hangs on stands between.
+    // Headers, innermost last; the records that the libxc stream hangs on stand between.
     for header in index.headers {
-      if header.kind == .image, isNested {
+      if header.kind == .image, isSuspendImage {
+        for spot in index.records where spot.type.layer == .xenopsd && spot.offset < image {
+          try copy(spot.offset, spot.byteCount, sink)
+        }
+      } else if header.kind == .image, isNested {
         try put(Record(.libxcContext, body: [], context: index.libxlContext).headBytes, sink)
       }
       var bytes = header.bytes
@@ -99,7 +109,11 @@ extension PageImage {
     try put(Record(.end, body: [], context: index.context).headBytes, sink)
     if isNested {
       for spot in outer { try copy(spot.offset, spot.byteCount, sink) }
-      try put(Record(.libxlEnd, body: [], context: index.libxlContext).headBytes, sink)
+      let last =
+        isSuspendImage
+        ? Record(.endOfImage, body: [], context: BodyContext(), framing: .xenopsd)
+        : Record(.libxlEnd, body: [], context: index.libxlContext)
+      try put(last.headBytes, sink)
     }
     report.dropped = index.dataCountInFile - report.pageCount
     report.bytesWritten = sink.position
@@ -112,13 +126,23 @@ extension PageImage {
     let expected: [HeaderKind] =
       switch index.container {
       case .xl: [.xl, .libxl, .image, .domain]
+      case .libvirt: [.libvirt, .libxl, .image, .domain]
       case .libxl: [.libxl, .image, .domain]
+      case .xenopsd: [.xenopsd, .image, .domain]
       default: [.image, .domain]
       }
     guard kinds == expected else {
       throw XensaveError(
         .invalid,
         "\(path): expected the headers \(expected.map(\.rawValue)), got \(kinds.map(\.rawValue))")
+    }
+    // The index knows only the last checkpoint, and so not what a suspend image begins with.
+    guard index.container != .xenopsd || index.checkpointCount == 0 else {
+      throw XensaveError(.invalid, "\(path): xenopsd has no checkpointed streams")
+    }
+    guard index.ending != .opaque else {
+      throw XensaveError(
+        .invalid, "\(path): the state of a virtual GPU has no length: what follows it is not known")
     }
   }
 

@@ -44,8 +44,8 @@ public struct IndexCache {
 
   static let magic: UInt64 = 0x5845_444E_494C_5358  // "XSLINDEX"
   static let headWords = 13
-  /// In a record's number: it is of the libxl layer.
-  private static let libxlBit: UInt64 = 1 << 63
+  /// In a record's number: it is of the layer around libxc's, libxl's or xenopsd's.
+  private static let outerBit: UInt64 = 1 << 63
   /// Records of pages that are compared to the index when it is read.
   private static let spotChecks = 16
   private static let endByteCount = 4 << 10
@@ -88,8 +88,10 @@ public struct IndexCache {
       ]
     }
     for spot in index.records {
-      let layer = spot.type.layer == .libxl ? IndexCache.libxlBit : 0
-      words += [UInt64(spot.index) | layer, spot.offset, spot.byteCount]
+      let isOuter = spot.type.layer == .libxl || spot.type.layer == .xenopsd
+      words += [
+        UInt64(spot.index) | (isOuter ? IndexCache.outerBit : 0), spot.offset, spot.byteCount,
+      ]
     }
     words += index.pageRecords
     var bytes: [UInt8] = []
@@ -278,26 +280,32 @@ public struct IndexCache {
   ) throws {
     var end: UInt64 = 0
     let image = index.headers.first { $0.kind == .image }?.offset ?? 0
-    // Layers follow one another as libxl, libxc, libxl; the image header stands before the second.
+    // Layers follow one another as outer, libxc, outer; the image header stands before the second.
     var stage = index.container == .libxc ? 1 : 0
+    let outer: Layer = index.container == .xenopsd ? .xenopsd : .libxl
     for (word, offset, byteCount) in spots {
-      let (recordIndex, isLibxl) = (word & ~IndexCache.libxlBit, word & IndexCache.libxlBit != 0)
-      if isLibxl == (stage == 1) { stage += 1 }
-      guard stage < (index.container == .libxc ? 2 : 3), isLibxl == (stage != 1),
+      let (recordIndex, isOuter) = (word & ~IndexCache.outerBit, word & IndexCache.outerBit != 0)
+      if isOuter == (stage == 1) { stage += 1 }
+      guard stage < (index.container == .libxc ? 2 : 3), isOuter == (stage != 1),
         (stage == 0) == (offset < image), offset >= end, byteCount >= 8,
         byteCount <= (source.byteCount ?? 0), offset <= (source.byteCount ?? 0) - byteCount
       else { throw unfit("record \(recordIndex) lies where it cannot") }
       end = offset + byteCount
-      let order = isLibxl ? index.libxlContext.order : index.context.order
+      let layer = isOuter ? outer : .libxc
+      let framing = RecordFraming.of(layer, version: index.version)
       source.seek(offset)
-      let head = try source.read(8)
-      guard head.count == 8,
-        8 + paddedTo8(UInt64(head.load(4, as: UInt32.self, order))) == byteCount
-      else { throw unfit("record \(recordIndex) is not where it says") }
+      let head = try source.read(framing.headByteCount)
+      guard head.count == framing.headByteCount else {
+        throw unfit("record \(recordIndex) is not where it says")
+      }
+      let stated = index.stated(in: head, of: layer)
+      guard stated.length <= byteCount, framing.totalByteCount(stated.length) == byteCount else {
+        throw unfit("record \(recordIndex) is not where it says")
+      }
       index.records.append(
         RecordLocation(
-          type: RecordType(isLibxl ? .libxl : .libxc, head.load(0, as: UInt32.self, order)),
-          index: Int(clamping: recordIndex), offset: offset, byteCount: byteCount))
+          type: stated.type, index: Int(clamping: recordIndex), offset: offset,
+          byteCount: byteCount))
     }
   }
 

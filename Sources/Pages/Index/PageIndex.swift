@@ -183,19 +183,10 @@ public struct PageIndex: Sendable {
     of spot: RecordLocation, _ source: Source, limit: Int = StreamReader.Limit.head
   ) throws -> [UInt8] {
     let framing = RecordFraming.of(spot.type.layer, version: version)
-    let order: ByteOrder =
-      switch spot.type.layer {
-      case .libxc, .draftB: context.order
-      case .libxl: libxlContext.order
-      case .xenopsd: .little
-      }
     source.seek(spot.offset)
     let head = try source.read(framing.headByteCount)
     guard head.count == framing.headByteCount else { throw shorter(source) }
-    let length =
-      framing.headFieldByteCount == 8
-      ? Int(clamping: head.load(8, as: UInt64.self, order))
-      : Int(head.load(4, as: UInt32.self, order))
+    let length = Int(clamping: stated(in: head, of: spot.type.layer).length)
     guard length <= limit else {
       throw XensaveError(
         .invalid,
@@ -205,6 +196,24 @@ public struct PageIndex: Sendable {
     let body = try source.read(length)
     guard body.count == length else { throw shorter(source) }
     return body
+  }
+
+  /// What the head of a record in a layer says: its type, and how long its body is.
+  func stated(in head: [UInt8], of layer: Layer) -> (type: RecordType, length: UInt64) {
+    let framing = RecordFraming.of(layer, version: version)
+    let order: ByteOrder =
+      switch layer {
+      case .libxc, .draftB: context.order
+      case .libxl: libxlContext.order
+      case .xenopsd: .little
+      }
+    let number = head.load(0, as: UInt32.self, order)
+    let type = framing == .draftB ? DraftB.type(number) : RecordType(layer, number)
+    if XenopsdRecords.markers.contains(type) { return (type, 0) }
+    let length =
+      framing.headFieldByteCount == 8
+      ? head.load(8, as: UInt64.self, order) : UInt64(head.load(4, as: UInt32.self, order))
+    return (type, length)
   }
 
   /// The number of the first STATIC_DATA_END; 0 where there is none.
