@@ -5,7 +5,7 @@ internal import Bytes
 /// All pages of a store by their names. Takes 50 to 85 bytes a page.
 struct KnownPages {
   private var packs: [Pack] = []
-  private var numbers = PackNumbers()
+  private var packOrder = PackOrder()
   /// An open table: the first 8 bytes of a name, and one more than its place; 0 where it is free.
   private var keys = [UInt64](repeating: 0, count: 1 << 12)
   private var places = [UInt64](repeating: 0, count: 1 << 12)
@@ -25,19 +25,19 @@ struct KnownPages {
 
   /// Adds all pages of a pack; of one that is known already, none.
   mutating func add(_ id: PackID, _ index: PackIndex) {
-    let number = numbers.number(of: id)
-    guard number == packs.count else { return }
+    let pack = packOrder.position(of: id)
+    guard pack == packs.count else { return }
     packs.append(Pack(id: id, names: index.names))
-    for slot in 0..<index.pageCount { insert(number, slot) }
+    for slot in 0..<index.pageCount { insert(pack, slot) }
   }
 
   /// Adds a page of a pack that is being written, the next one of it.
   mutating func add(_ name: ArraySlice<UInt8>, at place: Place) {
-    let number = numbers.number(of: place.pack)
-    if number == packs.count { packs.append(Pack(id: place.pack, names: [])) }
-    precondition(packs[number].names.count == place.slot * PageName.byteCount)
-    packs[number].names += name
-    insert(number, place.slot)
+    let pack = packOrder.position(of: place.pack)
+    if pack == packs.count { packs.append(Pack(id: place.pack, names: [])) }
+    precondition(packs[pack].names.count == place.slot * PageName.byteCount)
+    packs[pack].names += name
+    insert(pack, place.slot)
   }
 
   /// Where the page of this name lies; nil where the store does not have it.

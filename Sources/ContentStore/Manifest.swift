@@ -46,7 +46,7 @@ struct Manifest: Sendable {
   private(set) var packs: [Pack] = []
   private(set) var pieces: [Piece] = []
   private(set) var literals: [UInt8] = []
-  private var numbers = PackNumbers()
+  private var packOrder = PackOrder()
 
   init(_ head: StoredImage) { self.head = head }
 
@@ -64,15 +64,15 @@ struct Manifest: Sendable {
   mutating func addZeroPage() { add(Piece(kind: .zeros, count: 1)) }
 
   mutating func addPages(_ pack: Pack, slot: Int, count: Int = 1) {
-    let number = numbers.number(of: pack.id)
-    if number == packs.count { packs.append(pack) }
-    add(Piece(kind: .pages, count: count, pack: number, slot: slot))
+    let position = packOrder.position(of: pack.id)
+    if position == packs.count { packs.append(pack) }
+    add(Piece(kind: .pages, count: count, pack: position, slot: slot))
   }
 
   /// Gives a pack the hash of its index, which is known when it is complete.
   mutating func complete(_ pack: Pack) {
-    guard let number = numbers[pack.id] else { return }
-    packs[number] = pack
+    guard let position = packOrder[pack.id] else { return }
+    packs[position] = pack
   }
 
   /// The same image with pages in other places: `place` says where one is now, or nil for one that stays.
@@ -150,8 +150,8 @@ struct Manifest: Sendable {
     return output.copy(0..<count)
   }
 
-  private static func append(_ number: Int, to bytes: inout [UInt8]) {
-    var rest = UInt64(number)
+  private static func append(_ value: Int, to bytes: inout [UInt8]) {
+    var rest = UInt64(value)
     while rest >= 0x80 {
       bytes.append(UInt8(rest & 0x7F) | 0x80)
       rest >>= 7
@@ -190,13 +190,13 @@ struct Manifest: Sendable {
     }
     guard let pieceCount = reader.integer(2) else { throw refused("it is cut") }
     for index in 0..<pieceCount {
-      guard let kind = reader.byte.flatMap(Piece.Kind.init), let count = reader.number, count > 0
+      guard let kind = reader.byte.flatMap(Piece.Kind.init), let count = reader.varint, count > 0
       else {
         throw refused("piece \(index)")
       }
       var piece = Piece(kind: kind, count: count)
       if kind == .pages {
-        guard let pack = reader.number, packs.indices.contains(pack), let slot = reader.number,
+        guard let pack = reader.varint, packs.indices.contains(pack), let slot = reader.varint,
           slot + count <= PackIndex.pageLimit
         else { throw refused("piece \(index)") }
         (piece.pack, piece.slot) = (pack, slot)
@@ -257,7 +257,7 @@ struct Manifest: Sendable {
     }
 
     /// A number of at most 48 bits.
-    var number: Int? {
+    var varint: Int? {
       mutating get {
         var value = 0
         for shift in stride(from: 0, to: 49, by: 7) {
@@ -301,18 +301,18 @@ struct PackID: Sendable, Hashable {
   }
 }
 
-/// Numbers for packs, from 0 on in the order in which they are asked for.
-struct PackNumbers: Sendable {
-  private var numbers: [PackID: Int] = [:]
+/// Positions for packs, from 0 on in the order in which they are asked for.
+struct PackOrder: Sendable {
+  private var positions: [PackID: Int] = [:]
 
-  /// The number of a pack; the next one where it has none.
-  mutating func number(of id: PackID) -> Int {
-    if let number = numbers[id] { return number }
-    numbers[id] = numbers.count
-    return numbers.count - 1
+  /// The position of a pack; the next one where it has none.
+  mutating func position(of id: PackID) -> Int {
+    if let position = positions[id] { return position }
+    positions[id] = positions.count
+    return positions.count - 1
   }
 
-  subscript(_ id: PackID) -> Int? { numbers[id] }
+  subscript(_ id: PackID) -> Int? { positions[id] }
 }
 
 /// What a store says of an image without reading its pages.
@@ -356,9 +356,9 @@ public struct StoredImage: Sendable, Equatable {
     func refused(_ problem: String) -> XensaveError {
       XensaveError(.invalid, "\(path): no image of a store: \(problem)")
     }
-    func number(_ object: JSONObject, _ key: String) -> UInt64? {
-      guard case .number(let number) = object[key] else { return nil }
-      return number.uint64
+    func integer(_ object: JSONObject, _ key: String) -> UInt64? {
+      guard case .number(let value) = object[key] else { return nil }
+      return value.uint64
     }
     guard bytes.count >= 12, bytes.starts(with: Manifest.magic) else {
       throw refused("it does not begin with XSIMAGE1")
@@ -367,10 +367,10 @@ public struct StoredImage: Sendable, Equatable {
     guard 12 + count <= min(bytes.count, Manifest.headLimit) else { throw refused("it is cut") }
     guard let object = try? JSONDocument(Array(bytes[12..<12 + count])).root.objectValue,
       let name = object["name"]?.stringValue,
-      let byteCount = number(object, "bytes"), let time = number(object, "time")
+      let byteCount = integer(object, "bytes"), let time = integer(object, "time")
     else { throw refused("its head") }
     self.init(
       name: name, byteCount: byteCount, time: time, domain: object["domain"]?.stringValue ?? "",
-      xen: object["xen"]?.stringValue ?? "", newPageCount: number(object, "new_pages") ?? 0)
+      xen: object["xen"]?.stringValue ?? "", newPageCount: integer(object, "new_pages") ?? 0)
   }
 }

@@ -84,7 +84,7 @@ final class StoreLease {
       // What is no lease is in the way of nobody who only adds.
       let object = (try? JSONDocument(bytes).root.objectValue) ?? JSONObject()
       var until: UInt64 = 0
-      if case .number(let number)? = object["until"] { until = number.uint64 ?? 0 }
+      if case .number(let value)? = object["until"] { until = value.uint64 ?? 0 }
       until = until.addingSaturated(StoreLease.margin)
       if until < StoreLease.now {
         if kind == .alone { try place.remove(path) }

@@ -138,18 +138,20 @@ final class PackReader {
       return kept[place]
     }
     let opened = try open(pack)
-    let number = slot / PackIndex.framePageCount
+    let frameIndex = slot / PackIndex.framePageCount
     let path = place.path("packs/" + pack.id.text)
     guard slot < opened.index.pageCount else {
       throw XensaveError(
         .invalid, "\(path): expected page \(slot), it has \(opened.index.pageCount)")
     }
-    let (start, end) = (opened.index.frameStarts[number], opened.index.frameStarts[number + 1])
-    let (packed, plain) = (Int(end - start), 4096 * opened.index.pageCount(ofFrame: number))
+    let (start, end) = (
+      opened.index.frameStarts[frameIndex], opened.index.frameStarts[frameIndex + 1]
+    )
+    let (packed, plain) = (Int(end - start), 4096 * opened.index.pageCount(ofFrame: frameIndex))
     opened.source.seek(start)
     guard try opened.source.read(into: input, 0..<packed) == packed else {
       throw XensaveError(
-        .invalid, "\(path): it is cut in frame \(number) at offset \(start.hex())")
+        .invalid, "\(path): it is cut in frame \(frameIndex) at offset \(start.hex())")
     }
     let bytes =
       kept.count == PackReader.keptLimit
@@ -161,7 +163,8 @@ final class PackReader {
         try unpacker.unpack(input, 0..<packed, into: bytes, plain)
       }
     } catch {
-      throw XensaveError(.invalid, "\(path): frame \(number) at offset \(start.hex()): \(error)")
+      throw XensaveError(
+        .invalid, "\(path): frame \(frameIndex) at offset \(start.hex()): \(error)")
     }
     let count = plain / 4096
     let names = PageName.all(bytes, 0..<count)
@@ -170,7 +173,7 @@ final class PackReader {
       guard names[range] == opened.index.name(of: first + page) else {
         throw XensaveError(
           .invalid,
-          "\(path): page \(first + page) is damaged (frame \(number) at offset \(start.hex()))")
+          "\(path): page \(first + page) is damaged (frame \(frameIndex) at offset \(start.hex()))")
       }
     }
     let frame = Frame(

@@ -27,7 +27,7 @@ public struct FieldPath: Sendable, Equatable {
         if inside.first == "\"", inside.last == "\"", inside.count >= 2 {
           inside = inside.dropFirst().dropLast()
           steps.append(.index(.name(String(inside))))
-        } else if let position = Self.number(inside) {
+        } else if let position = Self.position(inside) {
           steps.append(.index(.position(position)))
         } else if !inside.isEmpty {
           steps.append(.index(.name(String(inside))))
@@ -50,7 +50,7 @@ public struct FieldPath: Sendable, Equatable {
   }
 
   /// A decimal or 0x-number.
-  private static func number(_ text: Substring) -> Int? {
+  private static func position(_ text: Substring) -> Int? {
     text.hasPrefix("0x") ? Int(text.dropFirst(2), radix: 16) : Int(text)
   }
 }

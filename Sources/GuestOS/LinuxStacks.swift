@@ -97,12 +97,8 @@ struct UnwindTables {
       let place = table.addresses &+ UInt64(4 * index)
       return place &+ UInt64(bitPattern: Int64(try memory.load(place, as: Int32.self)))
     }
-    var (low, high) = (0, table.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if try start(middle) <= address { low = middle + 1 } else { high = middle }
-    }
-    return low > 0 ? table.entries &+ UInt64((low - 1) * size) : nil
+    let count = try (0..<table.count).partitioningIndex { try start($0) > address }
+    return count > 0 ? table.entries &+ UInt64((count - 1) * size) : nil
   }
 
   /// What holds at `address`.

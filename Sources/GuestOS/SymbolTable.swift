@@ -99,11 +99,7 @@ public struct SymbolTable: Sendable {
 
   /// The last symbol that is not after `address`, and the address of the next one that is.
   public func symbol(at address: UInt64) -> (index: Int, end: UInt64?)? {
-    var (low, high) = (0, order.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if addresses[Int(order[middle])] <= address { low = middle + 1 } else { high = middle }
-    }
+    let low = order.partitioningIndex { addresses[Int($0)] > address }
     guard low > 0 else { return nil }
     let end = low < order.count ? addresses[Int(order[low])] : nil
     // Of several names of one address: a function's before a label's, else the first.

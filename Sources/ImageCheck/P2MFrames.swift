@@ -175,13 +175,7 @@ struct P2MFrames {
 extension [UInt64] {
   /// The number of the first element that is not less than `value`; the array is sorted.
   func lowerBound(_ value: UInt64) -> Int {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if self[middle] < value { low = middle + 1 } else { high = middle }
-    }
-    return low
+    partitioningIndex { $0 >= value }
   }
 }
 
@@ -197,13 +191,8 @@ extension Record {
 
   /// The entry of `pfn` in PAGE_DATA's table of `count` ascending entries.
   func pageEntry(of pfn: UInt64, among count: Int) -> PageEntry? {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if pageEntry(middle).pfn < pfn { low = middle + 1 } else { high = middle }
-    }
-    guard low < count, pageEntry(low).pfn == pfn else { return nil }
-    return pageEntry(low)
+    let index = (0..<count).partitioningIndex { pageEntry($0).pfn >= pfn }
+    guard index < count, pageEntry(index).pfn == pfn else { return nil }
+    return pageEntry(index)
   }
 }

@@ -313,11 +313,7 @@ public final class PagedMemory {
       _ first: UInt64, _ count: UInt64, at address: UInt64,
       _ out: inout [(address: UInt64, pfn: UInt64)]
     ) {
-      var (low, high) = (0, ranges.count)
-      while low < high {
-        let middle = (low + high) / 2
-        if ranges[middle].upperBound <= first { low = middle + 1 } else { high = middle }
-      }
+      var low = ranges.partitioningIndex { $0.upperBound > first }
       let run = first..<first + count
       while low < ranges.count, ranges[low].lowerBound < run.upperBound {
         for pfn in ranges[low].clamped(to: run) {

@@ -1,5 +1,7 @@
 // The bytes of an object that are in memory.
 
+internal import Bytes
+
 /// Ranges of an object that were fetched, none over another. The ones that were not used for longest go
 /// where there are too many.
 struct RangeCache<Content> {
@@ -23,12 +25,7 @@ struct RangeCache<Content> {
 
   /// The index of the first entry that ends after `offset`.
   private func index(after offset: UInt64) -> Int {
-    var (low, high) = (0, entries.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if entries[middle].range.upperBound <= offset { low = middle + 1 } else { high = middle }
-    }
-    return low
+    entries.partitioningIndex { $0.range.upperBound > offset }
   }
 
   /// What holds the byte at `offset`; it counts as used.

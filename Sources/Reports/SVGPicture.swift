@@ -38,7 +38,7 @@ package struct SVGPicture {
     self.tints = tints
   }
 
-  private func number(_ value: Double) -> String {
+  private func decimal(_ value: Double) -> String {
     let text = Shown.fixed(value, 1)
     return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
   }
@@ -51,16 +51,16 @@ package struct SVGPicture {
     _ x: Double, _ y: Double, _ width: Double, _ height: Double, _ style: String, tip: String = ""
   ) {
     body +=
-      "<rect class=\"\(style)\" x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(width))\" "
-      + "height=\"\(number(height))\"" + ended("rect", tip)
+      "<rect class=\"\(style)\" x=\"\(decimal(x))\" y=\"\(decimal(y))\" "
+      + "width=\"\(decimal(width))\" height=\"\(decimal(height))\"" + ended("rect", tip)
   }
 
   package mutating func circle(
     _ x: Double, _ y: Double, _ radius: Double, _ style: String, tip: String = ""
   ) {
     body +=
-      "<circle class=\"\(style)\" cx=\"\(number(x))\" cy=\"\(number(y))\" r=\"\(number(radius))\""
-      + ended("circle", tip)
+      "<circle class=\"\(style)\" cx=\"\(decimal(x))\" cy=\"\(decimal(y))\" "
+      + "r=\"\(decimal(radius))\"" + ended("circle", tip)
   }
 
   private func ended(_ name: String, _ tip: String) -> String {
@@ -72,12 +72,12 @@ package struct SVGPicture {
     _ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double, _ style: String = "rule"
   ) {
     body +=
-      "<line class=\"\(style)\" x1=\"\(number(x1))\" y1=\"\(number(y1))\" x2=\"\(number(x2))\" "
-      + "y2=\"\(number(y2))\"/>\n"
+      "<line class=\"\(style)\" x1=\"\(decimal(x1))\" y1=\"\(decimal(y1))\" x2=\"\(decimal(x2))\" "
+      + "y2=\"\(decimal(y2))\"/>\n"
   }
 
   package mutating func polyline(_ points: [(x: Double, y: Double)], _ style: String) {
-    let text = points.map { "\(number($0.x)),\(number($0.y))" }.joined(separator: " ")
+    let text = points.map { "\(decimal($0.x)),\(decimal($0.y))" }.joined(separator: " ")
     body += "<polyline class=\"\(style)\" points=\"\(text)\"/>\n"
   }
 
@@ -88,9 +88,9 @@ package struct SVGPicture {
     _ x: Double, _ y: Double, _ text: String, _ anchor: Anchor = .start, size: Int = 12,
     style: String = "ink", turned: Bool = false
   ) {
-    let turn = turned ? " transform=\"rotate(-90 \(number(x)) \(number(y)))\"" : ""
+    let turn = turned ? " transform=\"rotate(-90 \(decimal(x)) \(decimal(y)))\"" : ""
     body +=
-      "<text class=\"\(style)\" x=\"\(number(x))\" y=\"\(number(y))\" "
+      "<text class=\"\(style)\" x=\"\(decimal(x))\" y=\"\(decimal(y))\" "
       + "text-anchor=\"\(anchor.rawValue)\" font-size=\"\(size)\"\(turn)>\(escapedMarkup(text))</text>\n"
   }
 
@@ -121,9 +121,9 @@ package struct SVGPicture {
       return out
     }
     return """
-      <svg xmlns="http://www.w3.org/2000/svg" width="\(number(width))" height="\(number(height))" \
-      viewBox="0 0 \(number(width)) \(number(height))" style="max-width:100%;height:auto" \
-      font-family="sans-serif" font-size="12" role="img">
+      <svg xmlns="http://www.w3.org/2000/svg" width="\(decimal(width))" \
+      height="\(decimal(height))" viewBox="0 0 \(decimal(width)) \(decimal(height))" \
+      style="max-width:100%;height:auto" font-family="sans-serif" font-size="12" role="img">
       <title>\(escapedMarkup(title))</title>
       <style>\(rules("#ffffff", "#1a1a1a", "#d8d8d8", \.light)).line{stroke-width:2}\
       @media (prefers-color-scheme:dark){\(rules("#16181c", "#e6e6e6", "#3a3d44", \.dark))}</style>

@@ -30,12 +30,7 @@ struct SeekTable: Sendable {
 
   /// The frame that holds a byte.
   func frame(of offset: UInt64) -> Int {
-    var (low, high) = (0, frameCount)
-    while low < high {
-      let middle = (low + high) / 2
-      if plain[middle + 1] <= offset { low = middle + 1 } else { high = middle }
-    }
-    return low
+    (0..<frameCount).partitioningIndex { plain[$0 + 1] > offset }
   }
 
   // MARK: - Reading

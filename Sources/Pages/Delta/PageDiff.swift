@@ -37,6 +37,8 @@ public struct PageDifferences {
   private var position: UInt64 = 0
   /// Runs that are complete, and the last one, which may continue.
   private var complete: [PageDifference] = []
+  /// How many of them were given.
+  private var givenCount = 0
   private var pending: PageDifference?
 
   /// Reads the second image; nil where the two are read in turn, or by several threads.
@@ -58,7 +60,9 @@ public struct PageDifferences {
 
   /// The next run; nil at the end.
   public mutating func next() throws -> PageDifference? {
-    while complete.isEmpty {
+    while givenCount == complete.count {
+      complete.removeAll(keepingCapacity: true)
+      givenCount = 0
       guard hasMore else {
         defer { pending = nil }
         return pending
@@ -68,7 +72,8 @@ public struct PageDifferences {
         for item in try crew.run() { note(item.kind, item.pfns, item.types) }
       }
     }
-    return complete.removeFirst()
+    defer { givenCount += 1 }
+    return complete[givenCount]
   }
 
   private var hasMore: Bool {

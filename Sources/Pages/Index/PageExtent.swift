@@ -64,13 +64,7 @@ extension [PageExtent] {
 
   /// The number of the first run that ends above `pfn`; the runs are ascending and disjoint.
   func firstIndex(endingAbove pfn: UInt64) -> Int {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if self[middle].end <= pfn { low = middle + 1 } else { high = middle }
-    }
-    return low
+    partitioningIndex { $0.end > pfn }
   }
 }
 

@@ -38,13 +38,7 @@ public struct PageSet: Sendable, Equatable {
 
   /// The number of the first range that ends above `pfn`.
   func index(of pfn: UInt64) -> Int {
-    var low = 0
-    var high = ranges.count
-    while low < high {
-      let middle = (low + high) / 2
-      if ranges[middle].upperBound <= pfn { low = middle + 1 } else { high = middle }
-    }
-    return low
+    ranges.partitioningIndex { $0.upperBound > pfn }
   }
 
   public func contains(_ pfn: UInt64) -> Bool {

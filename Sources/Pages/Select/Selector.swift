@@ -111,13 +111,8 @@ public struct HashSet: Sendable, Equatable {
   }
 
   public func contains(_ hash: UInt64) -> Bool {
-    var low = 0
-    var high = hashes.count
-    while low < high {
-      let middle = (low + high) / 2
-      if hashes[middle] < hash { low = middle + 1 } else { high = middle }
-    }
-    return low < hashes.count && hashes[low] == hash
+    let index = hashes.partitioningIndex { $0 >= hash }
+    return index < hashes.count && hashes[index] == hash
   }
 }
 

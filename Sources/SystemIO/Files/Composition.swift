@@ -59,16 +59,8 @@ final class Composition {
 
   /// Which segment has the byte at `offset`.
   fileprivate func segment(at offset: UInt64) -> Segment? {
-    var (low, high) = (0, segments.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if segments[middle].start + segments[middle].count <= offset {
-        low = middle + 1
-      } else {
-        high = middle
-      }
-    }
-    return low < segments.count ? segments[low] : nil
+    let index = segments.partitioningIndex { $0.start + $0.count > offset }
+    return index < segments.count ? segments[index] : nil
   }
 }
 
