@@ -91,6 +91,9 @@ struct LibxcState {
     }
   }
 
+  /// From now on nothing is known of which pages came.
+  mutating func passOverPages() { populated.giveUp() }
+
   /// Adds a record of an unknown type.
   mutating func addUnknown(_ record: Record) { checkpoint.addUnknown(record) }
 

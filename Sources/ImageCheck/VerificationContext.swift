@@ -138,6 +138,9 @@ final class VerificationContext {
     let vcpu: UInt32
   }
 
+  /// From now on nothing is known of which pages came.
+  func passOverPages() { libxc.passOverPages() }
+
   /// The padding after `record`, and the first bytes of what it holds for an emulator.
   func visit(_ record: Record, padding: [UInt8], head: [UInt8]) {
     for (rule, check) in book.padding {

@@ -86,6 +86,7 @@ public struct Verifier {
     let inspection = VerificationContext()
     var reader = StreamReader(source)
     try visit(&reader, inspection, toPages: true)
+    inspection.passOverPages()
     try visitToEnd(index.reader(at: tail, source), inspection)
     return VerifyReport(inspection, isStrict: options.isStrict)
   }

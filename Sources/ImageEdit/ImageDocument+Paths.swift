@@ -89,8 +89,9 @@ extension ImageDocument {
   /// without them.
   public func isApartFromPages(_ place: ImagePlace) -> Bool {
     guard case .record(let recordIndex, _) = place else { return isSelfContained(place) }
-    // The guest's width says how pages are read, the p2m's frames which of them have to be there.
-    return ![.pageData, .x86PVInfo, .x86PVP2MFrames].contains(index.entries[recordIndex - 1].type)
+    // The guest's width says how pages are read, the p2m's frames and parameters which have to be there.
+    return ![.pageData, .x86PVInfo, .x86PVP2MFrames, .hvmParams].contains(
+      index.entries[recordIndex - 1].type)
   }
 
   private func missing(_ path: ImagePath, _ what: String) -> FormatError {

@@ -120,7 +120,7 @@ enum FakeStore {
     }
   }
 
-  static func text(_ path: String) -> String { String(decoding: bytes(path), as: UTF8.self) }
+  static func text(_ path: String) -> String { TestKit.text(of: bytes(path)) }
 
   static func write(_ text: String, to path: String) {
     guard let file = fopen(path, "wb") else { return }

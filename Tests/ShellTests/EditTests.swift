@@ -84,9 +84,8 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       #expect(first.exitCode == 0, "\(first.errors)")
       // One after the other: each edit makes the index fit again.
       for edit in [
-        "X86_TSC_INFO.khz=5", "vcpu[0].rax=5", "hvm_params.STORE_PFN=0xfeff0",
-        "config.c_info.name=tpvi", "HVM_CONTEXT.LAPIC[0].apic_base_msr=0xfee00901",
-        "vcpu[0].rbx=9 X86_TSC_INFO.khz=6",
+        "X86_TSC_INFO.khz=5", "vcpu[0].rax=5", "config.c_info.name=tpvi",
+        "HVM_CONTEXT.LAPIC[0].apic_base_msr=0xfee00901", "vcpu[0].rbx=9 X86_TSC_INFO.khz=6",
       ] {
         let outcome = Program.shell(
           "strace -f -e trace=pread64,read -o \(folder)/trace "
@@ -99,6 +98,7 @@ private let pvh = Program.fixtures + "pvh-4m-1v-tiny.xlsave"
       // What is worse than before is refused as ever, what concerns pages looks at them.
       for (edit, exitCode) in [
         ("X86_TSC_INFO.mode=9", 1), ("HVM_CONTEXT.CPU[0].rflags=0", 0), ("record[9].count=3", 1),
+        ("hvm_params.STORE_PFN=0xfeffb", 0), ("hvm_params.STORE_PFN=0xfeff0", 1),
       ] as [(String, Int32)] {
         let outcome = Program.shell(
           "xensave-lua set \(image) \(edit) --in-place -q; code=$?; "

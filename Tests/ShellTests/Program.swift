@@ -11,13 +11,8 @@ struct Outcome {
   let output: [UInt8]
   let errors: String
 
-  /// The output as text; where it is none, its ASCII. For each byte that is no UTF-8 the standard
-  /// library throws to itself, and Swift Testing keeps the stack of all that is thrown: seconds for
-  /// the bytes of an image.
-  var text: String {
-    String(validating: output, as: UTF8.self)
-      ?? String(decoding: output.map { $0 < 0x80 ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
-  }
+  /// The output as text; where it is none, its ASCII.
+  var text: String { TestKit.text(of: output) }
 }
 
 enum Program {
@@ -65,7 +60,7 @@ enum Program {
     let signal = status & 0x7F
     return Outcome(
       exitCode: signal == 0 ? status >> 8 & 0xFF : -1, signal: signal,
-      output: read(folder + "/out"), errors: String(decoding: read(folder + "/err"), as: UTF8.self))
+      output: read(folder + "/out"), errors: TestKit.text(of: read(folder + "/err")))
   }
 
   private static func removeFiles(_ folder: String) {
