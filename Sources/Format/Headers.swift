@@ -219,7 +219,7 @@ public enum Container: Sendable, Equatable {
     // The first file in the archive that an XVA is.
     (
       Array("ova.xml\0".utf8),
-      "an XVA export of XAPI, whose disks are in pieces (xe vdi-export format=raw gives one whole)"
+      "an XVA export of XAPI, whose disks are in chunks (xe vdi-export format=raw gives one whole)"
     ),
     (Array("LibvirtQemudSave".utf8), "a save file of libvirt's QEMU driver"),
     (Array("LibvirtQemudPart".utf8), "an unfinished save file of libvirt's QEMU driver"),

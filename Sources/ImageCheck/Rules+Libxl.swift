@@ -100,22 +100,22 @@ extension Rule {
       "QEMU's state begins with \"QEVM\": of two the last one is loaded.",
       qemu,
       .image { look in
-        guard let (record, head) = look.libxl.deviceModel, record.isOfQEMU,
-          !head.starts(with: "QEVM".utf8)
+        guard let (record, firstBytes) = look.libxl.deviceModel, record.isOfQEMU,
+          !firstBytes.starts(with: "QEVM".utf8)
         else { return }
-        let got = head.isEmpty ? "nothing" : "0x" + head.prefix(4).hexDigits
+        let got = firstBytes.isEmpty ? "nothing" : "0x" + firstBytes.prefix(4).hexDigits
         look.report(record, "emulator_ctx", at: 8, "expected 0x5145564d (QEVM), got \(got)")
       }),
     Rule(
       "emulator-context.version", .error, "QEMU's state is of version 3, as since QEMU 0.11.",
       qemu,
       .image { look in
-        guard let (record, head) = look.libxl.deviceModel, record.isOfQEMU,
-          head.starts(with: "QEVM".utf8)
+        guard let (record, firstBytes) = look.libxl.deviceModel, record.isOfQEMU,
+          firstBytes.starts(with: "QEVM".utf8)
         else { return }
-        let version = head.dropFirst(4).prefix(4)
+        let version = firstBytes.dropFirst(4).prefix(4)
         guard version != [0, 0, 0, 3] else { return }
-        let got = version.count < 4 ? "\(head.count) bytes" : "0x" + version.hexDigits
+        let got = version.count < 4 ? "\(firstBytes.count) bytes" : "0x" + version.hexDigits
         look.report(record, "emulator_ctx", at: 12, "expected version 3, got \(got)")
       }),
   ]

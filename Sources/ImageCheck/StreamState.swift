@@ -189,9 +189,11 @@ struct LibxlState {
   private(set) var hasEmulatorContext = false
   /// The last state of a device model, and the first bytes of what it saved: a restore writes each over the
   /// one before. Xen: tools/libs/light/libxl_stream_read.c, write_emulator_blob.
-  private(set) var deviceModel: (record: Record, head: [UInt8])?
+  private(set) var deviceModel: (record: Record, firstBytes: [UInt8])?
 
-  mutating func note(_ record: Record, _ head: [UInt8]) { deviceModel = (record, head) }
+  mutating func note(_ record: Record, _ firstBytes: [UInt8]) {
+    deviceModel = (record, firstBytes)
+  }
 
   mutating func add(_ record: Record) {
     isAfterCheckpointEnd = record.type == .checkpointEnd

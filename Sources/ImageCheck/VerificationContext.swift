@@ -142,12 +142,12 @@ final class VerificationContext {
   func passOverPages() { libxc.passOverPages() }
 
   /// The padding after `record`, and the first bytes of what it holds for an emulator.
-  func visit(_ record: Record, padding: [UInt8], head: [UInt8]) {
+  func visit(_ record: Record, padding: [UInt8], firstBytes: [UInt8]) {
     for (rule, check) in book.padding {
       current = rule
       check(self, record, padding)
     }
-    if record.type == .emulatorContext, record.length >= 8 { libxl.note(record, head) }
+    if record.type == .emulatorContext, record.length >= 8 { libxl.note(record, firstBytes) }
   }
 
   func visit(_ trailing: TrailingBytes, byteCount: UInt64) {

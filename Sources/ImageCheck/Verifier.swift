@@ -127,23 +127,23 @@ public struct Verifier {
     _ record: Record, _ reader: inout StreamReader, _ inspection: VerificationContext
   ) throws {
     guard record.payloadByteCount > 0 else {
-      inspection.visit(record, padding: record.padding, head: Array(record.body.dropFirst(8)))
+      inspection.visit(record, padding: record.padding, firstBytes: Array(record.body.dropFirst(8)))
       return
     }
     // Page contents always fill their record to a multiple of 8: a length that does not has been
     // reported.
     guard record.type != .pageData else { return }
     let padding = Int(reader.payloadAndPadding - record.payloadByteCount)
-    let headCount = Int(min(8, record.payloadByteCount))
-    let arena = PageAlignedBuffer(capacity: 16)
-    try reader.loadPayload(headCount, into: arena)
+    let firstCount = Int(min(8, record.payloadByteCount))
+    let buffer = PageAlignedBuffer(capacity: 16)
+    try reader.loadPayload(firstCount, into: buffer)
     guard reader.ending == nil else { return }
-    let head = Array(record.body.dropFirst(8)) + arena.copy(0..<headCount)
-    try reader.skipPayload(record.payloadByteCount - UInt64(headCount))
+    let firstBytes = Array(record.body.dropFirst(8)) + buffer.copy(0..<firstCount)
+    try reader.skipPayload(record.payloadByteCount - UInt64(firstCount))
     guard reader.ending == nil else { return }
-    try reader.loadPayload(padding, into: arena)
+    try reader.loadPayload(padding, into: buffer)
     guard reader.ending == nil else { return }
-    inspection.visit(record, padding: arena.copy(0..<padding), head: head)
+    inspection.visit(record, padding: buffer.copy(0..<padding), firstBytes: firstBytes)
   }
 
   /// Counts what follows the image. What came in chunks is put together first.

@@ -252,7 +252,7 @@ final class FakeHost {
 
   /// Writes that found the pipe closed.
   private(set) var lostLineCount = 0
-  /// Whether xenopsd is busy with what it was asked for, and will say `done`.
+  /// Whether xenopsd is busy with a request, and will send `done`.
   private var isDoneDue = false
 
   func sendLine(_ line: String) {

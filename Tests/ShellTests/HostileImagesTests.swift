@@ -26,14 +26,14 @@ import Testing
         name: String(columns[0]), verdict: String(columns[1]), message: String(columns[2]))
     }
     #expect(rows.count > 800)
-    // A shell for each of two parts: verify, verify --strict, and a rewrite that must leave nothing behind.
+    // A shell for each of two parts: verify, verify --strict, and a rewrite that must leave no file.
     let script = """
       cd \(folder)/images
       part() {
-        local number=0 name rest text plain strict rewrite left
+        local row=0 name rest text plain strict rewrite left
         mkdir ../$1
         while IFS=$'\\t' read -r name rest; do
-          [ "$name" != name ] && [ $((number++ % 2)) = "$1" ] || continue
+          [ "$name" != name ] && [ $((row++ % 2)) = "$1" ] || continue
           text=$(xensave-lua verify "$name" 2>&1); plain=$?
           xensave-lua verify --strict -q "$name" >/dev/null 2>&1; strict=$?
           xensave-lua -e 'return function() end' "$name" -o ../$1/out -q >/dev/null 2>&1; rewrite=$?

@@ -28,7 +28,7 @@ public import SystemIO
 ///     | whether VERIFY, how the stream ends             |
 ///     +-------------------------------------------------+
 ///
-/// Then runs (type and pfn as in PAGE_DATA, offset, count, round), records (number, offset, bytes),
+/// Then runs (type and pfn as in PAGE_DATA, offset, count, round), records (index, offset, bytes),
 /// offsets of the records of pages that count, and the hash of all that. Little-endian words.
 public struct IndexCache {
   let imagePath: String
@@ -44,7 +44,7 @@ public struct IndexCache {
 
   static let magic: UInt64 = 0x5845_444E_494C_5358  // "XSLINDEX"
   static let headWords = 13
-  /// In a record's number: it is of the layer around libxc's, libxl's or xenopsd's.
+  /// In a record's index: it is of the layer around libxc's, libxl's or xenopsd's.
   private static let outerBit: UInt64 = 1 << 63
   /// Records of pages that are compared to the index when it is read.
   private static let spotChecks = 16
@@ -294,11 +294,11 @@ public struct IndexCache {
       let layer = isOuter ? outer : .libxc
       let framing = RecordFraming.of(layer, version: index.version)
       source.seek(offset)
-      let head = try source.read(framing.headByteCount)
-      guard head.count == framing.headByteCount else {
+      let header = try source.read(framing.headByteCount)
+      guard header.count == framing.headByteCount else {
         throw unfit("record \(recordIndex) is not where it says")
       }
-      let stated = index.stated(in: head, of: layer)
+      let stated = index.stated(in: header, of: layer)
       guard stated.length <= byteCount, framing.totalByteCount(stated.length) == byteCount else {
         throw unfit("record \(recordIndex) is not where it says")
       }

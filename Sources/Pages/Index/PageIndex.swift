@@ -184,9 +184,9 @@ public struct PageIndex: Sendable {
   ) throws -> [UInt8] {
     let framing = RecordFraming.of(spot.type.layer, version: version)
     source.seek(spot.offset)
-    let head = try source.read(framing.headByteCount)
-    guard head.count == framing.headByteCount else { throw shorter(source) }
-    let length = Int(clamping: stated(in: head, of: spot.type.layer).length)
+    let header = try source.read(framing.headByteCount)
+    guard header.count == framing.headByteCount else { throw shorter(source) }
+    let length = Int(clamping: stated(in: header, of: spot.type.layer).length)
     guard length <= limit else {
       throw XensaveError(
         .invalid,
@@ -198,8 +198,8 @@ public struct PageIndex: Sendable {
     return body
   }
 
-  /// What the head of a record in a layer says: its type, and how long its body is.
-  func stated(in head: [UInt8], of layer: Layer) -> (type: RecordType, length: UInt64) {
+  /// The type that the header of a record in a layer states, and the length of its body in bytes.
+  func stated(in header: [UInt8], of layer: Layer) -> (type: RecordType, length: UInt64) {
     let framing = RecordFraming.of(layer, version: version)
     let order: ByteOrder =
       switch layer {
@@ -207,12 +207,12 @@ public struct PageIndex: Sendable {
       case .libxl: libxlContext.order
       case .xenopsd: .little
       }
-    let number = head.load(0, as: UInt32.self, order)
-    let type = framing == .draftB ? DraftB.type(number) : RecordType(layer, number)
+    let wireValue = header.load(0, as: UInt32.self, order)
+    let type = framing == .draftB ? DraftB.type(wireValue) : RecordType(layer, wireValue)
     if XenopsdRecords.markers.contains(type) { return (type, 0) }
     let length =
       framing.headFieldByteCount == 8
-      ? head.load(8, as: UInt64.self, order) : UInt64(head.load(4, as: UInt32.self, order))
+      ? header.load(8, as: UInt64.self, order) : UInt64(header.load(4, as: UInt32.self, order))
     return (type, length)
   }
 
