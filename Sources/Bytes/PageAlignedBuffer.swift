@@ -37,7 +37,7 @@ public final class PageAlignedBuffer {
     capacity = count
   }
 
-  /// Bytes `range` of the memory. They are valid until the arena grows or goes.
+  /// Bytes `range` of the memory. They are valid until the buffer grows or goes.
   public func withBytes<R, E: Error>(
     _ range: Range<Int>, _ body: (RawSpan) throws(E) -> R
   ) throws(E) -> R {
@@ -48,7 +48,7 @@ public final class PageAlignedBuffer {
     return try body(unsafe RawSpan(_unsafeBytes: buffer))
   }
 
-  /// The address of byte `offset`, for system calls. Valid until the arena grows or goes.
+  /// The address of byte `offset`, for system calls. Valid until the buffer grows or goes.
   @unsafe
   public func pointer(_ offset: Int = 0) -> UnsafeMutableRawPointer {
     precondition(offset >= 0 && offset <= capacity)
@@ -91,7 +91,7 @@ public final class PageAlignedBuffer {
   /// Copies `bytes` to `offset`, making room for them.
   public func store(_ offset: Int, _ bytes: RawSpan) {
     reserve(offset + bytes.byteCount)
-    // Safety: the block has room for all of them, and a span's bytes are never its own arena's
+    // Safety: the block has room for all of them, and a span's bytes are never its own buffer's
     // that has just grown: `withBytes` borrows them for a closure in which nothing may grow.
     unsafe bytes.withUnsafeBytes { source in
       guard let start = source.baseAddress else { return }

@@ -105,7 +105,7 @@ private final class ImagePut {
   private let state: State
   private let isUnchecked: Bool
   private var newPageCount: UInt64 = 0
-  private let arena = PageAlignedBuffer(capacity: batch)
+  private let buffer = PageAlignedBuffer(capacity: batch)
   /// Bytes that are read at once.
   private static let batch = 1024 * 4096
 
@@ -194,7 +194,7 @@ private final class ImagePut {
     while bytes.position < end {
       let count = Int(min(end - bytes.position, UInt64(ImagePut.batch)))
       try read(bytes, count)
-      try state.manifest.addLiteral(arena.copy(0..<count))
+      try state.manifest.addLiteral(buffer.copy(0..<count))
       try lease.renew()
     }
   }
@@ -205,7 +205,7 @@ private final class ImagePut {
       try read(bytes, 4096 * count)
       let names = try names(count)
       for page in 0..<count {
-        if arena.withBytes(0..<4096 * count, { $0.isZeroPage(at: 4096 * page) }) {
+        if buffer.withBytes(0..<4096 * count, { $0.isZeroPage(at: 4096 * page) }) {
           state.manifest.addZeroPage()
           continue
         }
@@ -214,7 +214,7 @@ private final class ImagePut {
         if let known = pages.known.place(of: name) {
           place = known
         } else {
-          let (pack, slot) = try writer.add(arena, 4096 * page, name)
+          let (pack, slot) = try writer.add(buffer, 4096 * page, name)
           place = KnownPages.Place(pack: pack, slot: slot)
           pages.known.add(name, at: place)
           if isCounted { newPageCount += 1 }
@@ -228,17 +228,17 @@ private final class ImagePut {
   }
 
   private func read(_ bytes: Source, _ count: Int) throws {
-    guard try bytes.read(into: arena, 0..<count) == count else {
+    guard try bytes.read(into: buffer, 0..<count) == count else {
       throw XensaveError(.changed, "\(source.path): it became shorter while it was read")
     }
     try Interrupt.check(source.path)
   }
 
-  /// The names of the pages at the start of the arena.
+  /// The names of the pages at the start of the buffer.
   private func names(_ count: Int) throws -> [UInt8] {
     let jobs = min(Environment.coreCount, (count + 63) / 64)
-    guard jobs > 1 else { return PageName.all(arena, 0..<count) }
-    let parts = NamedParts(arena, count: jobs)
+    guard jobs > 1 else { return PageName.all(buffer, 0..<count) }
+    let parts = NamedParts(buffer, count: jobs)
     try Crew.run(jobs, jobs: jobs) { job in
       parts.name(count * job / jobs..<count * (job + 1) / jobs, job)
     }
@@ -253,19 +253,19 @@ private final class ImagePut {
     return config["c_info"]?["name"]?.stringValue ?? ""
   }
 
-  /// Pages that several threads give names. Safe to send: nobody writes to the arena meanwhile, and the
+  /// Pages that several threads give names. Safe to send: nobody writes to the buffer meanwhile, and the
   /// names are used under the lock.
   private final class NamedParts: @unchecked Sendable {
-    private let arena: PageAlignedBuffer
+    private let buffer: PageAlignedBuffer
     private let parts: Mutex<[[UInt8]]>
 
-    init(_ arena: PageAlignedBuffer, count: Int) {
-      self.arena = arena
+    init(_ buffer: PageAlignedBuffer, count: Int) {
+      self.buffer = buffer
       parts = Mutex([[UInt8]](repeating: [], count: count))
     }
 
     func name(_ pages: Range<Int>, _ part: Int) {
-      let names = PageName.all(arena, pages)
+      let names = PageName.all(buffer, pages)
       parts.withLock { $0[part] = names }
     }
 

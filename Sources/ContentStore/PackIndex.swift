@@ -8,9 +8,9 @@ internal import SystemIO
 enum PageName {
   static let byteCount = 20
 
-  /// The names of pages of `arena`, one after another.
-  static func all(_ arena: PageAlignedBuffer, _ pages: Range<Int>) -> [UInt8] {
-    let hashes = SHA256.pages(arena, pages.lowerBound * 4096..<pages.upperBound * 4096)
+  /// The names of pages of `buffer`, one after another.
+  static func all(_ buffer: PageAlignedBuffer, _ pages: Range<Int>) -> [UInt8] {
+    let hashes = SHA256.pages(buffer, pages.lowerBound * 4096..<pages.upperBound * 4096)
     var names: [UInt8] = []
     names.reserveCapacity(pages.count * byteCount)
     for index in 0..<pages.count { names += hashes[32 * index..<32 * index + byteCount] }

@@ -38,13 +38,13 @@ final class PackWriter {
     lanes = try (0..<2 * max(1, jobs)).map { _ in try Lane() }
   }
 
-  /// Adds the page at byte `offset` of `arena`; says where it will be.
+  /// Adds the page at byte `offset` of `buffer`; says where it will be.
   func add(
-    _ arena: PageAlignedBuffer, _ offset: Int, _ name: some Collection<UInt8>
+    _ buffer: PageAlignedBuffer, _ offset: Int, _ name: some Collection<UInt8>
   ) throws -> (pack: PackID, slot: Int) {
     if index.pageCount == PackIndex.pageLimit { try finish() }
     let lane = lanes[filled]
-    arena.withBytes(offset..<offset + 4096) { lane.input.store(4096 * lane.pageCount, $0) }
+    buffer.withBytes(offset..<offset + 4096) { lane.input.store(4096 * lane.pageCount, $0) }
     lane.pageCount += 1
     let slot = index.pageCount
     index.addPages(name)

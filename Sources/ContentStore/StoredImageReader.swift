@@ -45,7 +45,7 @@ public final class StoredImageReader: RemoteReader {
   }
 
   public func read(
-    into arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
+    into buffer: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) -> Int {
     guard offset < byteCount, !range.isEmpty else { return 0 }
     try Interrupt.check(name)
@@ -63,11 +63,11 @@ public final class StoredImageReader: RemoteReader {
       let count = min(range.count, left)
       let bytes = Array(manifest.literals[first..<first + count])
       // Safety: bytes have no padding.
-      unsafe arena.store(range.lowerBound, bytes.span.bytes)
+      unsafe buffer.store(range.lowerBound, bytes.span.bytes)
       return count
     case .zeros:
       let count = min(range.count, left)
-      arena.fill(range.lowerBound..<range.lowerBound + count, 0)
+      buffer.fill(range.lowerBound..<range.lowerBound + count, 0)
       return count
     case .pages:
       let slot = piece.slot + Int(skipped / 4096)
@@ -76,7 +76,7 @@ public final class StoredImageReader: RemoteReader {
         let frame = try packs.frame(of: slot, in: manifest.packs[piece.pack])
         let first = (slot - frame.firstSlot) * 4096 + inside
         let count = min(range.count, left, 4096 * frame.pageCount - first)
-        frame.bytes.withBytes(first..<first + count) { arena.store(range.lowerBound, $0) }
+        frame.bytes.withBytes(first..<first + count) { buffer.store(range.lowerBound, $0) }
         return count
       } catch { throw failed(error) }
     }

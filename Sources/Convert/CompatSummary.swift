@@ -142,11 +142,11 @@ public struct CompatSummary: Sendable {
         let index = record.body.load(offset, as: UInt64.self, order)
         let value = record.body.load(offset + 8, as: UInt64.self, order)
         // libxc sets the parameter of the low 32 bits.
-        let number = index & 0xFFFF_FFFF
-        if params.count < 64 || params[number] != nil {
-          params[number] = max(params[number] ?? 0, value)
+        let parameter = index & 0xFFFF_FFFF
+        if params.count < 64 || params[parameter] != nil {
+          params[parameter] = max(params[parameter] ?? 0, value)
         }
-        if number == HVMParams.viridianIndex { viridian |= value }
+        if parameter == HVMParams.viridianIndex { viridian |= value }
       }
     case .x86PVVCPUMSRs:
       for offset in stride(from: 8, through: record.body.count - 16, by: 16)

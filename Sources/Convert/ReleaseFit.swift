@@ -241,8 +241,8 @@ struct ReleaseFit: Sendable {
       let name = HVMParams.names[index] ?? "\(index)"
       if index == HVMParams.viridianIndex { checkViridian(value, name) }
       // libxc sets the parameter of the low 32 bits.
-      let number = index & 0xFFFF_FFFF
-      if let refusal = ReleaseFacts.refusal(ofParam: number, value, by: release) {
+      let parameter = index & 0xFFFF_FFFF
+      if let refusal = ReleaseFacts.refusal(ofParam: parameter, value, by: release) {
         let text = "\(value.hex()), and \(refusal)"
         if value == 0 || mayLose("params[\(name)]", text) {
           note(.dropped, "params[\(name)]", text, isLoss: value != 0)

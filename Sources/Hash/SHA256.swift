@@ -26,10 +26,10 @@ public struct SHA256: Sendable {
   }
 
   /// Adds bytes `range` of the memory to what is hashed.
-  public mutating func add(_ arena: PageAlignedBuffer, _ range: Range<Int>) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+  public mutating func add(_ buffer: PageAlignedBuffer, _ range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     // Safety: the precondition keeps the range inside the memory.
-    unsafe chash_sha256_add(&state, arena.pointer(range.lowerBound), range.count)
+    unsafe chash_sha256_add(&state, buffer.pointer(range.lowerBound), range.count)
   }
 
   /// The hash of all that was added: 32 bytes.
@@ -51,14 +51,14 @@ public struct SHA256: Sendable {
   /// another. Faster than page by page, as pages are hashed side by side.
   ///
   /// - Precondition: The range has whole pages.
-  public static func pages(_ arena: PageAlignedBuffer, _ range: Range<Int>) -> [UInt8] {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+  public static func pages(_ buffer: PageAlignedBuffer, _ range: Range<Int>) -> [UInt8] {
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     precondition(range.count % pageByteCount == 0)
     let count = range.count / pageByteCount
     var out = [UInt8](repeating: 0, count: count * byteCount)
     // Safety: the pages lie inside the memory; the array has room for 32 bytes of each.
     unsafe chash_sha256_pages(
-      arena.pointer(range.lowerBound).assumingMemoryBound(to: UInt8.self), count, &out)
+      buffer.pointer(range.lowerBound).assumingMemoryBound(to: UInt8.self), count, &out)
     return out
   }
 

@@ -125,12 +125,12 @@ extension Rule {
         guard let config = look.readable else { return }
         for list in ["nics", "vtpms", "usbctrls", "vdispls", "vsnds"] {
           var seen: Set<Int64> = []
-          for (index, number) in config.deviceNumbers(list).enumerated() {
-            if number < 0 {
-              look.reportConfig("\(list)[\(index)].devid", "expected -1 or more, got \(number)")
-            } else if !seen.insert(number).inserted {
+          for (index, id) in config.deviceNumbers(list).enumerated() {
+            if id < 0 {
+              look.reportConfig("\(list)[\(index)].devid", "expected -1 or more, got \(id)")
+            } else if !seen.insert(id).inserted {
               look.reportConfig(
-                "\(list)[\(index)].devid", "expected a number of its own, got \(number) again")
+                "\(list)[\(index)].devid", "expected a number of its own, got \(id) again")
             }
           }
         }
@@ -143,10 +143,10 @@ extension Rule {
         var seen: Set<Int64> = []
         for (index, channel) in config.list("channels").enumerated() {
           let stated = channel["devid"]?.numberValue?.int64 ?? -1
-          let number = stated == -1 ? Int64(index) + 1 : stated
-          guard !seen.insert(number).inserted else { continue }
+          let id = stated == -1 ? Int64(index) + 1 : stated
+          guard !seen.insert(id).inserted else { continue }
           look.reportConfig(
-            "channels[\(index)].devid", "expected a number of its own, got \(number) again")
+            "channels[\(index)].devid", "expected a number of its own, got \(id) again")
         }
       }),
     Rule(
@@ -277,9 +277,9 @@ extension DomainConfiguration {
         defer { next += 1 }
         return next
       }
-      let number = stated == -1 ? next : stated
-      next = max(next, number + 1)
-      return number
+      let id = stated == -1 ? next : stated
+      next = max(next, id + 1)
+      return id
     }
   }
 }

@@ -178,17 +178,17 @@ extension Rule {
         for (position, param) in record.hvmParams.enumerated() {
           // The rest of the index is for hvm-params.number, but PAE_ENABLED is passed over by all of
           // it.
-          let number = HVMParams.number(param.index)
-          if HVMParams.settable.contains(number),
-            number != HVMParams.paeEnabled || number == param.index
+          let parameter = HVMParams.parameter(param.index)
+          if HVMParams.settable.contains(parameter),
+            parameter != HVMParams.paeEnabled || parameter == param.index
           {
             continue
           }
-          let name = HVMParams.names[number].map { " (\($0))" } ?? ""
+          let name = HVMParams.names[parameter].map { " (\($0))" } ?? ""
           look.report(
             record, "param[\(position)].index", at: 8 + 16 * position,
             "expected a parameter that Xen sets, got \(param.index.hex())\(name)",
-            since: HVMParams.refused(number, param.value))
+            since: HVMParams.refused(parameter, param.value))
         }
       }),
     Rule(
@@ -196,16 +196,16 @@ extension Rule {
       .record([.hvmParams]) { look, record in
         let isNested = look.configuration?.isNested == true
         for (position, param) in record.hvmParams.enumerated() {
-          let number = HVMParams.number(param.index)
+          let parameter = HVMParams.parameter(param.index)
           func report(_ expected: String) {
             look.report(
               record, "param[\(position)].value", at: 16 + 16 * position,
-              "expected \(expected) for \(HVMParams.names[number] ?? ""), got "
-                + param.value.hex(), since: HVMParams.valuesSince[number])
+              "expected \(expected) for \(HVMParams.names[parameter] ?? ""), got "
+                + param.value.hex(), since: HVMParams.valuesSince[parameter])
           }
-          if let range = HVMParams.values[number], !range.contains(param.value) {
+          if let range = HVMParams.values[parameter], !range.contains(param.value) {
             report(range.text)
-          } else if number == HVMParams.altp2m, param.value != 0, isNested {
+          } else if parameter == HVMParams.altp2m, param.value != 0, isNested {
             report("0 beside nested_hvm")
           }
         }
@@ -228,7 +228,7 @@ extension Rule {
       .record([.hvmParams]) { look, record in
         guard look.configuration?.type == "pvh" else { return }
         for (position, param) in record.hvmParams.enumerated()
-        where HVMParams.number(param.index) == HVMParams.acpiIOPorts {
+        where HVMParams.parameter(param.index) == HVMParams.acpiIOPorts {
           look.report(
             record, "param[\(position)].index", at: 8 + 16 * position,
             "expected none in a PVH guest, got 19 (ACPI_IOPORTS_LOCATION)")
@@ -243,15 +243,15 @@ extension Rule {
           for (index, value) in config.onceParams where value != 0 { values[index] = value }
         }
         for (position, param) in record.hvmParams.enumerated() {
-          let number = HVMParams.number(param.index)
-          guard HVMParams.setOnce.contains(number) else { continue }
-          if let before = values[number], before != 0, before != param.value {
+          let parameter = HVMParams.parameter(param.index)
+          guard HVMParams.setOnce.contains(parameter) else { continue }
+          if let before = values[parameter], before != 0, before != param.value {
             look.report(
               record, "param[\(position)].value", at: 16 + 16 * position,
               "expected \(before.hex()) as before, got \(param.value.hex())",
-              since: HVMParams.onceSince[number])
+              since: HVMParams.onceSince[parameter])
           } else {
-            values[number] = param.value
+            values[parameter] = param.value
           }
         }
       }),
@@ -311,7 +311,7 @@ extension HVMParams {
 
   /// The parameter that an index sets: libxc takes its lower 32 bits.
   /// Xen: tools/libs/ctrl/xc_domain.c, xc_hvm_param_set.
-  static func number(_ index: UInt64) -> UInt64 { index & 0xFFFF_FFFF }
+  static func parameter(_ index: UInt64) -> UInt64 { index & 0xFFFF_FFFF }
 }
 
 extension EntrySchema {

@@ -119,10 +119,10 @@ struct LibxcState {
 
   private mutating func noteParams(_ record: Record) {
     for param in record.hvmParams {
-      let number = HVMParams.number(param.index)
-      if number == HVMParams.acpiSState { isSuspended = param.value == 3 }
-      if HVMParams.setOnce.contains(number), onceParams[number, default: 0] == 0 {
-        onceParams[number] = param.value
+      let parameter = HVMParams.parameter(param.index)
+      if parameter == HVMParams.acpiSState { isSuspended = param.value == 3 }
+      if HVMParams.setOnce.contains(parameter), onceParams[parameter, default: 0] == 0 {
+        onceParams[parameter] = param.value
       }
     }
   }

@@ -85,12 +85,12 @@ public final class EditableRecord {
   public func payload() throws -> PageAlignedBuffer? {
     if let loadedPayload { return loadedPayload }
     guard payloadByteCount > 0, let loader else { return nil }
-    let arena =
+    let buffer =
       source?.takeRecycled(payloadByteCount) ?? PageAlignedBuffer(capacity: payloadByteCount)
-    try loader(arena, payloadByteCount)
-    loadedPayload = arena
+    try loader(buffer, payloadByteCount)
+    loadedPayload = buffer
     self.loader = nil
-    return arena
+    return buffer
   }
 
   /// Notes that bytes of the loaded payload were written to.

@@ -183,8 +183,8 @@ public final class Rewriter {
       return false
     }
     let current = EditableRecord(reading: record, from: reader.source) {
-      [unowned self] (arena: PageAlignedBuffer, count: Int) in
-      try self.reader.loadWholePayload(count, into: arena)
+      [unowned self] (buffer: PageAlignedBuffer, count: Int) in
+      try self.reader.loadWholePayload(count, into: buffer)
     }
     defer { current.invalidate() }
     let result = try filter.record(current)

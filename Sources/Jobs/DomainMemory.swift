@@ -70,12 +70,12 @@ package final class DomainPages: PageSource {
   private static func normalised(
     _ page: RawSpan, _ level: Int, _ info: DomainInfo, _ domain: any ManagedDomain
   ) -> [UInt8] {
-    let arena = PageAlignedBuffer(capacity: pageByteCount)
+    let buffer = PageAlignedBuffer(capacity: pageByteCount)
     _ = PVPageTable.normalise(
       page, level: level, width: info.guestWidth, compatM2PFrame: info.compatM2PFrame,
-      into: arena, at: 0
+      into: buffer, at: 0
     ) { domain.pageNumber(ofMachineFrame: $0) }
-    return arena.copy(0..<pageByteCount)
+    return buffer.copy(0..<pageByteCount)
   }
 }
 

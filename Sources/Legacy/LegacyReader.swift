@@ -132,14 +132,14 @@ public struct LegacyReader {
     return moved
   }
 
-  /// Reads `count` bytes of the payload into `arena` at 0.
-  public mutating func readPayload(_ count: Int, into arena: PageAlignedBuffer) throws(StreamError)
+  /// Reads `count` bytes of the payload into `buffer` at 0.
+  public mutating func readPayload(_ count: Int, into buffer: PageAlignedBuffer) throws(StreamError)
   {
     precondition(waiting.map { UInt64(count) <= $0 } ?? true)
-    arena.reserve(count)
+    buffer.reserve(count)
     waiting? -= UInt64(count)
     let got: Int
-    do { got = try source.read(into: arena, 0..<count) } catch { throw wrap(error) }
+    do { got = try source.read(into: buffer, 0..<count) } catch { throw wrap(error) }
     try check(UInt64(got), of: UInt64(count))
   }
 

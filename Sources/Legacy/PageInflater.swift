@@ -70,9 +70,9 @@ struct PageInflater {
   }
 
   private mutating func keep(
-    _ pfn: UInt64, _ arena: PageAlignedBuffer, _ offset: Int
+    _ pfn: UInt64, _ buffer: PageAlignedBuffer, _ offset: Int
   ) throws(SystemError) {
-    try store.write(arena, offset..<offset + pageByteCount, at: pfn * UInt64(pageByteCount))
+    try store.write(buffer, offset..<offset + pageByteCount, at: pfn * UInt64(pageByteCount))
     let word = Int(pfn / 64)
     if word >= stored.count {
       stored += [UInt64](repeating: 0, count: max(word + 1, 2 * stored.count) - stored.count)
@@ -145,7 +145,7 @@ struct PageInflater {
       case .data(let count):
         let chunk = min(count, range.upperBound - here)
         precondition(slot + done + chunk <= pages.capacity && here + chunk <= input.capacity)
-        // Safety: both ranges were checked against their arenas' ends just now.
+        // Safety: both ranges were checked against their buffers' ends just now.
         unsafe pages.pointer(slot + done)
           .copyMemory(from: input.pointer(here), byteCount: chunk)
         here += chunk
@@ -167,8 +167,8 @@ struct PageInflater {
       problem: "\(queue.count - first) entries wait for compressed pages at the checkpoint's end")
   }
 
-  private func byte(_ arena: PageAlignedBuffer, _ offset: Int) -> UInt8 {
-    arena.withBytes(offset..<offset + 1) { $0.load(0, as: UInt8.self) }
+  private func byte(_ buffer: PageAlignedBuffer, _ offset: Int) -> UInt8 {
+    buffer.withBytes(offset..<offset + 1) { $0.load(0, as: UInt8.self) }
   }
 
   private mutating func takeWithoutData() {

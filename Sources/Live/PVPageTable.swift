@@ -21,11 +21,12 @@ public enum PVPageTable {
     case badLevel
   }
 
-  /// Copies a page table of `level` into `arena` at `offset` with pfns for machine frames, and
+  /// Copies a page table of `level` into `buffer` at `offset` with pfns for machine frames, and
   /// without the slots that belong to Xen. `width`: bytes of the guest's words.
   /// Xen: tools/libs/guest/xg_sr_save_x86_pv.c, normalise_pagetable.
   public static func normalise(
-    _ page: RawSpan, level: Int, width: Int, compatM2PFrame: UInt64?, into arena: PageAlignedBuffer,
+    _ page: RawSpan, level: Int, width: Int, compatM2PFrame: UInt64?,
+    into buffer: PageAlignedBuffer,
     at offset: Int, pageNumber: (UInt64) -> UInt64?
   ) -> Result {
     if level == 4 && width == 4 { return .badLevel }
@@ -40,22 +41,23 @@ public enum PVPageTable {
         guard let pfn = pageNumber(frame) else { return .foreign(entry: entry, frame: frame) }
         word = word & ~frameMask | pfn << 12
       }
-      arena.store(offset + entry * 8, word)
+      buffer.store(offset + entry * 8, word)
     }
     return .done
   }
 
   /// Puts machine frames for the pfns of a page table's present entries.
   /// Xen: tools/libs/guest/xg_sr_restore_x86_pv.c, x86_pv_localise_page.
-  public static func localise(_ arena: PageAlignedBuffer, at offset: Int, frame: (UInt64) -> UInt64)
-  {
+  public static func localise(
+    _ buffer: PageAlignedBuffer, at offset: Int, frame: (UInt64) -> UInt64
+  ) {
     for entry in 0..<512 {
-      let word = arena.withBytes(offset + entry * 8..<offset + entry * 8 + 8) {
+      let word = buffer.withBytes(offset + entry * 8..<offset + entry * 8 + 8) {
         $0.load(0, as: UInt64.self)
       }
       guard word & present != 0 else { continue }
       let pfn = (word & frameMask) >> 12
-      arena.store(offset + entry * 8, word & ~frameMask | frame(pfn) << 12 & frameMask)
+      buffer.store(offset + entry * 8, word & ~frameMask | frame(pfn) << 12 & frameMask)
     }
   }
 

@@ -42,17 +42,17 @@ public struct PageLease: ~Copyable {
     return try body(unsafe RawSpan(_unsafeBytes: buffer))
   }
 
-  /// Fills page `index` from byte `offset` of `arena`. The lease must be one for writing.
-  public func fill(_ index: Int, from arena: PageAlignedBuffer, at offset: Int) {
-    precondition(offset >= 0 && arena.capacity - offset >= pageByteCount)
+  /// Fills page `index` from byte `offset` of `buffer`. The lease must be one for writing.
+  public func fill(_ index: Int, from buffer: PageAlignedBuffer, at offset: Int) {
+    precondition(offset >= 0 && buffer.capacity - offset >= pageByteCount)
     // Safety: both are whole pages.
-    unsafe addresses[index].copyMemory(from: arena.pointer(offset), byteCount: pageByteCount)
+    unsafe addresses[index].copyMemory(from: buffer.pointer(offset), byteCount: pageByteCount)
   }
 
-  /// Whether page `index` holds the bytes at `offset` of `arena`.
-  public func isEqual(_ index: Int, to arena: PageAlignedBuffer, at offset: Int) -> Bool {
+  /// Whether page `index` holds the bytes at `offset` of `buffer`.
+  public func isEqual(_ index: Int, to buffer: PageAlignedBuffer, at offset: Int) -> Bool {
     withPage(index) { page in
-      arena.withBytes(offset..<offset + pageByteCount) { other in
+      buffer.withBytes(offset..<offset + pageByteCount) { other in
         for place in stride(from: 0, to: pageByteCount, by: 8)
         where page.load(place, as: UInt64.self) != other.load(place, as: UInt64.self) {
           return false

@@ -6,9 +6,9 @@ internal import SystemIO
 
 /// Sends sets of pages as PAGE_DATA records. Xen: xg_sr_save.c, write_batch and add_to_batch.
 ///
-///     header arena      | type, length | count, 0 | pfn[0] ... pfn[n-1] |
+///     header buffer      | type, length | count, 0 | pfn[0] ... pfn[n-1] |
 ///     lease           | page | page page page |      | page |           <- mapped, not copied
-///     copies arena    |                       | table |                 <- PV page tables only
+///     copies buffer    |                       | table |                 <- PV page tables only
 ///                       all of it in one writev, chunks that touch as one
 final class PageSender {
   /// Xen: MAX_BATCH_SIZE. A full pass gives records of 1024 consecutive pfns, from which restorers

@@ -122,9 +122,9 @@ public final class Restore {
     guard record.type.layer == .libxc, record.type != .checkpoint else { return }
     // The first checkpoint is applied as it comes: there is nothing yet to fall back to.
     let isBuffering = isCheckpointed && result.checkpointCount > 0
-    let arena = isBuffering && record.type == .pageData ? PageAlignedBuffer(capacity: 4096) : pages
+    let buffer = isBuffering && record.type == .pageData ? PageAlignedBuffer(capacity: 4096) : pages
     if record.type == .pageData {
-      try load(record, into: arena)
+      try load(record, into: buffer)
       if reader.ending != nil { return }
     } else if record.payloadByteCount > 0 {
       // Of an optional record that nobody knows the length does not matter either.
@@ -132,9 +132,9 @@ public final class Restore {
       throw XensaveError(.unsuitable, "\(record.place): a body of \(record.length) bytes")
     }
     if isBuffering {
-      buffered.append((record, record.type == .pageData ? arena : nil))
+      buffered.append((record, record.type == .pageData ? buffer : nil))
     } else {
-      try apply(record, arena)
+      try apply(record, buffer)
     }
   }
 
@@ -142,7 +142,7 @@ public final class Restore {
     record.type.isOptional && RecordSchemas.of(record.type) == nil
   }
 
-  private func load(_ record: Record, into arena: PageAlignedBuffer) throws {
+  private func load(_ record: Record, into buffer: PageAlignedBuffer) throws {
     guard let table = record.pageTable, !table.hasReservedType, table.reservedBits == 0,
       record.payloadByteCount == UInt64(table.dataCount * pageByteCount)
     else { throw XensaveError(.unsuitable, "\(record.place): table and length do not agree") }
@@ -152,14 +152,14 @@ public final class Restore {
         "\(record.place): expected pfns below \(UInt64(builder.frameLimit).hex()), got "
           + table.highestPFN.hex())
     }
-    try reader.loadPayload(Int(record.payloadByteCount), into: arena)
+    try reader.loadPayload(Int(record.payloadByteCount), into: buffer)
   }
 
-  private func apply(_ record: Record, _ arena: PageAlignedBuffer) throws {
+  private func apply(_ record: Record, _ buffer: PageAlignedBuffer) throws {
     switch record.type {
     case .pageData:
       try endStaticData()
-      try applyPages(record, arena)
+      try applyPages(record, buffer)
     case .verify: isVerifying = true
     case .staticDataEnd: try endStaticData()
     case .end: break
@@ -190,7 +190,7 @@ public final class Restore {
     try builder.staticDataDone(missing: missing)
   }
 
-  private func applyPages(_ record: Record, _ arena: PageAlignedBuffer) throws {
+  private func applyPages(_ record: Record, _ buffer: PageAlignedBuffer) throws {
     let count = record.pageEntryCount ?? 0
     var entries: [PageEntry] = []
     var missing: [UInt64] = []
@@ -207,8 +207,8 @@ public final class Restore {
     let lease = try builder.mapForWriting(filled)
     for index in filled.indices {
       if !isVerifying {
-        lease.fill(index, from: arena, at: index * pageByteCount)
-      } else if !lease.isEqual(index, to: arena, at: index * pageByteCount) {
+        lease.fill(index, from: buffer, at: index * pageByteCount)
+      } else if !lease.isEqual(index, to: buffer, at: index * pageByteCount) {
         result.differingPFNs.append(filled[index])
       }
     }

@@ -137,8 +137,8 @@ extension PageImage {
       var out: [(PageChunk, R)] = []
       out.reserveCapacity(chunks.count)
       for chunk in chunks {
-        try reader.read(chunk.offset, chunk.byteCount, into: reader.arena, at: 0)
-        reader.arena.withBytes(0..<chunk.byteCount) { bytes in
+        try reader.read(chunk.offset, chunk.byteCount, into: reader.buffer, at: 0)
+        reader.buffer.withBytes(0..<chunk.byteCount) { bytes in
           out.append((chunk, look(chunk.pfn, bytes, chunk.count)))
         }
       }
@@ -176,8 +176,8 @@ extension PageImage {
     _ capacity: Int, _ look: @escaping (PageBatch) throws -> R
   ) throws -> ([PageExtent]) throws -> (pageCount: UInt64, results: [R]) {
     let reader = try PageWorker(self)
-    let filler = BatchFiller(capacity) { (offset, count, arena, place) in
-      try reader.read(offset, count, into: arena, at: place)
+    let filler = BatchFiller(capacity) { (offset, count, buffer, place) in
+      try reader.read(offset, count, into: buffer, at: place)
     }
     return { (runs) in
       var results: [R] = []
@@ -193,16 +193,16 @@ extension PageImage {
 final class PageWorker {
   private let source: Source
   /// A chunk that fits the processor's second cache.
-  let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
+  let buffer = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
 
   init(_ image: PageImage) throws {
     source = try image.source.duplicate()
   }
 
-  func read(_ offset: UInt64, _ count: Int, into arena: PageAlignedBuffer, at place: Int) throws {
-    arena.reserve(place + count)
+  func read(_ offset: UInt64, _ count: Int, into buffer: PageAlignedBuffer, at place: Int) throws {
+    buffer.reserve(place + count)
     source.seek(offset)
-    let got = try source.read(into: arena, place..<place + count)
+    let got = try source.read(into: buffer, place..<place + count)
     guard got == count else { throw shorter(source) }
   }
 }

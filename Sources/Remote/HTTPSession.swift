@@ -105,13 +105,13 @@ final class HTTPExchange {
   var byteCount: Int { unsafe result.byte_count }
 
   /// Copies bytes of the answer from `offset` on, which it must have.
-  func copy(_ offset: Int, _ count: Int, into arena: PageAlignedBuffer, at place: Int) {
+  func copy(_ offset: Int, _ count: Int, into buffer: PageAlignedBuffer, at place: Int) {
     let result = unsafe result
     precondition(offset >= 0 && count >= 0 && count <= (unsafe result.byte_count) - offset)
-    precondition(place >= 0 && count <= arena.capacity - place)
+    precondition(place >= 0 && count <= buffer.capacity - place)
     guard count > 0, let bytes = unsafe result.bytes else { return }
     // Safety: both ranges were checked against their ends.
-    unsafe arena.pointer(place).copyMemory(from: bytes + offset, byteCount: count)
+    unsafe buffer.pointer(place).copyMemory(from: bytes + offset, byteCount: count)
   }
 
   /// The bytes as text.

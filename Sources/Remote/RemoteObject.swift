@@ -120,22 +120,22 @@ final class RemoteObject: @unchecked Sendable {
   // MARK: - Reading
 
   func read(
-    into arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64, _ plan: inout ReadPlan
+    into buffer: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64, _ plan: inout ReadPlan
   ) throws(SystemError) -> Int {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     let rest = byteCount > offset ? byteCount - offset : 0
     let count = UInt64(min(range.count, Int(clamping: rest)))
     guard count > 0 else { return 0 }
     let wants = plan.read(offset..<offset + count, of: byteCount)
     let got = try lock.withLock { _ throws(SystemError) in
-      try read(into: arena, range.lowerBound, offset..<offset + count, wants)
+      try read(into: buffer, range.lowerBound, offset..<offset + count, wants)
     }
     plan.got(offset..<offset + UInt64(got))
     return got
   }
 
   private func read(
-    into arena: PageAlignedBuffer, _ place: Int, _ range: Range<UInt64>, _ wants: [Range<UInt64>]
+    into buffer: PageAlignedBuffer, _ place: Int, _ range: Range<UInt64>, _ wants: [Range<UInt64>]
   ) throws(SystemError) -> Int {
     let offset = range.lowerBound
     for (index, want) in wants.enumerated() {
@@ -146,7 +146,7 @@ final class RemoteObject: @unchecked Sendable {
       if let entry = cache.entry(at: offset) {
         let skipped = Int(offset - entry.range.lowerBound)
         let count = min(entry.range.count - skipped, range.count)
-        entry.content.copy(skipped, count, into: arena, at: place)
+        entry.content.copy(skipped, count, into: buffer, at: place)
         return count
       }
       try Interrupt.check(name)
@@ -317,9 +317,9 @@ final class ObjectReader: RemoteReader {
   var identity: FileIdentity { object.identity }
 
   func read(
-    into arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
+    into buffer: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) -> Int {
-    try object.read(into: arena, range, at: offset, &plan)
+    try object.read(into: buffer, range, at: offset, &plan)
   }
 
   func expect(_ range: Range<UInt64>) { plan.expect(range) }

@@ -189,23 +189,23 @@ public struct StreamReader {
       "expected \(count) bytes of it to be left, got \(waiting): the file has changed")
   }
 
-  /// Reads `count` bytes of what is left of the current record into `arena` at `offset`. Returns how
+  /// Reads `count` bytes of what is left of the current record into `buffer` at `offset`. Returns how
   /// many: fewer only where a checkpointed stream is cut in it, which `ending` says.
   @discardableResult
   public mutating func loadPayload(
-    _ count: Int, into arena: PageAlignedBuffer, at offset: Int = 0
+    _ count: Int, into buffer: PageAlignedBuffer, at offset: Int = 0
   ) throws(StreamError) -> Int {
     try remembering { reader throws(StreamError) in
       guard try reader.hasPayload(UInt64(count)) else { return 0 }
-      return try reader.load(count, into: arena, at: offset)
+      return try reader.load(count, into: buffer, at: offset)
     }
   }
 
   /// As `loadPayload`, for who cannot use a part of it: a stream that is cut in it throws.
   public mutating func loadWholePayload(
-    _ count: Int, into arena: PageAlignedBuffer
+    _ count: Int, into buffer: PageAlignedBuffer
   ) throws(StreamError) {
-    try loadPayload(count, into: arena)
+    try loadPayload(count, into: buffer)
     guard ending == .cutCheckpoint else { return }
     throw fail(
       .truncated, at: source.position, waitingPlace.text,
@@ -213,14 +213,14 @@ public struct StreamReader {
   }
 
   private mutating func load(
-    _ count: Int, into arena: PageAlignedBuffer, at offset: Int
+    _ count: Int, into buffer: PageAlignedBuffer, at offset: Int
   ) throws(StreamError) -> Int {
-    arena.reserve(offset + count)
+    buffer.reserve(offset + count)
     let got: Int
-    do { got = try source.read(into: arena, offset..<offset + count) } catch { throw wrap(error) }
+    do { got = try source.read(into: buffer, offset..<offset + count) } catch { throw wrap(error) }
     waiting -= UInt64(count)
     if checksum != nil {
-      arena.withBytes(offset..<offset + got) { checksum?.crc.update($0) }
+      buffer.withBytes(offset..<offset + got) { checksum?.crc.update($0) }
     }
     try checkComplete(UInt64(got), of: UInt64(count))
     return got
@@ -247,13 +247,13 @@ public struct StreamReader {
 
   /// Reads bytes that a checksum covers, and writes them to `sink`.
   private mutating func readPayload(_ count: UInt64, to sink: Sink?) throws(StreamError) {
-    let arena = PageAlignedBuffer(capacity: Int(min(count, 1 << 20)))
+    let buffer = PageAlignedBuffer(capacity: Int(min(count, 1 << 20)))
     var rest = count
     while rest > 0, ending == nil {
-      let chunk = Int(min(rest, UInt64(arena.capacity)))
-      let got = try load(chunk, into: arena, at: 0)
+      let chunk = Int(min(rest, UInt64(buffer.capacity)))
+      let got = try load(chunk, into: buffer, at: 0)
       if let sink {
-        do { try sink.write(arena, 0..<got) } catch {
+        do { try sink.write(buffer, 0..<got) } catch {
           throw StreamError(error, offset: sink.position)
         }
       }

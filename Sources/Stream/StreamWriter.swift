@@ -133,13 +133,13 @@ public struct StreamWriter {
     var checksum = CRC32()
     checksum.update(Array(head.dropFirst(record.framing.headByteCount)))
     try put(head)
-    let arena = PageAlignedBuffer(capacity: Int(min(record.payloadByteCount, 1 << 20)))
+    let buffer = PageAlignedBuffer(capacity: Int(min(record.payloadByteCount, 1 << 20)))
     var rest = record.payloadByteCount
     while rest > 0 {
-      let chunk = Int(min(rest, UInt64(arena.capacity)))
-      let got = try reader.loadPayload(chunk, into: arena)
-      arena.withBytes(0..<got) { checksum.update($0) }
-      try put([], then: arena, 0..<got)
+      let chunk = Int(min(rest, UInt64(buffer.capacity)))
+      let got = try reader.loadPayload(chunk, into: buffer)
+      buffer.withBytes(0..<got) { checksum.update($0) }
+      try put([], then: buffer, 0..<got)
       guard reader.ending == nil else { return }
       rest -= UInt64(chunk)
     }
@@ -168,8 +168,8 @@ public struct StreamWriter {
   ) throws(StreamError) {
     var padding = [UInt8](repeating: 0, count: record.framing.paddingByteCount(record.length))
     if reader.payloadAndPadding == UInt64(padding.count), !padding.isEmpty {
-      let arena = PageAlignedBuffer(capacity: padding.count)
-      padding = arena.copy(0..<(try reader.loadPayload(padding.count, into: arena)))
+      let buffer = PageAlignedBuffer(capacity: padding.count)
+      padding = buffer.copy(0..<(try reader.loadPayload(padding.count, into: buffer)))
       guard reader.ending == nil else { return try put(padding) }
     }
     guard record.framing.hasChecksum else {
@@ -182,12 +182,12 @@ public struct StreamWriter {
     try put(padding + footer.dropLast(reader.missingChecksumByteCount()))
   }
 
-  /// Writes `header`, and then bytes `range` of `arena`.
+  /// Writes `header`, and then bytes `range` of `buffer`.
   public mutating func put(
-    _ head: [UInt8], then arena: PageAlignedBuffer, _ range: Range<Int>
+    _ head: [UInt8], then buffer: PageAlignedBuffer, _ range: Range<Int>
   ) throws(StreamError) {
     try flush()
-    do { try sink.write(head, then: arena, range) } catch {
+    do { try sink.write(head, then: buffer, range) } catch {
       throw StreamError(error, offset: sink.position)
     }
   }

@@ -45,8 +45,8 @@ final class UnpackedStream: UnpackingReader {
     }
   }
 
-  func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+  func read(into buffer: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int {
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     while !range.isEmpty {
       if used == filled, !isAtEnd {
         used = 0
@@ -54,7 +54,7 @@ final class UnpackedStream: UnpackingReader {
         isAtEnd = filled == 0
       }
       if isAtEnd, isBetween { return 0 }
-      let (taken, given) = try step(arena, range)
+      let (taken, given) = try step(buffer, range)
       if given > 0 { return given }
       guard taken == 0 else { continue }
       // What it still holds of data that are cut comes out with no more input.
@@ -66,15 +66,15 @@ final class UnpackedStream: UnpackingReader {
   }
 
   private func step(
-    _ arena: PageAlignedBuffer, _ range: Range<Int>
+    _ buffer: PageAlignedBuffer, _ range: Range<Int>
   ) throws(SystemError) -> (taken: Int, given: Int) {
     let step: (taken: Int, given: Int, isBetween: Bool)
     do {
       switch decoder {
       case .zstd(let decoder):
-        step = try decoder.step(input, used..<filled, into: arena, range)
+        step = try decoder.step(input, used..<filled, into: buffer, range)
       case .library(let decoder):
-        step = try decoder.step(input, used..<filled, isLast: isAtEnd, into: arena, range)
+        step = try decoder.step(input, used..<filled, isLast: isAtEnd, into: buffer, range)
       }
     } catch { throw refuse("\(error)") }
     used += step.taken

@@ -43,16 +43,16 @@ public final class SeekableZstdReader: RemoteReader {
   public var identity: FileIdentity { source.identity }
 
   public func read(
-    into arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
+    into buffer: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) -> Int {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     guard offset < table.byteCount, !range.isEmpty else { return 0 }
     let frame = table.frame(of: offset)
     let bytes = try unpacked(frame)
     let start = Int(offset - table.plain[frame])
     let count = min(range.count, Int(table.plain[frame + 1] - offset))
     // Safety: both ranges lie inside their buffers.
-    unsafe arena.pointer(range.lowerBound)
+    unsafe buffer.pointer(range.lowerBound)
       .copyMemory(from: bytes.pointer(start), byteCount: count)
     return count
   }

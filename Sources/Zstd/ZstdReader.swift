@@ -48,32 +48,32 @@ public import SystemIO
     filled = try source.read(into: input, 0..<input.capacity)
   }
 
-  /// Fills `range` of `arena`; returns how many bytes, fewer only at the end of the frame.
-  public func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws -> Int {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+  /// Fills `range` of `buffer`; returns how many bytes, fewer only at the end of the frame.
+  public func read(into buffer: PageAlignedBuffer, _ range: Range<Int>) throws -> Int {
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     var done = 0
     while done < range.count, !isAtEnd {
       if used == filled {
         try refill()
         // What zstd still holds of a frame that is cut comes out with no more input.
-        if filled == 0, try step(arena, range, &done) == 0 {
+        if filled == 0, try step(buffer, range, &done) == 0 {
           throw XensaveError(.invalid, "the frame is cut")
         }
         if filled == 0 { continue }
       }
-      _ = try step(arena, range, &done)
+      _ = try step(buffer, range, &done)
     }
     return done
   }
 
   /// One step of zstd's; how many bytes it gave or took.
   private func step(
-    _ arena: PageAlignedBuffer, _ range: Range<Int>, _ done: inout Int
+    _ buffer: PageAlignedBuffer, _ range: Range<Int>, _ done: inout Int
   ) throws -> Int {
-    // Safety: both buffers are as long as they say and lie inside their arenas.
+    // Safety: both ranges are as long as they say and lie inside their buffers.
     var from = unsafe ZSTD_inBuffer(src: input.pointer(), size: filled, pos: used)
     var to = unsafe ZSTD_outBuffer(
-      dst: arena.pointer(range.lowerBound + done), size: range.count - done, pos: 0)
+      dst: buffer.pointer(range.lowerBound + done), size: range.count - done, pos: 0)
     let left = try unsafe checked(ZSTD_decompressStream(context, &to, &from))
     let (took, gave) = unsafe (from.pos - used, to.pos)
     used += took

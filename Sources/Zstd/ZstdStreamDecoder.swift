@@ -32,7 +32,7 @@ internal import SystemIO
   ) throws -> (taken: Int, given: Int, isBetween: Bool) {
     precondition(range.lowerBound >= 0 && range.upperBound <= input.capacity)
     precondition(room.lowerBound >= 0 && room.upperBound <= output.capacity)
-    // Safety: both buffers are as long as they say and lie inside their arenas.
+    // Safety: both ranges are as long as they say and lie inside their buffers.
     var from = unsafe ZSTD_inBuffer(
       src: input.pointer(range.lowerBound), size: range.count, pos: 0)
     var to = unsafe ZSTD_outBuffer(

@@ -36,12 +36,12 @@ public import SystemIO
     }
   }
 
-  /// Takes in bytes `range` of `arena`.
-  public func write(_ arena: PageAlignedBuffer, _ range: Range<Int>) throws {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
-    // Safety: the range lies inside the arena.
+  /// Takes in bytes `range` of `buffer`.
+  public func write(_ buffer: PageAlignedBuffer, _ range: Range<Int>) throws {
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
+    // Safety: the range lies inside the buffer.
     try unsafe feed(
-      UnsafeRawBufferPointer(start: arena.pointer(range.lowerBound), count: range.count),
+      UnsafeRawBufferPointer(start: buffer.pointer(range.lowerBound), count: range.count),
       ZSTD_e_continue)
   }
 

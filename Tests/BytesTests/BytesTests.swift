@@ -144,28 +144,28 @@ import Testing
   }
 }
 
-@Suite struct ArenaTests {
+@Suite struct PageAlignedBufferTests {
   @Test func bytesStayWhereTheyAre() {
-    let arena = PageAlignedBuffer(capacity: 10)
-    #expect(arena.capacity == 4096)
-    for index in 0..<4096 { arena.store(index, UInt8(truncatingIfNeeded: index &* 3)) }
-    let before = arena.copy(0..<4096)
-    arena.reserve(100)
-    #expect(arena.capacity == 4096)
-    arena.reserve(20_000)
-    #expect(arena.capacity == 20_000 && arena.copy(0..<4096) == before)
-    let isAligned = unsafe UInt(bitPattern: arena.pointer()) % 4096 == 0
+    let buffer = PageAlignedBuffer(capacity: 10)
+    #expect(buffer.capacity == 4096)
+    for index in 0..<4096 { buffer.store(index, UInt8(truncatingIfNeeded: index &* 3)) }
+    let before = buffer.copy(0..<4096)
+    buffer.reserve(100)
+    #expect(buffer.capacity == 4096)
+    buffer.reserve(20_000)
+    #expect(buffer.capacity == 20_000 && buffer.copy(0..<4096) == before)
+    let isAligned = unsafe UInt(bitPattern: buffer.pointer()) % 4096 == 0
     #expect(isAligned)
     // Overlapping ranges.
-    arena.moveToStart(10..<4096)
-    #expect(arena.copy(0..<4086) == Array(before[10...]))
-    arena.store(100, words: [1, 0x0102_0304_0506_0708])
-    #expect(arena.copy(100..<116) == [1, 0, 0, 0, 0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1])
-    arena.store(200, UInt32(0x0102_0304), .big)
-    #expect(arena.withBytes(200..<204) { $0.load(0, as: UInt32.self, .big) } == 0x0102_0304)
+    buffer.moveToStart(10..<4096)
+    #expect(buffer.copy(0..<4086) == Array(before[10...]))
+    buffer.store(100, words: [1, 0x0102_0304_0506_0708])
+    #expect(buffer.copy(100..<116) == [1, 0, 0, 0, 0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1])
+    buffer.store(200, UInt32(0x0102_0304), .big)
+    #expect(buffer.withBytes(200..<204) { $0.load(0, as: UInt32.self, .big) } == 0x0102_0304)
     let bytes: [UInt8] = [9, 8, 7]
-    arena.store(30_000, bytes.span.bytes)
-    #expect(arena.copy(30_000..<30_003) == bytes && arena.capacity >= 30_003)
+    buffer.store(30_000, bytes.span.bytes)
+    #expect(buffer.copy(30_000..<30_003) == bytes && buffer.capacity >= 30_003)
   }
 }
 

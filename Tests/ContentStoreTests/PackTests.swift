@@ -93,17 +93,17 @@ import Testing
       #expect(index.encoded.hash == hash)
       finished.append(Manifest.Pack(id: id, hash: hash))
     }
-    let arena = PageAlignedBuffer(capacity: 64 * 4096)
-    arena.fill(0..<64 * 4096, 0)
+    let buffer = PageAlignedBuffer(capacity: 64 * 4096)
+    buffer.fill(0..<64 * 4096, 0)
     let count = PackIndex.pageLimit + 70
     var places: [(pack: PackID, slot: Int)] = []
     for first in stride(from: 0, to: count, by: 64) {
       let pages = min(64, count - first)
-      for page in 0..<pages { arena.store(4096 * page, UInt64(first + page + 1)) }
-      let names = PageName.all(arena, 0..<pages)
+      for page in 0..<pages { buffer.store(4096 * page, UInt64(first + page + 1)) }
+      let names = PageName.all(buffer, 0..<pages)
       for page in 0..<pages {
         let name = names[page * PageName.byteCount..<(page + 1) * PageName.byteCount]
-        places.append(try writer.add(arena, 4096 * page, name))
+        places.append(try writer.add(buffer, 4096 * page, name))
       }
     }
     #expect(finished.count == 1)
@@ -141,9 +141,9 @@ import Testing
       let writer = try PackWriter(store.place, jobs: 1) { _, _, _ in
         Issue.record("it is finished")
       }
-      let arena = PageAlignedBuffer(capacity: 4096)
-      arena.fill(0..<4096, 1)
-      for _ in 0..<200 { _ = try writer.add(arena, 0, PageName.all(arena, 0..<1)) }
+      let buffer = PageAlignedBuffer(capacity: 4096)
+      buffer.fill(0..<4096, 1)
+      for _ in 0..<200 { _ = try writer.add(buffer, 0, PageName.all(buffer, 0..<1)) }
     }
     #expect(test.names("packs") == [] && test.names("index") == [])
     let writer = try PackWriter(store.place) { _, _, _ in Issue.record("there is nothing") }

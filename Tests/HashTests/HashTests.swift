@@ -73,8 +73,8 @@ import Testing
 
   @Test func piecesAreAsTheWhole() {
     let bytes = sample(10_007)
-    let arena = PageAlignedBuffer(capacity: 1 + bytes.count)
-    arena.store(1, bytes.span.bytes)
+    let buffer = PageAlignedBuffer(capacity: 1 + bytes.count)
+    buffer.store(1, bytes.span.bytes)
     let whole = SHA256.hash(bytes)
     onBothPaths { path in
       #expect(SHA256.hash(bytes) == whole, "\(path)")
@@ -84,8 +84,8 @@ import Testing
           let range = place..<min(place + length, bytes.count)
           ofArrays.add(Array(bytes[range]))
           ofArrays.add([])
-          ofMemory.add(arena, range.lowerBound + 1..<range.upperBound + 1)
-          ofMemory.add(arena, 0..<0)
+          ofMemory.add(buffer, range.lowerBound + 1..<range.upperBound + 1)
+          ofMemory.add(buffer, 0..<0)
         }
         #expect(ofArrays.finish() == whole, "\(path), \(length)")
         #expect(ofMemory.finish() == whole, "\(path), \(length)")
@@ -111,8 +111,8 @@ import Testing
   @Test func pagesAreHashedOneByOne() {
     let count = 7
     let bytes = sample(count * 4096 + 3)
-    let arena = PageAlignedBuffer(capacity: bytes.count)
-    arena.store(0, bytes.span.bytes)
+    let buffer = PageAlignedBuffer(capacity: bytes.count)
+    buffer.store(0, bytes.span.bytes)
     onBothPaths { path in
       for start in [0, 3, 4096] {
         for pages in 0..<count {
@@ -120,15 +120,15 @@ import Testing
           let hashes = stride(from: start, to: range.upperBound, by: 4096).flatMap { place in
             SHA256.hash(Array(bytes[place..<place + 4096]))
           }
-          #expect(SHA256.pages(arena, range) == hashes, "\(path), \(range)")
+          #expect(SHA256.pages(buffer, range) == hashes, "\(path), \(range)")
         }
       }
       // hashlib.sha256(bytes(4096))
-      arena.fill(0..<4096, 0)
+      buffer.fill(0..<4096, 0)
       #expect(
-        SHA256.pages(arena, 0..<4096).hexDigits
+        SHA256.pages(buffer, 0..<4096).hexDigits
           == "ad7facb2586fc6e966c004d7d1d16b024f5805ff7cb47c7a85dabd8b48892ca7", "\(path)")
-      arena.store(0, bytes.span.bytes)
+      buffer.store(0, bytes.span.bytes)
     }
   }
 

@@ -34,18 +34,18 @@ import Testing
 
   /// Pieces that touch become one; more than one call takes are all written.
   @Test func vectors() throws {
-    let arena = PageAlignedBuffer(capacity: 1 << 16)
-    for place in 0..<1 << 13 { arena.store(place * 8, UInt64(place)) }
+    let buffer = PageAlignedBuffer(capacity: 1 << 16)
+    for place in 0..<1 << 13 { buffer.store(place * 8, UInt64(place)) }
     let vectors = WriteVectors()
-    vectors.append(arena, 0..<100)
-    vectors.append(arena, 100..<200)
-    vectors.append(arena, 200..<200)
+    vectors.append(buffer, 0..<100)
+    vectors.append(buffer, 100..<200)
+    vectors.append(buffer, 200..<200)
     #expect(vectors.count == 1 && vectors.byteCount == 200)
-    var expected = arena.copy(0..<200)
+    var expected = buffer.copy(0..<200)
     for place in 0..<3000 {
       let start = place * 20 % 60_000 + 1000
-      vectors.append(arena, start..<start + 7)
-      expected += arena.copy(start..<start + 7)
+      vectors.append(buffer, start..<start + 7)
+      expected += buffer.copy(start..<start + 7)
     }
     #expect(vectors.count == 3001)
     let scratch = Scratch()
@@ -61,8 +61,8 @@ import Testing
   /// Whole pages, parts of pages and odd bytes in any order, as a pipe takes them.
   @Test func vectorsIntoAPipe() throws {
     let pages = 200
-    let arena = PageAlignedBuffer(capacity: pages * 4096)
-    for place in 0..<pages * 512 { arena.store(place * 8, UInt64(place) &* 0x9E37_79B9) }
+    let buffer = PageAlignedBuffer(capacity: pages * 4096)
+    for place in 0..<pages * 512 { buffer.store(place * 8, UInt64(place) &* 0x9E37_79B9) }
     let vectors = WriteVectors()
     var expected: [UInt8] = []
     var random = Seed(0x5EED_0019)
@@ -75,8 +75,8 @@ import Testing
         case 2: page * 4096 + 8..<page * 4096 + 8 + Int.random(in: 0..<9000, using: &random)
         default: page * 4096 + 4088..<(page + 2) * 4096
         }
-      vectors.append(arena, range)
-      expected += arena.copy(range)
+      vectors.append(buffer, range)
+      expected += buffer.copy(range)
     }
     var ends: [Int32] = [-1, -1]
     #expect(pipe(&ends) == 0)

@@ -41,15 +41,15 @@ import Testing
   @Test(arguments: [1, 3] as [UInt32], [false, true])
   func aFailedLoadFailsAgain(version: UInt32, isPipe: Bool) throws {
     var (reader, record) = try reader(Self.cut(version: version, 100), isPipe: isPipe)
-    let arena = PageAlignedBuffer(capacity: 4096)
+    let buffer = PageAlignedBuffer(capacity: 4096)
     let first = #expect(throws: StreamError.self) {
-      try reader.loadPayload(Int(record.payloadByteCount), into: arena)
+      try reader.loadPayload(Int(record.payloadByteCount), into: buffer)
     }
     #expect(first?.kind == .truncated)
     for _ in 0..<2 {
       let again = [
         #expect(throws: StreamError.self) {
-          try reader.loadPayload(Int(record.payloadByteCount), into: arena)
+          try reader.loadPayload(Int(record.payloadByteCount), into: buffer)
         },
         #expect(throws: StreamError.self) { try reader.skipPayload(1) },
         #expect(throws: StreamError.self) {
@@ -81,14 +81,14 @@ import Testing
     let count = at.chunks[..<second].reduce(0) { $0 + $1.bytes.count } + 100
     try scratch.sink(as: "cut").write(Array(whole.prefix(count)))
     var reader = StreamReader(try scratch.source(as: "cut"))
-    let arena = PageAlignedBuffer(capacity: 4096)
+    let buffer = PageAlignedBuffer(capacity: 4096)
     var seen = 0
     while let part = try reader.next() {
       guard case .record(let record) = part, record.type == .pageData else { continue }
       seen += 1
       guard seen == 2 else { continue }
       let error = #expect(throws: StreamError.self) {
-        try reader.loadWholePayload(Int(record.payloadByteCount), into: arena)
+        try reader.loadWholePayload(Int(record.payloadByteCount), into: buffer)
       }
       #expect(error?.kind == .truncated)
     }

@@ -18,37 +18,37 @@ import Testing
 @Suite struct MemoryTests {
   @Test func scratchFilesHoldWhatIsWritten() throws {
     let scratch = try ScratchFile()
-    let arena = PageAlignedBuffer(capacity: 10_000)
-    for index in 0..<10_000 { arena.store(index, UInt8(truncatingIfNeeded: index &* 7)) }
-    try scratch.write(arena, 0..<10_000, at: 5000)
+    let buffer = PageAlignedBuffer(capacity: 10_000)
+    for index in 0..<10_000 { buffer.store(index, UInt8(truncatingIfNeeded: index &* 7)) }
+    try scratch.write(buffer, 0..<10_000, at: 5000)
     let back = PageAlignedBuffer(capacity: 20_000)
     try scratch.read(into: back, 0..<20_000, at: 0)
     // What was never written is zero, before and after.
     #expect(back.copy(0..<5000) == [UInt8](repeating: 0, count: 5000))
-    #expect(back.copy(5000..<15_000) == arena.copy(0..<10_000))
+    #expect(back.copy(5000..<15_000) == buffer.copy(0..<10_000))
     #expect(back.copy(15_000..<20_000) == [UInt8](repeating: 0, count: 5000))
   }
 
   @Test(arguments: [Fault.Effect.error(EINTR), .short(1), .short(3000)])
   func scratchFilesBearInterruptedCalls(effect: Fault.Effect) throws {
     let calls = calls_set(rawValue: calls_pread.rawValue | calls_pwrite.rawValue)
-    let arena = PageAlignedBuffer(capacity: 4096)
-    for index in 0..<4096 { arena.store(index, UInt8(truncatingIfNeeded: index)) }
+    let buffer = PageAlignedBuffer(capacity: 4096)
+    for index in 0..<4096 { buffer.store(index, UInt8(truncatingIfNeeded: index)) }
     for at in 1...2 {
       let scratch = try ScratchFile()
       let back = PageAlignedBuffer(capacity: 4096)
       let hits = try Fault(calls: calls, effect: effect, at: at).during {
-        try scratch.write(arena, 0..<4096, at: 10)
+        try scratch.write(buffer, 0..<4096, at: 10)
         try scratch.read(into: back, 0..<4096, at: 10)
       }
       #expect(hits == 1)
-      #expect(back.copy(0..<4096) == arena.copy(0..<4096))
+      #expect(back.copy(0..<4096) == buffer.copy(0..<4096))
     }
     let scratch = try ScratchFile()
     for number in [ENOSPC, EIO] {
       let error = #expect(throws: SystemError.self) {
         _ = try Fault(calls: calls, effect: .error(number)).during {
-          try scratch.write(arena, 0..<4096, at: 0)
+          try scratch.write(buffer, 0..<4096, at: 0)
         }
       }
       #expect(error?.errno == number)

@@ -13,28 +13,28 @@ import Testing
   private static let bytes = pattern(40_000)
   private static let writing = calls_set(rawValue: calls_write.rawValue | calls_writev.rawValue)
 
-  private static func arena(_ bytes: [UInt8]) -> PageAlignedBuffer {
-    let arena = PageAlignedBuffer(capacity: bytes.count)
-    for (index, byte) in bytes.enumerated() { arena.store(index, byte) }
-    return arena
+  private static func buffer(_ bytes: [UInt8]) -> PageAlignedBuffer {
+    let buffer = PageAlignedBuffer(capacity: bytes.count)
+    for (index, byte) in bytes.enumerated() { buffer.store(index, byte) }
+    return buffer
   }
 
   /// Everything that a sink can be given.
   private func writeAll(_ sink: Sink) throws {
-    let arena = Self.arena(Self.bytes)
+    let buffer = Self.buffer(Self.bytes)
     try sink.write(Self.bytes)
     try sink.write([])
-    try sink.write(arena, 100..<9000)
-    try sink.write(Array(Self.bytes.prefix(50)), then: arena, 50..<10_000)
-    try sink.write([], then: arena, 7..<7)
+    try sink.write(buffer, 100..<9000)
+    try sink.write(Array(Self.bytes.prefix(50)), then: buffer, 50..<10_000)
+    try sink.write([], then: buffer, 7..<7)
     let vectors = WriteVectors()
     // Two that touch, one apart, and more than one call takes.
-    vectors.append(arena, 0..<4096)
-    vectors.append(arena, 4096..<8192)
+    vectors.append(buffer, 0..<4096)
+    vectors.append(buffer, 4096..<8192)
     for index in 0..<1500 {
-      vectors.append(arena, 8192 + 13 * (index % 2)..<8192 + 13 * (index % 2) + 5)
+      vectors.append(buffer, 8192 + 13 * (index % 2)..<8192 + 13 * (index % 2) + 5)
     }
-    vectors.append(arena, 20_480..<40_000)
+    vectors.append(buffer, 20_480..<40_000)
     try sink.write(vectors)
     vectors.removeAll()
     try sink.write(vectors)
@@ -201,11 +201,11 @@ import Testing
   }
 
   @Test func vectorsForPipesAreWholePagesOrNone() throws {
-    let arena = Self.arena(Self.bytes)
+    let buffer = Self.buffer(Self.bytes)
     let vectors = WriteVectors()
-    vectors.append(arena, 1..<4096)
-    vectors.append(arena, 4096..<12_288)
-    vectors.append(arena, 16_384..<16_400)
+    vectors.append(buffer, 1..<4096)
+    vectors.append(buffer, 4096..<12_288)
+    vectors.append(buffer, 16_384..<16_400)
     var calls: [[Int]] = []
     var (first, skipped) = (0, 0)
     while first < vectors.count {

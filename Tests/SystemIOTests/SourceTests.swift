@@ -39,10 +39,10 @@ import Testing
         let isSame = try source.read(count) == Array(bytes[place..<place + there])
         #expect(isSame)
       case 3:
-        let arena = PageAlignedBuffer(capacity: count + 7)
-        let got = try source.read(into: arena, 7..<7 + count)
+        let buffer = PageAlignedBuffer(capacity: count + 7)
+        let got = try source.read(into: buffer, 7..<7 + count)
         #expect(got == there)
-        let isSame = arena.copy(7..<7 + got) == Array(bytes[place..<place + there])
+        let isSame = buffer.copy(7..<7 + got) == Array(bytes[place..<place + there])
         #expect(isSame)
       default:
         let skipped = try source.skip(UInt64(count))

@@ -36,13 +36,13 @@ import Testing
       source = try Source(opening: file.path)
     }
     let stream = try UnpackedStream(source, packing)
-    let arena = PageAlignedBuffer(capacity: step)
+    let buffer = PageAlignedBuffer(capacity: step)
     var out: [UInt8] = []
     do throws(SystemError) {
       while true {
-        let got = try stream.read(into: arena, 0..<step)
+        let got = try stream.read(into: buffer, 0..<step)
         if got == 0 { return .success(out) }
-        out += arena.copy(0..<got)
+        out += buffer.copy(0..<got)
       }
     } catch { return .failure(error) }
   }

@@ -37,10 +37,10 @@ import Zstd
     let limit = 1 << 22
     let reader = try ZstdReader(source)
     var out: [UInt8] = []
-    let arena = PageAlignedBuffer(capacity: step)
+    let buffer = PageAlignedBuffer(capacity: step)
     while out.count < limit {
-      let got = try reader.read(into: arena, 0..<step)
-      out += arena.copy(0..<got)
+      let got = try reader.read(into: buffer, 0..<step)
+      out += buffer.copy(0..<got)
       if got < step { break }
     }
     if reader.isAtEnd { #expect(!reader.hasMore) }
@@ -105,10 +105,10 @@ import Zstd
     let frame = try packed(Self.text(100))
     let file = TemporaryFile(frame + [1])
     let reader = try ZstdReader(Source(opening: file.path))
-    let arena = PageAlignedBuffer(capacity: 4096)
-    let got = try reader.read(into: arena, 0..<4096)
+    let buffer = PageAlignedBuffer(capacity: 4096)
+    let got = try reader.read(into: buffer, 0..<4096)
     #expect(got == 100 && reader.isAtEnd && reader.hasMore)
-    #expect(try reader.read(into: arena, 0..<10) == 0)
+    #expect(try reader.read(into: buffer, 0..<10) == 0)
   }
 
   /// Skippable frames and windows of more than 8 MiB are refused, as is what is no frame.

@@ -207,10 +207,10 @@ package final class LuaImage {
     recordSource = source
     let object = LuaRecord(
       EditableRecord(reading: record, from: source) {
-        (arena: PageAlignedBuffer, count: Int) in
+        (buffer: PageAlignedBuffer, count: Int) in
         var reader = document.index.reader(at: recordIndex, source)
         _ = try reader.next()
-        try reader.loadWholePayload(count, into: arena)
+        try reader.loadWholePayload(count, into: buffer)
       })
     noteChanges(of: object, recordIndex)
     return object
@@ -461,8 +461,8 @@ package final class LuaImage {
             if let wanted, !wanted.contains(record.type) { continue }
             let next = LuaRecord(
               EditableRecord(reading: record, from: reader.source) {
-                (arena: PageAlignedBuffer, count: Int) in
-                try reader.loadWholePayload(count, into: arena)
+                (buffer: PageAlignedBuffer, count: Int) in
+                try reader.loadWholePayload(count, into: buffer)
               }, reading: reading)
             image.passing(next)
             current = next

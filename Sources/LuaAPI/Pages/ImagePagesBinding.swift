@@ -237,9 +237,9 @@ extension LuaImage {
         memory.end()
         return nil
       }
-      // Safety: the walk's arena keeps its bytes in their place until its next chunk, and `lend`
+      // Safety: the walk's buffer keeps its bytes in their place until its next chunk, and `lend`
       // ends the views of the one before.
-      unsafe memory.lend(chunk.arena.pointer(), chunk.byteCount, owner: chunk.arena)
+      unsafe memory.lend(chunk.buffer.pointer(), chunk.byteCount, owner: chunk.buffer)
       return (
         chunk.pages.count,
         { position in

@@ -84,8 +84,8 @@ package final class RecordPages {
     } else {
       memory = LuaMemory(frame)
       self.memory = memory
-      // Safety: the arena keeps its bytes in their place until it goes; nothing lets it grow.
-      unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
+      // Safety: the buffer keeps its bytes in their place until it goes; nothing lets it grow.
+      unsafe memory.lend(lent.buffer.pointer(), lent.byteCount, owner: lent.buffer)
     }
     var reasons: [String] = []
     var reasonIndexes: [Int: Int] = [:]
@@ -131,9 +131,9 @@ package final class RecordPages {
         memory.end()
         return nil
       }
-      // Safety: the walk's arena keeps its bytes in their place until its next chunk, and `lend`
+      // Safety: the walk's buffer keeps its bytes in their place until its next chunk, and `lend`
       // ends the views of the one before.
-      unsafe memory.lend(lent.arena.pointer(), lent.byteCount, owner: lent.arena)
+      unsafe memory.lend(lent.buffer.pointer(), lent.byteCount, owner: lent.buffer)
       return (lent.pages.count, { lent.item($0, reason: 1) })
     }
   }

@@ -259,12 +259,12 @@ package final class LuaRecord: FieldOwner {
           frame.push(Array(body.dropFirst(8 + 8 * edits.kept.count)))
           return 1
         }
-        let arena = try record.editable.payload()
-        guard let arena else {
+        let buffer = try record.editable.payload()
+        guard let buffer else {
           frame.pushNil()
           return 1
         }
-        frame.push(arena.copy(0..<record.editable.payloadByteCount))
+        frame.push(buffer.copy(0..<record.editable.payloadByteCount))
         return 1
       },
       .method("hexdump", "(): string", "The header as lines of hexadecimal bytes and text.") {

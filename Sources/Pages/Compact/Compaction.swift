@@ -158,7 +158,7 @@ extension PageImage {
   private func writePages(
     _ sink: Sink, _ layout: PageLayout, _ report: inout CompactionReport
   ) throws {
-    let arena = PageAlignedBuffer(capacity: 1 << 20)
+    let buffer = PageAlignedBuffer(capacity: 1 << 20)
     var runIndex = 0
     var done: UInt64 = 0
     for count in layout.batches(Int(index.pageCount)) {
@@ -195,21 +195,21 @@ extension PageImage {
       report.entryCount += UInt64(count)
       report.pageCount += dataCount
       if layout == .aligned {
-        report.holes += try writeSparse(parts, sink, arena)
+        report.holes += try writeSparse(parts, sink, buffer)
       } else {
-        try writeDense(parts, sink, arena)
+        try writeDense(parts, sink, buffer)
       }
     }
   }
 
   /// Contents of runs: long ones by the kernel's cheapest way, short ones gathered.
   private func writeDense(
-    _ parts: [PageExtent], _ sink: Sink, _ arena: PageAlignedBuffer
+    _ parts: [PageExtent], _ sink: Sink, _ buffer: PageAlignedBuffer
   ) throws {
     var filled = 0
     func flush() throws {
       guard filled > 0 else { return }
-      try sink.write(arena, 0..<filled)
+      try sink.write(buffer, 0..<filled)
       filled = 0
     }
     for part in parts where part.hasData {
@@ -219,8 +219,8 @@ extension PageImage {
         try copy(part.offset, UInt64(bytes), sink)
         continue
       }
-      if filled + bytes > arena.capacity { try flush() }
-      try read(part.offset, bytes, into: arena, at: filled)
+      if filled + bytes > buffer.capacity { try flush() }
+      try read(part.offset, bytes, into: buffer, at: filled)
       filled += bytes
     }
     try flush()
@@ -228,7 +228,7 @@ extension PageImage {
 
   /// Contents of runs with holes for pages of zeros. Returns how many.
   private func writeSparse(
-    _ parts: [PageExtent], _ sink: Sink, _ arena: PageAlignedBuffer
+    _ parts: [PageExtent], _ sink: Sink, _ buffer: PageAlignedBuffer
   ) throws -> UInt64 {
     var holes: UInt64 = 0
     for part in parts where part.hasData {
@@ -236,21 +236,21 @@ extension PageImage {
       while done < Int(part.pageCount) {
         let count = min(Int(part.pageCount) - done, PageImage.chunkByteCount / pageByteCount)
         let pfn = part.pfn + UInt64(done)
-        try read(part.offset(of: pfn), count * pageByteCount, into: arena)
-        holes += try PageImage.write(count, arena, sink)
+        try read(part.offset(of: pfn), count * pageByteCount, into: buffer)
+        holes += try PageImage.write(count, buffer, sink)
         done += count
       }
     }
     return holes
   }
 
-  /// Writes `count` pages from the start of `arena`, leaving out those of zeros. Returns how many.
-  static func write(_ count: Int, _ arena: PageAlignedBuffer, _ sink: Sink) throws -> UInt64 {
+  /// Writes `count` pages from the start of `buffer`, leaving out those of zeros. Returns how many.
+  static func write(_ count: Int, _ buffer: PageAlignedBuffer, _ sink: Sink) throws -> UInt64 {
     var holes: UInt64 = 0
     var page = 0
     while page < count {
       var end = page
-      let isZero = arena.withBytes(0..<count * pageByteCount) { bytes in
+      let isZero = buffer.withBytes(0..<count * pageByteCount) { bytes in
         let first = bytes.isZeroPage(at: page * pageByteCount)
         repeat {
           end += 1
@@ -263,7 +263,7 @@ extension PageImage {
       if isZero {
         try sink.writeHole(UInt64(range.count))
       } else {
-        try sink.write(arena, range)
+        try sink.write(buffer, range)
       }
       page = end
     }

@@ -33,23 +33,23 @@ extension PageDelta {
     var report = Report()
     report.changedPages = head.changedPages
     var hash = ContentHash()
-    let arena = PageAlignedBuffer(capacity: 1 << 20)
+    let buffer = PageAlignedBuffer(capacity: 1 << 20)
     try Progress.phase("writing", of: head.newByteCount, done: { sink.position }) {
 
       try forEachStep(DeltaBody(delta, head), head) { step, body in
         if step.isLiteral { report.literal += step.count } else { report.copied += step.count }
         var done: UInt64 = 0
         while done < step.count {
-          let chunk = Int(min(step.count - done, UInt64(arena.capacity)))
+          let chunk = Int(min(step.count - done, UInt64(buffer.capacity)))
           if step.isLiteral {
-            try body.read(into: arena, 0..<chunk)
+            try body.read(into: buffer, 0..<chunk)
           } else {
             base.seek(step.offset + done)
-            let got = try base.read(into: arena, 0..<chunk)
+            let got = try base.read(into: buffer, 0..<chunk)
             guard got == chunk else { throw shorter(base) }
           }
-          arena.withBytes(0..<chunk) { hash.add($0) }
-          try sink.write(arena, 0..<chunk)
+          buffer.withBytes(0..<chunk) { hash.add($0) }
+          try sink.write(buffer, 0..<chunk)
           done += UInt64(chunk)
         }
       }

@@ -24,14 +24,14 @@ final class DeltaBody {
     input = .packed(try Self.unpacking(delta) { try ZstdReader(delta) })
   }
 
-  /// Fills `range` of `arena`.
-  func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws {
+  /// Fills `range` of `buffer`.
+  func read(into buffer: PageAlignedBuffer, _ range: Range<Int>) throws {
     let got: Int
     switch input {
     case .plain:
-      got = try delta.read(into: arena, range)
+      got = try delta.read(into: buffer, range)
     case .packed(let reader):
-      got = try Self.unpacking(delta) { try reader.read(into: arena, range) }
+      got = try Self.unpacking(delta) { try reader.read(into: buffer, range) }
     }
     guard got == range.count else { throw damaged("the delta ends inside a step") }
   }
@@ -107,7 +107,7 @@ enum DeltaOutput {
 
   /// Bytes of an image, and zeros to a multiple of 8.
   func copy(
-    _ offset: UInt64, _ count: UInt64, of image: PageImage, _ arena: PageAlignedBuffer
+    _ offset: UInt64, _ count: UInt64, of image: PageImage, _ buffer: PageAlignedBuffer
   ) throws {
     switch self {
     case .plain(let sink):
@@ -117,8 +117,8 @@ enum DeltaOutput {
       var done: UInt64 = 0
       while done < count {
         let chunk = Int(min(count - done, UInt64(PageImage.chunkByteCount)))
-        try image.read(offset + done, chunk, into: arena)
-        try writer.write(arena, 0..<chunk)
+        try image.read(offset + done, chunk, into: buffer)
+        try writer.write(buffer, 0..<chunk)
         done += UInt64(chunk)
       }
     }

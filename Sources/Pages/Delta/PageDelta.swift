@@ -118,14 +118,14 @@ struct ContentHash {
   /// The hash of a whole file. `name` says of progress what is being read.
   static func of(_ source: Source, _ name: String) throws -> UInt64 {
     var hash = ContentHash()
-    let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
+    let buffer = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
     source.seek(0)
     try Progress.phase("reading the \(name)", of: source.byteCount, done: { source.position }) {
 
       while true {
-        let got = try source.read(into: arena, 0..<PageImage.chunkByteCount)
+        let got = try source.read(into: buffer, 0..<PageImage.chunkByteCount)
         if got == 0 { break }
-        arena.withBytes(0..<got) { hash.add($0) }
+        buffer.withBytes(0..<got) { hash.add($0) }
       }
     }
     return hash.finished()
@@ -163,7 +163,7 @@ extension PageDelta {
   private static func write(
     _ steps: [DeltaPlan.Step], of new: PageImage, _ out: DeltaOutput, _ report: inout Report
   ) throws {
-    let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
+    let buffer = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
     for step in steps {
       if let offset = step.baseOffset {
         report.copied += step.count
@@ -171,7 +171,7 @@ extension PageDelta {
       } else {
         report.literal += step.count
         try out.write(step.count | literalBit)
-        try out.copy(step.newOffset, step.count, of: new, arena)
+        try out.copy(step.newOffset, step.count, of: new, buffer)
       }
     }
     try out.write(0)

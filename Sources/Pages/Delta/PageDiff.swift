@@ -272,9 +272,9 @@ fileprivate final class DiffCrew {
         for start in stride(from: 0, to: total, by: chunk) {
           let count = min(chunk, total - start)
           let place = UInt64(start * pageByteCount)
-          try mine.read(a + place, count * pageByteCount, into: mine.arena, at: 0)
-          try theirs.read(b + place, count * pageByteCount, into: theirs.arena, at: 0)
-          for page in PageDifferences.differing(mine.arena, theirs.arena, count) {
+          try mine.read(a + place, count * pageByteCount, into: mine.buffer, at: 0)
+          try theirs.read(b + place, count * pageByteCount, into: theirs.buffer, at: 0)
+          for page in PageDifferences.differing(mine.buffer, theirs.buffer, count) {
             let pfn = first + UInt64(start + page)
             out.append(Finding(kind: .contents, pfns: pfn..<pfn + 1))
           }

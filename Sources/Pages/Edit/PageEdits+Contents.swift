@@ -36,8 +36,8 @@ extension PageEdits {
     let places = slice.filter { entries[$0].type.hasData }
     let start = editable.record.bodyOffset + UInt64(editable.record.body.count)
     guards.batch.begin(slice.map { entries[$0] }) {
-      [self] (range, arena, place) in
-      arena.reserve(place + range.count * pageByteCount)
+      [self] (range, buffer, place) in
+      buffer.reserve(place + range.count * pageByteCount)
       var index = range.lowerBound
       while index < range.upperBound {
         let data = Int(dataIndex[places[index]])
@@ -51,16 +51,16 @@ extension PageEdits {
         if let loaded {
           let from = data * pageByteCount
           precondition(from + count * pageByteCount <= loaded.capacity)
-          // Safety: both ranges lie in their arenas: the one was reserved, the other just checked.
-          unsafe arena.pointer(target)
+          // Safety: both ranges lie in their buffers: the one was reserved, the other just checked.
+          unsafe buffer.pointer(target)
             .copyMemory(from: loaded.pointer(from), byteCount: count * pageByteCount)
         } else {
           try source.readAside(
-            start + UInt64(data * pageByteCount), count * pageByteCount, into: arena, at: target)
+            start + UInt64(data * pageByteCount), count * pageByteCount, into: buffer, at: target)
         }
         for position in index..<index + count where contents[places[position]] > 0 {
           try put(
-            places[position], arena, at: place + (position - range.lowerBound) * pageByteCount)
+            places[position], buffer, at: place + (position - range.lowerBound) * pageByteCount)
         }
         index += count
       }
@@ -91,34 +91,34 @@ extension PageEdits {
 
   /// Brings new contents into the payload, which is in memory.
   func applyNewContents(_ editable: EditableRecord) throws {
-    guard !newContents.isEmpty, let arena = editable.loadedPayload else { return }
+    guard !newContents.isEmpty, let buffer = editable.loadedPayload else { return }
     for index in entries.indices where contents[index] > 0 {
-      try put(index, arena, at: Int(dataIndex[index]) * pageByteCount)
+      try put(index, buffer, at: Int(dataIndex[index]) * pageByteCount)
       contents[index] = 0
     }
     newContents = []
   }
 
-  /// Writes the new contents of an entry into an arena.
-  private func put(_ index: Int, _ arena: PageAlignedBuffer, at place: Int) throws {
-    precondition(place >= 0 && arena.capacity - place >= pageByteCount)
+  /// Writes the new contents of an entry into a buffer.
+  private func put(_ index: Int, _ buffer: PageAlignedBuffer, at place: Int) throws {
+    precondition(place >= 0 && buffer.capacity - place >= pageByteCount)
     switch newContents[Int(contents[index]) - 1] {
     case .fill(let byte):
-      // Safety: the precondition holds the page inside the arena.
-      unsafe arena.pointer(place)
+      // Safety: the precondition holds the page inside the buffer.
+      unsafe buffer.pointer(place)
         .initializeMemory(as: UInt8.self, repeating: byte, count: pageByteCount)
     case .bytes(let page):
       // Safety: UInt8 has no padding, so every byte of the span is initialised.
-      unsafe arena.store(place, page.span.bytes)
+      unsafe buffer.store(place, page.span.bytes)
     case .image(let image):
       try image.read(
-        image.index.page(entries[index].pfn)?.offset ?? 0, pageByteCount, into: arena, at: place)
+        image.index.page(entries[index].pfn)?.offset ?? 0, pageByteCount, into: buffer, at: place)
     }
   }
 
   /// Pages of the record in memory.
   public struct Lent {
-    public let arena: PageAlignedBuffer
+    public let buffer: PageAlignedBuffer
     /// Bytes of the payload.
     public let byteCount: Int
     /// pfns, and bytes from the start of the payload.
@@ -132,9 +132,9 @@ extension PageEdits {
   public func lend(_ program: SelectorProgram) throws -> Lent? {
     let chosen = try chosen(program)
     let editable = try current()
-    guard !chosen.isEmpty, let arena = try payload(editable, if: true) else { return nil }
+    guard !chosen.isEmpty, let buffer = try payload(editable, if: true) else { return nil }
     try guards.lookUp(source)
-    var lent = Lent(arena: arena, byteCount: editable.payloadByteCount)
+    var lent = Lent(buffer: buffer, byteCount: editable.payloadByteCount)
     lent.pages.reserveCapacity(chosen.count)
     let (entries, dataIndex) = (self.entries, self.dataIndex)
     for (place, index) in chosen.enumerated() {
@@ -173,11 +173,11 @@ extension PageEdits {
   /// The body as it would be written, all of it in memory.
   public func wholeBody() throws -> [UInt8] {
     let editable = try current()
-    let arena = try payload(editable, if: true)
+    let buffer = try payload(editable, if: true)
     var out = head(editable.record)
     for index in kept where entries[index].type.hasData {
       let start = Int(dataIndex[index]) * pageByteCount
-      if let arena { out += arena.copy(start..<start + pageByteCount) }
+      if let buffer { out += buffer.copy(start..<start + pageByteCount) }
     }
     return out
   }
@@ -226,7 +226,7 @@ extension PageEdits {
   ) throws {
     let loaded = editable.loadedPayload
     let pages = entries.indices.filter { dataIndex[$0] >= 0 }
-    let arena = PageAlignedBuffer(capacity: PageEdits.chunkByteCount)
+    let buffer = PageAlignedBuffer(capacity: PageEdits.chunkByteCount)
     var first = 0
     while first < pages.count {
       let fate = self.fate(pages[first])
@@ -254,9 +254,9 @@ extension PageEdits {
       while page < last {
         let count = min(last - page, PageEdits.chunkByteCount / pageByteCount)
         for index in 0..<count {
-          try put(pages[page + index], arena, at: index * pageByteCount)
+          try put(pages[page + index], buffer, at: index * pageByteCount)
         }
-        try writer.put([], then: arena, 0..<count * pageByteCount)
+        try writer.put([], then: buffer, 0..<count * pageByteCount)
         page += count
       }
     }

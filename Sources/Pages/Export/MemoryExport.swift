@@ -96,7 +96,7 @@ final class DumpWriter {
   private let image: PageImage
   private let sink: Sink
   private var pending: UInt64 = 0
-  private let arena = PageAlignedBuffer(capacity: PageReader.chunkByteCount)
+  private let buffer = PageAlignedBuffer(capacity: PageReader.chunkByteCount)
 
   init(_ image: PageImage, _ sink: Sink) {
     self.image = image
@@ -121,9 +121,9 @@ final class DumpWriter {
     try image.forEachChunk(in: PageSet(range)) { _, bytes, count in
       // The chunk is copied: the writer writes from memory of its own.
       unsafe bytes.withUnsafeBytes { raw in
-        precondition(raw.count <= arena.capacity)
-        // Safety: the precondition keeps the chunk inside the arena.
-        unsafe arena.pointer().copyMemory(
+        precondition(raw.count <= buffer.capacity)
+        // Safety: the precondition keeps the chunk inside the buffer.
+        unsafe buffer.pointer().copyMemory(
           from: raw.baseAddress.unsafelyUnwrapped, byteCount: raw.count)
       }
       var page = 0
@@ -139,7 +139,7 @@ final class DumpWriter {
           hole(UInt64((end - page) * pageByteCount))
         } else {
           try flush()
-          try sink.write(arena, page * pageByteCount..<end * pageByteCount)
+          try sink.write(buffer, page * pageByteCount..<end * pageByteCount)
         }
         page = end
       }

@@ -53,14 +53,14 @@ public struct IndexCache {
   /// What ties it to its image.
   private static func key(_ source: Source) throws -> [UInt64] {
     let size = source.byteCount ?? 0
-    let arena = PageAlignedBuffer(capacity: 2 * endByteCount)
+    let buffer = PageAlignedBuffer(capacity: 2 * endByteCount)
     let first = Int(min(size, UInt64(endByteCount)))
     source.seek(0)
-    var got = try source.read(into: arena, 0..<first)
+    var got = try source.read(into: buffer, 0..<first)
     source.seek(size - UInt64(first))
-    got += try source.read(into: arena, first..<2 * first)
+    got += try source.read(into: buffer, first..<2 * first)
     guard got == 2 * first else { throw shorter(source) }
-    let hash = arena.withBytes(0..<got) { PageLoops.hash($0, 0..<got, seed: magic) }
+    let hash = buffer.withBytes(0..<got) { PageLoops.hash($0, 0..<got, seed: magic) }
     return [
       size, try source.modificationTime(), hash,
     ]

@@ -15,7 +15,7 @@ public struct RecordIterator {
   /// pfns of the pages, and their places in the payload.
   private let all: [(pfn: UInt64, data: Int)]
   /// Given back at the end.
-  private var arena: PageAlignedBuffer?
+  private var buffer: PageAlignedBuffer?
   private var next = 0
   private var pages: [(pfn: UInt64, offset: Int)] = []
 
@@ -27,7 +27,7 @@ public struct RecordIterator {
     start = record.record.bodyOffset + UInt64(record.record.body.count)
     all = pages
     let count = PageEdits.chunkByteCount
-    arena = source.takeRecycled(count) ?? PageAlignedBuffer(capacity: count)
+    buffer = source.takeRecycled(count) ?? PageAlignedBuffer(capacity: count)
   }
 
   /// Over all pages that have contents, of a record that nobody edits. Nil as `PageEdits.walk`, and
@@ -53,9 +53,9 @@ public struct RecordIterator {
       throw XensaveError(
         .usage, "\(record.record.place): the record is no longer the current one of its stream")
     }
-    guard next < all.count, let arena else {
-      if let arena { source.recycle(arena) }
-      arena = nil
+    guard next < all.count, let buffer else {
+      if let buffer { source.recycle(buffer) }
+      buffer = nil
       return nil
     }
     let first = all[next].data
@@ -68,20 +68,20 @@ public struct RecordIterator {
       count = (page.data - first + 1) * pageByteCount
       next += 1
     }
-    try source.readAside(start + UInt64(first * pageByteCount), count, into: arena, at: 0)
-    return PageEdits.Lent(arena: arena, byteCount: count, pages: pages)
+    try source.readAside(start + UInt64(first * pageByteCount), count, into: buffer, at: 0)
+    return PageEdits.Lent(buffer: buffer, byteCount: count, pages: pages)
   }
 }
 
 extension Source {
   /// Reads bytes of a file and stays where it is.
   func readAside(
-    _ offset: UInt64, _ count: Int, into arena: PageAlignedBuffer, at place: Int
+    _ offset: UInt64, _ count: Int, into buffer: PageAlignedBuffer, at place: Int
   ) throws {
     let here = position
     defer { seek(here) }
     seek(offset)
-    let got = try read(into: arena, place..<place + count)
+    let got = try read(into: buffer, place..<place + count)
     guard got == count else { throw shorter(self) }
   }
 }

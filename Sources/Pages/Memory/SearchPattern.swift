@@ -45,7 +45,7 @@ struct MemorySearch {
   private let limit: Int
   private(set) var result = SearchResult()
   /// Room for a chunk, after what is kept of the one before.
-  private let arena = PageAlignedBuffer(capacity: pageByteCount + PageImage.chunkByteCount)
+  private let buffer = PageAlignedBuffer(capacity: pageByteCount + PageImage.chunkByteCount)
   /// Bytes that are kept of the chunk before, and the address after them.
   private var carried = 0
   private var end: UInt64 = 0
@@ -65,12 +65,12 @@ struct MemorySearch {
   ) throws {
     if address != end { finish() }
     let bytes = count * pageByteCount
-    try image.read(run.offset(of: pfn), bytes, into: arena, at: carried)
+    try image.read(run.offset(of: pfn), bytes, into: buffer, at: carried)
     let length = carried + bytes
     end = address &+ UInt64(bytes)
     let resume = search(length, isLast: false)
     searched = resume > 0 ? 1 : 0
-    arena.moveToStart(resume - searched..<length)
+    buffer.moveToStart(resume - searched..<length)
     carried = length - resume + searched
   }
 
@@ -80,14 +80,14 @@ struct MemorySearch {
     (carried, searched) = (0, 0)
   }
 
-  /// Searches the arena's first `length` bytes, which end at `end`. Returns from where on the next
+  /// Searches the buffer's first `length` bytes, which end at `end`. Returns from where on the next
   /// chunk needs them.
   private mutating func search(_ length: Int, isLast: Bool) -> Int {
     let first = end &- UInt64(length)
     // What begins after this is left for the next chunk, unless there is none.
     let sure = isLast ? length : max(0, length - pattern.overlap)
     var position = searched
-    arena.withBytes(0..<length) { bytes in
+    buffer.withBytes(0..<length) { bytes in
       while position < sure {
         let found: Range<Int>?
         switch pattern.kind {

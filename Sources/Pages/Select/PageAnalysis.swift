@@ -12,8 +12,8 @@ extension PageImage {
     in pages: PageSet? = nil, of capacity: Int = BatchMask.capacity,
     _ body: (PageBatch) throws -> Void
   ) throws {
-    let filler = BatchFiller(capacity) { (offset, count, arena, place) in
-      try self.read(offset, count, into: arena, at: place)
+    let filler = BatchFiller(capacity) { (offset, count, buffer, place) in
+      try self.read(offset, count, into: buffer, at: place)
     }
     // How much of the contents a selector looks at is its own affair: entries are counted.
     let given = ProgressCounter()

@@ -64,15 +64,16 @@ public final class PageBatch {
   /// Entries of PAGE_DATA, type and pfn.
   public private(set) var entries: [PageEntry] = []
   private var dataIndex: [Int32] = []
-  private let arena: PageAlignedBuffer
+  private let buffer: PageAlignedBuffer
   private var loaded = BatchMask()
-  /// Brings the contents of data pages `range` of this batch into the arena at an offset.
+  /// Brings the contents of data pages `range` of this batch into the buffer at an offset.
   private var loader: (Range<Int>, PageAlignedBuffer, Int) throws -> Void
 
-  /// An empty batch; `arena` is 4 MiB of scratch, of which only what is used takes memory.
-  init(_ arena: PageAlignedBuffer = PageAlignedBuffer(capacity: BatchMask.capacity * pageByteCount))
-  {
-    self.arena = arena
+  /// An empty batch; `buffer` is 4 MiB of scratch, of which only what is used takes memory.
+  init(
+    _ buffer: PageAlignedBuffer = PageAlignedBuffer(capacity: BatchMask.capacity * pageByteCount)
+  ) {
+    self.buffer = buffer
     loader = { _, _, _ in }
   }
 
@@ -94,7 +95,7 @@ public final class PageBatch {
     }
   }
 
-  /// Makes sure that the contents of entries `wanted` among 64 (all with data) are in the arena.
+  /// Makes sure that the contents of entries `wanted` among 64 (all with data) are in the buffer.
   func load(_ word: Int, _ wanted: UInt64) throws {
     var missing = wanted & ~loaded.words[word]
     loaded.words[word] |= missing
@@ -113,7 +114,7 @@ public final class PageBatch {
       missing &= last >= 63 ? 0 : UInt64.max << UInt64(last + 1)
       let a = Int(dataIndex[word << 6 + first])
       let b = Int(dataIndex[word << 6 + last])
-      try loader(a..<b + 1, arena, a * pageByteCount)
+      try loader(a..<b + 1, buffer, a * pageByteCount)
       for index in word << 6 + first..<word << 6 + last + 1 where dataIndex[index] >= 0 {
         loaded.insert(index)
       }
@@ -125,7 +126,7 @@ public final class PageBatch {
   func offset(_ index: Int) -> Int { Int(dataIndex[index]) * pageByteCount }
 
   func withBytes<R>(_ body: (RawSpan) -> R) -> R {
-    arena.withBytes(0..<arena.capacity, body)
+    buffer.withBytes(0..<buffer.capacity, body)
   }
 }
 
@@ -139,7 +140,7 @@ final class BatchFiller {
   private var chunks: [(first: Int, count: Int, offset: UInt64)] = []
   private var dataCount = 0
 
-  /// Batches of at most `capacity` pages; `read` brings bytes of the file into an arena.
+  /// Batches of at most `capacity` pages; `read` brings bytes of the file into a buffer.
   init(
     _ capacity: Int,
     _ read:
@@ -174,14 +175,14 @@ final class BatchFiller {
   func flush(_ body: (PageBatch) throws -> Void) throws {
     guard !entries.isEmpty else { return }
     let (held, read) = (chunks, read)
-    batch.begin(entries) { (range, arena, place) in
+    batch.begin(entries) { (range, buffer, place) in
       for chunk in held
       where chunk.first < range.upperBound && chunk.first + chunk.count > range.lowerBound {
         let first = max(chunk.first, range.lowerBound)
         let last = min(chunk.first + chunk.count, range.upperBound)
         try read(
           chunk.offset + UInt64((first - chunk.first) * pageByteCount),
-          (last - first) * pageByteCount, arena,
+          (last - first) * pageByteCount, buffer,
           place + (first - range.lowerBound) * pageByteCount)
       }
     }

@@ -72,12 +72,13 @@ public final class PageImage {
   /// Bytes of the file when it was opened.
   public var byteCount: UInt64 { source.byteCount ?? 0 }
 
-  /// Reads `count` bytes from `offset` on into `arena` at `place`.
-  func read(_ offset: UInt64, _ count: Int, into arena: PageAlignedBuffer, at place: Int = 0) throws
+  /// Reads `count` bytes from `offset` on into `buffer` at `place`.
+  func read(_ offset: UInt64, _ count: Int, into buffer: PageAlignedBuffer, at place: Int = 0)
+    throws
   {
-    arena.reserve(place + count)
+    buffer.reserve(place + count)
     source.seek(offset)
-    let got = try source.read(into: arena, place..<place + count)
+    let got = try source.read(into: buffer, place..<place + count)
     guard got == count else { throw shorter(source) }
   }
 
@@ -107,11 +108,11 @@ public final class PageImage {
       var next = cursor.next()
       if let first = next { reader.start(first) }
       while let chunk = next {
-        let arena = try reader.finish()
+        let buffer = try reader.finish()
         next = cursor.next()
         if let next { reader.start(next) }
         Progress.beat()
-        try arena.withBytes(0..<chunk.byteCount) { bytes in
+        try buffer.withBytes(0..<chunk.byteCount) { bytes in
           try body(chunk.pfn, bytes, chunk.count)
         }
         done.bytes += UInt64(chunk.byteCount)
@@ -150,9 +151,9 @@ public final class PageImage {
 
   /// The contents of one occurrence, by the offset that the index gave.
   public func contents(at offset: UInt64) throws -> [UInt8] {
-    let arena = PageAlignedBuffer(capacity: pageByteCount)
-    try read(offset, pageByteCount, into: arena)
-    return arena.copy(0..<pageByteCount)
+    let buffer = PageAlignedBuffer(capacity: pageByteCount)
+    try read(offset, pageByteCount, into: buffer)
+    return buffer.copy(0..<pageByteCount)
   }
 }
 

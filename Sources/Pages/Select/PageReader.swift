@@ -75,7 +75,7 @@ final class PageReader {
   static let chunkByteCount = 4 * PageImage.chunkByteCount
 
   private let source: Source
-  private var arenas = (
+  private var buffers = (
     reading: PageAlignedBuffer(capacity: PageReader.chunkByteCount),
     read: PageAlignedBuffer(capacity: PageReader.chunkByteCount)
   )
@@ -98,11 +98,11 @@ final class PageReader {
 
   /// Begins to read a chunk. The one before must have been asked for.
   func start(_ chunk: PageChunk) {
-    let (source, arena, outcome) = (source, arenas.reading, outcome)
+    let (source, buffer, outcome) = (source, buffers.reading, outcome)
     let job = {
       do {
         source.seek(chunk.offset)
-        let got = try source.read(into: arena, 0..<chunk.byteCount)
+        let got = try source.read(into: buffer, 0..<chunk.byteCount)
         if got != chunk.byteCount { throw shorter(source) }
       } catch { outcome.error = error }
     }
@@ -115,7 +115,7 @@ final class PageReader {
   func finish() throws -> PageAlignedBuffer {
     thread?.wait()
     if let error = outcome.error { throw error }
-    arenas = (arenas.read, arenas.reading)
-    return arenas.read
+    buffers = (buffers.read, buffers.reading)
+    return buffers.read
   }
 }

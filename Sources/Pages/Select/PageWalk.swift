@@ -5,18 +5,18 @@ internal import Format
 
 /// Goes over the selected pages of an image that have contents, ascending, a chunk at a time.
 public struct PageWalk {
-  /// At most 64 pages in memory. `arena` holds them until the next chunk.
+  /// At most 64 pages in memory. `buffer` holds them until the next chunk.
   public struct Chunk {
-    public let arena: PageAlignedBuffer
+    public let buffer: PageAlignedBuffer
     public let byteCount: Int
-    /// pfns, and where their contents begin in the arena.
+    /// pfns, and where their contents begin in the buffer.
     public let pages: [(pfn: UInt64, offset: Int)]
   }
 
   private let image: PageImage
   private let program: SelectorProgram
   private let batch = PageBatch()
-  private let arena = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
+  private let buffer = PageAlignedBuffer(capacity: PageImage.chunkByteCount)
   private var pages: [(pfn: UInt64, offset: Int)] = []
   private var run = 0
   private var done: UInt64 = 0
@@ -42,16 +42,16 @@ public struct PageWalk {
       let offset = current.offset(of: first)
       if program.isAlwaysTrue(of: count) {
         let bytes = count * pageByteCount
-        try image.read(offset, bytes, into: arena)
+        try image.read(offset, bytes, into: buffer)
         pages.removeAll(keepingCapacity: true)
         for index in 0..<count { pages.append((first + UInt64(index), index * pageByteCount)) }
-        return Chunk(arena: arena, byteCount: bytes, pages: pages)
+        return Chunk(buffer: buffer, byteCount: bytes, pages: pages)
       }
       let entries = (0..<count).map { PageEntry(current.type, pfn: first + UInt64($0)) }
-      batch.begin(entries) { [image] (range, arena, place) in
+      batch.begin(entries) { [image] (range, buffer, place) in
         try image.read(
           offset + UInt64(range.lowerBound * pageByteCount), range.count * pageByteCount,
-          into: arena, at: place)
+          into: buffer, at: place)
       }
       let chosen = try program.run(batch)
       if chosen.isEmpty { continue }
@@ -64,9 +64,9 @@ public struct PageWalk {
         high = index + 1
       }
       try image.read(
-        offset + UInt64(low * pageByteCount), (high - low) * pageByteCount, into: arena,
+        offset + UInt64(low * pageByteCount), (high - low) * pageByteCount, into: buffer,
         at: low * pageByteCount)
-      return Chunk(arena: arena, byteCount: high * pageByteCount, pages: pages)
+      return Chunk(buffer: buffer, byteCount: high * pageByteCount, pages: pages)
     }
     return nil
   }

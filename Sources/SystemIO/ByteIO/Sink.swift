@@ -66,39 +66,39 @@ public final class Sink {
     }
   }
 
-  /// Writes bytes `range` of `arena`.
-  public func write(_ arena: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
-    // Safety: the range lies inside the arena.
+  /// Writes bytes `range` of `buffer`.
+  public func write(_ buffer: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
+    // Safety: the range lies inside the buffer.
     try unsafe writeAll(
-      UnsafeRawBufferPointer(start: arena.pointer(range.lowerBound), count: range.count))
+      UnsafeRawBufferPointer(start: buffer.pointer(range.lowerBound), count: range.count))
   }
 
-  /// Writes `header` and then bytes `range` of `arena`, in one system call where the kernel allows.
+  /// Writes `header` and then bytes `range` of `buffer`, in one system call where the kernel allows.
   public func write(
-    _ head: [UInt8], then arena: PageAlignedBuffer, _ range: Range<Int>
+    _ head: [UInt8], then buffer: PageAlignedBuffer, _ range: Range<Int>
   ) throws(SystemError) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     if remote != nil {
       try write(head)
-      return try write(arena, range)
+      return try write(buffer, range)
     }
-    // Safety: the buffer is used only inside the closure, the range lies inside the arena.
-    let done = try unsafe head.withUnsafeBufferPointer { buffer throws(SystemError) -> Int in
-      let raw = UnsafeRawBufferPointer(buffer)
+    // Safety: `start` is used only inside the closure, the range lies inside the buffer.
+    let done = try unsafe head.withUnsafeBufferPointer { start throws(SystemError) -> Int in
+      let raw = UnsafeRawBufferPointer(start)
       // writev does not write through the base addresses, whatever its C type says.
       var vectors = unsafe [
         iovec(iov_base: UnsafeMutableRawPointer(mutating: raw.baseAddress), iov_len: raw.count),
-        iovec(iov_base: arena.pointer(range.lowerBound), iov_len: range.count),
+        iovec(iov_base: buffer.pointer(range.lowerBound), iov_len: range.count),
       ]
       return try retrying { unsafe writev(descriptor.fileDescriptor, &vectors, 2) }
     }
     advance(UInt64(done))
     if done < head.count {
       try write([UInt8](head[done...]))
-      try write(arena, range)
+      try write(buffer, range)
     } else if done < head.count + range.count {
-      try write(arena, (range.lowerBound + done - head.count)..<range.upperBound)
+      try write(buffer, (range.lowerBound + done - head.count)..<range.upperBound)
     }
   }
 

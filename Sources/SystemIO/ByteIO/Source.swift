@@ -46,13 +46,13 @@ public final class Source {
   private static let windowByteCount = 16384
 
   /// Keeps memory that nobody else holds for who reads something of its size next.
-  public func recycle(_ arena: PageAlignedBuffer) { recycled = arena }
+  public func recycle(_ buffer: PageAlignedBuffer) { recycled = buffer }
 
   /// The memory that was kept, if it holds `count` bytes.
   public func takeRecycled(_ count: Int) -> PageAlignedBuffer? {
-    guard let arena = recycled, arena.capacity >= count else { return nil }
+    guard let buffer = recycled, buffer.capacity >= count else { return nil }
     recycled = nil
-    return arena
+    return buffer
   }
 
   /// A source over `descriptor`. A file is read from its current position on.
@@ -233,18 +233,18 @@ public final class Source {
     return buffer.copy(0..<got)
   }
 
-  /// Reads into `range` of `arena`; returns how many bytes, fewer only at the end.
-  public func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int {
-    precondition(range.upperBound <= arena.capacity)
+  /// Reads into `range` of `buffer`; returns how many bytes, fewer only at the end.
+  public func read(into buffer: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int {
+    precondition(range.upperBound <= buffer.capacity)
     var filled = min(range.count, windowEnd - windowStart)
     remote?.expect(position..<position.addingSaturated(UInt64(range.count)))
-    // Safety: both ranges were checked against their arenas' ends.
-    unsafe arena.pointer(range.lowerBound)
+    // Safety: both ranges were checked against their buffers' ends.
+    unsafe buffer.pointer(range.lowerBound)
       .copyMemory(from: window.pointer(windowStart), byteCount: filled)
     drop(filled)
     while filled < range.count {
       let got = try readSome(
-        into: arena, (range.lowerBound + filled)..<range.upperBound, at: position)
+        into: buffer, (range.lowerBound + filled)..<range.upperBound, at: position)
       if got == 0 { break }
       filled += got
       position += UInt64(got)
@@ -252,17 +252,17 @@ public final class Source {
     return filled
   }
 
-  /// Reads what is there now into `range` of `arena`: waits for the first byte, not for all of them. 0 only
+  /// Reads what is there now into `range` of `buffer`: waits for the first byte, not for all of them. 0 only
   /// at the end.
   public func readAvailable(
-    into arena: PageAlignedBuffer, _ range: Range<Int>
+    into buffer: PageAlignedBuffer, _ range: Range<Int>
   ) throws(SystemError) -> Int {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     if hasWindow {
       let count = min(range.count, windowEnd - windowStart)
-      return try read(into: arena, range.lowerBound..<range.lowerBound + count)
+      return try read(into: buffer, range.lowerBound..<range.lowerBound + count)
     }
-    let got = try readSome(into: arena, range, at: position)
+    let got = try readSome(into: buffer, range, at: position)
     position += UInt64(got)
     return got
   }
@@ -328,31 +328,31 @@ public final class Source {
   /// One read: at least one byte, or 0 at the end. A file ends where it ended when it was opened,
   /// whatever is appended meanwhile.
   func readSome(
-    into arena: PageAlignedBuffer, _ range: Range<Int>, at position: UInt64
+    into buffer: PageAlignedBuffer, _ range: Range<Int>, at position: UInt64
   ) throws(SystemError) -> Int {
-    precondition(range.upperBound <= arena.capacity)
+    precondition(range.upperBound <= buffer.capacity)
     let rest = byteCount.map { $0 > position ? $0 - position : 0 } ?? .max
     let count = min(range.count, Int(clamping: rest))
     if let remote {
       let got = try remote.read(
-        into: arena, range.lowerBound..<range.lowerBound + count, at: position)
+        into: buffer, range.lowerBound..<range.lowerBound + count, at: position)
       bytesRead += UInt64(got)
       return got
     }
     if let unpacker {
       try Interrupt.check(path)
-      let got = try unpacker.read(into: arena, range.lowerBound..<range.lowerBound + count)
+      let got = try unpacker.read(into: buffer, range.lowerBound..<range.lowerBound + count)
       bytesRead += UInt64(got)
       return got
     }
     while true {
       try Interrupt.check(path)
-      // Safety: the range lies inside the arena.
+      // Safety: the range lies inside the buffer.
       let got =
         isFile
         ? unsafe pread(
-          descriptor.fileDescriptor, arena.pointer(range.lowerBound), count, fileOffset(position))
-        : unsafe Glibc.read(descriptor.fileDescriptor, arena.pointer(range.lowerBound), count)
+          descriptor.fileDescriptor, buffer.pointer(range.lowerBound), count, fileOffset(position))
+        : unsafe Glibc.read(descriptor.fileDescriptor, buffer.pointer(range.lowerBound), count)
       if got >= 0 {
         bytesRead += UInt64(got)
         return got

@@ -108,7 +108,7 @@ extension Source {
       advance(moved)
     }
     remote?.expect(position..<position + (count - moved))
-    var buffer: PageAlignedBuffer?
+    var copyBuffer: PageAlignedBuffer?
     while moved < count {
       try Interrupt.check(path)
       var chunk = Int(min(count - moved, UInt64(Transfer.chunk) * (strategy == .copy ? 1 : 64)))
@@ -138,12 +138,12 @@ extension Source {
       }
       switch now {
       case .copy:
-        let arena = buffer ?? PageAlignedBuffer(capacity: Transfer.block + Transfer.chunk)
-        buffer = arena
+        let buffer = copyBuffer ?? PageAlignedBuffer(capacity: Transfer.block + Transfer.chunk)
+        copyBuffer = buffer
         let start = Transfer.bufferStart(sink)
         chunk = min(chunk, Transfer.chunk)
-        got = try readSome(into: arena, start..<start + chunk, at: position)
-        if got > 0 { try sink.write(arena, start..<start + got) }
+        got = try readSome(into: buffer, start..<start + chunk, at: position)
+        if got > 0 { try sink.write(buffer, start..<start + got) }
         advance(UInt64(got))
       case .splice, .shareExtents, .copyRange:
         guard let result = try kernelMove(chunk, to: sink, strategy) else {
@@ -173,32 +173,32 @@ extension Source {
     let reader = try duplicate()
     let outcome = Outcome()
     let start = Transfer.bufferStart(sink)
-    let arenas = (0..<2).map { _ in PageAlignedBuffer(capacity: Transfer.block + Transfer.chunk) }
+    let buffers = (0..<2).map { _ in PageAlignedBuffer(capacity: Transfer.block + Transfer.chunk) }
     let end = position + count
-    func begin(_ place: UInt64, into arena: PageAlignedBuffer) {
+    func begin(_ place: UInt64, into buffer: PageAlignedBuffer) {
       let chunk = Int(min(end - place, UInt64(Transfer.chunk)))
       thread.start {
         do throws(SystemError) {
           reader.seek(place)
-          outcome.got = try reader.read(into: arena, start..<start + chunk)
+          outcome.got = try reader.read(into: buffer, start..<start + chunk)
         } catch { outcome.error = error }
       }
     }
     defer { thread.wait() }
     let first = position
     var index = 0
-    begin(position, into: arenas[0])
+    begin(position, into: buffers[0])
     while position < end {
       try Interrupt.check(path)
       thread.wait()
       if let error = outcome.error { throw error }
       let got = outcome.got
-      let arena = arenas[index % 2]
+      let buffer = buffers[index % 2]
       index += 1
       let next = position + UInt64(got)
-      if got > 0, next < end { begin(next, into: arenas[index % 2]) }
+      if got > 0, next < end { begin(next, into: buffers[index % 2]) }
       if got == 0 { break }
-      try sink.write(arena, start..<start + got)
+      try sink.write(buffer, start..<start + got)
       advance(UInt64(got))
     }
     return position - first

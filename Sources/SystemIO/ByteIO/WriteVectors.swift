@@ -30,11 +30,11 @@ public final class WriteVectors {
     byteCount = 0
   }
 
-  /// Appends bytes `range` of `arena`, which must not grow before they are written.
-  public func append(_ arena: PageAlignedBuffer, _ range: Range<Int>) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
-    // Safety: the range lies inside the arena.
-    unsafe append(UnsafeRawPointer(arena.pointer(range.lowerBound)), range.count)
+  /// Appends bytes `range` of `buffer`, which must not grow before they are written.
+  public func append(_ buffer: PageAlignedBuffer, _ range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
+    // Safety: the range lies inside the buffer.
+    unsafe append(UnsafeRawPointer(buffer.pointer(range.lowerBound)), range.count)
   }
 
   /// Appends `count` bytes at `start`.

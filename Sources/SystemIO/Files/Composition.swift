@@ -79,17 +79,17 @@ final class CompositionReader: RemoteReader {
   var identity: FileIdentity { base.identity }
 
   func read(
-    into arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
+    into buffer: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) -> Int {
     guard let segment = composition.segment(at: offset), !range.isEmpty else { return 0 }
     let skipped = offset - segment.start
     let count = Int(min(UInt64(range.count), segment.count - skipped))
     let part = range.lowerBound..<range.lowerBound + count
     if let start = segment.base {
-      return try base.read(into: arena, part, at: start + skipped)
+      return try base.read(into: buffer, part, at: start + skipped)
     }
     try Interrupt.check(name)
-    try composition.scratch.read(into: arena, part, at: segment.scratch + skipped)
+    try composition.scratch.read(into: buffer, part, at: segment.scratch + skipped)
     return count
   }
 

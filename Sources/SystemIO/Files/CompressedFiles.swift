@@ -32,8 +32,8 @@ public protocol UnpackingReader: AnyObject {
   var name: String { get }
   var packing: Packing { get }
   var identity: FileIdentity { get }
-  /// Reads into `range` of `arena`: at least one byte, or 0 at the end.
-  func read(into arena: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int
+  /// Reads into `range` of `buffer`: at least one byte, or 0 at the end.
+  func read(into buffer: PageAlignedBuffer, _ range: Range<Int>) throws(SystemError) -> Int
 }
 
 /// What a packed file holds.

@@ -25,9 +25,9 @@ public protocol RemoteReader: AnyObject {
   var name: String { get }
   var byteCount: UInt64 { get }
   var identity: FileIdentity { get }
-  /// Reads into `range` of `arena`: at least one byte, or 0 at the end.
+  /// Reads into `range` of `buffer`: at least one byte, or 0 at the end.
   func read(
-    into arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
+    into buffer: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) -> Int
   /// All of these bytes will be read, in their order.
   func expect(_ range: Range<UInt64>)

@@ -58,34 +58,34 @@ public final class ScratchFile {
     return try descriptor.duplicate(path: name)
   }
 
-  /// Writes bytes `range` of `arena` at `offset`.
+  /// Writes bytes `range` of `buffer` at `offset`.
   public func write(
-    _ arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
+    _ buffer: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     var done = 0
     while done < range.count {
-      // Safety: the range lies inside the arena.
+      // Safety: the range lies inside the buffer.
       let result = unsafe pwrite(
-        descriptor.fileDescriptor, arena.pointer(range.lowerBound + done), range.count - done,
+        descriptor.fileDescriptor, buffer.pointer(range.lowerBound + done), range.count - done,
         Int(clamping: offset) + done)
       if result > 0 { done += result } else { try check(result, "pwrite") }
     }
   }
 
-  /// Reads into bytes `range` of `arena` what stands at `offset`; what was never written is zero.
+  /// Reads into bytes `range` of `buffer` what stands at `offset`; what was never written is zero.
   public func read(
-    into arena: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
+    into buffer: PageAlignedBuffer, _ range: Range<Int>, at offset: UInt64
   ) throws(SystemError) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= arena.capacity)
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.capacity)
     var done = 0
     while done < range.count {
-      // Safety: the range lies inside the arena.
+      // Safety: the range lies inside the buffer.
       let result = unsafe pread(
-        descriptor.fileDescriptor, arena.pointer(range.lowerBound + done), range.count - done,
+        descriptor.fileDescriptor, buffer.pointer(range.lowerBound + done), range.count - done,
         Int(clamping: offset) + done)
       if result == 0 {
-        unsafe memset(arena.pointer(range.lowerBound + done), 0, range.count - done)
+        unsafe memset(buffer.pointer(range.lowerBound + done), 0, range.count - done)
         return
       }
       if result > 0 { done += result } else { try check(result, "pread") }

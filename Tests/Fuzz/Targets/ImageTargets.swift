@@ -36,7 +36,7 @@ private func parts(
 ) -> (text: [String], error: String?) {
   var reader = StreamReader(source, skipsPageTables: operation & 16 != 0)
   var out: [String] = []
-  let arena = PageAlignedBuffer(capacity: 64)
+  let buffer = PageAlignedBuffer(capacity: 64)
   do throws(StreamError) {
     while let part = try reader.next() {
       switch part {
@@ -48,7 +48,7 @@ private func parts(
         let waiting = reader.payloadAndPadding
         switch operation & 3 {
         case 1: try reader.skipPayload(waiting / 2)
-        case 2: try reader.loadPayload(Int(min(waiting, 24)), into: arena)
+        case 2: try reader.loadPayload(Int(min(waiting, 24)), into: buffer)
         case 3: if let sink { try reader.movePayload(to: sink) }
         default: break
         }

@@ -167,10 +167,10 @@ private func unpack(_ bytes: [UInt8]) throws {
   guard let packing = Packing(bytes),
     case .inOrder(let stream)? = try? PackedFile.open(MemoryFile.input.source(bytes), packing)
   else { return }
-  let arena = PageAlignedBuffer(capacity: 65536)
+  let buffer = PageAlignedBuffer(capacity: 65536)
   var count = 0
   while count < 64 << 20 {
-    guard let got = try? stream.read(into: arena, 0..<65536) else { return }
+    guard let got = try? stream.read(into: buffer, 0..<65536) else { return }
     if got == 0 { break }
     count += got
   }
@@ -205,10 +205,10 @@ private func seekableZstd(_ bytes: [UInt8]) throws {
 /// One frame, read in chunks: what comes out is at most what its length allows.
 private func zstd(_ bytes: [UInt8]) throws {
   guard let reader = try? ZstdReader(MemoryFile.input.source(bytes)) else { return }
-  let arena = PageAlignedBuffer(capacity: 8192)
+  let buffer = PageAlignedBuffer(capacity: 8192)
   var count = 0
   while !reader.isAtEnd, count < 64 << 20 {
-    guard let got = try? reader.read(into: arena, 0..<8192) else { return }
+    guard let got = try? reader.read(into: buffer, 0..<8192) else { return }
     if got == 0, !reader.isAtEnd { throw Violation("no progress") }
     count += got
   }

@@ -74,10 +74,10 @@ private func storeImage(_ input: [UInt8]) throws {
   try demand(
     again.packs == image.packs && again.literals == image.literals, "another one was written")
   let reader = try StoredImageReader(StorePlace("/nonexistent/store"), image)
-  let arena = PageAlignedBuffer(capacity: 8192)
+  let buffer = PageAlignedBuffer(capacity: 8192)
   let count = reader.byteCount
   for offset in [0, 1, count / 2, count &- 1, count, .max] {
-    guard let got = try? reader.read(into: arena, 100..<5000, at: offset) else { continue }
+    guard let got = try? reader.read(into: buffer, 100..<5000, at: offset) else { continue }
     try demand(got <= 4900 && (got > 0) == (offset < count), "\(got) bytes at \(offset)")
   }
   guard image.pieces.allSatisfy({ $0.kind != .pages || $0.count < 1000 }) else { return }
