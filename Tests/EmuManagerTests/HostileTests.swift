@@ -85,6 +85,16 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     }
   }
 
+  /// xenguest answers where no command was sent: before it reports that it has finished.
+  static var uncalled: [Mishap] {
+    [Run.live, .nonLive, .restore].flatMap { run in
+      [#"{"error":"No"}"#, #"{"error":{"desc":"No"}}"#, #"{"return":{}}"#].map {
+        Mishap(
+          run: run, step: .completion, fault: .before($0), line: "error:xenguest Invalid argument")
+      }
+    }
+  }
+
   /// The start of xenguest, its reports and its end.
   static let others: [Mishap] = [
     Mishap(run: .live, step: .start, fault: .exit(1), line: "error:Broken pipe"),
@@ -201,7 +211,7 @@ private struct Mishap: Sendable, CustomTestStringConvertible {
     try run(mishap, isFiltered: true)
   }
 
-  @Test(arguments: Mishap.others) fileprivate func others(mishap: Mishap) throws {
+  @Test(arguments: Mishap.others + Mishap.uncalled) fileprivate func others(mishap: Mishap) throws {
     try run(mishap, isFiltered: true)
   }
 

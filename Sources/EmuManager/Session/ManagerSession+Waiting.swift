@@ -160,6 +160,10 @@ extension ManagerSession {
         }
         isCommandPending = false
       case .refused(let reason):
+        guard isCommandPending else {
+          throw ManagerFailure.nonsense(
+            "an error where no answer was due: \(reason.prefix(200))", emulator: EMPEvent.emulator)
+        }
         (isCommandPending, refusal) = (false, reason)
       case .event(let event): try take(event)
       case .unknown(let what): log(.warning, "xenguest sent what is not known here: \(what)")
