@@ -17,7 +17,18 @@
 #define OUR_ARCH AUDIT_ARCH_AARCH64
 #endif
 
+/* The address sanitizer looks at a thread's signal stack whenever Lua throws, and dies where it may not. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define SANITIZER_CALLS SYS_sigaltstack,
+#endif
+#endif
+#ifndef SANITIZER_CALLS
+#define SANITIZER_CALLS
+#endif
+
 static const int memory_and_time[] = {
+    SANITIZER_CALLS
     SYS_futex, SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_clock_gettime, SYS_clock_nanosleep,
     SYS_nanosleep, SYS_sched_yield, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_restart_syscall,
     SYS_getrandom, SYS_gettid, SYS_getpid, SYS_exit, SYS_timer_settime,
