@@ -63,7 +63,7 @@ let package = Package(
   ],
   targets: [
     .executableTarget(
-      name: "xensave-lua", dependencies: ["CommandLine", "EmuManager", "SaveHelper"],
+      name: "xensave-lua", dependencies: ["CommandLine", "EmuManager", "SaveHelper", "SystemIO"],
       swiftSettings: settings),
     // Prints the documents that are made from the declarations; it is not shipped.
     .executableTarget(

@@ -4,10 +4,10 @@ import CommandLine
 import EmuManager
 import Glibc
 import SaveHelper
+import SystemIO
 
-let words = Array(Swift.CommandLine.arguments.dropFirst())
-if let manager = managerWords(Swift.CommandLine.arguments[0], words) {
-  exit(runManager(Swift.CommandLine.arguments[0], manager))
-}
-if let words = helperWords(Swift.CommandLine.arguments[0], words) { exit(runHelper(words)) }
+let program = ProgramArguments.all.first ?? "xensave-lua"
+let words = Array(ProgramArguments.all.dropFirst())
+if let manager = managerWords(program, words) { exit(runManager(program, manager)) }
+if let words = helperWords(program, words) { exit(runHelper(words)) }
 exit(runShell(words))

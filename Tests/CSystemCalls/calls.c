@@ -26,6 +26,8 @@ struct calls_plan {
     struct {
         dev_t device;
         ino_t inode;
+        /* Open as long as the plan is there: nobody else's file gets the inode when this one is removed. */
+        int held;
     } files[file_limit];
 };
 
@@ -52,11 +54,13 @@ calls_plan *calls_begin(int set, enum calls_effect effect, long at, long times, 
 
 void calls_add_file(calls_plan *plan, int descriptor) {
     struct stat status;
-    if (fstat(descriptor, &status) != 0) abort();
+    int held = (int)syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, 0);
+    if (held < 0 || fstat(descriptor, &status) != 0) abort();
     pthread_mutex_lock(&lock);
     if (plan->file_count == file_limit) abort();
     plan->files[plan->file_count].device = status.st_dev;
     plan->files[plan->file_count].inode = status.st_ino;
+    plan->files[plan->file_count].held = held;
     plan->file_count++;
     pthread_mutex_unlock(&lock);
 }
@@ -72,6 +76,7 @@ long calls_end(calls_plan *plan) {
     atomic_fetch_sub(&plan_count, 1);
     long count = plan->count;
     pthread_mutex_unlock(&lock);
+    for (int i = 0; i < plan->file_count; i++) syscall(SYS_close, plan->files[i].held);
     free(plan);
     return count;
 }

@@ -145,6 +145,17 @@ private let keep = "-e 'return function() end'"
   }
 
   /// The process is killed while its child puts the file in its place: the child continues.
+  /// The words of the command line are not read from /proc: a chroot may have none.
+  @Test(.enabled(if: hasStrace, "strace writes the calls down"))
+  func theCommandLineNeedsNoProc() {
+    let folder = Program.temporaryFolder()
+    defer { Program.remove(folder) }
+    let outcome = Program.shell(
+      "cd \(folder); strace -f -qq -o calls -e trace=openat,open xensave-lua --version >version; "
+        + "grep -c . version; grep cmdline calls")
+    #expect(outcome.text == "1\n", "\(outcome.text) \(outcome.errors)")
+  }
+
   @Test(.enabled(if: hasStrace, "strace makes the rename slow"))
   func aKillWhileTheFileIsReplaced() {
     inFolder { folder in

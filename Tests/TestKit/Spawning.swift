@@ -18,10 +18,15 @@ public func closeOthers(_ actions: inout posix_spawn_file_actions_t, from first:
   precondition(result == 0)
 }
 
+private let sanitizerSettings: [String] = {
+  let names = ["ASAN_OPTIONS", "TSAN_OPTIONS", "XENSAVE_SANITIZED"]
+  return names.compactMap { name in getenv(name).map { name + "=" + String(cString: $0) } }
+}()
+
 /// Starts words[0] with what `actions` open; its process, or throws an errno. It has no signal blocked
 /// and none ignored: a thread of the tests may have blocked them, whoever started the tests may ignore
-/// them, and programs inherit both. `environment`: nil for that of the tests. `isLeader`: of a session
-/// of its own.
+/// them, and programs inherit both. `environment`: nil for that of the tests; what a sanitizer goes by is
+/// always part of it. `isLeader`: of a session of its own.
 public func spawn(
   _ words: [String], _ actions: inout posix_spawn_file_actions_t, environment: [String]? = nil,
   isLeader: Bool = false
@@ -39,7 +44,7 @@ public func spawn(
     &attributes,
     Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) | (isLeader ? 0x80 : 0))
   var arguments = words.map { strdup($0) } + [nil]
-  var variables = (environment ?? []).map { strdup($0) } + [nil]
+  var variables = ((environment ?? []) + sanitizerSettings).map { strdup($0) } + [nil]
   defer { for text in arguments + variables { free(text) } }
   var process: pid_t = 0
   let number = variables.withUnsafeMutableBufferPointer {

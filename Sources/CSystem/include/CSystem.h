@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "CSystemArguments.h"
 #include "CSystemCores.h"
 #include "CSystemOutputs.h"
 #include "CSystemPeers.h"
