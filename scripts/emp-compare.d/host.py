@@ -396,9 +396,16 @@ class Host:
 
     def answer_line(self, line):
         step = "done " + line.rstrip(":")
-        fault = self.faults.get(step, ("none",))
-        if fault[0] in ("exit", "kill"):
+        if self.faults.get(step, ("none",))[0] in ("exit", "kill"):
             self.is_done_due = True
+        self.write_step(step, "done")
+
+    def ask_for_restore(self):
+        self.write_step("restore", "restore:xenguest")
+
+    def write_step(self, step, line):
+        """Writes xenopsd's line of this step, or does what goes wrong there."""
+        fault = self.faults.get(step, ("none",))
         if fault[0] == "hang up":
             self.close_control()
         elif self.perform(step):
@@ -406,26 +413,11 @@ class Host:
         elif fault[0] == "instead":
             self.write_line(fault[1])
         elif fault[0] == "before":
-            self.write_line(fault[1] + "\ndone\n")
+            self.write_line(fault[1] + f"\n{line}\n")
         elif fault[0] == "after":
-            self.write_line("done\n" + fault[1] + "\n")
-        elif fault[0] != "cancel":
-            self.write_line("done")
-
-    def ask_for_restore(self):
-        fault = self.faults.get("restore", ("none",))
-        if fault[0] == "hang up":
-            self.close_control()
-        elif self.perform("restore"):
-            pass
-        elif fault[0] == "instead":
-            self.write_line(fault[1])
-        elif fault[0] == "before":
-            self.write_line(fault[1] + "\nrestore:xenguest\n")
-        elif fault[0] == "after":
-            self.write_line("restore:xenguest\n" + fault[1] + "\n")
+            self.write_line(f"{line}\n{fault[1]}\n")
         elif fault[0] not in ("cancel", "missing"):
-            self.write_line("restore:xenguest")
+            self.write_line(line)
 
     # QEMU.
 
