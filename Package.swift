@@ -171,7 +171,7 @@ let package = Package(
     .target(
       name: "TestKit", dependencies: ["Terminal", "Live", "Format", "SystemIO"],
       path: "Tests/TestKit",
-      swiftSettings: Array(settings.dropFirst()) + [optimization]),
+      swiftSettings: Array(settings.dropFirst())),
     tests(
       "ShellTests",
       [

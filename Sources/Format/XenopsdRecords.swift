@@ -33,8 +33,8 @@ public enum XenopsdRecords {
     row(.endOfImage, "End_of_image", "End of the suspend image."),
   ]
 
-  /// Records after which a stream of unknown length comes: the length that they state means nothing.
-  public static let markers: Set<RecordType> = [.xenopsdLibxc, .demu]
+  /// Records whose stated length means nothing: a stream of unknown length follows, or nothing does.
+  public static let markers: Set<RecordType> = [.xenopsdLibxc, .demu, .endOfImage]
 
   private static func row(
     _ type: RecordType, _ name: String, _ doc: String, _ body: Field? = nil, isKeyed: Bool = false

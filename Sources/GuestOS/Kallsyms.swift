@@ -114,7 +114,9 @@ struct KallsymsFinder {
 
   /// Offsets of "0\01\0...9\0".
   static func digits(in bytes: [UInt8]) -> [Int] {
-    let text: [UInt8] = (0..<20).map { $0 % 2 == 0 ? 48 + UInt8($0 / 2) : 0 }
+    let text: [UInt8] = (0..<20).map { (index: UInt8) -> UInt8 in
+      index % 2 == 0 ? 48 + index / 2 : 0
+    }
     // Wherever it begins, one aligned word of 8 bytes lies inside of it.
     let words = (0..<8).map { text.load($0, as: UInt64.self) }
     var out: [Int] = []

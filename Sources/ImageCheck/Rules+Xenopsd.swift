@@ -13,7 +13,7 @@ extension Rule {
 
   static let xenopsd: [Rule] = [
     Rule(
-      "xenopsd.unknown", .note, "A record of a suspend image is one that xenopsd knows.",
+      "xenopsd.unknown", .error, "A record of a suspend image is one that xenopsd knows.",
       suspendImage + ", header_type_of_int64: it refuses others",
       .layer(.xenopsd) { look, record in
         guard look.layout == nil else { return }
@@ -43,20 +43,21 @@ extension Rule {
       .record([.xenops]) { look, record in
         guard let text = DomainText.text(record) else { return }
         do throws(MarkupError) {
-          let said = try SExpression(text)
-          let names = said.children(of: MarkupPath([])).map(\.description)
-          for name in ["time", "word_size"] where said.text(at: name) == nil {
-            look.report(record, "data", at: 0, "expected \(name), got none")
-          }
-          for name in names where !["time", "word_size", "vm_str", "xs_subtree"].contains(name) {
-            look.report(
-              record, "data", at: 0,
-              "expected time, word_size, vm_str and xs_subtree only, got \(Array(name.utf8).printable)"
-            )
+          for problem in problems(inXenops: try SExpression(text)) {
+            look.report(record, "data", at: 0, problem)
           }
         } catch {
           look.report(record, "data", at: error.offset, error.problem)
         }
+      }),
+    Rule(
+      "xenopsd.xenops-size", .warning, "The Xenops record is short enough to be looked at.",
+      "Rationale: the limit is ours; xenopsd writes a few KiB",
+      .record([.xenops]) { look, record in
+        guard record.payloadByteCount > 0 else { return }
+        look.report(
+          record, "length", at: -8,
+          "expected a few KiB, got \(record.length) bytes: the text was not looked at")
       }),
     Rule(
       "xenopsd.varstored", .warning, "Varstored holds the list of a guest's UEFI variables.",
@@ -94,7 +95,68 @@ extension Rule {
         else { return }
         look.report(offset: look.imageSummary.byteCount, place: "", "", "expected Libxc, got none")
       }),
+    Rule(
+      "xenopsd.second-libxc", .error, "A suspend image holds one libxc stream.",
+      restore + " (emu-manager reads one and ends: the restore waits for ever)",
+      .record([.xenopsdLibxc]) { look, record in
+        guard look.imageSummary.count(.xenopsdLibxc) > 0 else { return }
+        look.report(record, "type", at: -16, "expected one Libxc, got a second one")
+      }),
   ]
+
+  /// What xenopsd refuses in the text of a Xenops record: the type of the record there has these fields.
+  private static func problems(inXenops said: SExpression) -> [String] {
+    var problems: [String] = []
+    let fields = said.children(of: MarkupPath([]))
+    let vm = MarkupPath([.name("vm_str")])
+    let store = MarkupPath([.name("xs_subtree")])
+    for name in ["time", "word_size"] where said.text(at: name) == nil {
+      problems.append("expected \(name), got none")
+    }
+    if let size = said.text(at: "word_size"), !isIntegerOfOCaml(size) {
+      problems.append("word_size: expected an integer, got \(Array(size.utf8).printable)")
+    }
+    if said.isList(at: vm) { problems.append("vm_str: expected text, got a list") }
+    if fields.contains(store), !said.isListOfPairs(at: store) {
+      problems.append("xs_subtree: expected a list of pairs of texts, got something else")
+    }
+    for field in fields.map(\.description)
+    where !["time", "word_size", "vm_str", "xs_subtree"].contains(field) {
+      problems.append(
+        "expected time, word_size, vm_str and xs_subtree only, got \(Array(field.utf8).printable)")
+    }
+    return problems
+  }
+
+  /// Whether OCaml's int_of_string takes the text: a sign, "0x", "0o", "0b" or "0u", then digits with "_"
+  /// between them, in 63 bits. OCaml: runtime/ints.c, parse_intnat.
+  static func isIntegerOfOCaml(_ text: String) -> Bool {
+    var digits = text.utf8.dropFirst(0)
+    let isNegative = digits.first == UInt8(ascii: "-")
+    if isNegative || digits.first == UInt8(ascii: "+") { digits.removeFirst() }
+    var (base, limit): (UInt64, UInt64) = (10, isNegative ? 1 << 62 : 1 << 62 - 1)
+    if digits.first == UInt8(ascii: "0"), let letter = digits.dropFirst().first,
+      let other = [
+        UInt8(ascii: "x"): 16, UInt8(ascii: "o"): 8, UInt8(ascii: "b"): 2, UInt8(ascii: "u"): 10,
+      ][
+        letter | 0x20] as UInt64?
+    {
+      (base, limit) = (other, 1 << 63 - 1)
+      digits = digits.dropFirst(2)
+    }
+    guard digits.first != UInt8(ascii: "_"), !digits.isEmpty else { return false }
+    var value: UInt64 = 0
+    for byte in digits where byte != UInt8(ascii: "_") {
+      guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, digit < base else {
+        return false
+      }
+      let (product, isOver) = value.multipliedReportingOverflow(by: base)
+      let (sum, isOverToo) = product.addingReportingOverflow(UInt64(digit))
+      guard !isOver, !isOverToo else { return false }
+      value = sum
+    }
+    return value <= limit
+  }
 
   /// Letters, digits, "+", "/", "=" and white space.
   private static func isBase64(_ byte: UInt8) -> Bool {

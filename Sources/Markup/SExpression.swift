@@ -130,6 +130,21 @@ public struct SExpression: MarkupDocument {
     return .text(String(decoding: atom(node), as: UTF8.self))
   }
 
+  /// Whether there is a list at the path, and no atom.
+  public func isList(at path: MarkupPath) -> Bool {
+    guard let (node, rest) = find(path), rest.isEmpty else { return false }
+    return nodes[node].kind == .list
+  }
+
+  /// Whether there is a list at the path whose elements are all lists of two atoms.
+  public func isListOfPairs(at path: MarkupPath) -> Bool {
+    guard isList(at: path), let (list, _) = find(path) else { return false }
+    return elements(of: list).allSatisfy { element in
+      guard let pair = pair(element) else { return false }
+      return nodes[pair.value].kind == .atom
+    }
+  }
+
   public func children(of path: MarkupPath) -> [MarkupPath] {
     guard let (node, rest) = find(path) else { return [] }
     if nodes[node].kind == .atom {

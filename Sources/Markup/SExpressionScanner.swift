@@ -6,6 +6,8 @@ struct SExpressionScanner {
   private var position = 0
   private(set) var nodes: [SExpression.Node] = []
   private var open: [Int] = []
+  /// Comments "#;" whose list or atom has not ended: the lists around them, and the nodes before them.
+  private var comments: [(depth: Int, nodeCount: Int)] = []
 
   init(_ text: [UInt8]) { self.text = text }
 
@@ -16,7 +18,7 @@ struct SExpressionScanner {
     while true {
       try skipSpace()
       guard position < text.count else { break }
-      guard !open.isEmpty || nodes.isEmpty else {
+      guard !open.isEmpty || nodes.isEmpty || !comments.isEmpty else {
         throw MarkupError(
           "expected nothing after the outermost list, got \(named(text[position]))", at: position)
       }
@@ -30,21 +32,41 @@ struct SExpressionScanner {
         try append(.list, position..<position + 1)
         position += 1
       case UInt8(ascii: ")"):
-        guard let list = open.popLast() else {
+        guard comments.last?.depth != open.count, let list = open.popLast() else {
           throw MarkupError("expected a list or an atom, got ')'", at: position)
         }
         position += 1
         nodes[list].range = nodes[list].range.lowerBound..<position
         nodes[list].end = nodes.count
-      case UInt8(ascii: "\""): try quotedAtom()
-      default: try plainAtom()
+        endComment()
+      case UInt8(ascii: "\""):
+        try quotedAtom()
+        endComment()
+      case UInt8(ascii: "#") where isNext(";"):
+        comments.append((open.count, nodes.count))
+        position += 2
+      default:
+        try plainAtom()
+        endComment()
       }
     }
-    guard open.isEmpty, !nodes.isEmpty else {
+    guard open.isEmpty, comments.isEmpty, !nodes.isEmpty else {
       throw MarkupError(
         nodes.isEmpty ? "expected a list, got nothing" : "the text ends inside a list",
         at: position)
     }
+  }
+
+  /// After a list or an atom: takes it away where it was commented out.
+  private mutating func endComment() {
+    guard let comment = comments.last, comment.depth == open.count else { return }
+    comments.removeLast()
+    nodes.removeSubrange(comment.nodeCount...)
+  }
+
+  /// Whether the byte after this one is `letter`.
+  private func isNext(_ letter: Unicode.Scalar) -> Bool {
+    position + 1 < text.count && text[position + 1] == UInt8(ascii: letter)
   }
 
   private mutating func append(
@@ -58,26 +80,55 @@ struct SExpressionScanner {
       SExpression.Node(kind: kind, range: range, end: nodes.count + 1, hasQuotes: hasQuotes))
   }
 
-  /// Passes over white space, and comments to the end of a line.
+  /// Passes over white space, and comments to the end of a line or to their mark.
   private mutating func skipSpace() throws(MarkupError) {
     while position < text.count {
-      if SExpressionScanner.isSpace(text[position]) {
+      if text[position] == 0x0D {
+        guard position + 1 < text.count, text[position + 1] == 0x0A else {
+          throw MarkupError("expected a line feed after a carriage return", at: position)
+        }
+        position += 2
+      } else if SExpressionScanner.isSpace(text[position]) {
         position += 1
       } else if text[position] == UInt8(ascii: ";") {
         while position < text.count, text[position] != 0x0A { position += 1 }
-      } else if text[position] == UInt8(ascii: "#"), position + 1 < text.count,
-        text[position + 1] == UInt8(ascii: "|") || text[position + 1] == UInt8(ascii: ";")
-      {
-        throw MarkupError("comments of this kind are not read here", at: position)
+      } else if text[position] == UInt8(ascii: "#"), isNext("|") {
+        try skipComment()
       } else {
         return
       }
     }
   }
 
+  /// Passes over "#| ... |#", with others inside, and with what is in quotes.
+  private mutating func skipComment() throws(MarkupError) {
+    let start = position
+    var depth = 0
+    repeat {
+      guard position < text.count else {
+        throw MarkupError("a comment without its end", at: start)
+      }
+      switch text[position] {
+      case UInt8(ascii: "#") where isNext("|"):
+        depth += 1
+        position += 2
+      case UInt8(ascii: "|") where isNext("#"):
+        depth -= 1
+        position += 2
+      case UInt8(ascii: "\""): try skipQuoted()
+      default: position += 1
+      }
+    } while depth > 0
+  }
+
   private mutating func plainAtom() throws(MarkupError) {
     let start = position
-    while position < text.count, !SExpressionScanner.isSpecial(text[position]) { position += 1 }
+    while position < text.count, !SExpressionScanner.isSpecial(text[position]) {
+      guard !(text[position] == UInt8(ascii: "#") && isNext("|")),
+        !(text[position] == UInt8(ascii: "|") && isNext("#"))
+      else { throw MarkupError("expected an atom, got the mark of a comment in it", at: position) }
+      position += 1
+    }
     guard position > start else {
       throw MarkupError("expected an atom, got \(named(text[position]))", at: position)
     }
@@ -85,6 +136,12 @@ struct SExpressionScanner {
   }
 
   private mutating func quotedAtom() throws(MarkupError) {
+    let start = position
+    try skipQuoted()
+    try append(.atom, start..<position, hasQuotes: true)
+  }
+
+  private mutating func skipQuoted() throws(MarkupError) {
     let start = position
     position += 1
     while position < text.count, text[position] != UInt8(ascii: "\"") {
@@ -101,12 +158,12 @@ struct SExpressionScanner {
       throw MarkupError("an atom without its last quote", at: start)
     }
     position += 1
-    try append(.atom, start..<position, hasQuotes: true)
   }
 
   // MARK: - Escapes
 
-  /// The byte that the escape at `start` stands for (nil: none), and where it ends.
+  /// The byte that the escape at `start` stands for (nil: none), and where it ends. A letter that OCaml does not
+  /// know stands for itself, with the backslash. Nil for digits that make no byte.
   static func escape(_ text: [UInt8], _ start: Int) -> (byte: UInt8?, end: Int)? {
     guard start + 1 < text.count else { return nil }
     let letter = text[start + 1]
@@ -117,19 +174,23 @@ struct SExpressionScanner {
     case UInt8(ascii: "b"): return (0x08, start + 2)
     case UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "'"), UInt8(ascii: " "):
       return (letter, start + 2)
-    case 0x0A:
-      // A line continues: the white space at its start does not count.
-      var end = start + 2
-      while end < text.count, text[end] == 0x20 || text[end] == 0x09 { end += 1 }
-      return (nil, end)
-    case UInt8(ascii: "x"): return escapedByte(text, start, from: start + 2, count: 2, radix: 16)
-    case 0x30...0x39: return escapedByte(text, start, from: start + 1, count: 3, radix: 10)
-    default: return nil
+    case 0x0A: return (nil, continuation(text, from: start + 2))
+    case 0x0D:
+      guard start + 2 < text.count, text[start + 2] == 0x0A else { return (letter, start + 2) }
+      return (nil, continuation(text, from: start + 3))
+    case UInt8(ascii: "x"): return escapedByte(text, from: start + 2, count: 2, radix: 16)
+    case 0x30...0x39: return escapedByte(text, from: start + 1, count: 3, radix: 10)
+    default: return (UInt8(ascii: "\\"), start + 1)
     }
   }
 
+  /// Where a line that continues does so: the white space at its start does not count.
+  private static func continuation(_ text: [UInt8], from start: Int) -> Int {
+    text[start...].firstIndex { $0 != 0x20 && $0 != 0x09 } ?? text.count
+  }
+
   private static func escapedByte(
-    _ text: [UInt8], _ start: Int, from first: Int, count: Int, radix: Int
+    _ text: [UInt8], from first: Int, count: Int, radix: Int
   ) -> (byte: UInt8?, end: Int)? {
     guard first + count <= text.count, text[first] != UInt8(ascii: "+"),
       let byte = UInt8(String(decoding: text[first..<first + count], as: UTF8.self), radix: radix)
@@ -194,8 +255,9 @@ struct SExpressionScanner {
     return [UInt8(ascii: "\"")] + escaped(bytes) + [UInt8(ascii: "\"")]
   }
 
+  /// Blanks, tabs and what ends a line. Sexplib's lexer takes a vertical tab for a part of an atom.
   static func isSpace(_ byte: UInt8) -> Bool {
-    byte == 0x20 || (0x09...0x0D).contains(byte)
+    byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0C || byte == 0x0D
   }
 
   static func isSpecial(_ byte: UInt8) -> Bool {

@@ -329,7 +329,7 @@ public struct StreamReader {
     let order = context.order
     if framing == .xenopsd { try checkXenopsdHead(offset) }
     let wireValue = source.integer(0, as: UInt32.self, order)
-    // xenopsd's Libxc and Demu say a length that means nothing.
+    // xenopsd's Libxc, Demu and End_of_image say a length that means nothing.
     let isMarker =
       framing == .xenopsd && XenopsdRecords.markers.contains(RecordType(.xenopsd, wireValue))
     let length =

@@ -4,6 +4,7 @@ import Bytes
 import Convert
 import ImageEdit
 import SystemIO
+import TestKit
 import Testing
 
 @Suite struct LayersTests {

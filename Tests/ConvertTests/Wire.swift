@@ -16,17 +16,6 @@ struct Wire {
   }
 }
 
-/// "41 42" as bytes; anything that is no digit is passed over, and so is the rest of a line from
-/// "#" on.
-func hex(_ text: String) -> [UInt8] {
-  let digits = text.split(separator: "\n").flatMap { line in
-    line.prefix { $0 != "#" }.compactMap { $0.hexDigitValue }
-  }
-  return stride(from: 0, to: digits.count - 1, by: 2).map {
-    UInt8(digits[$0] * 16 + digits[$0 + 1])
-  }
-}
-
 /// CRC-32 a bit at a time.
 func slowCRC(_ bytes: [UInt8]) -> UInt32 {
   var crc = UInt32.max

@@ -53,6 +53,32 @@ extension Example {
     Example("xenopsd.xenops", .suspendImage(), at: "Xenops", 16 + 3) {
       $0.replace("Xenops", StreamBuilder.xenopsd("Xenops", 0xF, Array("() )".utf8)))
     },
+    Example("xenopsd.xenops", .suspendImage(), at: "Xenops", 16) {
+      $0.replace(
+        "Xenops", StreamBuilder.xenopsd("Xenops", 0xF, Array("((time 1)(word_size 64.))".utf8)))
+    },
+    Example("xenopsd.xenops", .suspendImage(), at: "Xenops", 16) {
+      $0.replace(
+        "Xenops",
+        StreamBuilder.xenopsd("Xenops", 0xF, Array("((time 1)(word_size 64)(vm_str (a)))".utf8)))
+    },
+    Example("xenopsd.xenops", .suspendImage(), at: "Xenops", 16) {
+      $0.replace(
+        "Xenops",
+        StreamBuilder.xenopsd("Xenops", 0xF, Array("((time 1)(word_size 64)(xs_subtree (a)))".utf8))
+      )
+    },
+    Example("xenopsd.xenops-size", .suspendImage(), at: "Xenops", 8) {
+      $0.replace(
+        "Xenops", StreamBuilder.xenopsd("Xenops", 0xF, [UInt8](repeating: 0x20, count: 2 << 20)))
+    },
+    Example("xenopsd.second-libxc", .suspendImage(), at: "again", 0) { image in
+      image.insert(StreamBuilder.xenopsd("again", 0xF0), before: "End_of_image")
+      for name in ["image", "domain", "END"] {
+        guard let chunk = image.chunks.first(where: { $0.name == name }) else { continue }
+        image.insert(.init("\(name) again", chunk.bytes), before: "End_of_image")
+      }
+    },
     Example("xenopsd.varstored", .suspendImage(), at: "Varstored", 16) {
       $0.poke("Varstored", 16 + 8, [9])
     },

@@ -21,15 +21,18 @@ let realContext: [UInt8] = {
     let made = LegacyBuilder(kind)
     #expect(stream.rest.isEmpty)
     #expect(
-      stream.image == [UInt8](repeating: 0xFF, count: 8) + Array("XENF".utf8)
-        + [0, 0, 0, 3] + [UInt8](repeating: 0, count: 8))
-    #expect(
-      stream.domain == [kind.isPV ? 1 : 2, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])
-    let tail: [UInt32] = kind.isPV ? [8] + [4, 5, 6, 4, 5, 6, 4, 5, 6] + [7, 0] : [8, 10, 9, 0]
+      stream.image == [
+        255, 255, 255, 255, 255, 255, 255, 255, 0x58, 0x45, 0x4E, 0x46, 0, 0, 0, 3, 0, 0, 0, 0, 0,
+        0, 0, 0,
+      ])
+    #expect(stream.domain == [kind.isPV ? 1 : 2, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])
     let pages: [UInt32] = [1, 1, 13, 1, 1]
+    let pv: [UInt32] = [8, 4, 5, 6, 4, 5, 6, 4, 5, 6, 7, 0]
+    let expected: [UInt32] =
+      kind.isPV ? [2, 16, 3] as [UInt32] + pages + pv : [16] as [UInt32] + pages + [8, 10, 9, 0]
     #expect(
       stream.records.filter { !$0.isLibxl }.map(\.type)
-        == (kind.isPV ? [2, 16, 3] : [16]) + pages + tail)
+        == expected)
     // mode, khz, nsec, incarnation, reserved
     #expect(
       stream.bodies(8) == [

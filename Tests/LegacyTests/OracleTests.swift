@@ -41,14 +41,17 @@ struct OracleTests {
       case (false, 8): tsc = [record]
       case (false, 10):  // 5
         let all = words(record.body, from: 8)
-        pairs += stride(from: 0, to: all.count, by: 2).map { [all[$0], all[$0 + 1]] }
+        for index in stride(from: 0, to: all.count, by: 2) {
+          pairs.append([all[index], all[index + 1]])
+        }
       default: out.append(record)
       }
     }
     let params = pairs.filter { $0[1] != 0 }.sorted { $0[0] < $1[0] }
     // Bytes of the pairs, as a record that is at neither place.
-    let merged = params.flatMap { $0 }.flatMap { word in
-      (0..<8).map { UInt8(word >> (8 * UInt64($0)) & 0xFF) }
+    var merged: [UInt8] = []
+    for word in params.joined() {
+      for byte in 0..<8 { merged.append(UInt8(truncatingIfNeeded: word >> (8 * byte))) }
     }
     return out + tsc + [Parsed(isLibxl: false, type: 10, body: merged)]
   }

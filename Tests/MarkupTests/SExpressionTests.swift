@@ -113,8 +113,36 @@ import Testing
     #expect(throws: MarkupError.self) { try document.remove(MarkupPath([])) }
   }
 
+  /// What sexplib's of_string (0.15) reads out of these.
   @Test(arguments: [
-    "", "(", ")", "(a", "a b", "(a))", "\"a", "\"\\q\"", "\"\\9\"", "#| |#", "(a #;b)",
+    (#""\q\o101\u{41}""#, #"\q\o101\u{41}"#), (#""\255\x41 \'""#, "\u{FFFD}A '"),
+    ("\"a\\\r b\"", "a\r b"),
+    ("\"a\\\r\n  b\"", "ab"), ("\"a\\\n\t b\"", "ab"), ("\"a\rb\u{C}\"", "a\rb\u{C}"),
+    ("a\u{B}b", "a\u{B}b"),
+    ("\u{C}a\r\n", "a"), ("#|x|# a", "a"), ("#| #| \"|#\" |# |# a", "a"), ("#||# a", "a"),
+    ("#;x a", "a"),
+    ("#;(x (y)) a", "a"), ("#; #; x y a", "a"), ("#;\"x\" a", "a"), ("a #;b", "a"),
+    ("a#;b\n", "a#"),
+    ("a;x\n", "a"), ("a|b#c", "a|b#c"), ("#a", "#a"), ("\"#|\"", "#|"), (#"\q"#, #"\q"#),
+  ]) func dialect(text: String, atom: String) throws {
+    #expect(try SExpression(Array("(a (b \(text)\n) c)".utf8)).text(at: "[1].b") == atom)
+  }
+
+  @Test func listsOfPairs() throws {
+    let text = "((a ((b c) (d e)))(f ())(g (b c))(h ((b (c))))(i ((b c d)))(j k) #;(x y))"
+    let document = try SExpression(Array(text.utf8))
+    let paths = try ["a", "f", "g", "h", "i", "j", "x"].map { try MarkupPath(parsing: $0) }
+    #expect(
+      paths.map { document.isListOfPairs(at: $0) } == [
+        true, true, false, false, false, false, false,
+      ])
+    #expect(paths.map { document.isList(at: $0) } == [true, true, true, true, true, false, false])
+  }
+
+  @Test(arguments: [
+    "", "(", ")", "(a", "a b", "a #;b", "(a))", "\"a", "\"\\9\"", "\"\\12a\"", "\"\\256\"",
+    "\"\\x4g\"", "\"\\x+1\"", "#| |#", "#|x", "#|\"|#", "#|\\\"|# a", "#;", "#;a", "(#;)",
+    "a#|x|#", "|#x", "a\rb", "\r a",
   ])
   func refused(text: String) {
     #expect(throws: MarkupError.self) { try SExpression(Array(text.utf8)) }

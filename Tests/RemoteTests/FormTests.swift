@@ -242,7 +242,9 @@ import Testing
     let size: UInt64 = 64 << 20
     var plan = ReadPlan()
     let chunk: UInt64 = 256 << 10
-    let reads = (0..<size / chunk).map { $0 * chunk..<($0 + 1) * chunk }
+    let reads = (0..<size / chunk).map { (index: UInt64) -> Range<UInt64> in
+      index * chunk..<(index + 1) * chunk
+    }
     #expect(asked(&plan, reads, of: size) == size)
     var other = ReadPlan()
     var longest = 0
@@ -260,7 +262,9 @@ import Testing
     #expect(asked(&fourth, [1000..<2000, 2000..<9000], of: size) == 2_999_000)
     // Chunks that are announced one by one are read ahead, too.
     var fifth = ReadPlan()
-    let small = (0..<size / 65536).map { $0 * 65536..<($0 + 1) * 65536 }
+    let small = (0..<size / 65536).map { (chunk: UInt64) -> Range<UInt64> in
+      chunk << 16..<(chunk + 1) << 16
+    }
     let lengths = small.map { read in
       fifth.expect(read)
       defer { fifth.got(read) }
@@ -273,8 +277,8 @@ import Testing
     let size: UInt64 = 64 << 20
     // Every other page of 16 blocks, in an order that nobody can guess, and pages that lie alone.
     var random = SystemRandomNumberGenerator()
-    var places = (0..<UInt64(128)).map { $0 / 8 * 1_048_576 + $0 % 8 * 8192 }
-    places += (0..<UInt64(16)).map { $0 * 1_048_576 + 500_000 }
+    var places = (0..<128).map { (page: UInt64) -> UInt64 in page / 8 << 20 + page % 8 * 8192 }
+    places += (0..<16).map { (block: UInt64) -> UInt64 in block << 20 + 500_000 }
     places.shuffle(using: &random)
     var plan = ReadPlan()
     var cache = RangeCache<Int>(byteLimit: .max, countLimit: .max)

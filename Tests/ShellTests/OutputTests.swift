@@ -10,23 +10,16 @@ import Testing
 
 @Suite struct OutputTests {
   /// The files that the writers read, made once; removed when the program ends.
-  static let samples: String = {
-    let folder = Program.temporaryFolder()
-    samplesFolder = folder
-    atexit { Program.remove(samplesFolder) }
-    let made = Program.shell("cd \(folder); \(Writers.setup)")
-    precondition(made.exitCode == 0, made.errors)
-    return folder
-  }()
+  static let samples = Program.samples(Writers.setup)
 
   /// Runs a script of the shell in a folder of its own with the files; `run` is the writer, whose
   /// exit code is in $code and whose messages are in the file `said`.
   static func trying(_ writer: Writer, _ script: String) -> Outcome {
-    let folder = Program.temporaryFolder()
+    let folder = Program.temporaryFolder(linking: samples)
     defer { Program.remove(folder) }
     return Program.shell(
       """
-      cd \(folder) && cp -rl \(samples)/* . && mkdir place || exit 99
+      cd \(folder) && mkdir place || exit 99
       run() {
         export OUT="$1"
         (\(writer.command)) 2>said; code=$?
@@ -342,6 +335,3 @@ import Testing
     #expect(sites == Set(Writers.sites.keys))
   }
 }
-
-/// What `atexit` removes.
-nonisolated(unsafe) private var samplesFolder = ""

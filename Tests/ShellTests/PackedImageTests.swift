@@ -98,28 +98,25 @@ private let pv = Program.fixtures + "pv-4m-1v-tiny.xlsave"
 
 /// Files that gzip, xz and zstd have packed as they do: nobody put a seek table into them.
 @Suite final class ForeignPackedTests {
-  private let folder = Program.temporaryFolder()
+  private let folder = Program.temporaryFolder(linking: samples)
   private let names = ["a.gz", "a.xz", "a.zst"]
 
-  /// `plain`, a copy of the image, and the same packed.
-  init() {
-    let made = Program.shell(
-      """
-      cd \(folder) && cp \(pv) plain && xensave-lua convert plain --zstd 1 -o seek -q && python3 -c '
-      import gzip, lzma, struct
-      plain = open("plain", "rb").read()
-      # In two parts each, as cat makes one file of two.
-      half = len(plain) // 2
-      def both(pack): return pack(plain[:half]) + pack(plain[half:])
-      open("a.gz", "wb").write(both(lambda x: gzip.compress(x, 1)))
-      open("a.xz", "wb").write(both(lambda x: lzma.compress(x, preset=0)))
-      seek = open("seek", "rb").read()
-      count = struct.unpack("<I", seek[-9:-5])[0]
-      open("a.zst", "wb").write(seek[:-17 - 12 * count])
-      '
-      """)
-    #expect(made.exitCode == 0, "\(made.errors)")
-  }
+  /// `plain`, a copy of the image, and the same packed: made once, linked into each test's folder.
+  private static let samples = Program.samples(
+    """
+    cp \(pv) plain && xensave-lua convert plain --zstd 1 -o seek -q && python3 -c '
+    import gzip, lzma, struct
+    plain = open("plain", "rb").read()
+    # In two parts each, as cat makes one file of two.
+    half = len(plain) // 2
+    def both(pack): return pack(plain[:half]) + pack(plain[half:])
+    open("a.gz", "wb").write(both(lambda x: gzip.compress(x, 1)))
+    open("a.xz", "wb").write(both(lambda x: lzma.compress(x, preset=0)))
+    seek = open("seek", "rb").read()
+    count = struct.unpack("<I", seek[-9:-5])[0]
+    open("a.zst", "wb").write(seek[:-17 - 12 * count])
+    '
+    """)
 
   deinit { Program.remove(folder) }
 

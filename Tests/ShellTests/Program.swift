@@ -1,7 +1,9 @@
 // Running the program that was built beside the tests.
 
 import Glibc
+import Synchronization
 import TestKit
+import Testing
 
 /// What a run of the program gave.
 struct Outcome {
@@ -14,6 +16,8 @@ struct Outcome {
   /// The output as text; where it is none, its ASCII.
   var text: String { TestKit.text(of: output) }
 }
+
+private let sampleFolders = Mutex<[String]>([])
 
 enum Program {
   /// The checkout, found from this file's place.
@@ -28,6 +32,27 @@ enum Program {
     var template = Array("/tmp/xensave-test-XXXXXX".utf8CString)
     precondition(mkdtemp(&template) != nil)
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// A folder in which a shell command has made the files that several tests read; it is removed when the
+  /// program ends.
+  static func samples(_ command: String) -> String {
+    let folder = temporaryFolder()
+    sampleFolders.withLock { folders in
+      if folders.isEmpty { atexit { sampleFolders.withLock { $0.forEach(Program.remove) } } }
+      folders.append(folder)
+    }
+    let made = shell("cd '\(folder)' || exit 9; \(command)")
+    #expect(made.exitCode == 0, "\(made.errors)\(made.text)")
+    return folder
+  }
+
+  /// A new folder with the files of another, as further links to them.
+  static func temporaryFolder(linking samples: String) -> String {
+    let folder = temporaryFolder()
+    let linked = shell("cp -rl '\(samples)'/* '\(folder)'")
+    #expect(linked.exitCode == 0, "\(linked.errors)")
+    return folder
   }
 
   static func remove(_ folder: String) { _ = shell("rm -rf '\(folder)'") }

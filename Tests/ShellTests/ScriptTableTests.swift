@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 @Suite final class ScriptTableTests {
-  private let folder = Program.temporaryFolder()
+  private let folder = Program.temporaryFolder(linking: samples)
   private static let kinds = [
     "xl", "libvirt", "xenopsd", "libxl", "libxc", "legacy", "draftb", "zst", "gz",
   ]
@@ -62,45 +62,43 @@ import Testing
     Row("compare-guests IMG IMG", .text, "111111111"),
   ]
 
-  init() {
-    let made = Program.shell(
-      """
-      checkout=$PWD; cd \(folder) || exit 9
-      cat >make.lua <<'X'
-      local xs = require "xensave"
-      for _, guest in ipairs { "hvm", "pv" } do
-        assert(xs.synth { guest = "x86_" .. guest, pages = 64, vcpus = 2, name = "web", config = {
-          disks = { { vdev = "xvda", pdev_path = "/dev/old", format = "raw", backend = "phy",
-                      readwrite = 1 } },
-          nics = { { bridge = "br0", mac = "00:16:3e:00:00:01" } },
-        } }:save(guest .. ".xl"))
-      end
-      io.open("hvm.legacy", "wb"):write(dofile(arg[1]).hvm()):close()
-      X
-      cat >web.xml <<'X'
-      <domain type='xen'><name>web</name><uuid>c4bf5566-ae09-448b-a079-4fd1ea2a4fc8</uuid><devices>
-        <disk type='block' device='disk'><source dev='/dev/old'/><target dev='xvda'/></disk>
-        <interface type='bridge'><mac address='00:16:3e:00:00:01'/><source bridge='br0'/></interface>
-      </devices></domain>
-      X
-      cat >web.sexp <<'X'
-      \(StreamBuilder.xenopsRecord)
-      X
-      set -e
-      xensave-lua -e "arg = { '$checkout/Tests/Brute/legacy.lua' } dofile 'make.lua'"
-      for g in hvm pv; do
-        xensave-lua convert $g.xl --to libxl -o $g.libxl -q
-        xensave-lua convert $g.xl --to libxc --lossy -o $g.libxc -q
-        xensave-lua wrap $g.libxl --in libvirt --config web.xml -o $g.libvirt -q
-        xensave-lua wrap $g.libxl --in xenopsd --config web.sexp -o $g.xenopsd -q
-        xensave-lua convert $g.xl --to draft-b -o $g.draftb -q
-        xensave-lua convert $g.xl --zstd 1 -o $g.zst -q
-        python3 -c "import gzip; open('$g.gz', 'wb').write(gzip.compress(open('$g.xl', 'rb').read()))"
-      done
-      $checkout/scripts/legacy-image pv.xl pv.legacy 2>/dev/null
-      """)
-    #expect(made.exitCode == 0, "\(made.errors)\(made.text)")
-  }
+  /// Images of each kind, made once: each test links them into a folder of its own.
+  private static let samples = Program.samples(
+    """
+    checkout='\(Program.checkout)'
+    cat >make.lua <<'X'
+    local xs = require "xensave"
+    for _, guest in ipairs { "hvm", "pv" } do
+      assert(xs.synth { guest = "x86_" .. guest, pages = 64, vcpus = 2, name = "web", config = {
+        disks = { { vdev = "xvda", pdev_path = "/dev/old", format = "raw", backend = "phy",
+                    readwrite = 1 } },
+        nics = { { bridge = "br0", mac = "00:16:3e:00:00:01" } },
+      } }:save(guest .. ".xl"))
+    end
+    io.open("hvm.legacy", "wb"):write(dofile(arg[1]).hvm()):close()
+    X
+    cat >web.xml <<'X'
+    <domain type='xen'><name>web</name><uuid>c4bf5566-ae09-448b-a079-4fd1ea2a4fc8</uuid><devices>
+      <disk type='block' device='disk'><source dev='/dev/old'/><target dev='xvda'/></disk>
+      <interface type='bridge'><mac address='00:16:3e:00:00:01'/><source bridge='br0'/></interface>
+    </devices></domain>
+    X
+    cat >web.sexp <<'X'
+    \(StreamBuilder.xenopsRecord)
+    X
+    set -e
+    xensave-lua -e "arg = { '$checkout/Tests/Brute/legacy.lua' } dofile 'make.lua'"
+    for g in hvm pv; do
+      xensave-lua convert $g.xl --to libxl -o $g.libxl -q
+      xensave-lua convert $g.xl --to libxc --lossy -o $g.libxc -q
+      xensave-lua wrap $g.libxl --in libvirt --config web.xml -o $g.libvirt -q
+      xensave-lua wrap $g.libxl --in xenopsd --config web.sexp -o $g.xenopsd -q
+      xensave-lua convert $g.xl --to draft-b -o $g.draftb -q
+      xensave-lua convert $g.xl --zstd 1 -o $g.zst -q
+      python3 -c "import gzip; open('$g.gz', 'wb').write(gzip.compress(open('$g.xl', 'rb').read()))"
+    done
+    $checkout/scripts/legacy-image pv.xl pv.legacy 2>/dev/null
+    """)
 
   deinit { Program.remove(folder) }
 

@@ -8,7 +8,9 @@ import Testing
 
 /// Bytes that no shift by less than 64 KiB makes equal to themselves.
 func pattern(_ count: Int) -> [UInt8] {
-  (0..<count).map { UInt8(truncatingIfNeeded: $0 ^ $0 >> 8 &* 31 ^ $0 >> 16 &* 17) }
+  (0..<count).map { (index: Int) -> UInt8 in
+    UInt8(truncatingIfNeeded: index ^ index >> 8 &* 31 ^ index >> 16 &* 17)
+  }
 }
 
 /// What is in a file.

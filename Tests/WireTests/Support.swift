@@ -73,8 +73,10 @@ struct Pages {
   mutating func page(_ pfn: UInt64) -> [UInt8] {
     switch pfn % 4 {
     case 0: [UInt8](repeating: 0, count: 4096)
-    case 1: (0..<512).flatMap { le64(pfn << 12 + UInt64($0 / 3)) }
-    case 2: (0..<4096).map { UInt8(0x20 + ($0 ^ $0 >> 5 &* Int(pfn)) % 60) }
+    case 1: (0..<512).flatMap { (index: UInt64) in le64(pfn << 12 + index / 3) }
+    case 2:
+      (0..<4096).map { (index: Int) -> UInt8 in UInt8(0x20 + (index ^ index >> 5 &* Int(pfn)) % 60)
+      }
     default: (0..<4096).map { _ in UInt8(truncatingIfNeeded: next()) }
     }
   }
