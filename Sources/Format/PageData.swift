@@ -7,12 +7,13 @@ public import Bytes
 public struct PageType: RawRepresentable, Sendable, Hashable {
   /// 0 to 15: bits 63 to 60 of an entry.
   public let rawValue: UInt8
-  public init(rawValue: UInt8) { self.rawValue = rawValue & 15 }
+  // What is asked of each page is inlined into the loops over them, which are in other modules.
+  @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue & 15 }
 
-  public static let notab = PageType(rawValue: 0)
-  public static let broken = PageType(rawValue: 0xD)
-  public static let xalloc = PageType(rawValue: 0xE)
-  public static let xtab = PageType(rawValue: 0xF)
+  @inlinable public static var notab: PageType { PageType(rawValue: 0) }
+  @inlinable public static var broken: PageType { PageType(rawValue: 0xD) }
+  @inlinable public static var xalloc: PageType { PageType(rawValue: 0xE) }
+  @inlinable public static var xtab: PageType { PageType(rawValue: 0xF) }
 
   /// Names by number; 5 to 8 are reserved.
   public static let names = [
@@ -34,9 +35,11 @@ public struct PageType: RawRepresentable, Sendable, Hashable {
   /// Whether the type is one of the reserved ones, which restorers refuse.
   public var isReserved: Bool { (5...8).contains(rawValue) }
   /// Whether the page's contents follow in the record.
-  public var hasData: Bool { rawValue < 0xD }
+  @inlinable public var hasData: Bool { rawValue < 0xD }
   /// Whether it is a page table, pinned or not.
-  public var isPageTable: Bool { (1...4).contains(rawValue) || (9...12).contains(rawValue) }
+  @inlinable public var isPageTable: Bool {
+    (1...4).contains(rawValue) || (9...12).contains(rawValue)
+  }
   /// The level of a page table, 1 to 4; else nil.
   public var tableLevel: Int? { isPageTable ? Int(rawValue & 7) : nil }
 }
@@ -49,15 +52,15 @@ public struct PageType: RawRepresentable, Sendable, Hashable {
 ///     +--------+--------+-----------------------------------------------------+
 public struct PageEntry: RawRepresentable, Sendable, Equatable {
   public var rawValue: UInt64
-  public init(rawValue: UInt64) { self.rawValue = rawValue }
+  @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
   public init(_ type: PageType, pfn: UInt64) {
     rawValue = UInt64(type.rawValue) << 60 | pfn & PageEntry.pfnMask
   }
 
   /// The bits of the pfn; the greatest pfn.
-  public static let pfnMask: UInt64 = (1 << 52) - 1
-  public var pfn: UInt64 { rawValue & PageEntry.pfnMask }
-  public var type: PageType { PageType(rawValue: UInt8(rawValue >> 60)) }
+  @inlinable public static var pfnMask: UInt64 { (1 << 52) - 1 }
+  @inlinable public var pfn: UInt64 { rawValue & PageEntry.pfnMask }
+  @inlinable public var type: PageType { PageType(rawValue: UInt8(rawValue >> 60)) }
   /// Bits 59 to 52, which must be zero.
   public var reservedBits: UInt64 { rawValue >> 52 & 0xFF }
 }

@@ -80,6 +80,8 @@ struct PopulatedPages {
     let count = pages.counts.reduce(0, +)
     let unmade =
       pages.counts[Int(PageType.xtab.rawValue)] + pages.counts[Int(PageType.broken.rawValue)]
+    // Most records of a small guest are of holes alone.
+    guard unmade < count else { return }
     if unmade == 0, pages.isAscending,
       pages.highestPFN - pages.lowestPFN == UInt64(count - 1)
     {

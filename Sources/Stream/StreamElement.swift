@@ -141,6 +141,7 @@ public struct Record: Sendable {
   }
 
   /// Entry `index` of PAGE_DATA's table.
+  @inlinable
   public func pageEntry(_ index: Int) -> PageEntry {
     PageEntry(rawValue: body.load(8 + 8 * index, as: UInt64.self, context.order))
   }

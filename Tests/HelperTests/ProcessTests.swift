@@ -21,11 +21,11 @@ final class HelperProcess {
 
   static let program = BuiltPrograms.path("sim-helper")
 
-  /// `release`: of the messages. `words` are those of `program`, the folder included, where it is not
-  /// sim-helper.
+  /// `release`: of the messages. `options` stand before sim-helper's folder. `words` are those of `program`,
+  /// the folder included, where it is not sim-helper.
   init(
-    _ words: [String], folder: String = "", program: String = HelperProcess.program,
-    release: HelperRelease = .xen414
+    _ words: [String], options: [String] = [], folder: String = "",
+    program: String = HelperProcess.program, release: HelperRelease = .xen414
   ) throws {
     var (to, from): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
     guard pipe(&to) == 0, pipe(&from) == 0 else { throw SystemError("pipe", errno, "") }
@@ -37,7 +37,7 @@ final class HelperProcess {
     posix_spawn_file_actions_addopen(&actions, 2, complaints.path, O_WRONLY, 0)
     posix_spawn_file_actions_addopen(&actions, 20, file.path, O_RDWR, 0)
     closeOthers(&actions, from: 21)
-    let all = [program] + (program == HelperProcess.program ? [folder] : []) + words
+    let all = [program] + (program == HelperProcess.program ? options + [folder] : []) + words
     id = try spawn(all, &actions)
     posix_spawn_file_actions_destroy(&actions)
     close(to[1])
@@ -163,7 +163,7 @@ final class HelperProcess {
       return { filter = { PAGE_DATA = function() return subject:find(pattern) end } }
       """
     ])
-    let helper = try HelperProcess(Self.migrate, folder: folder.path)
+    let helper = try HelperProcess(Self.migrate, options: ["script=1000"], folder: folder.path)
     #expect(try helper.serve() == 0)
     #expect(helper.result == -1)
     #expect(try !helper.isImage)

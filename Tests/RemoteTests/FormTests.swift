@@ -277,8 +277,9 @@ import Testing
     let size: UInt64 = 64 << 20
     // Every other page of 16 blocks, in an order that nobody can guess, and pages that lie alone.
     var random = SystemRandomNumberGenerator()
-    var places = (0..<128).map { (page: UInt64) -> UInt64 in page / 8 << 20 + page % 8 * 8192 }
-    places += (0..<16).map { (block: UInt64) -> UInt64 in block << 20 + 500_000 }
+    var places = (0..<128).map { (page: UInt64) -> UInt64 in page / 8 * 1_048_576 + page % 8 * 8192
+    }
+    places += (0..<16).map { (block: UInt64) -> UInt64 in block * 1_048_576 + 500_000 }
     places.shuffle(using: &random)
     var plan = ReadPlan()
     var cache = RangeCache<Int>(byteLimit: .max, countLimit: .max)

@@ -71,8 +71,11 @@ enum Program {
   /// What limits the memory of the commands after it, in KiB: nothing with a sanitizer, which maps
   /// terabytes.
   static func memoryLimit(_ size: Int) -> String {
-    getenv("XENSAVE_SANITIZED") == nil ? "ulimit -v \(size); " : ""
+    isSanitized ? "" : "ulimit -v \(size); "
   }
+
+  /// Whether the program was built with a sanitizer.
+  static var isSanitized: Bool { getenv("XENSAVE_SANITIZED") != nil }
 
   /// Runs a shell command with the program's folder in PATH.
   static func shell(_ command: String, input: [UInt8] = []) -> Outcome {

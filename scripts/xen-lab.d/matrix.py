@@ -13,6 +13,7 @@ GUESTS = ["pv", "pvh", "hvm"]
 # Test, guests, words of the command.  The judge's images and decisions are those of 4.17.
 TESTS = [
     ("restore-test", GUESTS, ["restore-test", "--keep-images"]),
+    ("in place", GUESTS, ["restore-test", "--in-place"]),
     ("through v2", GUESTS, ["restore-test", "--through", "v2"]),
     ("through draft B", GUESTS, ["restore-test", "--through", "draft-b"]),
     ("through big-endian", GUESTS, ["restore-test", "--through", "big-endian"]),
